@@ -1,0 +1,63 @@
+# make setup   bring everything into .tools/ and .venv/ (nothing outside this folder but the tool's cache)
+# make test    set up, then run the test suite
+# make demo    set up, then train, evaluate and draw on a synthetic data set: MODEL=retinanet or faster_rcnn
+# make lint    set up, then check style
+# make lock    renew requirements.lock from pyproject.toml
+# make clean   remove the environment
+#
+# PYTHON=<python>                  which Python (3.10 or newer) the environment is made from
+# DETECTRON2=<folder or wheel>     use this detectron2 instead of the locked one; DETECTRON2= goes back
+
+PYTHON ?= python3
+DETECTRON2 ?= $(shell cat .tools/detectron2 2>/dev/null)
+MODEL ?= retinanet
+UV := .tools/bin/uv
+export UV_PYTHON_DOWNLOADS := never
+export VIRTUAL_ENV := $(CURDIR)/.venv
+
+.DELETE_ON_ERROR:
+.PHONY: setup test demo lint lock clean FORCE
+
+setup: .venv/.ready
+
+test: setup
+	.venv/bin/python -m pytest $(ARGS)
+
+demo: setup
+	.venv/bin/python train_net.py --config-file configs/quick_start/$(MODEL).yaml $(ARGS)
+
+lint: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+lock: $(UV)
+	$(UV) pip compile pyproject.toml --group detectron2 --group dev --universal --python-version 3.10 \
+		--upgrade --generate-hashes --quiet --no-header -o requirements.lock
+
+clean:
+	rm -rf .venv .tools
+
+# uv, alone in a folder of its own, so that the user's Python stays as it is.
+$(UV): requirements-uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "imbdet needs Python 3.10 or newer, and '$(PYTHON)' is not: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .tools
+	.tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
+	@touch $@
+
+.venv/pyvenv.cfg: $(UV)
+	$(UV) venv --quiet --clear --python $(PYTHON) .venv
+
+# Remembers the choice, so that `make setup DETECTRON2=...` holds for later calls.
+.tools/detectron2: $(UV) FORCE
+	@echo '$(DETECTRON2)' | cmp -s - $@ || echo '$(DETECTRON2)' > $@
+
+.venv/.ready: .venv/pyvenv.cfg requirements.lock pyproject.toml setup.py .tools/detectron2
+	$(UV) pip sync --quiet --require-hashes requirements.lock
+ifneq ($(strip $(DETECTRON2)),)
+	$(UV) pip uninstall --quiet pb1-detectron2
+	$(UV) pip install --quiet setuptools wheel
+	$(UV) pip install --quiet --no-build-isolation '$(DETECTRON2)'
+endif
+	$(UV) pip install --quiet --no-deps --editable .
+	@touch $@

@@ -1,0 +1,1 @@
+"""Sample imbalance in object detection: losses, samplers and prime sample attention."""

@@ -1,0 +1,72 @@
+"""Lets imbdet run on detectron2 v0.6 as well as on its main branch, with today's libraries.
+
+To be imported before any ``detectron2`` module, which the ``__init__`` of every package that uses
+detectron2 does. On a complete, current detectron2 it changes nothing.
+"""
+
+import importlib.util
+import sys
+import types
+import warnings
+
+from imbdet.errors import UserError
+
+HOW_TO_INSTALL = (
+    "Install it with `conda install -c conda-forge detectron2`, build it from its repository, "
+    "or let `make setup` bring a locked copy."
+)
+
+
+def require_detectron2() -> None:
+    """Make ``import detectron2`` work, or say in one sentence why it cannot.
+
+    Raises:
+        UserError: detectron2 is missing, incomplete, or its compiled part does not load.
+    """
+    spec = importlib.util.find_spec("detectron2")
+    if spec is None:
+        raise UserError(f"detectron2 is not installed. {HOW_TO_INSTALL}")
+    if spec.origin is None or importlib.util.find_spec("detectron2.config") is None:
+        folder = next(iter(spec.submodule_search_locations or ["?"]))
+        raise UserError(f"detectron2 at '{folder}' is only half installed. {HOW_TO_INSTALL}")
+    _admit_missing_extension()
+    _restore_pillow_names()
+    _hide_deprecations()
+
+
+def _admit_missing_extension() -> None:
+    # v0.6 without its C++ sources: three modules import `_C` at the top, for operators that box
+    # detection never calls.
+    if importlib.util.find_spec("detectron2._C") is None:
+        import detectron2
+
+        detectron2._C = sys.modules["detectron2._C"] = types.ModuleType("detectron2._C")
+        return
+    import torch  # noqa: F401  (the extension links against libraries that torch loads)
+
+    try:
+        import detectron2._C
+    except ImportError as error:  # built for another torch or another Python
+        raise UserError(
+            f"detectron2's compiled part does not load here ({error}). {HOW_TO_INSTALL}"
+        ) from error
+
+
+def _restore_pillow_names() -> None:
+    import PIL.Image
+
+    # Gone since Pillow 10; v0.6 uses it as a default argument in data/transforms/transform.py.
+    if not hasattr(PIL.Image, "LINEAR"):
+        PIL.Image.LINEAR = PIL.Image.BILINEAR
+
+
+def _hide_deprecations() -> None:
+    # detectron2 compiles its box transforms with torch.jit.script, which newer torch announces to
+    # drop.
+    warnings.filterwarnings("ignore", message=r".*torch\.jit\.script.*deprecated")
+    # torch asks v0.6's anchor generator for an `indexing` argument of meshgrid that only its main
+    # branch passes.
+    warnings.filterwarnings("ignore", message=r"torch\.meshgrid: in an upcoming release")
+
+
+require_detectron2()

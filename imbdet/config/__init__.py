@@ -1,0 +1,6 @@
+"""The keys of a YAML file, and how a file becomes a config."""
+
+from imbdet import compat  # noqa: F401  (before detectron2)
+from imbdet.config.defaults import add_imbdet_config
+
+__all__ = ["add_imbdet_config"]

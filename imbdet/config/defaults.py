@@ -1,0 +1,94 @@
+"""Every key that imbdet adds to detectron2's config: its meaning, unit, options and default."""
+
+from detectron2.config import CfgNode
+
+
+def add_imbdet_config(cfg: CfgNode) -> None:
+    """Add imbdet's keys to ``cfg``, a fresh ``detectron2.config.get_cfg()``, in place.
+
+    An empty NAME leaves that part to the detector itself: focal loss and all anchors for
+    RetinaNet, softmax cross-entropy and random sampling for the RoI heads, sigmoid cross-entropy
+    and random sampling for the RPN.
+    """
+    _add_model_keys(cfg)
+    _add_dataset_keys(cfg)
+
+    # Which library computes COCO's metrics: "faster-coco-eval" or "pycocotools". The numbers are
+    # the same.
+    cfg.TEST.COCO_LIBRARY = "faster-coco-eval"
+    # How many test images to draw after an evaluation, ground truth beside detections. 0 = none.
+    cfg.TEST.NUM_PICTURES = 8
+    # Lowest score of a detection that is drawn.
+    cfg.TEST.PICTURE_SCORE_THRESH = 0.3
+
+
+def _add_model_keys(cfg: CfgNode) -> None:
+    # Which samples the detector's classifier and box regression learn from: names of
+    # imbdet.modeling.build.SAMPLER_REGISTRY ("random", "all"), positives and negatives chosen
+    # independently.
+    cfg.MODEL.SAMPLER = _sampler_node()
+    # The same for the anchors of ImbRPN.
+    cfg.MODEL.RPN_SAMPLER = _sampler_node()
+
+    # Classification loss: a name of CLS_LOSS_REGISTRY ("sigmoid_cross_entropy",
+    # "softmax_cross_entropy", "focal").
+    cfg.MODEL.CLS_LOSS = _cls_loss_node()
+    # Box regression loss: a name of BOX_LOSS_REGISTRY ("l1", "smooth_l1", "giou", "diou",
+    # "ciou"). With an empty NAME detectron2's BBOX_REG_LOSS_TYPE decides. Smooth L1's transition
+    # point stays detectron2's SMOOTH_L1_(LOSS_)BETA.
+    cfg.MODEL.BOX_LOSS = CfgNode({"NAME": ""})
+
+    # The same for ImbRPN.
+    cfg.MODEL.RPN_LOSS = CfgNode()
+    cfg.MODEL.RPN_LOSS.CLS = _cls_loss_node()
+    cfg.MODEL.RPN_LOSS.BOX = CfgNode({"NAME": ""})
+
+
+def _sampler_node() -> CfgNode:
+    return CfgNode({"POSITIVE": {"NAME": ""}, "NEGATIVE": {"NAME": ""}})
+
+
+def _cls_loss_node() -> CfgNode:
+    node = CfgNode({"NAME": ""})
+    # Focal loss: weight of the positives (1 - ALPHA of the negatives; below 0: no weights) and
+    # focusing exponent. ImbRetinaNet takes both from MODEL.RETINANET.FOCAL_LOSS_ALPHA and
+    # FOCAL_LOSS_GAMMA instead.
+    node.FOCAL = CfgNode({"ALPHA": 0.25, "GAMMA": 2.0})
+    return node
+
+
+def _add_dataset_keys(cfg: CfgNode) -> None:
+    # Data sets in COCO format, to be named in DATASETS.TRAIN and DATASETS.TEST: a list of {NAME:
+    # ..., JSON: annotation file, IMAGES: folder of the images}. Relative paths start at the
+    # working directory; "~" and "$VARIABLES" are expanded.
+    cfg.DATASETS.COCO = []
+    # Boxes of no area, outside their image or with NaN: "drop" them with a warning, or "refuse"
+    # the data set.
+    cfg.DATASETS.INVALID_BOXES = "drop"
+    # Images that are missing or cannot be decoded, in training: "refuse" them, or "skip" with a
+    # warning.
+    cfg.DATASETS.BROKEN_IMAGES = "refuse"
+
+    # The synthetic data set behind the names "shapes_train" and "shapes_val", generated on first
+    # use.
+    cfg.DATASETS.SHAPES = CfgNode()
+    # Number of images.
+    cfg.DATASETS.SHAPES.NUM_TRAIN = 800
+    cfg.DATASETS.SHAPES.NUM_VAL = 200
+    # Side of the square images, in pixels.
+    cfg.DATASETS.SHAPES.IMAGE_SIZE = 192
+    # Shortest and longest side of an object, in pixels.
+    cfg.DATASETS.SHAPES.OBJECT_SIZE = (8, 64)
+    # How often each class appears in training, relative to the others; validation is balanced.
+    cfg.DATASETS.SHAPES.CLASS_FREQUENCIES = (100.0, 10.0, 1.0)
+    # Mean number of objects in an image that is not empty, and of look-alikes (clutter) in
+    # relation to it.
+    cfg.DATASETS.SHAPES.OBJECTS_PER_IMAGE = 5.0
+    cfg.DATASETS.SHAPES.CLUTTER_RATIO = 1.0
+    # Share of the images without any object, and of the objects that are crowds (several,
+    # annotated as one).
+    cfg.DATASETS.SHAPES.EMPTY_FRACTION = 0.05
+    cfg.DATASETS.SHAPES.CROWD_FRACTION = 0.02
+    # Share of the training objects whose annotated class is replaced by another one.
+    cfg.DATASETS.SHAPES.LABEL_NOISE = 0.0
+    cfg.DATASETS.SHAPES.SEED = 0

@@ -1,0 +1,64 @@
+"""A test per trap of detectron2 v0.6 that imbdet/compat.py disarms."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+
+def run_python(code: str, *flags: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, *flags, "-c", textwrap.dedent(code)], capture_output=True, text=True
+    )
+
+
+def test_every_used_part_of_detectron2_imports_without_a_warning():
+    result = run_python(
+        """
+        import imbdet.compat
+        import detectron2.data, detectron2.engine, detectron2.evaluation, detectron2.modeling
+        import PIL.Image
+        assert hasattr(PIL.Image, "LINEAR")
+        from detectron2 import _C
+        """
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_losses_import_without_detectron2():
+    result = run_python(
+        """
+        import sys
+        sys.modules["detectron2"] = None  # any import of it fails
+        import imbdet, imbdet.losses
+        """
+    )
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ([], "detectron2 is not installed"),
+        (["detectron2/README.md"], "only half installed"),
+        (["detectron2/__init__.py"], "only half installed"),
+        (
+            ["detectron2/__init__.py", "detectron2/config/__init__.py", "detectron2/_C.so"],
+            "compiled part does not load here",
+        ),
+    ],
+)
+def test_missing_or_broken_detectron2_is_one_sentence(tmp_path, monkeypatch, files, message):
+    import imbdet.compat
+    from imbdet.errors import UserError
+
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    for name in [name for name in sys.modules if name.split(".")[0] == "detectron2"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    with pytest.raises(UserError, match=message) as error:
+        imbdet.compat.require_detectron2()
+    assert "\n" not in str(error.value)
