@@ -1,0 +1,10 @@
+from imbdet.errors import suggest
+
+
+def test_suggest_names_the_nearest_options():
+    assert suggest("focl", ["giou", "focal"]) == "Did you mean 'focal'?"
+
+
+def test_suggest_lists_all_options_when_none_is_near():
+    assert suggest("xyz", ["focal", "ap"]) == "There are: ap, focal."
+    assert suggest("xyz", []) == "There are none."
