@@ -1,0 +1,58 @@
+"""Cross-entropy: over all classes at once (softmax), or one binary problem per class (sigmoid)."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from imbdet.losses.entrywise import EntryLoss, entrywise_loss
+from imbdet.losses.labels import check_labels
+from imbdet.losses.reduction import reduce_losses
+
+POSITIVE = EntryLoss(value=lambda x: F.softplus(-x), grad=lambda x: -torch.sigmoid(-x))
+NEGATIVE = EntryLoss(value=F.softplus, grad=torch.sigmoid)
+
+
+def softmax_cross_entropy_loss(
+    pred_logits: Tensor,
+    gt_labels: Tensor,
+    *,
+    weights: Tensor | None = None,
+    reduction: str = "none",
+) -> Tensor:
+    """Cross-entropy of the softmax over K classes and the background.
+
+    Args:
+        pred_logits: (M, K + 1) logits, the background last.
+        gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
+        weights: (M,) factors of the samples, or None.
+        reduction: "none" or "sum".
+
+    Returns:
+        (M,) losses, 0 for ignored samples; or their sum.
+    """
+    check_labels(pred_logits, gt_labels, pred_logits.shape[-1])
+    dtype = torch.promote_types(pred_logits.dtype, torch.float32)
+    losses = F.cross_entropy(pred_logits.to(dtype), gt_labels, ignore_index=-1, reduction="none")
+    return reduce_losses(losses, weights, reduction)
+
+
+def sigmoid_cross_entropy_loss(
+    pred_logits: Tensor,
+    gt_labels: Tensor,
+    *,
+    weights: Tensor | None = None,
+    reduction: str = "none",
+) -> Tensor:
+    """Binary cross-entropy of each class's sigmoid, summed over the classes.
+
+    Args:
+        pred_logits: (M, K) logits.
+        gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
+        weights: (M,) factors of the samples, or None.
+        reduction: "none" or "sum".
+
+    Returns:
+        (M,) losses, 0 for ignored samples; or their sum.
+    """
+    losses = entrywise_loss(pred_logits, gt_labels, positive=POSITIVE, negative=NEGATIVE)
+    return reduce_losses(losses, weights, reduction)

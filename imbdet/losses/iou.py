@@ -1,0 +1,113 @@
+"""Overlap of paired boxes, and the losses made of it.
+
+GIoU: Rezatofighi et al., CVPR 2019, https://arxiv.org/abs/1902.09630
+DIoU and CIoU: Zheng et al., AAAI 2020, https://arxiv.org/abs/1911.08287
+
+Boxes are (P, 4), XYXY in pixels with x2 >= x1 and y2 >= y1.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from imbdet.losses.reduction import reduce_losses
+
+# Keeps quotients finite where both boxes have no area.
+EPS = 1e-7
+
+
+def paired_iou(boxes: Tensor, gt_boxes: Tensor) -> Tensor:
+    """(P,) intersection over union of each pair, in [0, 1]; 0 for two boxes without area."""
+    return _overlap(boxes, gt_boxes)[0]
+
+
+def giou_loss(
+    pred_boxes: Tensor,
+    gt_boxes: Tensor,
+    *,
+    weights: Tensor | None = None,
+    reduction: str = "none",
+) -> Tensor:
+    """1 - GIoU in [0, 2]: also the empty part of the smallest enclosing box counts (alg. 1).
+
+    Args:
+        pred_boxes: (P, 4) decoded predictions.
+        gt_boxes: (P, 4) ground truth.
+        weights: (P,) factors of the samples, or None.
+        reduction: "none" or "sum".
+
+    Returns:
+        (P,) losses or their sum.
+    """
+    iou, union = _overlap(pred_boxes, gt_boxes)
+    hull = _area(*_hull(pred_boxes, gt_boxes))
+    giou = iou - (hull - union) / (hull + EPS)
+    return reduce_losses(1 - giou, weights, reduction)
+
+
+def diou_loss(
+    pred_boxes: Tensor,
+    gt_boxes: Tensor,
+    *,
+    weights: Tensor | None = None,
+    reduction: str = "none",
+) -> Tensor:
+    """1 - IoU + squared distance of the centres over that of the hull's corners (eq. 7).
+
+    Args and Returns: see :func:`giou_loss`.
+    """
+    losses = 1 - paired_iou(pred_boxes, gt_boxes) + _centre_distance(pred_boxes, gt_boxes)
+    return reduce_losses(losses, weights, reduction)
+
+
+def ciou_loss(
+    pred_boxes: Tensor,
+    gt_boxes: Tensor,
+    *,
+    weights: Tensor | None = None,
+    reduction: str = "none",
+) -> Tensor:
+    """DIoU loss plus a term for the aspect ratio, v, with a detached trade-off alpha (eq. 8-11).
+
+    Args and Returns: see :func:`giou_loss`.
+    """
+    iou = paired_iou(pred_boxes, gt_boxes)
+    angle = _aspect_angle(pred_boxes) - _aspect_angle(gt_boxes)
+    v = (2 / math.pi * angle).square()
+    alpha = (v / (1 - iou + v + EPS)).detach()
+    losses = 1 - iou + _centre_distance(pred_boxes, gt_boxes) + alpha * v
+    return reduce_losses(losses, weights, reduction)
+
+
+def _overlap(boxes: Tensor, gt_boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """IoU and area of the union of each pair."""
+    top_left = torch.maximum(boxes[:, :2], gt_boxes[:, :2])
+    bottom_right = torch.minimum(boxes[:, 2:], gt_boxes[:, 2:])
+    intersection = _area(top_left, torch.maximum(top_left, bottom_right))
+    union = _area(*boxes.split(2, dim=1)) + _area(*gt_boxes.split(2, dim=1)) - intersection
+    return intersection / (union + EPS), union
+
+
+def _hull(boxes: Tensor, gt_boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """Corners of the smallest box that encloses a pair."""
+    top_left = torch.minimum(boxes[:, :2], gt_boxes[:, :2])
+    return top_left, torch.maximum(boxes[:, 2:], gt_boxes[:, 2:])
+
+
+def _area(top_left: Tensor, bottom_right: Tensor) -> Tensor:
+    width, height = (bottom_right - top_left).unbind(dim=1)
+    return width * height
+
+
+def _centre_distance(boxes: Tensor, gt_boxes: Tensor) -> Tensor:
+    """Squared distance of the centres, relative to the squared diagonal of the hull."""
+    top_left, bottom_right = _hull(boxes, gt_boxes)
+    diagonal = (bottom_right - top_left).square().sum(dim=1)
+    offset = (boxes[:, :2] + boxes[:, 2:] - gt_boxes[:, :2] - gt_boxes[:, 2:]) / 2
+    return offset.square().sum(dim=1) / (diagonal + EPS)
+
+
+def _aspect_angle(boxes: Tensor) -> Tensor:
+    width, height = (boxes[:, 2:] - boxes[:, :2]).unbind(dim=1)
+    return torch.atan(width / height.clamp(min=EPS))

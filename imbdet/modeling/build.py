@@ -1,0 +1,80 @@
+"""From the keys of a site to its sampler and its criterion."""
+
+from collections.abc import Callable
+
+from detectron2.config import CfgNode, get_cfg
+
+from imbdet.errors import UserError
+from imbdet.modeling import box_losses, cls_losses, samplers  # noqa: F401  (fill the registries)
+from imbdet.modeling.criterion import PointwiseCriterion
+from imbdet.modeling.registry import (
+    BOX_LOSS_REGISTRY,
+    CLS_LOSS_REGISTRY,
+    SAMPLER_REGISTRY,
+    BoxLoss,
+    ClsLoss,
+    lookup,
+)
+from imbdet.modeling.sites import Site, get_key
+from imbdet.samplers import PoolSampler, QuotaSampler, pick_all, sample_all
+from imbdet.structures import Candidates, Choice
+
+
+def build_sampler(
+    cfg: CfgNode, site: Site, *, batch_size_per_image: int = 0, positive_fraction: float = 0.0
+) -> Callable[[Candidates], Choice]:
+    """Sampler of a site, from its keys POSITIVE.NAME and NEGATIVE.NAME."""
+    names = [f"{site.sampler}.{kind}.NAME" for kind in ("POSITIVE", "NEGATIVE")]
+    positive, negative = (_build_pool_sampler(cfg, site, key) for key in names)
+    if not site.has_quota:
+        return sample_all
+    return QuotaSampler(
+        positive,
+        negative,
+        batch_size_per_image=batch_size_per_image,
+        positive_fraction=positive_fraction,
+    )
+
+
+def _build_pool_sampler(cfg: CfgNode, site: Site, key: str) -> PoolSampler:
+    name = get_key(cfg, key) or site.default_sampler
+    sampler = lookup(SAMPLER_REGISTRY, name, key)(cfg, site)
+    if not site.has_quota and sampler is not pick_all:
+        raise UserError(
+            f"{key} is {name!r}, but {site.module} has no quota of samples per image to fill. "
+            f"Use 'all' or leave it empty."
+        )
+    return sampler
+
+
+def build_criterion(cfg: CfgNode, site: Site) -> tuple[PointwiseCriterion, str]:
+    """Criterion of a site, and the activation of its classification loss."""
+    cls_loss = _build_cls_loss(cfg, site)
+    criterion = PointwiseCriterion(cls_loss=cls_loss.function, box_loss=_build_box_loss(cfg, site))
+    return criterion, cls_loss.activation
+
+
+def _build_cls_loss(cfg: CfgNode, site: Site) -> ClsLoss:
+    key = f"{site.cls_loss}.NAME"
+    name = get_key(cfg, key) or site.default_cls_loss
+    cls_loss = lookup(CLS_LOSS_REGISTRY, name, key)(cfg, site)
+    if cls_loss.activation not in site.activations:
+        raise UserError(
+            f"{key} is {name!r}, a {cls_loss.activation} loss, but the scores of {site.module} "
+            f"are made with {' or '.join(site.activations)}."
+        )
+    return cls_loss
+
+
+def _build_box_loss(cfg: CfgNode, site: Site) -> BoxLoss:
+    key = f"{site.box_loss}.NAME"
+    name, detectron2_name = get_key(cfg, key), get_key(cfg, site.box_reg_loss_type)
+    if not name:
+        return lookup(BOX_LOSS_REGISTRY, detectron2_name, site.box_reg_loss_type)(cfg, site)
+    default = get_key(get_cfg(), site.box_reg_loss_type)
+    if detectron2_name not in (default, name):
+        raise UserError(
+            f"{key} is {name!r} and {site.box_reg_loss_type} is {detectron2_name!r}: "
+            f"set only one of them."
+        )
+    return lookup(BOX_LOSS_REGISTRY, name, key)(cfg, site)

@@ -1,0 +1,138 @@
+"""The last layers of the box branch, with a criterion."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from detectron2.config import configurable
+from detectron2.modeling.roi_heads import FastRCNNOutputLayers
+from detectron2.structures import Instances
+from detectron2.utils.events import get_event_storage
+from torch import Tensor, nn
+
+from imbdet.errors import UserError
+from imbdet.modeling.build import build_criterion
+from imbdet.modeling.sites import ROI_HEADS
+from imbdet.records import SampleRecord
+from imbdet.structures import Candidates, Positives, Samples
+
+# Losses that detectron2's main branch can switch on in this place.
+DETECTRON2_LOSS_SWITCHES = ("USE_SIGMOID_CE", "USE_FED_LOSS")
+
+
+class ImbFastRCNNOutputLayers(FastRCNNOutputLayers):
+    """:class:`detectron2.modeling.roi_heads.FastRCNNOutputLayers` with losses chosen by keys.
+
+    Scores are made with softmax or sigmoid, as the classification loss asks. There are always
+    K + 1 columns of logits; with sigmoid the last one is neither trained nor used.
+
+    Attributes:
+        record_sink: called with the record of each training batch; None is off.
+    """
+
+    @configurable
+    def __init__(self, input_shape, *, criterion: nn.Module, activation: str, **kwargs):
+        super().__init__(input_shape, **kwargs)
+        self.criterion = criterion
+        self.activation = activation
+        self.record_sink: Callable[[SampleRecord], None] | None = None
+
+    @classmethod
+    def from_config(cls, cfg, input_shape):
+        """Read MODEL.CLS_LOSS and MODEL.BOX_LOSS beside detectron2's keys."""
+        for switch in DETECTRON2_LOSS_SWITCHES:
+            if cfg.MODEL.ROI_BOX_HEAD.get(switch, False):
+                raise UserError(
+                    f"MODEL.ROI_BOX_HEAD.{switch} has no effect on ImbROIHeads: "
+                    f"set MODEL.CLS_LOSS.NAME instead."
+                )
+        criterion, activation = build_criterion(cfg, ROI_HEADS)
+        return {
+            **super().from_config(cfg, input_shape),
+            "criterion": criterion,
+            "activation": activation,
+        }
+
+    def losses(
+        self, predictions: tuple[Tensor, Tensor], proposals: Sequence[Instances]
+    ) -> dict[str, Tensor]:
+        """Weigh and pay.
+
+        Args:
+            predictions: (M, K + 1) logits and (M, 4 K) or (M, 4) deltas.
+            proposals: of each image, as :meth:`ImbROIHeads.label_and_sample_proposals` made them.
+
+        Returns:
+            "loss_cls" and "loss_box_reg", divided by the number of samples that are not ignored
+            (see the comment in detectron2's ``box_reg_loss``), times their weights in the config.
+        """
+        samples = self._samples(predictions, proposals)
+        self._log_accuracy(samples)
+        normalizer = (samples.gt_labels >= 0).sum().clamp(min=1)
+        losses, record = self.criterion(samples, normalizer)
+        if self.record_sink is not None:
+            self.record_sink(record)
+        return {name: loss * self.loss_weight.get(name, 1.0) for name, loss in losses.items()}
+
+    def predict_probs(
+        self, predictions: tuple[Tensor, Tensor], proposals: Sequence[Instances]
+    ) -> Sequence[Tensor]:
+        """Scores of each image's proposals, (R_i, K + 1) in [0, 1], the background last."""
+        if self.activation == "softmax":
+            return super().predict_probs(predictions, proposals)
+        scores = predictions[0].sigmoid()
+        scores = torch.cat([scores[:, :-1], torch.zeros_like(scores[:, -1:])], dim=1)
+        return scores.split([len(p) for p in proposals])
+
+    def _samples(
+        self, predictions: tuple[Tensor, Tensor], proposals: Sequence[Instances]
+    ) -> Samples:
+        pred_logits, pred_deltas = predictions
+        gt_labels = torch.cat([p.gt_classes for p in proposals])
+        chosen = Candidates(
+            gt_labels=gt_labels,
+            gt_idxs=torch.cat([p.gt_idxs for p in proposals]),
+            ious=torch.cat([p.matched_ious for p in proposals]),
+            num_per_image=[len(p) for p in proposals],
+            num_classes=self.num_classes,
+        )
+        ranks = None
+        if all(p.has("sample_ranks") for p in proposals):
+            ranks = torch.cat([p.sample_ranks for p in proposals])
+        if self.activation == "sigmoid":
+            pred_logits = pred_logits[:, :-1]
+        positives = self._positives(chosen, pred_deltas, proposals)
+        return Samples.of(chosen, pred_logits=pred_logits, positives=positives, ranks=ranks)
+
+    def _positives(
+        self, chosen: Candidates, pred_deltas: Tensor, proposals: Sequence[Instances]
+    ) -> Positives:
+        boxes = torch.cat([p.proposal_boxes.tensor for p in proposals])
+        # Without ground truth there are no "gt_boxes", and no positive that would need them.
+        gt_boxes = torch.cat(
+            [(p.gt_boxes if p.has("gt_boxes") else p.proposal_boxes).tensor for p in proposals]
+        )
+        pos_idxs = chosen.pos_idxs
+        pos_deltas = pred_deltas[pos_idxs]
+        if pred_deltas.shape[1] != 4:  # deltas of each class: take those of the true one
+            pos_classes = chosen.gt_labels[pos_idxs]
+            rows = torch.arange(len(pos_idxs), device=pos_idxs.device)
+            pos_deltas = pos_deltas.view(-1, self.num_classes, 4)[rows, pos_classes]
+        return Positives(boxes[pos_idxs], gt_boxes[pos_idxs], pos_deltas, self.box2box_transform)
+
+    def _log_accuracy(self, samples: Samples) -> None:
+        """Log the scalars that detectron2 logs, with the background as sigmoid scores mean it."""
+        gt_classes = samples.gt_labels
+        if len(gt_classes) == 0:
+            return
+        best_logits, pred_classes = samples.pred_logits.detach().max(dim=1)
+        if self.activation == "sigmoid":
+            pred_classes = pred_classes.masked_fill(best_logits < 0, self.num_classes)
+        is_right = pred_classes == gt_classes
+        storage = get_event_storage()
+        storage.put_scalar("fast_rcnn/cls_accuracy", is_right.float().mean().item())
+        if len(samples.pos_idxs) > 0:
+            is_missed = pred_classes[samples.pos_idxs] == self.num_classes
+            storage.put_scalar(
+                "fast_rcnn/fg_cls_accuracy", is_right[samples.pos_idxs].float().mean().item()
+            )
+            storage.put_scalar("fast_rcnn/false_negative", is_missed.float().mean().item())

@@ -1,0 +1,103 @@
+"""RetinaNet with a sampler and a criterion."""
+
+from collections.abc import Callable
+
+import torch
+from detectron2.config import configurable
+from detectron2.modeling import META_ARCH_REGISTRY, RetinaNet
+from detectron2.structures import Boxes, ImageList, Instances
+from detectron2.utils.events import get_event_storage
+from torch import Tensor, nn
+
+from imbdet.modeling.assign import assign
+from imbdet.modeling.buffers import KeepsMissingBuffers
+from imbdet.modeling.build import build_criterion, build_sampler
+from imbdet.modeling.dense import dense_samples
+from imbdet.modeling.sites import RETINANET
+from imbdet.records import SampleRecord
+from imbdet.structures import Candidates, Choice, Samples
+
+
+@META_ARCH_REGISTRY.register()
+class ImbRetinaNet(KeepsMissingBuffers, RetinaNet):
+    """:class:`detectron2.modeling.RetinaNet` whose samples and losses are chosen by keys.
+
+    With default keys its losses, gradients and detections are RetinaNet's. The running loss
+    normalizer is a buffer, so that a checkpoint keeps it.
+
+    Attributes:
+        record_sink: called with the record of each training batch; None is off.
+    """
+
+    # Weight of the past in the running number of positives, and its first value: as detectron2.
+    NORMALIZER_MOMENTUM = 0.9
+    INITIAL_NORMALIZER = 100.0
+
+    @configurable
+    def __init__(self, *, sampler: Callable[[Candidates], Choice], criterion: nn.Module, **kwargs):
+        super().__init__(**kwargs)
+        self.sampler = sampler
+        self.criterion = criterion
+        self.record_sink: Callable[[SampleRecord], None] | None = None
+        self.register_buffer("loss_normalizer", torch.tensor(self.INITIAL_NORMALIZER))
+
+    @classmethod
+    def from_config(cls, cfg):
+        """Read MODEL.SAMPLER, MODEL.CLS_LOSS and MODEL.BOX_LOSS beside RetinaNet's keys."""
+        criterion, _ = build_criterion(cfg, RETINANET)
+        return {
+            **super().from_config(cfg),
+            "sampler": build_sampler(cfg, RETINANET),
+            "criterion": criterion,
+        }
+
+    def forward_training(
+        self,
+        images: ImageList,
+        features: list[Tensor],
+        predictions: list[list[Tensor]],
+        gt_instances: list[Instances],
+    ) -> dict[str, Tensor]:
+        """Assign, sample, weigh and pay; returns scalars named "loss_*"."""
+        samples = self._sample(features, predictions, gt_instances)
+        num_positives = len(samples.pos_idxs)
+        get_event_storage().put_scalar("num_pos_anchors", num_positives / len(gt_instances))
+        losses, record = self.criterion(samples, self._update_normalizer(num_positives))
+        if self.record_sink is not None:
+            self.record_sink(record)
+        return losses
+
+    def _sample(
+        self,
+        features: list[Tensor],
+        predictions: list[list[Tensor]],
+        gt_instances: list[Instances],
+    ) -> Samples:
+        pred_logits, pred_anchor_deltas = self._transpose_dense_predictions(
+            predictions, [self.num_classes, 4]
+        )
+        anchors = Boxes.cat(self.anchor_generator(features))
+        candidates = assign(
+            self.anchor_matcher,
+            [anchors] * len(gt_instances),
+            [instances.gt_boxes for instances in gt_instances],
+            [instances.gt_classes for instances in gt_instances],
+            self.num_classes,
+        )
+        return dense_samples(
+            candidates,
+            self.sampler(candidates),
+            torch.cat(pred_logits, dim=1),
+            torch.cat(pred_anchor_deltas, dim=1),
+            anchors,
+            gt_instances,
+            self.box2box_transform,
+        )
+
+    def _update_normalizer(self, num_positives: int) -> Tensor:
+        # A new tensor: graphs of earlier batches may still hold the old one.
+        momentum = self.NORMALIZER_MOMENTUM
+        self.loss_normalizer = momentum * self.loss_normalizer + (1 - momentum) * max(
+            num_positives, 1
+        )
+        return self.loss_normalizer

@@ -1,0 +1,122 @@
+"""RoI heads with a sampler and a criterion."""
+
+from collections.abc import Callable
+
+import torch
+from detectron2.config import configurable
+from detectron2.modeling import ROI_HEADS_REGISTRY, StandardROIHeads
+from detectron2.modeling.proposal_generator.proposal_utils import add_ground_truth_to_proposals
+from detectron2.structures import Instances
+from detectron2.utils.events import get_event_storage
+from torch import Tensor
+
+from imbdet.modeling import sites
+from imbdet.modeling.assign import assign
+from imbdet.modeling.build import build_sampler
+from imbdet.modeling.fast_rcnn import ImbFastRCNNOutputLayers
+from imbdet.structures import Candidates, Choice
+
+
+@ROI_HEADS_REGISTRY.register()
+class ImbROIHeads(StandardROIHeads):
+    """:class:`detectron2.modeling.StandardROIHeads` whose samples and losses are chosen by keys.
+
+    With default keys its losses, gradients and detections are those of StandardROIHeads; the mask
+    and keypoint branches are detectron2's and train on the same samples.
+    """
+
+    @configurable
+    def __init__(self, *, sampler: Callable[[Candidates], Choice], **kwargs):
+        super().__init__(**kwargs)
+        self.sampler = sampler
+
+    @classmethod
+    def from_config(cls, cfg, input_shape):
+        """Read MODEL.SAMPLER beside detectron2's keys."""
+        sampler = build_sampler(
+            cfg,
+            sites.ROI_HEADS,
+            batch_size_per_image=cfg.MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE,
+            positive_fraction=cfg.MODEL.ROI_HEADS.POSITIVE_FRACTION,
+        )
+        return {**super().from_config(cfg, input_shape), "sampler": sampler}
+
+    @classmethod
+    def _init_box_head(cls, cfg, input_shape):
+        parts = super()._init_box_head(cfg, input_shape)
+        # The same weights as detectron2's, and the same random numbers left for the other heads.
+        with torch.random.fork_rng(devices=[]):
+            predictor = ImbFastRCNNOutputLayers(cfg, parts["box_head"].output_shape)
+        predictor.load_state_dict(parts["box_predictor"].state_dict())
+        return {**parts, "box_predictor": predictor}
+
+    @torch.no_grad()
+    def label_and_sample_proposals(
+        self, proposals: list[Instances], targets: list[Instances]
+    ) -> list[Instances]:
+        """Append the ground truth, assign and sample.
+
+        Args:
+            proposals: of each image, with "proposal_boxes".
+            targets: ground truth of each image, with "gt_boxes" and "gt_classes".
+
+        Returns:
+            The chosen proposals of each image, with "gt_classes" in [0, K], "gt_idxs" (unique in
+            the batch, -1 for negatives), "matched_ious", perhaps "sample_ranks", and, where the
+            image has any object, all "gt_*" fields of the targets.
+        """
+        if self.proposal_append_gt:
+            proposals = add_ground_truth_to_proposals(targets, proposals)
+        candidates = assign(
+            self.proposal_matcher,
+            [p.proposal_boxes for p in proposals],
+            [t.gt_boxes for t in targets],
+            [t.gt_classes for t in targets],
+            self.num_classes,
+        )
+        choice = self.sampler(candidates)
+        chosen = candidates.take(choice)
+        self._log_counts(chosen)
+        fields = {
+            "gt_classes": chosen.gt_labels,
+            "gt_idxs": chosen.gt_idxs,
+            "matched_ious": chosen.ious,
+        }
+        if choice.ranks is not None:
+            fields["sample_ranks"] = choice.ranks
+        return _take_proposals(proposals, targets, choice, fields)
+
+    def _log_counts(self, chosen: Candidates) -> None:
+        storage, num_images = get_event_storage(), len(chosen.num_per_image)
+        num_background = (chosen.gt_labels == self.num_classes).sum().item()
+        storage.put_scalar("roi_head/num_fg_samples", len(chosen.pos_idxs) / num_images)
+        storage.put_scalar("roi_head/num_bg_samples", num_background / num_images)
+
+
+def _take_proposals(
+    proposals: list[Instances],
+    targets: list[Instances],
+    choice: Choice,
+    fields: dict[str, Tensor],
+) -> list[Instances]:
+    """Split the choice by image and attach the fields and the ground truth."""
+    rows = choice.rows(torch.arange(sum(choice.num_per_image), device=fields["gt_idxs"].device))
+    split_fields = {name: f.split(list(choice.num_per_image)) for name, f in fields.items()}
+    taken, first_row, first_gt = [], 0, 0
+    for i, rows_i in enumerate(rows.split(list(choice.num_per_image))):
+        chosen = proposals[i][rows_i - first_row]
+        for name, values in split_fields.items():
+            chosen.set(name, values[i])
+        _attach_targets(chosen, targets[i], chosen.gt_idxs - first_gt)
+        taken.append(chosen)
+        first_row, first_gt = first_row + len(proposals[i]), first_gt + len(targets[i])
+    return taken
+
+
+def _attach_targets(chosen: Instances, targets: Instances, gt_idxs: Tensor) -> None:
+    """Set the "gt_*" fields; negatives, whose index is negative, get those of any object."""
+    if len(targets) == 0:
+        return
+    for name, values in targets.get_fields().items():
+        if name.startswith("gt_") and not chosen.has(name):
+            chosen.set(name, values[gt_idxs.clamp(min=0)])

@@ -1,0 +1,126 @@
+"""Region proposal network with a sampler and a criterion."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from detectron2.config import configurable
+from detectron2.modeling import PROPOSAL_GENERATOR_REGISTRY
+from detectron2.modeling.proposal_generator import RPN
+from detectron2.structures import Boxes, Instances
+from detectron2.utils.events import get_event_storage
+from torch import Tensor, nn
+
+from imbdet.modeling import sites
+from imbdet.modeling.assign import assign
+from imbdet.modeling.build import build_criterion, build_sampler
+from imbdet.modeling.dense import dense_samples
+from imbdet.records import SampleRecord
+from imbdet.structures import Candidates, Choice, Samples
+
+
+@PROPOSAL_GENERATOR_REGISTRY.register()
+class ImbRPN(RPN):
+    """:class:`detectron2.modeling.proposal_generator.RPN` with samples and losses by keys.
+
+    With default keys its losses, gradients and proposals are RPN's. Objectness is a problem of
+    one class: label 0 is an object, 1 background.
+
+    Attributes:
+        record_sink: called with the record of each training batch; None is off.
+    """
+
+    @configurable
+    def __init__(self, *, sampler: Callable[[Candidates], Choice], criterion: nn.Module, **kwargs):
+        super().__init__(**kwargs)
+        self.sampler = sampler
+        self.criterion = criterion
+        self.record_sink: Callable[[SampleRecord], None] | None = None
+
+    @classmethod
+    def from_config(cls, cfg, input_shape):
+        """Read MODEL.RPN_SAMPLER and MODEL.RPN_LOSS beside RPN's keys."""
+        criterion, _ = build_criterion(cfg, sites.RPN)
+        sampler = build_sampler(
+            cfg,
+            sites.RPN,
+            batch_size_per_image=cfg.MODEL.RPN.BATCH_SIZE_PER_IMAGE,
+            positive_fraction=cfg.MODEL.RPN.POSITIVE_FRACTION,
+        )
+        return {**super().from_config(cfg, input_shape), "sampler": sampler, "criterion": criterion}
+
+    @torch.no_grad()
+    def label_and_sample_anchors(
+        self, anchors: list[Boxes], gt_instances: list[Instances]
+    ) -> tuple[Candidates, list[Instances]]:
+        """Assign the anchors; ``RPN.forward`` hands both results to :meth:`losses` untouched."""
+        all_anchors = Boxes.cat(anchors)
+        candidates = assign(
+            self.anchor_matcher,
+            [all_anchors] * len(gt_instances),
+            [instances.gt_boxes for instances in gt_instances],
+            [torch.zeros_like(instances.gt_classes) for instances in gt_instances],
+            num_classes=1,
+        )
+        if self.anchor_boundary_thresh >= 0:
+            self._ignore_outside(candidates, all_anchors, gt_instances)
+        return candidates, gt_instances
+
+    def losses(
+        self,
+        anchors: list[Boxes],
+        pred_objectness_logits: list[Tensor],
+        gt_labels: Candidates,
+        pred_anchor_deltas: list[Tensor],
+        gt_boxes: list[Instances],
+    ) -> dict[str, Tensor]:
+        """Sample, weigh and pay.
+
+        Args:
+            anchors: the anchors of each level.
+            pred_objectness_logits: (N, R_l) of each level.
+            gt_labels: first result of :meth:`label_and_sample_anchors`.
+            pred_anchor_deltas: (N, R_l, 4) of each level.
+            gt_boxes: second result of :meth:`label_and_sample_anchors`.
+
+        Returns:
+            "loss_rpn_cls" and "loss_rpn_loc", times their weights in the config.
+        """
+        candidates, gt_instances = gt_labels, gt_boxes
+        samples = dense_samples(
+            candidates,
+            self.sampler(candidates),
+            torch.cat(pred_objectness_logits, dim=1)[..., None],
+            torch.cat(pred_anchor_deltas, dim=1),
+            Boxes.cat(anchors),
+            gt_instances,
+            self.box2box_transform,
+        )
+        self._log_counts(samples)
+        normalizer = self.batch_size_per_image * len(gt_instances)
+        losses, record = self.criterion(samples, normalizer)
+        if self.record_sink is not None:
+            self.record_sink(record)
+        # detectron2 calls the RPN's box loss "loc".
+        names = {"loss_cls": "loss_rpn_cls", "loss_box_reg": "loss_rpn_loc"}
+        losses = {names[name]: loss for name, loss in losses.items()}
+        return {name: loss * self.loss_weight.get(name, 1.0) for name, loss in losses.items()}
+
+    def _ignore_outside(
+        self, candidates: Candidates, anchors: Boxes, gt_instances: Sequence[Instances]
+    ) -> None:
+        """Ignore the anchors that leave their image by more than the threshold."""
+        for labels, idxs, instances in zip(
+            candidates.gt_labels.view(len(gt_instances), -1),
+            candidates.gt_idxs.view(len(gt_instances), -1),
+            gt_instances,
+            strict=True,
+        ):
+            outside = ~anchors.inside_box(instances.image_size, self.anchor_boundary_thresh)
+            labels[outside] = idxs[outside] = -1
+
+    @staticmethod
+    def _log_counts(samples: Samples) -> None:
+        storage, num_images = get_event_storage(), len(samples.num_per_image)
+        num_negatives = (samples.gt_labels == samples.num_classes).sum().item()
+        storage.put_scalar("rpn/num_pos_anchors", len(samples.pos_idxs) / num_images)
+        storage.put_scalar("rpn/num_neg_anchors", num_negatives / num_images)

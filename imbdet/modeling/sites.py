@@ -1,0 +1,91 @@
+"""The three places of a detector that take a sampler and losses, and the keys that rule each."""
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+from detectron2.config import CfgNode
+
+
+def get_key(cfg: CfgNode, key: str) -> Any:
+    """Value of a dotted key such as "MODEL.CLS_LOSS.NAME"."""
+    return functools.reduce(getattr, key.split("."), cfg)
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place of a detector. All attributes but the last five are names of keys.
+
+    Attributes:
+        sampler: node of the samplers.
+        cls_loss: node of the classification loss.
+        box_loss: node of the box loss.
+        focal_alpha: where the focal loss finds its alpha.
+        focal_gamma: where the focal loss finds its gamma.
+        box_reg_loss_type: detectron2's key for the box loss.
+        smooth_l1_beta: detectron2's key for smooth L1's beta.
+        module: class that a user meets in error messages.
+        default_sampler: name of the sampler of an empty NAME.
+        default_cls_loss: name of the loss of an empty NAME.
+        has_quota: whether a number of samples per image is set.
+        activations: what a score may be made with, "sigmoid" or "softmax".
+    """
+
+    sampler: str
+    cls_loss: str
+    box_loss: str
+    focal_alpha: str
+    focal_gamma: str
+    box_reg_loss_type: str
+    smooth_l1_beta: str
+    module: str
+    default_sampler: str
+    default_cls_loss: str
+    has_quota: bool
+    activations: tuple[str, ...]
+
+
+RETINANET = Site(
+    sampler="MODEL.SAMPLER",
+    cls_loss="MODEL.CLS_LOSS",
+    box_loss="MODEL.BOX_LOSS",
+    focal_alpha="MODEL.RETINANET.FOCAL_LOSS_ALPHA",
+    focal_gamma="MODEL.RETINANET.FOCAL_LOSS_GAMMA",
+    box_reg_loss_type="MODEL.RETINANET.BBOX_REG_LOSS_TYPE",
+    smooth_l1_beta="MODEL.RETINANET.SMOOTH_L1_LOSS_BETA",
+    module="ImbRetinaNet",
+    default_sampler="all",
+    default_cls_loss="focal",
+    has_quota=False,
+    activations=("sigmoid",),
+)
+
+ROI_HEADS = Site(
+    sampler="MODEL.SAMPLER",
+    cls_loss="MODEL.CLS_LOSS",
+    box_loss="MODEL.BOX_LOSS",
+    focal_alpha="MODEL.CLS_LOSS.FOCAL.ALPHA",
+    focal_gamma="MODEL.CLS_LOSS.FOCAL.GAMMA",
+    box_reg_loss_type="MODEL.ROI_BOX_HEAD.BBOX_REG_LOSS_TYPE",
+    smooth_l1_beta="MODEL.ROI_BOX_HEAD.SMOOTH_L1_BETA",
+    module="ImbROIHeads",
+    default_sampler="random",
+    default_cls_loss="softmax_cross_entropy",
+    has_quota=True,
+    activations=("softmax", "sigmoid"),
+)
+
+RPN = Site(
+    sampler="MODEL.RPN_SAMPLER",
+    cls_loss="MODEL.RPN_LOSS.CLS",
+    box_loss="MODEL.RPN_LOSS.BOX",
+    focal_alpha="MODEL.RPN_LOSS.CLS.FOCAL.ALPHA",
+    focal_gamma="MODEL.RPN_LOSS.CLS.FOCAL.GAMMA",
+    box_reg_loss_type="MODEL.RPN.BBOX_REG_LOSS_TYPE",
+    smooth_l1_beta="MODEL.RPN.SMOOTH_L1_BETA",
+    module="ImbRPN",
+    default_sampler="random",
+    default_cls_loss="sigmoid_cross_entropy",
+    has_quota=True,
+    activations=("sigmoid",),
+)

@@ -1,0 +1,22 @@
+import pytest
+import torch
+
+from imbdet.losses import softmax_cross_entropy_loss
+
+
+def test_by_hand():
+    # Two classes and the background, all logits equal: -ln(1/3) each; the ignored row pays nothing.
+    losses = softmax_cross_entropy_loss(torch.zeros(4, 3), torch.tensor([0, 1, 2, -1]))
+    ln3 = torch.tensor(3.0).log()
+    torch.testing.assert_close(losses, torch.stack([ln3, ln3, ln3, 0 * ln3]))
+
+
+@pytest.mark.parametrize("labels", [[], [-1, -1]], ids=["empty", "all ignored"])
+def test_nothing_to_train_is_a_connected_zero(labels):
+    logits = torch.randn(len(labels), 3, dtype=torch.float16, requires_grad=True)
+    total = softmax_cross_entropy_loss(
+        logits, torch.tensor(labels, dtype=torch.int64), reduction="sum"
+    )
+    total.backward()
+    assert total.item() == 0
+    assert not logits.grad.any()

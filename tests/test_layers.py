@@ -1,0 +1,61 @@
+"""Dependencies point one way: a package imports only packages below it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import imbdet
+
+ROOT = Path(imbdet.__file__).parent
+
+# From the ground floor up. Packages of one floor may use each other, as long as no cycle arises.
+FLOORS = [
+    {"errors", "structures", "losses", "samplers", "weighting", "records"},
+    {"compat"},
+    {"config"},
+    {"modeling", "data", "evaluation"},
+    {"engine"},
+]
+PURE = FLOORS[0] - {"errors"}
+FLOOR_OF = {name: i for i, floor in enumerate(FLOORS) for name in floor}
+
+
+def imported_modules(file):
+    """Absolute names that a file imports, wherever in the file."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def part(file):
+    """The package or module of the first level that a file belongs to."""
+    return file.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+FILES = [file for file in sorted(ROOT.rglob("*.py")) if file != ROOT / "__init__.py"]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_imports_point_down(file):
+    own = part(file)
+    assert own in FLOOR_OF, f"{own} has no floor yet: add it to FLOORS"
+    for module in imported_modules(file):
+        top, *rest = module.split(".")
+        if top == "imbdet" and rest and rest[0] in FLOOR_OF:
+            assert FLOOR_OF[rest[0]] <= FLOOR_OF[own], f"{file} imports {module}"
+        if own in PURE:
+            assert top not in {"detectron2", "fvcore", "yacs"}, f"{file} imports {module}"
+
+
+@pytest.mark.parametrize("package", sorted({part(f) for f in FILES if len(f.parts) > 1}))
+def test_packages_on_detectron2_prepare_it_first(package):
+    init = ROOT / package / "__init__.py"
+    if FLOOR_OF[package] < FLOOR_OF["config"] or not init.exists():
+        return
+    imports = [module for module in imported_modules(init) if module.startswith("imbdet.")]
+    assert imports[0] == "imbdet.compat"
