@@ -1,6 +1,7 @@
 # make setup   bring everything into .tools/ and .venv/ (nothing outside this folder but the tool's cache)
 # make test    set up, then run the test suite
-# make demo    set up, then train, evaluate and draw on a synthetic data set: MODEL=retinanet or faster_rcnn
+# make demo    set up, then train, evaluate and draw on a synthetic data set, or go on with it;
+#              MODEL=retinanet or faster_rcnn
 # make lint    set up, then check style
 # make lock    renew requirements.lock from pyproject.toml
 # make clean   remove the environment
@@ -24,7 +25,14 @@ test: setup
 	.venv/bin/python -m pytest $(ARGS)
 
 demo: setup
-	.venv/bin/python train_net.py --config-file configs/quick_start/$(MODEL).yaml $(ARGS)
+	.venv/bin/python train_net.py --config-file configs/quick_start/$(MODEL).yaml --resume $(ARGS)
+	@echo
+	@echo "Pictures: output/$(MODEL)/inference/shapes_val/pictures   Curves: output/$(MODEL)/metrics.json"
+	@echo "Next, for instance:"
+	@echo "  make demo MODEL=faster_rcnn"
+	@echo "  .venv/bin/tensorboard --logdir output"
+	@echo "  .venv/bin/python train_net.py --config-file configs/quick_start/$(MODEL).yaml \\"
+	@echo "      MODEL.CLS_LOSS.NAME sigmoid_cross_entropy MODEL.BOX_LOSS.NAME giou OUTPUT_DIR output/giou"
 
 lint: setup
 	.venv/bin/ruff check .

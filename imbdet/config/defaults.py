@@ -13,6 +13,9 @@ def add_imbdet_config(cfg: CfgNode) -> None:
     _add_model_keys(cfg)
     _add_dataset_keys(cfg)
 
+    # "SGD" or "AdamW"; MOMENTUM and NESTEROV rule SGD only.
+    cfg.SOLVER.OPTIMIZER = "SGD"
+
     # Which library computes COCO's metrics: "faster-coco-eval" or "pycocotools". The numbers are
     # the same.
     cfg.TEST.COCO_LIBRARY = "faster-coco-eval"
@@ -31,7 +34,7 @@ def _add_model_keys(cfg: CfgNode) -> None:
     cfg.MODEL.RPN_SAMPLER = _sampler_node()
 
     # Classification loss: a name of CLS_LOSS_REGISTRY ("sigmoid_cross_entropy",
-    # "softmax_cross_entropy", "focal").
+    # "softmax_cross_entropy", "focal", and the ranking losses "ap" and "auc").
     cfg.MODEL.CLS_LOSS = _cls_loss_node()
     # Box regression loss: a name of BOX_LOSS_REGISTRY ("l1", "smooth_l1", "giou", "diou",
     # "ciou"). With an empty NAME detectron2's BBOX_REG_LOSS_TYPE decides. Smooth L1's transition
@@ -54,6 +57,10 @@ def _cls_loss_node() -> CfgNode:
     # focusing exponent. ImbRetinaNet takes both from MODEL.RETINANET.FOCAL_LOSS_ALPHA and
     # FOCAL_LOSS_GAMMA instead.
     node.FOCAL = CfgNode({"ALPHA": 0.25, "GAMMA": 2.0})
+    # AP loss and AUC loss: half the width of the step by which scores are compared, in logits (0 is
+    # the hard step). AP loss: whether precisions are interpolated.
+    node.AP = CfgNode({"DELTA": 1.0, "INTERPOLATED": True})
+    node.AUC = CfgNode({"DELTA": 1.0})
     return node
 
 
@@ -72,23 +79,27 @@ def _add_dataset_keys(cfg: CfgNode) -> None:
     # The synthetic data set behind the names "shapes_train" and "shapes_val", generated on first
     # use.
     cfg.DATASETS.SHAPES = CfgNode()
-    # Number of images.
+    # Number of images. More of them leave the first ones as they are.
     cfg.DATASETS.SHAPES.NUM_TRAIN = 800
     cfg.DATASETS.SHAPES.NUM_VAL = 200
     # Side of the square images, in pixels.
     cfg.DATASETS.SHAPES.IMAGE_SIZE = 192
-    # Shortest and longest side of an object, in pixels.
+    # Smallest and largest size of an object, the longer side of its box in pixels. Sizes in
+    # between are log-uniform.
     cfg.DATASETS.SHAPES.OBJECT_SIZE = (8, 64)
     # How often each class appears in training, relative to the others; validation is balanced.
+    # One number for each class, in this order: circle, square, triangle, star, cross, diamond,
+    # pentagon, hexagon.
     cfg.DATASETS.SHAPES.CLASS_FREQUENCIES = (100.0, 10.0, 1.0)
-    # Mean number of objects in an image that is not empty, and of look-alikes (clutter) in
-    # relation to it.
-    cfg.DATASETS.SHAPES.OBJECTS_PER_IMAGE = 5.0
-    cfg.DATASETS.SHAPES.CLUTTER_RATIO = 1.0
+    # Mean number of objects in an image that is not empty, and of look-alikes (clutter, which is
+    # not annotated) in relation to it. Empty images have clutter, too.
+    cfg.DATASETS.SHAPES.OBJECTS_PER_IMAGE = 8.0
+    cfg.DATASETS.SHAPES.CLUTTER_RATIO = 0.6
     # Share of the images without any object, and of the objects that are crowds (several,
     # annotated as one).
     cfg.DATASETS.SHAPES.EMPTY_FRACTION = 0.05
     cfg.DATASETS.SHAPES.CROWD_FRACTION = 0.02
-    # Share of the training objects whose annotated class is replaced by another one.
+    # Share of the training objects whose annotated class is replaced by one of the others, all
+    # equally likely. The annotation file keeps the true one as "true_category_id".
     cfg.DATASETS.SHAPES.LABEL_NOISE = 0.0
     cfg.DATASETS.SHAPES.SEED = 0

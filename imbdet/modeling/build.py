@@ -3,10 +3,11 @@
 from collections.abc import Callable
 
 from detectron2.config import CfgNode, get_cfg
+from torch import nn
 
 from imbdet.errors import UserError
 from imbdet.modeling import box_losses, cls_losses, samplers  # noqa: F401  (fill the registries)
-from imbdet.modeling.criterion import PointwiseCriterion
+from imbdet.modeling.criteria import PointwiseCriterion, RankingCriterion
 from imbdet.modeling.registry import (
     BOX_LOSS_REGISTRY,
     CLS_LOSS_REGISTRY,
@@ -47,11 +48,14 @@ def _build_pool_sampler(cfg: CfgNode, site: Site, key: str) -> PoolSampler:
     return sampler
 
 
-def build_criterion(cfg: CfgNode, site: Site) -> tuple[PointwiseCriterion, str]:
+def build_criterion(cfg: CfgNode, site: Site) -> tuple[nn.Module, str]:
     """Criterion of a site, and the activation of its classification loss."""
     cls_loss = _build_cls_loss(cfg, site)
-    criterion = PointwiseCriterion(cls_loss=cls_loss.function, box_loss=_build_box_loss(cfg, site))
-    return criterion, cls_loss.activation
+    criterion = RankingCriterion if cls_loss.is_ranking else PointwiseCriterion
+    return (
+        criterion(cls_loss=cls_loss.function, box_loss=_build_box_loss(cfg, site)),
+        cls_loss.activation,
+    )
 
 
 def _build_cls_loss(cfg: CfgNode, site: Site) -> ClsLoss:

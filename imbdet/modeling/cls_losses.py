@@ -26,3 +26,18 @@ def focal(cfg: CfgNode, site: Site) -> ClsLoss:
     """Focal loss of each class."""
     alpha, gamma = get_key(cfg, site.focal_alpha), get_key(cfg, site.focal_gamma)
     return ClsLoss(partial(losses.focal_loss, alpha=alpha, gamma=gamma), "sigmoid")
+
+
+@CLS_LOSS_REGISTRY.register()
+def ap(cfg: CfgNode, site: Site) -> ClsLoss:
+    """AP loss over the batch."""
+    node = get_key(cfg, f"{site.cls_loss}.AP")
+    loss = partial(losses.ap_loss, delta=node.DELTA, interpolated=node.INTERPOLATED)
+    return ClsLoss(loss, "sigmoid", is_ranking=True)
+
+
+@CLS_LOSS_REGISTRY.register()
+def auc(cfg: CfgNode, site: Site) -> ClsLoss:
+    """AUC loss over the batch."""
+    delta = get_key(cfg, f"{site.cls_loss}.AUC.DELTA")
+    return ClsLoss(partial(losses.auc_loss, delta=delta), "sigmoid", is_ranking=True)

@@ -26,12 +26,14 @@ class ClsLoss(NamedTuple):
     """A classification loss and the activation that turns its logits into scores.
 
     Attributes:
-        function: (M, C) logits and (M,) labels to (M,) losses.
+        function: (M, C) logits and (M,) labels to (M,) losses, or to a scalar if it is a ranking.
         activation: "sigmoid" (C = K) or "softmax" (C = K + 1).
+        is_ranking: whether the samples are compared with each other.
     """
 
     function: Callable[[Tensor, Tensor], Tensor]
     activation: str
+    is_ranking: bool = False
 
 
 def lookup(registry: Registry, name: str, key: str) -> Any:

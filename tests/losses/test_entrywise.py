@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from imbdet.losses import entrywise, focal_loss, sigmoid_cross_entropy_loss
+from imbdet.losses import chunks, focal_loss, sigmoid_cross_entropy_loss
 
 
 def dense(elementwise_loss, logits, labels):
@@ -59,13 +59,13 @@ def random_problem(num_rows, num_classes, seed, scale=3.0, dtype=torch.float64):
     num_rows=st.integers(0, 40),
     num_classes=st.integers(1, 6),
     seed=st.integers(0, 2**31),
-    chunk=st.sampled_from([1, 7, 64, 2**17]),
+    chunk_size=st.sampled_from([1, 7, 64, 2**17]),
 )
-def test_equals_the_one_hot_definition(fast, slow, num_rows, num_classes, seed, chunk):
+def test_equals_the_one_hot_definition(fast, slow, num_rows, num_classes, seed, chunk_size):
     logits, labels = random_problem(num_rows, num_classes, seed)
     weights = torch.rand(num_rows, dtype=torch.float64)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(entrywise, "CHUNK_ENTRIES_CPU", chunk)
+        patch.setattr(chunks, "CHUNK_ENTRIES_CPU", chunk_size)
         losses = fast(logits, labels)
         (grad,) = torch.autograd.grad((losses * weights).sum(), logits)
     expected = slow(logits, labels)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from imbdet.records import SampleRecord
 from imbdet.structures import Positives, Samples
-from imbdet.weighting import Weighting, Weights
+from imbdet.weighting import Weighting
 
 
 class PointwiseCriterion(nn.Module):
@@ -51,20 +51,7 @@ class PointwiseCriterion(nn.Module):
             "loss_cls": cls_total.sum() / normalizer,
             "loss_box_reg": box_total.sum() / normalizer,
         }
-        return losses, _record(samples, cls_losses, box_losses, weights)
-
-
-def _record(
-    samples: Samples, cls_losses: Tensor, box_losses: Tensor, weights: Weights | None
-) -> SampleRecord:
-    return SampleRecord(
-        gt_labels=samples.gt_labels,
-        gt_idxs=samples.gt_idxs,
-        ious=samples.ious,
-        num_per_image=samples.num_per_image,
-        pos_idxs=samples.pos_idxs,
-        cls_losses=cls_losses.detach(),
-        box_losses=box_losses.detach(),
-        cls_weights=weights and weights.cls.detach(),
-        box_weights=weights and weights.box.detach(),
-    )
+        record = SampleRecord.of(
+            samples, box_losses=box_losses, cls_losses=cls_losses, weights=weights
+        )
+        return losses, record

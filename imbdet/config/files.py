@@ -1,0 +1,226 @@
+"""How a YAML file and the overrides of a command line become a config.
+
+detectron2 does the merging; this module refuses python tags, which detectron2 would evaluate, and
+turns every failure into one sentence about the file, the line and the key.
+"""
+
+import difflib
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import yaml
+from detectron2.config import CfgNode, get_cfg
+from detectron2.utils.file_io import PathManager
+from fvcore.common.config import BASE_KEY
+
+from imbdet.config.defaults import add_imbdet_config
+from imbdet.errors import UserError, suggest
+
+# How to write a value of a type, said when another type is given.
+_HOW_TO_WRITE = {
+    bool: "True or False",
+    int: "a whole number",
+    float: "a number with a decimal point or exponent, such as 1.0",
+    # yacs reads the inside of a first pair of quotes as Python.
+    str: "a text, quoted twice where it looks like a number ('\"1\"')",
+    tuple: "a list, such as [1, 2]",
+    list: "a list, such as [1, 2]",
+}
+
+# The anchor sizes of detectron2's RetinaNet, which its config has Python compute.
+_RETINANET_SIZES_CODE = "[[x, x * 2**(1.0/3), x * 2**(2.0/3) ] for x in [32, 64, 128, 256, 512 ]]"
+_RETINANET_SIZES = [[x * 2 ** (i / 3) for i in range(3)] for x in (32, 64, 128, 256, 512)]
+
+
+def load_config(config_file: str, opts: Sequence[str] = ()) -> CfgNode:
+    """The config of a run: defaults, then a YAML file, then overrides.
+
+    Args:
+        config_file: the YAML file, with its ``_BASE_`` files. Empty: defaults alone.
+        opts: overrides KEY, VALUE, KEY, VALUE, ... as they stand on a command line.
+
+    Raises:
+        UserError: a file cannot be read or merged, or an override does not fit. Whether a value
+            means something is not checked here.
+    """
+    cfg = get_cfg()
+    add_imbdet_config(cfg)
+    if config_file:
+        _merge_file(cfg, config_file)
+    _merge_overrides(cfg, opts)
+    return cfg
+
+
+def suggest_file(path: str, suffixes: tuple[str, ...]) -> str:
+    """A sentence with the files in the folder of a missing ``path`` that have nearly its name."""
+    folder, name = os.path.split(path)
+    if not os.path.isdir(folder or "."):
+        return f"There is no folder '{folder}'."
+    return suggest(name, [other for other in os.listdir(folder or ".") if other.endswith(suffixes)])
+
+
+def _merge_file(cfg: CfgNode, path: str) -> None:
+    try:
+        cfg.merge_from_file(path, allow_unsafe=False)
+    except Exception as error:  # detectron2, fvcore, yacs and PyYAML each raise their own
+        _blame(cfg, path)
+        raise UserError(f"Cannot load the config file '{path}': {error}") from error
+
+
+def _merge_overrides(cfg: CfgNode, opts: Sequence[str]) -> None:
+    for key, *value in (opts[i : i + 2] for i in range(0, len(opts), 2)):
+        if "=" in key:
+            raise UserError(
+                f"'{key}' on the command line: write '{key.replace('=', ' ', 1)}', with a space."
+            )
+        if not value:
+            raise UserError(f"The key '{key}' on the command line has no value after it.")
+        _set(cfg, key, value[0], "on the command line")
+
+
+def _blame(cfg: CfgNode, path: str, origin: str = "", referrers: tuple[str, ...] = ()) -> None:
+    """Raise for the first problem in a file that did not merge, or in the files it is based on."""
+    referrers = (*referrers, path)
+    if os.path.realpath(path) in map(os.path.realpath, referrers[:-1]):
+        raise UserError(
+            f"The {BASE_KEY} files refer to each other in a circle: {' -> '.join(referrers)}."
+        )
+    for names, value, line in _entries(path, _read(path, origin)):
+        key, where = ".".join(names), f"{path}:{line}"
+        if key == BASE_KEY:
+            for base in _base_files(path, value, where):
+                _blame(cfg, base, f", the {BASE_KEY} of {where},", referrers)
+        elif key == "VERSION" and value != cfg.VERSION:
+            raise UserError(
+                f"VERSION is {value} in {where}, but this detectron2 has config version "
+                f"{cfg.VERSION}: adapt the file and write VERSION: {cfg.VERSION}."
+            )
+        elif len(names) < len(key.split(".")):
+            raise UserError(
+                f"'{key}' in {where} must be written as nested keys, one line for each part."
+            )
+        else:
+            _set(cfg, key, value, f"in {where}")
+
+
+def _read(path: str, origin: str) -> str:
+    subject = f"Config file '{path}'{origin}"
+    if os.path.isdir(path):
+        raise UserError(f"{subject} is a folder: name a YAML file.")
+    try:
+        with PathManager.open(path) as file:
+            return file.read()
+    except FileNotFoundError as error:
+        hint = suggest_file(path, (".yaml", ".yml"))
+        raise UserError(f"{subject} does not exist. {hint}") from error
+    except UnicodeDecodeError as error:
+        raise _not_text(path) from error
+    except OSError as error:
+        raise UserError(f"{subject} cannot be read: {error.strerror or error}.") from error
+
+
+def _not_text(path: str) -> UserError:
+    return UserError(f"Config file '{path}' is not a text file: name a YAML file.")
+
+
+def _entries(path: str, text: str) -> list[tuple[tuple[str, ...], Any, int]]:
+    """The names, the value and the line of every entry in a YAML file, however deep."""
+    try:
+        loader = yaml.SafeLoader(text)
+        root = loader.get_single_node()
+        if root is not None:
+            loader.construct_document(root)
+    except yaml.reader.ReaderError as error:
+        raise _not_text(path) from error
+    except yaml.MarkedYAMLError as error:
+        raise _yaml_error(path, text, error) from error
+    if root is None:
+        raise UserError(f"Config file '{path}' is empty.")
+    if not isinstance(root, yaml.MappingNode):
+        raise UserError(f"Config file '{path}' holds no keys: write 'KEY: value' lines.")
+    return [(names, loader.construct_object(node, True), line) for names, node, line in _walk(root)]
+
+
+def _walk(
+    mapping: yaml.MappingNode, parents: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], yaml.Node, int]]:
+    for key, value in mapping.value:
+        names = (*parents, key.value)
+        if isinstance(value, yaml.MappingNode):
+            yield from _walk(value, names)
+        else:
+            yield names, value, key.start_mark.line + 1
+
+
+def _yaml_error(path: str, text: str, error: yaml.MarkedYAMLError) -> UserError:
+    line = error.problem_mark.line
+    where = f"{path}:{line + 1}"
+    if "constructor for the tag" not in error.problem:
+        return UserError(f"YAML syntax error in {where}: {error.problem}.")
+    if _RETINANET_SIZES_CODE in text.splitlines()[line]:
+        return UserError(
+            f"{where} has Python compute the anchor sizes, which is refused: write "
+            f"SIZES: {_RETINANET_SIZES} instead."
+        )
+    return UserError(
+        f"{where} holds a YAML tag, which could run code and is refused: write plain numbers, "
+        "texts and lists."
+    )
+
+
+def _base_files(path: str, value: Any, where: str) -> list[str]:
+    """The paths that the ``_BASE_`` of a file stands for, resolved as fvcore does."""
+    bases = value if isinstance(value, list) else [value]
+    if not all(isinstance(base, str) for base in bases):
+        raise UserError(f"{BASE_KEY} in {where} must be a file name or a list of file names.")
+    folder = os.path.dirname(path)
+    return [
+        # `join` leaves an absolute path as it is.
+        base if base.startswith(("http://", "https://")) else os.path.join(folder, base)
+        for base in map(os.path.expanduser, bases)
+    ]
+
+
+def _set(cfg: CfgNode, key: str, value: Any, where: str) -> None:
+    try:
+        cfg.merge_from_list([key, value])
+    except Exception as error:  # yacs asserts, and indexes whatever it finds on the way
+        if cfg.key_is_renamed(key):
+            raise UserError(f"{error.args[0].rstrip('.')} ({where}).") from error
+        raise UserError(_misfit(cfg, key, value, where)) from error
+
+
+def _misfit(cfg: CfgNode, key: str, value: Any, where: str) -> str:
+    """Why ``cfg`` does not take the value: the key does not exist, or has another type."""
+    node, parents = cfg, []
+    for name in key.split("."):
+        if not isinstance(node, CfgNode):
+            parent = ".".join(parents)
+            return f"'{key}' {where} does not exist: '{parent}' is a value, not a group of keys."
+        if name not in node:
+            return f"Unknown key '{key}' {where}. {_suggest_key(cfg, key)}"
+        node = node[name]
+        parents.append(name)
+    if isinstance(node, CfgNode):
+        example = next(_full_keys(node, f"{key}."))
+        return f"'{key}' {where} is a group of keys, not a value: set those, such as '{example}'."
+    needed = _HOW_TO_WRITE.get(type(node), "a plain value")
+    return f"'{key}' must be {needed}; {where} it is {value}."
+
+
+def _suggest_key(cfg: CfgNode, key: str) -> str:
+    key = key.upper()
+    keys = list(_full_keys(cfg))
+    # First the same name in another place, then a similar spelling.
+    options = [other for other in keys if other.split(".")[-1] == key.split(".")[-1]]
+    options = options or difflib.get_close_matches(key, keys, cutoff=0.5) or list(cfg)
+    return suggest(key, options)
+
+
+def _full_keys(node: CfgNode, prefix: str = "") -> Iterator[str]:
+    for name, value in node.items():
+        if isinstance(value, CfgNode):
+            yield from _full_keys(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name

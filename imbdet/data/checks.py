@@ -1,0 +1,179 @@
+"""Loading a registered data set, and saying, dropping or refusing what is wrong in it."""
+
+import logging
+import math
+import os
+from collections import defaultdict
+
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.structures import BoxMode
+from detectron2.utils.logger import log_first_n
+
+from imbdet.data.coco import describe_origin
+from imbdet.data.coco_json import check_coco_json
+from imbdet.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+def load_dataset(cfg: CfgNode, name: str, *, training: bool = False) -> list[dict]:
+    """Load and check a registered data set.
+
+    Args:
+        cfg: the config; read are NUM_CLASSES of the detector and, in training, the policies
+            ``DATASETS.INVALID_BOXES`` and ``DATASETS.BROKEN_IMAGES``.
+        name: a name in DATASETS.TRAIN or DATASETS.TEST.
+        training: drop or refuse boxes and images by the policies. Otherwise every image must be
+            there and the boxes stay as they are, since an evaluation reads the annotation file.
+
+    Returns:
+        Detectron2's dicts, one per image.
+
+    Raises:
+        UserError: names the data set, the file and the record that is wrong.
+    """
+    records = _load(name)
+    _check_classes(cfg, name, records)
+    present, missing = _split_by_existence(records)
+    if missing:
+        _report_missing(cfg, name, missing, len(records), training)
+    if training:
+        _remove_invalid_boxes(cfg, name, present)
+    if not present:
+        raise UserError(f"Data set '{name}' has no images. {describe_origin(name)}")
+    return present
+
+
+def read_policy(cfg: CfgNode, key: str, options: tuple[str, str]) -> str:
+    """The value of ``DATASETS.<key>``, which must be one of ``options``."""
+    value = cfg.DATASETS[key]
+    if value not in options:
+        raise UserError(f"DATASETS.{key} is {value!r}; it can be '{options[0]}' or '{options[1]}'.")
+    return value
+
+
+def skips_broken_images(cfg: CfgNode) -> bool:
+    """Whether training goes on without the images that are missing or cannot be decoded."""
+    return read_policy(cfg, "BROKEN_IMAGES", ("refuse", "skip")) == "skip"
+
+
+def _load(name: str) -> list[dict]:
+    try:
+        return DatasetCatalog.get(name)
+    except UserError:
+        raise
+    except Exception as error:
+        metadata = MetadataCatalog.get(name)
+        if metadata.get("evaluator_type") == "coco":
+            check_coco_json(metadata.json_file, if_missing=describe_origin(name))
+        hint = describe_origin(name) if isinstance(error, OSError) else ""
+        raise UserError(
+            f"Data set '{name}' does not load ({type(error).__name__}: {error}). {hint}".rstrip()
+        ) from error
+
+
+def _check_classes(cfg: CfgNode, name: str, records: list[dict]) -> None:
+    classes = MetadataCatalog.get(name).get("thing_classes")
+    if classes is None:
+        raise UserError(f"Data set '{name}' has no 'thing_classes': it is not for detection.")
+    _check_category_ids(name, records, len(classes))
+    part = "RETINANET" if "RetinaNet" in cfg.MODEL.META_ARCHITECTURE else "ROI_HEADS"
+    num_classes = cfg.MODEL[part].NUM_CLASSES
+    message = (
+        f"Data set '{name}' has {len(classes)} classes, but MODEL.{part}.NUM_CLASSES is "
+        f"{num_classes}: set it to {len(classes)}."
+    )
+    if len(classes) > num_classes:
+        raise UserError(message)
+    if len(classes) < num_classes:
+        # Once, although each evaluation during a training loads its data set again.
+        log_first_n(logging.WARNING, message, key="message")
+
+
+def _check_category_ids(name: str, records: list[dict], num_classes: int) -> None:
+    # Only other programs' data sets can fail: detectron2 maps the ids of COCO-format ones.
+    category_ids = {
+        annotation["category_id"] for record in records for annotation in _annotations(record)
+    }
+    strays = category_ids.difference(range(num_classes))
+    if strays:
+        raise UserError(
+            f"Data set '{name}' has {num_classes} classes, but an annotation with category_id "
+            f"{min(strays)}; it must be at least 0 and less than {num_classes}."
+        )
+
+
+def _split_by_existence(records: list[dict]) -> tuple[list[dict], list[dict]]:
+    # One listing per folder: asking for each file takes minutes on a network drive.
+    listings: dict[str, set[str]] = {}
+    present, missing = [], []
+    for record in records:
+        path = record["file_name"]
+        folder, file_name = os.path.split(path)
+        if folder not in listings:
+            listings[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+        # Some file systems find a name that is spelled differently.
+        exists = file_name in listings[folder] or os.path.exists(path)
+        (present if exists else missing).append(record)
+    return present, missing
+
+
+def _report_missing(
+    cfg: CfgNode, name: str, missing: list[dict], num_images: int, training: bool
+) -> None:
+    folder, file_name = os.path.split(os.path.abspath(missing[0]["file_name"]))
+    message = (
+        f"Data set '{name}' misses {len(missing):,} of its {num_images:,} images: the first, "
+        f"'{file_name}', is not in folder '{folder}'"
+        f"{'' if os.path.isdir(folder) else ', which does not exist'}. {describe_origin(name)}"
+    )
+    if not training or len(missing) == num_images:
+        raise UserError(message)
+    if not skips_broken_images(cfg):
+        raise UserError(f"{message} To train without them, set DATASETS.BROKEN_IMAGES to 'skip'.")
+    logger.warning(f"{message} They are skipped.")
+
+
+def _remove_invalid_boxes(cfg: CfgNode, name: str, records: list[dict]) -> None:
+    refuse = read_policy(cfg, "INVALID_BOXES", ("drop", "refuse")) == "refuse"
+    found = defaultdict(list)  # kind of problem -> where
+    for record in records:
+        valid = []
+        for annotation in _annotations(record):
+            problem = _find_box_problem(annotation, record)
+            if problem is None:
+                valid.append(annotation)
+            else:
+                where = f"{annotation.get('bbox')} in '{os.path.basename(record['file_name'])}'"
+                found[problem].append(where)
+        record["annotations"] = valid
+    if found:
+        kinds = [f"{len(where):,} {kind} (first: {where[0]})" for kind, where in found.items()]
+        message = f"Data set '{name}' has invalid boxes: {'; '.join(kinds)}."
+        if refuse:
+            raise UserError(f"{message} To train without, set DATASETS.INVALID_BOXES to 'drop'.")
+        logger.warning(f"{message} They are dropped.")
+
+
+def _find_box_problem(annotation: dict, record: dict) -> str | None:
+    try:
+        x0, y0, x1, y1 = box = annotation["bbox"]
+        is_finite = all(map(math.isfinite, box))
+    except (KeyError, TypeError, ValueError):
+        return "not of four numbers"
+    if not is_finite:
+        return "with NaN or infinity"
+    if annotation["bbox_mode"] == BoxMode.XYWH_ABS:
+        x1, y1 = x0 + x1, y0 + y1
+    if x1 <= x0 or y1 <= y0:
+        return "without area"
+    # Only data sets of other programs may lack the size.
+    width, height = record.get("width", math.inf), record.get("height", math.inf)
+    if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
+        return "outside the image"
+    return None
+
+
+def _annotations(record: dict) -> list[dict]:
+    return record.get("annotations", [])

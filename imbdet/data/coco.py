@@ -1,0 +1,117 @@
+"""Data sets in COCO format from the config keys ``DATASETS.COCO``, in detectron2's catalogs."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data.datasets import load_coco_json
+
+from imbdet.data.coco_json import check_coco_json
+from imbdet.data.shapes import register_shapes
+from imbdet.errors import UserError, suggest
+
+_BUILT_IN_NAMES = frozenset(DatasetCatalog.list())  # nothing else is registered yet
+_ENTRY_KEYS = ("NAME", "JSON", "IMAGES")
+_ENTRY_FORM = "{NAME: my_train, JSON: path/to/train.json, IMAGES: path/to/images}"
+
+
+@dataclass(frozen=True)
+class CocoDataset:
+    """An entry of ``DATASETS.COCO``. Calling it loads the data set, as the catalog demands."""
+
+    name: str
+    json_file: str
+    image_root: str
+
+    def __call__(self) -> list[dict]:
+        """Detectron2's dicts; sets ``thing_classes`` and the category ids in the metadata."""
+        # Reads the file once more than detectron2, which keeps the last of several images with the
+        # same id and says nothing.
+        check_coco_json(self.json_file, if_missing=describe_origin(self.name))
+        return load_coco_json(self.json_file, self.image_root, self.name)
+
+
+def register_datasets(cfg: CfgNode) -> None:
+    """Register the shapes and the entries of ``DATASETS.COCO``; check DATASETS.TRAIN and TEST.
+
+    May be called again, with the same or with other entries: the last entry of a name counts.
+
+    Raises:
+        UserError: a malformed entry, a name that is taken, or one that nothing stands behind.
+    """
+    register_shapes(cfg)
+    datasets = [_parse_entry(index, entry) for index, entry in enumerate(cfg.DATASETS.COCO)]
+    names = [dataset.name for dataset in datasets]
+    for dataset in datasets:
+        if names.count(dataset.name) > 1:
+            raise UserError(f"DATASETS.COCO has several entries with NAME '{dataset.name}'.")
+        _register(dataset)
+    for key in ("TRAIN", "TEST"):
+        for name in cfg.DATASETS[key]:
+            _require_registered(name, f"DATASETS.{key}")
+
+
+def describe_origin(name: str) -> str:
+    """A sentence on where the paths of a registered data set come from, where that is known."""
+    if isinstance(DatasetCatalog[name], CocoDataset):
+        return f"The paths of '{name}' are set in DATASETS.COCO."
+    if name in _BUILT_IN_NAMES:
+        root = os.getenv("DETECTRON2_DATASETS", "datasets")
+        return (
+            f"'{name}' is detectron2's own and belongs under the folder named by the environment "
+            f"variable DETECTRON2_DATASETS (here '{root}'): see datasets/README.md."
+        )
+    return ""
+
+
+def _parse_entry(index: int, entry: object) -> CocoDataset:
+    where = f"DATASETS.COCO[{index}]"
+    form = f"An entry looks like {_ENTRY_FORM}."
+    if not isinstance(entry, Mapping):
+        raise UserError(f"{where} is {entry!r}. {form}")
+    for key in entry:
+        if key not in _ENTRY_KEYS:
+            raise UserError(f"{where} has an unknown key {key!r}. {form}")
+    for key in _ENTRY_KEYS:
+        if key not in entry:
+            raise UserError(f"{where} has no {key}. {form}")
+        if not isinstance(entry[key], str) or not entry[key]:
+            raise UserError(f"{where}: {key} is {entry[key]!r}, not a text. {form}")
+    return CocoDataset(entry["NAME"], _resolve(entry["JSON"]), _resolve(entry["IMAGES"]))
+
+
+def _resolve(path: str) -> str:
+    # Absolute, so that error messages are unambiguous.
+    return os.path.abspath(os.path.expandvars(os.path.expanduser(path)))
+
+
+def _register(dataset: CocoDataset) -> None:
+    name = dataset.name
+    if name in DatasetCatalog and not isinstance(DatasetCatalog[name], CocoDataset):
+        raise UserError(
+            f"DATASETS.COCO has an entry with NAME '{name}', which is already the name of "
+            f"{'a data set of detectron2' if name in _BUILT_IN_NAMES else 'another data set'}."
+        )
+    # The metadata go too: a Metadata object refuses to have a value changed.
+    DatasetCatalog.pop(name, None)
+    MetadataCatalog.pop(name, None)
+    DatasetCatalog.register(name, dataset)
+    MetadataCatalog.get(name).set(
+        json_file=dataset.json_file, image_root=dataset.image_root, evaluator_type="coco"
+    )
+
+
+def _require_registered(name: str, key: str) -> None:
+    if name in DatasetCatalog:
+        return
+    options = [
+        option
+        for option in DatasetCatalog
+        if MetadataCatalog.get(option).get("evaluator_type") == "coco"
+    ]
+    raise UserError(
+        f"{key} names a data set '{name}' that does not exist. {suggest(name, options)} "
+        f"For data of your own, add an entry to DATASETS.COCO: {_ENTRY_FORM}."
+    )

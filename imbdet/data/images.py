@@ -1,0 +1,56 @@
+"""Why the image of a record cannot be used."""
+
+import os
+
+from detectron2.data.detection_utils import read_image
+from detectron2.utils.file_io import PathManager
+from PIL import Image, UnidentifiedImageError
+
+
+def find_image_problem(record: dict, image_format: str) -> str | None:
+    """Read the image of a detectron2 dict as detectron2 does.
+
+    Args:
+        record: "file_name" and, optionally, "width" and "height" are used.
+        image_format: ``INPUT.FORMAT``.
+
+    Returns:
+        None, or what is wrong, to be put after the name of the file.
+    """
+    path = record["file_name"]
+    try:
+        if os.path.getsize(path) == 0:
+            return "is empty"
+        require_8_bits(path)
+        height, width = read_image(path, image_format).shape[:2]
+    except FileNotFoundError:
+        return "is missing"
+    except UnidentifiedImageError:
+        return "is not an image"
+    except Exception as error:  # decoders raise nearly everything
+        return f"cannot be read ({error})"
+    return _find_size_problem(record, (width, height))
+
+
+def require_8_bits(path: str) -> None:
+    """Refuse an image of whose values detectron2 would cut off all above 255.
+
+    Raises:
+        ValueError: it has 16 or 32 bits, or floating point numbers.
+    """
+    # JPEG files, which most images are, have 8 bits and need not be opened once more.
+    if path.lower().endswith((".jpg", ".jpeg")):
+        return
+    with PathManager.open(path, "rb") as file:
+        if Image.open(file).mode.startswith(("I", "F")):
+            raise ValueError("it has more than 8 bits per pixel; convert it to 8 bits")
+
+
+def _find_size_problem(record: dict, size: tuple[int, int]) -> str | None:
+    expected = (record.get("width", size[0]), record.get("height", size[1]))
+    if size == expected:
+        return None
+    problem = f"has {size[0]} x {size[1]} pixels, not {expected[0]} x {expected[1]} as annotated"
+    if size == expected[::-1]:
+        problem += " (images are turned by their EXIF orientation before they are used)"
+    return problem

@@ -1,0 +1,166 @@
+"""Writes the data set `shapes` to disk: images, and annotations in COCO's layout."""
+
+import json
+import logging
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import cv2
+from numpy.random import Generator
+
+from imbdet.data.shapes.annotations import describe
+from imbdet.data.shapes.drawing import Drawing, draw_image, image_rng
+from imbdet.data.shapes.options import ShapesOptions
+from imbdet.errors import UserError
+
+SPLITS = ("train", "val")
+
+# Share of the objects without a place from which on a warning says so.
+_MANY_LEFT_OUT = 0.05
+
+logger = logging.getLogger(__name__)
+
+
+def json_path(folder: Path, split: str) -> Path:
+    """The annotation file of a split, "train" or "val"."""
+    return folder / "annotations" / f"{split}.json"
+
+
+def ensure_generated(options: ShapesOptions, folder: Path) -> None:
+    """Generate the data set in ``folder`` unless it is there.
+
+    It appears at once when it is complete, so that an interruption leaves nothing behind and
+    several processes may call this at the same time.
+
+    Raises:
+        UserError: ``folder`` cannot be written, or exists without the annotations.
+    """
+    if folder.exists():
+        if not _is_complete(folder):
+            raise UserError(f"'{folder}' is incomplete. Delete it to generate the data set anew.")
+        return
+    start = time.perf_counter()
+    num_images = sum(options.num_images(split) for split in SPLITS)
+    logger.info(f"Generating {num_images} images of the data set 'shapes' in '{folder}'")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".shapes-", dir=folder.parent) as workplace:
+            # One level down, as the temporary folder itself is readable by its owner only.
+            draft = Path(workplace) / folder.name
+            _generate(options, draft)
+            _move(draft, folder)
+    except OSError as error:
+        raise UserError(
+            f"The data set 'shapes' cannot be written to '{folder}' ({error.strerror or error}). "
+            "Set the environment variable DETECTRON2_DATASETS to a folder with space that you may "
+            "write to."
+        ) from error
+    logger.info(f"Generated the data set 'shapes' in {time.perf_counter() - start:.1f} seconds")
+
+
+def _is_complete(folder: Path) -> bool:
+    return all(json_path(folder, split).is_file() for split in SPLITS)
+
+
+def _move(draft: Path, folder: Path) -> None:
+    try:
+        draft.replace(folder)
+    except OSError:
+        # Another process was faster, with the same content.
+        if not _is_complete(folder):
+            raise
+
+
+def _generate(options: ShapesOptions, folder: Path) -> None:
+    (folder / "annotations").mkdir(parents=True)
+    (folder / "options.json").write_text(options.as_json() + "\n")
+    for split in SPLITS:
+        (folder / split).mkdir()
+        drawings = _draw_and_save(options, split, folder / split)
+        content = coco_content(options, split, drawings)
+        json_path(folder, split).write_text(json.dumps(content))
+
+
+def _draw_and_save(options: ShapesOptions, split: str, folder: Path) -> Iterator[Drawing]:
+    for index in range(options.num_images(split)):
+        drawing = draw_image(options, split, index)
+        # OpenCV wants BGR. Its `imwrite` would keep silent about a full disk.
+        png = cv2.imencode(".png", drawing.pixels[:, :, ::-1])[1]
+        (folder / _file_name(index)).write_bytes(png.tobytes())
+        yield drawing
+
+
+def _file_name(index: int) -> str:
+    return f"{index + 1:06d}.png"
+
+
+def coco_content(options: ShapesOptions, split: str, drawings: Iterable[Drawing]) -> dict:
+    """The content of a split's annotation file, from the drawings of its images in order.
+
+    Beyond COCO's own keys, an image has ``num_clutter`` and an annotation ``true_category_id``,
+    the category before label noise.
+    """
+    images, annotations, num_left_out = [], [], 0
+    for index, drawing in enumerate(drawings):
+        images.append(_image_record(index, drawing))
+        for annotation in _annotate(options, split, index, drawing):
+            annotations.append({"id": len(annotations) + 1, **annotation})
+        num_left_out += drawing.num_left_out
+    _warn_of_left_out(split, num_left_out, num_drawn=len(annotations))
+    categories = [
+        {"id": k + 1, "name": name, "supercategory": "shape"}
+        for k, name in enumerate(options.class_names)
+    ]
+    return {
+        "info": {"description": f"imbdet shapes, {split}"},
+        "licenses": [],
+        "images": images,
+        "annotations": annotations,
+        "categories": categories,
+    }
+
+
+def _image_record(index: int, drawing: Drawing) -> dict:
+    height, width = drawing.pixels.shape[:2]
+    return {
+        "id": index + 1,
+        "file_name": _file_name(index),
+        "height": height,
+        "width": width,
+        "num_clutter": drawing.num_clutter,
+    }
+
+
+def _annotate(options: ShapesOptions, split: str, index: int, drawing: Drawing) -> Iterator[dict]:
+    rng = image_rng(options, split, index, "labels")
+    for item in drawing.objects:
+        label = item.category
+        if split == "train" and not item.is_crowd:
+            label = _noisy_label(label, options, rng)
+        yield {
+            "image_id": index + 1,
+            "category_id": label + 1,
+            "true_category_id": item.category + 1,
+            **describe(item.mask, item.is_crowd),
+        }
+
+
+def _noisy_label(label: int, options: ShapesOptions, rng: Generator) -> int:
+    """``label``, or with a probability of LABEL_NOISE any of the others."""
+    num_classes = len(options.class_names)
+    # Drawn in any case: objects that are mislabelled at low noise are so at high noise, too.
+    is_noisy, shift = rng.random() < options.label_noise, rng.random()
+    if not is_noisy:
+        return label
+    return (label + 1 + int(shift * (num_classes - 1))) % num_classes
+
+
+def _warn_of_left_out(split: str, num_left_out: int, num_drawn: int) -> None:
+    if num_left_out > _MANY_LEFT_OUT * num_drawn:
+        logger.warning(
+            f"{num_left_out} objects and clutter of '{split}' found no place and were left out. "
+            "Lower DATASETS.SHAPES.OBJECTS_PER_IMAGE, CLUTTER_RATIO or OBJECT_SIZE, or raise "
+            "IMAGE_SIZE."
+        )

@@ -1,0 +1,8 @@
+"""How a detector is trained and evaluated: trainer, hooks, logs, checkpoints."""
+
+from imbdet import compat  # noqa: F401  (before detectron2)
+from imbdet.engine.launch import launch
+from imbdet.engine.setup import setup
+from imbdet.engine.trainer import Trainer, evaluate, train
+
+__all__ = ["Trainer", "evaluate", "launch", "setup", "train"]

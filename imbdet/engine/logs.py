@@ -1,0 +1,61 @@
+"""Who hears what: everything goes to ``log.txt``, the console gets what a person wants to read."""
+
+import logging
+import os
+import sys
+
+from tqdm import tqdm
+
+from imbdet.engine.progress import at_a_terminal
+
+LIBRARIES = ("detectron2", "fvcore")
+# Loggers of detectron2 that tell how far training and evaluation are, where no progress bar does.
+PROGRESS_LOGGERS = ("detectron2.utils.events", "detectron2.evaluation.evaluator")
+
+
+def setup_logging(output_dir: str, rank: int) -> None:
+    """Log to ``output_dir/log.txt`` (``log.txt.rankN`` elsewhere) and, on rank 0, to the console.
+
+    The console shows imbdet's lines, warnings of detectron2 and fvcore, and their progress where
+    standard error is not a terminal. Handlers of an earlier call are replaced.
+    """
+    name = "log.txt" if rank == 0 else f"log.txt.rank{rank}"
+    file = logging.FileHandler(os.path.join(output_dir, name))
+    file.setFormatter(
+        logging.Formatter("[%(asctime)s] %(name)s %(levelname)s: %(message)s", "%m/%d %H:%M:%S")
+    )
+    handlers: list[logging.Handler] = [file]
+    if rank == 0:
+        handlers.append(_ConsoleHandler())
+    for logger_name in (*LIBRARIES, "imbdet"):
+        logger = logging.getLogger(logger_name)
+        for old in logger.handlers:
+            old.close()
+        logger.handlers = handlers
+        logger.setLevel(logging.DEBUG)
+        logger.propagate = False
+
+
+class _ConsoleHandler(logging.Handler):
+    """Writes above a progress bar rather than through it."""
+
+    def __init__(self):
+        super().__init__(logging.INFO)
+        self.setFormatter(_ConsoleFormatter())
+        self.addFilter(_is_for_people)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stdout)
+        sys.stdout.flush()
+
+
+class _ConsoleFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return f"{record.levelname}: {text}" if record.levelno >= logging.WARNING else text
+
+
+def _is_for_people(record: logging.LogRecord) -> bool:
+    if record.levelno >= logging.WARNING or record.name.startswith("imbdet"):
+        return True
+    return record.name in PROGRESS_LOGGERS and not at_a_terminal()

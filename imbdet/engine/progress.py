@@ -1,0 +1,43 @@
+"""A progress bar with the time left, for people at a terminal."""
+
+import sys
+from collections.abc import Iterable
+from typing import TypeVar
+
+from detectron2.engine import HookBase
+from tqdm import tqdm
+
+T = TypeVar("T", bound=Iterable)
+
+
+def at_a_terminal() -> bool:
+    """Whether somebody watches; a log file is better served by a line now and then."""
+    return sys.stderr.isatty()
+
+
+def with_progress(loader: T, description: str) -> T:
+    """The same iterable with a progress bar, if somebody watches."""
+    return tqdm(loader, desc=description, leave=False) if at_a_terminal() else loader
+
+
+class ProgressBar(HookBase):
+    """Shows iterations done, iterations a second, time left and the smoothed total loss."""
+
+    def before_train(self):
+        self._bar = tqdm(
+            desc="training",
+            initial=self.trainer.start_iter,
+            total=self.trainer.max_iter,
+            disable=not at_a_terminal(),
+            dynamic_ncols=True,
+        )
+
+    def after_step(self):
+        # Not at every step: the histories are on the CPU, but their median is not free.
+        if self._bar.n % 5 == 0:
+            losses = self.trainer.storage.histories().get("total_loss")
+            self._bar.set_postfix(loss=f"{losses.median(20):.3f}" if losses else "?", refresh=False)
+        self._bar.update()
+
+    def after_train(self):
+        self._bar.close()

@@ -1,0 +1,82 @@
+"""From the command line to a checked config, a log and seeded random numbers."""
+
+import argparse
+import logging
+import os
+import platform
+
+import detectron2
+import numpy
+import torch
+import torchvision
+from detectron2.config import CfgNode
+from detectron2.utils import comm
+from detectron2.utils.env import seed_all_rng
+
+from imbdet.config import load_config
+from imbdet.data import register_datasets
+from imbdet.engine.logs import setup_logging
+from imbdet.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+PACKAGES = (torch, torchvision, detectron2, numpy)
+
+
+def setup(args: argparse.Namespace) -> CfgNode:
+    """Load and check the config, and prepare the process for it.
+
+    Args:
+        args: with ``config_file``, ``opts``, ``resume`` and ``eval_only``.
+
+    Returns:
+        The frozen config. ``MODEL.DEVICE`` is "cpu" where there is no GPU.
+
+    Raises:
+        UserError: a bad config, an unknown data set, or an output folder that cannot be used.
+    """
+    cfg = load_config(args.config_file, args.opts)
+    no_gpu = cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available()
+    if no_gpu:
+        cfg.MODEL.DEVICE = "cpu"
+    cfg.freeze()
+    register_datasets(cfg)
+    _prepare_output_dir(cfg.OUTPUT_DIR, args)
+    setup_logging(cfg.OUTPUT_DIR, comm.get_rank())
+    if no_gpu:
+        logger.info("There is no GPU here: MODEL.DEVICE is 'cpu'.")
+    logger.debug(f"{_describe_environment()}; {args}")
+    if comm.is_main_process() and not args.eval_only:
+        with open(os.path.join(cfg.OUTPUT_DIR, "config.yaml"), "w") as file:
+            file.write(cfg.dump())
+    seed_all_rng(None if cfg.SEED < 0 else cfg.SEED + comm.get_rank())
+    torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK and not args.eval_only
+    return cfg
+
+
+def _describe_environment() -> str:
+    # Not detectron2's collect_env: it calls into the compiled extension, which v0.6 may lack.
+    packages = ", ".join(f"{module.__name__} {module.__version__}" for module in PACKAGES)
+    num_gpus = torch.cuda.device_count()
+    gpu = f"{num_gpus} x {torch.cuda.get_device_name()}" if num_gpus else "no GPU"
+    return f"{platform.platform()}, Python {platform.python_version()}, {packages}, {gpu}"
+
+
+def _prepare_output_dir(folder: str, args: argparse.Namespace) -> None:
+    if not (args.resume or args.eval_only) and os.path.exists(
+        os.path.join(folder, "last_checkpoint")
+    ):
+        raise UserError(
+            f"OUTPUT_DIR '{folder}' already holds a run. Go on with it by --resume, choose "
+            f"another OUTPUT_DIR, or remove the folder."
+        )
+    try:
+        os.makedirs(folder, exist_ok=True)
+        probe = os.path.join(folder, f".writable-{os.getpid()}")
+        with open(probe, "w") as file:
+            file.write("?")
+        os.remove(probe)
+    except OSError as error:
+        raise UserError(
+            f"OUTPUT_DIR '{folder}' cannot be written to ({error.strerror}). Choose another one."
+        ) from error

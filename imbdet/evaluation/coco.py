@@ -1,0 +1,219 @@
+"""Evaluates a detector on a data set in COCO format, on one or several processes."""
+
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import Metadata, MetadataCatalog
+from detectron2.data.datasets.coco import convert_to_coco_dict
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.evaluation.coco_evaluation import instances_to_coco_json
+from detectron2.structures import Instances
+from detectron2.utils import comm
+from detectron2.utils.file_io import PathManager
+
+from imbdet.evaluation.files import replacing
+from imbdet.evaluation.metrics import CocoMetrics, check_library, compute_coco_metrics
+from imbdet.evaluation.pictures import draw_detections
+from imbdet.evaluation.tables import format_overall, format_per_class
+
+logger = logging.getLogger(__name__)
+
+
+def build_coco_evaluator(cfg: CfgNode, dataset_name: str, output_dir: str) -> "COCOEvaluator":
+    """A :class:`COCOEvaluator` as the keys ``TEST.*`` and ``MODEL.MASK_ON`` want it."""
+    return COCOEvaluator(
+        dataset_name,
+        output_dir,
+        iou_types=("bbox", "segm") if cfg.MODEL.MASK_ON else ("bbox",),
+        library=cfg.TEST.COCO_LIBRARY,
+        num_pictures=cfg.TEST.NUM_PICTURES,
+        picture_score_thresh=cfg.TEST.PICTURE_SCORE_THRESH,
+    )
+
+
+class COCOEvaluator(DatasetEvaluator):
+    """Computes COCO's metrics, logs them and writes them to files.
+
+    As in detectron2, all images of the data set count: one that was never processed is an image
+    without detections. Unlike there, an image processed twice counts once, and a detector that
+    finds nothing has an AP of 0. The annotation file is taken as it is, boxes without area
+    included.
+
+    Files in the folder ``<output_dir>/<dataset_name>``, each complete or not there:
+
+    - ``coco_instances_results.json``: the detections in COCO's result format;
+    - ``metrics.json``: the metrics, with null for those that no ground truth defines;
+    - ``pictures/*.png``: see :func:`imbdet.evaluation.draw_detections`.
+
+    Args:
+        dataset_name: a name of detectron2's catalogs. Without a ``json_file`` in its metadata, the
+            registered dicts are the ground truth.
+        output_dir: folder of the evaluation's files, detectron2's ``OUTPUT_DIR/inference``.
+        iou_types: what is compared: "bbox", "segm".
+        library: "faster-coco-eval" or "pycocotools"; the numbers are the same.
+        num_pictures: how many images to draw.
+        picture_score_thresh: lowest score of a detection that is drawn.
+
+    Raises:
+        UserError: the library does not exist.
+    """
+
+    def __init__(
+        self,
+        dataset_name: str,
+        output_dir: str | os.PathLike,
+        *,
+        iou_types: Sequence[str] = ("bbox",),
+        library: str = "faster-coco-eval",
+        num_pictures: int = 0,
+        picture_score_thresh: float = 0.3,
+    ) -> None:
+        check_library(library)
+        self._dataset_name = dataset_name
+        self._output_dir = Path(output_dir) / dataset_name
+        self._iou_types = iou_types
+        self._library = library
+        self._num_pictures = num_pictures
+        self._picture_score_thresh = picture_score_thresh
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all detections."""
+        self._detections: dict[Any, list[dict]] = {}  # image id -> COCO's result format
+
+    def process(self, inputs: list[dict], outputs: list[dict]) -> None:
+        """Keep the detections of some images.
+
+        Args:
+            inputs: the detector's input dicts, of which "image_id" is used.
+            outputs: its output dicts, with "instances" in the coordinates of the original image.
+        """
+        for image, output in zip(inputs, outputs, strict=True):
+            instances = _drop_non_finite(output["instances"].to("cpu"))
+            image_id = image["image_id"]
+            self._detections[image_id] = instances_to_coco_json(instances, image_id)
+
+    def evaluate(self) -> dict[str, dict[str, float]]:
+        """Compare the detections of all processes with the ground truth.
+
+        Returns:
+            "bbox" (and "segm") -> metric -> percent or NaN, as :meth:`CocoMetrics.flatten` gives
+            them. Empty in other processes than the first, and without annotations to compare with.
+
+        Raises:
+            UserError: a file cannot be written.
+        """
+        comm.synchronize()
+        parts = comm.gather(self._detections, dst=0)
+        if not comm.is_main_process():
+            return {}
+        metadata = MetadataCatalog.get(self._dataset_name)
+        ground_truth = _load_ground_truth(metadata)
+        by_image = dict(chain.from_iterable(part.items() for part in parts))
+        detections = _restore_category_ids(
+            list(chain.from_iterable(by_image.values())), _category_ids(metadata, ground_truth)
+        )
+        self._write("coco_instances_results.json", detections)
+        metrics = self._compare(ground_truth, detections)
+        if metrics:
+            self._report(metrics, len(ground_truth["images"]), len(detections))
+        draw_detections(
+            ground_truth,
+            detections,
+            image_root=metadata.get("image_root", ""),
+            output_dir=self._output_dir / "pictures",
+            num_pictures=self._num_pictures,
+            score_thresh=self._picture_score_thresh,
+        )
+        return {iou_type: values.flatten() for iou_type, values in metrics.items()}
+
+    def _compare(self, ground_truth: dict, detections: list[dict]) -> dict[str, CocoMetrics]:
+        annotations = ground_truth.get("annotations")
+        if not annotations:
+            logger.info(f"'{self._dataset_name}' has no annotations to compare detections with.")
+            return {}
+        return {
+            iou_type: compute_coco_metrics(
+                ground_truth, detections, iou_type=iou_type, library=self._library
+            )
+            for iou_type in self._iou_types
+            if iou_type != "segm" or _have_masks(annotations, detections)
+        }
+
+    def _report(
+        self, metrics: dict[str, CocoMetrics], num_images: int, num_detections: int
+    ) -> None:
+        summary = {
+            "dataset": self._dataset_name,
+            "num_images": num_images,
+            "num_detections": num_detections,
+            "library": self._library,
+            "metrics": {iou_type: asdict(values) for iou_type, values in metrics.items()},
+        }
+        self._write("metrics.json", _replace_nan(summary), indent=2)
+        for iou_type, values in metrics.items():
+            title = f"Results on '{self._dataset_name}' ({iou_type}, in percent)"
+            logger.info(f"{title}:\n{format_overall(values)}")
+            logger.info(f"{title} by class:\n{format_per_class(values)}")
+
+    def _write(self, file_name: str, content: Any, indent: int | None = None) -> None:
+        with replacing(self._output_dir / file_name) as path:
+            path.write_text(json.dumps(content, indent=indent, allow_nan=False))
+
+
+def _drop_non_finite(instances: Instances) -> Instances:
+    # detectron2's RoI heads do the same, its RetinaNet does not.
+    values = torch.column_stack([instances.pred_boxes.tensor, instances.scores])
+    return instances[values.isfinite().all(dim=1)]
+
+
+def _load_ground_truth(metadata: Metadata) -> dict:
+    if metadata.get("json_file") is None:
+        return convert_to_coco_dict(metadata.name)
+    with PathManager.open(metadata.json_file, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def _category_ids(metadata: Metadata, ground_truth: Mapping) -> dict[int, Any]:
+    """The detector's classes 0, 1, ... -> the ids in the annotation file."""
+    class_of = metadata.get("thing_dataset_id_to_contiguous_id")
+    if class_of is None:
+        return dict(enumerate(sorted(category["id"] for category in ground_truth["categories"])))
+    return {index: category_id for category_id, index in class_of.items()}
+
+
+def _restore_category_ids(detections: list[dict], category_ids: dict[int, Any]) -> list[dict]:
+    known = [
+        {**record, "category_id": category_ids[record["category_id"]]}
+        for record in detections
+        if record["category_id"] in category_ids
+    ]
+    if len(known) < len(detections):
+        logger.warning(
+            f"{len(detections) - len(known):,} of {len(detections):,} detections are dropped: "
+            f"their classes are beyond the {len(category_ids)} of the data set."
+        )
+    return known
+
+
+def _have_masks(annotations: list[dict], detections: list[dict]) -> bool:
+    # Files of boxes alone have no "segmentation", or an empty one.
+    if all(record.get("segmentation") for record in chain(annotations, detections)):
+        return True
+    logger.warning("Masks are not evaluated, since not every object has one.")
+    return False
+
+
+def _replace_nan(value: Any) -> Any:
+    """``value`` with None for every NaN, which JSON does not know."""
+    if isinstance(value, Mapping):
+        return {key: _replace_nan(entry) for key, entry in value.items()}
+    return None if value != value else value

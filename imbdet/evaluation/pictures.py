@@ -1,0 +1,122 @@
+"""Pictures of ground truth beside detections, for a quick look at what a detector finds."""
+
+import math
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from detectron2.data.detection_utils import read_image
+from PIL import Image
+
+from imbdet.evaluation.drawing import Color, Mark, class_color, draw_panel, join_panels
+from imbdet.evaluation.files import replacing
+
+
+def draw_detections(
+    ground_truth: Mapping,
+    detections: Iterable[Mapping],
+    *,
+    image_root: str | os.PathLike,
+    output_dir: Path,
+    num_pictures: int,
+    score_thresh: float,
+) -> list[Path]:
+    """Draw images of a data set with their ground truth on the left, detections on the right.
+
+    The images are spread evenly over the data set and are the same every time; those without
+    objects come only when there are too few others. A class has one color on both sides; crowds
+    are dashed. Images are turned by their EXIF orientation, and small ones are enlarged.
+
+    Args:
+        ground_truth: the content of a COCO-format annotation file; "annotations" may be missing.
+        detections: records of COCO's result format.
+        image_root: folder of the images.
+        output_dir: folder of the pictures, one ``<name of the image>.png`` each.
+        num_pictures: how many images to draw, at most.
+        score_thresh: lowest score of a detection that is drawn.
+
+    Returns:
+        The files of the pictures.
+
+    Raises:
+        UserError: a picture cannot be written.
+    """
+    annotations = _group_by_image(ground_truth.get("annotations", ()))
+    detections = _group_by_image(rec for rec in detections if rec["score"] >= score_thresh)
+    images = _choose_images(ground_truth["images"], annotations, num_pictures)
+    classes = _describe_classes(ground_truth["categories"])
+    paths = [output_dir / f"{name}.png" for name in _name_pictures(images)]
+    for image, path in zip(images, paths, strict=True):
+        sides = {
+            "ground truth": _mark_objects(annotations[image["id"]], classes),
+            f"detections ≥ {score_thresh:g}": _mark_detections(detections[image["id"]], classes),
+        }
+        pixels = read_image(os.path.join(image_root, image["file_name"]), "RGB")
+        panels = [
+            draw_panel(pixels, marks, f"{title} ({len(marks)})") for title, marks in sides.items()
+        ]
+        _save(join_panels(panels), path)
+    return paths
+
+
+def _group_by_image(records: Iterable[Mapping]) -> defaultdict[Any, list[Mapping]]:
+    groups = defaultdict(list)
+    for record in records:
+        groups[record["image_id"]].append(record)
+    return groups
+
+
+def _choose_images(images: Sequence[Mapping], annotations: Mapping, number: int) -> list[Mapping]:
+    with_objects = [image for image in images if image["id"] in annotations]
+    without = [image for image in images if image["id"] not in annotations]
+    chosen = _spread(with_objects, number)
+    return chosen + _spread(without, number - len(chosen))
+
+
+def _spread(items: Sequence[Any], number: int) -> list[Any]:
+    """The middle items of ``number`` equal parts of a sequence, or all if it is shorter."""
+    number = min(number, len(items))
+    return [items[(2 * i + 1) * len(items) // (2 * number)] for i in range(number)]
+
+
+def _name_pictures(images: Sequence[Mapping]) -> list[str]:
+    names = [Path(image["file_name"]).stem for image in images]
+    # Folders of video frames, say, have the same names again and again.
+    counts = Counter(names)
+    return [
+        f"{name}_{image['id']}" if counts[name] > 1 else name
+        for image, name in zip(images, names, strict=True)
+    ]
+
+
+def _describe_classes(categories: Iterable[Mapping]) -> dict[Any, tuple[str, Color]]:
+    ordered = sorted(categories, key=lambda category: category["id"])
+    return {
+        category["id"]: (category["name"], class_color(i)) for i, category in enumerate(ordered)
+    }
+
+
+def _mark_objects(annotations: Iterable[Mapping], classes: Mapping) -> list[Mark]:
+    # An annotation file may have NaN in it. Small boxes first, over the large ones.
+    finite = [note for note in annotations if all(map(math.isfinite, note["bbox"]))]
+    marks = []
+    for note in sorted(finite, key=lambda note: note["bbox"][2] * note["bbox"][3]):
+        name, color = classes[note["category_id"]]
+        is_crowd = bool(note.get("iscrowd", 0))
+        marks.append(Mark(note["bbox"], f"{name} (crowd)" if is_crowd else name, color, is_crowd))
+    return marks
+
+
+def _mark_detections(detections: Iterable[Mapping], classes: Mapping) -> list[Mark]:
+    marks = []
+    for record in sorted(detections, key=lambda record: -record["score"]):
+        name, color = classes[record["category_id"]]
+        marks.append(Mark(record["bbox"], f"{name} {record['score']:.2f}", color))
+    return marks
+
+
+def _save(picture: Image.Image, path: Path) -> None:
+    with replacing(path) as draft:
+        picture.save(draft, format="PNG")

@@ -1,0 +1,83 @@
+"""aLRP loss: the localisation-recall-precision error averaged over positives.
+
+Oksuz et al., "A Ranking-based, Balanced Loss Function Unifying Classification and Localisation in
+Object Detection", NeurIPS 2020, https://arxiv.org/abs/2009.13592
+"""
+
+import torch
+from torch import Tensor
+
+from imbdet.losses.error_driven import Ranking, Update, apply_updates, rank
+
+# FP_i is a difference of large sums; below this it means "no negative above".
+NO_NEGATIVES = 1e-5
+
+
+def alrp_loss(
+    pred_logits: Tensor,
+    gt_labels: Tensor,
+    loc_errors: Tensor,
+    *,
+    delta: float = 1.0,
+    smooth_localisation: bool = True,
+) -> tuple[Tensor, Tensor]:
+    """Classification and localisation part of the aLRP loss over all entries of the batch.
+
+    The gradient of the logits is the error-driven update of the first part (eq. 12), in which the
+    localisation errors of the positives ranked above take part. The second part is differentiated
+    through the localisation errors only.
+
+    Args:
+        pred_logits: (M, K) logits.
+        gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
+        loc_errors: (P,) localisation errors >= 0 of the positives in the order of their rows, such
+            as (1 - GIoU) / (2 (1 - tau)); with gradient.
+        delta: half the width of the step, >= 0; 0 is the hard step, by which a tie counts fully.
+        smooth_localisation: whether the positives above are summed by the smooth step, as the
+            definition has it, or by the hard order of the scores, as the published code does.
+
+    Returns:
+        Two scalars, already divided by the number of positives; connected zeros without any.
+    """
+    ranking = rank(pred_logits, gt_labels, delta)
+    if loc_errors.shape != ranking.positives.shape:
+        raise ValueError(
+            f"loc_errors must have the shape {tuple(ranking.positives.shape)}, one of each "
+            f"positive, not {tuple(loc_errors.shape)}"
+        )
+    update = alrp_update(ranking, loc_errors.detach().double())
+    (cls_loss,) = apply_updates(pred_logits, gt_labels, ranking, [update])
+    weigh = _smooth_weights if smooth_localisation else _hard_weights
+    weights = weigh(ranking).to(loc_errors.dtype)
+    return cls_loss, (weights * loc_errors).sum() / max(len(loc_errors), 1)
+
+
+@torch.no_grad()
+def alrp_update(ranking: Ranking, loc_errors: Tensor) -> Update:
+    """Errors FP_i / rank_i and the update that takes localisation along (eq. 10-12)."""
+    rank_among_all = ranking.rank_among_positives + ranking.negatives
+    false_positives = ranking.negatives
+    above = ranking.steps.sum_over_pairs(loc_errors) - ranking.steps.at_zero * loc_errors
+    has_negatives = false_positives > NO_NEGATIVES
+    pull = torch.where(has_negatives, (above + false_positives) / rank_among_all, 0)
+    neg_weights = torch.where(has_negatives, pull / false_positives, 0)
+    return Update(false_positives / rank_among_all, -pull, neg_weights)
+
+
+@torch.no_grad()
+def _smooth_weights(ranking: Ranking) -> Tensor:
+    """(P,) factors c_k by which mean_i (e_i + sum_{k != i} H_ik e_k) / rank_i = mean_k c_k e_k."""
+    inverse_rank = 1 / (ranking.rank_among_positives + ranking.negatives)
+    steps = ranking.steps
+    below = steps.sum_over_positives(inverse_rank).at(steps.pos_scores)
+    return below + (1 - steps.at_zero) * inverse_rank
+
+
+@torch.no_grad()
+def _hard_weights(ranking: Ranking) -> Tensor:
+    """The same with 1[k at or above i in the order of the scores] in place of H_ik."""
+    order = ranking.steps.pos_scores.argsort()
+    inverse_rank = 1 / (ranking.rank_among_positives + ranking.negatives)
+    weights = torch.empty_like(inverse_rank)
+    weights[order] = inverse_rank[order].cumsum(dim=0)
+    return weights

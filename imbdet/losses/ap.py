@@ -1,0 +1,60 @@
+"""AP loss: one minus the average precision of the ranking, by an error-driven update.
+
+Chen et al., "Towards Accurate One-Stage Object Detection with AP-Loss", CVPR 2019,
+https://arxiv.org/abs/1904.06373
+"""
+
+import torch
+from torch import Tensor
+
+from imbdet.losses.error_driven import Ranking, Update, apply_updates, rank
+
+
+def ap_loss(
+    pred_logits: Tensor,
+    gt_labels: Tensor,
+    *,
+    delta: float = 1.0,
+    interpolated: bool = True,
+) -> Tensor:
+    """1 - AP over all entries of the batch.
+
+    The gradient is not the derivative of the value: it is the error-driven update (eq. 9), by which
+    a positive is raised by its lack of precision and the negatives above it are lowered by as much.
+
+    Args:
+        pred_logits: (M, K) logits.
+        gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
+        delta: half the width of the step, >= 0; 0 is the hard step, by which a tie counts fully.
+        interpolated: replace the precision of a positive by the highest one at its recall or above
+            (sec. 3.3).
+
+    Returns:
+        Scalar in [0, 1], already divided by the number of positives; a connected zero without any.
+    """
+    ranking = rank(pred_logits, gt_labels, delta)
+    (loss,) = apply_updates(pred_logits, gt_labels, ranking, [ap_update(ranking, interpolated)])
+    return loss
+
+
+def ap_update(ranking: Ranking, interpolated: bool = True) -> Update:
+    """Errors 1 - precision and their update."""
+    rank_among_all = ranking.rank_among_positives + ranking.negatives
+    precision = ranking.rank_among_positives / rank_among_all
+    errors = 1 - precision
+    neg_weights = 1 / rank_among_all
+    if interpolated:
+        errors = 1 - _running_maximum(precision, ranking.steps.pos_scores)
+        # Shares of the negatives shrink with the error; a precision of 1 has none to share.
+        neg_weights = (
+            neg_weights * errors / (1 - precision).clamp(min=torch.finfo(errors.dtype).tiny)
+        )
+    return Update(errors, -errors, neg_weights)
+
+
+def _running_maximum(precision: Tensor, pos_scores: Tensor) -> Tensor:
+    """(P,) highest precision among the positives that score no higher."""
+    order = pos_scores.argsort()
+    highest = torch.empty_like(precision)
+    highest[order] = precision[order].cummax(dim=0).values
+    return highest

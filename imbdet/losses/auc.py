@@ -1,0 +1,35 @@
+"""AUC loss: the share of wrongly ordered pairs of a positive and a negative.
+
+The pairwise counterpart of the AP loss; both in Chen et al., "Towards Accurate One-Stage Object
+Detection with AP-Loss", CVPR 2019, https://arxiv.org/abs/1904.06373
+"""
+
+from torch import Tensor
+
+from imbdet.losses.error_driven import Ranking, Update, apply_updates, rank
+
+
+def auc_loss(pred_logits: Tensor, gt_labels: Tensor, *, delta: float = 1.0) -> Tensor:
+    """1 - area under the ROC curve, over all entries of the batch.
+
+    The gradient is the error-driven update: every wrong pair raises its positive and lowers its
+    negative by the same amount.
+
+    Args:
+        pred_logits: (M, K) logits.
+        gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
+        delta: half the width of the step, >= 0; 0 is the hard step, by which a tie counts fully.
+
+    Returns:
+        Scalar in [0, 1]; a connected zero without positives or without negatives.
+    """
+    ranking = rank(pred_logits, gt_labels, delta)
+    (loss,) = apply_updates(pred_logits, gt_labels, ranking, [auc_update(ranking)])
+    return loss
+
+
+def auc_update(ranking: Ranking) -> Update:
+    """Errors FP_i / |N| and their update."""
+    num_negatives = ranking.num_negatives.clamp(min=1)
+    errors = ranking.negatives / num_negatives
+    return Update(errors, -errors, (1 / num_negatives).expand_as(errors))

@@ -1,0 +1,45 @@
+"""Walking over a large matrix of logits with temporaries of a small, fixed size."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from imbdet.losses.labels import positive_entries
+
+# A chunk on the CPU fits the cache; on other devices few large chunks keep the number of kernels
+# low and the temporaries bounded.
+CHUNK_ENTRIES_CPU = 2**17
+CHUNK_ENTRIES = 2**24
+
+
+class Chunk(NamedTuple):
+    """Some consecutive rows of an (M, K) matrix.
+
+    Attributes:
+        rows: where they are.
+        logits: (C, K), a view where no conversion is needed.
+        pos_entries: rows within the chunk and classes of its positive entries.
+        is_ignored: (C,) bool.
+    """
+
+    rows: slice
+    logits: Tensor
+    pos_entries: tuple[Tensor, Tensor]
+    is_ignored: Tensor
+
+
+def iterate_chunks(pred_logits: Tensor, gt_labels: Tensor) -> Iterator[Chunk]:
+    """Cut logits (M, K) and labels (M,) into chunks, half precision turned into float32."""
+    num_rows, num_classes = pred_logits.shape
+    entries = CHUNK_ENTRIES_CPU if pred_logits.device.type == "cpu" else CHUNK_ENTRIES
+    size = max(entries // max(num_classes, 1), 1)
+    starts = torch.arange(0, num_rows + size, size)
+    pos_rows, pos_classes = positive_entries(gt_labels, num_classes)
+    cuts = torch.searchsorted(pos_rows, starts.to(pos_rows.device)).tolist()
+    dtype = torch.promote_types(pred_logits.dtype, torch.float32)
+    for start, cut, next_cut in zip(starts.tolist(), cuts, cuts[1:], strict=False):
+        rows = slice(start, start + size)
+        pos_entries = pos_rows[cut:next_cut] - start, pos_classes[cut:next_cut]
+        yield Chunk(rows, pred_logits[rows].to(dtype), pos_entries, gt_labels[rows] < 0)

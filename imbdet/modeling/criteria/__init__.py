@@ -1,0 +1,6 @@
+"""How samples pay: each for itself, or all by their ranking."""
+
+from imbdet.modeling.criteria.pointwise import PointwiseCriterion
+from imbdet.modeling.criteria.ranking import RankingCriterion
+
+__all__ = ["PointwiseCriterion", "RankingCriterion"]

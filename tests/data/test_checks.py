@@ -1,0 +1,139 @@
+import logging
+import re
+import shutil
+
+import pytest
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from imbdet.data import load_dataset
+from imbdet.errors import UserError
+
+
+def num_boxes(records: list[dict]) -> int:
+    return sum(len(record["annotations"]) for record in records)
+
+
+def warnings_in(log) -> list[str]:
+    return [
+        record.getMessage()
+        for record in log.records
+        if record.levelno == logging.WARNING and record.name.startswith("imbdet")
+    ]
+
+
+def test_clean_data_pass_in_silence(toy, log):
+    records = load_dataset(toy.config(), "toy", training=True)
+    assert (len(records), num_boxes(records), warnings_in(log)) == (4, 5, [])
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_refuses_missing_images(toy, training):
+    for file_name in ("2.png", "3.png"):
+        (toy.images / file_name).unlink()
+    words = f"misses 2 of its 4 images: the first, '2.png', is not in folder '{toy.images}'. "
+    with pytest.raises(UserError, match=re.escape(words) + ".*DATASETS.COCO") as error:
+        load_dataset(toy.config(), "toy", training=training)
+    assert ("BROKEN_IMAGES to 'skip'" in str(error.value)) == training
+
+
+def test_skips_missing_images_in_training_only(toy, log):
+    (toy.images / "2.png").unlink()
+    cfg = toy.config("DATASETS.BROKEN_IMAGES", "skip")
+    records = load_dataset(cfg, "toy", training=True)
+    assert [record["image_id"] for record in records] == [10, 30, 40]
+    assert len(warnings_in(log)) == 1
+    assert "'2.png'" in warnings_in(log)[0]
+    with pytest.raises(UserError, match="misses 1 of its 4 images"):
+        load_dataset(cfg, "toy")
+
+
+def test_refuses_a_missing_folder_whatever_the_policy(toy):
+    shutil.rmtree(toy.images)
+    cfg = toy.config("DATASETS.BROKEN_IMAGES", "skip")
+    with pytest.raises(UserError, match=r"misses 4 of its 4 images: .*', which does not exist\."):
+        load_dataset(cfg, "toy", training=True)
+
+
+def test_refuses_an_empty_data_set(toy):
+    toy.content.update(images=[], annotations=[])
+    with pytest.raises(UserError, match="Data set 'toy' has no images"):
+        load_dataset(toy.config(), "toy")
+
+
+INVALID_BOXES = [
+    ([5, 5, 0, 10], "1 without area (first: [5, 5, 0, 10] in '1.png')"),
+    ([5, 5, 10, -2], "1 without area"),
+    ([40, 5, 10, 10], "1 outside the image"),
+    ([5, -20, 10, 10], "1 outside the image"),
+    ([5, float("nan"), 10, 10], "1 with NaN or infinity"),
+    ([5, 5, float("inf"), 10], "1 with NaN or infinity"),
+    ([5, 5, 10], "1 not of four numbers"),
+    ([5, 5, 10, "10"], "1 not of four numbers"),
+]
+
+
+@pytest.mark.parametrize(("bbox", "words"), INVALID_BOXES)
+def test_drops_or_refuses_an_invalid_box(toy, log, bbox, words):
+    toy.content["annotations"][1]["bbox"] = bbox
+    records = load_dataset(toy.config(), "toy", training=True)
+    assert num_boxes(records) == 4
+    assert [words in warning for warning in warnings_in(log)] == [True]
+
+    with pytest.raises(UserError, match=re.escape(words)):
+        load_dataset(toy.config("DATASETS.INVALID_BOXES", "refuse"), "toy", training=True)
+    assert num_boxes(load_dataset(toy.config(), "toy")) == 5  # an evaluation keeps them
+
+
+def test_counts_invalid_boxes_by_kind(toy, log):
+    for index, bbox in enumerate(([0, 0, 0, 0], [50, 50, 5, 5], [1, 1, 5, 0])):
+        toy.content["annotations"][index]["bbox"] = bbox
+    load_dataset(toy.config(), "toy", training=True)
+    (warning,) = warnings_in(log)
+    assert "2 without area (first: [0, 0, 0, 0] in '1.png'); 1 outside the image" in warning
+
+
+def test_refuses_an_unknown_policy(toy):
+    cfg = toy.config("DATASETS.INVALID_BOXES", "ignore")
+    with pytest.raises(UserError, match="INVALID_BOXES is 'ignore'; it can be 'drop' or 'refuse'"):
+        load_dataset(cfg, "toy", training=True)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "key"),
+    [("RetinaNet", "RETINANET"), ("ImbRetinaNet", "RETINANET"), ("GeneralizedRCNN", "ROI_HEADS")],
+)
+def test_compares_the_number_of_classes(toy, log, architecture, key):
+    key = f"MODEL.{key}.NUM_CLASSES"
+    cfg = toy.config("MODEL.META_ARCHITECTURE", architecture, key, 1)
+    with pytest.raises(UserError, match=f"has 2 classes, but {key} is 1: set it to 2"):
+        load_dataset(cfg, "toy")
+    enough = 17 + len(architecture)  # a warning of its own, since each is given once
+    for _ in range(2):
+        load_dataset(toy.config("MODEL.META_ARCHITECTURE", architecture, key, enough), "toy")
+    assert len(warnings_in(log)) == 1
+    assert f"{key} is {enough}: set it to 2" in warnings_in(log)[0]
+
+
+@pytest.fixture
+def python_dataset():
+    """Registers a function as a data set of a user's own program does."""
+    yield lambda function: DatasetCatalog.register("python_set", function)
+    DatasetCatalog.pop("python_set", None)
+    MetadataCatalog.pop("python_set", None)
+
+
+def test_checks_data_sets_of_other_programs(toy, python_dataset):
+    python_dataset(lambda: load_dataset(cfg, "toy"))
+    cfg = toy.config("DATASETS.TRAIN", "('python_set',)")
+    with pytest.raises(UserError, match="'python_set' has no 'thing_classes'"):
+        load_dataset(cfg, "python_set")
+    MetadataCatalog.get("python_set").thing_classes = ["cat"]
+    with pytest.raises(UserError, match="category_id 1; it must be at least 0 and less than 1"):
+        load_dataset(cfg, "python_set")
+
+
+def test_passes_on_why_another_program_fails(toy, python_dataset):
+    python_dataset(lambda: 1 / 0)
+    cfg = toy.config("DATASETS.TRAIN", "('python_set',)")
+    with pytest.raises(UserError, match=r"'python_set' does not load \(ZeroDivisionError: "):
+        load_dataset(cfg, "python_set")

@@ -1,0 +1,263 @@
+"""AP, AUC, aLRP and Rank & Sort loss against their definitions, published numbers, identities."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imbdet.losses import alrp_loss, ap_loss, auc_loss, chunks, rank_sort_loss
+from tests.losses import ranking_definitions as definitions
+
+GOLDEN = Path(__file__).parent / "golden"
+DELTAS = [0.0, 0.25, 0.5, 1.0, 2.0]
+
+
+def golden_cases(method):
+    cases = {}
+    for path in sorted(GOLDEN.glob(f"{method}__*.npz")):
+        data = np.load(path)
+        if not data["raises"].item():
+            cases[path.stem] = data
+    assert cases
+    return pytest.mark.parametrize("case", cases.values(), ids=cases.keys())
+
+
+def read_golden(case, soft=False):
+    """Logits (n, 1) in float64 and labels (n,) of a flat binary problem."""
+    targets = torch.from_numpy(case["targets"])
+    is_positive = targets > 0 if soft else targets == 1
+    labels = torch.where(is_positive, 0, torch.where(targets == 0, 1, -1))
+    logits = torch.from_numpy(case["logits"]).double()[:, None].requires_grad_()
+    return logits, labels, targets[is_positive].double()
+
+
+def assert_golden(value, grad, case, name="loss"):
+    expected = torch.from_numpy(case["grad_f64"])
+    assert value.item() == pytest.approx(case[f"{name}_f64"].item(), rel=1e-5, abs=1e-7)
+    atol = 1e-6 * float(expected.abs().max())
+    torch.testing.assert_close(grad[:, 0], expected.double(), rtol=1e-5, atol=atol)
+
+
+@golden_cases("ap_mmdet")
+def test_ap_equals_published_numbers(case):
+    logits, labels, _ = read_golden(case)
+    loss = ap_loss(logits, labels, delta=case["delta"].item())
+    (grad,) = torch.autograd.grad(case["out_grad"].item() * loss, logits)
+    assert_golden(loss, grad, case)
+
+
+@golden_cases("alrp")
+def test_alrp_equals_published_numbers(case):
+    logits, labels, _ = read_golden(case)
+    loc_errors = torch.from_numpy(case["regression_losses"]).double().requires_grad_()
+    cls, box = alrp_loss(
+        logits, labels, loc_errors, delta=case["delta"].item(), smooth_localisation=False
+    )
+    grad, loc_grad = torch.autograd.grad(case["out_grad"].item() * cls + box, [logits, loc_errors])
+    assert_golden(cls, grad, case)
+    if len(logits.unique()) == len(logits):  # with ties the published part depends on their order
+        assert box.item() == pytest.approx(case["loc_loss_f64"].item(), rel=1e-5)
+        torch.testing.assert_close(loc_grad, torch.from_numpy(case["loc_grad_f64"]).double())
+
+
+@golden_cases("rs")
+def test_rank_sort_equals_published_numbers(case):
+    logits, labels, ious = read_golden(case, soft=True)
+    ranking, sorting = rank_sort_loss(logits, labels, ious, delta=case["delta"].item())
+    # The published code gives both terms the weight of the first.
+    (grad,) = torch.autograd.grad(case["out_grad_rank"].item() * (ranking + sorting), logits)
+    assert_golden(ranking, grad, case, "ranking_loss")
+    assert sorting.item() == pytest.approx(case["sorting_loss_f64"].item(), rel=1e-4, abs=1e-7)
+
+
+def random_problem(num_rows, num_classes, seed, kind):
+    """Logits (M, K) in float64, labels, and quality of the positives."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = 3 * torch.randn(num_rows, num_classes, generator=generator, dtype=torch.float64)
+    if kind == "quantised":
+        logits = (logits * 2).round() / 2
+    elif kind == "constant":
+        logits = torch.full_like(logits, -4.6)
+    elif kind == "extreme":
+        logits = 100 * logits.sign()
+    labels = torch.randint(-1, num_classes + 1, (num_rows,), generator=generator)
+    num_positives = ((labels >= 0) & (labels < num_classes)).sum()
+    quality = (torch.rand(num_positives, generator=generator, dtype=torch.float64) * 8).round() / 8
+    return logits.requires_grad_(), labels, quality.requires_grad_()
+
+
+def split(logits, labels):
+    """Masks of the positive and of the negative entries."""
+    is_positive = torch.zeros(logits.shape, dtype=torch.bool)
+    rows = ((labels >= 0) & (labels < logits.shape[1])).nonzero().squeeze(1)
+    is_positive[rows, labels[rows]] = True
+    return is_positive, ~is_positive & (labels >= 0)[:, None]
+
+
+PROBLEMS = given(
+    num_rows=st.integers(0, 30),
+    num_classes=st.integers(1, 4),
+    seed=st.integers(0, 2**31),
+    kind=st.sampled_from(["random", "quantised", "constant", "extreme"]),
+    delta=st.sampled_from(DELTAS),
+    chunk_size=st.sampled_from([1, 16, 2**17]),
+)
+
+
+@PROBLEMS
+def test_losses_equal_their_definitions(num_rows, num_classes, seed, kind, delta, chunk_size):
+    logits, labels, quality = random_problem(num_rows, num_classes, seed, kind)
+    is_positive, is_negative = split(logits, labels)
+    if not is_positive.any():
+        return
+    p, n = (logits.detach()[mask].numpy() for mask in (is_positive, is_negative))
+    q = quality.detach().numpy()
+
+    def check(loss, value, pos_grads, neg_grads):
+        (grad,) = torch.autograd.grad(loss, logits, retain_graph=True)
+        np.testing.assert_allclose(loss.item(), value, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(grad[is_positive], pos_grads, rtol=1e-7, atol=1e-9)
+        np.testing.assert_allclose(grad[is_negative], neg_grads, rtol=1e-7, atol=1e-9)
+        assert not grad[labels < 0].any()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chunks, "CHUNK_ENTRIES_CPU", chunk_size)
+        for interpolated in (True, False):
+            loss = ap_loss(logits, labels, delta=delta, interpolated=interpolated)
+            check(loss, *definitions.ap(p, n, delta, interpolated))
+        check(auc_loss(logits, labels, delta=delta), *definitions.auc(p, n, delta))
+        cls, box = alrp_loss(logits, labels, quality, delta=delta)
+        *expected, localisation, loc_grads = definitions.alrp(p, n, delta, q)
+        check(cls, *expected)
+        np.testing.assert_allclose(box.item(), localisation)
+        np.testing.assert_allclose(torch.autograd.grad(box, quality)[0], loc_grads)
+        ranking, sorting = rank_sort_loss(logits, labels, quality, delta=delta)
+        expected_ranking, expected_sorting = definitions.rank_sort(p, n, delta, q)
+        check(ranking, *expected_ranking)
+        check(sorting, *expected_sorting, np.zeros(len(n)))
+
+
+# Each loss as a function of logits and labels that returns scalars, and its default delta.
+LOSSES = {
+    "ap": lambda x, y, q: (ap_loss(x, y),),
+    "auc": lambda x, y, q: (auc_loss(x, y),),
+    "alrp": alrp_loss,
+    "rank_sort": rank_sort_loss,
+}
+ALL_LOSSES = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES.keys())
+
+
+@ALL_LOSSES
+@pytest.mark.parametrize("num_classes", [1, 3])
+@pytest.mark.parametrize(
+    "kinds",
+    ["", "---", "nnn", "n-n", "p", "ppp", "p-", "pn"],
+    ids=["empty", "ignored", "negatives", "no positive", "one", "positives", "p-", "pair"],
+)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("score", [-60000.0, 0.0, 100.0])
+def test_corner_cases_stay_finite_and_connected(loss, num_classes, kinds, dtype, score):
+    labels = torch.tensor([{"p": 0, "n": num_classes, "-": -1}[k] for k in kinds], dtype=torch.long)
+    logits = torch.full((len(kinds), num_classes), score, dtype=dtype, requires_grad=True)
+    quality = torch.full((kinds.count("p"),), 0.5, requires_grad=True)
+    values = loss(logits, labels, quality)
+    sum(values).backward()
+    assert all(value.isfinite() and value.dtype == torch.float32 for value in values)
+    assert logits.grad.isfinite().all()
+    assert logits.grad.dtype == dtype
+    if "p" not in kinds:
+        assert all(value == 0 for value in values)
+        assert not logits.grad.any()
+
+
+@ALL_LOSSES
+def test_gradients_of_positives_and_negatives_cancel(loss):
+    logits, labels, quality = random_problem(200, 3, 0, "random")
+    for value in loss(logits, labels, quality):
+        if value.requires_grad:
+            grads = torch.autograd.grad(value, logits, retain_graph=True, allow_unused=True)[0]
+            assert grads is None or grads.sum().abs() < 1e-12
+
+
+@ALL_LOSSES
+def test_only_differences_of_scores_count(loss):
+    logits, labels, quality = random_problem(100, 3, 1, "random")
+    shifted = (logits + 7).detach().requires_grad_()
+    for value, other in zip(
+        loss(logits, labels, quality), loss(shifted, labels, quality), strict=True
+    ):
+        torch.testing.assert_close(value, other)
+
+
+@ALL_LOSSES
+def test_the_order_of_samples_does_not_matter(loss):
+    logits, labels, quality = random_problem(100, 3, 2, "random")
+    order = torch.randperm(100, generator=torch.Generator().manual_seed(0))
+    is_positive = (labels >= 0) & (labels < 3)
+    per_row = torch.zeros(100, dtype=torch.float64)
+    per_row[is_positive] = quality.detach()
+    permuted = per_row[order][is_positive[order]]
+    values = loss(logits, labels, quality.detach())
+    others = loss(logits[order], labels[order], permuted)
+    for value, other in zip(values, others, strict=True):
+        torch.testing.assert_close(value, other)
+
+
+def test_interpolated_ap_at_the_hard_step_is_average_precision():
+    # Precision at the rank of each positive, the highest at its recall or above, averaged.
+    logits, labels, _ = random_problem(300, 1, 3, "random")
+    is_positive, is_negative = split(logits, labels)
+    used = is_positive | is_negative
+    order = logits.detach()[used].argsort(descending=True)
+    hits = is_positive[used][order].double()
+    precision = (hits.cumsum(0) / torch.arange(1, len(hits) + 1))[hits == 1]
+    average = precision.flip(0).cummax(0).values.mean()
+    torch.testing.assert_close(1 - ap_loss(logits, labels, delta=0.0).detach(), average)
+
+
+def test_lowering_a_wrong_negative_never_raises_the_ap_loss():
+    logits, labels, _ = random_problem(60, 1, 4, "random")
+    _, is_negative = split(logits, labels)
+    before = ap_loss(logits, labels)
+    for row in is_negative.nonzero()[:, 0].tolist():
+        lowered = logits.detach().clone()
+        lowered[row] -= 0.5
+        assert ap_loss(lowered, labels) <= before + 1e-12
+
+
+@ALL_LOSSES
+def test_the_update_separates_what_can_be_separated(loss):
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(200, 2, generator=generator, dtype=torch.float64)
+    labels = (points.sum(dim=1) < 0).long()
+    points = points + 0.3 * torch.where(labels == 0, 1.0, -1.0)[:, None]
+    quality = torch.full(((labels == 0).sum(),), 0.5, dtype=torch.float64)
+    weights = torch.tensor([[1.0], [-1.0]], dtype=torch.float64, requires_grad=True)
+    for _ in range(300):
+        value = loss(points @ weights, labels, quality)[0]
+        (grad,) = torch.autograd.grad(value, weights)
+        weights = (weights - 5 * grad).detach().requires_grad_()
+    assert value < 1e-3
+
+
+def test_each_term_of_rank_sort_has_its_own_gradient():
+    logits, labels, quality = random_problem(100, 2, 5, "random")
+    ranking, sorting = rank_sort_loss(logits, labels, quality)
+    parts = [torch.autograd.grad(x, logits, retain_graph=True)[0] for x in (ranking, sorting)]
+    (weighted,) = torch.autograd.grad(2 * ranking + 7 * sorting, logits)
+    torch.testing.assert_close(weighted, 2 * parts[0] + 7 * parts[1])
+
+
+def test_bad_arguments():
+    logits, labels = torch.zeros(4, 2), torch.tensor([0, 1, 2, -1])
+    with pytest.raises(ValueError, match="delta must be >= 0, not -1"):
+        ap_loss(logits, labels, delta=-1)
+    with pytest.raises(ValueError, match=r"gt_labels must have the shape \(4,\)"):
+        auc_loss(logits, labels[:3])
+    with pytest.raises(ValueError, match=r"loc_errors must have the shape \(2,\)"):
+        alrp_loss(logits, labels, torch.zeros(4))
+    with pytest.raises(ValueError, match=r"ious must have the shape \(2,\)"):
+        rank_sort_loss(logits, labels, torch.zeros(3))

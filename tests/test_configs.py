@@ -1,0 +1,103 @@
+"""Every YAML file loads, and the COCO configs are detectron2's in every key."""
+
+from pathlib import Path
+
+import pytest
+
+import train_net
+from imbdet.config import load_config
+
+# isort: split
+from detectron2.config import get_cfg
+
+CONFIGS = Path(train_net.__file__).parent / "configs"
+DETECTORS = sorted(p for p in CONFIGS.glob("*/*.yaml") if p.stem[0].islower())
+
+
+def flatten(node, prefix=""):
+    for key, value in node.items():
+        if hasattr(value, "items"):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def changes(path):
+    """Keys of detectron2 that a config sets to something else than detectron2's default."""
+    defaults = dict(flatten(get_cfg()))
+    loaded = dict(flatten(load_config(str(path))))
+    return {key: loaded[key] for key in defaults if loaded[key] != defaults[key]}
+
+
+RETINANET = {
+    "MODEL.META_ARCHITECTURE": "ImbRetinaNet",
+    "MODEL.BACKBONE.NAME": "build_retinanet_resnet_fpn_backbone",
+    "MODEL.RESNETS.OUT_FEATURES": ["res3", "res4", "res5"],
+    "MODEL.FPN.IN_FEATURES": ["res3", "res4", "res5"],
+    "MODEL.ANCHOR_GENERATOR.SIZES": [
+        [x, x * 2 ** (1.0 / 3), x * 2 ** (2.0 / 3)] for x in [32, 64, 128, 256, 512]
+    ],
+    "MODEL.RETINANET.SMOOTH_L1_LOSS_BETA": 0.0,
+    "SOLVER.BASE_LR": 0.01,
+}
+RCNN_FPN = {
+    "MODEL.META_ARCHITECTURE": "GeneralizedRCNN",
+    "MODEL.BACKBONE.NAME": "build_resnet_fpn_backbone",
+    "MODEL.RESNETS.OUT_FEATURES": ["res2", "res3", "res4", "res5"],
+    "MODEL.FPN.IN_FEATURES": ["res2", "res3", "res4", "res5"],
+    "MODEL.ANCHOR_GENERATOR.SIZES": [[32], [64], [128], [256], [512]],
+    "MODEL.PROPOSAL_GENERATOR.NAME": "ImbRPN",
+    "MODEL.RPN.IN_FEATURES": ["p2", "p3", "p4", "p5", "p6"],
+    "MODEL.RPN.PRE_NMS_TOPK_TRAIN": 2000,
+    "MODEL.RPN.PRE_NMS_TOPK_TEST": 1000,
+    "MODEL.RPN.POST_NMS_TOPK_TRAIN": 1000,
+    "MODEL.RPN.POST_NMS_TOPK_TEST": 1000,
+    "MODEL.ROI_HEADS.NAME": "ImbROIHeads",
+    "MODEL.ROI_HEADS.IN_FEATURES": ["p2", "p3", "p4", "p5"],
+    "MODEL.ROI_BOX_HEAD.NAME": "FastRCNNConvFCHead",
+    "MODEL.ROI_BOX_HEAD.NUM_FC": 2,
+    "MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION": 7,
+    "MODEL.ROI_MASK_HEAD.NAME": "MaskRCNNConvUpsampleHead",
+    "MODEL.ROI_MASK_HEAD.NUM_CONV": 4,
+    "MODEL.ROI_MASK_HEAD.POOLER_RESOLUTION": 14,
+    "SOLVER.BASE_LR": 0.02,
+}
+SCHEDULES = {
+    "1x": {"SOLVER.STEPS": (60000, 80000), "SOLVER.MAX_ITER": 90000},
+    "3x": {"SOLVER.STEPS": (210000, 250000), "SOLVER.MAX_ITER": 270000},
+}
+COMMON = {
+    "DATASETS.TRAIN": ("coco_2017_train",),
+    "DATASETS.TEST": ("coco_2017_val",),
+    "SOLVER.IMS_PER_BATCH": 16,
+    "INPUT.MIN_SIZE_TRAIN": (640, 672, 704, 736, 768, 800),
+}
+
+
+@pytest.mark.parametrize("schedule", [(50, "1x"), (50, "3x"), (101, "3x")], ids=str)
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("COCO-Detection/retinanet", RETINANET),
+        ("COCO-Detection/faster_rcnn", RCNN_FPN),
+        ("COCO-InstanceSegmentation/mask_rcnn", {**RCNN_FPN, "MODEL.MASK_ON": True}),
+    ],
+)
+def test_coco_configs_are_detectron2s(name, changed, schedule):
+    depth, length = schedule
+    weights = {
+        "MODEL.RESNETS.DEPTH": depth,
+        "MODEL.WEIGHTS": f"detectron2://ImageNetPretrained/MSRA/R-{depth}.pkl",
+    }
+    expected = {**changed, **COMMON, **weights, **SCHEDULES[length]}
+    defaults = dict(flatten(get_cfg()))
+    expected = {key: value for key, value in expected.items() if value != defaults[key]}
+    assert changes(CONFIGS / f"{name}_R_{depth}_FPN_{length}.yaml") == expected
+
+
+@pytest.mark.parametrize("path", DETECTORS, ids=lambda p: str(p.relative_to(CONFIGS)))
+def test_every_config_names_our_detectors(path):
+    cfg = load_config(str(path))
+    names = (cfg.MODEL.META_ARCHITECTURE, cfg.MODEL.ROI_HEADS.NAME)
+    assert "ImbRetinaNet" in names or "ImbROIHeads" in names
+    assert len(path.read_text().splitlines()) < 40

@@ -1,0 +1,201 @@
+"""The program as its users call it: trains, evaluates, resumes, and answers wrong input."""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import train_net
+
+ROOT = Path(train_net.__file__).parent
+CONFIGS = ROOT / "configs"
+TINY = {
+    "MODEL.FPN.OUT_CHANNELS": 32,
+    "MODEL.ROI_BOX_HEAD.FC_DIM": 32,
+    "DATASETS.SHAPES.NUM_TRAIN": 12,
+    "DATASETS.SHAPES.NUM_VAL": 6,
+    "DATASETS.SHAPES.IMAGE_SIZE": 96,
+    "DATASETS.SHAPES.OBJECT_SIZE": "(8, 32)",
+    "INPUT.MIN_SIZE_TRAIN": "(96,)",
+    "INPUT.MIN_SIZE_TEST": 96,
+    "SOLVER.MAX_ITER": 4,
+    "SOLVER.STEPS": "()",
+    "SOLVER.IMS_PER_BATCH": 2,
+    "DATALOADER.NUM_WORKERS": 0,
+    "TEST.NUM_PICTURES": 2,
+}
+
+
+@pytest.fixture(scope="session")
+def datasets_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("datasets")
+
+
+@pytest.fixture(autouse=True)
+def _own_datasets(datasets_dir, monkeypatch):
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(datasets_dir))
+
+
+@pytest.fixture(autouse=True)
+def _restored_loggers(monkeypatch):
+    for name in ("detectron2", "fvcore", "imbdet"):
+        logger = logging.getLogger(name)
+        for attribute in ("handlers", "level", "propagate"):
+            monkeypatch.setattr(logger, attribute, getattr(logger, attribute))
+
+
+def arguments(name, output_dir, *flags, **overrides):
+    overrides = {**TINY, "OUTPUT_DIR": output_dir, **overrides}
+    pairs = [str(x) for pair in overrides.items() for x in pair]
+    return ["--config-file", str(CONFIGS / "quick_start" / f"{name}.yaml"), *flags, *pairs]
+
+
+def read_metrics(output_dir):
+    return json.loads((output_dir / "inference" / "shapes_val" / "metrics.json").read_text())
+
+
+@pytest.mark.parametrize("name", ["retinanet", "faster_rcnn"])
+def test_trains_evaluates_and_leaves_its_results(name, tmp_path):
+    assert train_net.main(arguments(name, tmp_path)) == 0
+    folder = tmp_path / "inference" / "shapes_val"
+    metrics = read_metrics(tmp_path)
+    assert isinstance(json.loads((folder / "coco_instances_results.json").read_text()), list)
+    assert len(list((folder / "pictures").glob("*.png"))) == 2
+    assert (tmp_path / "config.yaml").exists()
+    assert "AP50" in (tmp_path / "log.txt").read_text()
+    state = torch.load(tmp_path / "model_final.pth", weights_only=True)
+    assert ("loss_normalizer" in state["model"]) == (name == "retinanet")
+
+    weights = str(tmp_path / "model_final.pth")
+    other = tmp_path / "evaluated"
+    args = arguments(name, other, "--eval-only", **{"MODEL.WEIGHTS": weights})
+    assert train_net.main(args) == 0
+    assert read_metrics(other) == metrics
+
+
+def test_stops_between_iterations_and_resumes(tmp_path, monkeypatch, capsys):
+    from imbdet.engine import Trainer
+
+    run_step = Trainer.run_step
+
+    def run_step_and_press_ctrl_c(self):
+        run_step(self)
+        if self.iter == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "run_step", run_step_and_press_ctrl_c)
+        assert train_net.main(arguments("retinanet", tmp_path)) == 130
+    assert "--resume goes on" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert (tmp_path / "last_checkpoint").read_text() == "model_0000001.pth"
+
+    assert train_net.main(arguments("retinanet", tmp_path)) == 2
+    assert "already holds a run" in capsys.readouterr().err
+
+    iterations = []
+
+    def run_step_and_note(self):
+        run_step(self)
+        iterations.append(self.iter)
+
+    monkeypatch.setattr(Trainer, "run_step", run_step_and_note)
+    assert train_net.main(arguments("retinanet", tmp_path, "--resume")) == 0
+    assert iterations == [2, 3]
+    assert (tmp_path / "model_final.pth").exists()
+
+
+def test_resuming_a_finished_run_evaluates_again(tmp_path):
+    args = arguments("retinanet", tmp_path, "--resume", **{"SOLVER.MAX_ITER": 1})
+    assert train_net.main(args) == 0
+    (tmp_path / "inference" / "shapes_val" / "metrics.json").unlink()
+    assert train_net.main(args) == 0
+    assert read_metrics(tmp_path)
+
+
+# In process, each of a kind; the details are tested beside the code that finds them.
+BAD_INPUT = {
+    "config file missing": (["--config-file", "nowhere.yaml"], "nowhere.yaml"),
+    "unknown key": (["MODEL.CLS_LOS.NAME", "focal"], "MODEL.CLS_LOSS.NAME"),
+    "wrong type": (["SOLVER.MAX_ITER", "many"], "SOLVER.MAX_ITER"),
+    "unknown loss": (["MODEL.CLS_LOSS.NAME", "focl"], "Did you mean 'focal'"),
+    "unknown sampler": (["MODEL.SAMPLER.POSITIVE.NAME", "al"], "Did you mean 'all'"),
+    "unknown optimizer": (["SOLVER.OPTIMIZER", "Adam"], "Did you mean 'AdamW'"),
+    "unknown data set": (["DATASETS.TRAIN", "('shapes_trian',)"], "shapes_train"),
+    "too few classes": (["MODEL.RETINANET.NUM_CLASSES", "2"], "MODEL.RETINANET.NUM_CLASSES"),
+    "no weights": (["MODEL.WEIGHTS", "nowhere.pth"], "nowhere.pth"),
+    "output is a file": (["OUTPUT_DIR", __file__], "cannot be written to"),
+    "bad option of shapes": (["DATASETS.SHAPES.IMAGE_SIZE", "-1"], "DATASETS.SHAPES.IMAGE_SIZE"),
+}
+
+
+@pytest.mark.parametrize(("bad", "message"), BAD_INPUT.values(), ids=BAD_INPUT.keys())
+def test_bad_input_is_one_clear_error(bad, message, tmp_path, capsys):
+    args = arguments("retinanet", tmp_path / "output")
+    # The config file of `bad`, given later, wins over ours; overrides go to the end.
+    args = [*bad, *args[2:]] if bad[0] == "--config-file" else [*args, *bad]
+    assert train_net.main(args) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+    assert "Traceback" not in error
+    assert error.count("\n") == 1
+
+
+def test_missing_gpus_are_said(capsys):
+    assert train_net.main(["--num-gpus", "99"]) == 2
+    assert "--num-gpus is 99" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_said(tmp_path, monkeypatch, capsys):
+    import errno
+
+    from imbdet.engine import Trainer
+
+    def run_step(self):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path / "metrics.json"))
+
+    monkeypatch.setattr(Trainer, "run_step", run_step)
+    assert train_net.main(arguments("retinanet", tmp_path)) == 2
+    assert "No space left on device" in capsys.readouterr().err
+
+
+def run_program(*args, **environment):
+    return subprocess.run(
+        [sys.executable, ROOT / "train_net.py", *args],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        cwd=ROOT,
+    )
+
+
+def test_help_needs_neither_torch_nor_detectron2(tmp_path):
+    for name in ("torch", "detectron2"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError")
+    result = run_program("--help", PYTHONPATH=str(tmp_path))
+    assert result.returncode == 0
+    assert "--config-file" in result.stdout
+
+
+def test_missing_detectron2_is_one_sentence(tmp_path):
+    (tmp_path / "detectron2").mkdir()
+    (tmp_path / "detectron2" / "__init__.py").touch()
+    result = run_program("--config-file", "x.yaml", PYTHONPATH=str(tmp_path))
+    assert result.returncode == 2
+    assert "only half installed" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_unknown_key_as_a_real_program():
+    result = run_program("SOLVER.MAX_ITERS", "3")
+    assert result.returncode == 2
+    assert "SOLVER.MAX_ITER" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "Warning" not in result.stderr

@@ -1,0 +1,73 @@
+#!/usr/bin/env python
+"""Train or evaluate a detector; see README.md."""
+
+import argparse
+import errno
+import sys
+
+if __name__ == "__mp_main__":
+    # A worker process that starts afresh meets detectron2's classes before anything of imbdet.
+    import imbdet.compat  # noqa: F401
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    """The command line, as detectron2's users know it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config-file", default="", metavar="FILE", help="YAML file")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the last checkpoint in OUTPUT_DIR"
+    )
+    parser.add_argument("--eval-only", action="store_true", help="evaluate MODEL.WEIGHTS")
+    parser.add_argument("--num-gpus", type=int, default=1, metavar="N", help="GPUs per machine")
+    parser.add_argument("--num-machines", type=int, default=1, metavar="N")
+    parser.add_argument("--machine-rank", type=int, default=0, metavar="I")
+    parser.add_argument(
+        "--dist-url", default="auto", metavar="URL", help="where machines meet: tcp://HOST:PORT"
+    )
+    parser.add_argument(
+        "opts",
+        nargs=argparse.REMAINDER,
+        metavar="KEY VALUE",
+        help="overrides of the config, such as SOLVER.MAX_ITER 100",
+    )
+    return parser.parse_args(argv)
+
+
+def run(args: argparse.Namespace) -> None:
+    """One process of the job."""
+    from imbdet.engine import evaluate, setup, train
+
+    cfg = setup(args)
+    if args.eval_only:
+        evaluate(cfg, resume=args.resume)
+    else:
+        train(cfg, resume=args.resume)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run, and tell a user's mistake in a sentence. Returns the exit status."""
+    from imbdet.errors import UserError
+
+    args = parse_args(argv)
+    try:
+        from imbdet.engine import launch
+
+        launch(run, args)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        print(f"error: {error.strerror}: {error.filename or 'OUTPUT_DIR'}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped. The same command with --resume goes on.", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
