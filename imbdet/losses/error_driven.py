@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from imbdet.losses.chunks import iterate_chunks
+from imbdet.losses.grid import Grid
 from imbdet.losses.labels import check_labels, positive_entries
 from imbdet.losses.steps import Steps
 
@@ -98,12 +99,19 @@ def apply_updates(
 def _histogram(steps: Steps, pred_logits: Tensor, gt_labels: Tensor) -> Tensor:
     """Histogram of all entries that are not ignored, positives included."""
     total = steps.ends.new_zeros(2, len(steps.ends) + 1)
-    if len(steps.ends) == 0:
-        return total
-    for chunk in iterate_chunks(pred_logits, gt_labels):
-        logits = chunk.logits[~chunk.is_ignored] if chunk.is_ignored.any() else chunk.logits
-        total += steps.histogram(logits.flatten().double())
+    if len(steps.ends) > 0:
+        finder = _bucket_finder(steps, pred_logits)
+        for chunk in iterate_chunks(pred_logits, gt_labels):
+            is_ignored = chunk.is_ignored
+            logits = chunk.logits[~is_ignored] if is_ignored.any() else chunk.logits
+            total += finder.histogram(logits)
     return total
+
+
+def _bucket_finder(steps: Steps, pred_logits: Tensor) -> Steps | Grid:
+    # float64 logits are finer than the grid; other devices search faster than they look up.
+    fits = pred_logits.device.type == "cpu" and pred_logits.dtype != torch.float64
+    return Grid(steps) if fits else steps
 
 
 class _ErrorDriven(torch.autograd.Function):
@@ -118,12 +126,13 @@ class _ErrorDriven(torch.autograd.Function):
     def backward(ctx, grad_losses):
         pred_logits, gt_labels, pos_grads, neg_weights = ctx.saved_tensors
         steps = ctx.ranking.steps
-        grad_logits = torch.zeros_like(pred_logits)
-        if len(steps.ends) > 0:
-            grad_losses = grad_losses.double()
-            push = steps.sum_over_positives(grad_losses @ neg_weights)
-            for chunk in iterate_chunks(pred_logits, gt_labels):
-                grads = push.at(chunk.logits.double())
-                grad_logits[chunk.rows] = grads.masked_fill_(chunk.is_ignored[:, None], 0)
-            grad_logits[ctx.ranking.pos_entries] = (grad_losses @ pos_grads).to(grad_logits.dtype)
+        if len(steps.ends) == 0:
+            return torch.zeros_like(pred_logits), None, None, None, None, None
+        grad_logits, grad_losses = torch.empty_like(pred_logits), grad_losses.double()
+        push = steps.sum_over_positives(grad_losses @ neg_weights)
+        finder = _bucket_finder(steps, pred_logits)
+        for chunk in iterate_chunks(pred_logits, gt_labels):
+            grads = finder.evaluate(push, chunk.logits)
+            grad_logits[chunk.rows] = grads.masked_fill_(chunk.is_ignored[:, None], 0)
+        grad_logits[ctx.ranking.pos_entries] = (grad_losses @ pos_grads).to(grad_logits.dtype)
         return grad_logits, None, None, None, None, None

@@ -34,7 +34,8 @@ class Lines:
     slope: Tensor
 
     def at(self, scores: Tensor) -> Tensor:
-        """Values at scores of any shape."""
+        """Values at scores of any shape, float64."""
+        scores = scores.double()
         buckets = self.steps.bucket(scores)
         return self.intercept[buckets] + self.slope[buckets] * scores
 
@@ -73,16 +74,21 @@ class Steps:
         """(2, 2P + 1) weight and weighted sum of the scores in each bucket.
 
         Histograms of parts of the scores add up to the histogram of all.
+
+        Args:
+            scores: N scores of any shape.
+            weights: (N,) float64, or None for ones.
         """
+        scores = scores.flatten().double()
         size, buckets = len(self.ends) + 1, self.bucket(scores)
         if weights is None:
             weights = torch.ones_like(scores)
-        return torch.stack(
-            [
-                torch.bincount(buckets, weights, minlength=size),
-                torch.bincount(buckets, weights * scores, minlength=size),
-            ]
-        )
+        counts = [torch.bincount(buckets, w, minlength=size) for w in (weights, weights * scores)]
+        return torch.stack(counts).double()  # of no scores bincount gives integers
+
+    def evaluate(self, lines: Lines, scores: Tensor) -> Tensor:
+        """``lines.at(scores)``; :class:`Grid` has a faster way."""
+        return lines.at(scores)
 
     def sum_over_scores(self, histogram: Tensor) -> Tensor:
         """(P,) sum_j w_j H(s_j - p_i) over the scores of a histogram, for each positive i."""

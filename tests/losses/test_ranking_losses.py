@@ -140,6 +140,20 @@ def test_losses_equal_their_definitions(num_rows, num_classes, seed, kind, delta
         check(sorting, *expected_sorting, np.zeros(len(n)))
 
 
+@pytest.mark.parametrize("kind", ["random", "quantised", "constant", "extreme"])
+def test_float32_on_a_large_problem_equals_float64(kind):
+    logits, labels, quality = random_problem(20_000, 8, 0, kind)
+    for loss in LOSSES.values():
+        grads = []
+        for dtype in (torch.float32, torch.float64):
+            x = logits.detach().float().to(dtype).requires_grad_()
+            values = loss(x, labels, quality.to(dtype).detach())
+            grads.append((*torch.autograd.grad(values[0], x), values[0].detach()))
+        torch.testing.assert_close(grads[0][1].double(), grads[1][1], rtol=1e-6, atol=1e-7)
+        atol = 1e-6 * float(grads[1][0].abs().max())
+        torch.testing.assert_close(grads[0][0].double(), grads[1][0], rtol=1e-5, atol=atol)
+
+
 # Each loss as a function of logits and labels that returns scalars, and its default delta.
 LOSSES = {
     "ap": lambda x, y, q: (ap_loss(x, y),),
