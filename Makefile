@@ -8,8 +8,9 @@
 #
 # PYTHON=<python>                  which Python (3.10 or newer) the environment is made from
 # DETECTRON2=<folder or wheel>     use this detectron2 instead of the locked one; DETECTRON2= goes back
+# Both are remembered.
 
-PYTHON ?= python3
+PYTHON ?= $(or $(shell cat .tools/python 2>/dev/null),python3)
 DETECTRON2 ?= $(shell cat .tools/detectron2 2>/dev/null)
 MODEL ?= retinanet
 UV := .tools/bin/uv
@@ -49,23 +50,26 @@ clean:
 $(UV): requirements-uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "imbdet needs Python 3.10 or newer, and '$(PYTHON)' is not: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
-	$(PYTHON) -m venv .tools
+	$(PYTHON) -m venv .tools || { echo "'$(PYTHON)' cannot make environments; on Debian: apt install python3-venv"; exit 1; }
 	.tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
 	@touch $@
 
-.venv/pyvenv.cfg: $(UV)
+.venv/pyvenv.cfg: $(UV) .tools/python
 	$(UV) venv --quiet --clear --python $(PYTHON) .venv
 
-# Remembers the choice, so that `make setup DETECTRON2=...` holds for later calls.
+# Remember the choices, so that `make setup DETECTRON2=...` holds for later calls.
 .tools/detectron2: $(UV) FORCE
+	@test -z '$(DETECTRON2)' -o -e '$(DETECTRON2)' || { echo "DETECTRON2: there is no '$(DETECTRON2)'"; exit 1; }
 	@echo '$(DETECTRON2)' | cmp -s - $@ || echo '$(DETECTRON2)' > $@
+.tools/python: $(UV) FORCE
+	@echo '$(PYTHON)' | cmp -s - $@ || echo '$(PYTHON)' > $@
 
 .venv/.ready: .venv/pyvenv.cfg requirements.lock pyproject.toml setup.py .tools/detectron2
 	$(UV) pip sync --quiet --require-hashes requirements.lock
 ifneq ($(strip $(DETECTRON2)),)
 	$(UV) pip uninstall --quiet pb1-detectron2
 	$(UV) pip install --quiet setuptools wheel
-	$(UV) pip install --quiet --no-build-isolation '$(DETECTRON2)'
+	$(UV) pip install --quiet --no-build-isolation "$$(realpath '$(DETECTRON2)')"
 endif
 	$(UV) pip install --quiet --no-deps --editable .
 	@touch $@

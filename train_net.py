@@ -64,7 +64,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error.strerror}: {error.filename or 'OUTPUT_DIR'}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("Stopped. The same command with --resume goes on.", file=sys.stderr)
+        hint = "" if args.eval_only else " The same command with --resume goes on."
+        print(f"Stopped.{hint}", file=sys.stderr)
         return 130
     return 0
 

@@ -64,6 +64,8 @@ def _hide_deprecations() -> None:
     # detectron2 compiles its box transforms with torch.jit.script, which newer torch announces to
     # drop.
     warnings.filterwarnings("ignore", message=r".*torch\.jit\.script.*deprecated")
+    # detectron2's mixed precision uses the names of torch.cuda.amp, which moved to torch.amp.
+    warnings.filterwarnings("ignore", message=r"`torch\.cuda\.amp\.")
     # torch asks v0.6's anchor generator for an `indexing` argument of meshgrid that only its main
     # branch passes.
     warnings.filterwarnings("ignore", message=r"torch\.meshgrid: in an upcoming release")

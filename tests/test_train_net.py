@@ -43,6 +43,14 @@ def _own_datasets(datasets_dir, monkeypatch):
 
 
 @pytest.fixture(autouse=True)
+def _heard_ctrl_c():
+    # The suite may run in the background, where shells ignore it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(autouse=True)
 def _restored_loggers(monkeypatch):
     for name in ("detectron2", "fvcore", "imbdet"):
         logger = logging.getLogger(name)
@@ -95,6 +103,12 @@ def test_stops_between_iterations_and_resumes(tmp_path, monkeypatch, capsys):
     assert "--resume goes on" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert (tmp_path / "last_checkpoint").read_text() == "model_0000001.pth"
+    state = torch.load(tmp_path / "model_0000001.pth", weights_only=True)["trainer"]
+    # Two steps are done, and everything that a step changes knows.
+    (scheduler,) = (hook for hook in state["hooks"].values() if "last_epoch" in hook)
+    assert scheduler["last_epoch"] == 2
+    moments = state["_trainer"]["optimizer"]["state"].values()
+    assert {float(moment["step"]) for moment in moments} == {2}
 
     assert train_net.main(arguments("retinanet", tmp_path)) == 2
     assert "already holds a run" in capsys.readouterr().err
@@ -125,6 +139,10 @@ BAD_INPUT = {
     "unknown key": (["MODEL.CLS_LOS.NAME", "focal"], "MODEL.CLS_LOSS.NAME"),
     "wrong type": (["SOLVER.MAX_ITER", "many"], "SOLVER.MAX_ITER"),
     "unknown loss": (["MODEL.CLS_LOSS.NAME", "focl"], "Did you mean 'focal'"),
+    "unread key": (["MODEL.RPN_LOSS.CLS.NAME", "focal"], "only ImbRPN would read it"),
+    "detectron2's own key": (["MODEL.CLS_LOSS.FOCAL.GAMMA", "1.5"], "FOCAL_LOSS_GAMMA"),
+    "mixed precision on the CPU": (["SOLVER.AMP.ENABLED", "True"], "needs a GPU"),
+    "precomputed proposals": (["MODEL.LOAD_PROPOSALS", "True"], "is not supported"),
     "unknown sampler": (["MODEL.SAMPLER.POSITIVE.NAME", "al"], "Did you mean 'all'"),
     "unknown optimizer": (["SOLVER.OPTIMIZER", "Adam"], "Did you mean 'AdamW'"),
     "unknown data set": (["DATASETS.TRAIN", "('shapes_trian',)"], "shapes_train"),
@@ -141,7 +159,8 @@ def test_bad_input_is_one_clear_error(bad, message, tmp_path, capsys):
     # The config file of `bad`, given later, wins over ours; overrides go to the end.
     args = [*bad, *args[2:]] if bad[0] == "--config-file" else [*args, *bad]
     assert train_net.main(args) == 2
-    error = capsys.readouterr().err
+    out, error = capsys.readouterr()
+    assert "Traceback" not in out
     assert error.startswith("error: ")
     assert message in error
     assert "Traceback" not in error
@@ -163,7 +182,48 @@ def test_a_full_disk_is_said(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(Trainer, "run_step", run_step)
     assert train_net.main(arguments("retinanet", tmp_path)) == 2
-    assert "No space left on device" in capsys.readouterr().err
+    out, error = capsys.readouterr()
+    assert "No space left on device" in error
+    assert "Traceback" not in out + error
+    assert "Traceback" in (tmp_path / "log.txt").read_text()
+
+
+def test_a_signal_in_the_last_iteration_changes_nothing(tmp_path, monkeypatch):
+    from imbdet.engine import Trainer
+
+    run_step = Trainer.run_step
+
+    def run_step_and_press_ctrl_c(self):
+        run_step(self)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Trainer, "run_step", run_step_and_press_ctrl_c)
+    assert train_net.main(arguments("retinanet", tmp_path, **{"SOLVER.MAX_ITER": 1})) == 0
+    assert (tmp_path / "model_final.pth").exists()
+
+
+def test_an_ignored_signal_stays_ignored(tmp_path, monkeypatch):
+    from imbdet.engine import Trainer
+
+    def press_ctrl_c(self):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Trainer, "run_step", press_ctrl_c)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert train_net.main(arguments("retinanet", tmp_path)) == 0
+
+
+def test_a_repeated_signal_stops_at_once(tmp_path, monkeypatch):
+    from imbdet.engine import Trainer
+
+    def press_ctrl_c_twice(self):
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("still here")
+
+    monkeypatch.setattr(Trainer, "run_step", press_ctrl_c_twice)
+    assert train_net.main(arguments("retinanet", tmp_path)) == 130
+    assert not (tmp_path / "last_checkpoint").exists()
 
 
 def run_program(*args, **environment):

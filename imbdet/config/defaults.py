@@ -34,33 +34,53 @@ def _add_model_keys(cfg: CfgNode) -> None:
     cfg.MODEL.RPN_SAMPLER = _sampler_node()
 
     # Classification loss: a name of CLS_LOSS_REGISTRY ("sigmoid_cross_entropy",
-    # "softmax_cross_entropy", "focal", and the ranking losses "ap" and "auc").
-    cfg.MODEL.CLS_LOSS = _cls_loss_node()
-    # Box regression loss: a name of BOX_LOSS_REGISTRY ("l1", "smooth_l1", "giou", "diou",
-    # "ciou"). With an empty NAME detectron2's BBOX_REG_LOSS_TYPE decides. Smooth L1's transition
-    # point stays detectron2's SMOOTH_L1_(LOSS_)BETA.
-    cfg.MODEL.BOX_LOSS = CfgNode({"NAME": ""})
+    # "softmax_cross_entropy", "focal", "quality_focal", "varifocal", and the ranking losses "ap",
+    # "auc", "alrp", "rank_sort").
+    cfg.MODEL.CLS_LOSS = _cls_loss_node(tau=0.5)
+    # Box regression loss: a name of BOX_LOSS_REGISTRY ("l1", "smooth_l1", "balanced_l1", "asl1",
+    # "giou", "diou", "ciou"). With an empty NAME detectron2's BBOX_REG_LOSS_TYPE decides. Smooth
+    # L1's transition point stays detectron2's SMOOTH_L1_(LOSS_)BETA.
+    cfg.MODEL.BOX_LOSS = _box_loss_node()
 
     # The same for ImbRPN.
     cfg.MODEL.RPN_LOSS = CfgNode()
-    cfg.MODEL.RPN_LOSS.CLS = _cls_loss_node()
-    cfg.MODEL.RPN_LOSS.BOX = CfgNode({"NAME": ""})
+    cfg.MODEL.RPN_LOSS.CLS = _cls_loss_node(tau=0.7)
+    cfg.MODEL.RPN_LOSS.BOX = _box_loss_node()
 
 
 def _sampler_node() -> CfgNode:
     return CfgNode({"POSITIVE": {"NAME": ""}, "NEGATIVE": {"NAME": ""}})
 
 
-def _cls_loss_node() -> CfgNode:
+def _cls_loss_node(*, tau: float) -> CfgNode:
     node = CfgNode({"NAME": ""})
     # Focal loss: weight of the positives (1 - ALPHA of the negatives; below 0: no weights) and
     # focusing exponent. ImbRetinaNet takes both from MODEL.RETINANET.FOCAL_LOSS_ALPHA and
     # FOCAL_LOSS_GAMMA instead.
     node.FOCAL = CfgNode({"ALPHA": 0.25, "GAMMA": 2.0})
+    # Quality focal loss: focusing exponent. Varifocal loss: weight of the negatives and their
+    # focusing exponent.
+    node.QUALITY_FOCAL = CfgNode({"BETA": 2.0})
+    node.VARIFOCAL = CfgNode({"ALPHA": 0.75, "GAMMA": 2.0})
     # AP loss and AUC loss: half the width of the step by which scores are compared, in logits (0 is
     # the hard step). AP loss: whether precisions are interpolated.
     node.AP = CfgNode({"DELTA": 1.0, "INTERPOLATED": True})
     node.AUC = CfgNode({"DELTA": 1.0})
+    # aLRP loss (with BOX_LOSS "giou"). TAU: IoU from which a sample is positive, by which the
+    # localisation error is scaled. MOMENTUM: weight of the past in the running balance of the two
+    # parts, in [0, 1). SMOOTH_LOCALISATION: False is the published code's hard order.
+    node.ALRP = CfgNode({"DELTA": 1.0, "TAU": tau, "MOMENTUM": 0.999, "SMOOTH_LOCALISATION": True})
+    # Rank & Sort loss.
+    node.RANK_SORT = CfgNode({"DELTA": 0.5})
+    return node
+
+
+def _box_loss_node() -> CfgNode:
+    node = CfgNode({"NAME": ""})
+    # Balanced L1 loss: slope near zero, and the largest gradient of a coordinate.
+    node.BALANCED_L1 = CfgNode({"ALPHA": 0.5, "GAMMA": 1.5})
+    # Authentic smooth L1 loss: rounding of the kink at zero, in deltas, above 0.
+    node.ASL1 = CfgNode({"MU": 0.02})
     return node
 
 

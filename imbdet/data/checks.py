@@ -39,7 +39,9 @@ def load_dataset(cfg: CfgNode, name: str, *, training: bool = False) -> list[dic
     if missing:
         _report_missing(cfg, name, missing, len(records), training)
     if training:
-        _remove_invalid_boxes(cfg, name, present)
+        present = _remove_invalid_boxes(cfg, name, present)
+        if cfg.MODEL.MASK_ON:
+            _require_masks(name, present)
     if not present:
         raise UserError(f"Data set '{name}' has no images. {describe_origin(name)}")
     return present
@@ -135,9 +137,10 @@ def _report_missing(
     logger.warning(f"{message} They are skipped.")
 
 
-def _remove_invalid_boxes(cfg: CfgNode, name: str, records: list[dict]) -> None:
+def _remove_invalid_boxes(cfg: CfgNode, name: str, records: list[dict]) -> list[dict]:
     refuse = read_policy(cfg, "INVALID_BOXES", ("drop", "refuse")) == "refuse"
     found = defaultdict(list)  # kind of problem -> where
+    cleaned = []
     for record in records:
         valid = []
         for annotation in _annotations(record):
@@ -147,13 +150,26 @@ def _remove_invalid_boxes(cfg: CfgNode, name: str, records: list[dict]) -> None:
             else:
                 where = f"{annotation.get('bbox')} in '{os.path.basename(record['file_name'])}'"
                 found[problem].append(where)
-        record["annotations"] = valid
+        # A copy: the catalog's records may be shared with an evaluation.
+        cleaned.append({**record, "annotations": valid})
     if found:
         kinds = [f"{len(where):,} {kind} (first: {where[0]})" for kind, where in found.items()]
         message = f"Data set '{name}' has invalid boxes: {'; '.join(kinds)}."
         if refuse:
             raise UserError(f"{message} To train without, set DATASETS.INVALID_BOXES to 'drop'.")
         logger.warning(f"{message} They are dropped.")
+    return cleaned
+
+
+def _require_masks(name: str, records: list[dict]) -> None:
+    for record in records:
+        for annotation in record["annotations"]:
+            if not annotation.get("segmentation") and not annotation.get("iscrowd"):
+                raise UserError(
+                    f"MODEL.MASK_ON is True, but data set '{name}' has objects without a "
+                    f"'segmentation' (first: in '{os.path.basename(record['file_name'])}'). "
+                    "Set MODEL.MASK_ON to False."
+                )
 
 
 def _find_box_problem(annotation: dict, record: dict) -> str | None:

@@ -11,7 +11,6 @@ from detectron2.data import (
     MetadataCatalog,
     build_detection_test_loader,
     build_detection_train_loader,
-    samplers,
 )
 from detectron2.data.build import (
     filter_images_with_few_keypoints,
@@ -22,7 +21,7 @@ from torch.utils.data import DataLoader
 from imbdet.data.checks import load_dataset, skips_broken_images
 from imbdet.data.class_table import format_class_table
 from imbdet.data.mappers import SkippingMapper, StrictMapper
-from imbdet.errors import UserError, suggest
+from imbdet.errors import UserError
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +32,6 @@ def build_train_loader(cfg: CfgNode) -> Iterable[list[dict]]:
     Raises:
         UserError: a data set is wrong. While iterating: an image is broken.
     """
-    _require_sampler(cfg.DATALOADER.SAMPLER_TRAIN)
     dataset = DatasetFromList(_load_training_records(cfg), copy=False)
     mapper = DatasetMapper(cfg, is_train=True)
     if skips_broken_images(cfg):
@@ -41,7 +39,12 @@ def build_train_loader(cfg: CfgNode) -> Iterable[list[dict]]:
     else:
         advice = "To train without broken images, set DATASETS.BROKEN_IMAGES to 'skip'."
         mapper = StrictMapper(mapper, dataset, advice=advice)
-    return build_detection_train_loader(cfg, mapper=mapper, dataset=dataset)
+    try:
+        return build_detection_train_loader(cfg, mapper=mapper, dataset=dataset)
+    except ValueError as error:
+        if "training sampler" not in str(error):
+            raise
+        raise UserError(f"DATALOADER.SAMPLER_TRAIN: {error}") from error
 
 
 def build_test_loader(cfg: CfgNode, name: str) -> DataLoader:
@@ -55,12 +58,6 @@ def build_test_loader(cfg: CfgNode, name: str) -> DataLoader:
     return build_detection_test_loader(
         dataset, mapper=mapper, num_workers=cfg.DATALOADER.NUM_WORKERS
     )
-
-
-def _require_sampler(name: str) -> None:
-    options = [option for option in samplers.__all__ if option.endswith("TrainingSampler")]
-    if name not in options:
-        raise UserError(f"DATALOADER.SAMPLER_TRAIN is '{name}'. {suggest(name, options)}")
 
 
 def _load_training_records(cfg: CfgNode) -> list[dict]:

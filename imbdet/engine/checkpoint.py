@@ -5,6 +5,7 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -16,12 +17,15 @@ from torch import Tensor, nn
 from imbdet.config.files import suggest_file
 from imbdet.engine.array_pickle import load_arrays
 from imbdet.errors import UserError
+from imbdet.files import replacing
 
 logger = logging.getLogger(__name__)
 
-# detectron2's names for the last layers, whose width depends on the number of classes: of the box
-# heads and RetinaNet, of mask and semantic heads, of the keypoint head.
-_PREDICTOR = re.compile(r"\b(cls_score|bbox_pred|predictor|score_lowres)\.(weight|bias)$")
+# detectron2's names for the last layers, whose width depends on the number of classes or anchors:
+# of the box heads and RetinaNet, of mask and semantic heads, of the keypoint head, of the RPN.
+_PREDICTOR = re.compile(
+    r"\b(cls_score|bbox_pred|predictor|score_lowres|objectness_logits|anchor_deltas)\.(weight|bias)$"
+)
 
 
 class SafeCheckpointer(DetectionCheckpointer):
@@ -57,6 +61,9 @@ class SafeCheckpointer(DetectionCheckpointer):
             return super().load(path and self._local_file(path), checkpointables)
         except UserError as error:
             raise UserError(f"Cannot load '{path}': {error}") from error
+        finally:
+            # The main branch forgets to after an error, and then refuses every later call.
+            self._parsed_url_during_load = None
 
     def resume_or_load(self, path: str, *, resume: bool = True) -> dict[str, Any]:
         """See :class:`DetectionCheckpointer`."""
@@ -162,7 +169,7 @@ class SafeCheckpointer(DetectionCheckpointer):
                 for name, in_file, in_model in incompatible.incorrect_shapes
             )
             logger.warning(
-                f"Not loaded, because they are for another number of classes: {skipped}."
+                f"Not loaded, because they are for another number of classes or anchors: {skipped}."
             )
         super()._log_incompatible_keys(incompatible._replace(incorrect_shapes=[]))
 
@@ -182,25 +189,8 @@ class _WholeFiles:
 
 @contextlib.contextmanager
 def _write_whole(path: str, mode: str) -> Iterator[IO]:
-    temporary = f"{path}.tmp"
-    try:
-        with open(temporary, mode) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())  # after a crash of the machine, too
-        os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:
-        # torch reports a failed write by a RuntimeError on top of the OSError.
-        cause = error if isinstance(error, OSError) else error.__context__
-        if not isinstance(cause, OSError):
-            raise
-        raise UserError(
-            f"Cannot write '{path}': {cause.strerror}. Make room or choose another OUTPUT_DIR; "
-            "the checkpoints before it are intact."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            os.remove(temporary)
+    with replacing(Path(path)) as draft, open(draft, mode) as file:
+        yield file
 
 
 def _read(filename: str) -> Any:

@@ -1,37 +1,56 @@
 """Ctrl-C and SIGTERM end a training between two iterations, with a checkpoint to go on from."""
 
 import logging
+import os
 import signal
+from types import TracebackType
 
 from detectron2.engine import HookBase
+from detectron2.utils import comm
 
 logger = logging.getLogger(__name__)
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 class StopOnSignal(HookBase):
-    """Saves a checkpoint after the running iteration and raises KeyboardInterrupt.
+    """After a signal, saves a checkpoint behind the running iteration and raises KeyboardInterrupt.
 
-    A second signal stops at once. To be registered before hooks that would evaluate.
+    The same signal once more stops at once. As a context manager it listens, as a hook it stops;
+    it listens from before the loader's workers are made, so that they inherit its patience. The
+    hook's place is behind those that change the state, before those that save and evaluate it.
     """
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    def __enter__(self) -> "StopOnSignal":
+        self._process = os.getpid()
+        self._received: int | None = None
+        # What is ignored stays so: a program started with nohup shall outlive its terminal.
+        heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        self._handlers = {number: signal.signal(number, self._on_signal) for number in heard}
+        return self
 
-    def before_train(self):
-        self._stop = False
-        self._handlers = {s: signal.signal(s, self._on_signal) for s in self.SIGNALS}
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
 
     def after_step(self):
-        if self._stop:
+        is_last = self.trainer.iter + 1 >= self.trainer.max_iter  # what follows saves it anyway
+        if self._is_stopped() and not is_last:
             iteration = self.trainer.iter
             self.trainer.checkpointer.save(f"model_{iteration:07d}", iteration=iteration)
             raise KeyboardInterrupt
 
-    def after_train(self):
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
+    def _is_stopped(self) -> bool:
+        stopped = self._received is not None
+        # All processes stop behind the same iteration: one alone would leave the others waiting.
+        return any(comm.all_gather(stopped)) if comm.get_world_size() > 1 else stopped
 
     def _on_signal(self, number, frame):
-        if self._stop:
+        if os.getpid() != self._process:
+            return  # a worker of the loader: its parent ends it
+        if self._received == number:
             raise KeyboardInterrupt
-        self._stop = True
+        self._received = number
         logger.info("Stopping after this iteration; once more to stop at once.")

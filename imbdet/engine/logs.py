@@ -56,6 +56,8 @@ class _ConsoleFormatter(logging.Formatter):
 
 
 def _is_for_people(record: logging.LogRecord) -> bool:
+    if record.exc_info:
+        return False  # an exception on its way to whoever started the program
     if record.levelno >= logging.WARNING or record.name.startswith("imbdet"):
         return True
     return record.name in PROGRESS_LOGGERS and not at_a_terminal()

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from detectron2.engine import HookBase
+from detectron2.utils import comm
 from tqdm import tqdm
 
 T = TypeVar("T", bound=Iterable)
@@ -16,8 +17,10 @@ def at_a_terminal() -> bool:
 
 
 def with_progress(loader: T, description: str) -> T:
-    """The same iterable with a progress bar, if somebody watches."""
-    return tqdm(loader, desc=description, leave=False) if at_a_terminal() else loader
+    """The same iterable with a progress bar on the main process, if somebody watches."""
+    if comm.is_main_process() and at_a_terminal():
+        return tqdm(loader, desc=description, leave=False)
+    return loader
 
 
 class ProgressBar(HookBase):

@@ -17,6 +17,7 @@ from imbdet.config import load_config
 from imbdet.data import register_datasets
 from imbdet.engine.logs import setup_logging
 from imbdet.errors import UserError
+from imbdet.modeling.sites import refuse_unread_keys
 
 logger = logging.getLogger(__name__)
 
@@ -36,10 +37,13 @@ def setup(args: argparse.Namespace) -> CfgNode:
         UserError: a bad config, an unknown data set, or an output folder that cannot be used.
     """
     cfg = load_config(args.config_file, args.opts)
+    config_text = cfg.dump()
     no_gpu = cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available()
     if no_gpu:
         cfg.MODEL.DEVICE = "cpu"
     cfg.freeze()
+    _refuse_unsupported(cfg)
+    refuse_unread_keys(cfg)
     register_datasets(cfg)
     _prepare_output_dir(cfg.OUTPUT_DIR, args)
     setup_logging(cfg.OUTPUT_DIR, comm.get_rank())
@@ -48,10 +52,20 @@ def setup(args: argparse.Namespace) -> CfgNode:
     logger.debug(f"{_describe_environment()}; {args}")
     if comm.is_main_process() and not args.eval_only:
         with open(os.path.join(cfg.OUTPUT_DIR, "config.yaml"), "w") as file:
-            file.write(cfg.dump())
+            # Of the device that was asked for: the next machine may have it.
+            file.write(config_text)
     seed_all_rng(None if cfg.SEED < 0 else cfg.SEED + comm.get_rank())
     torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK and not args.eval_only
     return cfg
+
+
+def _refuse_unsupported(cfg: CfgNode) -> None:
+    if cfg.MODEL.LOAD_PROPOSALS:
+        raise UserError("MODEL.LOAD_PROPOSALS is not supported: train the RPN, or use detectron2.")
+    if cfg.TEST.AUG.ENABLED:
+        raise UserError("TEST.AUG.ENABLED is not supported: set it to False.")
+    if cfg.SOLVER.AMP.ENABLED and cfg.MODEL.DEVICE == "cpu":
+        raise UserError("SOLVER.AMP.ENABLED needs a GPU: set it to False to train on the CPU.")
 
 
 def _describe_environment() -> str:

@@ -19,10 +19,10 @@ from detectron2.structures import Instances
 from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
 
-from imbdet.evaluation.files import replacing
 from imbdet.evaluation.metrics import CocoMetrics, check_library, compute_coco_metrics
 from imbdet.evaluation.pictures import draw_detections
 from imbdet.evaluation.tables import format_overall, format_per_class
+from imbdet.files import replacing
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from detectron2.data.detection_utils import read_image
 from PIL import Image
 
 from imbdet.evaluation.drawing import Color, Mark, class_color, draw_panel, join_panels
-from imbdet.evaluation.files import replacing
+from imbdet.files import replacing
 
 
 def draw_detections(

@@ -2,23 +2,36 @@
 
 from imbdet.losses.alrp import alrp_loss
 from imbdet.losses.ap import ap_loss
+from imbdet.losses.asl1 import asl1_loss
 from imbdet.losses.auc import auc_loss
+from imbdet.losses.balanced_l1 import balanced_l1_loss
 from imbdet.losses.cross_entropy import sigmoid_cross_entropy_loss, softmax_cross_entropy_loss
+from imbdet.losses.dr import dr_loss
 from imbdet.losses.focal import focal_loss
+from imbdet.losses.ghm import GHMCLoss, GHMRLoss
 from imbdet.losses.iou import ciou_loss, diou_loss, giou_loss
+from imbdet.losses.quality import quality_focal_loss, varifocal_loss
 from imbdet.losses.rank_sort import rank_sort_loss
-from imbdet.losses.smooth_l1 import smooth_l1_loss
+from imbdet.losses.smooth_l1 import decayed_beta, smooth_l1_loss
 
 __all__ = [
+    "GHMCLoss",
+    "GHMRLoss",
     "alrp_loss",
     "ap_loss",
+    "asl1_loss",
     "auc_loss",
+    "balanced_l1_loss",
     "ciou_loss",
+    "decayed_beta",
     "diou_loss",
+    "dr_loss",
     "focal_loss",
     "giou_loss",
+    "quality_focal_loss",
     "rank_sort_loss",
     "sigmoid_cross_entropy_loss",
     "smooth_l1_loss",
     "softmax_cross_entropy_loss",
+    "varifocal_loss",
 ]

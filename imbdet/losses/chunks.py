@@ -21,12 +21,14 @@ class Chunk(NamedTuple):
         rows: where they are.
         logits: (C, K), a view where no conversion is needed.
         pos_entries: rows within the chunk and classes of its positive entries.
+        positives: which of all the matrix's positives they are.
         is_ignored: (C,) bool.
     """
 
     rows: slice
     logits: Tensor
     pos_entries: tuple[Tensor, Tensor]
+    positives: slice
     is_ignored: Tensor
 
 
@@ -41,5 +43,6 @@ def iterate_chunks(pred_logits: Tensor, gt_labels: Tensor) -> Iterator[Chunk]:
     dtype = torch.promote_types(pred_logits.dtype, torch.float32)
     for start, cut, next_cut in zip(starts.tolist(), cuts, cuts[1:], strict=False):
         rows = slice(start, start + size)
-        pos_entries = pos_rows[cut:next_cut] - start, pos_classes[cut:next_cut]
-        yield Chunk(rows, pred_logits[rows].to(dtype), pos_entries, gt_labels[rows] < 0)
+        positives = slice(cut, next_cut)
+        pos_entries = pos_rows[positives] - start, pos_classes[positives]
+        yield Chunk(rows, pred_logits[rows].to(dtype), pos_entries, positives, gt_labels[rows] < 0)

@@ -5,26 +5,34 @@ few positive entries are put right. Neither targets nor temporaries of the size 
 the gradient is computed in the backward pass, with the incoming gradient folded in.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from imbdet.losses.chunks import iterate_chunks
+from imbdet.losses.chunks import Chunk, iterate_chunks
 from imbdet.losses.labels import check_labels
 
 
 class EntryLoss(NamedTuple):
-    """What an entry with logit x pays: elementwise functions of x (float32 or float64)."""
+    """What an entry with logit x pays: elementwise functions of x (float32 or float64).
 
-    value: Callable[[Tensor], Tensor]
-    grad: Callable[[Tensor], Tensor]
+    Those of positive entries take the ``pos_args`` of :func:`entrywise_loss` behind x.
+    """
+
+    value: Callable[..., Tensor]
+    grad: Callable[..., Tensor]
 
 
 def entrywise_loss(
-    pred_logits: Tensor, gt_labels: Tensor, *, positive: EntryLoss, negative: EntryLoss
+    pred_logits: Tensor,
+    gt_labels: Tensor,
+    *,
+    positive: EntryLoss,
+    negative: EntryLoss,
+    pos_args: Sequence[Tensor] = (),
 ) -> Tensor:
     """Sum over the entries of each row.
 
@@ -33,36 +41,43 @@ def entrywise_loss(
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored (the row pays nothing).
         positive: loss of the entry (row, label of the row).
         negative: loss of every other entry.
+        pos_args: tensors (P,) of numbers that the loss of a positive depends on, such as its soft
+            target, in the order of their rows; detached.
 
     Returns:
         (M,) float. Differentiable once.
     """
     check_labels(pred_logits, gt_labels, pred_logits.shape[-1])
-    return _EntrywiseLoss.apply(pred_logits, gt_labels, positive, negative)
+    return _EntrywiseLoss.apply(pred_logits, gt_labels, positive, negative, *pos_args)
 
 
 class _EntrywiseLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, pred_logits, gt_labels, positive, negative):
-        ctx.save_for_backward(pred_logits, gt_labels)
+    def forward(ctx, pred_logits, gt_labels, positive, negative, *pos_args):
+        ctx.save_for_backward(pred_logits, gt_labels, *pos_args)
         ctx.entry_losses = positive, negative
         dtype = torch.promote_types(pred_logits.dtype, torch.float32)
         losses = pred_logits.new_empty(len(pred_logits), dtype=dtype)
-        for rows, logits, pos_entries, ignored in iterate_chunks(pred_logits, gt_labels):
-            values = negative.value(logits)
-            values[pos_entries] = positive.value(logits[pos_entries])
-            losses[rows] = values.sum(dim=1).masked_fill_(ignored, 0)
+        for chunk in iterate_chunks(pred_logits, gt_labels):
+            values = negative.value(chunk.logits)
+            values[chunk.pos_entries] = positive.value(*_of_positives(chunk, pos_args))
+            losses[chunk.rows] = values.sum(dim=1).masked_fill_(chunk.is_ignored, 0)
         return losses
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_losses):
-        pred_logits, gt_labels = ctx.saved_tensors
+        pred_logits, gt_labels, *pos_args = ctx.saved_tensors
         positive, negative = ctx.entry_losses
         grad_logits = torch.empty_like(pred_logits)
-        for rows, logits, pos_entries, ignored in iterate_chunks(pred_logits, gt_labels):
-            grads = negative.grad(logits)
-            grads[pos_entries] = positive.grad(logits[pos_entries])
-            grads *= grad_losses[rows, None]
-            grad_logits[rows] = grads.masked_fill_(ignored[:, None], 0)
-        return grad_logits, None, None, None
+        for chunk in iterate_chunks(pred_logits, gt_labels):
+            grads = negative.grad(chunk.logits)
+            grads[chunk.pos_entries] = positive.grad(*_of_positives(chunk, pos_args))
+            grads *= grad_losses[chunk.rows, None]
+            grad_logits[chunk.rows] = grads.masked_fill_(chunk.is_ignored[:, None], 0)
+        return grad_logits, None, None, None, *(None for _ in pos_args)
+
+
+def _of_positives(chunk: Chunk, pos_args: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Logits and arguments of the chunk's positives."""
+    return chunk.logits[chunk.pos_entries], *(arg[chunk.positives] for arg in pos_args)

@@ -28,7 +28,7 @@ class Ranking(NamedTuple):
         positives: (P,) float64, sum_k H(p_k - p_i) over the positives, i itself included.
         negatives: (P,) float64, FP_i = sum_j H(s_j - p_i) over the negatives, >= 0. A difference of
             large sums: it may be 1e-10 where the truth is 0.
-        num_negatives: scalar float64, |N|.
+        num_negatives: scalar float64, |N|; 0 if there is no positive to compare with.
     """
 
     steps: Steps

@@ -39,13 +39,13 @@ def focal_loss(
     losses = entrywise_loss(
         pred_logits,
         gt_labels,
-        positive=_focal_entry(-1, pos_weight, gamma),
-        negative=_focal_entry(+1, neg_weight, gamma),
+        positive=focal_entry(-1, pos_weight, gamma),
+        negative=focal_entry(+1, neg_weight, gamma),
     )
     return reduce_losses(losses, weights, reduction)
 
 
-def _focal_entry(sign: int, weight: float, gamma: float) -> EntryLoss:
+def focal_entry(sign: int, weight: float, gamma: float) -> EntryLoss:
     """Focal loss of a negative entry (sign +1); a positive one is its mirror image (sign -1)."""
 
     def value(logits: Tensor) -> Tensor:

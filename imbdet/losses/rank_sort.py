@@ -56,10 +56,10 @@ def ranking_update(ranking: Ranking) -> Update:
 @torch.no_grad()
 def sorting_update(ranking: Ranking, ious: Tensor) -> Update:
     """Errors of the order among the positives, and their update (eq. 4 and 10)."""
-    scores, delta = ranking.steps.pos_scores, ranking.steps.delta
+    scores = ranking.steps.pos_scores
     errors, pushed = torch.zeros_like(scores), torch.zeros_like(scores)
     for rows in torch.arange(len(scores), device=scores.device).split(BLOCK):
-        above = _step(scores[None] - scores[rows, None], delta)  # [B, P]
+        above = ranking.steps.step(scores[None] - scores[rows, None])  # [B, P]
         should_be_below = above * (ious[None] < ious[rows, None])
         wrong = should_be_below.sum(dim=1)
         right = above - should_be_below
@@ -68,9 +68,3 @@ def sorting_update(ranking: Ranking, ious: Tensor) -> Update:
         errors[rows] = torch.where(wrong > 0, current - target, 0)
         pushed += (errors[rows] / wrong.clamp(min=torch.finfo(wrong.dtype).tiny)) @ should_be_below
     return Update(errors, pushed - errors, torch.zeros_like(errors))
-
-
-def _step(difference: Tensor, delta: float) -> Tensor:
-    if delta == 0:
-        return (difference >= 0).to(difference.dtype)
-    return (difference / (2 * delta) + 0.5).clamp(0, 1)

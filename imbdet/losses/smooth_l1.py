@@ -1,6 +1,8 @@
-"""Smooth L1: squared near zero, absolute beyond.
+"""Smooth L1: squared near zero, absolute beyond; and a schedule that takes it to L1.
 
-Girshick, "Fast R-CNN", ICCV 2015, https://arxiv.org/abs/1504.08083
+Girshick, "Fast R-CNN", ICCV 2015, https://arxiv.org/abs/1504.08083; decayed in Qian et al., "DR
+Loss: Improving Object Detection by Distributional Ranking", CVPR 2020,
+https://arxiv.org/abs/1907.10156
 """
 
 import torch
@@ -37,3 +39,26 @@ def smooth_l1_loss(
             distances < beta, distances.square() / (2 * beta), distances - beta / 2
         )
     return reduce_losses(distances.sum(dim=1), weights, reduction)
+
+
+def decayed_beta(
+    iteration: int, *, initial: float, decay: float, period: int, minimum: float
+) -> float:
+    """Beta of the decayed smooth L1 loss: the first one less ``decay`` for every period completed.
+
+    The article subtracts ``decay * (iteration % period)``, a saw tooth; meant is a beta that falls,
+    so that the loss approaches L1 during training.
+
+    Args:
+        iteration: of the training, from 0.
+        initial: beta at the start.
+        decay: what a period takes off, >= 0.
+        period: iterations in a period, >= 1.
+        minimum: where beta stays, >= 0.
+    """
+    if decay < 0 or period < 1 or minimum < 0:
+        raise ValueError(
+            "decayed beta needs decay >= 0, period >= 1 and minimum >= 0, "
+            f"not {decay}, {period} and {minimum}"
+        )
+    return max(initial - decay * (iteration // period), minimum)

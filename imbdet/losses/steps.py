@@ -66,6 +66,12 @@ class Steps:
         """H(0): what a score counts against itself."""
         return 0.5 if self.delta > 0 else 1.0
 
+    def step(self, difference: Tensor) -> Tensor:
+        """H of differences of any shape."""
+        if self.delta == 0:
+            return (difference >= 0).to(difference.dtype)
+        return (difference / (2 * self.delta) + 0.5).clamp(0, 1)
+
     def bucket(self, scores: Tensor) -> Tensor:
         """(N,) how many ends are at or below each score, in 0..2P."""
         return torch.bucketize(scores, self.ends, right=True)

@@ -46,12 +46,14 @@ def _assign_image(
     num_classes: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Labels, indices of the positives' ground truth within the image, and IoUs, each (R_i,)."""
+    # Out of GPU memory, the matrix of all pairs moves to the CPU; only vectors come back.
     quality = retry_if_cuda_oom(pairwise_iou)(gt_boxes, boxes)
-    matched_idxs, match_labels = (x.to(boxes.device) for x in matcher(quality))
+    matched_idxs, match_labels = retry_if_cuda_oom(matcher)(quality)
+    match_labels = match_labels.to(boxes.device)
     gt_labels = torch.where(match_labels == 0, num_classes, -1)
     if len(gt_boxes) == 0:
         return gt_labels, torch.full_like(gt_labels, -1), boxes.tensor.new_zeros(len(boxes))
-    is_positive = match_labels == 1
+    ious = quality.gather(0, matched_idxs.to(quality.device)[None])[0].to(boxes.device)
+    matched_idxs, is_positive = matched_idxs.to(boxes.device), match_labels == 1
     gt_labels = torch.where(is_positive, gt_classes[matched_idxs], gt_labels)
-    ious = quality.to(boxes.device).gather(0, matched_idxs[None])[0]
     return gt_labels, matched_idxs.masked_fill(~is_positive, -1), ious

@@ -3,12 +3,34 @@
 from collections.abc import Callable
 from functools import partial
 
-from detectron2.config import CfgNode
+from detectron2.config import CfgNode, get_cfg
 from torch import Tensor
 
 from imbdet import losses
-from imbdet.modeling.registry import BOX_LOSS_REGISTRY, BoxLoss
+from imbdet.errors import UserError
+from imbdet.modeling.registry import BOX_LOSS_REGISTRY, BoxLoss, lookup
 from imbdet.modeling.sites import Site, get_key
+
+
+def box_loss_key(cfg: CfgNode, site: Site) -> tuple[str, str]:
+    """The name of a site's box loss and the key that gives it: ours, or detectron2's."""
+    key = f"{site.box_loss}.NAME"
+    name, detectron2_name = get_key(cfg, key), get_key(cfg, site.box_reg_loss_type)
+    if not name:
+        return detectron2_name, site.box_reg_loss_type
+    default = get_key(get_cfg(), site.box_reg_loss_type)
+    if detectron2_name not in (default, name):
+        raise UserError(
+            f"{key} is {name!r} and {site.box_reg_loss_type} is {detectron2_name!r}: "
+            f"set only one of them."
+        )
+    return name, key
+
+
+def build_box_loss(cfg: CfgNode, site: Site) -> BoxLoss:
+    """Box loss of a site."""
+    name, key = box_loss_key(cfg, site)
+    return lookup(BOX_LOSS_REGISTRY, name, key)(cfg, site)
 
 
 def on_deltas(loss: Callable[[Tensor, Tensor], Tensor]) -> BoxLoss:
@@ -49,3 +71,16 @@ def diou(cfg: CfgNode, site: Site) -> BoxLoss:
 def ciou(cfg: CfgNode, site: Site) -> BoxLoss:
     """CIoU loss of the decoded boxes."""
     return on_boxes(losses.ciou_loss)
+
+
+@BOX_LOSS_REGISTRY.register()
+def balanced_l1(cfg: CfgNode, site: Site) -> BoxLoss:
+    """Balanced L1 distance of the deltas."""
+    node = get_key(cfg, f"{site.box_loss}.BALANCED_L1")
+    return on_deltas(partial(losses.balanced_l1_loss, alpha=node.ALPHA, gamma=node.GAMMA))
+
+
+@BOX_LOSS_REGISTRY.register()
+def asl1(cfg: CfgNode, site: Site) -> BoxLoss:
+    """Authentic smooth L1 distance of the deltas."""
+    return on_deltas(partial(losses.asl1_loss, mu=get_key(cfg, f"{site.box_loss}.ASL1.MU")))

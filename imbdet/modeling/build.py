@@ -2,20 +2,13 @@
 
 from collections.abc import Callable
 
-from detectron2.config import CfgNode, get_cfg
+from detectron2.config import CfgNode
 from torch import nn
 
 from imbdet.errors import UserError
-from imbdet.modeling import box_losses, cls_losses, samplers  # noqa: F401  (fill the registries)
-from imbdet.modeling.criteria import PointwiseCriterion, RankingCriterion
-from imbdet.modeling.registry import (
-    BOX_LOSS_REGISTRY,
-    CLS_LOSS_REGISTRY,
-    SAMPLER_REGISTRY,
-    BoxLoss,
-    ClsLoss,
-    lookup,
-)
+from imbdet.modeling import cls_losses, samplers  # noqa: F401  (fill the registries)
+from imbdet.modeling.box_losses import build_box_loss
+from imbdet.modeling.registry import CLS_LOSS_REGISTRY, SAMPLER_REGISTRY, ClsLoss, lookup
 from imbdet.modeling.sites import Site, get_key
 from imbdet.samplers import PoolSampler, QuotaSampler, pick_all, sample_all
 from imbdet.structures import Candidates, Choice
@@ -51,11 +44,7 @@ def _build_pool_sampler(cfg: CfgNode, site: Site, key: str) -> PoolSampler:
 def build_criterion(cfg: CfgNode, site: Site) -> tuple[nn.Module, str]:
     """Criterion of a site, and the activation of its classification loss."""
     cls_loss = _build_cls_loss(cfg, site)
-    criterion = RankingCriterion if cls_loss.is_ranking else PointwiseCriterion
-    return (
-        criterion(cls_loss=cls_loss.function, box_loss=_build_box_loss(cfg, site)),
-        cls_loss.activation,
-    )
+    return cls_loss.criterion(box_loss=build_box_loss(cfg, site)), cls_loss.activation
 
 
 def _build_cls_loss(cfg: CfgNode, site: Site) -> ClsLoss:
@@ -68,17 +57,3 @@ def _build_cls_loss(cfg: CfgNode, site: Site) -> ClsLoss:
             f"are made with {' or '.join(site.activations)}."
         )
     return cls_loss
-
-
-def _build_box_loss(cfg: CfgNode, site: Site) -> BoxLoss:
-    key = f"{site.box_loss}.NAME"
-    name, detectron2_name = get_key(cfg, key), get_key(cfg, site.box_reg_loss_type)
-    if not name:
-        return lookup(BOX_LOSS_REGISTRY, detectron2_name, site.box_reg_loss_type)(cfg, site)
-    default = get_key(get_cfg(), site.box_reg_loss_type)
-    if detectron2_name not in (default, name):
-        raise UserError(
-            f"{key} is {name!r} and {site.box_reg_loss_type} is {detectron2_name!r}: "
-            f"set only one of them."
-        )
-    return lookup(BOX_LOSS_REGISTRY, name, key)(cfg, site)

@@ -1,6 +1,6 @@
 """The last layers of the box branch, with a criterion."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from detectron2.config import configurable
@@ -11,22 +11,19 @@ from torch import Tensor, nn
 
 from imbdet.errors import UserError
 from imbdet.modeling.build import build_criterion
+from imbdet.modeling.recording import RecordsSamples
 from imbdet.modeling.sites import ROI_HEADS
-from imbdet.records import SampleRecord
 from imbdet.structures import Candidates, Positives, Samples
 
 # Losses that detectron2's main branch can switch on in this place.
 DETECTRON2_LOSS_SWITCHES = ("USE_SIGMOID_CE", "USE_FED_LOSS")
 
 
-class ImbFastRCNNOutputLayers(FastRCNNOutputLayers):
+class ImbFastRCNNOutputLayers(RecordsSamples, FastRCNNOutputLayers):
     """:class:`detectron2.modeling.roi_heads.FastRCNNOutputLayers` with losses chosen by keys.
 
     Scores are made with softmax or sigmoid, as the classification loss asks. There are always
     K + 1 columns of logits; with sigmoid the last one is neither trained nor used.
-
-    Attributes:
-        record_sink: called with the record of each training batch; None is off.
     """
 
     @configurable
@@ -34,7 +31,6 @@ class ImbFastRCNNOutputLayers(FastRCNNOutputLayers):
         super().__init__(input_shape, **kwargs)
         self.criterion = criterion
         self.activation = activation
-        self.record_sink: Callable[[SampleRecord], None] | None = None
 
     @classmethod
     def from_config(cls, cfg, input_shape):
@@ -69,8 +65,7 @@ class ImbFastRCNNOutputLayers(FastRCNNOutputLayers):
         self._log_accuracy(samples)
         normalizer = (samples.gt_labels >= 0).sum().clamp(min=1)
         losses, record = self.criterion(samples, normalizer)
-        if self.record_sink is not None:
-            self.record_sink(record)
+        self.record(record)
         return {name: loss * self.loss_weight.get(name, 1.0) for name, loss in losses.items()}
 
     def predict_probs(

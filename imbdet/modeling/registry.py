@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from fvcore.common.registry import Registry
-from torch import Tensor
+from torch import Tensor, nn
 
 from imbdet.errors import UserError, suggest
 from imbdet.structures import Positives
@@ -23,17 +23,15 @@ BoxLoss = Callable[[Positives], Tensor]
 
 
 class ClsLoss(NamedTuple):
-    """A classification loss and the activation that turns its logits into scores.
+    """A classification loss by name.
 
     Attributes:
-        function: (M, C) logits and (M,) labels to (M,) losses, or to a scalar if it is a ranking.
-        activation: "sigmoid" (C = K) or "softmax" (C = K + 1).
-        is_ranking: whether the samples are compared with each other.
+        activation: what turns logits into scores: "sigmoid" (K logits) or "softmax" (K + 1).
+        criterion: called with the keyword ``box_loss``, gives the module that samples pay to.
     """
 
-    function: Callable[[Tensor, Tensor], Tensor]
     activation: str
-    is_ranking: bool = False
+    criterion: Callable[..., nn.Module]
 
 
 def lookup(registry: Registry, name: str, key: str) -> Any:

@@ -9,24 +9,21 @@ from detectron2.structures import Boxes, ImageList, Instances
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
+from imbdet.buffers import KeepsMissingBuffers
 from imbdet.modeling.assign import assign
-from imbdet.modeling.buffers import KeepsMissingBuffers
 from imbdet.modeling.build import build_criterion, build_sampler
 from imbdet.modeling.dense import dense_samples
+from imbdet.modeling.recording import RecordsSamples
 from imbdet.modeling.sites import RETINANET
-from imbdet.records import SampleRecord
 from imbdet.structures import Candidates, Choice, Samples
 
 
 @META_ARCH_REGISTRY.register()
-class ImbRetinaNet(KeepsMissingBuffers, RetinaNet):
+class ImbRetinaNet(KeepsMissingBuffers, RecordsSamples, RetinaNet):
     """:class:`detectron2.modeling.RetinaNet` whose samples and losses are chosen by keys.
 
     With default keys its losses, gradients and detections are RetinaNet's. The running loss
     normalizer is a buffer, so that a checkpoint keeps it.
-
-    Attributes:
-        record_sink: called with the record of each training batch; None is off.
     """
 
     # Weight of the past in the running number of positives, and its first value: as detectron2.
@@ -38,7 +35,6 @@ class ImbRetinaNet(KeepsMissingBuffers, RetinaNet):
         super().__init__(**kwargs)
         self.sampler = sampler
         self.criterion = criterion
-        self.record_sink: Callable[[SampleRecord], None] | None = None
         self.register_buffer("loss_normalizer", torch.tensor(self.INITIAL_NORMALIZER))
 
     @classmethod
@@ -63,8 +59,7 @@ class ImbRetinaNet(KeepsMissingBuffers, RetinaNet):
         num_positives = len(samples.pos_idxs)
         get_event_storage().put_scalar("num_pos_anchors", num_positives / len(gt_instances))
         losses, record = self.criterion(samples, self._update_normalizer(num_positives))
-        if self.record_sink is not None:
-            self.record_sink(record)
+        self.record(record)
         return losses
 
     def _sample(

@@ -14,19 +14,16 @@ from imbdet.modeling import sites
 from imbdet.modeling.assign import assign
 from imbdet.modeling.build import build_criterion, build_sampler
 from imbdet.modeling.dense import dense_samples
-from imbdet.records import SampleRecord
+from imbdet.modeling.recording import RecordsSamples
 from imbdet.structures import Candidates, Choice, Samples
 
 
 @PROPOSAL_GENERATOR_REGISTRY.register()
-class ImbRPN(RPN):
+class ImbRPN(RecordsSamples, RPN):
     """:class:`detectron2.modeling.proposal_generator.RPN` with samples and losses by keys.
 
     With default keys its losses, gradients and proposals are RPN's. Objectness is a problem of
     one class: label 0 is an object, 1 background.
-
-    Attributes:
-        record_sink: called with the record of each training batch; None is off.
     """
 
     @configurable
@@ -34,7 +31,6 @@ class ImbRPN(RPN):
         super().__init__(**kwargs)
         self.sampler = sampler
         self.criterion = criterion
-        self.record_sink: Callable[[SampleRecord], None] | None = None
 
     @classmethod
     def from_config(cls, cfg, input_shape):
@@ -98,8 +94,7 @@ class ImbRPN(RPN):
         self._log_counts(samples)
         normalizer = self.batch_size_per_image * len(gt_instances)
         losses, record = self.criterion(samples, normalizer)
-        if self.record_sink is not None:
-            self.record_sink(record)
+        self.record(record)
         # detectron2 calls the RPN's box loss "loc".
         names = {"loss_cls": "loss_rpn_cls", "loss_box_reg": "loss_rpn_loc"}
         losses = {names[name]: loss for name, loss in losses.items()}

@@ -4,7 +4,10 @@ import functools
 from dataclasses import dataclass
 from typing import Any
 
-from detectron2.config import CfgNode
+from detectron2.config import CfgNode, get_cfg
+
+from imbdet.config import add_imbdet_config
+from imbdet.errors import UserError
 
 
 def get_key(cfg: CfgNode, key: str) -> Any:
@@ -89,3 +92,37 @@ RPN = Site(
     has_quota=True,
     activations=("sigmoid",),
 )
+
+SITES = (RETINANET, ROI_HEADS, RPN)
+
+
+def refuse_unread_keys(cfg: CfgNode) -> None:
+    """Raise UserError if a key is set that no module of the config reads."""
+    used = (
+        cfg.MODEL.META_ARCHITECTURE,
+        cfg.MODEL.ROI_HEADS.NAME,
+        cfg.MODEL.PROPOSAL_GENERATOR.NAME,
+    )
+    if cfg.MODEL.META_ARCHITECTURE in ("RetinaNet", RETINANET.module):
+        used = used[:1]  # no second stage
+    defaults = get_cfg()
+    add_imbdet_config(defaults)
+
+    def is_set(key: str) -> bool:
+        return get_key(cfg, key) != get_key(defaults, key)
+
+    nodes = [node for site in SITES for node in (site.sampler, site.cls_loss, site.box_loss)]
+    for node in dict.fromkeys(nodes):
+        readers = [s.module for s in SITES if node in (s.sampler, s.cls_loss, s.box_loss)]
+        if is_set(node) and not set(readers) & set(used):
+            raise UserError(
+                f"{node} is set, but only {' and '.join(readers)} would read it, and the model is "
+                f"made of {', '.join(used)}."
+            )
+    for site in SITES:
+        focal = f"{site.cls_loss}.FOCAL"
+        if site.module in used and is_set(focal) and not site.focal_alpha.startswith(focal):
+            raise UserError(
+                f"{focal} is set, but {site.module} reads {site.focal_alpha} and "
+                f"{site.focal_gamma}: set those instead."
+            )

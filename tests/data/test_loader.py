@@ -99,7 +99,7 @@ def test_refuses_data_sets_of_different_classes(toy):
     [
         (("DATASETS.TRAIN", ()), "DATASETS.TRAIN is empty"),
         (("DATASETS.BROKEN_IMAGES", "ignore"), "BROKEN_IMAGES is 'ignore'; it can be 'refuse' or"),
-        (("DATALOADER.SAMPLER_TRAIN", "RepeatSampler"), "'RepeatFactorTrainingSampler'"),
+        (("DATALOADER.SAMPLER_TRAIN", "RepeatSampler"), "SAMPLER_TRAIN: .*: RepeatSampler"),
     ],
 )
 def test_refuses_a_config(toy, overrides, words):
@@ -236,3 +236,8 @@ def test_refuses_to_skip_all_images(toy, workers):
     loader = build_train_loader(cfg)
     shutil.rmtree(toy.images)
     assert message_of(loader) == "None of the 3 images can be used."
+
+
+def test_masks_are_asked_for_where_there_are_none(toy):
+    with pytest.raises(UserError, match=r"MODEL\.MASK_ON is True, but data set 'toy' has objects"):
+        build_train_loader(toy.config("MODEL.MASK_ON", True))

@@ -390,7 +390,7 @@ def test_a_full_disk_leaves_the_checkpoints_before_it_intact(saved, monkeypatch,
     before = read_all(saved)
     monkeypatch.setattr(torch, "save", half_of(full_disk))
     message = error_of(SafeCheckpointer(Detector(), str(saved)).save, name)
-    assert_says(message, f"Cannot write '{saved / name}.pth'", "No space left on device")
+    assert_says(message, f"'{saved / name}.pth' cannot be written", "No space left on device")
     assert read_all(saved) == before
 
 
@@ -416,9 +416,15 @@ def test_torch_itself_meets_a_full_disk(saved):
     assert read_all(saved) == before
 
 
-def test_a_folder_that_is_gone(tmp_path):
-    message = error_of(SafeCheckpointer(Detector(), str(tmp_path / "gone")).save, "model_final")
-    assert_says(message, "gone/model_final.pth'", "No such file or directory")
+def test_a_folder_that_is_gone_is_made_again(tmp_path):
+    SafeCheckpointer(Detector(), str(tmp_path / "gone")).save("model_final")
+    assert (tmp_path / "gone" / "model_final.pth").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    message = error_of(SafeCheckpointer(Detector(), str(tmp_path / "file")).save, "model_final")
+    assert_says(message, "file/model_final.pth'", "cannot be written")
 
 
 def test_an_error_that_is_not_the_disk_s_passes(saved, monkeypatch):

@@ -1,8 +1,6 @@
-import errno
 import json
 import logging
 import math
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +9,6 @@ from PIL import Image
 from imbdet.config import add_imbdet_config
 from imbdet.errors import UserError
 from imbdet.evaluation import COCOEvaluator, build_coco_evaluator, compute_coco_metrics
-from imbdet.evaluation.files import replacing
 from tests.evaluation.conftest import SAMPLE_FILE, imperfect_detections
 
 # isort: split
@@ -251,19 +248,3 @@ def test_a_folder_that_cannot_be_made_is_named(register, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"file/ours/coco_instances_results\.json' cannot be"):
         evaluate(tmp_path / "file", {})
-
-
-def test_a_full_disk_leaves_no_half_written_file(tmp_path):
-    path = tmp_path / "folder" / "results.json"
-    with replacing(path) as draft:
-        draft.write_text("old")
-    with pytest.raises(UserError, match=r"results\.json' cannot be written: No space"):
-        write_on_full_disk(path)
-    assert list(path.parent.iterdir()) == [path]
-    assert path.read_text() == "old"
-
-
-def write_on_full_disk(path: Path):
-    with replacing(path) as draft:
-        draft.write_text("half")
-        raise OSError(errno.ENOSPC, "No space left on device")

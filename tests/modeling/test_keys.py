@@ -10,9 +10,14 @@ from imbdet.errors import UserError
 from imbdet.weighting import Weights
 from tests.modeling.conftest import make_batch, small_config, train_step
 
+RANKING_LOSSES = ["ap", "auc", "alrp", "rank_sort"]
+SIGMOID_LOSSES = [
+    *("sigmoid_cross_entropy", "focal", "quality_focal", "varifocal"),
+    *RANKING_LOSSES,
+]
 CLS_LOSSES = {
-    "retinanet": ["focal", "sigmoid_cross_entropy", "ap", "auc"],
-    "faster_rcnn": ["softmax_cross_entropy", "sigmoid_cross_entropy", "focal", "ap", "auc"],
+    "retinanet": SIGMOID_LOSSES,
+    "faster_rcnn": ["softmax_cross_entropy", *SIGMOID_LOSSES],
 }
 BOX_LOSSES = ["l1", "smooth_l1", "giou", "diou", "ciou"]
 
@@ -22,17 +27,58 @@ BOX_LOSSES = ["l1", "smooth_l1", "giou", "diou", "ciou"]
 )
 @pytest.mark.parametrize("num_boxes", [[3, 4], [0, 0]], ids=["objects", "no objects"])
 def test_every_classification_loss_trains(kind, cls_loss, num_boxes, build):
-    model = build(small_config(kind, "MODEL.CLS_LOSS.NAME", cls_loss))
+    keys = ["MODEL.CLS_LOSS.NAME", cls_loss]
+    if cls_loss in ("alrp", "rank_sort"):
+        keys += ["MODEL.BOX_LOSS.NAME", "giou"]
+    model = build(small_config(kind, *keys))
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
-    batch, first = make_batch(num_boxes), None
+    batch, history = make_batch(num_boxes), []
     for _ in range(5):
-        losses, _, _ = train_step(model, batch)
+        losses, gradients, _ = train_step(model, batch)
         optimizer.step()
         assert all(loss.isfinite() for loss in losses.values())
-        first = losses["loss_cls"] if first is None else first
-    # Without objects there is nothing to rank; the other losses still push the background down.
-    has_nothing_to_learn = cls_loss in ("ap", "auc") and not any(num_boxes)
-    assert losses["loss_cls"] == 0 if has_nothing_to_learn else losses["loss_cls"] < first
+        assert all(grad is not None and grad.isfinite().all() for grad in gradients.values())
+        history.append(losses["loss_cls"])
+    if cls_loss in RANKING_LOSSES and not any(num_boxes):
+        assert history == [0] * 5  # nothing to rank
+    else:
+        # The other losses push the background down even without objects.
+        assert history[-1] < history[0]
+
+
+@pytest.mark.parametrize("cls_loss", SIGMOID_LOSSES)
+@pytest.mark.parametrize("num_boxes", [[3, 4], [0, 0]], ids=["objects", "no objects"])
+def test_the_rpn_trains_with_the_losses_of_the_detector(cls_loss, num_boxes, build):
+    keys = [f"MODEL.RPN_SAMPLER.{kind}.NAME" for kind in ("POSITIVE", "NEGATIVE")]
+    opts = [x for key in keys for x in (key, "all")]
+    opts += ["MODEL.RPN_LOSS.CLS.NAME", cls_loss, "MODEL.RPN_LOSS.BOX.NAME", "giou"]
+    losses, gradients, _ = train_step(
+        build(small_config("faster_rcnn", *opts)), make_batch(num_boxes)
+    )
+    assert {"loss_rpn_cls", "loss_rpn_loc"} < losses.keys()
+    assert all(loss.isfinite() for loss in losses.values())
+    assert gradients["proposal_generator.rpn_head.objectness_logits.weight"].isfinite().all()
+
+
+def test_rank_sort_brings_the_box_loss_to_the_value_of_the_ranking(build):
+    keys = ["MODEL.CLS_LOSS.NAME", "rank_sort", "MODEL.BOX_LOSS.NAME", "giou"]
+    losses, _, _ = train_step(build(small_config("retinanet", *keys)), make_batch([3, 4]))
+    assert losses["loss_cls"] > 0
+    torch.testing.assert_close(losses["loss_box_reg"], losses["loss_cls"])
+
+
+def test_alrp_balances_its_parts_by_running_means(build):
+    keys = ["MODEL.CLS_LOSS.NAME", "alrp", "MODEL.BOX_LOSS.NAME", "giou"]
+    model = build(small_config("retinanet", *keys, "MODEL.CLS_LOSS.ALRP.MOMENTUM", 0.0))
+    assert model.criterion.balance == 50
+    losses, _, _ = train_step(model, make_batch([3, 4]))
+    # Without memory the weighted box part is the sum of the two parts.
+    cls_part, box_part = model.criterion.running_parts
+    torch.testing.assert_close(losses["loss_box_reg"], cls_part + box_part)
+    before = model.criterion.running_parts
+    train_step(model, make_batch([0, 0]))
+    assert torch.equal(model.criterion.running_parts, before)
+    assert "criterion.running_parts" in model.state_dict()
 
 
 @pytest.mark.parametrize("kind", ["retinanet", "faster_rcnn"])
@@ -47,6 +93,18 @@ def test_box_loss_by_key_equals_detectron2s_key(kind, name, build):
     batch = make_batch([3, 4])
     losses, expected = (train_step(build(cfg), batch)[0] for cfg in (ours, theirs))
     torch.testing.assert_close(losses, expected)
+
+
+@pytest.mark.parametrize("kind", ["retinanet", "faster_rcnn"])
+@pytest.mark.parametrize("name", ["balanced_l1", "asl1"])
+def test_box_losses_that_detectron2_lacks_train(kind, name, build):
+    losses, gradients, _ = train_step(
+        build(small_config(kind, "MODEL.BOX_LOSS.NAME", name)), make_batch([3, 0])
+    )
+    assert losses["loss_box_reg"].isfinite()
+    assert losses["loss_box_reg"] > 0
+    name = "head.bbox_pred" if kind == "retinanet" else "roi_heads.box_predictor.bbox_pred"
+    assert gradients[f"{name}.weight"].any()
 
 
 @pytest.mark.parametrize("cls_loss", ["focal", "sigmoid_cross_entropy"])
@@ -138,7 +196,7 @@ def test_weights_multiply_the_losses(kind, build):
         (
             "retinanet",
             ["MODEL.CLS_LOSS.NAME", "focl"],
-            "MODEL.CLS_LOSS.NAME is 'focl', which does not exist. Did you mean 'focal'?",
+            "MODEL.CLS_LOSS.NAME is 'focl', which does not exist. Did you mean 'focal'",
         ),
         (
             "faster_rcnn",
@@ -164,6 +222,11 @@ def test_weights_multiply_the_losses(kind, build):
             "retinanet",
             ["MODEL.BOX_LOSS.NAME", "diou", "MODEL.RETINANET.BBOX_REG_LOSS_TYPE", "giou"],
             "MODEL.BOX_LOSS.NAME is 'diou' and MODEL.RETINANET.BBOX_REG_LOSS_TYPE is 'giou'",
+        ),
+        (
+            "retinanet",
+            ["MODEL.CLS_LOSS.NAME", "alrp", "MODEL.RETINANET.BBOX_REG_LOSS_TYPE", "diou"],
+            "bounded localisation error, but MODEL.RETINANET.BBOX_REG_LOSS_TYPE is 'diou'",
         ),
         (
             "faster_rcnn",

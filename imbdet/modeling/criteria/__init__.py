@@ -1,6 +1,8 @@
 """How samples pay: each for itself, or all by their ranking."""
 
+from imbdet.modeling.criteria.alrp import ALRPCriterion
 from imbdet.modeling.criteria.pointwise import PointwiseCriterion
+from imbdet.modeling.criteria.rank_sort import RankSortCriterion
 from imbdet.modeling.criteria.ranking import RankingCriterion
 
-__all__ = ["PointwiseCriterion", "RankingCriterion"]
+__all__ = ["ALRPCriterion", "PointwiseCriterion", "RankSortCriterion", "RankingCriterion"]

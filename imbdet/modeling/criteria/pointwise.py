@@ -15,9 +15,10 @@ class PointwiseCriterion(nn.Module):
     def __init__(
         self,
         *,
-        cls_loss: Callable[[Tensor, Tensor], Tensor],
+        cls_loss: Callable[..., Tensor],
         box_loss: Callable[[Positives], Tensor],
         weighting: Weighting | None = None,
+        uses_ious: bool = False,
     ):
         """Put a classification loss, a box loss and a weighting together.
 
@@ -25,11 +26,14 @@ class PointwiseCriterion(nn.Module):
             cls_loss: (M, C) logits and (M,) labels to (M,) losses.
             box_loss: positives to (P,) losses.
             weighting: factors of both; None is 1 for all.
+            uses_ious: whether ``cls_loss`` takes a third argument, the (P,) IoUs of the decoded
+                positives with their ground truth.
         """
         super().__init__()
         self.cls_loss = cls_loss
         self.box_loss = box_loss
         self.weighting = weighting
+        self.uses_ious = uses_ious
 
     def forward(
         self, samples: Samples, normalizer: float | Tensor
@@ -40,7 +44,8 @@ class PointwiseCriterion(nn.Module):
             Scalars "loss_cls" and "loss_box_reg", connected to the predictions even if no sample
             is valid; and the samples' record.
         """
-        cls_losses = self.cls_loss(samples.pred_logits, samples.gt_labels)
+        quality = (samples.positives.pred_ious,) if self.uses_ious else ()
+        cls_losses = self.cls_loss(samples.pred_logits, samples.gt_labels, *quality)
         box_losses = self.box_loss(samples.positives)
         weights = None
         cls_total, box_total = cls_losses, box_losses

@@ -17,13 +17,22 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         UserError: an OSError in the block; names ``path``.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield draft
+        with open(draft, "rb") as file:
+            os.fsync(file.fileno())  # whole after a crash of the machine, too
         draft.replace(path)
-    except OSError as error:
-        raise UserError(f"'{path}' cannot be written: {error.strerror or error}.") from error
+    except (OSError, RuntimeError) as error:
+        # torch reports a failed write by a RuntimeError on top of the OSError.
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError):
+            raise
+        raise UserError(
+            f"'{path}' cannot be written: {cause.strerror or cause}. Make room or choose another "
+            f"OUTPUT_DIR; what was there before is intact."
+        ) from error
     finally:
         # On an error of the disk, removing may fail as well; the first error is the telling one.
         with contextlib.suppress(OSError):

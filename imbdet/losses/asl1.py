@@ -1,0 +1,49 @@
+"""Authentic smooth L1: smooth everywhere, so that its gradient norm tells small errors apart.
+
+Li et al., "Gradient Harmonized Single-stage Detector", AAAI 2019, https://arxiv.org/abs/1811.05181
+"""
+
+import torch
+from torch import Tensor
+
+from imbdet.losses.reduction import reduce_losses
+
+
+def asl1_loss(
+    pred_deltas: Tensor,
+    target_deltas: Tensor,
+    *,
+    mu: float = 0.02,
+    weights: Tensor | None = None,
+    reduction: str = "none",
+) -> Tensor:
+    """sqrt(d^2 + mu^2) - mu, summed over the coordinates.
+
+    Args:
+        pred_deltas: (P, 4) predicted deltas.
+        target_deltas: (P, 4) deltas to reach.
+        mu: width of the round part, > 0; towards 0 the loss becomes L1.
+        weights: (P,) factors of the samples, or None.
+        reduction: "none" or "sum".
+
+    Returns:
+        (P,) losses or their sum.
+    """
+    losses, _ = asl1(pred_deltas, target_deltas, mu)
+    return reduce_losses(losses.sum(dim=1), weights, reduction)
+
+
+def asl1(pred_deltas: Tensor, target_deltas: Tensor, mu: float) -> tuple[Tensor, Tensor]:
+    """Losses and gradient norms of the coordinates, in float32 at least.
+
+    Returns:
+        (P, 4) losses; (P, 4) norms |d| / sqrt(d^2 + mu^2) in [0, 1], detached.
+    """
+    if mu <= 0:
+        raise ValueError(f"authentic smooth L1 loss needs mu > 0, not {mu}")
+    dtype = torch.promote_types(pred_deltas.dtype, torch.float32)
+    differences = pred_deltas.to(dtype) - target_deltas
+    roots = (differences.square() + mu**2).sqrt()
+    # The difference of the root and mu by the third binomial formula: small ones keep their digits.
+    losses = differences.square() / (roots + mu)
+    return losses, (differences.abs() / roots).detach()

@@ -1,0 +1,150 @@
+"""DR loss: the hardest negatives have to stay a margin below the hardest positives.
+
+Qian et al., "DR Loss: Improving Object Detection by Distributional Ranking", CVPR 2020,
+https://arxiv.org/abs/1907.10156
+
+The hardest ones are means of the scores under a softmax of the scores themselves. The mean over a
+matrix is the mean over its rows' means, weighted by a softmax of the rows' log-sum-exp. So only the
+rows of the matrix are reduced chunk after chunk, with temporaries of a small size and a gradient
+that is computed in the backward pass; all beyond is left to autograd.
+
+Shape shorthand: M samples, K classes, P positives, S scopes (each with a ranking of its own).
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from imbdet.losses.chunks import Chunk, iterate_chunks
+from imbdet.losses.labels import check_labels, positive_entries
+
+
+def dr_loss(
+    pred_logits: Tensor,
+    gt_labels: Tensor,
+    *,
+    image_idxs: Tensor | None = None,
+    margin: float = 0.5,
+    sharpness: float = 6.0,
+    tau: float = 4.0,
+    lambda_pos: float = 1.0,
+    lambda_neg: float = 0.1 / math.log(3.5),
+) -> Tensor:
+    """tau / L log(1 + exp(L (P- - P+ + margin))) with the means P of the hardest scores.
+
+    P- = sum_j q_j p_j over the negatives with q = softmax(p / lambda_neg), and P+ over the
+    positives with q = softmax(-p / lambda_pos). Gradient flows through p and q.
+
+    Args:
+        pred_logits: (M, K) logits.
+        gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
+        image_idxs: (M,) int64, whose image a row is: the loss is the mean over the images that
+            occur, each ranked by itself (paper). None is one ranking of all (published code).
+        margin: by which the scores are to differ.
+        sharpness: L of the smooth hinge, > 0; a large one approaches max(0, x).
+        tau: factor of the loss.
+        lambda_pos: temperature of the positives, > 0; towards 0 their lowest score counts alone,
+            towards infinity the mean of all.
+        lambda_neg: temperature of the negatives, > 0; likewise with their highest score.
+
+    Returns:
+        Scalar, not to be normalized. Without positives P+ = 1, without negatives P- = 0; a scope
+        with neither pays 0.
+    """
+    check_labels(pred_logits, gt_labels, pred_logits.shape[-1])
+    if min(sharpness, lambda_pos, lambda_neg) <= 0:
+        raise ValueError(
+            "DR loss needs sharpness, lambda_pos and lambda_neg > 0, "
+            f"not {sharpness}, {lambda_pos} and {lambda_neg}"
+        )
+    scopes, num_scopes = _scopes(gt_labels, image_idxs)
+    pos_rows, _ = positive_entries(gt_labels, pred_logits.shape[1])
+    masses, means, pos_logits = _NegativeRows.apply(pred_logits, gt_labels, lambda_neg)
+    rows = masses.isneginf().logical_not().nonzero().squeeze(1)
+    neg, has_neg = _softmax_mean(means[rows], masses[rows], scopes[rows], num_scopes)
+    pos_scores = pos_logits.sigmoid()
+    pos, has_pos = _softmax_mean(pos_scores, -pos_scores / lambda_pos, scopes[pos_rows], num_scopes)
+    excess = neg - pos.where(has_pos, 1) + margin
+    losses = (tau / sharpness * F.softplus(sharpness * excess)).where(has_neg | has_pos, 0)
+    dtype = torch.promote_types(pred_logits.dtype, torch.float32)
+    return (losses.sum() / max(num_scopes, 1)).to(dtype)
+
+
+def _scopes(gt_labels: Tensor, image_idxs: Tensor | None) -> tuple[Tensor, int]:
+    """(M,) the scope of each row, and how many there are."""
+    if image_idxs is None:
+        return torch.zeros_like(gt_labels), 1
+    if image_idxs.shape != gt_labels.shape:
+        expected, given = tuple(gt_labels.shape), tuple(image_idxs.shape)
+        raise ValueError(f"image_idxs must have the shape {expected}, not {given}")
+    images, scopes = image_idxs.unique(return_inverse=True)
+    return scopes, len(images)
+
+
+def _softmax_mean(
+    values: Tensor, logits: Tensor, scopes: Tensor, num_scopes: int
+) -> tuple[Tensor, Tensor]:
+    """(S,) means of values (V,) under the softmax of logits (V,); (S,) whether a scope has any."""
+    zeros = logits.new_zeros(num_scopes)
+    highest = (zeros - math.inf).scatter_reduce(0, scopes, logits.detach(), "amax")
+    weights = (logits - highest[scopes]).exp()
+    total = zeros.index_add(0, scopes, weights)
+    has_values = total > 0
+    return zeros.index_add(0, scopes, weights * values) / total.where(has_values, 1), has_values
+
+
+class _NegativeRows(torch.autograd.Function):
+    """Softmax of p / temperature over the negatives of each row.
+
+    Gives, in float64, its (M,) log-sum-exp, -inf in rows without negatives, the (M,) means of p
+    under it, and the (P,) logits of the positives: a gradient of their own would double the memory.
+    """
+
+    @staticmethod
+    def forward(ctx, pred_logits, gt_labels, temperature):
+        masses = pred_logits.new_empty(len(pred_logits), dtype=torch.float64)
+        means = torch.empty_like(masses)
+        for chunk in iterate_chunks(pred_logits, gt_labels):
+            scores, highest, weights = _weigh_negatives(chunk, temperature)
+            total = weights.sum(dim=1).double()
+            is_empty = chunk.is_ignored | (total == 0)
+            mass = highest.double() / temperature + total.log()
+            masses[chunk.rows] = mass.masked_fill_(is_empty, -math.inf)
+            means[chunk.rows] = ((weights * scores).sum(dim=1) / total).masked_fill_(is_empty, 0)
+        ctx.save_for_backward(pred_logits, gt_labels, means)
+        ctx.temperature = temperature
+        ctx.pos_entries = positive_entries(gt_labels, pred_logits.shape[1])
+        return masses, means, pred_logits[ctx.pos_entries].double()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_masses, grad_means, grad_pos_logits):
+        pred_logits, gt_labels, means = ctx.saved_tensors
+        grad_logits = torch.empty_like(pred_logits)
+        # d mass / dp_j = q_j / temperature,    d mean / dp_j = q_j (1 + (p_j - mean) / temperature)
+        slopes = grad_means / ctx.temperature
+        intercepts = grad_masses / ctx.temperature + grad_means
+        for chunk in iterate_chunks(pred_logits, gt_labels):
+            scores, _, weights = _weigh_negatives(chunk, ctx.temperature)
+            total = weights.sum(dim=1)
+            mean, slope, intercept = (
+                rows[chunk.rows, None].to(scores.dtype) for rows in (means, slopes, intercepts)
+            )
+            grads = (scores - mean).mul_(slope).add_(intercept)
+            grads.mul_(weights.div_(total[:, None])).mul_(scores).mul_(1 - scores)
+            grad_logits[chunk.rows] = grads.masked_fill_(chunk.is_ignored[:, None], 0)
+        grad_logits[ctx.pos_entries] = grad_pos_logits.to(grad_logits.dtype)
+        return grad_logits, None, None
+
+
+def _weigh_negatives(chunk: Chunk, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Negatives' p (C, K), highest p (C,) and weights exp((p - highest) / temperature) (C, K)."""
+    scores = torch.sigmoid(chunk.logits)
+    scores[chunk.pos_entries] = -1  # below any negative
+    highest = scores.amax(dim=1)
+    weights = (scores - highest[:, None]).div_(temperature).exp_()
+    weights[chunk.pos_entries] = 0
+    return scores, highest, weights

@@ -1,0 +1,147 @@
+"""Gradient harmonising: an entry pays the less, the more entries have a gradient like its own.
+
+Li et al., "Gradient Harmonized Single-stage Detector", AAAI 2019, https://arxiv.org/abs/1811.05181
+
+The gradients' norms, in [0, 1], fall into equal bins. Of N entries, one in a bin with S_j entries
+has the weight N / (S_j B), where B is the number of bins that are not empty (of all bins in the
+paper; the published code is followed), and the weighted sum is divided by N. Here N is cancelled
+from both: the plain sum of the losses is the loss, no normalizer is due.
+
+Shape shorthand: M samples, K classes, P positives.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from imbdet.buffers import KeepsMissingBuffers
+from imbdet.losses.asl1 import asl1
+from imbdet.losses.chunks import iterate_chunks
+from imbdet.losses.entrywise import EntryLoss, entrywise_loss
+from imbdet.losses.labels import check_labels
+
+
+class _Harmonizer(KeepsMissingBuffers):
+    """Keeps how many entries the bins have, smoothed over the batches.
+
+    The averages are buffers, so that a checkpoint keeps them; in float64, which counts exactly.
+    """
+
+    def __init__(self, bins: int, momentum: float, correct_bias: bool):
+        super().__init__()
+        if bins < 1 or not 0 <= momentum < 1:
+            raise ValueError(f"GHM needs bins >= 1 and momentum in [0, 1), not {bins}, {momentum}")
+        self.bins, self.momentum, self.correct_bias = bins, momentum, correct_bias
+        self.register_buffer("counts", torch.zeros(bins, dtype=torch.float64))
+        # What the average of ones would be: how far that of the counts has come from its zeros.
+        self.register_buffer("progress", torch.zeros(bins, dtype=torch.float64))
+
+    @torch.no_grad()
+    def weigh(self, histogram: Tensor) -> Tensor:
+        """Average a batch's counts (bins,) in and return the weights (bins,) 1 / (S_j B), float64.
+
+        An empty bin keeps its average and has the weight 0.
+        """
+        is_used = histogram > 0
+        for average, value in (
+            (self.counts, histogram.double()),
+            (self.progress, is_used.double()),
+        ):
+            average.copy_(average.lerp(value, 1 - self.momentum).where(is_used, average))
+        counts = self.counts / self.progress if self.correct_bias else self.counts
+        return (1 / (counts * is_used.sum())).where(is_used, 0)
+
+
+class GHMCLoss(_Harmonizer):
+    """Sigmoid cross-entropy, harmonised over all entries that are not ignored."""
+
+    def __init__(self, bins: int = 30, momentum: float = 0.75, *, correct_bias: bool = False):
+        """Start with empty bins.
+
+        Args:
+            bins: number of bins of the gradient norm |p - p*|.
+            momentum: of the average of their counts, in [0, 1); 0 takes each batch by itself.
+            correct_bias: make up for the start of the average at 0. Without it, as published, the
+                first batch weighs 1 / (1 - momentum) times too much.
+        """
+        super().__init__(bins, momentum, correct_bias)
+
+    def forward(self, pred_logits: Tensor, gt_labels: Tensor) -> Tensor:
+        """Count the batch in and weigh its losses; the gradient takes the weights as constants.
+
+        Args:
+            pred_logits: (M, K) logits.
+            gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
+
+        Returns:
+            (M,) losses, summed over the classes, 0 for ignored samples. Their sum is the loss.
+        """
+        check_labels(pred_logits, gt_labels, pred_logits.shape[-1])
+        weights = self.weigh(self._histogram(pred_logits, gt_labels))
+        return entrywise_loss(
+            pred_logits,
+            gt_labels,
+            positive=_harmonized_entry(-1, weights),
+            negative=_harmonized_entry(+1, weights),
+        )
+
+    @torch.no_grad()
+    def _histogram(self, pred_logits: Tensor, gt_labels: Tensor) -> Tensor:
+        total = torch.zeros_like(self.counts, dtype=torch.int64)
+        for chunk in iterate_chunks(pred_logits, gt_labels):
+            norms = torch.sigmoid(chunk.logits)
+            norms[chunk.pos_entries] = torch.sigmoid(-chunk.logits[chunk.pos_entries])
+            norms = norms[~chunk.is_ignored] if chunk.is_ignored.any() else norms
+            total += _bins(norms, self.bins).bincount(minlength=self.bins)
+        return total
+
+
+class GHMRLoss(_Harmonizer):
+    """Authentic smooth L1, harmonised over the coordinates of all positives."""
+
+    def __init__(
+        self, mu: float = 0.02, bins: int = 10, momentum: float = 0.7, *, correct_bias: bool = False
+    ):
+        """Start with empty bins of the gradient norm |d| / sqrt(d^2 + mu^2).
+
+        See :func:`asl1_loss` for ``mu``, :class:`GHMCLoss` for the rest.
+        """
+        super().__init__(bins, momentum, correct_bias)
+        self.mu = mu
+
+    def forward(self, pred_deltas: Tensor, target_deltas: Tensor) -> Tensor:
+        """Count the batch in and weigh its losses; the gradient takes the weights as constants.
+
+        Args:
+            pred_deltas: (P, 4) predicted deltas.
+            target_deltas: (P, 4) deltas to reach.
+
+        Returns:
+            (P,) losses, summed over the coordinates. Their sum is the loss.
+        """
+        losses, norms = asl1(pred_deltas, target_deltas, self.mu)
+        bins = _bins(norms, self.bins)
+        weights = self.weigh(bins.bincount(minlength=self.bins))
+        return (losses * weights.to(losses.dtype)[bins].view_as(losses)).sum(dim=1)
+
+
+def _bins(norms: Tensor, bins: int) -> Tensor:
+    """Bins of norms of any shape, flat; the last one includes a norm of 1."""
+    return (norms * bins).int().clamp_(0, bins - 1).flatten()
+
+
+def _harmonized_entry(sign: int, weights: Tensor) -> EntryLoss:
+    """Weighted cross-entropy of a negative entry (sign +1) or its mirror image (sign -1)."""
+
+    def weights_of(norms: Tensor) -> Tensor:
+        bins = _bins(norms, len(weights))
+        return weights.to(norms.dtype).index_select(0, bins).view_as(norms)
+
+    def value(logits: Tensor) -> Tensor:
+        return weights_of(torch.sigmoid(sign * logits)).mul_(F.softplus(sign * logits))
+
+    def grad(logits: Tensor) -> Tensor:
+        norms = torch.sigmoid(sign * logits)
+        return weights_of(norms).mul_(norms).mul_(sign)
+
+    return EntryLoss(value, grad)

@@ -1,0 +1,137 @@
+"""Quality focal and varifocal loss: a positive's target is how well its box fits, not 1.
+
+Li et al., "Generalized Focal Loss: Learning Qualified and Distributed Bounding Boxes for Dense
+Object Detection", NeurIPS 2020, https://arxiv.org/abs/2006.04388
+Zhang et al., "VarifocalNet: An IoU-aware Dense Object Detector", CVPR 2021,
+https://arxiv.org/abs/2008.13367
+
+Both take the quality apart from the labels, so a positive whose box fits nowhere stays a positive.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from imbdet.losses.entrywise import EntryLoss, entrywise_loss
+from imbdet.losses.focal import focal_entry
+from imbdet.losses.labels import positive_entries
+from imbdet.losses.reduction import reduce_losses
+
+
+def quality_focal_loss(
+    pred_logits: Tensor,
+    gt_labels: Tensor,
+    ious: Tensor,
+    *,
+    beta: float = 2.0,
+    weights: Tensor | None = None,
+    reduction: str = "none",
+) -> Tensor:
+    """|y - p|^beta BCE(p, y) of each class's sigmoid, summed over the classes (2006.04388, eq. 2).
+
+    The target y is the IoU of a positive entry and 0 for all others. Gradient flows through p in
+    both factors. At p = y the factor |y - p|^beta has a kink if beta <= 1; its slope there is 0.
+
+    Args:
+        pred_logits: (M, K) logits.
+        gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
+        ious: (P,) quality in [0, 1] of the positives in the order of their rows; detached.
+        beta: focusing exponent, >= 0; 0 is cross-entropy with soft targets.
+        weights: (M,) factors of the samples, or None.
+        reduction: "none" or "sum".
+
+    Returns:
+        (M,) losses, 0 for ignored samples; or their sum.
+    """
+    if beta < 0:
+        raise ValueError(f"quality focal loss needs beta >= 0, not {beta}")
+    losses = entrywise_loss(
+        pred_logits,
+        gt_labels,
+        positive=_quality_focal_entry(beta),
+        negative=focal_entry(+1, 1.0, beta),
+        pos_args=[_soft_targets(pred_logits, gt_labels, ious)],
+    )
+    return reduce_losses(losses, weights, reduction)
+
+
+def varifocal_loss(
+    pred_logits: Tensor,
+    gt_labels: Tensor,
+    ious: Tensor,
+    *,
+    alpha: float = 0.75,
+    gamma: float = 2.0,
+    weights: Tensor | None = None,
+    reduction: str = "none",
+) -> Tensor:
+    """y BCE(p, y) of positives, alpha p^gamma BCE(p, 0) of negatives (2008.13367, eq. 2).
+
+    The target y is the IoU of a positive entry; as its weight it is a constant. Gradient flows
+    through p^gamma, as in the published code. A positive with y = 0 pays nothing; the published
+    code takes it for a negative.
+
+    Args:
+        pred_logits: (M, K) logits.
+        gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
+        ious: (P,) quality in [0, 1] of the positives in the order of their rows; detached.
+        alpha: weight of negative entries, >= 0.
+        gamma: focusing exponent of negative entries, >= 0.
+        weights: (M,) factors of the samples, or None.
+        reduction: "none" or "sum".
+
+    Returns:
+        (M,) losses, 0 for ignored samples; or their sum.
+    """
+    if alpha < 0 or gamma < 0:
+        raise ValueError(f"varifocal loss needs alpha >= 0 and gamma >= 0, not {alpha} and {gamma}")
+    losses = entrywise_loss(
+        pred_logits,
+        gt_labels,
+        positive=VARIFOCAL_POSITIVE,
+        negative=focal_entry(+1, alpha, gamma),
+        pos_args=[_soft_targets(pred_logits, gt_labels, ious)],
+    )
+    return reduce_losses(losses, weights, reduction)
+
+
+def _soft_targets(pred_logits: Tensor, gt_labels: Tensor, ious: Tensor) -> Tensor:
+    rows, _ = positive_entries(gt_labels, pred_logits.shape[-1])
+    if ious.shape != rows.shape:
+        raise ValueError(
+            f"ious must have the shape {tuple(rows.shape)}, one of each positive, "
+            f"not {tuple(ious.shape)}"
+        )
+    return ious.detach().to(torch.promote_types(pred_logits.dtype, torch.float32))
+
+
+# Sums of two parts of which one vanishes at a target of 0 or 1: there nothing cancels, and the loss
+# of a saturated logit keeps its digits.
+
+
+def _distance(logits: Tensor, targets: Tensor) -> Tensor:
+    """Scores less targets: p - y = (1 - y) p - y (1 - p)."""
+    return (1 - targets) * torch.sigmoid(logits) - targets * torch.sigmoid(-logits)
+
+
+def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    return (1 - targets) * F.softplus(logits) + targets * F.softplus(-logits)
+
+
+VARIFOCAL_POSITIVE = EntryLoss(
+    value=lambda x, y: y * _cross_entropy(x, y), grad=lambda x, y: y * _distance(x, y)
+)
+
+
+def _quality_focal_entry(beta: float) -> EntryLoss:
+    def value(logits: Tensor, targets: Tensor) -> Tensor:
+        return _distance(logits, targets).abs() ** beta * _cross_entropy(logits, targets)
+
+    def grad(logits: Tensor, targets: Tensor) -> Tensor:
+        # With d = p - y:  d/dx |d|^beta BCE = |d|^beta (d + beta p (1 - p) / d BCE)
+        distance = _distance(logits, targets)
+        slope = torch.sigmoid(logits) * torch.sigmoid(-logits) / distance
+        slope = slope.masked_fill_(distance == 0, 0) * _cross_entropy(logits, targets)
+        return distance.abs() ** beta * (distance + beta * slope)
+
+    return EntryLoss(value, grad)

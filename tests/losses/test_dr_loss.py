@@ -1,0 +1,188 @@
+"""DR loss against published numbers, its definition, and its limits."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imbdet.losses import chunks, dr_loss
+from tests.losses.test_entrywise import random_problem
+
+GOLDEN = sorted((Path(__file__).parent / "golden").glob("dr__*.npz"))
+LAMBDA_NEG = 0.1 / math.log(3.5)
+
+
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+def test_equals_published_numbers(path):
+    case = np.load(path)
+    logits = torch.from_numpy(case["logits"]).double().requires_grad_()
+    targets = torch.from_numpy(case["targets"])  # 0 background, 1..K classes, -1 ignored
+    labels = torch.where(targets > 0, targets - 1, torch.where(targets == 0, logits.shape[1], -1))
+    loss = dr_loss(
+        logits,
+        labels,
+        margin=case["margin"].item(),
+        sharpness=case["L"].item(),
+        tau=case["tau"].item(),
+        lambda_pos=case["pos_lambda"].item(),
+        lambda_neg=case["neg_lambda"].item(),
+    )
+    (grad,) = torch.autograd.grad(case["out_grad"].item() * loss, logits)
+    assert loss.item() == pytest.approx(case["loss_f64"].item(), rel=1e-5)
+    atol = 1e-6 * float(np.abs(case["grad_f64"]).max())
+    np.testing.assert_allclose(grad, case["grad_f64"], rtol=1e-5, atol=atol)
+
+
+def split_scores(logits, labels):
+    """Scores of the positive and of the negative entries."""
+    is_positive = labels[:, None] == torch.arange(logits.shape[1])
+    is_negative = ~is_positive & (labels >= 0)[:, None]
+    return logits[is_positive].sigmoid(), logits[is_negative].sigmoid()
+
+
+def definition(
+    logits, labels, margin=0.5, sharpness=6.0, tau=4.0, lambda_pos=1.0, lambda_neg=LAMBDA_NEG
+):
+    """One scope with autograd through two ordinary softmaxes."""
+    pos, neg = split_scores(logits, labels)
+    if len(pos) == len(neg) == 0:
+        return pos.sum()
+    pos_mean = ((-pos / lambda_pos).softmax(dim=0) * pos).sum() if len(pos) else 1
+    neg_mean = ((neg / lambda_neg).softmax(dim=0) * neg).sum()
+    return tau / sharpness * (1 + (sharpness * (neg_mean - pos_mean + margin)).exp()).log()
+
+
+@given(
+    num_rows=st.integers(0, 40),
+    num_classes=st.integers(1, 5),
+    num_images=st.integers(1, 4),
+    seed=st.integers(0, 2**31),
+    scale=st.sampled_from([0.0, 3.0, 100.0]),
+    lambda_neg=st.sampled_from([LAMBDA_NEG, 0.01, 1.0]),
+    chunk_size=st.sampled_from([1, 7, 64, 2**17]),
+)
+def test_equals_its_definition(
+    num_rows, num_classes, num_images, seed, scale, lambda_neg, chunk_size
+):
+    logits, labels = random_problem(num_rows, num_classes, seed, scale)
+    image_idxs = torch.randint(num_images, (num_rows,), generator=torch.Generator().manual_seed(1))
+    arguments = {"margin": 0.3, "sharpness": 5.0, "tau": 2.0, "lambda_pos": 0.7}
+    arguments["lambda_neg"] = lambda_neg
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chunks, "CHUNK_ENTRIES_CPU", chunk_size)
+        batch = dr_loss(logits, labels, **arguments)
+        images = dr_loss(logits, labels, image_idxs=image_idxs, **arguments)
+        grads = [torch.autograd.grad(loss, logits)[0] for loss in (batch, images)]
+    idxs = [image_idxs == i for i in image_idxs.unique()]
+    per_image = [definition(logits[i], labels[i], **arguments) for i in idxs]
+    expected = definition(logits, labels, **arguments), sum(per_image) / max(len(idxs), 1)
+    for loss, grad, other in zip((batch, images), grads, expected, strict=True):
+        other = other + logits.sum() * 0
+        torch.testing.assert_close(loss, other)
+        torch.testing.assert_close(grad, torch.autograd.grad(other, logits)[0])
+
+
+def test_by_hand():
+    # One positive and one negative at p = 1/2: L x = 6 * 1/2, so 4 / 6 ln(1 + e^3). By itself the
+    # positive has P- = 0: L x = 0; the negative has P+ = 1: L x = 0 as well.
+    logits, labels = torch.zeros(2, 1), torch.tensor([0, 1])
+    assert dr_loss(logits, labels).item() == pytest.approx(4 / 6 * math.log(1 + math.exp(3)))
+    loss = dr_loss(logits, labels, image_idxs=torch.tensor([5, 2]))
+    assert loss.item() == pytest.approx(4 / 6 * math.log(2))
+
+
+@pytest.mark.parametrize(("temperature", "atol"), [(1e-4, 1e-3), (1e6, 1e-6)])
+def test_the_temperature_leads_from_the_hardest_to_the_mean(temperature, atol):
+    logits, labels = random_problem(60, 3, seed=0)
+    pos, neg = split_scores(logits.detach(), labels)
+    means = (pos.min(), neg.max()) if temperature < 1 else (pos.mean(), neg.mean())
+    # A sharp hinge with a wide margin is linear: it lets the difference itself through.
+    loss = dr_loss(
+        logits,
+        labels,
+        margin=2.0,
+        sharpness=100.0,
+        tau=1.0,
+        lambda_pos=temperature,
+        lambda_neg=temperature,
+    )
+    assert loss.item() == pytest.approx(float(means[1] - means[0] + 2), abs=atol)
+
+
+@pytest.mark.parametrize("image_idxs", [None, torch.arange(9) % 2])
+def test_gradcheck(image_idxs):
+    logits, labels = random_problem(9, 3, seed=0)
+    assert torch.autograd.gradcheck(
+        lambda x: dr_loss(x, labels, image_idxs=image_idxs, lambda_neg=0.3), (logits,)
+    )
+
+
+def test_a_large_sharpness_does_not_overflow():
+    logits = torch.tensor([[100.0], [-100.0]], requires_grad=True)
+    loss = dr_loss(logits, torch.tensor([1, 0]), sharpness=1e4, tau=1.0)
+    loss.backward()
+    assert loss.item() == pytest.approx(1.5)
+    assert logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("by_image", [False, True])
+@pytest.mark.parametrize("kinds", ["", "---", "nnn", "n-n", "p", "ppp", "p-", "pn"])
+@pytest.mark.parametrize("num_classes", [1, 3])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("score", [-100.0, 0.0, 100.0])
+def test_corner_cases_stay_finite_and_connected(by_image, kinds, num_classes, dtype, score):
+    labels = torch.tensor([{"p": 0, "n": num_classes, "-": -1}[k] for k in kinds], dtype=torch.long)
+    logits = torch.full((len(kinds), num_classes), score, dtype=dtype)
+    logits[labels < 0] = torch.nan
+    logits.requires_grad_()
+    loss = dr_loss(logits, labels, image_idxs=torch.arange(len(kinds)) if by_image else None)
+    loss.backward()
+    assert loss.dtype == torch.float32
+    assert loss.isfinite()
+    assert logits.grad.dtype == dtype
+    assert logits.grad.isfinite().all()
+    assert not logits.grad[labels < 0].any()
+    if not {"p", "n"} & set(kinds):
+        assert loss == 0
+    elif score == 0:
+        assert logits.grad.any()
+
+
+def test_float32_on_a_large_problem_equals_float64():
+    logits, labels = random_problem(20_000, 8, seed=0, dtype=torch.float32)
+    wide = logits.detach().double().requires_grad_()
+    image_idxs = torch.arange(20_000) // 7000
+    losses = [dr_loss(x, labels, image_idxs=image_idxs) for x in (logits, wide)]
+    assert losses[0].item() == pytest.approx(losses[1].item(), rel=1e-6)
+    grad = torch.autograd.grad(losses[0], logits)[0].double()
+    (expected,) = torch.autograd.grad(losses[1], wide)
+    atol = 1e-5 * float(expected.abs().max())
+    torch.testing.assert_close(grad, expected, rtol=1e-4, atol=atol)
+
+
+def test_a_second_backward_pass_is_right():
+    logits, labels = random_problem(20, 2, seed=1)
+    loss = dr_loss(logits, labels)
+    (first,) = torch.autograd.grad(loss, logits, retain_graph=True)
+    (second,) = torch.autograd.grad(3 * loss, logits)
+    torch.testing.assert_close(second, 3 * first)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"sharpness": 0.0}, "not 0.0, 1.0 and"),
+        ({"lambda_pos": -1.0}, "not 6.0, -1.0 and"),
+        ({"lambda_neg": 0.0}, "1.0 and 0.0"),
+        ({"image_idxs": torch.zeros(3).long()}, r"image_idxs must have the shape \(4,\).* \(3,\)"),
+        ({"gt_labels": torch.zeros(3).long()}, r"gt_labels must have the shape \(4,\)"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    arguments = {"gt_labels": torch.zeros(4).long(), **arguments}
+    with pytest.raises(ValueError, match=message):
+        dr_loss(torch.zeros(4, 2), arguments.pop("gt_labels"), **arguments)

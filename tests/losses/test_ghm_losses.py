@@ -1,0 +1,245 @@
+"""GHM-C and GHM-R against published numbers, their definition and identities."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from imbdet.losses import GHMCLoss, GHMRLoss, asl1_loss, chunks
+from tests.losses.test_entrywise import dense_cross_entropy, random_problem
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def golden_cases(method):
+    paths = sorted(GOLDEN.glob(f"{method}__*.npz"))
+    assert paths
+    return pytest.mark.parametrize(
+        "case", [np.load(path) for path in paths], ids=[path.stem for path in paths]
+    )
+
+
+def assert_golden(module, calls, case):
+    """Compare the calls' losses, gradients and state; each call gives the loss and the gradient."""
+    for step, (loss, grad) in enumerate(calls):
+        np.testing.assert_allclose(loss, case["loss"][step], rtol=1e-5)
+        expected = case["grad"][step]
+        np.testing.assert_allclose(grad, expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
+        if case["momentum"] > 0:
+            np.testing.assert_allclose(module.counts, case["acc_sum"][step], rtol=1e-6)
+
+
+@golden_cases("ghmc")
+def test_ghmc_equals_published_numbers(case):
+    module = GHMCLoss(case["bins"].item(), case["momentum"].item())
+
+    def calls():
+        for pred, target, valid in zip(
+            case["pred"], case["target"], case["label_weight"] > 0, strict=True
+        ):
+            logits = torch.from_numpy(pred).double().reshape(-1, 1).requires_grad_()
+            labels = torch.from_numpy(np.where(valid, 1 - target, -1)).long().flatten()
+            loss = module(logits, labels).sum()
+            (grad,) = torch.autograd.grad(loss, logits)
+            yield loss.item(), grad.view(pred.shape)
+
+    assert_golden(module, calls(), case)
+
+
+@golden_cases("ghmr")
+def test_ghmr_equals_published_numbers(case):
+    module = GHMRLoss(case["mu"].item(), case["bins"].item(), case["momentum"].item())
+
+    def calls():
+        for pred, target, valid in zip(
+            case["pred"], case["target"], case["label_weight"] > 0, strict=True
+        ):
+            deltas = torch.from_numpy(pred).double().requires_grad_()
+            used, target = deltas[valid][:, None], torch.from_numpy(target)[valid][:, None]
+            loss = module(used, target).sum()
+            (grad,) = torch.autograd.grad(loss, deltas)
+            yield loss.item(), grad
+
+    assert_golden(module, calls(), case)
+
+
+class Definition:
+    """The loss of a flat batch, bin by bin, with the state in plain numbers."""
+
+    def __init__(self, bins, momentum, correct_bias):
+        self.bins, self.momentum, self.correct_bias = bins, momentum, correct_bias
+        self.smoothed, self.steps = [0.0] * bins, [0] * bins
+
+    def __call__(self, losses, norms):
+        total, used = 0.0, 0
+        for i in range(self.bins):
+            lower, upper = i / self.bins, (i + 1) / self.bins
+            members = (norms >= lower) & (norms < upper if i + 1 < self.bins else norms <= 1)
+            count = int(members.sum())
+            if count == 0:
+                continue
+            used += 1
+            self.steps[i] += 1
+            self.smoothed[i] = self.momentum * self.smoothed[i] + (1 - self.momentum) * count
+            divisor = self.smoothed[i]
+            if self.correct_bias:
+                divisor /= 1 - self.momentum ** self.steps[i]
+            total = total + losses[members].sum() / divisor
+        return total / max(used, 1)
+
+
+# Powers of 2, so that an edge is the same number however it is computed.
+SETTINGS = given(
+    bins=st.sampled_from([1, 4, 32]),
+    momentum=st.sampled_from([0.0, 0.5, 0.9]),
+    correct_bias=st.booleans(),
+    num_rows=st.integers(0, 30),
+    seed=st.integers(0, 2**30),
+    scale=st.sampled_from([0.0, 0.3, 3.0, 100.0]),
+)
+
+
+@SETTINGS
+def test_ghmc_equals_its_definition(bins, momentum, correct_bias, num_rows, seed, scale):
+    module = GHMCLoss(bins, momentum, correct_bias=correct_bias)
+    definition = Definition(bins, momentum, correct_bias)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chunks, "CHUNK_ENTRIES_CPU", 1 + seed % 40)
+        for step in range(3):
+            logits, labels = random_problem(num_rows, 3, seed + step, scale)
+            target = F.one_hot(labels.clamp(min=0), 4)[:, :3][labels >= 0].double()
+            losses = F.binary_cross_entropy_with_logits(
+                logits[labels >= 0], target, reduction="none"
+            )
+            norms = (torch.sigmoid(logits[labels >= 0]) - target).abs().detach()
+            expected = definition(losses, norms) + logits.sum() * 0
+            loss = module(logits, labels).sum()
+            torch.testing.assert_close(loss, expected)
+            grads = [torch.autograd.grad(total, logits)[0] for total in (loss, expected)]
+            torch.testing.assert_close(*grads)
+
+
+@SETTINGS
+def test_ghmr_equals_its_definition(bins, momentum, correct_bias, num_rows, seed, scale):
+    module = GHMRLoss(0.02, bins, momentum, correct_bias=correct_bias)
+    definition = Definition(bins, momentum, correct_bias)
+    for step in range(3):
+        generator = torch.Generator().manual_seed(seed + step)
+        pred = scale * torch.randn(num_rows, 4, generator=generator, dtype=torch.float64)
+        pred.requires_grad_()
+        losses = (pred.square() + 0.02**2).sqrt() - 0.02
+        norms = (pred.abs() / (pred.square() + 0.02**2).sqrt()).detach()
+        expected = definition(losses, norms) + pred.sum() * 0
+        loss = module(pred, torch.zeros(num_rows, 4)).sum()
+        torch.testing.assert_close(loss, expected)
+        grads = [torch.autograd.grad(total, pred)[0] for total in (loss, expected)]
+        torch.testing.assert_close(*grads)
+
+
+def test_by_hand():
+    # Two bins. Norms 1/2 (positive at 0) and 1/2 (negative at 0) share the upper one, the negative
+    # at -100 has the lower one for itself: (ln 2 + ln 2) / (2 * 2) + 0 / (1 * 2).
+    logits = torch.tensor([[0.0], [0.0], [-100.0], [5.0]])
+    losses = GHMCLoss(bins=2, momentum=0.0)(logits, torch.tensor([0, 1, 1, -1]))
+    quarter = torch.tensor(2.0).log() / 4
+    torch.testing.assert_close(losses, torch.stack([quarter, quarter, 0 * quarter, 0 * quarter]))
+
+
+def test_a_single_bin_leaves_the_mean():
+    logits, labels = random_problem(30, 2, seed=0)
+    num_entries = 2 * (labels >= 0).sum()
+    loss = GHMCLoss(bins=1, momentum=0.0)(logits, labels)
+    torch.testing.assert_close(loss, dense_cross_entropy(logits, labels) / num_entries)
+    pred, target = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(0))
+    loss = GHMRLoss(bins=1, momentum=0.0)(pred, target)
+    torch.testing.assert_close(loss, asl1_loss(pred, target) / 24)
+
+
+def test_bias_correction_makes_the_same_batch_pay_the_same_again():
+    logits, labels = random_problem(30, 2, seed=0)
+    plain = GHMCLoss(momentum=0.0)(logits, labels)
+    corrected, published = GHMCLoss(correct_bias=True), GHMCLoss()
+    for step in range(1, 4):
+        torch.testing.assert_close(corrected(logits, labels), plain)
+        torch.testing.assert_close(published(logits, labels), plain / (1 - 0.75**step))
+
+
+def test_without_valid_entries_the_state_stays():
+    module = GHMCLoss()
+    logits, labels = random_problem(30, 2, seed=0)
+    module(logits, labels)
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    for other in (torch.full((4, 2), torch.nan), torch.zeros(0, 2)):
+        other.requires_grad_()
+        total = module(other, torch.full((len(other),), -1)).sum()
+        total.backward()
+        assert total == 0
+        assert not other.grad.any()
+    assert module.state_dict().keys() == before.keys() == {"counts", "progress"}
+    assert all(value.equal(before[name]) for name, value in module.state_dict().items())
+
+
+def test_the_state_does_not_share_memory_with_earlier_weights():
+    # A second forward pass between a forward and its backward pass must not change the gradient.
+    (logits, labels), other = random_problem(30, 2, seed=0), random_problem(40, 2, seed=1)
+    module = GHMCLoss()
+    loss = module(logits, labels).sum()
+    (first,) = torch.autograd.grad(loss, logits, retain_graph=True)
+    module(*other)
+    (second,) = torch.autograd.grad(3 * loss, logits)
+    torch.testing.assert_close(second, 3 * first)
+
+
+def test_counts_stay_exact():
+    module = GHMCLoss(bins=2, momentum=0.0)
+    module.weigh(torch.tensor([2**24 + 1, 2**53 - 1]))
+    assert module.counts.tolist() == [2**24 + 1, 2**53 - 1]
+
+
+@pytest.mark.parametrize("labels", [[], [-1, -1], [0, 0], [1, 1], [0, 1, -1]])
+@pytest.mark.parametrize("num_classes", [1, 3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("score", [-100.0, 0.0, 100.0])
+def test_ghmc_corner_cases_stay_finite_and_connected(labels, num_classes, dtype, score):
+    labels = torch.tensor(labels, dtype=torch.int64)
+    labels[labels == 1] = num_classes
+    logits = torch.full((len(labels), num_classes), score, dtype=dtype, requires_grad=True)
+    total = GHMCLoss()(logits, labels).sum()
+    total.backward()
+    assert total.isfinite()
+    assert total.dtype == torch.float32
+    assert logits.grad.dtype == dtype
+    assert logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("num_positives", [0, 1, 3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("difference", [0.0, 1e-3, 100.0])
+def test_ghmr_corner_cases_stay_finite_and_connected(num_positives, dtype, difference):
+    deltas = torch.full((num_positives, 4), difference, dtype=dtype, requires_grad=True)
+    module = GHMRLoss()
+    total = module(deltas, torch.zeros(num_positives, 4, dtype=dtype)).sum()
+    total.backward()
+    assert total.isfinite()
+    assert total.dtype == torch.float32
+    assert deltas.grad.isfinite().all()
+    assert module.counts.any() == (num_positives > 0)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: GHMCLoss(bins=0), "bins >= 1 and momentum in .*, not 0, 0.75"),
+        (lambda: GHMCLoss(momentum=1.0), "not 30, 1.0"),
+        (lambda: GHMRLoss(momentum=-0.1), "not 10, -0.1"),
+        (lambda: GHMRLoss(mu=0.0)(torch.zeros(1, 4), torch.zeros(1, 4)), "mu > 0, not 0.0"),
+        (lambda: GHMCLoss()(torch.zeros(3), torch.zeros(3).long()), "pred_logits must have"),
+    ],
+)
+def test_bad_arguments(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()

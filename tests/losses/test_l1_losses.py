@@ -1,0 +1,111 @@
+"""Relatives of the smooth L1 loss: balanced, authentic, decayed."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from imbdet.losses import asl1_loss, balanced_l1_loss, decayed_beta
+
+GOLDEN = sorted((Path(__file__).parent / "golden").glob("balanced_l1__*.npz"))
+LOSSES = pytest.mark.parametrize("loss", [balanced_l1_loss, asl1_loss])
+
+
+def random_deltas(num, seed=0):
+    pred, target = torch.randn(
+        2, num, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
+    return pred.requires_grad_(), target
+
+
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+def test_balanced_l1_equals_published_numbers(path):
+    case = np.load(path)
+    pred, target = (torch.from_numpy(case[name]).double().flatten() for name in ("pred", "target"))
+    pred.requires_grad_()
+    losses = balanced_l1_loss(
+        pred[:, None], target[:, None], alpha=case["alpha"].item(), gamma=case["gamma"].item()
+    )
+    (grad,) = torch.autograd.grad(case["loss_weight"].item() * losses.sum(), pred)
+    expected = case["elem_loss_f64"].ravel()
+    values = case["loss_weight"].item() * losses.detach()
+    np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-9)
+    np.testing.assert_allclose(grad, case["elem_grad_f64"].ravel(), rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize(("alpha", "gamma"), [(0.5, 1.5), (0.2, 1.0), (1.0, 0.3), (0.01, 0.8)])
+def test_balanced_l1_has_the_promised_gradient(alpha, gamma):
+    pred = torch.linspace(-3, 3, 601, dtype=torch.float64)[:, None].requires_grad_()
+    loss = balanced_l1_loss(pred, torch.zeros_like(pred), alpha=alpha, gamma=gamma)
+    (grad,) = torch.autograd.grad(loss.sum(), pred)
+    b = math.exp(gamma / alpha) - 1
+    distances = pred.detach().abs()
+    expected = torch.where(distances < 1, alpha * (b * distances + 1).log(), gamma)
+    torch.testing.assert_close(grad, expected * pred.detach().sign())
+
+
+def test_asl1_by_hand():
+    # sqrt(0.3^2 + 0.4^2) - 0.4 = 0.1; the other coordinates are met.
+    loss = asl1_loss(torch.tensor([[0.3, 0, 0, 0]]), torch.zeros(1, 4), mu=0.4)
+    torch.testing.assert_close(loss, torch.tensor([0.1]))
+
+
+def test_asl1_is_smooth_at_zero_and_l1_far_away():
+    # d^2 / (2 mu) near zero, |d| - mu far away; in float32 small ones keep their digits.
+    loss = asl1_loss(torch.tensor([[1e-5], [50.0]]), torch.zeros(2, 1))
+    torch.testing.assert_close(loss, torch.tensor([1e-10 / 0.04, 50 - 0.02]), rtol=1e-5, atol=0)
+
+
+@LOSSES
+def test_gradcheck(loss):
+    pred, target = random_deltas(6)
+    assert torch.autograd.gradcheck(lambda x: loss(x, target), (pred,))
+
+
+@LOSSES
+def test_weights_and_sum(loss):
+    pred, target = random_deltas(6)
+    weights = torch.arange(6.0, dtype=torch.float64)
+    total = loss(pred, target, weights=weights, reduction="sum")
+    torch.testing.assert_close(total, (loss(pred, target) * weights).sum())
+
+
+@LOSSES
+@pytest.mark.parametrize("num_positives", [0, 1])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("difference", [0.0, 1.0, -100.0, 6e4])
+def test_corner_cases_stay_finite_and_connected(loss, num_positives, dtype, difference):
+    pred = torch.full((num_positives, 4), difference, dtype=dtype, requires_grad=True)
+    total = loss(pred, torch.zeros_like(pred), reduction="sum")
+    total.backward()
+    assert total.dtype == torch.float32
+    assert total.isfinite()
+    assert pred.grad.isfinite().all()
+    assert pred.grad.any() == (num_positives > 0 and difference != 0)
+
+
+def test_beta_falls_in_steps_to_its_minimum():
+    betas = [
+        decayed_beta(i, initial=1.0, decay=0.25, period=10, minimum=0.4)
+        for i in (0, 9, 10, 19, 20, 29, 30, 1000)
+    ]
+    assert betas == [1.0, 1.0, 0.75, 0.75, 0.5, 0.5, 0.4, 0.4]
+
+
+@pytest.mark.parametrize(
+    ("compute", "message"),
+    [
+        (lambda zeros: balanced_l1_loss(zeros, zeros, alpha=0.0), "not 0.0 and 1.5"),
+        (lambda zeros: balanced_l1_loss(zeros, zeros, gamma=-1.0), "not 0.5 and -1.0"),
+        (lambda zeros: balanced_l1_loss(zeros, zeros, reduction="mean"), "not 'mean'"),
+        (lambda zeros: asl1_loss(zeros, zeros, mu=-1.0), "mu > 0, not -1.0"),
+        (lambda _: decayed_beta(0, initial=1, decay=-1, period=1, minimum=0), "not -1, 1 and 0"),
+        (lambda _: decayed_beta(0, initial=1, decay=1, period=0, minimum=0), "not 1, 0 and 0"),
+        (lambda _: decayed_beta(0, initial=1, decay=1, period=1, minimum=-2), "not 1, 1 and -2"),
+    ],
+)
+def test_bad_arguments(compute, message):
+    with pytest.raises(ValueError, match=message):
+        compute(torch.zeros(1, 4))
