@@ -46,30 +46,35 @@ lock: $(UV)
 clean:
 	rm -rf .venv .tools
 
+# The choices of Python and detectron2 are remembered, so that they hold for later calls.
+.tools/python: FORCE
+	@mkdir -p .tools
+	@echo '$(PYTHON)' | cmp -s - $@ || { \
+		$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo \
+			"imbdet needs Python 3.10 or newer, and '$(PYTHON)' is not: name one by PYTHON=..."; exit 1; }; \
+		echo '$(PYTHON)' > $@; }
+
+.tools/detectron2: FORCE
+	@mkdir -p .tools
+	@test -z '$(DETECTRON2)' -o -e '$(DETECTRON2)' || { echo "DETECTRON2: there is no '$(DETECTRON2)'"; exit 1; }
+	@echo '$(DETECTRON2)' | cmp -s - $@ || echo '$(DETECTRON2)' > $@
+
 # uv, alone in a folder of its own, so that the user's Python stays as it is.
-$(UV): requirements-uv.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
-		{ echo "imbdet needs Python 3.10 or newer, and '$(PYTHON)' is not: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
-	$(PYTHON) -m venv .tools || { echo "'$(PYTHON)' cannot make environments; on Debian: apt install python3-venv"; exit 1; }
+$(UV): .tools/python requirements-uv.lock
+	$(PYTHON) -m venv .tools || \
+		{ echo "'$(PYTHON)' cannot make environments; on Debian: apt install python3-venv"; exit 1; }
 	.tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
 	@touch $@
 
-.venv/pyvenv.cfg: $(UV) .tools/python
+.venv/pyvenv.cfg: $(UV)
 	$(UV) venv --quiet --clear --python $(PYTHON) .venv
-
-# Remember the choices, so that `make setup DETECTRON2=...` holds for later calls.
-.tools/detectron2: $(UV) FORCE
-	@test -z '$(DETECTRON2)' -o -e '$(DETECTRON2)' || { echo "DETECTRON2: there is no '$(DETECTRON2)'"; exit 1; }
-	@echo '$(DETECTRON2)' | cmp -s - $@ || echo '$(DETECTRON2)' > $@
-.tools/python: $(UV) FORCE
-	@echo '$(PYTHON)' | cmp -s - $@ || echo '$(PYTHON)' > $@
 
 .venv/.ready: .venv/pyvenv.cfg requirements.lock pyproject.toml setup.py .tools/detectron2
 	$(UV) pip sync --quiet --require-hashes requirements.lock
 ifneq ($(strip $(DETECTRON2)),)
 	$(UV) pip uninstall --quiet pb1-detectron2
-	$(UV) pip install --quiet setuptools wheel
-	$(UV) pip install --quiet --no-build-isolation "$$(realpath '$(DETECTRON2)')"
+	$(UV) pip install --quiet --no-config setuptools wheel
+	$(UV) pip install --quiet --no-config --no-build-isolation "$$(realpath '$(DETECTRON2)')"
 endif
 	$(UV) pip install --quiet --no-deps --editable .
 	@touch $@
