@@ -52,10 +52,12 @@ def _heard_ctrl_c():
 
 @pytest.fixture(autouse=True)
 def _restored_loggers(monkeypatch):
-    for name in ("detectron2", "fvcore", "imbdet"):
+    for name in ("detectron2", "fvcore", "imbdet", "py.warnings"):
         logger = logging.getLogger(name)
         for attribute in ("handlers", "level", "propagate"):
             monkeypatch.setattr(logger, attribute, getattr(logger, attribute))
+    yield
+    logging.captureWarnings(False)
 
 
 def arguments(name, output_dir, *flags, **overrides):

@@ -8,7 +8,8 @@ from tqdm import tqdm
 
 from imbdet.engine.progress import at_a_terminal
 
-LIBRARIES = ("detectron2", "fvcore")
+PYTHON_WARNINGS = "py.warnings"
+LOGGERS = ("detectron2", "fvcore", "imbdet", PYTHON_WARNINGS)
 # Loggers of detectron2 that tell how far training and evaluation are, where no progress bar does.
 PROGRESS_LOGGERS = ("detectron2.utils.events", "detectron2.evaluation.evaluator")
 
@@ -17,8 +18,10 @@ def setup_logging(output_dir: str, rank: int) -> None:
     """Log to ``output_dir/log.txt`` (``log.txt.rankN`` elsewhere) and, on rank 0, to the console.
 
     The console shows imbdet's lines, warnings of detectron2 and fvcore, and their progress where
-    standard error is not a terminal. Handlers of an earlier call are replaced.
+    standard error is not a terminal. Python's own warnings, which are for developers, go to the
+    file alone. Handlers of an earlier call are replaced.
     """
+    logging.captureWarnings(True)
     name = "log.txt" if rank == 0 else f"log.txt.rank{rank}"
     file = logging.FileHandler(os.path.join(output_dir, name))
     file.setFormatter(
@@ -27,7 +30,7 @@ def setup_logging(output_dir: str, rank: int) -> None:
     handlers: list[logging.Handler] = [file]
     if rank == 0:
         handlers.append(_ConsoleHandler())
-    for logger_name in (*LIBRARIES, "imbdet"):
+    for logger_name in LOGGERS:
         logger = logging.getLogger(logger_name)
         for old in logger.handlers:
             old.close()
@@ -56,8 +59,9 @@ class _ConsoleFormatter(logging.Formatter):
 
 
 def _is_for_people(record: logging.LogRecord) -> bool:
-    if record.exc_info:
-        return False  # an exception on its way to whoever started the program
+    # An exception is on its way to whoever started the program, by itself.
+    if record.exc_info or record.name == PYTHON_WARNINGS:
+        return False
     if record.levelno >= logging.WARNING or record.name.startswith("imbdet"):
         return True
     return record.name in PROGRESS_LOGGERS and not at_a_terminal()
