@@ -1,7 +1,7 @@
 """Lets imbdet run on detectron2 v0.6 as well as on its main branch, with today's libraries.
 
 To be imported before any ``detectron2`` module, which the ``__init__`` of every package that uses
-detectron2 does. On a complete, current detectron2 it changes nothing.
+detectron2 does. On a complete, current detectron2 it changes nothing but which warnings are shown.
 """
 
 import importlib.util

@@ -6,9 +6,9 @@ https://arxiv.org/abs/1904.02701
 
 import math
 
-import torch
 from torch import Tensor
 
+from imbdet.losses.precision import at_least_float32
 from imbdet.losses.reduction import reduce_losses
 
 
@@ -40,8 +40,7 @@ def balanced_l1_loss(
     if alpha <= 0 or gamma <= 0:
         raise ValueError(f"balanced L1 loss needs alpha > 0 and gamma > 0, not {alpha} and {gamma}")
     b = math.expm1(gamma / alpha)
-    dtype = torch.promote_types(pred_deltas.dtype, torch.float32)
-    distances = (pred_deltas.to(dtype) - target_deltas).abs()
+    distances = (at_least_float32(pred_deltas) - target_deltas).abs()
     near = distances.clamp(max=1)
     losses = alpha / b * (b * near + 1) * (b * near).log1p() - alpha * near
     losses = losses + gamma * (distances - near)

@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from imbdet.losses.entrywise import EntryLoss, entrywise_loss
 from imbdet.losses.labels import check_labels
+from imbdet.losses.precision import at_least_float32
 from imbdet.losses.reduction import reduce_losses
 
 POSITIVE = EntryLoss(value=lambda x: F.softplus(-x), grad=lambda x: -torch.sigmoid(-x))
@@ -30,9 +31,10 @@ def softmax_cross_entropy_loss(
     Returns:
         (M,) losses, 0 for ignored samples; or their sum.
     """
-    check_labels(pred_logits, gt_labels, pred_logits.shape[-1])
-    dtype = torch.promote_types(pred_logits.dtype, torch.float32)
-    losses = F.cross_entropy(pred_logits.to(dtype), gt_labels, ignore_index=-1, reduction="none")
+    check_labels(pred_logits, gt_labels)
+    losses = F.cross_entropy(
+        at_least_float32(pred_logits), gt_labels, ignore_index=-1, reduction="none"
+    )
     return reduce_losses(losses, weights, reduction)
 
 

@@ -54,7 +54,7 @@ def dr_loss(
         Scalar, not to be normalized. Without positives P+ = 1, without negatives P- = 0; a scope
         with neither pays 0.
     """
-    check_labels(pred_logits, gt_labels, pred_logits.shape[-1])
+    check_labels(pred_logits, gt_labels)
     if min(sharpness, lambda_pos, lambda_neg) <= 0:
         raise ValueError(
             "DR loss needs sharpness, lambda_pos and lambda_neg > 0, "

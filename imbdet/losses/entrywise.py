@@ -47,7 +47,7 @@ def entrywise_loss(
     Returns:
         (M,) float. Differentiable once.
     """
-    check_labels(pred_logits, gt_labels, pred_logits.shape[-1])
+    check_labels(pred_logits, gt_labels)
     return _EntrywiseLoss.apply(pred_logits, gt_labels, positive, negative, *pos_args)
 
 

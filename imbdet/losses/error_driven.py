@@ -67,7 +67,7 @@ def rank(pred_logits: Tensor, gt_labels: Tensor, delta: float) -> Ranking:
             of a row and its label; all other entries of rows that are not ignored are negatives.
         delta: half the width of the step, >= 0.
     """
-    check_labels(pred_logits, gt_labels, pred_logits.shape[-1])
+    check_labels(pred_logits, gt_labels)
     pos_entries = positive_entries(gt_labels, pred_logits.shape[1])
     steps = Steps(pred_logits[pos_entries], delta)
     positives = steps.sum_over_pairs()

@@ -76,7 +76,7 @@ class GHMCLoss(_Harmonizer):
         Returns:
             (M,) losses, summed over the classes, 0 for ignored samples. Their sum is the loss.
         """
-        check_labels(pred_logits, gt_labels, pred_logits.shape[-1])
+        check_labels(pred_logits, gt_labels)
         weights = self.weigh(self._histogram(pred_logits, gt_labels))
         return entrywise_loss(
             pred_logits,

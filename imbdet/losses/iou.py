@@ -11,6 +11,7 @@ import math
 import torch
 from torch import Tensor
 
+from imbdet.losses.precision import at_least_float32
 from imbdet.losses.reduction import reduce_losses
 
 # Keeps quotients finite where both boxes have no area.
@@ -82,6 +83,7 @@ def ciou_loss(
 
 def _overlap(boxes: Tensor, gt_boxes: Tensor) -> tuple[Tensor, Tensor]:
     """IoU and area of the union of each pair."""
+    boxes, gt_boxes = at_least_float32(boxes), at_least_float32(gt_boxes)
     top_left = torch.maximum(boxes[:, :2], gt_boxes[:, :2])
     bottom_right = torch.minimum(boxes[:, 2:], gt_boxes[:, 2:])
     intersection = _area(top_left, torch.maximum(top_left, bottom_right))
@@ -91,6 +93,7 @@ def _overlap(boxes: Tensor, gt_boxes: Tensor) -> tuple[Tensor, Tensor]:
 
 def _hull(boxes: Tensor, gt_boxes: Tensor) -> tuple[Tensor, Tensor]:
     """Corners of the smallest box that encloses a pair."""
+    boxes, gt_boxes = at_least_float32(boxes), at_least_float32(gt_boxes)
     top_left = torch.minimum(boxes[:, :2], gt_boxes[:, :2])
     return top_left, torch.maximum(boxes[:, 2:], gt_boxes[:, 2:])
 
@@ -104,10 +107,12 @@ def _centre_distance(boxes: Tensor, gt_boxes: Tensor) -> Tensor:
     """Squared distance of the centres, relative to the squared diagonal of the hull."""
     top_left, bottom_right = _hull(boxes, gt_boxes)
     diagonal = (bottom_right - top_left).square().sum(dim=1)
+    boxes, gt_boxes = at_least_float32(boxes), at_least_float32(gt_boxes)
     offset = (boxes[:, :2] + boxes[:, 2:] - gt_boxes[:, :2] - gt_boxes[:, 2:]) / 2
     return offset.square().sum(dim=1) / (diagonal + EPS)
 
 
 def _aspect_angle(boxes: Tensor) -> Tensor:
+    boxes = at_least_float32(boxes)
     width, height = (boxes[:, 2:] - boxes[:, :2]).unbind(dim=1)
     return torch.atan(width / height.clamp(min=EPS))

@@ -17,13 +17,13 @@ def positive_entries(gt_labels: Tensor, num_classes: int) -> tuple[Tensor, Tenso
     return rows, gt_labels[rows]
 
 
-def check_labels(pred_logits: Tensor, gt_labels: Tensor, num_columns: int) -> None:
-    """Raise ValueError unless logits are (M, ``num_columns``) and labels are (M,)."""
-    if pred_logits.dim() != 2 or pred_logits.shape[1] != num_columns:
-        raise ValueError(
-            f"pred_logits must have the shape (M, {num_columns}), not {tuple(pred_logits.shape)}"
-        )
+def check_labels(pred_logits: Tensor, gt_labels: Tensor) -> None:
+    """Raise ValueError unless logits are a matrix and there is an integer label for each row."""
+    if pred_logits.dim() != 2:
+        raise ValueError(f"pred_logits must have the shape (M, K), not {tuple(pred_logits.shape)}")
     if gt_labels.shape != pred_logits.shape[:1]:
         raise ValueError(
             f"gt_labels must have the shape ({len(pred_logits)},), not {tuple(gt_labels.shape)}"
         )
+    if gt_labels.is_floating_point():
+        raise ValueError(f"gt_labels must be integers, not {gt_labels.dtype}")
