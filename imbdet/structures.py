@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from imbdet.losses.iou import paired_iou
+from imbdet.losses.labels import positive_entries
 
 
 class Choice(NamedTuple):
@@ -57,7 +58,7 @@ class Candidates:
     @cached_property
     def pos_idxs(self) -> Tensor:
         """(P,) int64, rows of the positives, ascending."""
-        return ((self.gt_labels >= 0) & (self.gt_labels < self.num_classes)).nonzero().squeeze(1)
+        return positive_entries(self.gt_labels, self.num_classes)[0]
 
     @cached_property
     def image_idxs(self) -> Tensor:

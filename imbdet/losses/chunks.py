@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from imbdet.losses.labels import positive_entries
+from imbdet.losses.precision import at_least_float32
 
 # A chunk on the CPU fits the cache; on other devices few large chunks keep the number of kernels
 # low and the temporaries bounded.
@@ -40,9 +41,9 @@ def iterate_chunks(pred_logits: Tensor, gt_labels: Tensor) -> Iterator[Chunk]:
     starts = torch.arange(0, num_rows + size, size)
     pos_rows, pos_classes = positive_entries(gt_labels, num_classes)
     cuts = torch.searchsorted(pos_rows, starts.to(pos_rows.device)).tolist()
-    dtype = torch.promote_types(pred_logits.dtype, torch.float32)
     for start, cut, next_cut in zip(starts.tolist(), cuts, cuts[1:], strict=False):
         rows = slice(start, start + size)
         positives = slice(cut, next_cut)
         pos_entries = pos_rows[positives] - start, pos_classes[positives]
-        yield Chunk(rows, pred_logits[rows].to(dtype), pos_entries, positives, gt_labels[rows] < 0)
+        logits = at_least_float32(pred_logits[rows])
+        yield Chunk(rows, logits, pos_entries, positives, gt_labels[rows] < 0)

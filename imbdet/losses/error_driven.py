@@ -24,6 +24,7 @@ class Ranking(NamedTuple):
 
     Attributes:
         steps: the positives' step functions.
+        finder: finds the buckets of the logits: the steps themselves, or a faster look-up.
         pos_entries: rows (P,) and classes (P,) of the positives.
         positives: (P,) float64, sum_k H(p_k - p_i) over the positives, i itself included.
         negatives: (P,) float64, FP_i = sum_j H(s_j - p_i) over the negatives, >= 0. A difference of
@@ -32,6 +33,7 @@ class Ranking(NamedTuple):
     """
 
     steps: Steps
+    finder: Steps | Grid
     pos_entries: tuple[Tensor, Tensor]
     positives: Tensor
     negatives: Tensor
@@ -71,10 +73,11 @@ def rank(pred_logits: Tensor, gt_labels: Tensor, delta: float) -> Ranking:
     pos_entries = positive_entries(gt_labels, pred_logits.shape[1])
     steps = Steps(pred_logits[pos_entries], delta)
     positives = steps.sum_over_pairs()
-    histogram = _histogram(steps, pred_logits, gt_labels)
+    finder = _bucket_finder(steps, pred_logits)
+    histogram = _histogram(finder, steps, pred_logits, gt_labels)
     negatives = (steps.sum_over_scores(histogram) - positives).clamp(min=0)
     num_negatives = histogram[0].sum() - len(positives)
-    return Ranking(steps, pos_entries, positives, negatives, num_negatives)
+    return Ranking(steps, finder, pos_entries, positives, negatives, num_negatives)
 
 
 def apply_updates(
@@ -96,11 +99,12 @@ def apply_updates(
     return list(losses.unbind())
 
 
-def _histogram(steps: Steps, pred_logits: Tensor, gt_labels: Tensor) -> Tensor:
+def _histogram(
+    finder: Steps | Grid, steps: Steps, pred_logits: Tensor, gt_labels: Tensor
+) -> Tensor:
     """Histogram of all entries that are not ignored, positives included."""
     total = steps.ends.new_zeros(2, len(steps.ends) + 1)
     if len(steps.ends) > 0:
-        finder = _bucket_finder(steps, pred_logits)
         for chunk in iterate_chunks(pred_logits, gt_labels):
             is_ignored = chunk.is_ignored
             logits = chunk.logits[~is_ignored] if is_ignored.any() else chunk.logits
@@ -111,7 +115,7 @@ def _histogram(steps: Steps, pred_logits: Tensor, gt_labels: Tensor) -> Tensor:
 def _bucket_finder(steps: Steps, pred_logits: Tensor) -> Steps | Grid:
     # float64 logits are finer than the grid; other devices search faster than they look up.
     fits = pred_logits.device.type == "cpu" and pred_logits.dtype != torch.float64
-    return Grid(steps) if fits else steps
+    return Grid(steps) if fits and len(steps.ends) > 0 else steps
 
 
 class _ErrorDriven(torch.autograd.Function):
@@ -130,9 +134,8 @@ class _ErrorDriven(torch.autograd.Function):
             return torch.zeros_like(pred_logits), None, None, None, None, None
         grad_logits, grad_losses = torch.empty_like(pred_logits), grad_losses.double()
         push = steps.sum_over_positives(grad_losses @ neg_weights)
-        finder = _bucket_finder(steps, pred_logits)
         for chunk in iterate_chunks(pred_logits, gt_labels):
-            grads = finder.evaluate(push, chunk.logits)
+            grads = ctx.ranking.finder.evaluate(push, chunk.logits)
             grad_logits[chunk.rows] = grads.masked_fill_(chunk.is_ignored[:, None], 0)
         grad_logits[ctx.ranking.pos_entries] = (grad_losses @ pos_grads).to(grad_logits.dtype)
         return grad_logits, None, None, None, None, None

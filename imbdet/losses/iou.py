@@ -20,7 +20,7 @@ EPS = 1e-7
 
 def paired_iou(boxes: Tensor, gt_boxes: Tensor) -> Tensor:
     """(P,) intersection over union of each pair, in [0, 1]; 0 for two boxes without area."""
-    return _overlap(boxes, gt_boxes)[0]
+    return _overlap(at_least_float32(boxes), at_least_float32(gt_boxes))[0]
 
 
 def giou_loss(
@@ -41,6 +41,7 @@ def giou_loss(
     Returns:
         (P,) losses or their sum.
     """
+    pred_boxes, gt_boxes = at_least_float32(pred_boxes), at_least_float32(gt_boxes)
     iou, union = _overlap(pred_boxes, gt_boxes)
     hull = _area(*_hull(pred_boxes, gt_boxes))
     giou = iou - (hull - union) / (hull + EPS)
@@ -58,6 +59,7 @@ def diou_loss(
 
     Args and Returns: see :func:`giou_loss`.
     """
+    pred_boxes, gt_boxes = at_least_float32(pred_boxes), at_least_float32(gt_boxes)
     losses = 1 - paired_iou(pred_boxes, gt_boxes) + _centre_distance(pred_boxes, gt_boxes)
     return reduce_losses(losses, weights, reduction)
 
@@ -73,6 +75,7 @@ def ciou_loss(
 
     Args and Returns: see :func:`giou_loss`.
     """
+    pred_boxes, gt_boxes = at_least_float32(pred_boxes), at_least_float32(gt_boxes)
     iou = paired_iou(pred_boxes, gt_boxes)
     angle = _aspect_angle(pred_boxes) - _aspect_angle(gt_boxes)
     v = (2 / math.pi * angle).square()
@@ -83,7 +86,6 @@ def ciou_loss(
 
 def _overlap(boxes: Tensor, gt_boxes: Tensor) -> tuple[Tensor, Tensor]:
     """IoU and area of the union of each pair."""
-    boxes, gt_boxes = at_least_float32(boxes), at_least_float32(gt_boxes)
     top_left = torch.maximum(boxes[:, :2], gt_boxes[:, :2])
     bottom_right = torch.minimum(boxes[:, 2:], gt_boxes[:, 2:])
     intersection = _area(top_left, torch.maximum(top_left, bottom_right))
@@ -93,7 +95,6 @@ def _overlap(boxes: Tensor, gt_boxes: Tensor) -> tuple[Tensor, Tensor]:
 
 def _hull(boxes: Tensor, gt_boxes: Tensor) -> tuple[Tensor, Tensor]:
     """Corners of the smallest box that encloses a pair."""
-    boxes, gt_boxes = at_least_float32(boxes), at_least_float32(gt_boxes)
     top_left = torch.minimum(boxes[:, :2], gt_boxes[:, :2])
     return top_left, torch.maximum(boxes[:, 2:], gt_boxes[:, 2:])
 
@@ -107,12 +108,10 @@ def _centre_distance(boxes: Tensor, gt_boxes: Tensor) -> Tensor:
     """Squared distance of the centres, relative to the squared diagonal of the hull."""
     top_left, bottom_right = _hull(boxes, gt_boxes)
     diagonal = (bottom_right - top_left).square().sum(dim=1)
-    boxes, gt_boxes = at_least_float32(boxes), at_least_float32(gt_boxes)
     offset = (boxes[:, :2] + boxes[:, 2:] - gt_boxes[:, :2] - gt_boxes[:, 2:]) / 2
     return offset.square().sum(dim=1) / (diagonal + EPS)
 
 
 def _aspect_angle(boxes: Tensor) -> Tensor:
-    boxes = at_least_float32(boxes)
     width, height = (boxes[:, 2:] - boxes[:, :2]).unbind(dim=1)
     return torch.atan(width / height.clamp(min=EPS))

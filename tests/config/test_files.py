@@ -1,9 +1,11 @@
 import textwrap
+from functools import partial
 
 import pytest
 
 from imbdet.config import load_config
-from imbdet.errors import UserError
+from tests import messages
+from tests.messages import assert_says
 
 RETINANET_SIZES = """
     MODEL:
@@ -25,17 +27,7 @@ def write(tmp_path, monkeypatch):
     return write
 
 
-def error_of(config_file, opts=()):
-    with pytest.raises(UserError) as caught:
-        load_config(config_file, opts)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
-
-
-def assert_says(message, *words):
-    for word in words:
-        assert word in message
+error_of = partial(messages.error_of, load_config)
 
 
 def test_defaults_alone():

@@ -14,7 +14,7 @@ from torch import nn
 
 from imbdet.engine.array_pickle import load_arrays
 from imbdet.engine.checkpoint import SafeCheckpointer
-from imbdet.errors import UserError
+from tests.messages import assert_says, error_of
 
 
 class Detector(nn.Module):
@@ -33,19 +33,6 @@ class RunsCode:
 
     def __reduce__(self):
         return os.mkdir, (str(self.path),)
-
-
-def error_of(action, *args, **kwargs):
-    with pytest.raises(UserError) as caught:
-        action(*args, **kwargs)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
-
-
-def assert_says(message, *words):
-    for word in words:
-        assert word in message
 
 
 def assert_same_state(model, other):
