@@ -22,16 +22,56 @@ class Choice(NamedTuple):
     Attributes:
         idxs: (S,) int64 indices into the M candidates, image after image; ``slice(None)`` = all.
         num_per_image: how many of each image.
-        ranks: (S,) int64 importance of a sample, 0 = most important, -1 = not ranked; or None.
+        importance: (S,) float in (0, 1], 1 = most important, as the sampler ranks them (1 for those
+            it does not rank); or None.
     """
 
     idxs: Tensor | slice
     num_per_image: Sequence[int]
-    ranks: Tensor | None = None
+    importance: Tensor | None = None
 
     def rows(self, idxs: Tensor) -> Tensor:
         """The candidates' indices of the samples ``idxs``."""
         return idxs if isinstance(self.idxs, slice) else self.idxs[idxs]
+
+
+def deltas_of_class(pred_deltas: Tensor, classes: Tensor) -> Tensor:
+    """(R, 4) deltas of one class for each row.
+
+    Args:
+        pred_deltas: (R, 4) for all classes alike, or (R, 4 K).
+        classes: (R,) int64 in [0, K).
+    """
+    if pred_deltas.shape[1] == 4:
+        return pred_deltas
+    rows = torch.arange(len(classes), device=classes.device)
+    return pred_deltas.unflatten(1, (-1, 4))[rows, classes]
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What the detector says of every candidate before any is chosen. Everything is detached.
+
+    Attributes:
+        cls_losses: (M,) classification losses, before weights and normalizer, >= 0.
+        scores: (M, K) scores of the classes, in [0, 1].
+        pred_deltas: (M, 4) or, for each class, (M, 4 K).
+        boxes: (M, 4) anchors or proposals, XYXY in pixels.
+        gt_boxes: (G, 4) ground truth of the batch.
+        box2box_transform: has ``apply_deltas(deltas, boxes)``.
+    """
+
+    cls_losses: Tensor
+    scores: Tensor
+    pred_deltas: Tensor
+    boxes: Tensor
+    gt_boxes: Tensor
+    box2box_transform: Any
+
+    def decode(self, rows: Tensor, classes: Tensor) -> Tensor:
+        """(R, 4) boxes of the candidates ``rows`` after the regression for ``classes``, (R,)."""
+        deltas = deltas_of_class(self.pred_deltas[rows], classes)
+        return self.box2box_transform.apply_deltas(deltas, self.boxes[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +84,7 @@ class Candidates:
         ious: (M,) float in [0, 1], highest IoU of the box with any ground truth of its image.
         num_per_image: number of candidates of each image.
         num_classes: K.
+        predictions: for a sampler that needs them, otherwise None.
     """
 
     gt_labels: Tensor
@@ -51,6 +92,7 @@ class Candidates:
     ious: Tensor
     num_per_image: Sequence[int]
     num_classes: int
+    predictions: Predictions | None = None
 
     def __len__(self) -> int:
         return len(self.gt_labels)
@@ -67,7 +109,7 @@ class Candidates:
         return torch.arange(len(counts), device=counts.device).repeat_interleave(counts)
 
     def take(self, choice: Choice) -> "Candidates":
-        """The chosen rows."""
+        """The chosen rows, without predictions."""
         return Candidates(
             gt_labels=self.gt_labels[choice.idxs],
             gt_idxs=self.gt_idxs[choice.idxs],
@@ -110,21 +152,21 @@ class Positives:
         return paired_iou(self.pred_boxes.detach(), self.gt_boxes)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Samples(Candidates):
     """Chosen candidates with their predictions: all that a weighting and a criterion look at.
 
     Attributes:
         pred_logits: (M, K) for sigmoid losses, (M, K + 1) for softmax; with gradient.
         positives: boxes of the rows ``pos_idxs``.
-        ranks: (M,) int64 given by the sampler, or None.
+        importance: (M,) float in (0, 1] given by the sampler, or None; see :class:`Choice`.
     """
 
     pred_logits: Tensor
     positives: Positives
-    ranks: Tensor | None = None
+    importance: Tensor | None = None
 
     @classmethod
     def of(cls, chosen: Candidates, **predictions: Any) -> "Samples":
-        """Join chosen candidates with ``pred_logits``, ``positives`` and ``ranks``."""
+        """Join chosen candidates with ``pred_logits``, ``positives`` and ``importance``."""
         return cls(**{f.name: getattr(chosen, f.name) for f in fields(Candidates)}, **predictions)

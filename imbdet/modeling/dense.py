@@ -42,5 +42,5 @@ def dense_samples(
         chosen,
         pred_logits=pred_logits.flatten(0, 1)[choice.idxs],
         positives=positives,
-        ranks=choice.ranks,
+        importance=choice.importance,
     )

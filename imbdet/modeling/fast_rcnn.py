@@ -13,7 +13,7 @@ from imbdet.errors import UserError
 from imbdet.modeling.build import build_criterion
 from imbdet.modeling.recording import RecordsSamples
 from imbdet.modeling.sites import ROI_HEADS
-from imbdet.structures import Candidates, Positives, Samples
+from imbdet.structures import Candidates, Positives, Samples, deltas_of_class
 
 # Losses that detectron2's main branch can switch on in this place.
 DETECTRON2_LOSS_SWITCHES = ("USE_SIGMOID_CE", "USE_FED_LOSS")
@@ -90,13 +90,15 @@ class ImbFastRCNNOutputLayers(RecordsSamples, FastRCNNOutputLayers):
             num_per_image=[len(p) for p in proposals],
             num_classes=self.num_classes,
         )
-        ranks = None
-        if all(p.has("sample_ranks") for p in proposals):
-            ranks = torch.cat([p.sample_ranks for p in proposals])
+        importance = None
+        if all(p.has("importance") for p in proposals):
+            importance = torch.cat([p.importance for p in proposals])
         if self.activation == "sigmoid":
             pred_logits = pred_logits[:, :-1]
         positives = self._positives(chosen, pred_deltas, proposals)
-        return Samples.of(chosen, pred_logits=pred_logits, positives=positives, ranks=ranks)
+        return Samples.of(
+            chosen, pred_logits=pred_logits, positives=positives, importance=importance
+        )
 
     def _positives(
         self, chosen: Candidates, pred_deltas: Tensor, proposals: Sequence[Instances]
@@ -107,11 +109,7 @@ class ImbFastRCNNOutputLayers(RecordsSamples, FastRCNNOutputLayers):
             [(p.gt_boxes if p.has("gt_boxes") else p.proposal_boxes).tensor for p in proposals]
         )
         pos_idxs = chosen.pos_idxs
-        pos_deltas = pred_deltas[pos_idxs]
-        if pred_deltas.shape[1] != 4:  # deltas of each class: take those of the true one
-            pos_classes = chosen.gt_labels[pos_idxs]
-            rows = torch.arange(len(pos_idxs), device=pos_idxs.device)
-            pos_deltas = pos_deltas.view(-1, self.num_classes, 4)[rows, pos_classes]
+        pos_deltas = deltas_of_class(pred_deltas[pos_idxs], chosen.gt_labels[pos_idxs])
         return Positives(boxes[pos_idxs], gt_boxes[pos_idxs], pos_deltas, self.box2box_transform)
 
     def _log_accuracy(self, samples: Samples) -> None:

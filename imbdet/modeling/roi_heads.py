@@ -62,7 +62,7 @@ class ImbROIHeads(StandardROIHeads):
 
         Returns:
             The chosen proposals of each image, with "gt_classes" in [0, K], "gt_idxs" (unique in
-            the batch, -1 for negatives), "matched_ious", perhaps "sample_ranks", and, where the
+            the batch, -1 for negatives), "matched_ious", perhaps "importance", and, where the
             image has any object, all "gt_*" fields of the targets.
         """
         if self.proposal_append_gt:
@@ -82,8 +82,8 @@ class ImbROIHeads(StandardROIHeads):
             "gt_idxs": chosen.gt_idxs,
             "matched_ious": chosen.ious,
         }
-        if choice.ranks is not None:
-            fields["sample_ranks"] = choice.ranks
+        if choice.importance is not None:
+            fields["importance"] = choice.importance
         return _take_proposals(proposals, targets, choice, fields)
 
     def _log_counts(self, chosen: Candidates) -> None:

@@ -14,15 +14,19 @@ class Pick(NamedTuple):
 
     Attributes:
         idxs: (S,) int64, distinct members of the pool.
-        ranks: (S,) int64 importance, 0 = most important; or None.
+        importance: (S,) float in (0, 1], 1 = most important; or None.
     """
 
     idxs: Tensor
-    ranks: Tensor | None = None
+    importance: Tensor | None = None
 
 
 class PoolSampler(Protocol):
-    """Picks among candidates of one image and one kind, positive or negative."""
+    """Picks among candidates of one image and one kind, positive or negative.
+
+    A sampler that looks at ``candidates.predictions`` says so by an attribute
+    ``needs_predictions = True``; plain functions need none.
+    """
 
     def __call__(
         self,
@@ -70,6 +74,12 @@ class QuotaSampler:
         # 1e-6: a product such as 100 * 0.29 may fall just short of the whole number it means.
         self.positive_quota = int(batch_size_per_image * positive_fraction + 1e-6)
 
+    @property
+    def needs_predictions(self) -> bool:
+        """Whether the candidates must come with predictions."""
+        samplers = (self.positive, self.negative)
+        return any(getattr(sampler, "needs_predictions", False) for sampler in samplers)
+
     def __call__(self, candidates: Candidates, generator: torch.Generator | None = None) -> Choice:
         """Choose from each image, its positives first."""
         picks = []
@@ -98,10 +108,14 @@ def _pools(candidates: Candidates) -> Iterator[tuple[Tensor, Tensor]]:
 
 def _join(picks: list[tuple[Pick, Pick]]) -> Choice:
     parts = [pick for pair in picks for pick in pair]
-    ranks = None
-    if any(pick.ranks is not None for pick in parts):
-        ranks = torch.cat(
-            [torch.full_like(p.idxs, -1) if p.ranks is None else p.ranks for p in parts]
-        )
+    importance = None
+    if any(pick.importance is not None for pick in parts):
+        importance = torch.cat([_importance(pick) for pick in parts])
     num_per_image = [len(pos.idxs) + len(neg.idxs) for pos, neg in picks]
-    return Choice(torch.cat([pick.idxs for pick in parts]), num_per_image, ranks)
+    return Choice(torch.cat([pick.idxs for pick in parts]), num_per_image, importance)
+
+
+def _importance(pick: Pick) -> Tensor:
+    if pick.importance is None:
+        return pick.idxs.new_ones(pick.idxs.shape, dtype=torch.float32)
+    return pick.importance

@@ -91,13 +91,13 @@ def test_more_positives_than_the_whole_quota_leave_no_negatives():
     assert choice.num_per_image == [6]
 
 
-def test_ranks_of_one_kind_are_kept():
+def test_importance_of_one_kind_is_kept():
     def pick_ranked(candidates, pool, quota, generator=None):
-        return Pick(pool[:quota], torch.arange(quota))
+        return Pick(pool[:quota], 1 / (1 + torch.arange(quota)))
 
     choice = quota_sampler(4, 0.5, negative=pick_ranked)(make_candidates([[0, 0, 3, 3, 3]]))
-    assert choice.ranks.tolist() == [-1, -1, 0, 1]
-    assert quota_sampler(4, 0.5)(make_candidates([[0, 3]])).ranks is None
+    assert choice.importance.tolist() == [1, 1, 1, 0.5]
+    assert quota_sampler(4, 0.5)(make_candidates([[0, 3]])).importance is None
 
 
 def test_sample_all_keeps_ignored_candidates_and_copies_nothing():
