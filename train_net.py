@@ -15,7 +15,13 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """The command line, as detectron2's users know it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config-file", default="", metavar="FILE", help="YAML file")
+    parser.add_argument(
+        "--config-file",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="YAML file; may be given several times, then a later one wins",
+    )
     parser.add_argument(
         "--resume", action="store_true", help="go on from the last checkpoint in OUTPUT_DIR"
     )
@@ -55,8 +61,8 @@ def main(argv: list[str] | None = None) -> int:
         from imbdet.engine import launch
 
         launch(run, args)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (UserError, FloatingPointError) as error:  # the latter from detectron2, of NaN
+        print(f"error: {error}".replace("\n", " "), file=sys.stderr)
         return 2
     except OSError as error:
         if error.errno not in NO_SPACE:

@@ -1,5 +1,7 @@
 """Every key that imbdet adds to detectron2's config: its meaning, unit, options and default."""
 
+import math
+
 from detectron2.config import CfgNode
 
 
@@ -12,6 +14,7 @@ def add_imbdet_config(cfg: CfgNode) -> None:
     """
     _add_model_keys(cfg)
     _add_dataset_keys(cfg)
+    _add_input_keys(cfg)
 
     # "SGD" or "AdamW"; MOMENTUM and NESTEROV rule SGD only.
     cfg.SOLVER.OPTIMIZER = "SGD"
@@ -34,18 +37,26 @@ def _add_model_keys(cfg: CfgNode) -> None:
     cfg.MODEL.RPN_SAMPLER = _sampler_node()
 
     # Classification loss: a name of CLS_LOSS_REGISTRY ("sigmoid_cross_entropy",
-    # "softmax_cross_entropy", "focal", "quality_focal", "varifocal", and the ranking losses "ap",
-    # "auc", "alrp", "rank_sort").
+    # "softmax_cross_entropy", "focal", "quality_focal", "varifocal", "ghm_c", and the losses of a
+    # ranking "dr", "ap", "auc", "alrp", "rank_sort").
     cfg.MODEL.CLS_LOSS = _cls_loss_node(tau=0.5)
-    # Box regression loss: a name of BOX_LOSS_REGISTRY ("l1", "smooth_l1", "balanced_l1", "asl1",
-    # "giou", "diou", "ciou"). With an empty NAME detectron2's BBOX_REG_LOSS_TYPE decides. Smooth
-    # L1's transition point stays detectron2's SMOOTH_L1_(LOSS_)BETA.
+    # Box regression loss: a name of BOX_LOSS_REGISTRY ("l1", "smooth_l1", "decayed_smooth_l1",
+    # "balanced_l1", "asl1", "ghm_r", "giou", "diou", "ciou"). With an empty NAME detectron2's
+    # BBOX_REG_LOSS_TYPE decides. Smooth L1's transition point stays detectron2's
+    # SMOOTH_L1_(LOSS_)BETA.
     cfg.MODEL.BOX_LOSS = _box_loss_node()
 
     # The same for ImbRPN.
     cfg.MODEL.RPN_LOSS = CfgNode()
     cfg.MODEL.RPN_LOSS.CLS = _cls_loss_node(tau=0.7)
     cfg.MODEL.RPN_LOSS.BOX = _box_loss_node()
+
+    # Weight of ImbRetinaNet's box loss, beside detectron2's keys of the same name for the others.
+    cfg.MODEL.RETINANET.BBOX_REG_LOSS_WEIGHT = 1.0
+    # Score in (0, 1) with which sigmoid classifiers start, as RetinaNet does by its PRIOR_PROB:
+    # losses that sum over all negatives explode if all start at 0.5. 0 leaves the bias at 0.
+    cfg.MODEL.ROI_BOX_HEAD.PRIOR_PROB = 0.0
+    cfg.MODEL.RPN.PRIOR_PROB = 0.0
 
 
 def _sampler_node() -> CfgNode:
@@ -54,6 +65,8 @@ def _sampler_node() -> CfgNode:
 
 def _cls_loss_node(*, tau: float) -> CfgNode:
     node = CfgNode({"NAME": ""})
+    # Weight of the positives (1 - ALPHA of the negatives; below 0: no weights).
+    node.SIGMOID_CROSS_ENTROPY = CfgNode({"ALPHA": -1.0})
     # Focal loss: weight of the positives (1 - ALPHA of the negatives; below 0: no weights) and
     # focusing exponent. ImbRetinaNet takes both from MODEL.RETINANET.FOCAL_LOSS_ALPHA and
     # FOCAL_LOSS_GAMMA instead.
@@ -62,25 +75,55 @@ def _cls_loss_node(*, tau: float) -> CfgNode:
     # focusing exponent.
     node.QUALITY_FOCAL = CfgNode({"BETA": 2.0})
     node.VARIFOCAL = CfgNode({"ALPHA": 0.75, "GAMMA": 2.0})
+    # GHM: number of bins of the gradient norm; weight of the past in their counts, in [0, 1);
+    # whether to make up for the start of the counts at 0 (the published code does not).
+    node.GHM_C = CfgNode({"BINS": 30, "MOMENTUM": 0.75, "CORRECT_BIAS": False})
+    # SCOPE of a ranking, for all losses below: "batch", one of all images, or "image".
+    # DR loss: the margin between positives and negatives, in scores; sharpness L of the hinge and
+    # factor TAU of the loss; temperatures by which hard positives and negatives stand out.
+    node.DR = CfgNode(
+        {
+            "MARGIN": 0.5,
+            "SHARPNESS": 6.0,
+            "TAU": 4.0,
+            "LAMBDA_POS": 1.0,
+            "LAMBDA_NEG": 0.1 / math.log(3.5),
+            "SCOPE": "batch",
+        }
+    )
     # AP loss and AUC loss: half the width of the step by which scores are compared, in logits (0 is
     # the hard step). AP loss: whether precisions are interpolated.
-    node.AP = CfgNode({"DELTA": 1.0, "INTERPOLATED": True})
-    node.AUC = CfgNode({"DELTA": 1.0})
+    node.AP = CfgNode({"DELTA": 1.0, "INTERPOLATED": True, "SCOPE": "batch"})
+    node.AUC = CfgNode({"DELTA": 1.0, "SCOPE": "batch"})
     # aLRP loss (with BOX_LOSS "giou"). TAU: IoU from which a sample is positive, by which the
     # localisation error is scaled. MOMENTUM: weight of the past in the running balance of the two
     # parts, in [0, 1). SMOOTH_LOCALISATION: False is the published code's hard order.
-    node.ALRP = CfgNode({"DELTA": 1.0, "TAU": tau, "MOMENTUM": 0.999, "SMOOTH_LOCALISATION": True})
+    node.ALRP = CfgNode(
+        {
+            "DELTA": 1.0,
+            "TAU": tau,
+            "MOMENTUM": 0.999,
+            "SMOOTH_LOCALISATION": True,
+            "SCOPE": "batch",
+        }
+    )
     # Rank & Sort loss.
-    node.RANK_SORT = CfgNode({"DELTA": 0.5})
+    node.RANK_SORT = CfgNode({"DELTA": 0.5, "SCOPE": "batch"})
     return node
 
 
 def _box_loss_node() -> CfgNode:
     node = CfgNode({"NAME": ""})
+    # Smooth L1 loss whose beta falls by DECAY each PERIOD iterations down to MIN_BETA.
+    node.DECAYED_SMOOTH_L1 = CfgNode(
+        {"INITIAL_BETA": 0.11, "DECAY": 0.01, "PERIOD": 10000, "MIN_BETA": 0.01}
+    )
     # Balanced L1 loss: slope near zero, and the largest gradient of a coordinate.
     node.BALANCED_L1 = CfgNode({"ALPHA": 0.5, "GAMMA": 1.5})
     # Authentic smooth L1 loss: rounding of the kink at zero, in deltas, above 0.
     node.ASL1 = CfgNode({"MU": 0.02})
+    # GHM: the same loss, harmonised; see GHM_C. Published with a loss weight of 10.
+    node.GHM_R = CfgNode({"MU": 0.02, "BINS": 10, "MOMENTUM": 0.7, "CORRECT_BIAS": False})
     return node
 
 
@@ -123,3 +166,30 @@ def _add_dataset_keys(cfg: CfgNode) -> None:
     # equally likely. The annotation file keeps the true one as "true_category_id".
     cfg.DATASETS.SHAPES.LABEL_NOISE = 0.0
     cfg.DATASETS.SHAPES.SEED = 0
+
+
+def _add_input_keys(cfg: CfgNode) -> None:
+    # How training images are augmented: "" resizes the short edge and flips, as detectron2 does by
+    # MIN_SIZE_TRAIN and the keys beside it; "ssd" distorts colours, expands, crops by IoU, resizes
+    # to a square and flips. RANDOM_FLIP rules the flip of both.
+    cfg.INPUT.AUGMENTATION = ""
+
+    # Options of "ssd".
+    cfg.INPUT.SSD = CfgNode()
+    # Side of the square, in pixels.
+    cfg.INPUT.SSD.SIZE = 512
+    # Largest change of brightness, in [0, 255]. 0 = none.
+    cfg.INPUT.SSD.BRIGHTNESS_DELTA = 32.0
+    # Lowest and highest factor of contrast and of saturation. (1.0, 1.0) = no change.
+    cfg.INPUT.SSD.CONTRAST = (0.5, 1.5)
+    cfg.INPUT.SSD.SATURATION = (0.5, 1.5)
+    # Largest turn of the hue, in degrees. 0 = none.
+    cfg.INPUT.SSD.HUE_DELTA = 18.0
+    # How often an image is put on a larger canvas, and the largest ratio of the sides. 1 = never.
+    cfg.INPUT.SSD.EXPAND_PROB = 0.5
+    cfg.INPUT.SSD.EXPAND_RATIO = 4.0
+    # Minimum IoUs of the crop with an object, one drawn for each image; no crop and any crop are
+    # drawn, too.
+    cfg.INPUT.SSD.MIN_IOUS = (0.1, 0.3, 0.5, 0.7, 0.9)
+    # Shortest sides of the crop, relative to the image's. 1 = no crop.
+    cfg.INPUT.SSD.MIN_CROP_SIZE = 0.3

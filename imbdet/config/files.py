@@ -33,11 +33,11 @@ _RETINANET_SIZES_CODE = "[[x, x * 2**(1.0/3), x * 2**(2.0/3) ] for x in [32, 64,
 _RETINANET_SIZES = [[x * 2 ** (i / 3) for i in range(3)] for x in (32, 64, 128, 256, 512)]
 
 
-def load_config(config_file: str, opts: Sequence[str] = ()) -> CfgNode:
-    """The config of a run: defaults, then a YAML file, then overrides.
+def load_config(*config_files: str, opts: Sequence[str] = ()) -> CfgNode:
+    """The config of a run: defaults, then YAML files, then overrides.
 
     Args:
-        config_file: the YAML file, with its ``_BASE_`` files. Empty: defaults alone.
+        config_files: YAML files, each with its ``_BASE_`` files; a later one wins.
         opts: overrides KEY, VALUE, KEY, VALUE, ... as they stand on a command line.
 
     Raises:
@@ -46,7 +46,7 @@ def load_config(config_file: str, opts: Sequence[str] = ()) -> CfgNode:
     """
     cfg = get_cfg()
     add_imbdet_config(cfg)
-    if config_file:
+    for config_file in config_files:
         _merge_file(cfg, config_file)
     _merge_overrides(cfg, opts)
     return cfg

@@ -36,7 +36,7 @@ def setup(args: argparse.Namespace) -> CfgNode:
     Raises:
         UserError: a bad config, an unknown data set, or an output folder that cannot be used.
     """
-    cfg = load_config(args.config_file, args.opts)
+    cfg = load_config(*args.config_file, opts=args.opts)
     config_text = cfg.dump()
     no_gpu = cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available()
     if no_gpu:

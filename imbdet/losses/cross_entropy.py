@@ -4,13 +4,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from imbdet.losses.entrywise import EntryLoss, entrywise_loss
+from imbdet.losses.entrywise import EntryLoss, entry_weights, entrywise_loss
 from imbdet.losses.labels import check_labels
 from imbdet.losses.precision import at_least_float32
 from imbdet.losses.reduction import reduce_losses
-
-POSITIVE = EntryLoss(value=lambda x: F.softplus(-x), grad=lambda x: -torch.sigmoid(-x))
-NEGATIVE = EntryLoss(value=F.softplus, grad=torch.sigmoid)
 
 
 def softmax_cross_entropy_loss(
@@ -31,7 +28,7 @@ def softmax_cross_entropy_loss(
     Returns:
         (M,) losses, 0 for ignored samples; or their sum.
     """
-    check_labels(pred_logits, gt_labels)
+    check_labels(pred_logits, gt_labels, num_classes=pred_logits.shape[-1] - 1)
     losses = F.cross_entropy(
         at_least_float32(pred_logits), gt_labels, ignore_index=-1, reduction="none"
     )
@@ -42,6 +39,7 @@ def sigmoid_cross_entropy_loss(
     pred_logits: Tensor,
     gt_labels: Tensor,
     *,
+    alpha: float = -1.0,
     weights: Tensor | None = None,
     reduction: str = "none",
 ) -> Tensor:
@@ -50,11 +48,27 @@ def sigmoid_cross_entropy_loss(
     Args:
         pred_logits: (M, K) logits.
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
+        alpha: weight of positive entries in [0, 1], negative ones have 1 - alpha (balanced cross-
+            entropy); below 0: both 1.
         weights: (M,) factors of the samples, or None.
         reduction: "none" or "sum".
 
     Returns:
         (M,) losses, 0 for ignored samples; or their sum.
     """
-    losses = entrywise_loss(pred_logits, gt_labels, positive=POSITIVE, negative=NEGATIVE)
+    pos_weight, neg_weight = entry_weights(alpha)
+    losses = entrywise_loss(
+        pred_logits,
+        gt_labels,
+        positive=_cross_entropy_entry(-1, pos_weight),
+        negative=_cross_entropy_entry(+1, neg_weight),
+    )
     return reduce_losses(losses, weights, reduction)
+
+
+def _cross_entropy_entry(sign: int, weight: float) -> EntryLoss:
+    """Cross-entropy of a negative entry (sign +1); a positive one is its mirror image (sign -1)."""
+    return EntryLoss(
+        value=lambda x: F.softplus(sign * x).mul_(weight),
+        grad=lambda x: torch.sigmoid(sign * x).mul_(sign * weight),
+    )

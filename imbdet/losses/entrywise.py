@@ -26,6 +26,17 @@ class EntryLoss(NamedTuple):
     grad: Callable[..., Tensor]
 
 
+def entry_weights(alpha: float) -> tuple[float, float]:
+    """Weights of positive and negative entries: alpha and 1 - alpha, or both 1 for alpha < 0.
+
+    Raises:
+        ValueError: alpha is above 1.
+    """
+    if alpha > 1:
+        raise ValueError(f"alpha, the weight of positive entries, must be <= 1, not {alpha}")
+    return (alpha, 1 - alpha) if alpha >= 0 else (1.0, 1.0)
+
+
 def entrywise_loss(
     pred_logits: Tensor,
     gt_labels: Tensor,

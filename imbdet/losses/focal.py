@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from imbdet.losses.entrywise import EntryLoss, entrywise_loss
+from imbdet.losses.entrywise import EntryLoss, entry_weights, entrywise_loss
 from imbdet.losses.reduction import reduce_losses
 
 
@@ -33,9 +33,9 @@ def focal_loss(
     Returns:
         (M,) losses, 0 for ignored samples; or their sum.
     """
-    if alpha > 1 or gamma < 0:
-        raise ValueError(f"focal loss needs alpha <= 1 and gamma >= 0, not {alpha} and {gamma}")
-    pos_weight, neg_weight = (alpha, 1 - alpha) if alpha >= 0 else (1.0, 1.0)
+    if gamma < 0:
+        raise ValueError(f"focal loss needs gamma >= 0, not {gamma}")
+    pos_weight, neg_weight = entry_weights(alpha)
     losses = entrywise_loss(
         pred_logits,
         gt_labels,

@@ -40,15 +40,19 @@ class _Harmonizer(KeepsMissingBuffers):
     def weigh(self, histogram: Tensor) -> Tensor:
         """Average a batch's counts (bins,) in and return the weights (bins,) 1 / (S_j B), float64.
 
-        An empty bin keeps its average and has the weight 0.
+        An empty bin keeps its average and has the weight 0. In evaluation mode the averages are
+        kept as they were.
         """
         is_used = histogram > 0
-        for average, value in (
-            (self.counts, histogram.double()),
-            (self.progress, is_used.double()),
-        ):
-            average.copy_(average.lerp(value, 1 - self.momentum).where(is_used, average))
-        counts = self.counts / self.progress if self.correct_bias else self.counts
+        counts, progress = (
+            average.lerp(value.double(), 1 - self.momentum).where(is_used, average)
+            for average, value in ((self.counts, histogram), (self.progress, is_used))
+        )
+        if self.training:
+            self.counts.copy_(counts)
+            self.progress.copy_(progress)
+        if self.correct_bias:
+            counts = counts / progress
         return (1 / (counts * is_used.sum())).where(is_used, 0)
 
 

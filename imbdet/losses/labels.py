@@ -17,8 +17,14 @@ def positive_entries(gt_labels: Tensor, num_classes: int) -> tuple[Tensor, Tenso
     return rows, gt_labels[rows]
 
 
-def check_labels(pred_logits: Tensor, gt_labels: Tensor) -> None:
-    """Raise ValueError unless logits are a matrix and there is an integer label for each row."""
+def check_labels(pred_logits: Tensor, gt_labels: Tensor, num_classes: int | None = None) -> None:
+    """Raise ValueError unless logits are a matrix and there is a label for each row.
+
+    Args:
+        pred_logits: anything.
+        gt_labels: anything; should be (M,) integers in [-1, K].
+        num_classes: K; None is the number of columns.
+    """
     if pred_logits.dim() != 2:
         raise ValueError(f"pred_logits must have the shape (M, K), not {tuple(pred_logits.shape)}")
     if gt_labels.shape != pred_logits.shape[:1]:
@@ -27,3 +33,11 @@ def check_labels(pred_logits: Tensor, gt_labels: Tensor) -> None:
         )
     if gt_labels.is_floating_point():
         raise ValueError(f"gt_labels must be integers, not {gt_labels.dtype}")
+    if num_classes is None:
+        num_classes = pred_logits.shape[1]
+    strays = gt_labels[(gt_labels < -1) | (gt_labels > num_classes)]
+    if len(strays) > 0:
+        raise ValueError(
+            f"gt_labels must lie in [-1, {num_classes}], {num_classes} being the background; "
+            f"{len(strays):,} do not, such as {int(strays[0])}"
+        )

@@ -1,14 +1,15 @@
 """Box losses by the names that MODEL.BOX_LOSS and MODEL.RPN_LOSS.BOX give them."""
 
-from collections.abc import Callable
 from functools import partial
 
 from detectron2.config import CfgNode, get_cfg
+from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
 from imbdet import losses
 from imbdet.errors import UserError
-from imbdet.modeling.registry import BOX_LOSS_REGISTRY, BoxLoss, lookup
+from imbdet.modeling.criteria import BoxLoss
+from imbdet.modeling.registry import BOX_LOSS_REGISTRY, lookup
 from imbdet.modeling.sites import Site, get_key
 
 
@@ -33,54 +34,71 @@ def build_box_loss(cfg: CfgNode, site: Site) -> BoxLoss:
     return lookup(BOX_LOSS_REGISTRY, name, key)(cfg, site)
 
 
-def on_deltas(loss: Callable[[Tensor, Tensor], Tensor]) -> BoxLoss:
-    """Box loss that compares predicted with target deltas."""
-    return lambda positives: loss(positives.pred_deltas, positives.gt_deltas)
-
-
-def on_boxes(loss: Callable[[Tensor, Tensor], Tensor]) -> BoxLoss:
-    """Box loss that compares decoded with ground-truth boxes."""
-    return lambda positives: loss(positives.pred_boxes, positives.gt_boxes)
-
-
 @BOX_LOSS_REGISTRY.register()
 def l1(cfg: CfgNode, site: Site) -> BoxLoss:
     """L1 distance of the deltas."""
-    return on_deltas(losses.smooth_l1_loss)
+    return BoxLoss(losses.smooth_l1_loss)
 
 
 @BOX_LOSS_REGISTRY.register()
 def smooth_l1(cfg: CfgNode, site: Site) -> BoxLoss:
     """Smooth L1 distance of the deltas; its beta is detectron2's key of the site."""
-    return on_deltas(partial(losses.smooth_l1_loss, beta=get_key(cfg, site.smooth_l1_beta)))
+    return BoxLoss(partial(losses.smooth_l1_loss, beta=get_key(cfg, site.smooth_l1_beta)))
 
 
 @BOX_LOSS_REGISTRY.register()
-def giou(cfg: CfgNode, site: Site) -> BoxLoss:
-    """1 - GIoU of the decoded boxes."""
-    return on_boxes(losses.giou_loss)
+def decayed_smooth_l1(cfg: CfgNode, site: Site) -> BoxLoss:
+    """Smooth L1 distance of the deltas, whose beta falls with the iterations."""
+    node = get_key(cfg, f"{site.box_loss}.DECAYED_SMOOTH_L1")
+    beta = partial(
+        losses.decayed_beta,
+        initial=node.INITIAL_BETA,
+        decay=node.DECAY,
+        period=node.PERIOD,
+        minimum=node.MIN_BETA,
+    )
 
+    def loss(pred_deltas: Tensor, target_deltas: Tensor) -> Tensor:
+        iteration = get_event_storage().iter
+        return losses.smooth_l1_loss(pred_deltas, target_deltas, beta=beta(iteration))
 
-@BOX_LOSS_REGISTRY.register()
-def diou(cfg: CfgNode, site: Site) -> BoxLoss:
-    """DIoU loss of the decoded boxes."""
-    return on_boxes(losses.diou_loss)
-
-
-@BOX_LOSS_REGISTRY.register()
-def ciou(cfg: CfgNode, site: Site) -> BoxLoss:
-    """CIoU loss of the decoded boxes."""
-    return on_boxes(losses.ciou_loss)
+    return BoxLoss(loss)
 
 
 @BOX_LOSS_REGISTRY.register()
 def balanced_l1(cfg: CfgNode, site: Site) -> BoxLoss:
     """Balanced L1 distance of the deltas."""
     node = get_key(cfg, f"{site.box_loss}.BALANCED_L1")
-    return on_deltas(partial(losses.balanced_l1_loss, alpha=node.ALPHA, gamma=node.GAMMA))
+    return BoxLoss(partial(losses.balanced_l1_loss, alpha=node.ALPHA, gamma=node.GAMMA))
 
 
 @BOX_LOSS_REGISTRY.register()
 def asl1(cfg: CfgNode, site: Site) -> BoxLoss:
     """Authentic smooth L1 distance of the deltas."""
-    return on_deltas(partial(losses.asl1_loss, mu=get_key(cfg, f"{site.box_loss}.ASL1.MU")))
+    return BoxLoss(partial(losses.asl1_loss, mu=get_key(cfg, f"{site.box_loss}.ASL1.MU")))
+
+
+@BOX_LOSS_REGISTRY.register()
+def ghm_r(cfg: CfgNode, site: Site) -> BoxLoss:
+    """Authentic smooth L1 distance of the deltas, harmonised by gradient norm."""
+    node = get_key(cfg, f"{site.box_loss}.GHM_R")
+    harmonised = losses.GHMRLoss(node.MU, node.BINS, node.MOMENTUM, correct_bias=node.CORRECT_BIAS)
+    return BoxLoss(harmonised, is_normalized=True)
+
+
+@BOX_LOSS_REGISTRY.register()
+def giou(cfg: CfgNode, site: Site) -> BoxLoss:
+    """1 - GIoU of the decoded boxes."""
+    return BoxLoss(losses.giou_loss, compares="boxes")
+
+
+@BOX_LOSS_REGISTRY.register()
+def diou(cfg: CfgNode, site: Site) -> BoxLoss:
+    """DIoU loss of the decoded boxes."""
+    return BoxLoss(losses.diou_loss, compares="boxes")
+
+
+@BOX_LOSS_REGISTRY.register()
+def ciou(cfg: CfgNode, site: Site) -> BoxLoss:
+    """CIoU loss of the decoded boxes."""
+    return BoxLoss(losses.ciou_loss, compares="boxes")

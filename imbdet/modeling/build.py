@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 
+import torch
 from detectron2.config import CfgNode
+from detectron2.modeling.box_regression import Box2BoxTransform
+from detectron2.utils.events import EventStorage
 from torch import nn
 
 from imbdet.errors import UserError
@@ -11,7 +14,7 @@ from imbdet.modeling.box_losses import build_box_loss
 from imbdet.modeling.registry import CLS_LOSS_REGISTRY, SAMPLER_REGISTRY, ClsLoss, lookup
 from imbdet.modeling.sites import Site, get_key
 from imbdet.samplers import PoolSampler, QuotaSampler, pick_all, sample_all
-from imbdet.structures import Candidates, Choice
+from imbdet.structures import Candidates, Choice, Positives, Samples
 
 
 def build_sampler(
@@ -42,9 +45,20 @@ def _build_pool_sampler(cfg: CfgNode, site: Site, key: str) -> PoolSampler:
 
 
 def build_criterion(cfg: CfgNode, site: Site) -> tuple[nn.Module, str]:
-    """Criterion of a site, and the activation of its classification loss."""
-    cls_loss = _build_cls_loss(cfg, site)
-    return cls_loss.criterion(box_loss=build_box_loss(cfg, site)), cls_loss.activation
+    """Criterion of a site, and the activation of its classification loss.
+
+    Raises:
+        UserError: a name does not exist or has no meaning here, or an option is out of range.
+    """
+    try:
+        cls_loss = _build_cls_loss(cfg, site)
+        criterion = cls_loss.criterion(box_loss=build_box_loss(cfg, site))
+        # Losses check their options when they are called: let them, before a training starts.
+        with EventStorage():
+            criterion(_no_samples(cls_loss.activation), 1.0)
+    except ValueError as error:
+        raise UserError(f"{site.cls_loss} or {site.box_loss}: {error}") from error
+    return criterion, cls_loss.activation
 
 
 def _build_cls_loss(cfg: CfgNode, site: Site) -> ClsLoss:
@@ -57,3 +71,17 @@ def _build_cls_loss(cfg: CfgNode, site: Site) -> ClsLoss:
             f"are made with {' or '.join(site.activations)}."
         )
     return cls_loss
+
+
+def _no_samples(activation: str) -> Samples:
+    """An empty batch of a problem with one class."""
+    none, boxes = torch.empty(0, dtype=torch.int64), torch.empty(0, 4)
+    return Samples(
+        gt_labels=none,
+        gt_idxs=none,
+        ious=torch.empty(0),
+        num_per_image=[0],
+        num_classes=1,
+        pred_logits=torch.empty(0, 2 if activation == "softmax" else 1),
+        positives=Positives(boxes, boxes, boxes, Box2BoxTransform((1.0, 1.0, 1.0, 1.0))),
+    )

@@ -7,26 +7,39 @@ from detectron2.config import CfgNode
 from torch import Tensor
 
 from imbdet import losses
-from imbdet.errors import UserError
+from imbdet.errors import UserError, suggest
 from imbdet.modeling.box_losses import box_loss_key
 from imbdet.modeling.criteria import (
+    SCOPES,
     ALRPCriterion,
     PointwiseCriterion,
     RankingCriterion,
     RankSortCriterion,
+    SampleLoss,
 )
 from imbdet.modeling.registry import CLS_LOSS_REGISTRY, ClsLoss
 from imbdet.modeling.sites import Site, get_key
 
 
-def pointwise(loss: Callable[..., Tensor], activation: str = "sigmoid") -> ClsLoss:
-    """A loss that each sample pays for itself."""
-    return ClsLoss(activation, partial(PointwiseCriterion, cls_loss=loss))
+def pointwise(
+    loss: Callable[..., Tensor], activation: str = "sigmoid", **properties: bool
+) -> ClsLoss:
+    """A loss that each sample pays for itself; for its properties see :class:`SampleLoss`."""
+    sample_loss = SampleLoss(loss, **properties)
+    return ClsLoss(activation, partial(PointwiseCriterion, cls_loss=sample_loss))
 
 
-def ranking(loss: Callable[..., Tensor]) -> ClsLoss:
+def ranking(loss: Callable[..., Tensor], scope: str) -> ClsLoss:
     """A loss of the ranking of all samples, whatever the box loss."""
-    return ClsLoss("sigmoid", partial(RankingCriterion, cls_loss=loss))
+    return ClsLoss("sigmoid", partial(RankingCriterion, cls_loss=loss, scope=scope))
+
+
+def read_scope(cfg: CfgNode, node: str) -> str:
+    """The SCOPE of a ranking loss."""
+    scope = get_key(cfg, f"{node}.SCOPE")
+    if scope not in SCOPES:
+        raise UserError(f"{node}.SCOPE is {scope!r}. {suggest(scope, SCOPES)}")
+    return scope
 
 
 @CLS_LOSS_REGISTRY.register()
@@ -37,8 +50,9 @@ def softmax_cross_entropy(cfg: CfgNode, site: Site) -> ClsLoss:
 
 @CLS_LOSS_REGISTRY.register()
 def sigmoid_cross_entropy(cfg: CfgNode, site: Site) -> ClsLoss:
-    """Binary cross-entropy of each class."""
-    return pointwise(losses.sigmoid_cross_entropy_loss)
+    """Binary cross-entropy of each class, balanced if its ALPHA is not negative."""
+    alpha = get_key(cfg, f"{site.cls_loss}.SIGMOID_CROSS_ENTROPY.ALPHA")
+    return pointwise(partial(losses.sigmoid_cross_entropy_loss, alpha=alpha))
 
 
 @CLS_LOSS_REGISTRY.register()
@@ -51,10 +65,8 @@ def focal(cfg: CfgNode, site: Site) -> ClsLoss:
 @CLS_LOSS_REGISTRY.register()
 def quality_focal(cfg: CfgNode, site: Site) -> ClsLoss:
     """Quality focal loss, with the IoU of the decoded boxes as targets."""
-    loss = partial(
-        losses.quality_focal_loss, beta=get_key(cfg, f"{site.cls_loss}.QUALITY_FOCAL.BETA")
-    )
-    return ClsLoss("sigmoid", partial(PointwiseCriterion, cls_loss=loss, uses_ious=True))
+    beta = get_key(cfg, f"{site.cls_loss}.QUALITY_FOCAL.BETA")
+    return pointwise(partial(losses.quality_focal_loss, beta=beta), uses_ious=True)
 
 
 @CLS_LOSS_REGISTRY.register()
@@ -62,44 +74,76 @@ def varifocal(cfg: CfgNode, site: Site) -> ClsLoss:
     """Varifocal loss, with the IoU of the decoded boxes as targets."""
     node = get_key(cfg, f"{site.cls_loss}.VARIFOCAL")
     loss = partial(losses.varifocal_loss, alpha=node.ALPHA, gamma=node.GAMMA)
-    return ClsLoss("sigmoid", partial(PointwiseCriterion, cls_loss=loss, uses_ious=True))
+    return pointwise(loss, uses_ious=True)
+
+
+@CLS_LOSS_REGISTRY.register()
+def ghm_c(cfg: CfgNode, site: Site) -> ClsLoss:
+    """Sigmoid cross-entropy, harmonised by gradient norm."""
+    node = get_key(cfg, f"{site.cls_loss}.GHM_C")
+    harmonised = losses.GHMCLoss(node.BINS, node.MOMENTUM, correct_bias=node.CORRECT_BIAS)
+    return pointwise(harmonised, is_normalized=True)
+
+
+@CLS_LOSS_REGISTRY.register()
+def dr(cfg: CfgNode, site: Site) -> ClsLoss:
+    """DR loss."""
+    key = f"{site.cls_loss}.DR"
+    node = get_key(cfg, key)
+    loss = partial(
+        losses.dr_loss,
+        margin=node.MARGIN,
+        sharpness=node.SHARPNESS,
+        tau=node.TAU,
+        lambda_pos=node.LAMBDA_POS,
+        lambda_neg=node.LAMBDA_NEG,
+    )
+    return ranking(loss, read_scope(cfg, key))
 
 
 @CLS_LOSS_REGISTRY.register()
 def ap(cfg: CfgNode, site: Site) -> ClsLoss:
-    """AP loss over the batch."""
-    node = get_key(cfg, f"{site.cls_loss}.AP")
-    return ranking(partial(losses.ap_loss, delta=node.DELTA, interpolated=node.INTERPOLATED))
+    """AP loss."""
+    key = f"{site.cls_loss}.AP"
+    node = get_key(cfg, key)
+    loss = partial(losses.ap_loss, delta=node.DELTA, interpolated=node.INTERPOLATED)
+    return ranking(loss, read_scope(cfg, key))
 
 
 @CLS_LOSS_REGISTRY.register()
 def auc(cfg: CfgNode, site: Site) -> ClsLoss:
-    """AUC loss over the batch."""
-    return ranking(partial(losses.auc_loss, delta=get_key(cfg, f"{site.cls_loss}.AUC.DELTA")))
+    """AUC loss."""
+    key = f"{site.cls_loss}.AUC"
+    loss = partial(losses.auc_loss, delta=get_key(cfg, key).DELTA)
+    return ranking(loss, read_scope(cfg, key))
 
 
 @CLS_LOSS_REGISTRY.register()
 def alrp(cfg: CfgNode, site: Site) -> ClsLoss:
-    """aLRP loss over the batch, with its own use of the box loss."""
-    name, key = box_loss_key(cfg, site)
+    """aLRP loss, with its own use of the box loss."""
+    name, box_key = box_loss_key(cfg, site)
     if name != "giou":
         raise UserError(
-            f"{site.cls_loss}.NAME 'alrp' ranks by a bounded localisation error, but {key} is "
+            f"{site.cls_loss}.NAME 'alrp' ranks by a bounded localisation error, but {box_key} is "
             f"{name!r}: set {site.box_loss}.NAME to 'giou'."
         )
-    node = get_key(cfg, f"{site.cls_loss}.ALRP")
+    key = f"{site.cls_loss}.ALRP"
+    node = get_key(cfg, key)
     criterion = partial(
         ALRPCriterion,
         delta=node.DELTA,
         tau=node.TAU,
         momentum=node.MOMENTUM,
         smooth_localisation=node.SMOOTH_LOCALISATION,
+        scope=read_scope(cfg, key),
     )
     return ClsLoss("sigmoid", criterion)
 
 
 @CLS_LOSS_REGISTRY.register()
 def rank_sort(cfg: CfgNode, site: Site) -> ClsLoss:
-    """Rank & Sort loss over the batch, with its own weight of the box loss."""
-    delta = get_key(cfg, f"{site.cls_loss}.RANK_SORT.DELTA")
-    return ClsLoss("sigmoid", partial(RankSortCriterion, delta=delta))
+    """Rank & Sort loss, with its own weight of the box loss."""
+    key = f"{site.cls_loss}.RANK_SORT"
+    scope = read_scope(cfg, key)
+    criterion = partial(RankSortCriterion, delta=get_key(cfg, key).DELTA, scope=scope)
+    return ClsLoss("sigmoid", criterion)

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from imbdet.errors import UserError
 from imbdet.modeling.build import build_criterion
+from imbdet.modeling.finite import require_finite
+from imbdet.modeling.prior import set_prior
 from imbdet.modeling.recording import RecordsSamples
 from imbdet.modeling.sites import ROI_HEADS
 from imbdet.structures import Candidates, Positives, Samples, deltas_of_class
@@ -27,10 +29,19 @@ class ImbFastRCNNOutputLayers(RecordsSamples, FastRCNNOutputLayers):
     """
 
     @configurable
-    def __init__(self, input_shape, *, criterion: nn.Module, activation: str, **kwargs):
+    def __init__(
+        self,
+        input_shape,
+        *,
+        criterion: nn.Module,
+        activation: str,
+        prior_prob: float = 0.0,
+        **kwargs,
+    ):
         super().__init__(input_shape, **kwargs)
         self.criterion = criterion
         self.activation = activation
+        set_prior(self.cls_score, prior_prob, "MODEL.ROI_BOX_HEAD.PRIOR_PROB")
 
     @classmethod
     def from_config(cls, cfg, input_shape):
@@ -42,10 +53,17 @@ class ImbFastRCNNOutputLayers(RecordsSamples, FastRCNNOutputLayers):
                     f"set MODEL.CLS_LOSS.NAME instead."
                 )
         criterion, activation = build_criterion(cfg, ROI_HEADS)
+        prior_prob = cfg.MODEL.ROI_BOX_HEAD.PRIOR_PROB
+        if prior_prob and activation != "sigmoid":
+            raise UserError(
+                f"MODEL.ROI_BOX_HEAD.PRIOR_PROB is {prior_prob}, but only the scores of sigmoid "
+                f"losses have a prior: set it to 0, or MODEL.CLS_LOSS.NAME to a sigmoid loss."
+            )
         return {
             **super().from_config(cfg, input_shape),
             "criterion": criterion,
             "activation": activation,
+            "prior_prob": prior_prob,
         }
 
     def losses(
@@ -65,6 +83,8 @@ class ImbFastRCNNOutputLayers(RecordsSamples, FastRCNNOutputLayers):
         self._log_accuracy(samples)
         normalizer = (samples.gt_labels >= 0).sum().clamp(min=1)
         losses, record = self.criterion(samples, normalizer)
+        pred_logits, pred_deltas = predictions
+        require_finite(losses, {"logits": pred_logits, "box deltas": pred_deltas}, ROI_HEADS.module)
         self.record(record)
         return {name: loss * self.loss_weight.get(name, 1.0) for name, loss in losses.items()}
 

@@ -4,10 +4,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from fvcore.common.registry import Registry
-from torch import Tensor, nn
+from torch import nn
 
 from imbdet.errors import UserError, suggest
-from imbdet.structures import Positives
 
 SAMPLER_REGISTRY = Registry("SAMPLER")
 SAMPLER_REGISTRY.__doc__ = "Functions (cfg, site) -> PoolSampler."
@@ -16,10 +15,7 @@ CLS_LOSS_REGISTRY = Registry("CLS_LOSS")
 CLS_LOSS_REGISTRY.__doc__ = "Functions (cfg, site) -> ClsLoss."
 
 BOX_LOSS_REGISTRY = Registry("BOX_LOSS")
-BOX_LOSS_REGISTRY.__doc__ = "Functions (cfg, site) -> BoxLoss."
-
-# The positives of a batch to their (P,) losses.
-BoxLoss = Callable[[Positives], Tensor]
+BOX_LOSS_REGISTRY.__doc__ = "Functions (cfg, site) -> imbdet.modeling.criteria.BoxLoss."
 
 
 class ClsLoss(NamedTuple):

@@ -13,6 +13,7 @@ from imbdet.buffers import KeepsMissingBuffers
 from imbdet.modeling.assign import assign
 from imbdet.modeling.build import build_criterion, build_sampler
 from imbdet.modeling.dense import dense_samples
+from imbdet.modeling.finite import predictions_by_level, require_finite
 from imbdet.modeling.recording import RecordsSamples
 from imbdet.modeling.sites import RETINANET
 from imbdet.structures import Candidates, Choice, Samples
@@ -31,10 +32,18 @@ class ImbRetinaNet(KeepsMissingBuffers, RecordsSamples, RetinaNet):
     INITIAL_NORMALIZER = 100.0
 
     @configurable
-    def __init__(self, *, sampler: Callable[[Candidates], Choice], criterion: nn.Module, **kwargs):
+    def __init__(
+        self,
+        *,
+        sampler: Callable[[Candidates], Choice],
+        criterion: nn.Module,
+        box_reg_loss_weight: float = 1.0,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.sampler = sampler
         self.criterion = criterion
+        self.loss_weight = {"loss_box_reg": box_reg_loss_weight}
         self.register_buffer("loss_normalizer", torch.tensor(self.INITIAL_NORMALIZER))
 
     @classmethod
@@ -45,6 +54,7 @@ class ImbRetinaNet(KeepsMissingBuffers, RecordsSamples, RetinaNet):
             **super().from_config(cfg),
             "sampler": build_sampler(cfg, RETINANET),
             "criterion": criterion,
+            "box_reg_loss_weight": cfg.MODEL.RETINANET.BBOX_REG_LOSS_WEIGHT,
         }
 
     def forward_training(
@@ -55,22 +65,25 @@ class ImbRetinaNet(KeepsMissingBuffers, RecordsSamples, RetinaNet):
         gt_instances: list[Instances],
     ) -> dict[str, Tensor]:
         """Assign, sample, weigh and pay; returns scalars named "loss_*"."""
-        samples = self._sample(features, predictions, gt_instances)
+        pred_logits, pred_anchor_deltas = self._transpose_dense_predictions(
+            predictions, [self.num_classes, 4]
+        )
+        samples = self._sample(features, pred_logits, pred_anchor_deltas, gt_instances)
         num_positives = len(samples.pos_idxs)
         get_event_storage().put_scalar("num_pos_anchors", num_positives / len(gt_instances))
         losses, record = self.criterion(samples, self._update_normalizer(num_positives))
+        by_level = predictions_by_level(self.head_in_features, pred_logits, pred_anchor_deltas)
+        require_finite(losses, by_level, RETINANET.module)
         self.record(record)
-        return losses
+        return {name: loss * self.loss_weight.get(name, 1.0) for name, loss in losses.items()}
 
     def _sample(
         self,
         features: list[Tensor],
-        predictions: list[list[Tensor]],
+        pred_logits: list[Tensor],
+        pred_anchor_deltas: list[Tensor],
         gt_instances: list[Instances],
     ) -> Samples:
-        pred_logits, pred_anchor_deltas = self._transpose_dense_predictions(
-            predictions, [self.num_classes, 4]
-        )
         anchors = Boxes.cat(self.anchor_generator(features))
         candidates = assign(
             self.anchor_matcher,

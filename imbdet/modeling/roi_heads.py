@@ -47,7 +47,8 @@ class ImbROIHeads(StandardROIHeads):
         # The same weights as detectron2's, and the same random numbers left for the other heads.
         with torch.random.fork_rng(devices=[]):
             predictor = ImbFastRCNNOutputLayers(cfg, parts["box_head"].output_shape)
-        predictor.load_state_dict(parts["box_predictor"].state_dict())
+        for layer in ("cls_score", "bbox_pred"):
+            getattr(predictor, layer).weight = getattr(parts["box_predictor"], layer).weight
         return {**parts, "box_predictor": predictor}
 
     @torch.no_grad()

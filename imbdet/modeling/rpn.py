@@ -14,6 +14,8 @@ from imbdet.modeling import sites
 from imbdet.modeling.assign import assign
 from imbdet.modeling.build import build_criterion, build_sampler
 from imbdet.modeling.dense import dense_samples
+from imbdet.modeling.finite import predictions_by_level, require_finite
+from imbdet.modeling.prior import set_prior
 from imbdet.modeling.recording import RecordsSamples
 from imbdet.structures import Candidates, Choice, Samples
 
@@ -27,10 +29,18 @@ class ImbRPN(RecordsSamples, RPN):
     """
 
     @configurable
-    def __init__(self, *, sampler: Callable[[Candidates], Choice], criterion: nn.Module, **kwargs):
+    def __init__(
+        self,
+        *,
+        sampler: Callable[[Candidates], Choice],
+        criterion: nn.Module,
+        prior_prob: float = 0.0,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.sampler = sampler
         self.criterion = criterion
+        set_prior(self.rpn_head.objectness_logits, prior_prob, "MODEL.RPN.PRIOR_PROB")
 
     @classmethod
     def from_config(cls, cfg, input_shape):
@@ -42,7 +52,12 @@ class ImbRPN(RecordsSamples, RPN):
             batch_size_per_image=cfg.MODEL.RPN.BATCH_SIZE_PER_IMAGE,
             positive_fraction=cfg.MODEL.RPN.POSITIVE_FRACTION,
         )
-        return {**super().from_config(cfg, input_shape), "sampler": sampler, "criterion": criterion}
+        return {
+            **super().from_config(cfg, input_shape),
+            "sampler": sampler,
+            "criterion": criterion,
+            "prior_prob": cfg.MODEL.RPN.PRIOR_PROB,
+        }
 
     @torch.no_grad()
     def label_and_sample_anchors(
@@ -94,6 +109,10 @@ class ImbRPN(RecordsSamples, RPN):
         self._log_counts(samples)
         normalizer = self.batch_size_per_image * len(gt_instances)
         losses, record = self.criterion(samples, normalizer)
+        by_level = predictions_by_level(
+            self.in_features, pred_objectness_logits, pred_anchor_deltas
+        )
+        require_finite(losses, by_level, sites.RPN.module)
         self.record(record)
         # detectron2 calls the RPN's box loss "loc".
         names = {"loss_cls": "loss_rpn_cls", "loss_box_reg": "loss_rpn_loc"}

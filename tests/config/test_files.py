@@ -31,13 +31,21 @@ error_of = partial(messages.error_of, load_config)
 
 
 def test_defaults_alone():
-    assert load_config("").MODEL.CLS_LOSS.NAME == ""
+    assert load_config().MODEL.CLS_LOSS.NAME == ""
 
 
 def test_file_then_overrides(write):
     write("a.yaml", "VERSION: 2\nSOLVER:\n  BASE_LR: 1e-3\n  STEPS: [1, 2]\nOUTPUT_DIR: here\n")
-    cfg = load_config("a.yaml", ["SOLVER.STEPS", "(3,)", "OUTPUT_DIR", '"2020"'])
+    cfg = load_config("a.yaml", opts=["SOLVER.STEPS", "(3,)", "OUTPUT_DIR", '"2020"'])
     assert (cfg.SOLVER.BASE_LR, cfg.SOLVER.STEPS, cfg.OUTPUT_DIR) == (1e-3, (3,), "2020")
+
+
+def test_of_several_files_the_later_one_wins(write):
+    write("a.yaml", "VERSION: 2\nOUTPUT_DIR: a\nSEED: 1\n")
+    write("b.yaml", "VERSION: 2\nOUTPUT_DIR: b\n")
+    cfg = load_config("a.yaml", "b.yaml")
+    assert (cfg.OUTPUT_DIR, cfg.SEED) == ("b", 1)
+    assert load_config("b.yaml", "a.yaml").OUTPUT_DIR == "a"
 
 
 def test_bases_are_relative_to_their_file_and_the_later_one_wins(write, monkeypatch, tmp_path):
@@ -58,7 +66,7 @@ def test_a_base_may_hold_what_a_later_file_corrects(write):
 
 def test_an_old_version_is_upgraded(write):
     write("a.yaml", "VERSION: 1\nMODEL:\n  WEIGHT: x.pkl\n")
-    cfg = load_config("a.yaml", ["MODEL.CLS_LOSS.NAME", "focal"])
+    cfg = load_config("a.yaml", opts=["MODEL.CLS_LOSS.NAME", "focal"])
     assert (cfg.VERSION, cfg.MODEL.WEIGHTS) == (2, "x.pkl")
 
 
@@ -154,7 +162,7 @@ def test_bases_that_cannot_be_resolved(write, base, words):
     ],
 )
 def test_unknown_key(write, key, nearest):
-    assert_says(error_of("", [key, "1"]), f"'{key}' on the command line", nearest)
+    assert_says(error_of(opts=[key, "1"]), f"'{key}' on the command line", nearest)
     *groups, name = key.split(".")
     lines = [f"{'  ' * depth}{group}:" for depth, group in enumerate(groups)]
     write("b.yaml", "\n".join(["SEED: 1", *lines, f"{'  ' * len(groups)}{name}: 1"]))
@@ -174,7 +182,7 @@ def test_unknown_key(write, key, nearest):
     ],
 )
 def test_wrong_type(write, key, value, needed):
-    assert_says(error_of("", [key, value]), f"'{key}' must be {needed}", f"line it is {value}.")
+    assert_says(error_of(opts=[key, value]), f"'{key}' must be {needed}", f"line it is {value}.")
     write("a.yaml", "SEED: 1\n" + key.replace(".", ":\n  ") + f": {value}\n")
     line = 2 + key.count(".")
     assert_says(error_of("a.yaml"), f"'{key}' must be {needed}", f"in a.yaml:{line} it is")
@@ -215,7 +223,7 @@ def test_wrong_structure(write, text, words):
     ],
 )
 def test_wrong_overrides(opts, words):
-    assert_says(error_of("", opts), *words)
+    assert_says(error_of(opts=opts), *words)
 
 
 def test_renamed_and_deprecated_keys(write, monkeypatch):
@@ -227,5 +235,5 @@ def test_renamed_and_deprecated_keys(write, monkeypatch):
     write("a.yaml", "GONE: 1\nOLD:\n  KEY: 1\n")
     renamed = "OLD.KEY was renamed to SEED"
     assert_says(error_of("a.yaml"), renamed, "in a.yaml:3")
-    assert_says(error_of("", ["OLD.KEY", "1"]), renamed, "on the command line")
-    assert "GONE" not in load_config("", ["GONE", "1"])
+    assert_says(error_of(opts=["OLD.KEY", "1"]), renamed, "on the command line")
+    assert "GONE" not in load_config(opts=["GONE", "1"])

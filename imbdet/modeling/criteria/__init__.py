@@ -4,5 +4,15 @@ from imbdet.modeling.criteria.alrp import ALRPCriterion
 from imbdet.modeling.criteria.pointwise import PointwiseCriterion
 from imbdet.modeling.criteria.rank_sort import RankSortCriterion
 from imbdet.modeling.criteria.ranking import RankingCriterion
+from imbdet.modeling.criteria.scope import SCOPES
+from imbdet.modeling.criteria.terms import BoxLoss, SampleLoss
 
-__all__ = ["ALRPCriterion", "PointwiseCriterion", "RankSortCriterion", "RankingCriterion"]
+__all__ = [
+    "SCOPES",
+    "ALRPCriterion",
+    "BoxLoss",
+    "PointwiseCriterion",
+    "RankSortCriterion",
+    "RankingCriterion",
+    "SampleLoss",
+]

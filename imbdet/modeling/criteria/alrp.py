@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from imbdet.buffers import KeepsMissingBuffers
 from imbdet.losses import alrp_loss
-from imbdet.modeling.registry import BoxLoss
+from imbdet.modeling.criteria.scope import scope_arguments
+from imbdet.modeling.criteria.terms import BoxLoss
 from imbdet.records import SampleRecord
 from imbdet.structures import Samples
 
@@ -32,30 +33,40 @@ class ALRPCriterion(KeepsMissingBuffers, nn.Module):
         tau: float,
         momentum: float,
         smooth_localisation: bool,
+        scope: str = "batch",
     ):
         """Put the loss and its companion together.
 
         Args:
-            box_loss: positives to (P,) losses 1 - GIoU.
+            box_loss: the loss 1 - GIoU.
             delta: half the width of the step.
             tau: IoU in [0, 1) from which an anchor or proposal is a positive; the localisation
                 error is (1 - GIoU) / (2 (1 - tau)).
             momentum: weight of the past in the running means, in [0, 1).
             smooth_localisation: see :func:`imbdet.losses.alrp_loss`.
+            scope: see :func:`scope_arguments`.
+
+        Raises:
+            ValueError: tau or momentum out of range.
         """
         super().__init__()
+        if not 0 <= tau < 1 or not 0 <= momentum < 1:
+            raise ValueError(
+                f"aLRP loss needs tau and momentum in [0, 1), not {tau} and {momentum}"
+            )
         self.box_loss = box_loss
         self.delta = delta
         self.tau = tau
         self.momentum = momentum
         self.smooth_localisation = smooth_localisation
+        self.scope = scope
         # Classification and localisation part.
         self.register_buffer("running_parts", torch.tensor([INITIAL_BALANCE - 1, 1.0]))
 
     def forward(
         self, samples: Samples, normalizer: float | Tensor
     ) -> tuple[dict[str, Tensor], SampleRecord]:
-        """Rank all entries of the batch; ``normalizer`` is not needed.
+        """Rank the entries; ``normalizer`` is not needed.
 
         Returns:
             Scalars "loss_cls" and "loss_box_reg", connected to the predictions even if there is no
@@ -68,6 +79,7 @@ class ALRPCriterion(KeepsMissingBuffers, nn.Module):
             box_losses / (2 * (1 - self.tau)),
             delta=self.delta,
             smooth_localisation=self.smooth_localisation,
+            **scope_arguments(self.scope, samples),
         )
         if len(box_losses) > 0:
             self._update(cls_part, box_part)

@@ -1,11 +1,10 @@
 """Last rooms: samples are weighted and pay their losses."""
 
-from collections.abc import Callable
-
 from torch import Tensor, nn
 
+from imbdet.modeling.criteria.terms import BoxLoss, SampleLoss, total
 from imbdet.records import SampleRecord
-from imbdet.structures import Positives, Samples
+from imbdet.structures import Samples
 from imbdet.weighting import Weighting
 
 
@@ -15,25 +14,15 @@ class PointwiseCriterion(nn.Module):
     def __init__(
         self,
         *,
-        cls_loss: Callable[..., Tensor],
-        box_loss: Callable[[Positives], Tensor],
+        cls_loss: SampleLoss,
+        box_loss: BoxLoss,
         weighting: Weighting | None = None,
-        uses_ious: bool = False,
     ):
-        """Put a classification loss, a box loss and a weighting together.
-
-        Args:
-            cls_loss: (M, C) logits and (M,) labels to (M,) losses.
-            box_loss: positives to (P,) losses.
-            weighting: factors of both; None is 1 for all.
-            uses_ious: whether ``cls_loss`` takes a third argument, the (P,) IoUs of the decoded
-                positives with their ground truth.
-        """
+        """Put a classification loss, a box loss and a weighting (None is 1 for all) together."""
         super().__init__()
         self.cls_loss = cls_loss
         self.box_loss = box_loss
         self.weighting = weighting
-        self.uses_ious = uses_ious
 
     def forward(
         self, samples: Samples, normalizer: float | Tensor
@@ -44,17 +33,16 @@ class PointwiseCriterion(nn.Module):
             Scalars "loss_cls" and "loss_box_reg", connected to the predictions even if no sample
             is valid; and the samples' record.
         """
-        quality = (samples.positives.pred_ious,) if self.uses_ious else ()
-        cls_losses = self.cls_loss(samples.pred_logits, samples.gt_labels, *quality)
+        cls_losses = self.cls_loss(samples)
         box_losses = self.box_loss(samples.positives)
         weights = None
-        cls_total, box_total = cls_losses, box_losses
+        cls_weighted, box_weighted = cls_losses, box_losses
         if self.weighting is not None:
             weights = self.weighting(samples, cls_losses.detach())
-            cls_total, box_total = cls_losses * weights.cls, box_losses * weights.box
+            cls_weighted, box_weighted = cls_losses * weights.cls, box_losses * weights.box
         losses = {
-            "loss_cls": cls_total.sum() / normalizer,
-            "loss_box_reg": box_total.sum() / normalizer,
+            "loss_cls": total(cls_weighted, self.cls_loss, normalizer),
+            "loss_box_reg": total(box_weighted, self.box_loss, normalizer),
         }
         record = SampleRecord.of(
             samples, box_losses=box_losses, cls_losses=cls_losses, weights=weights

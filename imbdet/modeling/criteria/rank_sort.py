@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from imbdet.losses import rank_sort_loss
-from imbdet.modeling.registry import BoxLoss
+from imbdet.modeling.criteria.scope import scope_arguments
+from imbdet.modeling.criteria.terms import BoxLoss
 from imbdet.records import SampleRecord
 from imbdet.structures import Samples
 
@@ -16,21 +17,23 @@ from imbdet.structures import Samples
 class RankSortCriterion(nn.Module):
     """Rank & Sort loss beside a box loss of the same value, so that there is nothing to tune."""
 
-    def __init__(self, *, box_loss: BoxLoss, delta: float):
+    def __init__(self, *, box_loss: BoxLoss, delta: float, scope: str = "batch"):
         """Put the loss and its companion together.
 
         Args:
-            box_loss: positives to (P,) losses.
+            box_loss: loss of the positives.
             delta: half the width of the step.
+            scope: see :func:`scope_arguments`.
         """
         super().__init__()
         self.box_loss = box_loss
         self.delta = delta
+        self.scope = scope
 
     def forward(
         self, samples: Samples, normalizer: float | Tensor
     ) -> tuple[dict[str, Tensor], SampleRecord]:
-        """Rank all entries of the batch; ``normalizer`` is not needed.
+        """Rank the entries; ``normalizer`` is not needed.
 
         Returns:
             Scalars "loss_cls", ranking plus sorting error, and "loss_box_reg", the mean of the box
@@ -38,7 +41,11 @@ class RankSortCriterion(nn.Module):
             (sec. 3.2; both factors are detached); and the samples' record.
         """
         ranking, sorting = rank_sort_loss(
-            samples.pred_logits, samples.gt_labels, samples.positives.pred_ious, delta=self.delta
+            samples.pred_logits,
+            samples.gt_labels,
+            samples.positives.pred_ious,
+            delta=self.delta,
+            **scope_arguments(self.scope, samples),
         )
         cls_loss = ranking + sorting
         box_losses = self.box_loss(samples.positives)

@@ -1,0 +1,66 @@
+"""A loss together with what it looks at: the two terms of a criterion."""
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from imbdet.structures import Positives, Samples
+
+
+class SampleLoss(nn.Module):
+    """A classification loss that each sample pays for itself."""
+
+    def __init__(
+        self, loss: Callable[..., Tensor], *, uses_ious: bool = False, is_normalized: bool = False
+    ):
+        """Wrap a loss.
+
+        Args:
+            loss: (M, C) logits and (M,) labels to (M,) losses.
+            uses_ious: whether it takes a third argument, the (P,) IoUs of the decoded positives
+                with their ground truth.
+            is_normalized: whether the plain sum of its losses is due, without a normalizer.
+        """
+        super().__init__()
+        self.loss = loss
+        self.uses_ious = uses_ious
+        self.is_normalized = is_normalized
+
+    def forward(self, samples: Samples) -> Tensor:
+        """(M,) losses, before weights and normalizer."""
+        quality = (samples.positives.pred_ious,) if self.uses_ious else ()
+        return self.loss(samples.pred_logits, samples.gt_labels, *quality)
+
+
+class BoxLoss(nn.Module):
+    """A box regression loss of the positives."""
+
+    def __init__(
+        self,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        *,
+        compares: str = "deltas",
+        is_normalized: bool = False,
+    ):
+        """Wrap a loss.
+
+        Args:
+            loss: (P, 4) predictions and (P, 4) targets to (P,) losses.
+            compares: "deltas", or "boxes" for the decoded predictions and the ground truth.
+            is_normalized: whether the plain sum of its losses is due, without a normalizer.
+        """
+        super().__init__()
+        self.loss = loss
+        self.compares = compares
+        self.is_normalized = is_normalized
+
+    def forward(self, positives: Positives) -> Tensor:
+        """(P,) losses, before weights and normalizer."""
+        if self.compares == "deltas":
+            return self.loss(positives.pred_deltas, positives.gt_deltas)
+        return self.loss(positives.pred_boxes, positives.gt_boxes)
+
+
+def total(losses: Tensor, term: SampleLoss | BoxLoss, normalizer: float | Tensor) -> Tensor:
+    """Sum of the (weighted) losses of a term, divided by the normalizer if one is due."""
+    return losses.sum() if term.is_normalized else losses.sum() / normalizer
