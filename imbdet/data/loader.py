@@ -18,6 +18,7 @@ from detectron2.data.build import (
 )
 from torch.utils.data import DataLoader
 
+from imbdet.data.augmentation import build_train_mapper
 from imbdet.data.checks import load_dataset, skips_broken_images
 from imbdet.data.class_table import format_class_table
 from imbdet.data.mappers import SkippingMapper, StrictMapper
@@ -30,10 +31,10 @@ def build_train_loader(cfg: CfgNode) -> Iterable[list[dict]]:
     """The endless loader over the data sets in DATASETS.TRAIN, as detectron2 builds it.
 
     Raises:
-        UserError: a data set is wrong. While iterating: an image is broken.
+        UserError: a data set or a key is wrong. While iterating: an image is broken.
     """
     dataset = DatasetFromList(_load_training_records(cfg), copy=False)
-    mapper = DatasetMapper(cfg, is_train=True)
+    mapper = build_train_mapper(cfg)
     if skips_broken_images(cfg):
         mapper = SkippingMapper(mapper, dataset)
     else:
