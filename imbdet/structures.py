@@ -53,16 +53,16 @@ class Predictions:
     """What the detector says of every candidate before any is chosen. Everything is detached.
 
     Attributes:
-        cls_losses: (M,) classification losses, before weights and normalizer, >= 0.
-        scores: (M, K) scores of the classes, in [0, 1].
+        cls_losses: (M,) classification losses, before weights and normalizer, >= 0; or None.
+        scores: (M, K) scores of the classes, in [0, 1]; or None.
         pred_deltas: (M, 4) or, for each class, (M, 4 K).
         boxes: (M, 4) anchors or proposals, XYXY in pixels.
         gt_boxes: (G, 4) ground truth of the batch.
         box2box_transform: has ``apply_deltas(deltas, boxes)``.
     """
 
-    cls_losses: Tensor
-    scores: Tensor
+    cls_losses: Tensor | None
+    scores: Tensor | None
     pred_deltas: Tensor
     boxes: Tensor
     gt_boxes: Tensor

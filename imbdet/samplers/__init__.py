@@ -1,6 +1,27 @@
 """Samplers choose which candidates learn; they need torch alone."""
 
-from imbdet.samplers.sampler import Pick, PoolSampler, QuotaSampler, sample_all
+from imbdet.samplers.hard import HardSampler
+from imbdet.samplers.instance_balanced import pick_instance_balanced
+from imbdet.samplers.iou_balanced import IoUBalancedNegatives
+from imbdet.samplers.nms_clusters import nms_clusters
+from imbdet.samplers.prime import IoUHLRPositives, ScoreHLRNegatives
+from imbdet.samplers.ratio import RatioSampler
+from imbdet.samplers.sampler import Pick, PoolSampler, QuotaSampler, needs_of, sample_all
 from imbdet.samplers.uniform import pick_all, pick_random
 
-__all__ = ["Pick", "PoolSampler", "QuotaSampler", "pick_all", "pick_random", "sample_all"]
+__all__ = [
+    "HardSampler",
+    "IoUBalancedNegatives",
+    "IoUHLRPositives",
+    "Pick",
+    "PoolSampler",
+    "QuotaSampler",
+    "RatioSampler",
+    "ScoreHLRNegatives",
+    "needs_of",
+    "nms_clusters",
+    "pick_all",
+    "pick_instance_balanced",
+    "pick_random",
+    "sample_all",
+]

@@ -1,5 +1,7 @@
 """How samplers fit together: one for positives and one for negatives, image by image."""
 
+import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
@@ -24,8 +26,8 @@ class Pick(NamedTuple):
 class PoolSampler(Protocol):
     """Picks among candidates of one image and one kind, positive or negative.
 
-    A sampler that looks at ``candidates.predictions`` says so by an attribute
-    ``needs_predictions = True``; plain functions need none.
+    A sampler that looks at ``candidates.predictions`` says by an attribute ``needs`` at what: a
+    frozenset of "cls_losses", "scores" and "deltas" (for decoded boxes). Plain functions need none.
     """
 
     def __call__(
@@ -46,10 +48,49 @@ class PoolSampler(Protocol):
         ...
 
 
-class QuotaSampler:
+class PairSampler(ABC):
+    """Chooses from each image by one sampler of positives and one of negatives.
+
+    Ignored candidates are never chosen. A subclass says how many of each are asked for.
+    """
+
+    def __init__(self, positive: PoolSampler, negative: PoolSampler):
+        """Combine two samplers.
+
+        Args:
+            positive: picks the positives.
+            negative: picks the negatives.
+        """
+        self.positive = positive
+        self.negative = negative
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What both samplers together need; see :class:`PoolSampler`."""
+        return needs_of(self.positive) | needs_of(self.negative)
+
+    @abstractmethod
+    def max_positives(self, num_available: int) -> int:
+        """How many positives to ask for in an image that has ``num_available``."""
+
+    @abstractmethod
+    def max_negatives(self, num_positives: int) -> int:
+        """How many negatives to ask for after ``num_positives`` positives have been picked."""
+
+    def __call__(self, candidates: Candidates, generator: torch.Generator | None = None) -> Choice:
+        """Choose from each image, its positives first."""
+        picks = []
+        for pos_pool, neg_pool in _pools(candidates):
+            pos = self.positive(candidates, pos_pool, self.max_positives(len(pos_pool)), generator)
+            neg = self.negative(candidates, neg_pool, self.max_negatives(len(pos.idxs)), generator)
+            picks.append((pos, neg))
+        return _join(picks)
+
+
+class QuotaSampler(PairSampler):
     """Fills each image's quota with positives up to a fraction, and with negatives.
 
-    The positives' unfilled quota goes to the negatives; ignored candidates are never chosen.
+    The positives' unfilled quota goes to the negatives.
     """
 
     def __init__(
@@ -59,6 +100,7 @@ class QuotaSampler:
         *,
         batch_size_per_image: int,
         positive_fraction: float,
+        max_neg_pos_ratio: float = math.inf,
     ):
         """Combine two samplers.
 
@@ -67,28 +109,34 @@ class QuotaSampler:
             negative: picks the negatives.
             batch_size_per_image: quota B of an image.
             positive_fraction: in [0, 1]; at most floor(B * fraction) positives are asked for.
+            max_neg_pos_ratio: at most so many negatives per positive are asked for, >= 0, counting
+                an image without positives as one with one.
         """
-        self.positive = positive
-        self.negative = negative
+        super().__init__(positive, negative)
+        if max_neg_pos_ratio < 0:
+            raise ValueError(f"max_neg_pos_ratio must be >= 0, not {max_neg_pos_ratio}")
         self.batch_size_per_image = batch_size_per_image
-        # 1e-6: a product such as 100 * 0.29 may fall just short of the whole number it means.
-        self.positive_quota = int(batch_size_per_image * positive_fraction + 1e-6)
+        self.max_neg_pos_ratio = max_neg_pos_ratio
+        self.positive_quota = floor_quota(batch_size_per_image * positive_fraction)
 
-    @property
-    def needs_predictions(self) -> bool:
-        """Whether the candidates must come with predictions."""
-        samplers = (self.positive, self.negative)
-        return any(getattr(sampler, "needs_predictions", False) for sampler in samplers)
+    def max_positives(self, num_available: int) -> int:
+        return self.positive_quota
 
-    def __call__(self, candidates: Candidates, generator: torch.Generator | None = None) -> Choice:
-        """Choose from each image, its positives first."""
-        picks = []
-        for pos_pool, neg_pool in _pools(candidates):
-            pos = self.positive(candidates, pos_pool, self.positive_quota, generator)
-            quota = max(self.batch_size_per_image - len(pos.idxs), 0)
-            neg = self.negative(candidates, neg_pool, quota, generator)
-            picks.append((pos, neg))
-        return _join(picks)
+    def max_negatives(self, num_positives: int) -> int:
+        quota = max(self.batch_size_per_image - num_positives, 0)
+        limit = self.max_neg_pos_ratio * max(num_positives, 1)
+        return quota if limit >= quota else floor_quota(limit)
+
+
+def needs_of(sampler: object) -> frozenset[str]:
+    """The predictions that any sampler needs; see :class:`PoolSampler`."""
+    return getattr(sampler, "needs", frozenset())
+
+
+def floor_quota(product: float) -> int:
+    """Round a share of a quota, >= 0, down to a whole number."""
+    # 1e-6: a product such as 100 * 0.29 may fall just short of the whole number it means.
+    return int(product + 1e-6)
 
 
 def sample_all(candidates: Candidates, generator: torch.Generator | None = None) -> Choice:

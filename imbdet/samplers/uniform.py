@@ -14,8 +14,7 @@ def pick_random(
     generator: torch.Generator | None = None,
 ) -> Pick:
     """Pick uniformly without replacement; see :class:`PoolSampler`."""
-    order = torch.randperm(len(pool), device=pool.device, generator=generator)
-    return Pick(pool[order[:quota]])
+    return Pick(shuffle(pool, generator)[:quota])
 
 
 def pick_all(
@@ -26,3 +25,8 @@ def pick_all(
 ) -> Pick:
     """Pick the whole pool, whatever the quota; see :class:`PoolSampler`."""
     return Pick(pool)
+
+
+def shuffle(pool: Tensor, generator: torch.Generator | None) -> Tensor:
+    """The pool (n,) in random order."""
+    return pool[torch.randperm(len(pool), device=pool.device, generator=generator)]

@@ -1,5 +1,25 @@
 """Weightings decide how much each sample learns; they need torch alone."""
 
-from imbdet.weighting.weights import Weighting, Weights
+from imbdet.weighting.carl import carl_loss, carl_weights, gt_class_scores
+from imbdet.weighting.hlr import hierarchical_local_rank
+from imbdet.weighting.importance import (
+    ImportanceNegatives,
+    ImportancePositives,
+    importance_weights,
+)
+from imbdet.weighting.soft_sampling import SoftSampling
+from imbdet.weighting.weights import Weighting, WeightingProduct, Weights
 
-__all__ = ["Weighting", "Weights"]
+__all__ = [
+    "ImportanceNegatives",
+    "ImportancePositives",
+    "SoftSampling",
+    "Weighting",
+    "WeightingProduct",
+    "Weights",
+    "carl_loss",
+    "carl_weights",
+    "gt_class_scores",
+    "hierarchical_local_rank",
+    "importance_weights",
+]

@@ -1,4 +1,4 @@
-"""What a weighting is."""
+"""What a weighting is, and how weightings combine."""
 
 from typing import NamedTuple, Protocol
 
@@ -18,6 +18,18 @@ class Weights(NamedTuple):
     cls: Tensor
     box: Tensor
 
+    @classmethod
+    def of_rows(cls, samples: Samples, rows: Tensor, factors: Tensor) -> "Weights":
+        """Factors of some samples' classification losses; 1 for all other losses.
+
+        Args:
+            samples: M samples.
+            rows: (R,) int64, distinct rows of the samples.
+            factors: (R,) their factors.
+        """
+        cls_factors = factors.new_ones(len(samples)).index_copy(0, rows, factors)
+        return cls(cls_factors, box=factors.new_ones(len(samples.pos_idxs)))
+
 
 class Weighting(Protocol):
     """Weighs samples."""
@@ -25,3 +37,24 @@ class Weighting(Protocol):
     def __call__(self, samples: Samples, cls_losses: Tensor) -> Weights:
         """Weigh the samples, whose classification losses are ``cls_losses``, (M,), detached."""
         ...
+
+
+class WeightingProduct:
+    """Weightings one after another, whose factors multiply.
+
+    Each one sees the classification losses as weighted by those before it: a weighting that leaves
+    the total loss as it is leaves the total that it finds.
+    """
+
+    def __init__(self, *weightings: Weighting):
+        """Combine one weighting or more."""
+        self.weightings = weightings
+
+    def __call__(self, samples: Samples, cls_losses: Tensor) -> Weights:
+        """See :class:`Weighting`."""
+        first, *others = self.weightings
+        weights = first(samples, cls_losses)
+        for weighting in others:
+            factors = weighting(samples, cls_losses * weights.cls)
+            weights = Weights(weights.cls * factors.cls, weights.box * factors.box)
+        return weights

@@ -1,0 +1,28 @@
+"""Sharing a quota evenly among groups."""
+
+import torch
+from torch import Tensor
+
+from imbdet.samplers.uniform import shuffle
+from imbdet.weighting.hlr import position_in_group
+
+
+def share_evenly(
+    pool: Tensor, groups: Tensor, share: int, generator: torch.Generator | None
+) -> Tensor:
+    """Put ``share`` random members of every group before all others.
+
+    Args:
+        pool: (n,) int64.
+        groups: (n,) int64, the group of each member of the pool.
+        share: how many of each group come first, >= 0; all of a smaller group.
+        generator: source of randomness on the pool's device, or None.
+
+    Returns:
+        (n,) the pool in its new order; the others are in random order.
+    """
+    order = torch.randperm(len(pool), device=pool.device, generator=generator)
+    pool, groups = pool[order], groups[order]
+    is_first = position_in_group(groups) < share
+    # Shuffled anew, since the others of a small group tend to stand late.
+    return torch.cat([pool[is_first], shuffle(pool[~is_first], generator)])

@@ -1,0 +1,29 @@
+"""Positives in equal numbers for every object, however many boxes cover it.
+
+Pang et al., "Libra R-CNN: Towards Balanced Learning for Object Detection", CVPR 2019,
+https://arxiv.org/abs/1904.02701
+"""
+
+import torch
+from torch import Tensor
+
+from imbdet.samplers.groups import share_evenly
+from imbdet.samplers.sampler import Pick
+from imbdet.structures import Candidates
+
+
+def pick_instance_balanced(
+    candidates: Candidates,
+    pool: Tensor,
+    quota: int,
+    generator: torch.Generator | None = None,
+) -> Pick:
+    """Pick positives, min(quota, n) of a pool of n; see :class:`PoolSampler`.
+
+    Each of the G ground truths that own a positive gives floor(quota / G) at random, or all it
+    has; the remainder is drawn at random from the positives that are left. The published code
+    draws round(quota / G) + 1 each and trims at random, and its fill may draw a sample twice.
+    """
+    instances = candidates.gt_idxs[pool]
+    share = quota // max(len(instances.unique()), 1)
+    return Pick(share_evenly(pool, instances, share, generator)[:quota])

@@ -1,0 +1,91 @@
+"""Prime samples: those that matter most for the mean average precision, by hierarchical local rank.
+
+Cao et al., "Prime Sample Attention in Object Detection", CVPR 2020,
+https://arxiv.org/abs/1904.04821
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from imbdet.losses.iou import paired_iou
+from imbdet.samplers.nms_clusters import nms_clusters
+from imbdet.samplers.sampler import Pick
+from imbdet.samplers.uniform import pick_random
+from imbdet.structures import Candidates
+from imbdet.weighting.hlr import hierarchical_local_rank
+
+
+@dataclass(frozen=True)
+class ScoreHLRNegatives:
+    """Picks the negatives that would be detected, one of each cluster first (Score-HLR).
+
+    Negatives with a foreground score are regressed for their best class and clustered by NMS,
+    whatever their class; one ranking of all clusters' samples by score decides. The quota that they
+    leave is filled at random; see :class:`PoolSampler`.
+
+    The importance falls linearly with the rank, from 1 towards 0 at the end of the ranking or of
+    the quota, whichever is later. Those picked at random get the smallest importance among the
+    ranked ones, or 1 if there are none.
+
+    Attributes:
+        score_thresh: a negative is ranked if its highest score is above this, in [0, 1].
+        iou_thresh: IoU in [0, 1] from which two boxes belong to one cluster.
+    """
+
+    score_thresh: float = 0.05
+    iou_thresh: float = 0.5
+
+    needs = frozenset({"scores", "deltas"})
+
+    def __post_init__(self):
+        if not 0 <= self.score_thresh <= 1 or not 0 <= self.iou_thresh <= 1:
+            raise ValueError(
+                "score_thresh and iou_thresh must be in [0, 1], "
+                f"not {self.score_thresh} and {self.iou_thresh}"
+            )
+
+    def __call__(
+        self,
+        candidates: Candidates,
+        pool: Tensor,
+        quota: int,
+        generator: torch.Generator | None = None,
+    ) -> Pick:
+        scores, classes = candidates.predictions.scores[pool].max(dim=1)
+        is_ranked = scores > self.score_thresh
+        ranked, unranked = pool[is_ranked], pool[~is_ranked]
+        boxes = candidates.predictions.decode(ranked, classes[is_ranked])
+        clusters = nms_clusters(boxes, scores[is_ranked], self.iou_thresh)
+        ranks = hierarchical_local_rank(scores[is_ranked], clusters)
+
+        prime = ranked[ranks.argsort()[:quota]]
+        filling = pick_random(candidates, unranked, quota - len(prime), generator).idxs
+        idxs = torch.cat([prime, filling])
+        last_rank = max(len(prime) - 1, 0)
+        picked_ranks = torch.arange(len(idxs), device=idxs.device).clamp(max=last_rank)
+        num_ranks = max(len(idxs), len(ranked))
+        return Pick(idxs, importance=(num_ranks - picked_ranks) / num_ranks)
+
+
+class IoUHLRPositives:
+    """Picks the positives of the highest IoU after regression, each object's best first (IoU-HLR).
+
+    All classes of an image are ranked together; see :class:`PoolSampler`.
+    """
+
+    needs = frozenset({"deltas"})
+
+    def __call__(
+        self,
+        candidates: Candidates,
+        pool: Tensor,
+        quota: int,
+        generator: torch.Generator | None = None,
+    ) -> Pick:
+        predictions, gt_idxs = candidates.predictions, candidates.gt_idxs[pool]
+        pred_boxes = predictions.decode(pool, candidates.gt_labels[pool])
+        ious = paired_iou(pred_boxes, predictions.gt_boxes[gt_idxs])
+        ranks = hierarchical_local_rank(ious, gt_idxs)
+        return Pick(pool[ranks.argsort()[:quota]])

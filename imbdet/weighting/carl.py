@@ -1,0 +1,69 @@
+"""Classification-aware regression loss (CARL): scores learn where the boxes are good.
+
+Cao et al., "Prime Sample Attention in Object Detection", CVPR 2020,
+https://arxiv.org/abs/1904.04821
+"""
+
+import torch
+from torch import Tensor
+
+from imbdet.losses.precision import at_least_float32
+from imbdet.structures import Samples
+
+
+def carl_loss(scores: Tensor, box_losses: Tensor, *, k: float = 1.0, bias: float = 0.2) -> Tensor:
+    """sum_i c_i L_i: lowers the scores of badly regressed positives in favour of the good ones.
+
+    It is added to the ordinary box loss, and the caller divides it by that loss's normalizer.
+
+    Args:
+        scores: (P,) scores of the ground-truth classes in [0, 1], with gradient.
+        box_losses: (P,) regression losses, summed over the coordinates, with gradient.
+        k: see :func:`carl_weights`.
+        bias: see :func:`carl_weights`.
+
+    Returns:
+        Scalar, connected to both arguments.
+    """
+    return (carl_weights(scores, k=k, bias=bias) * box_losses).sum()
+
+
+def carl_weights(scores: Tensor, *, k: float = 1.0, bias: float = 0.2) -> Tensor:
+    """c_i = v_i / mean(v) with v_i = ((1 - bias) p_i + bias)^k; the mean has a gradient, too.
+
+    Args:
+        scores: (P,) scores p of the ground-truth classes in [0, 1], with gradient.
+        k: exponent, >= 0; the larger, the more the confident samples weigh.
+        bias: v of a score of 0, before the power, in [0, 1].
+
+    Returns:
+        (P,) weights with mean 1.
+    """
+    if k < 0 or not 0 <= bias <= 1:
+        raise ValueError(f"CARL needs k >= 0 and a bias in [0, 1], not {k} and {bias}")
+    scores = at_least_float32(scores)
+    base = (1 - bias) * scores + bias
+    # v / sum(v) as the softmax of log v: powers of small scores vanish in float32, logarithms not.
+    log_values = k * base.clamp(min=torch.finfo(scores.dtype).eps).log()
+    return len(scores) * log_values.softmax(dim=0)
+
+
+def gt_class_scores(samples: Samples, activation: str) -> Tensor:
+    """Scores of the positives' ground-truth classes, with gradient.
+
+    Args:
+        samples: their logits have K columns for "sigmoid", K + 1 for "softmax".
+        activation: "sigmoid" or "softmax".
+
+    Returns:
+        (P,) scores in [0, 1], float32 at least.
+    """
+    logits = at_least_float32(samples.pred_logits[samples.pos_idxs])
+    if activation == "sigmoid":
+        scores = logits.sigmoid()
+    elif activation == "softmax":
+        scores = logits.softmax(dim=1)
+    else:
+        raise ValueError(f"activation must be 'sigmoid' or 'softmax', not {activation!r}")
+    classes = samples.gt_labels[samples.pos_idxs]
+    return scores.gather(1, classes[:, None]).squeeze(1)

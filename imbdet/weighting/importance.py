@@ -1,0 +1,111 @@
+"""Importance-based sample reweighting (ISR): prime samples weigh more, the total loss stays.
+
+Cao et al., "Prime Sample Attention in Object Detection", CVPR 2020,
+https://arxiv.org/abs/1904.04821
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from imbdet.losses.precision import at_least_float32
+from imbdet.structures import Samples
+from imbdet.weighting.hlr import hierarchical_local_rank
+from imbdet.weighting.weights import Weights
+
+
+def importance_weights(importance: Tensor, *, k: float, bias: float) -> Tensor:
+    """((1 - bias) u + bias)^k: the larger k, the more the important samples stand out.
+
+    Args:
+        importance: (R,) u in (0, 1], linear in the rank; 1 = most important.
+        k: exponent, >= 0; 0 is 1 for all.
+        bias: weight of a sample without importance before the power, in [0, 1]; 1 is 1 for all.
+
+    Returns:
+        (R,) weights in [0, 1].
+    """
+    if k < 0 or not 0 <= bias <= 1:
+        raise ValueError(f"importance needs k >= 0 and a bias in [0, 1], not {k} and {bias}")
+    return ((1 - bias) * at_least_float32(importance) + bias) ** k
+
+
+@dataclass(frozen=True)
+class ImportancePositives:
+    """ISR-P: positives by the hierarchical local rank of their IoU after regression.
+
+    The published code mistakes objects of different images for one from the third image on, and
+    raises existing weights to the power, too. Here objects have indices unique in the batch, and
+    existing weights multiply outside the power (:class:`WeightingProduct`).
+
+    Attributes:
+        k: see :func:`importance_weights`.
+        bias: see :func:`importance_weights`.
+    """
+
+    k: float = 2.0
+    bias: float = 0.0
+
+    def __call__(self, samples: Samples, cls_losses: Tensor) -> Weights:
+        """See :class:`Weighting`."""
+        rows = samples.pos_idxs
+        classes = samples.gt_labels[rows]
+        ranks = hierarchical_local_rank(samples.positives.pred_ious, samples.gt_idxs[rows], classes)
+        largest_class = classes.bincount(minlength=samples.num_classes).amax()
+        importance = (largest_class - ranks) / largest_class
+        weights = importance_weights(importance, k=self.k, bias=self.bias)
+        one_group = torch.zeros_like(rows)
+        weights = keep_totals(weights, cls_losses[rows], one_group, num_groups=1)
+        return Weights.of_rows(samples, rows, weights)
+
+
+@dataclass(frozen=True)
+class ImportanceNegatives:
+    """ISR-N: negatives by the importance that their sampler gave them.
+
+    Attributes:
+        k: see :func:`importance_weights`.
+        bias: see :func:`importance_weights`.
+    """
+
+    k: float = 0.5
+    bias: float = 0.0
+
+    def __call__(self, samples: Samples, cls_losses: Tensor) -> Weights:
+        """See :class:`Weighting`; the total of each image's negatives stays.
+
+        Raises:
+            ValueError: the samples have no importance.
+        """
+        if samples.importance is None:
+            raise ValueError(
+                "ImportanceNegatives needs samples with importance: use a sampler that ranks "
+                "negatives, such as ScoreHLRNegatives"
+            )
+        rows = (samples.gt_labels == samples.num_classes).nonzero().squeeze(1)
+        weights = importance_weights(samples.importance[rows], k=self.k, bias=self.bias)
+        weights = keep_totals(
+            weights, cls_losses[rows], samples.image_idxs[rows], len(samples.num_per_image)
+        )
+        return Weights.of_rows(samples, rows, weights)
+
+
+def keep_totals(weights: Tensor, losses: Tensor, group_idxs: Tensor, num_groups: int) -> Tensor:
+    """Rescale weights so that the weighted losses of each group add up to what the losses did.
+
+    Args:
+        weights: (R,) weights, >= 0.
+        losses: (R,) losses, >= 0.
+        group_idxs: (R,) int64 in [0, num_groups).
+        num_groups: number of groups.
+
+    Returns:
+        (R,) weights; 1 in a group where no factor can do that: all losses are 0, say, or one is
+        not finite.
+    """
+    losses = at_least_float32(losses)
+    zeros = losses.new_zeros(num_groups)
+    totals = zeros.index_add(0, group_idxs, losses)
+    factors = (totals / zeros.index_add(0, group_idxs, losses * weights))[group_idxs]
+    return torch.where(factors.isfinite(), factors * weights, 1)

@@ -1,0 +1,70 @@
+"""What the samplers' tests share: candidates, many draws, and how likely each draw is."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from imbdet.structures import Candidates, Predictions
+
+GOLDEN = Path(__file__).parent / "golden"
+NUM_CLASSES = 3
+
+
+def golden_cases(method):
+    paths = sorted(GOLDEN.glob(f"{method}__*.npz"))
+    assert paths
+    return pytest.mark.parametrize(
+        "case", [np.load(path) for path in paths], ids=[path.stem for path in paths]
+    )
+
+
+def make_candidates(gt_idxs, ious=None, losses=None, boxes=None):
+    """One image; ``gt_idxs`` are -1 for negatives and -2 for ignored candidates."""
+    gt_idxs = torch.as_tensor(gt_idxs, dtype=torch.int64)
+    n = len(gt_idxs)
+    labels = torch.where(gt_idxs >= 0, 0, NUM_CLASSES).masked_fill(gt_idxs == -2, -1)
+    predictions = None
+    if losses is not None:
+        predictions = Predictions(
+            cls_losses=torch.as_tensor(losses),
+            scores=torch.zeros(n, NUM_CLASSES),
+            pred_deltas=torch.zeros(n, 4),
+            boxes=torch.zeros(n, 4) if boxes is None else torch.as_tensor(boxes),
+            gt_boxes=torch.zeros(0, 4),
+            box2box_transform=None,
+        )
+    return Candidates(
+        gt_labels=labels,
+        gt_idxs=gt_idxs.clamp(min=-1),
+        ious=torch.zeros(n) if ious is None else torch.as_tensor(ious),
+        num_per_image=[n],
+        num_classes=NUM_CLASSES,
+        predictions=predictions,
+    )
+
+
+def count_picks(sampler, candidates, pool, quota, draws):
+    """(M,) how often each candidate is picked."""
+    generator = torch.Generator().manual_seed(0)
+    counts = torch.zeros(len(candidates))
+    for _ in range(draws):
+        counts[sampler(candidates, pool, quota, generator).idxs] += 1
+    return counts.numpy()
+
+
+def assert_frequencies(counts, draws, probabilities):
+    """Each count is within five standard errors of its probability."""
+    errors = np.sqrt(draws * probabilities * (1 - probabilities))
+    assert (np.abs(counts - draws * probabilities) <= 5 * errors + 1e-6 * draws).all()
+
+
+def share_probabilities(groups, share, quota):
+    """(n,) probability of each to be among the quota, after ``share`` of each group (n,)."""
+    if len(groups) <= quota:
+        return np.ones(len(groups))
+    _, group_of, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    of_share = np.minimum(share / sizes, 1)[group_of]
+    of_rest = (quota - of_share.sum()) / (1 - of_share).sum()
+    return of_share + (1 - of_share) * of_rest

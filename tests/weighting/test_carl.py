@@ -1,0 +1,127 @@
+"""CARL against published numbers, its definition, and its limits."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imbdet.losses import smooth_l1_loss
+from imbdet.structures import deltas_of_class
+from imbdet.weighting import carl_loss, carl_weights, gt_class_scores
+from tests.weighting.factories import random_candidates, samples_of
+
+GOLDEN = sorted((Path(__file__).parent / "golden").glob("carl__*.npz"))
+
+
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
+def test_equals_published_numbers(path):
+    case = np.load(path)
+    num_classes = case["num_class"].item()
+    labels = torch.from_numpy(case["labels"])
+    rows = (labels < num_classes).nonzero().squeeze(1)
+    logits = torch.from_numpy(case["cls_score"]).double().requires_grad_()
+    deltas = torch.from_numpy(case["bbox_pred"]).double().requires_grad_()
+    targets = torch.from_numpy(case["bbox_targets"]).double()
+
+    scores = logits.sigmoid() if case["sigmoid"] else logits.softmax(dim=1)
+    scores = scores[rows, labels[rows]]
+    box_losses = smooth_l1_loss(
+        deltas_of_class(deltas[rows], labels[rows]), targets[rows], beta=case["beta"].item()
+    )
+    options = {"k": case["k"].item(), "bias": case["bias"].item()}
+    # Without a given normalizer the published code divides by all samples.
+    avg_factor = case["avg_factor"].item()
+    normalizer = avg_factor if avg_factor > 0 else len(labels)
+    loss = carl_loss(scores, box_losses, **options) / normalizer
+    grads = torch.autograd.grad(loss, [logits, deltas])
+
+    assert case["loss_bbox"] == "smooth_l1"
+    assert loss.item() == pytest.approx(case["loss_f64"].item(), rel=1e-5)
+    weights = carl_weights(scores, **options).detach()
+    np.testing.assert_allclose(weights, case["carl_weights_f64"], rtol=1e-5)
+    for grad, name in zip(grads, ["grad_cls_score_f64", "grad_bbox_pred_f64"], strict=True):
+        # A single positive weighs 1 whatever its score; the published gradient is noise of 1e-19.
+        atol = 1e-12 + 1e-6 * np.abs(case[name]).max()
+        np.testing.assert_allclose(grad, case[name], rtol=1e-5, atol=atol)
+
+
+SCORES = st.lists(st.floats(0, 1, width=32), min_size=1, max_size=30)
+
+
+@given(scores=SCORES, k=st.sampled_from([0.0, 0.5, 1.0, 2.0]), bias=st.floats(0.01, 1))
+def test_equals_the_definition(scores, k, bias):
+    scores = torch.tensor(scores)
+    values = ((1 - bias) * scores.double() + bias) ** k
+    weights = carl_weights(scores, k=k, bias=bias)
+    torch.testing.assert_close(weights, (values / values.mean()).float())
+    assert weights.mean().item() == pytest.approx(1, rel=1e-5)
+
+
+@pytest.mark.parametrize("k", [0.5, 1.0, 2.0])
+def test_gradient_of_scores_and_box_losses(k):
+    generator = torch.Generator().manual_seed(0)
+    scores, box_losses = (
+        torch.rand(6, dtype=torch.float64, generator=generator).requires_grad_() for _ in range(2)
+    )
+    assert torch.autograd.gradcheck(lambda s, b: carl_loss(s, b, k=k), (scores, box_losses))
+
+
+def test_scores_move_towards_good_boxes():
+    scores = torch.tensor([0.5, 0.5, 0.5], requires_grad=True)
+    carl_loss(scores, torch.tensor([0.1, 0.5, 2.0])).backward()
+    assert scores.grad[0] < 0 < scores.grad[2]
+    # A shift of all scores by the same factor leaves the weights: no gradient in that direction.
+    assert scores.grad.sum() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("scores", [[0.0, 0.0], [1.0, 1.0], [0.0, 1.0], [1e-30, 1e-38], [0.0]])
+@pytest.mark.parametrize("bias", [0.0, 0.2])
+@pytest.mark.parametrize("k", [0.5, 1.0, 2.0, 20.0])
+def test_saturated_scores_stay_finite(scores, bias, k):
+    scores = torch.tensor(scores, requires_grad=True)
+    loss = carl_loss(scores, torch.linspace(1, 1e6, len(scores)), k=k, bias=bias)
+    loss.backward()
+    assert loss.isfinite()
+    assert scores.grad.isfinite().all()
+    if scores[0] == scores[-1]:
+        assert carl_weights(scores, k=k, bias=bias).tolist() == pytest.approx([1] * len(scores))
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_scores_of_samples(activation, dtype):
+    labels = [[0, 3, 2, -1], [], [1]]
+    num_columns = 4 if activation == "softmax" else 3
+    samples = samples_of(random_candidates(labels, dtype=dtype), num_columns=num_columns)
+    scores = gt_class_scores(samples, activation)
+    logits = samples.pred_logits.detach().float()
+    expected = logits.softmax(dim=1) if activation == "softmax" else logits.sigmoid()
+    torch.testing.assert_close(scores.detach(), expected[[0, 2, 5 - 1], [0, 2, 1]])
+    carl_loss(scores, torch.tensor([1.0, 2.0, 3.0])).backward()
+    assert (samples.pred_logits.grad.abs().sum(dim=1) > 0).tolist() == [True, False] * 2 + [True]
+
+
+def test_scores_of_an_unknown_activation():
+    with pytest.raises(ValueError, match="'sigmoid' or 'softmax', not 'relu'"):
+        gt_class_scores(samples_of(random_candidates([[0]])), "relu")
+
+
+@pytest.mark.parametrize("labels", [[[]], [[3, -1]]])
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
+def test_no_positives_give_a_connected_zero(labels, activation):
+    samples = samples_of(random_candidates(labels), num_columns=4)
+    box_losses = samples.positives.pred_deltas.sum(dim=1)
+    loss = carl_loss(gt_class_scores(samples, activation), box_losses)
+    loss.backward()
+    assert loss == 0
+    assert (samples.pred_logits.grad == 0).all()
+    assert samples.positives.pred_deltas.grad is not None
+
+
+@pytest.mark.parametrize("options", [{"k": -1.0}, {"bias": -0.1}, {"bias": 1.1}])
+def test_refuses_what_is_no_weight(options):
+    with pytest.raises(ValueError, match="CARL needs"):
+        carl_weights(torch.ones(2), **options)
