@@ -1,7 +1,10 @@
-"""Running quantities that a checkpoint of plain detectron2 does not have."""
+"""Running quantities: those that plain detectron2 lacks, and passes that leave all as they are."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import nn
 
 
@@ -16,3 +19,18 @@ class KeepsMissingBuffers(nn.Module):
             if name not in self._non_persistent_buffers_set:
                 state_dict.setdefault(prefix + name, buffer)
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+@contextlib.contextmanager
+def untouched_buffers(module: nn.Module) -> Iterator[None]:
+    """Let a module compute, and give its buffers the values back that they had.
+
+    So that statistics of batch normalization, for instance, do not count a pass that only looks.
+    """
+    before = [(buffer, buffer.clone()) for buffer in module.buffers()]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, value in before:
+                buffer.copy_(value)

@@ -6,11 +6,16 @@ import pytest
 
 import train_net
 from imbdet.config import load_config
+from imbdet.errors import UserError
+from imbdet.modeling import sites
+from imbdet.modeling.build import build_criterion, build_sampler
+from imbdet.modeling.registry import BOX_LOSS_REGISTRY, CLS_LOSS_REGISTRY
 
 # isort: split
 from detectron2.config import get_cfg
 
 CONFIGS = Path(train_net.__file__).parent / "configs"
+PIECES = sorted(p for p in CONFIGS.glob("*.yaml") if not p.stem.startswith("Base-"))
 DETECTORS = sorted(p for p in CONFIGS.glob("*/*.yaml") if p.stem[0].islower())
 
 
@@ -95,9 +100,46 @@ def test_coco_configs_are_detectron2s(name, changed, schedule):
     assert changes(CONFIGS / f"{name}_R_{depth}_FPN_{length}.yaml") == expected
 
 
+def build_parts(cfg):
+    """All that the keys of imbdet rule, without the network around it."""
+    sites.refuse_unread_keys(cfg)
+    one_stage = cfg.MODEL.META_ARCHITECTURE == "ImbRetinaNet"
+    for site in [sites.RETINANET] if one_stage else [sites.ROI_HEADS, sites.RPN]:
+        build_criterion(cfg, site)
+        build_sampler(cfg, site)
+
+
 @pytest.mark.parametrize("path", DETECTORS, ids=lambda p: str(p.relative_to(CONFIGS)))
-def test_every_config_names_our_detectors(path):
+def test_every_config_names_our_detectors_and_builds_their_parts(path):
     cfg = load_config(str(path))
     names = (cfg.MODEL.META_ARCHITECTURE, cfg.MODEL.ROI_HEADS.NAME)
     assert "ImbRetinaNet" in names or "ImbROIHeads" in names
     assert len(path.read_text().splitlines()) < 40
+    build_parts(cfg)
+
+
+ONE_STAGE_ONLY = {"Setting-500px", "Libra-Dense"}
+# RetinaNet has no quota of positives, no RPN and too many negatives to rank.
+TWO_STAGE_ONLY = {
+    *("Libra", "PISA", "Sampler-All", "Sampler-Libra", "Sampler-OHEM", "Sampler-Prime"),
+}
+
+
+@pytest.mark.parametrize("detector", ["retinanet", "faster_rcnn"])
+@pytest.mark.parametrize("piece", PIECES, ids=lambda p: p.stem)
+def test_every_piece_fits_the_detectors(piece, detector):
+    cfg = load_config(str(CONFIGS / "quick_start" / f"{detector}.yaml"), str(piece))
+    if detector == "retinanet" and piece.stem in TWO_STAGE_ONLY:
+        with pytest.raises(UserError):
+            build_parts(cfg)
+    elif detector == "retinanet" or piece.stem not in ONE_STAGE_ONLY:
+        build_parts(cfg)
+
+
+def test_every_loss_has_a_piece():
+    texts = [piece.read_text() for piece in PIECES]
+    for registry in (CLS_LOSS_REGISTRY, BOX_LOSS_REGISTRY):
+        for name, _ in registry:
+            # RoI heads have it without a key, and no other detector takes it.
+            is_default = name == "softmax_cross_entropy"
+            assert is_default or any(f'NAME: "{name}"' in text for text in texts), name

@@ -29,12 +29,17 @@ def add_imbdet_config(cfg: CfgNode) -> None:
 
 
 def _add_model_keys(cfg: CfgNode) -> None:
-    # Which samples the detector's classifier and box regression learn from: names of
-    # imbdet.modeling.build.SAMPLER_REGISTRY ("random", "all"), positives and negatives chosen
-    # independently.
+    # Which samples the detector's classifier and box regression learn from; positives and
+    # negatives are chosen independently.
     cfg.MODEL.SAMPLER = _sampler_node()
-    # The same for the anchors of ImbRPN.
+    # The same for the anchors of ImbRPN. Published two-stage detectors keep "random" there.
     cfg.MODEL.RPN_SAMPLER = _sampler_node()
+
+    # How much the samples of the detector (not of the RPN) learn.
+    cfg.MODEL.WEIGHTING = _weighting_node()
+    # Classification-aware regression loss: a second box loss, by which the scores learn where boxes
+    # are good. The weight of a score p is ((1 - BIAS) p + BIAS)^K, brought to a mean of 1.
+    cfg.MODEL.CARL = CfgNode({"ENABLED": False, "K": 1.0, "BIAS": 0.2})
 
     # Classification loss: a name of CLS_LOSS_REGISTRY ("sigmoid_cross_entropy",
     # "softmax_cross_entropy", "focal", "quality_focal", "varifocal", "ghm_c", and the losses of a
@@ -51,6 +56,11 @@ def _add_model_keys(cfg: CfgNode) -> None:
     cfg.MODEL.RPN_LOSS.CLS = _cls_loss_node(tau=0.7)
     cfg.MODEL.RPN_LOSS.BOX = _box_loss_node()
 
+    # Balanced feature pyramid, with the backbones "build_resnet_bfp_backbone" and
+    # "build_retinanet_resnet_bfp_backbone": index of the level in whose size all levels are
+    # averaged, 0 the finest; what refines the mean, "non_local" or "none".
+    cfg.MODEL.BFP = CfgNode({"REFINE_LEVEL": 2, "REFINEMENT": "non_local"})
+
     # Weight of ImbRetinaNet's box loss, beside detectron2's keys of the same name for the others.
     cfg.MODEL.RETINANET.BBOX_REG_LOSS_WEIGHT = 1.0
     # Score in (0, 1) with which sigmoid classifiers start, as RetinaNet does by its PRIOR_PROB:
@@ -60,11 +70,46 @@ def _add_model_keys(cfg: CfgNode) -> None:
 
 
 def _sampler_node() -> CfgNode:
-    return CfgNode({"POSITIVE": {"NAME": ""}, "NEGATIVE": {"NAME": ""}})
+    node = CfgNode()
+    # "random", "all", "ohem", "instance_balanced" or "iou_hlr".
+    node.POSITIVE = CfgNode({"NAME": ""})
+    # "random", "all", "ohem", "iou_balanced" or "score_hlr" (RoI heads only).
+    node.NEGATIVE = CfgNode({"NAME": ""})
+    # Where detectron2 sets a number of samples per image: at most so many negatives for each
+    # positive (for 1 if there is none). 0 = no such limit.
+    node.MAX_NEG_POS_RATIO = 0.0
+    # ImbRetinaNet, where it does not, with a sampler of negatives: so many for each positive of the
+    # image, and at least so many.
+    node.NEG_POS_RATIO = 3.0
+    node.MIN_NEGATIVES = 100
+    # Highest losses: IoU above which a box is a copy of one with a higher loss, which comes first.
+    # 1 = no box is.
+    node.OHEM = CfgNode({"NMS_THRESH": 1.0})
+    # IoU-balanced negatives: IoU below which they are of the floor set (0: whose IoU is 0; -1:
+    # none), the floor set's share of the quota, and the number of ranges of IoU above.
+    node.IOU_BALANCED = CfgNode({"FLOOR_THRESH": -1.0, "FLOOR_FRACTION": 0.0, "NUM_BINS": 3})
+    # Prime negatives: score above which a negative is ranked, IoU of the boxes of a cluster.
+    node.SCORE_HLR = CfgNode({"SCORE_THRESH": 0.05, "IOU_THRESH": 0.5})
+    return node
+
+
+def _weighting_node() -> CfgNode:
+    # Any of "isr_p", "isr_n" (with the sampler "score_hlr") and "soft_sampling"; factors multiply.
+    node = CfgNode({"NAMES": []})
+    # Importance of positives and of negatives: the weight of the importance u in (0, 1] is
+    # ((1 - BIAS) u + BIAS)^K, and the total loss stays.
+    node.ISR_P = CfgNode({"K": 2.0, "BIAS": 0.0})
+    node.ISR_N = CfgNode({"K": 0.5, "BIAS": 0.0})
+    # Soft sampling: weight of a negative without overlap; displacement and steepness of the curve
+    # by which it rises to 1 with the IoU.
+    node.SOFT_SAMPLING = CfgNode({"MIN_WEIGHT": 0.25, "B": 50.0, "C": 20.0})
+    return node
 
 
 def _cls_loss_node(*, tau: float) -> CfgNode:
     node = CfgNode({"NAME": ""})
+    # Whether to bring the classification loss to the value of the box loss: for sampling "all".
+    node.GUIDED_SCALE = False
     # Weight of the positives (1 - ALPHA of the negatives; below 0: no weights).
     node.SIGMOID_CROSS_ENTROPY = CfgNode({"ALPHA": -1.0})
     # Focal loss: weight of the positives (1 - ALPHA of the negatives; below 0: no weights) and
@@ -185,11 +230,11 @@ def _add_input_keys(cfg: CfgNode) -> None:
     cfg.INPUT.SSD.SATURATION = (0.5, 1.5)
     # Largest turn of the hue, in degrees. 0 = none.
     cfg.INPUT.SSD.HUE_DELTA = 18.0
-    # How often an image is put on a larger canvas, and the largest ratio of the sides. 1 = never.
+    # Share of the images that are put on a larger canvas.
     cfg.INPUT.SSD.EXPAND_PROB = 0.5
+    # Largest ratio of the canvas's sides to the image's. 1 = no canvas.
     cfg.INPUT.SSD.EXPAND_RATIO = 4.0
-    # Minimum IoUs of the crop with an object, one drawn for each image; no crop and any crop are
-    # drawn, too.
+    # Minimum IoUs of the crop with an object, one drawn for each image, or no crop, or any.
     cfg.INPUT.SSD.MIN_IOUS = (0.1, 0.3, 0.5, 0.7, 0.9)
     # Shortest sides of the crop, relative to the image's. 1 = no crop.
     cfg.INPUT.SSD.MIN_CROP_SIZE = 0.3

@@ -1,45 +1,89 @@
 """From the keys of a site to its sampler and its criterion."""
 
+import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from detectron2.config import CfgNode
 from detectron2.modeling.box_regression import Box2BoxTransform
 from detectron2.utils.events import EventStorage
+from fvcore.common.registry import Registry
 from torch import nn
 
 from imbdet.errors import UserError
 from imbdet.modeling import cls_losses, samplers  # noqa: F401  (fill the registries)
-from imbdet.modeling.box_losses import build_box_loss
-from imbdet.modeling.registry import CLS_LOSS_REGISTRY, SAMPLER_REGISTRY, ClsLoss, lookup
+from imbdet.modeling.box_losses import box_loss_key, build_box_loss
+from imbdet.modeling.criteria import BoxLoss
+from imbdet.modeling.registry import (
+    CLS_LOSS_REGISTRY,
+    NEGATIVE_SAMPLER_REGISTRY,
+    POSITIVE_SAMPLER_REGISTRY,
+    WEIGHTING_REGISTRY,
+    ClsLoss,
+    lookup,
+)
 from imbdet.modeling.sites import Site, get_key
-from imbdet.samplers import PoolSampler, QuotaSampler, pick_all, sample_all
+from imbdet.modeling.weightings import build_carl
+from imbdet.samplers import (
+    PoolSampler,
+    QuotaSampler,
+    RatioSampler,
+    needs_of,
+    pick_all,
+    sample_all,
+)
 from imbdet.structures import Candidates, Choice, Positives, Samples
+from imbdet.weighting import WeightingProduct
 
 
 def build_sampler(
     cfg: CfgNode, site: Site, *, batch_size_per_image: int = 0, positive_fraction: float = 0.0
 ) -> Callable[[Candidates], Choice]:
-    """Sampler of a site, from its keys POSITIVE.NAME and NEGATIVE.NAME."""
-    names = [f"{site.sampler}.{kind}.NAME" for kind in ("POSITIVE", "NEGATIVE")]
-    positive, negative = (_build_pool_sampler(cfg, site, key) for key in names)
-    if not site.has_quota:
-        return sample_all
-    return QuotaSampler(
-        positive,
-        negative,
-        batch_size_per_image=batch_size_per_image,
-        positive_fraction=positive_fraction,
-    )
+    """Sampler of a site, from its node of keys.
+
+    Raises:
+        UserError: a name does not exist or has no meaning here, or an option is out of range.
+    """
+    try:
+        positive = _build_pool_sampler(cfg, site, "POSITIVE", POSITIVE_SAMPLER_REGISTRY)
+        negative = _build_pool_sampler(cfg, site, "NEGATIVE", NEGATIVE_SAMPLER_REGISTRY)
+        node = get_key(cfg, site.sampler)
+        if site.has_quota:
+            return QuotaSampler(
+                positive,
+                negative,
+                batch_size_per_image=batch_size_per_image,
+                positive_fraction=positive_fraction,
+                max_neg_pos_ratio=node.MAX_NEG_POS_RATIO or math.inf,
+            )
+        if negative is pick_all:
+            return sample_all
+        return RatioSampler(
+            positive,
+            negative,
+            neg_pos_ratio=node.NEG_POS_RATIO,
+            min_negatives=node.MIN_NEGATIVES,
+        )
+    except ValueError as error:
+        raise UserError(f"{site.sampler}: {error}") from error
 
 
-def _build_pool_sampler(cfg: CfgNode, site: Site, key: str) -> PoolSampler:
+def _build_pool_sampler(cfg: CfgNode, site: Site, kind: str, registry: Registry) -> PoolSampler:
+    key = f"{site.sampler}.{kind}.NAME"
     name = get_key(cfg, key) or site.default_sampler
-    sampler = lookup(SAMPLER_REGISTRY, name, key)(cfg, site)
-    if not site.has_quota and sampler is not pick_all:
+    sampler = lookup(registry, name, key)(cfg, site)
+    if kind == "POSITIVE" and not site.has_quota and sampler is not pick_all:
         raise UserError(
-            f"{key} is {name!r}, but {site.module} has no quota of samples per image to fill. "
+            f"{key} is {name!r}, but {site.module} has no quota of positives per image to fill. "
             f"Use 'all' or leave it empty."
+        )
+    if "cls_losses" in needs_of(sampler) and not _build_cls_loss(cfg, site).is_pointwise:
+        loss_key = f"{site.cls_loss}.NAME"
+        raise UserError(
+            f"{key} is {name!r}, which looks at each sample's classification loss, but "
+            f"{loss_key} is {get_key(cfg, loss_key)!r}, a loss of the whole ranking that no single "
+            "sample pays. Choose another of the two."
         )
     return sampler
 
@@ -51,14 +95,47 @@ def build_criterion(cfg: CfgNode, site: Site) -> tuple[nn.Module, str]:
         UserError: a name does not exist or has no meaning here, or an option is out of range.
     """
     try:
-        cls_loss = _build_cls_loss(cfg, site)
-        criterion = cls_loss.criterion(box_loss=build_box_loss(cfg, site))
+        cls_loss, box_loss = _build_cls_loss(cfg, site), build_box_loss(cfg, site)
+        options = _pointwise_options(cfg, site, cls_loss, box_loss)
+        criterion = cls_loss.criterion(box_loss=box_loss, **options)
         # Losses check their options when they are called: let them, before a training starts.
         with EventStorage():
             criterion(_no_samples(cls_loss.activation), 1.0)
     except ValueError as error:
-        raise UserError(f"{site.cls_loss} or {site.box_loss}: {error}") from error
+        raise UserError(f"{' or '.join(site.nodes[1:])}: {error}") from error
     return criterion, cls_loss.activation
+
+
+def _pointwise_options(
+    cfg: CfgNode, site: Site, cls_loss: ClsLoss, box_loss: BoxLoss
+) -> dict[str, Any]:
+    """What the keys add to a :class:`PointwiseCriterion`."""
+    options: dict[str, Any] = {}
+    keys = {}  # the key that asks for each
+    if site.weighting and (names := get_key(cfg, f"{site.weighting}.NAMES")):
+        keys["weighting"] = key = f"{site.weighting}.NAMES"
+        weightings = [lookup(WEIGHTING_REGISTRY, name, key)(cfg, site) for name in names]
+        options["weighting"] = WeightingProduct(*weightings)
+    if site.carl and get_key(cfg, f"{site.carl}.ENABLED"):
+        keys["carl"] = f"{site.carl}.ENABLED"
+        options["carl"] = build_carl(cfg, site, cls_loss.activation)
+        if box_loss.compares != "deltas":
+            name, key = box_loss_key(cfg, site)
+            raise UserError(
+                f"{keys['carl']} is True, which weighs a loss of the box deltas, but {key} is "
+                f"{name!r}, a loss of decoded boxes. Use 'smooth_l1', for instance."
+            )
+    if get_key(cfg, f"{site.cls_loss}.GUIDED_SCALE"):
+        keys["guided_scale"] = f"{site.cls_loss}.GUIDED_SCALE"
+        options["guided_scale"] = True
+    if options and not cls_loss.is_pointwise:
+        name = f"{site.cls_loss}.NAME"
+        raise UserError(
+            f"{' and '.join(keys.values())} would weigh each sample's classification loss, but "
+            f"{name} is {get_key(cfg, name)!r}, a loss of the whole ranking that no single sample "
+            "pays. Choose another of the two."
+        )
+    return options
 
 
 def _build_cls_loss(cfg: CfgNode, site: Site) -> ClsLoss:
@@ -83,5 +160,6 @@ def _no_samples(activation: str) -> Samples:
         num_per_image=[0],
         num_classes=1,
         pred_logits=torch.empty(0, 2 if activation == "softmax" else 1),
+        importance=torch.empty(0),
         positives=Positives(boxes, boxes, boxes, Box2BoxTransform((1.0, 1.0, 1.0, 1.0))),
     )

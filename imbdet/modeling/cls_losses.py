@@ -26,7 +26,8 @@ def pointwise(
 ) -> ClsLoss:
     """A loss that each sample pays for itself; for its properties see :class:`SampleLoss`."""
     sample_loss = SampleLoss(loss, **properties)
-    return ClsLoss(activation, partial(PointwiseCriterion, cls_loss=sample_loss))
+    criterion = partial(PointwiseCriterion, cls_loss=sample_loss)
+    return ClsLoss(activation, criterion, is_pointwise=True)
 
 
 def ranking(loss: Callable[..., Tensor], scope: str) -> ClsLoss:

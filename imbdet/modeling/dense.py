@@ -1,46 +1,77 @@
 """Samples of a dense head, whose anchors are the same for every image."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from detectron2.structures import Boxes, Instances
-from torch import Tensor
+from torch import Tensor, nn
 
-from imbdet.structures import Candidates, Choice, Positives, Samples
+from imbdet.samplers import sample_all
+from imbdet.structures import Candidates, Choice, Positives, Predictions, Samples
 
 
-def dense_samples(
-    candidates: Candidates,
-    choice: Choice,
-    pred_logits: Tensor,
-    pred_deltas: Tensor,
-    anchors: Boxes,
-    gt_instances: Sequence[Instances],
-    box2box_transform: Any,
-) -> Samples:
-    """Join the chosen anchors of N images with their predictions.
+@dataclass(frozen=True)
+class DenseOutputs:
+    """What a dense head says of the R anchors of N images, and what it should say.
 
-    Args:
-        candidates: N * R anchors, image after image.
-        choice: which of them learn.
+    Attributes:
         pred_logits: (N, R, K).
         pred_deltas: (N, R, 4).
         anchors: the R anchors of all levels.
         gt_instances: ground truth of each image, as it was assigned.
         box2box_transform: detectron2's ``Box2BoxTransform``.
     """
-    chosen = candidates.take(choice)
-    pos_rows = choice.rows(chosen.pos_idxs)
-    gt_boxes = Boxes.cat([instances.gt_boxes for instances in gt_instances]).tensor
-    positives = Positives(
-        boxes=anchors.tensor[pos_rows % len(anchors)],
-        gt_boxes=gt_boxes[chosen.gt_idxs[chosen.pos_idxs]],
-        pred_deltas=pred_deltas.flatten(0, 1)[pos_rows],
-        box2box_transform=box2box_transform,
-    )
-    return Samples.of(
-        chosen,
-        pred_logits=pred_logits.flatten(0, 1)[choice.idxs],
-        positives=positives,
-        importance=choice.importance,
-    )
+
+    pred_logits: Tensor
+    pred_deltas: Tensor
+    anchors: Boxes
+    gt_instances: Sequence[Instances]
+    box2box_transform: Any
+
+    @property
+    def gt_boxes(self) -> Tensor:
+        """(G, 4) ground truth of all images."""
+        return Boxes.cat([instances.gt_boxes for instances in self.gt_instances]).tensor
+
+    @torch.no_grad()
+    def preview(
+        self, candidates: Candidates, criterion: nn.Module, needs: frozenset[str]
+    ) -> Candidates:
+        """The candidates with the predictions that their sampler needs, if it needs any.
+
+        Args:
+            candidates: N * R anchors, image after image.
+            criterion: what the samples will pay to.
+            needs: see :class:`PoolSampler`.
+        """
+        if not needs:
+            return candidates
+        everything = self.take(candidates, sample_all(candidates))
+        predictions = Predictions(
+            cls_losses=criterion.preview(everything) if "cls_losses" in needs else None,
+            scores=everything.pred_logits.sigmoid() if "scores" in needs else None,
+            pred_deltas=self.pred_deltas.flatten(0, 1),
+            boxes=self.anchors.tensor.repeat(len(self.gt_instances), 1),
+            gt_boxes=self.gt_boxes,
+            box2box_transform=self.box2box_transform,
+        )
+        return replace(candidates, predictions=predictions)
+
+    def take(self, candidates: Candidates, choice: Choice) -> Samples:
+        """Join the chosen anchors with their predictions."""
+        chosen = candidates.take(choice)
+        pos_rows = choice.rows(chosen.pos_idxs)
+        positives = Positives(
+            boxes=self.anchors.tensor[pos_rows % len(self.anchors)],
+            gt_boxes=self.gt_boxes[chosen.gt_idxs[chosen.pos_idxs]],
+            pred_deltas=self.pred_deltas.flatten(0, 1)[pos_rows],
+            box2box_transform=self.box2box_transform,
+        )
+        return Samples.of(
+            chosen,
+            pred_logits=self.pred_logits.flatten(0, 1)[choice.idxs],
+            positives=positives,
+            importance=choice.importance,
+        )

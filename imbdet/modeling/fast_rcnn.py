@@ -13,9 +13,9 @@ from imbdet.errors import UserError
 from imbdet.modeling.build import build_criterion
 from imbdet.modeling.finite import require_finite
 from imbdet.modeling.prior import set_prior
-from imbdet.modeling.recording import RecordsSamples
+from imbdet.modeling.recording import RecordsSamples, log_losses
 from imbdet.modeling.sites import ROI_HEADS
-from imbdet.structures import Candidates, Positives, Samples, deltas_of_class
+from imbdet.structures import Candidates, Positives, Predictions, Samples, deltas_of_class
 
 # Losses that detectron2's main branch can switch on in this place.
 DETECTRON2_LOSS_SWITCHES = ("USE_SIGMOID_CE", "USE_FED_LOSS")
@@ -79,13 +79,14 @@ class ImbFastRCNNOutputLayers(RecordsSamples, FastRCNNOutputLayers):
             "loss_cls" and "loss_box_reg", divided by the number of samples that are not ignored
             (see the comment in detectron2's ``box_reg_loss``), times their weights in the config.
         """
-        samples = self._samples(predictions, proposals)
+        samples = self._chosen_samples(predictions, proposals)
         self._log_accuracy(samples)
         normalizer = (samples.gt_labels >= 0).sum().clamp(min=1)
         losses, record = self.criterion(samples, normalizer)
         pred_logits, pred_deltas = predictions
         require_finite(losses, {"logits": pred_logits, "box deltas": pred_deltas}, ROI_HEADS.module)
         self.record(record)
+        log_losses("roi_head", record, self.num_classes)
         return {name: loss * self.loss_weight.get(name, 1.0) for name, loss in losses.items()}
 
     def predict_probs(
@@ -98,13 +99,43 @@ class ImbFastRCNNOutputLayers(RecordsSamples, FastRCNNOutputLayers):
         scores = torch.cat([scores[:, :-1], torch.zeros_like(scores[:, -1:])], dim=1)
         return scores.split([len(p) for p in proposals])
 
-    def _samples(
+    @torch.no_grad()
+    def preview(
+        self,
+        candidates: Candidates,
+        predictions: tuple[Tensor, Tensor],
+        proposals: Sequence[Instances],
+        gt_boxes: Tensor,
+        needs: frozenset[str],
+    ) -> Predictions:
+        """What the detector says of all proposals, for a sampler.
+
+        Args:
+            candidates: the proposals as they were assigned.
+            predictions: see :meth:`losses`, of all proposals.
+            proposals: of each image, with "proposal_boxes".
+            gt_boxes: (G, 4) ground truth of the batch.
+            needs: see :class:`PoolSampler`.
+        """
+        boxes = _boxes_of(proposals)
+        samples = self._samples(
+            candidates, predictions, boxes, gt_boxes[candidates.gt_idxs[candidates.pos_idxs]]
+        )
+        return Predictions(
+            cls_losses=self.criterion.preview(samples) if "cls_losses" in needs else None,
+            scores=torch.cat(list(self.predict_probs(predictions, proposals)))[:, :-1],
+            pred_deltas=predictions[1],
+            boxes=boxes,
+            gt_boxes=gt_boxes,
+            box2box_transform=self.box2box_transform,
+        )
+
+    def _chosen_samples(
         self, predictions: tuple[Tensor, Tensor], proposals: Sequence[Instances]
     ) -> Samples:
-        pred_logits, pred_deltas = predictions
-        gt_labels = torch.cat([p.gt_classes for p in proposals])
+        """Samples of proposals that carry what is known of them."""
         chosen = Candidates(
-            gt_labels=gt_labels,
+            gt_labels=torch.cat([p.gt_classes for p in proposals]),
             gt_idxs=torch.cat([p.gt_idxs for p in proposals]),
             ious=torch.cat([p.matched_ious for p in proposals]),
             num_per_image=[len(p) for p in proposals],
@@ -113,24 +144,35 @@ class ImbFastRCNNOutputLayers(RecordsSamples, FastRCNNOutputLayers):
         importance = None
         if all(p.has("importance") for p in proposals):
             importance = torch.cat([p.importance for p in proposals])
-        if self.activation == "sigmoid":
-            pred_logits = pred_logits[:, :-1]
-        positives = self._positives(chosen, pred_deltas, proposals)
-        return Samples.of(
-            chosen, pred_logits=pred_logits, positives=positives, importance=importance
-        )
-
-    def _positives(
-        self, chosen: Candidates, pred_deltas: Tensor, proposals: Sequence[Instances]
-    ) -> Positives:
-        boxes = torch.cat([p.proposal_boxes.tensor for p in proposals])
         # Without ground truth there are no "gt_boxes", and no positive that would need them.
         gt_boxes = torch.cat(
             [(p.gt_boxes if p.has("gt_boxes") else p.proposal_boxes).tensor for p in proposals]
         )
-        pos_idxs = chosen.pos_idxs
-        pos_deltas = deltas_of_class(pred_deltas[pos_idxs], chosen.gt_labels[pos_idxs])
-        return Positives(boxes[pos_idxs], gt_boxes[pos_idxs], pos_deltas, self.box2box_transform)
+        pos_gt_boxes = gt_boxes[chosen.pos_idxs]
+        return self._samples(chosen, predictions, _boxes_of(proposals), pos_gt_boxes, importance)
+
+    def _samples(
+        self,
+        chosen: Candidates,
+        predictions: tuple[Tensor, Tensor],
+        boxes: Tensor,
+        pos_gt_boxes: Tensor,
+        importance: Tensor | None = None,
+    ) -> Samples:
+        """Join proposals (M, 4) with their predictions and the ground truth (P, 4)."""
+        pred_logits, pred_deltas = predictions
+        if self.activation == "sigmoid":
+            pred_logits = pred_logits[:, :-1]
+        rows = chosen.pos_idxs
+        positives = Positives(
+            boxes=boxes[rows],
+            gt_boxes=pos_gt_boxes,
+            pred_deltas=deltas_of_class(pred_deltas[rows], chosen.gt_labels[rows]),
+            box2box_transform=self.box2box_transform,
+        )
+        return Samples.of(
+            chosen, pred_logits=pred_logits, positives=positives, importance=importance
+        )
 
     def _log_accuracy(self, samples: Samples) -> None:
         """Log the scalars that detectron2 logs, with the background as sigmoid scores mean it."""
@@ -149,3 +191,8 @@ class ImbFastRCNNOutputLayers(RecordsSamples, FastRCNNOutputLayers):
                 "fast_rcnn/fg_cls_accuracy", is_right[samples.pos_idxs].float().mean().item()
             )
             storage.put_scalar("fast_rcnn/false_negative", is_missed.float().mean().item())
+
+
+def _boxes_of(proposals: Sequence[Instances]) -> Tensor:
+    """(M, 4) boxes of all images' proposals."""
+    return torch.cat([p.proposal_boxes.tensor for p in proposals])

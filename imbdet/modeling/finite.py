@@ -27,7 +27,7 @@ def require_finite(
         for name, count in counts.items()
         if count > 0
     ]
-    values = ", ".join(f"{name} = {float(loss)}" for name, loss in losses.items())
+    values = ", ".join(f"{name} = {loss.item()}" for name, loss in losses.items())
     raise UserError(
         f"The losses of {module} are not finite in iteration {get_event_storage().iter} "
         f"({values}); not finite are {' and '.join(culprits) or 'none of its predictions'}. "

@@ -1,10 +1,15 @@
-"""How a part of a detector hands over what its samples paid."""
+"""How a part of a detector tells what its samples are and what they paid."""
 
 from collections.abc import Callable
 
-from torch import nn
+from detectron2.utils.events import get_event_storage
+from torch import Tensor, nn
 
 from imbdet.records import SampleRecord
+from imbdet.structures import Candidates
+
+# As often as detectron2 writes its metrics: each value waits for the device.
+LOG_PERIOD = 20
 
 
 class RecordsSamples(nn.Module):
@@ -20,3 +25,48 @@ class RecordsSamples(nn.Module):
         """Hand a record over."""
         if self.record_sink is not None:
             self.record_sink(samples)
+
+
+def log_sampling(part: str, candidates: Candidates, chosen: Candidates) -> None:
+    """Log now and then how the chosen samples differ from all that were available.
+
+    For positives and negatives, as "part/neg_chosen_iou" and so on: numbers per image and mean
+    IoUs; where the sampler asked for them, also the mean classification losses of the available.
+
+    Args:
+        part: of the detector, the scalars' prefix.
+        candidates: what was available.
+        chosen: what the sampler took.
+    """
+    if not _is_due():
+        return
+    storage, num_images = get_event_storage(), len(candidates.num_per_image)
+    for kind, samples in (("available", candidates), ("chosen", chosen)):
+        for sign, mask in _signs(samples.gt_labels, candidates.num_classes):
+            storage.put_scalar(f"{part}/{sign}_{kind}_count", int(mask.sum()) / num_images)
+            _put_mean(f"{part}/{sign}_{kind}_iou", samples.ious[mask])
+    predictions = candidates.predictions
+    if predictions is not None and predictions.cls_losses is not None:
+        for sign, mask in _signs(candidates.gt_labels, candidates.num_classes):
+            _put_mean(f"{part}/{sign}_available_loss", predictions.cls_losses[mask])
+
+
+def log_losses(part: str, record: SampleRecord, num_classes: int) -> None:
+    """Log now and then the mean classification loss of the chosen samples, if they have one."""
+    if _is_due() and record.cls_losses is not None:
+        for sign, mask in _signs(record.gt_labels, num_classes):
+            _put_mean(f"{part}/{sign}_chosen_loss", record.cls_losses[mask])
+
+
+def _is_due() -> bool:
+    return (get_event_storage().iter + 1) % LOG_PERIOD == 0
+
+
+def _signs(gt_labels: Tensor, num_classes: int) -> list[tuple[str, Tensor]]:
+    is_negative = gt_labels == num_classes
+    return [("pos", (gt_labels >= 0) & ~is_negative), ("neg", is_negative)]
+
+
+def _put_mean(name: str, values: Tensor) -> None:
+    if len(values) > 0:
+        get_event_storage().put_scalar(name, values.float().mean().item())

@@ -1,4 +1,4 @@
-"""What a YAML file can name: samplers, classification losses and box losses."""
+"""What a YAML file can name: samplers, weightings, classification losses and box losses."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,8 +8,14 @@ from torch import nn
 
 from imbdet.errors import UserError, suggest
 
-SAMPLER_REGISTRY = Registry("SAMPLER")
-SAMPLER_REGISTRY.__doc__ = "Functions (cfg, site) -> PoolSampler."
+POSITIVE_SAMPLER_REGISTRY = Registry("POSITIVE_SAMPLER")
+POSITIVE_SAMPLER_REGISTRY.__doc__ = "Functions (cfg, site) -> PoolSampler of positives."
+
+NEGATIVE_SAMPLER_REGISTRY = Registry("NEGATIVE_SAMPLER")
+NEGATIVE_SAMPLER_REGISTRY.__doc__ = "Functions (cfg, site) -> PoolSampler of negatives."
+
+WEIGHTING_REGISTRY = Registry("WEIGHTING")
+WEIGHTING_REGISTRY.__doc__ = "Functions (cfg, site) -> imbdet.weighting.Weighting."
 
 CLS_LOSS_REGISTRY = Registry("CLS_LOSS")
 CLS_LOSS_REGISTRY.__doc__ = "Functions (cfg, site) -> ClsLoss."
@@ -24,10 +30,13 @@ class ClsLoss(NamedTuple):
     Attributes:
         activation: what turns logits into scores: "sigmoid" (K logits) or "softmax" (K + 1).
         criterion: called with the keyword ``box_loss``, gives the module that samples pay to.
+        is_pointwise: whether each sample pays for itself. Then ``criterion`` takes all keywords of
+            :class:`imbdet.modeling.criteria.PointwiseCriterion`.
     """
 
     activation: str
     criterion: Callable[..., nn.Module]
+    is_pointwise: bool = False
 
 
 def lookup(registry: Registry, name: str, key: str) -> Any:

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from imbdet.buffers import KeepsMissingBuffers
 from imbdet.modeling.assign import assign
 from imbdet.modeling.build import build_criterion, build_sampler
-from imbdet.modeling.dense import dense_samples
+from imbdet.modeling.dense import DenseOutputs
 from imbdet.modeling.finite import predictions_by_level, require_finite
-from imbdet.modeling.recording import RecordsSamples
+from imbdet.modeling.recording import RecordsSamples, log_losses, log_sampling
 from imbdet.modeling.sites import RETINANET
-from imbdet.structures import Candidates, Choice, Samples
+from imbdet.samplers import needs_of
+from imbdet.structures import Candidates, Choice
 
 
 @META_ARCH_REGISTRY.register()
@@ -68,22 +69,6 @@ class ImbRetinaNet(KeepsMissingBuffers, RecordsSamples, RetinaNet):
         pred_logits, pred_anchor_deltas = self._transpose_dense_predictions(
             predictions, [self.num_classes, 4]
         )
-        samples = self._sample(features, pred_logits, pred_anchor_deltas, gt_instances)
-        num_positives = len(samples.pos_idxs)
-        get_event_storage().put_scalar("num_pos_anchors", num_positives / len(gt_instances))
-        losses, record = self.criterion(samples, self._update_normalizer(num_positives))
-        by_level = predictions_by_level(self.head_in_features, pred_logits, pred_anchor_deltas)
-        require_finite(losses, by_level, RETINANET.module)
-        self.record(record)
-        return {name: loss * self.loss_weight.get(name, 1.0) for name, loss in losses.items()}
-
-    def _sample(
-        self,
-        features: list[Tensor],
-        pred_logits: list[Tensor],
-        pred_anchor_deltas: list[Tensor],
-        gt_instances: list[Instances],
-    ) -> Samples:
         anchors = Boxes.cat(self.anchor_generator(features))
         candidates = assign(
             self.anchor_matcher,
@@ -92,15 +77,24 @@ class ImbRetinaNet(KeepsMissingBuffers, RecordsSamples, RetinaNet):
             [instances.gt_classes for instances in gt_instances],
             self.num_classes,
         )
-        return dense_samples(
-            candidates,
-            self.sampler(candidates),
+        outputs = DenseOutputs(
             torch.cat(pred_logits, dim=1),
             torch.cat(pred_anchor_deltas, dim=1),
             anchors,
             gt_instances,
             self.box2box_transform,
         )
+        candidates = outputs.preview(candidates, self.criterion, needs_of(self.sampler))
+        samples = outputs.take(candidates, self.sampler(candidates))
+        num_positives = len(samples.pos_idxs)
+        get_event_storage().put_scalar("num_pos_anchors", num_positives / len(gt_instances))
+        losses, record = self.criterion(samples, self._update_normalizer(num_positives))
+        by_level = predictions_by_level(self.head_in_features, pred_logits, pred_anchor_deltas)
+        require_finite(losses, by_level, RETINANET.module)
+        self.record(record)
+        log_sampling("retinanet", candidates, samples)
+        log_losses("retinanet", record, self.num_classes)
+        return {name: loss * self.loss_weight.get(name, 1.0) for name, loss in losses.items()}
 
     def _update_normalizer(self, num_positives: int) -> Tensor:
         # A new tensor: graphs of earlier batches may still hold the old one.

@@ -1,20 +1,24 @@
 """RoI heads with a sampler and a criterion."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from detectron2.config import configurable
 from detectron2.modeling import ROI_HEADS_REGISTRY, StandardROIHeads
 from detectron2.modeling.proposal_generator.proposal_utils import add_ground_truth_to_proposals
-from detectron2.structures import Instances
+from detectron2.structures import ImageList, Instances
 from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
+from imbdet.buffers import untouched_buffers
 from imbdet.modeling import sites
 from imbdet.modeling.assign import assign
 from imbdet.modeling.build import build_sampler
 from imbdet.modeling.fast_rcnn import ImbFastRCNNOutputLayers
-from imbdet.structures import Candidates, Choice
+from imbdet.modeling.recording import log_sampling
+from imbdet.samplers import needs_of
+from imbdet.structures import Candidates, Choice, Predictions
 
 
 @ROI_HEADS_REGISTRY.register()
@@ -51,15 +55,35 @@ class ImbROIHeads(StandardROIHeads):
             getattr(predictor, layer).weight = getattr(parts["box_predictor"], layer).weight
         return {**parts, "box_predictor": predictor}
 
+    def forward(
+        self,
+        images: ImageList,
+        features: dict[str, Tensor],
+        proposals: list[Instances],
+        targets: list[Instances] | None = None,
+    ) -> tuple[list[Instances], dict[str, Tensor]]:
+        """See :class:`StandardROIHeads`; in training, samplers may look at the features."""
+        if not self.training:
+            return super().forward(images, features, proposals, targets)
+        proposals = self.label_and_sample_proposals(proposals, targets, features)
+        losses = self._forward_box(features, proposals)
+        losses.update(self._forward_mask(features, proposals))
+        losses.update(self._forward_keypoint(features, proposals))
+        return proposals, losses
+
     @torch.no_grad()
     def label_and_sample_proposals(
-        self, proposals: list[Instances], targets: list[Instances]
+        self,
+        proposals: list[Instances],
+        targets: list[Instances],
+        features: dict[str, Tensor] | None = None,
     ) -> list[Instances]:
         """Append the ground truth, assign and sample.
 
         Args:
             proposals: of each image, with "proposal_boxes".
             targets: ground truth of each image, with "gt_boxes" and "gt_classes".
+            features: of the images, for samplers that need predictions.
 
         Returns:
             The chosen proposals of each image, with "gt_classes" in [0, K], "gt_idxs" (unique in
@@ -75,9 +99,13 @@ class ImbROIHeads(StandardROIHeads):
             [t.gt_classes for t in targets],
             self.num_classes,
         )
+        if needs := needs_of(self.sampler):
+            predictions = self._preview(candidates, proposals, targets, features, needs)
+            candidates = replace(candidates, predictions=predictions)
         choice = self.sampler(candidates)
         chosen = candidates.take(choice)
         self._log_counts(chosen)
+        log_sampling("roi_head", candidates, chosen)
         fields = {
             "gt_classes": chosen.gt_labels,
             "gt_idxs": chosen.gt_idxs,
@@ -86,6 +114,23 @@ class ImbROIHeads(StandardROIHeads):
         if choice.importance is not None:
             fields["importance"] = choice.importance
         return _take_proposals(proposals, targets, choice, fields)
+
+    def _preview(
+        self,
+        candidates: Candidates,
+        proposals: list[Instances],
+        targets: list[Instances],
+        features: dict[str, Tensor],
+        needs: frozenset[str],
+    ) -> Predictions:
+        """What the box branch says of all proposals, as in ``_forward_box``."""
+        with untouched_buffers(self.box_head):
+            box_features = self.box_pooler(
+                [features[f] for f in self.box_in_features], [p.proposal_boxes for p in proposals]
+            )
+            outputs = self.box_predictor(self.box_head(box_features))
+        gt_boxes = torch.cat([t.gt_boxes.tensor for t in targets])
+        return self.box_predictor.preview(candidates, outputs, proposals, gt_boxes, needs)
 
     def _log_counts(self, chosen: Candidates) -> None:
         storage, num_images = get_event_storage(), len(chosen.num_per_image)

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from imbdet.modeling import sites
 from imbdet.modeling.assign import assign
 from imbdet.modeling.build import build_criterion, build_sampler
-from imbdet.modeling.dense import dense_samples
+from imbdet.modeling.dense import DenseOutputs
 from imbdet.modeling.finite import predictions_by_level, require_finite
 from imbdet.modeling.prior import set_prior
-from imbdet.modeling.recording import RecordsSamples
+from imbdet.modeling.recording import RecordsSamples, log_losses, log_sampling
+from imbdet.samplers import needs_of
 from imbdet.structures import Candidates, Choice, Samples
 
 
@@ -97,15 +98,15 @@ class ImbRPN(RecordsSamples, RPN):
             "loss_rpn_cls" and "loss_rpn_loc", times their weights in the config.
         """
         candidates, gt_instances = gt_labels, gt_boxes
-        samples = dense_samples(
-            candidates,
-            self.sampler(candidates),
+        outputs = DenseOutputs(
             torch.cat(pred_objectness_logits, dim=1)[..., None],
             torch.cat(pred_anchor_deltas, dim=1),
             Boxes.cat(anchors),
             gt_instances,
             self.box2box_transform,
         )
+        candidates = outputs.preview(candidates, self.criterion, needs_of(self.sampler))
+        samples = outputs.take(candidates, self.sampler(candidates))
         self._log_counts(samples)
         normalizer = self.batch_size_per_image * len(gt_instances)
         losses, record = self.criterion(samples, normalizer)
@@ -114,6 +115,8 @@ class ImbRPN(RecordsSamples, RPN):
         )
         require_finite(losses, by_level, sites.RPN.module)
         self.record(record)
+        log_sampling("rpn", candidates, samples)
+        log_losses("rpn", record, candidates.num_classes)
         # detectron2 calls the RPN's box loss "loc".
         names = {"loss_cls": "loss_rpn_cls", "loss_box_reg": "loss_rpn_loc"}
         losses = {names[name]: loss for name, loss in losses.items()}

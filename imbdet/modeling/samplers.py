@@ -2,18 +2,75 @@
 
 from detectron2.config import CfgNode
 
-from imbdet.modeling.registry import SAMPLER_REGISTRY
-from imbdet.modeling.sites import Site
-from imbdet.samplers import PoolSampler, pick_all, pick_random
+from imbdet.errors import UserError
+from imbdet.modeling.registry import NEGATIVE_SAMPLER_REGISTRY, POSITIVE_SAMPLER_REGISTRY
+from imbdet.modeling.sites import Site, get_key
+from imbdet.samplers import (
+    HardSampler,
+    IoUBalancedNegatives,
+    IoUHLRPositives,
+    PoolSampler,
+    ScoreHLRNegatives,
+    pick_all,
+    pick_instance_balanced,
+    pick_random,
+)
 
 
-@SAMPLER_REGISTRY.register()
+@POSITIVE_SAMPLER_REGISTRY.register()
+@NEGATIVE_SAMPLER_REGISTRY.register()
 def random(cfg: CfgNode, site: Site) -> PoolSampler:
     """Uniformly at random up to the quota: detectron2's sampler."""
     return pick_random
 
 
-@SAMPLER_REGISTRY.register()
+@POSITIVE_SAMPLER_REGISTRY.register()
+@NEGATIVE_SAMPLER_REGISTRY.register()
 def all(cfg: CfgNode, site: Site) -> PoolSampler:
     """No sampling."""
     return pick_all
+
+
+@POSITIVE_SAMPLER_REGISTRY.register()
+@NEGATIVE_SAMPLER_REGISTRY.register()
+def ohem(cfg: CfgNode, site: Site) -> PoolSampler:
+    """The highest classification losses."""
+    key = f"{site.sampler}.OHEM.NMS_THRESH"
+    nms_thresh = get_key(cfg, key)
+    if site.is_dense and nms_thresh < 1:
+        raise UserError(
+            f"{key} is {nms_thresh}, which compares all pairs of candidates: the anchors of "
+            f"{site.module} are too many. Set it to 1.0."
+        )
+    return HardSampler(nms_thresh)
+
+
+@POSITIVE_SAMPLER_REGISTRY.register()
+def instance_balanced(cfg: CfgNode, site: Site) -> PoolSampler:
+    """As many of each object as of any other."""
+    return pick_instance_balanced
+
+
+@NEGATIVE_SAMPLER_REGISTRY.register()
+def iou_balanced(cfg: CfgNode, site: Site) -> PoolSampler:
+    """As many of each range of IoU as of any other."""
+    node = get_key(cfg, f"{site.sampler}.IOU_BALANCED")
+    return IoUBalancedNegatives(node.FLOOR_THRESH, node.FLOOR_FRACTION, node.NUM_BINS)
+
+
+@POSITIVE_SAMPLER_REGISTRY.register()
+def iou_hlr(cfg: CfgNode, site: Site) -> PoolSampler:
+    """Prime samples: each object's best box after regression first."""
+    return IoUHLRPositives()
+
+
+@NEGATIVE_SAMPLER_REGISTRY.register()
+def score_hlr(cfg: CfgNode, site: Site) -> PoolSampler:
+    """Prime samples: the box of each cluster that would be detected first."""
+    if site.is_dense:
+        raise UserError(
+            f"{site.sampler}.NEGATIVE.NAME is 'score_hlr', which compares all pairs of negatives: "
+            f"the anchors of {site.module} are too many. It is for the RoI heads."
+        )
+    node = get_key(cfg, f"{site.sampler}.SCORE_HLR")
+    return ScoreHLRNegatives(node.SCORE_THRESH, node.IOU_THRESH)

@@ -17,10 +17,12 @@ def get_key(cfg: CfgNode, key: str) -> Any:
 
 @dataclass(frozen=True)
 class Site:
-    """A place of a detector. All attributes but the last five are names of keys.
+    """A place of a detector. All attributes but the last six are names of keys.
 
     Attributes:
         sampler: node of the samplers.
+        weighting: node of the weightings, or empty if it takes none.
+        carl: node of CARL, or empty if it has none.
         cls_loss: node of the classification loss.
         box_loss: node of the box loss.
         focal_alpha: where the focal loss finds its alpha.
@@ -30,11 +32,14 @@ class Site:
         module: class that a user meets in error messages.
         default_sampler: name of the sampler of an empty NAME.
         default_cls_loss: name of the loss of an empty NAME.
+        is_dense: whether the candidates are all anchors, and not some proposals.
         has_quota: whether a number of samples per image is set.
         activations: what a score may be made with, "sigmoid" or "softmax".
     """
 
     sampler: str
+    weighting: str
+    carl: str
     cls_loss: str
     box_loss: str
     focal_alpha: str
@@ -44,12 +49,21 @@ class Site:
     module: str
     default_sampler: str
     default_cls_loss: str
+    is_dense: bool
     has_quota: bool
     activations: tuple[str, ...]
+
+    @property
+    def nodes(self) -> list[str]:
+        """The nodes of keys that it reads."""
+        nodes = (self.sampler, self.weighting, self.carl, self.cls_loss, self.box_loss)
+        return [node for node in nodes if node]
 
 
 RETINANET = Site(
     sampler="MODEL.SAMPLER",
+    weighting="MODEL.WEIGHTING",
+    carl="MODEL.CARL",
     cls_loss="MODEL.CLS_LOSS",
     box_loss="MODEL.BOX_LOSS",
     focal_alpha="MODEL.RETINANET.FOCAL_LOSS_ALPHA",
@@ -59,12 +73,15 @@ RETINANET = Site(
     module="ImbRetinaNet",
     default_sampler="all",
     default_cls_loss="focal",
+    is_dense=True,
     has_quota=False,
     activations=("sigmoid",),
 )
 
 ROI_HEADS = Site(
     sampler="MODEL.SAMPLER",
+    weighting="MODEL.WEIGHTING",
+    carl="MODEL.CARL",
     cls_loss="MODEL.CLS_LOSS",
     box_loss="MODEL.BOX_LOSS",
     focal_alpha="MODEL.CLS_LOSS.FOCAL.ALPHA",
@@ -74,12 +91,15 @@ ROI_HEADS = Site(
     module="ImbROIHeads",
     default_sampler="random",
     default_cls_loss="softmax_cross_entropy",
+    is_dense=False,
     has_quota=True,
     activations=("softmax", "sigmoid"),
 )
 
 RPN = Site(
     sampler="MODEL.RPN_SAMPLER",
+    weighting="",
+    carl="",
     cls_loss="MODEL.RPN_LOSS.CLS",
     box_loss="MODEL.RPN_LOSS.BOX",
     focal_alpha="MODEL.RPN_LOSS.CLS.FOCAL.ALPHA",
@@ -89,6 +109,7 @@ RPN = Site(
     module="ImbRPN",
     default_sampler="random",
     default_cls_loss="sigmoid_cross_entropy",
+    is_dense=True,
     has_quota=True,
     activations=("sigmoid",),
 )
@@ -111,9 +132,9 @@ def refuse_unread_keys(cfg: CfgNode) -> None:
     def is_set(key: str) -> bool:
         return get_key(cfg, key) != get_key(defaults, key)
 
-    nodes = [node for site in SITES for node in (site.sampler, site.cls_loss, site.box_loss)]
+    nodes = [node for site in SITES for node in site.nodes]
     for node in dict.fromkeys(nodes):
-        readers = [s.module for s in SITES if node in (s.sampler, s.cls_loss, s.box_loss)]
+        readers = [site.module for site in SITES if node in site.nodes]
         if is_set(node) and not set(readers) & set(used):
             raise UserError(
                 f"{node} is set, but only {' and '.join(readers)} would read it, and the model is "

@@ -1,0 +1,82 @@
+"""The balanced feature pyramid of Libra R-CNN."""
+
+import pytest
+import torch
+from detectron2.layers import ShapeSpec
+from torch import nn
+
+from imbdet.errors import UserError
+from imbdet.modeling import BalancedFPN
+from tests.modeling.conftest import make_batch, small_config, train_step
+
+BACKBONES = {
+    "retinanet": "build_retinanet_resnet_bfp_backbone",
+    "faster_rcnn": "build_resnet_bfp_backbone",
+}
+
+
+class Pyramid(nn.Module):
+    """Three levels with given values."""
+
+    size_divisibility = 4
+
+    def __init__(self, *levels):
+        super().__init__()
+        self.levels = levels
+
+    def forward(self, images):
+        return {f"p{i}": level for i, level in enumerate(self.levels)}
+
+    def output_shape(self):
+        return {f"p{i}": ShapeSpec(channels=level.shape[1]) for i, level in enumerate(self.levels)}
+
+
+def balance(*levels, refine_level=1, refinement="none"):
+    return BalancedFPN(Pyramid(*levels), refine_level=refine_level, refinement=refinement)
+
+
+def test_every_level_gets_the_mean_of_all():
+    fine = torch.arange(16.0).view(1, 1, 4, 4)
+    middle, coarse = torch.full((1, 1, 2, 2), 10.0), torch.full((1, 1, 1, 1), 4.0)
+    # In the size of the middle: maxima of 2 x 2 of the fine level, copies of the coarse one.
+    mean = (torch.tensor([[5.0, 7.0], [13.0, 15.0]]) + 10 + 4) / 3
+    found = balance(fine, middle, coarse)(None)
+    torch.testing.assert_close(found["p1"], 10 + mean.view(1, 1, 2, 2))
+    torch.testing.assert_close(found["p2"], 4 + mean.max().view(1, 1, 1, 1))
+    upsampled = mean.repeat_interleave(2, dim=0).repeat_interleave(2, dim=1)
+    torch.testing.assert_close(found["p0"], fine + upsampled)
+
+
+def test_the_refinement_starts_as_the_identity_and_attends_to_all_places():
+    levels = [torch.randn(2, 8, n, n) for n in (8, 4, 2)]
+    plain, refined = balance(*levels), balance(*levels, refinement="non_local")
+    for name, value in plain(None).items():
+        torch.testing.assert_close(refined(None)[name], value)
+    block = refined.refine
+    nn.init.normal_(block.project.weight)
+    x = levels[1]
+    query, key, value = (f(x).flatten(2) for f in (block.query, block.key, block.value))
+    attention = (query.transpose(1, 2) @ key).softmax(dim=2)
+    expected = x + block.project((value @ attention.transpose(1, 2)).view_as(x))
+    torch.testing.assert_close(block(x), expected)
+
+
+@pytest.mark.parametrize("kind", BACKBONES)
+def test_detectors_train_with_it(kind, build):
+    model = build(small_config(kind, "MODEL.BACKBONE.NAME", BACKBONES[kind]))
+    losses, gradients, _ = train_step(model, make_batch([3, 0]))
+    assert all(loss.isfinite() for loss in losses.values())
+    assert gradients["backbone.refine.project.weight"].any()
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (["MODEL.BFP.REFINE_LEVEL", 5], "MODEL.BFP.REFINE_LEVEL is 5, but the pyramid has 5"),
+        (["MODEL.BFP.REFINEMENT", "conv"], "MODEL.BFP.REFINEMENT is 'conv'"),
+    ],
+)
+def test_bad_keys(keys, message, build):
+    cfg = small_config("retinanet", "MODEL.BACKBONE.NAME", BACKBONES["retinanet"], *keys)
+    with pytest.raises(UserError, match=message):
+        build(cfg)

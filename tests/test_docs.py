@@ -1,0 +1,91 @@
+"""What the pages tell a reader to write works as it stands there."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+import imbdet.losses
+from imbdet.modeling import cls_losses, registry, samplers, sites
+from imbdet.modeling.build import build_criterion, build_sampler
+
+# isort: split
+from detectron2.config import CfgNode
+
+import train_net
+from tests.modeling.conftest import small_config
+
+DOCS = Path(train_net.__file__).parent / "docs"
+
+
+def python_blocks(page):
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+    return [inspect.cleandoc(block) for block in blocks]
+
+
+def run(code, **names):
+    exec(code, names)
+    return names
+
+
+@pytest.fixture
+def _restored_registries():
+    registries = [value for value in vars(registry).values() if hasattr(value, "_obj_map")]
+    before = [(r, dict(r._obj_map)) for r in registries]
+    yield
+    for r, names in before:
+        r._obj_map.clear()
+        r._obj_map.update(names)
+
+
+@pytest.mark.usefixtures("_restored_registries")
+def test_a_loss_is_one_file_one_key_and_one_test(monkeypatch):
+    file, key, default, elsewhere, test = python_blocks("adding_a_loss.md")
+    loss = run(file)["poly_loss"]
+    monkeypatch.setattr(imbdet.losses, "poly_loss", loss, raising=False)
+    run(key, **vars(cls_losses))
+    cfg = small_config("retinanet")
+    run(default, node=cfg.MODEL.CLS_LOSS, CfgNode=CfgNode)
+    cfg.MODEL.CLS_LOSS.NAME = "poly"
+    criterion, activation = build_criterion(cfg, sites.RETINANET)
+    assert activation == "sigmoid"
+    assert criterion.cls_loss.loss.keywords == {"epsilon": 1.0}
+    run(elsewhere)
+    torch.manual_seed(0)
+    run(test)["test_poly_loss_is_its_definition"]()
+
+
+@pytest.mark.usefixtures("_restored_registries")
+def test_a_sampler_is_one_file_one_key_and_one_test():
+    file, key, elsewhere, test = python_blocks("adding_a_sampler.md")
+    pick_nearest = run(file)["pick_nearest"]
+    run(key, **vars(samplers), pick_nearest=pick_nearest)
+    cfg = small_config("faster_rcnn", "MODEL.SAMPLER.NEGATIVE.NAME", "nearest")
+    assert build_sampler(cfg, sites.ROI_HEADS).negative is pick_nearest
+    run(elsewhere)
+    run(test, pick_nearest=pick_nearest)["test_picks_the_highest_ious"]()
+
+
+def test_every_name_is_in_the_methods_page():
+    text = (DOCS / "methods.md").read_text()
+    for names in (
+        registry.CLS_LOSS_REGISTRY,
+        registry.BOX_LOSS_REGISTRY,
+        registry.POSITIVE_SAMPLER_REGISTRY,
+        registry.NEGATIVE_SAMPLER_REGISTRY,
+        registry.WEIGHTING_REGISTRY,
+    ):
+        for name, _ in names:
+            assert f"`{name}`" in text, name
+
+
+def test_every_file_that_a_page_names_exists():
+    root = DOCS.parent
+    for page in [*DOCS.glob("*.md"), root / "README.md", root / "datasets" / "README.md"]:
+        for name in re.findall(
+            r"(?:configs|imbdet|tests|docs)/[\w./-]+\.(?:py|yaml|md)", page.read_text()
+        ):
+            is_example = any(word in name for word in ("poly", "Poly", "nearest", "cells.yaml"))
+            assert is_example or (root / name).exists(), f"{page.name}: {name}"
