@@ -1,9 +1,9 @@
 #!/usr/bin/env python
 """Train methods on the synthetic shapes, several seeds each, and put their results in a table.
 
-A method is what stands behind `configs/Loss-` (or any other piece, such as `Sampler-`), or several
-joined by "+": `AP+GIoU` trains with `configs/Loss-AP.yaml` and `configs/Loss-GIoU.yaml`. "plain" is
-the detector alone. For instance, the ranking losses beside focal loss with the demo's schedule:
+A method is the name of a piece in `configs/`, with or without what stands before the first "-", or
+several joined by "+": `AP+GIoU` trains with `Loss-AP.yaml` and `Loss-GIoU.yaml`. "plain" is the
+detector alone. For instance, the ranking losses beside focal loss with the demo's schedule:
 
     python benchmarks/shapes.py retinanet GIoU AP+GIoU aLRP RankSort --seeds 1 2 3
 
@@ -46,10 +46,10 @@ def find_pieces(method: str) -> list[Path]:
         return []
     pieces = []
     for name in method.split("+"):
-        found = [*CONFIGS.glob(f"*-{name}.yaml"), *CONFIGS.glob(f"{name}.yaml")]
-        if len(found) != 1:
+        found = [*CONFIGS.glob(f"{name}.yaml"), *CONFIGS.glob(f"*-{name}.yaml")]
+        if not found:
             sys.exit(f"error: there is no piece '{name}' in {CONFIGS}")
-        pieces += found
+        pieces.append(found[0])
     return pieces
 
 

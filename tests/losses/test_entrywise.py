@@ -35,6 +35,10 @@ def dense_focal(logits, labels, alpha=0.25, gamma=2.0):
 
 PAIRS = [
     (sigmoid_cross_entropy_loss, dense_cross_entropy),
+    (
+        lambda x, y: sigmoid_cross_entropy_loss(x, y, alpha=0.6),
+        lambda x, y: dense_focal(x, y, alpha=0.6, gamma=0),
+    ),
     (focal_loss, dense_focal),
     (
         lambda x, y: focal_loss(x, y, alpha=-1, gamma=0.5),
@@ -148,6 +152,10 @@ def test_weights_multiply_rows():
         ({"alpha": 2.0}, "must be <= 1"),
         ({"gamma": -1.0}, "gamma >= 0"),
         ({"gt_labels": torch.zeros(3, dtype=torch.int64)}, r"gt_labels must have the shape \(4,\)"),
+        (
+            {"gt_labels": torch.tensor([0, 3, -2, 2])},
+            r"gt_labels must lie in \[-1, 2\], 2 being the background; 2 do not, such as 3",
+        ),
         ({"pred_logits": torch.zeros(4)}, "pred_logits must have the shape"),
     ],
 )

@@ -20,3 +20,10 @@ def test_nothing_to_train_is_a_connected_zero(labels):
     total.backward()
     assert total.item() == 0
     assert not logits.grad.any()
+
+
+def test_the_background_is_the_last_column():
+    with pytest.raises(
+        ValueError, match=r"must lie in \[-1, 2\], 2 being the background; 1 do not"
+    ):
+        softmax_cross_entropy_loss(torch.zeros(2, 3), torch.tensor([2, 3]))

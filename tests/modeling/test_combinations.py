@@ -1,0 +1,114 @@
+"""Any two options that have a meaning together train together: a pairwise covering set of keys."""
+
+import pytest
+import torch
+
+from imbdet.errors import UserError
+from imbdet.modeling import sites
+from imbdet.modeling.build import build_criterion, build_sampler
+from imbdet.modeling.registry import (
+    BOX_LOSS_REGISTRY,
+    CLS_LOSS_REGISTRY,
+    NEGATIVE_SAMPLER_REGISTRY,
+    POSITIVE_SAMPLER_REGISTRY,
+    WEIGHTING_REGISTRY,
+)
+from tests.modeling.conftest import make_batch, small_config, train_step
+from tests.modeling.pairwise import covering_set, pairs_of
+
+KEYS = {
+    "cls_loss": "MODEL.CLS_LOSS.NAME",
+    "box_loss": "MODEL.BOX_LOSS.NAME",
+    "positive": "MODEL.SAMPLER.POSITIVE.NAME",
+    "negative": "MODEL.SAMPLER.NEGATIVE.NAME",
+    "weighting": "MODEL.WEIGHTING.NAMES",
+    "carl": "MODEL.CARL.ENABLED",
+    "guided": "MODEL.CLS_LOSS.GUIDED_SCALE",
+}
+
+
+def names(registry):
+    return [name for name, _ in registry]
+
+
+FACTORS = {
+    "kind": ["retinanet", "faster_rcnn"],
+    "cls_loss": names(CLS_LOSS_REGISTRY),
+    "box_loss": names(BOX_LOSS_REGISTRY),
+    "positive": names(POSITIVE_SAMPLER_REGISTRY),
+    "negative": names(NEGATIVE_SAMPLER_REGISTRY),
+    "weighting": ["", *names(WEIGHTING_REGISTRY)],
+    "carl": [False, True],
+    "guided": [False, True],
+}
+RANKINGS = {"dr", "ap", "auc", "alrp", "rank_sort"}
+
+
+def is_valid(combination):
+    """What has a meaning, said once more than in the code: each clause is a documented refusal."""
+    c = combination
+    ranks = c["cls_loss"] in RANKINGS
+    return not (
+        (c["cls_loss"] == "alrp" and c["box_loss"] != "giou")
+        or (c["carl"] and c["box_loss"] in ("giou", "diou", "ciou"))
+        or (ranks and (c["weighting"] or c["carl"] or c["guided"]))
+        or (ranks and "ohem" in (c["positive"], c["negative"]))
+        or (c["weighting"] == "isr_n" and c["negative"] != "score_hlr")
+        or (c["kind"] == "retinanet" and c["positive"] != "all")
+        or (c["kind"] == "retinanet" and c["negative"] == "score_hlr")
+        or (c["kind"] == "retinanet" and c["cls_loss"] == "softmax_cross_entropy")
+    )
+
+
+def config_of(combination):
+    values = combination | {"weighting": [name for name in [combination["weighting"]] if name]}
+    keys = [x for factor, key in KEYS.items() for x in (key, values[factor])]
+    return small_config(combination["kind"], *keys)
+
+
+def build_parts(cfg):
+    return build_criterion(cfg, sites.RETINANET), build_sampler(cfg, sites.RETINANET)
+
+
+COMBINATIONS = covering_set(FACTORS, is_valid)
+
+
+def label(combination):
+    return "-".join(str(value) for value in combination.values())
+
+
+@pytest.mark.parametrize("combination", COMBINATIONS, ids=label)
+def test_every_pair_of_options_trains(combination, build):
+    model = build(config_of(combination))
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
+    for seed, num_boxes in enumerate([[3, 4], [0, 0], [12, 0], [1, 2], [0, 5]]):
+        losses, gradients, _ = train_step(model, make_batch(num_boxes, seed=seed))
+        optimizer.step()
+        assert all(loss.isfinite() for loss in losses.values())
+        assert all(grad is not None and grad.isfinite().all() for grad in gradients.values())
+
+
+def test_the_set_covers_every_option_and_its_refusals_are_real():
+    covered = set().union(*map(pairs_of, COMBINATIONS))
+    for name, options in FACTORS.items():
+        for option in options:
+            assert any((name, option) in pair for pair in covered), (name, option)
+    plain = {name: options[0] for name, options in FACTORS.items()}
+    plain |= {"cls_loss": "focal", "box_loss": "l1", "positive": "all", "negative": "all"}
+    refused = [
+        {"cls_loss": "alrp"},
+        {"carl": True, "box_loss": "ciou"},
+        {"cls_loss": "ap", "weighting": "isr_p"},
+        {"cls_loss": "dr", "guided": True},
+        {"cls_loss": "auc", "negative": "ohem"},
+        {"weighting": "isr_n"},
+        {"positive": "ohem"},
+        {"negative": "score_hlr"},
+        {"cls_loss": "softmax_cross_entropy"},
+    ]
+    assert is_valid(plain)
+    for change in refused:
+        combination = plain | change
+        assert not is_valid(combination)
+        with pytest.raises(UserError):
+            build_parts(config_of(combination))
