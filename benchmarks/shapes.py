@@ -36,6 +36,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1], metavar="SEED")
     parser.add_argument("--iterations", type=int, help="instead of the demo's schedule")
     parser.add_argument("--output", type=Path, default=ROOT / "output" / "shapes")
+    parser.add_argument(
+        "--opts", nargs="+", default=[], metavar="KEY VALUE", help="overrides of the config"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
     return parser.parse_args()
 
@@ -53,7 +56,7 @@ def find_pieces(method: str) -> list[Path]:
     return pieces
 
 
-def train(detector: str, pieces: list[Path], seed: int, iterations: int | None, folder: Path):
+def train(detector: str, pieces: list[Path], overrides: list[str], folder: Path) -> None:
     """Train and evaluate in a process of its own, unless that is done."""
     if (folder / "inference" / "shapes_val" / "metrics.json").exists():
         return
@@ -61,9 +64,7 @@ def train(detector: str, pieces: list[Path], seed: int, iterations: int | None, 
     command = [sys.executable, str(ROOT / "train_net.py"), "--resume"]
     for file in files:
         command += ["--config-file", str(file)]
-    command += ["OUTPUT_DIR", str(folder), "SEED", str(seed), "TEST.NUM_PICTURES", "0"]
-    if iterations is not None:
-        command += ["SOLVER.MAX_ITER", str(iterations), "SOLVER.STEPS", "()"]
+    command += ["OUTPUT_DIR", str(folder), "TEST.NUM_PICTURES", "0", *overrides]
     print(f"training {folder}", file=sys.stderr, flush=True)
     result = subprocess.run(command, stdout=subprocess.DEVNULL)
     if result.returncode == 130:
@@ -105,12 +106,15 @@ def main() -> None:
     methods = {method: find_pieces(method) for method in args.methods}
     schedule = "demo" if args.iterations is None else f"{args.iterations} iterations"
     folder = args.output / args.detector / schedule.replace(" ", "_")
+    overrides = list(args.opts)
+    if args.iterations is not None:
+        overrides += ["SOLVER.MAX_ITER", str(args.iterations), "SOLVER.STEPS", "()"]
     results: dict[str, list[dict[str, float]]] = {method: [] for method in methods}
     # Seed after seed: a table can be read early, and the machine's mood spreads over all methods.
     for seed in args.seeds:
         for method, pieces in methods.items():
             run = folder / method / f"seed_{seed}"
-            train(args.detector, pieces, seed, args.iterations, run)
+            train(args.detector, pieces, [*overrides, "SEED", str(seed)], run)
             results[method].append(read_run(run))
     rows = [[method, *summarize(runs)] for method, runs in results.items()]
     print(f"{args.detector}, {schedule}, seeds {', '.join(map(str, args.seeds))}:")
