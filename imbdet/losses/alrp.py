@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from imbdet.losses.error_driven import Ranking, Update, apply_updates, rank
+from imbdet.losses.steps import Steps
 
 # FP_i is a difference of large sums; below this it means "no negative above".
 NO_NEGATIVES = 1e-5
@@ -18,6 +19,7 @@ def alrp_loss(
     gt_labels: Tensor,
     loc_errors: Tensor,
     *,
+    image_idxs: Tensor | None = None,
     delta: float = 1.0,
     smooth_localisation: bool = True,
 ) -> tuple[Tensor, Tensor]:
@@ -32,6 +34,8 @@ def alrp_loss(
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
         loc_errors: (P,) localisation errors >= 0 of the positives in the order of their rows, such
             as (1 - GIoU) / (2 (1 - tau)); with gradient.
+        image_idxs: (M,) int64, whose image a row is: each image is ranked by itself, and the loss
+            is the mean over the images that have positives. None is one ranking of all.
         delta: half the width of the step, >= 0; 0 is the hard step, by which a tie counts fully.
         smooth_localisation: whether the positives above are summed by the smooth step, as the
             definition has it, or by the hard order of the scores, as the published code does.
@@ -39,7 +43,7 @@ def alrp_loss(
     Returns:
         Two scalars, already divided by the number of positives; connected zeros without any.
     """
-    ranking = rank(pred_logits, gt_labels, delta)
+    ranking = rank(pred_logits, gt_labels, delta, image_idxs)
     if loc_errors.shape != ranking.positives.shape:
         raise ValueError(
             f"loc_errors must have the shape {tuple(ranking.positives.shape)}, one of each "
@@ -47,9 +51,8 @@ def alrp_loss(
         )
     update = alrp_update(ranking, loc_errors.detach().double())
     (cls_loss,) = apply_updates(pred_logits, gt_labels, ranking, [update])
-    weigh = _smooth_weights if smooth_localisation else _hard_weights
-    weights = weigh(ranking).to(loc_errors.dtype)
-    return cls_loss, (weights * loc_errors).sum() / max(len(loc_errors), 1)
+    weights = _localisation_weights(ranking, smooth_localisation).to(loc_errors.dtype)
+    return cls_loss, (weights * loc_errors).sum()
 
 
 @torch.no_grad()
@@ -58,26 +61,22 @@ def alrp_update(ranking: Ranking, loc_errors: Tensor) -> Update:
     rank_among_all = ranking.rank_among_positives + ranking.negatives
     false_positives = ranking.negatives
     above = ranking.steps.sum_over_pairs(loc_errors) - ranking.steps.at_zero * loc_errors
-    has_negatives = false_positives > NO_NEGATIVES
-    pull = torch.where(has_negatives, (above + false_positives) / rank_among_all, 0)
-    neg_weights = torch.where(has_negatives, pull / false_positives, 0)
+    is_first = false_positives <= NO_NEGATIVES
+    pull = torch.where(is_first, 0, (above + false_positives) / rank_among_all)
+    neg_weights = torch.where(is_first, 0, pull / false_positives)
     return Update(false_positives / rank_among_all, -pull, neg_weights)
 
 
 @torch.no_grad()
-def _smooth_weights(ranking: Ranking) -> Tensor:
-    """(P,) factors c_k by which mean_i (e_i + sum_{k != i} H_ik e_k) / rank_i = mean_k c_k e_k."""
-    inverse_rank = 1 / (ranking.rank_among_positives + ranking.negatives)
+def _localisation_weights(ranking: Ranking, is_smooth: bool) -> Tensor:
+    """(P,) c_k by which the localisation part is sum_k c_k e_k.
+
+    It is the mean over the positives i of (e_i + sum_{k != i} H_ik e_k) / rank_i, with the hard
+    step in place of H_ik unless ``is_smooth``.
+    """
     steps = ranking.steps
-    below = steps.sum_over_positives(inverse_rank).at(steps.pos_scores)
-    return below + (1 - steps.at_zero) * inverse_rank
-
-
-@torch.no_grad()
-def _hard_weights(ranking: Ranking) -> Tensor:
-    """The same with 1[k at or above i in the order of the scores] in place of H_ik."""
-    order = ranking.steps.pos_scores.argsort()
-    inverse_rank = 1 / (ranking.rank_among_positives + ranking.negatives)
-    weights = torch.empty_like(inverse_rank)
-    weights[order] = inverse_rank[order].cumsum(dim=0)
-    return weights
+    if not is_smooth:
+        steps = Steps(steps.pos_scores, 0, steps.pos_segments, steps.num_segments)
+    weights = ranking.shares / (ranking.rank_among_positives + ranking.negatives)
+    below = steps.sum_over_positives(weights).at(steps.pos_scores, steps.pos_segments)
+    return below + (1 - steps.at_zero) * weights

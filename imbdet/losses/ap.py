@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 
 from imbdet.losses.error_driven import Ranking, Update, apply_updates, rank
+from imbdet.losses.steps import Steps
 
 
 def ap_loss(
     pred_logits: Tensor,
     gt_labels: Tensor,
     *,
+    image_idxs: Tensor | None = None,
     delta: float = 1.0,
     interpolated: bool = True,
 ) -> Tensor:
@@ -25,6 +27,8 @@ def ap_loss(
     Args:
         pred_logits: (M, K) logits.
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
+        image_idxs: (M,) int64, whose image a row is: each image is ranked by itself, and the loss
+            is the mean over the images that have positives. None is one ranking of all.
         delta: half the width of the step, >= 0; 0 is the hard step, by which a tie counts fully.
         interpolated: replace the precision of a positive by the highest one at its recall or above
             (sec. 3.3).
@@ -32,7 +36,7 @@ def ap_loss(
     Returns:
         Scalar in [0, 1], already divided by the number of positives; a connected zero without any.
     """
-    ranking = rank(pred_logits, gt_labels, delta)
+    ranking = rank(pred_logits, gt_labels, delta, image_idxs)
     (loss,) = apply_updates(pred_logits, gt_labels, ranking, [ap_update(ranking, interpolated)])
     return loss
 
@@ -44,7 +48,7 @@ def ap_update(ranking: Ranking, interpolated: bool = True) -> Update:
     errors = 1 - precision
     neg_weights = 1 / rank_among_all
     if interpolated:
-        errors = 1 - _running_maximum(precision, ranking.steps.pos_scores)
+        errors = 1 - _running_maximum(precision, ranking.steps)
         # Shares of the negatives shrink with the error; a precision of 1 has none to share.
         neg_weights = (
             neg_weights * errors / (1 - precision).clamp(min=torch.finfo(errors.dtype).tiny)
@@ -52,9 +56,11 @@ def ap_update(ranking: Ranking, interpolated: bool = True) -> Update:
     return Update(errors, -errors, neg_weights)
 
 
-def _running_maximum(precision: Tensor, pos_scores: Tensor) -> Tensor:
-    """(P,) highest precision among the positives that score no higher."""
-    order = pos_scores.argsort()
+def _running_maximum(precision: Tensor, steps: Steps) -> Tensor:
+    """(P,) highest precision among the positives of the segment that score no higher."""
+    order = steps.start.argsort()  # by segment, then by score
+    # A precision is in [0, 1], so that none of an earlier segment reaches those of a later one.
+    offsets = steps.pos_segments[order]
     highest = torch.empty_like(precision)
-    highest[order] = precision[order].cummax(dim=0).values
+    highest[order] = (precision[order] + offsets).cummax(dim=0).values - offsets
     return highest

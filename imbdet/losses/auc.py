@@ -9,7 +9,13 @@ from torch import Tensor
 from imbdet.losses.error_driven import Ranking, Update, apply_updates, rank
 
 
-def auc_loss(pred_logits: Tensor, gt_labels: Tensor, *, delta: float = 1.0) -> Tensor:
+def auc_loss(
+    pred_logits: Tensor,
+    gt_labels: Tensor,
+    *,
+    image_idxs: Tensor | None = None,
+    delta: float = 1.0,
+) -> Tensor:
     """1 - area under the ROC curve, over all entries of the batch.
 
     The gradient is the error-driven update: every wrong pair raises its positive and lowers its
@@ -18,12 +24,14 @@ def auc_loss(pred_logits: Tensor, gt_labels: Tensor, *, delta: float = 1.0) -> T
     Args:
         pred_logits: (M, K) logits.
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
+        image_idxs: (M,) int64, whose image a row is: each image is ranked by itself, and the loss
+            is the mean over the images that have positives. None is one ranking of all.
         delta: half the width of the step, >= 0; 0 is the hard step, by which a tie counts fully.
 
     Returns:
         Scalar in [0, 1]; a connected zero without positives or without negatives.
     """
-    ranking = rank(pred_logits, gt_labels, delta)
+    ranking = rank(pred_logits, gt_labels, delta, image_idxs)
     (loss,) = apply_updates(pred_logits, gt_labels, ranking, [auc_update(ranking)])
     return loss
 
@@ -32,4 +40,4 @@ def auc_update(ranking: Ranking) -> Update:
     """Errors FP_i / |N| and their update."""
     num_negatives = ranking.num_negatives.clamp(min=1)
     errors = ranking.negatives / num_negatives
-    return Update(errors, -errors, (1 / num_negatives).expand_as(errors))
+    return Update(errors, -errors, 1 / num_negatives)

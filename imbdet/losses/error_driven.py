@@ -4,9 +4,11 @@ A ranking loss says what it is worth, how strongly each positive is pulled up, a
 each positive pushes the negatives down: a negative with score s_j receives sum_i w_i H(s_j - p_i).
 Everything else is the same for all of them and stands here.
 
-Shape shorthand: M samples, K classes, P positives, L losses that share one set of logits.
+Shape shorthand: M samples, K classes, P positives, L losses that share one set of logits, G
+segments with a ranking of their own: images, or one of all.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -14,30 +16,37 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from imbdet.losses.chunks import iterate_chunks
-from imbdet.losses.grid import Grid
+from imbdet.losses.grid import Grid, Parts, make_grid
 from imbdet.losses.labels import check_labels, positive_entries
 from imbdet.losses.steps import Steps
 
 
 class Ranking(NamedTuple):
-    """The positives of a batch among its negatives.
+    """The positives of a batch among the entries of their segment.
 
     Attributes:
         steps: the positives' step functions.
-        finder: finds the buckets of the logits: the steps themselves, or a faster look-up.
+        segments: (M, 1) int64 in [0, G), or None if there is one segment.
+        grid: looks up the buckets of many logits; None if they are searched.
         pos_entries: rows (P,) and classes (P,) of the positives.
         positives: (P,) float64, sum_k H(p_k - p_i) over the positives, i itself included.
         negatives: (P,) float64, FP_i = sum_j H(s_j - p_i) over the negatives, >= 0. A difference of
             large sums: it may be 1e-10 where the truth is 0.
-        num_negatives: scalar float64, |N|; 0 if there is no positive to compare with.
+        num_negatives: (P,) float64, |N| of the segment.
+        shares: (P,) float64, weights of the positives in the mean over segments of the means over
+            positives; NaN if a logit that counts is.
+        poison: scalar float64, NaN if a logit that counts is, otherwise 0.
     """
 
     steps: Steps
-    finder: Steps | Grid
+    segments: Tensor | None
+    grid: Grid | None
     pos_entries: tuple[Tensor, Tensor]
     positives: Tensor
     negatives: Tensor
     num_negatives: Tensor
+    shares: Tensor
+    poison: Tensor
 
     @property
     def rank_among_positives(self) -> Tensor:
@@ -46,7 +55,7 @@ class Ranking(NamedTuple):
 
 
 class Update(NamedTuple):
-    """A loss and its error-driven update, before division by the number of positives.
+    """A loss and its error-driven update, before the mean over the positives.
 
     Attributes:
         errors: (P,) float64, whose mean is the loss.
@@ -60,24 +69,44 @@ class Update(NamedTuple):
 
 
 @torch.no_grad()
-def rank(pred_logits: Tensor, gt_labels: Tensor, delta: float) -> Ranking:
-    """Compare every entry of a batch with every positive.
+def rank(
+    pred_logits: Tensor, gt_labels: Tensor, delta: float, image_idxs: Tensor | None = None
+) -> Ranking:
+    """Compare every entry of a batch with every positive of its segment.
 
     Args:
         pred_logits: (M, K) logits.
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored. A positive is the entry
             of a row and its label; all other entries of rows that are not ignored are negatives.
         delta: half the width of the step, >= 0.
+        image_idxs: (M,) int64, whose image a row is: each has a ranking of its own. None is one
+            ranking of all.
     """
     check_labels(pred_logits, gt_labels)
+    segments, num_segments = _segments(gt_labels, image_idxs)
     pos_entries = positive_entries(gt_labels, pred_logits.shape[1])
-    steps = Steps(pred_logits[pos_entries], delta)
+    pos_scores = pred_logits[pos_entries].double()
+    is_finite = pos_scores.isfinite()
+    pos_segments = None if segments is None else segments[pos_entries[0], 0]
+    steps = Steps(pos_scores.where(is_finite, 0), delta, pos_segments, num_segments)
+    grid = _grid(steps, pred_logits)
+    histogram = _histogram(steps, grid, _ranked_parts(pred_logits, gt_labels, segments))
+    is_broken = histogram.isnan().any() | ~is_finite.all()
+    poison = histogram.new_zeros(()).masked_fill(is_broken, math.nan)
+    num_positives = torch.bincount(steps.pos_segments, minlength=num_segments).double()
+    own_positives = num_positives[steps.pos_segments]
     positives = steps.sum_over_pairs()
-    finder = _bucket_finder(steps, pred_logits)
-    histogram = _histogram(finder, steps, pred_logits, gt_labels)
-    negatives = (steps.sum_over_scores(histogram) - positives).clamp(min=0)
-    num_negatives = histogram[0].sum() - len(positives)
-    return Ranking(steps, finder, pos_entries, positives, negatives, num_negatives)
+    return Ranking(
+        steps,
+        segments,
+        grid,
+        pos_entries,
+        positives=positives,
+        negatives=(steps.sum_over_scores(histogram) - positives).clamp(min=0),
+        num_negatives=steps.segment_weight(histogram) - own_positives,
+        shares=1 / (own_positives * (num_positives > 0).sum()) + poison,
+        poison=poison,
+    )
 
 
 def apply_updates(
@@ -86,36 +115,49 @@ def apply_updates(
     """Turn updates into scalar losses whose gradients they are.
 
     Returns:
-        For each update the mean of its errors, float32 or wider, each with its own gradient of the
-        logits. Without positives all are zeros that stay connected to the logits.
+        For each update the mean of its errors over the positives of a segment, averaged over the
+        segments that have positives; float32 or wider, each with its own gradient of the logits.
+        Without positives all are zeros that stay connected to the logits.
     """
-    num_positives = max(len(ranking.steps.pos_scores), 1)
     errors, pos_grads, neg_weights = (
-        torch.stack(parts) / num_positives for parts in zip(*updates, strict=True)
+        torch.stack(parts) * ranking.shares for parts in zip(*updates, strict=True)
     )
-    losses = _ErrorDriven.apply(
-        pred_logits, gt_labels, ranking, errors.sum(dim=1), pos_grads, neg_weights
-    )
+    losses = errors.sum(dim=1) + ranking.poison
+    losses = _ErrorDriven.apply(pred_logits, gt_labels, ranking, losses, pos_grads, neg_weights)
     return list(losses.unbind())
 
 
-def _histogram(
-    finder: Steps | Grid, steps: Steps, pred_logits: Tensor, gt_labels: Tensor
-) -> Tensor:
-    """Histogram of all entries that are not ignored, positives included."""
-    total = steps.ends.new_zeros(2, len(steps.ends) + 1)
-    if len(steps.ends) > 0:
-        for chunk in iterate_chunks(pred_logits, gt_labels):
-            is_ignored = chunk.is_ignored
-            logits = chunk.logits[~is_ignored] if is_ignored.any() else chunk.logits
-            total += finder.histogram(logits)
-    return total
+def _segments(gt_labels: Tensor, image_idxs: Tensor | None) -> tuple[Tensor | None, int]:
+    """(M, 1) the segment of each row or None, and how many there are."""
+    if image_idxs is None:
+        return None, 1
+    if image_idxs.shape != gt_labels.shape:
+        expected, given = tuple(gt_labels.shape), tuple(image_idxs.shape)
+        raise ValueError(f"image_idxs must have the shape {expected}, not {given}")
+    images, segments = image_idxs.unique(return_inverse=True)
+    return segments[:, None], max(len(images), 1)
 
 
-def _bucket_finder(steps: Steps, pred_logits: Tensor) -> Steps | Grid:
+def _grid(steps: Steps, pred_logits: Tensor) -> Grid | None:
     # float64 logits are finer than the grid; other devices search faster than they look up.
     fits = pred_logits.device.type == "cpu" and pred_logits.dtype != torch.float64
-    return Grid(steps) if fits and len(steps.ends) > 0 else steps
+    return make_grid(steps, pred_logits) if fits else None
+
+
+def _ranked_parts(pred_logits: Tensor, gt_labels: Tensor, segments: Tensor | None) -> Parts:
+    """Logits and segments of the rows that are not ignored, positives included, in parts."""
+    for chunk in iterate_chunks(pred_logits, gt_labels):
+        part = chunk.logits, None if segments is None else segments[chunk.rows]
+        if chunk.is_ignored.any():
+            part = tuple(None if rows is None else rows[~chunk.is_ignored] for rows in part)
+        yield part
+
+
+def _histogram(steps: Steps, grid: Grid | None, parts: Parts) -> Tensor:
+    if grid is not None:
+        return grid.histogram(parts)
+    zeros = steps.ends.new_zeros(2, steps.num_buckets)
+    return sum((steps.histogram(*part) for part in parts), start=zeros)
 
 
 class _ErrorDriven(torch.autograd.Function):
@@ -129,13 +171,15 @@ class _ErrorDriven(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad_losses):
         pred_logits, gt_labels, pos_grads, neg_weights = ctx.saved_tensors
-        steps = ctx.ranking.steps
-        if len(steps.ends) == 0:
-            return torch.zeros_like(pred_logits), None, None, None, None, None
+        steps, segments, grid = ctx.ranking.steps, ctx.ranking.segments, ctx.ranking.grid
         grad_logits, grad_losses = torch.empty_like(pred_logits), grad_losses.double()
         push = steps.sum_over_positives(grad_losses @ neg_weights)
+        if grid is not None:
+            push = grid.tabulate(push)
         for chunk in iterate_chunks(pred_logits, gt_labels):
-            grads = ctx.ranking.finder.evaluate(push, chunk.logits)
-            grad_logits[chunk.rows] = grads.masked_fill_(chunk.is_ignored[:, None], 0)
+            grads = push.at(chunk.logits, None if segments is None else segments[chunk.rows])
+            if chunk.is_ignored.any():
+                grads.masked_fill_(chunk.is_ignored[:, None], 0)
+            grad_logits[chunk.rows] = grads
         grad_logits[ctx.ranking.pos_entries] = (grad_losses @ pos_grads).to(grad_logits.dtype)
         return grad_logits, None, None, None, None, None

@@ -1,87 +1,144 @@
 """Finding the bucket of a score by a look-up instead of a search, for many scores on a CPU.
 
-A binary search among the ends of all ramps costs tens of nanoseconds for each score. Equal cells
-over the range of the ends cost one multiplication, and nearly all cells lie within one bucket. Only
-the scores in cells that hold an end are searched. The result is exact: the arithmetic that leads
-from a score to its cell is monotone, so a cell without an end holds scores of one bucket only.
+A binary search among the ends of all ramps costs tens of nanoseconds for each score. Cells are
+numbers that a score leads to by little arithmetic, and nearly all cells lie within one bucket. Only
+the scores in cells that hold an end are searched. The result is exact.
 
-Shape shorthand: N scores, 2P + 1 buckets, C cells.
+Shape shorthand: N scores, G segments, B buckets, C cells. Scores are float32, of any shape.
 """
+
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from imbdet.losses.cells import EqualCells, PatternCells
 from imbdet.losses.steps import Lines, Steps
 
-# More cells leave fewer scores to search, fewer cells keep the tables in the cache.
-CELLS_PER_END = 32
-MIN_CELLS, MAX_CELLS = 2**12, 2**20
+# More cells leave fewer scores to search; fewer are built sooner and keep in the cache.
+CELLS_PER_END = 64
+LOGITS_PER_CELL = 16
+MIN_CELLS, MAX_CELLS = 2**12, 2**18
+
+# Parts of the scores with their segments, which are None if there is one segment.
+Parts = Iterable[tuple[Tensor, Tensor | None]]
 
 
 class Grid:
-    """Cells over the range of the steps' ends. Takes float32 scores without NaN, of any shape."""
+    """Cells and what is known of them.
 
-    def __init__(self, steps: Steps):
+    Args:
+        steps: whose buckets are found.
+        cells: scores and segments to (N,) int32 cells.
+        buckets: (C,) int64, the bucket of all scores in a cell, if it holds no end.
+        has_end: (C,) bool, whether a cell holds ends.
+    """
+
+    def __init__(
+        self, steps: Steps, cells: EqualCells | PatternCells, buckets: Tensor, has_end: Tensor
+    ):
         self.steps = steps
-        low, high = (float(end.float()) for end in (steps.ends[0], steps.ends[-1]))
-        # What lies beyond the ends counts fully or not at all, wherever it is.
-        self.low, self.high = low - 1, high + 1
-        num_cells = min(max(CELLS_PER_END * len(steps.ends), MIN_CELLS), MAX_CELLS)
-        self.scale = (num_cells - 1) / max(self.high - self.low, 1)
-        self.num_cells = num_cells
-        ends = self._cells(steps.ends.float())
-        self.has_end = torch.zeros(num_cells, dtype=torch.bool)
-        self.has_end[ends.long()] = True
-        # Ends in lower cells; the bucket of every score in the cell if it holds no end itself.
-        below = torch.bincount(ends, minlength=num_cells).cumsum(dim=0)
-        self.bucket_of_cell = below.where(~self.has_end, 0)
+        self.cells = cells
+        self.buckets = buckets.where(~has_end, 0)
+        self.has_end = has_end
+        # No step has a slope beyond the ends; numbers are faster to clamp by than tensors.
+        self.bounds = (float(steps.ends[0]), float(steps.ends[-1])) if len(steps.ends) else (0, 0)
 
-    def histogram(self, scores: Tensor) -> Tensor:
-        """See :meth:`Steps.histogram`."""
-        scores = scores.flatten().clamp(self.low, self.high)
-        bucket = self._common_bucket(scores)
-        if bucket is not None:
-            total = torch.zeros(2, len(self.steps.ends) + 1, dtype=torch.float64)
-            total[0, bucket] = scores.numel()
-            total[1, bucket] = scores.sum(dtype=torch.float64)
-            return total
-        cells = self._cells(scores)
-        per_cell = torch.stack(
-            [
-                torch.bincount(cells, minlength=self.num_cells).double(),
-                torch.bincount(cells, scores.double(), minlength=self.num_cells),
-            ]
-        ).masked_fill_(self.has_end, 0)
-        searched = self.steps.histogram(scores[self._searched(cells)])
-        return searched.index_add_(1, self.bucket_of_cell, per_cell)
+    def histogram(self, parts: Parts) -> Tensor:
+        """Sum of :meth:`Steps.histogram` over parts of the scores."""
+        total = self.steps.ends.new_zeros(2, self.steps.num_buckets)
+        per_cell = total.new_zeros(2, len(self.buckets))
+        for scores, segments in parts:
+            clamped = scores.clamp(*self.bounds).flatten()
+            bucket = self.common_bucket(scores, segments)
+            if bucket is not None:
+                total[0, bucket] += len(clamped)
+                total[1, bucket] += clamped.sum(dtype=torch.float64)
+                continue
+            cells = self.cells(scores, segments)
+            clamped = clamped.double()
+            for sums, values in zip(per_cell, (torch.ones_like(clamped), clamped), strict=True):
+                sums.scatter_add_(0, cells.long(), values)
+            total += self.steps.histogram(*self.searched(cells, scores, segments)[1:])
+        per_cell.masked_fill_(self.has_end, 0)
+        return total.index_add_(1, self.buckets, per_cell)
 
-    def evaluate(self, lines: Lines, scores: Tensor) -> Tensor:
-        """See :meth:`Lines.at`; float64."""
-        shape, scores = scores.shape, scores.flatten().clamp(self.low, self.high)
-        bucket = self._common_bucket(scores)
-        if bucket is not None:
-            line = lines.intercept[bucket], lines.slope[bucket]
-            return torch.addcmul(line[0], line[1], scores.double()).view(shape)
-        cells = self._cells(scores)
-        intercept, slope = (
-            values.index_select(0, self.bucket_of_cell).index_select(0, cells)
-            for values in (lines.intercept, lines.slope)
-        )
-        values = slope.mul_(scores).add_(intercept)
-        searched = self._searched(cells)
-        values[searched] = lines.at(scores[searched])
-        return values.view(shape)
+    def tabulate(self, lines: Lines) -> "Table":
+        """Prepare to evaluate lines at many scores."""
+        intercept, slope = (values[self.buckets] for values in (lines.intercept, lines.slope))
+        return Table(self, lines, torch.complex(intercept, slope))
 
-    def _cells(self, scores: Tensor) -> Tensor:
-        return (scores - self.low).mul_(self.scale).int()
+    def searched(
+        self, cells: Tensor, scores: Tensor, segments: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Indices, scores and segments of those whose cells hold an end, all flat."""
+        idxs = self.has_end.index_select(0, cells).nonzero().squeeze(1)
+        if segments is not None:
+            segments = segments.flatten()[idxs // (scores.numel() // segments.numel())]
+        return idxs, scores.flatten()[idxs], segments
 
-    def _searched(self, cells: Tensor) -> Tensor:
-        return self.has_end.index_select(0, cells).nonzero().squeeze(1)
-
-    def _common_bucket(self, scores: Tensor) -> int | None:
+    def common_bucket(self, scores: Tensor, segments: Tensor | None) -> int | None:
         """The bucket that holds all scores, if one does: at the start of a training most do."""
         if scores.numel() == 0:
             return 0
         extremes = torch.stack(torch.aminmax(scores)).double()
-        first, last = self.steps.bucket(extremes).tolist()
-        return first if first == last else None
+        if segments is not None:
+            segments = torch.stack(torch.aminmax(segments))
+        first, last = self.steps.bucket(extremes, segments).tolist()
+        return first if first == last and not extremes.isnan().any() else None
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Lines of all cells.
+
+    Attributes:
+        grid: whose cells.
+        lines: what is evaluated.
+        pairs: (C,) complex128, intercept + i slope: a pair is looked up at once.
+    """
+
+    grid: Grid
+    lines: Lines
+    pairs: Tensor
+
+    def at(self, scores: Tensor, segments: Tensor | None = None) -> Tensor:
+        """See :meth:`Lines.at`."""
+        grid, lines = self.grid, self.lines
+        clamped = scores.clamp(*grid.bounds).double()
+        bucket = grid.common_bucket(scores, segments)
+        if bucket is not None:
+            return torch.addcmul(lines.intercept[bucket], lines.slope[bucket], clamped)
+        cells = grid.cells(scores, segments)
+        intercept, slope = torch.view_as_real(self.pairs.index_select(0, cells)).unbind(dim=1)
+        values = torch.addcmul(intercept, slope, clamped.flatten())
+        idxs, *searched = grid.searched(cells, scores, segments)
+        values[idxs] = lines.at(*searched)
+        return values.view(scores.shape)
+
+
+def make_grid(steps: Steps, logits: Tensor) -> Grid:
+    """The grid that suits logits of a type of at most 32 bits."""
+    num_patterns = steps.num_segments * PatternCells.per_segment
+    if logits.element_size() == 2 and logits.numel() > num_patterns:
+        return _pattern_grid(steps, logits.dtype)
+    num_cells = min(CELLS_PER_END * len(steps.ends), logits.numel() // LOGITS_PER_CELL)
+    num_cells = min(max(num_cells, MIN_CELLS), MAX_CELLS)
+    return _equal_grid(steps, num_cells // steps.num_segments + 2)
+
+
+def _equal_grid(steps: Steps, cells_per_segment: int) -> Grid:
+    segments, ends = steps.end_segments, steps.ends[steps.places]
+    cells = EqualCells(ends, segments, steps.num_segments, cells_per_segment)
+    # A segment has one bucket more than ends.
+    own_segment = torch.arange(steps.num_segments).repeat_interleave(cells_per_segment)
+    num_ends = torch.bincount(cells(ends.float(), segments), minlength=len(own_segment))
+    return Grid(steps, cells, num_ends.cumsum(dim=0) + own_segment, num_ends > 0)
+
+
+def _pattern_grid(steps: Steps, dtype: torch.dtype) -> Grid:
+    cells = PatternCells(dtype)
+    segments = torch.arange(steps.num_segments)[:, None]
+    buckets = steps.bucket(cells.values.repeat(len(segments), 1), segments).flatten()
+    return Grid(steps, cells, buckets, torch.zeros_like(buckets, dtype=torch.bool))

@@ -8,9 +8,7 @@ import torch
 from torch import Tensor
 
 from imbdet.losses.error_driven import Ranking, Update, apply_updates, rank
-
-# Rows of the P x P comparison of positives that are held at a time.
-BLOCK = 256
+from imbdet.losses.sorting import WrongPairs
 
 
 def rank_sort_loss(
@@ -18,6 +16,7 @@ def rank_sort_loss(
     gt_labels: Tensor,
     ious: Tensor,
     *,
+    image_idxs: Tensor | None = None,
     delta: float = 0.5,
 ) -> tuple[Tensor, Tensor]:
     """Ranking and sorting error over all entries of the batch.
@@ -29,13 +28,15 @@ def rank_sort_loss(
         pred_logits: (M, K) logits.
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
         ious: (P,) quality in [0, 1] of the positives in the order of their rows; detached.
+        image_idxs: (M,) int64, whose image a row is: each image is ranked by itself, and the loss
+            is the mean over the images that have positives. None is one ranking of all.
         delta: half the width of the step, >= 0; 0 is the hard step, by which a tie counts fully.
 
     Returns:
         Two scalars with gradients of their own, already divided by the number of positives;
         connected zeros without any.
     """
-    ranking = rank(pred_logits, gt_labels, delta)
+    ranking = rank(pred_logits, gt_labels, delta, image_idxs)
     if ious.shape != ranking.positives.shape:
         raise ValueError(
             f"ious must have the shape {tuple(ranking.positives.shape)}, one of each positive, "
@@ -56,15 +57,20 @@ def ranking_update(ranking: Ranking) -> Update:
 @torch.no_grad()
 def sorting_update(ranking: Ranking, ious: Tensor) -> Update:
     """Errors of the order among the positives, and their update (eq. 4 and 10)."""
-    scores = ranking.steps.pos_scores
-    errors, pushed = torch.zeros_like(scores), torch.zeros_like(scores)
-    for rows in torch.arange(len(scores), device=scores.device).split(BLOCK):
-        above = ranking.steps.step(scores[None] - scores[rows, None])  # [B, P]
-        should_be_below = above * (ious[None] < ious[rows, None])
-        wrong = should_be_below.sum(dim=1)
-        right = above - should_be_below
-        current = (above @ (1 - ious)) / above.sum(dim=1)
-        target = (right @ (1 - ious)) / right.sum(dim=1)  # the own pair keeps it above 0
-        errors[rows] = torch.where(wrong > 0, current - target, 0)
-        pushed += (errors[rows] / wrong.clamp(min=torch.finfo(wrong.dtype).tiny)) @ should_be_below
+    steps = ranking.steps
+    # Of all positives, by how far they are above i (a_i in total), those with a lower IoU are wrong
+    # there (D_i in total).
+    wrong_pairs = WrongPairs(steps, ious)
+    wrong = wrong_pairs.sum_over_lower().clamp(min=0)
+    wrong_errors = wrong_pairs.sum_over_lower(1 - ious)
+    all_errors = steps.sum_over_pairs(1 - ious)
+    target = (all_errors - wrong_errors) / (ranking.positives - wrong)  # i itself is right
+    # The error, current - target, is D_i / a_i times (mean of the wrong - target). Rounding may
+    # leave a tiny D_i that is 0 in truth: a mean of 1 - IoU stays in [0, 1] even so, and that of
+    # the wrong is never below the target.
+    tiny = torch.finfo(wrong.dtype).tiny
+    mean_of_wrong = (wrong_errors / wrong.clamp(min=tiny)).clamp(0, 1)
+    share = ((mean_of_wrong - target) / ranking.positives).clamp(min=0)  # error / D_i
+    errors = share * wrong
+    pushed = wrong_pairs.sum_over_higher(share)
     return Update(errors, pushed - errors, torch.zeros_like(errors))

@@ -10,7 +10,10 @@ every sum over steps is linear in s. So a sum over all pairs needs no pairs: cou
 scores in each bucket give the sums over scores (forward), and a slope and an intercept for each
 bucket give the sums over positives (backward). The cost is O((P + N) log P), the result exact.
 
-Shape shorthand: P positives, N scores, 2P + 1 buckets. Everything is float64.
+Scores may come in segments, such as images, that know nothing of each other: each segment has a
+line and buckets of its own, one segment's buckets after the other's.
+
+Shape shorthand: P positives, N scores, G segments, B = 2P + G buckets. Everything is float64.
 """
 
 from dataclasses import dataclass
@@ -25,19 +28,19 @@ class Lines:
 
     Attributes:
         steps: whose buckets.
-        intercept: (2P + 1,) values at score 0.
-        slope: (2P + 1,).
+        intercept: (B,) values at score 0.
+        slope: (B,).
     """
 
     steps: "Steps"
     intercept: Tensor
     slope: Tensor
 
-    def at(self, scores: Tensor) -> Tensor:
-        """Values at scores of any shape, float64."""
+    def at(self, scores: Tensor, segments: Tensor | None = None) -> Tensor:
+        """Values at scores of any shape, float64; see :meth:`Steps.bucket`."""
         scores = scores.double()
-        buckets = self.steps.bucket(scores)
-        return self.intercept[buckets] + self.slope[buckets] * scores
+        buckets = self.steps.bucket(scores, segments)
+        return self.intercept[buckets] + self.slope[buckets] * self.steps.clamp(scores)
 
 
 class Steps:
@@ -46,65 +49,105 @@ class Steps:
     Args:
         pos_scores: (P,) scores of the positives, finite, in any order.
         delta: half the width of a ramp, in units of the score, >= 0.
+        pos_segments: (P,) int64 in [0, G), or None if there is one segment.
+        num_segments: G.
     """
 
-    def __init__(self, pos_scores: Tensor, delta: float):
+    def __init__(
+        self,
+        pos_scores: Tensor,
+        delta: float,
+        pos_segments: Tensor | None = None,
+        num_segments: int = 1,
+    ):
         if delta < 0:
             raise ValueError(f"delta must be >= 0, not {delta}")
-        self.delta = delta
+        self.delta, self.num_segments = delta, num_segments
         self.pos_scores = pos_scores.detach().double()
-        ends = torch.cat([self.pos_scores - delta, self.pos_scores + delta])
-        self.ends, order = ends.sort()
-        position = torch.empty_like(order)
-        position[order] = torch.arange(len(order), device=order.device)
-        # Where the ramp of a positive starts and stops: its step is 0 in the buckets 0..start, a
-        # ramp in start+1..stop, 1 beyond.
-        self.start, self.stop = position.chunk(2)
+        if pos_segments is None:
+            pos_segments = torch.zeros_like(self.pos_scores, dtype=torch.int64)
+        self.pos_segments = own = pos_segments
+        # The ends by score; their places in that order, by segment and within each by score.
+        self.ends, order = torch.cat([self.pos_scores - delta, self.pos_scores + delta]).sort()
+        self.end_segments, self.places = own.repeat(2)[order].sort(stable=True)
+        self.keys = self._keys(self.end_segments, self.places)
+        rank = torch.empty_like(order)
+        rank[order[self.places]] = torch.arange(len(order), device=order.device)
+        # Buckets between which a step rises: it is 0 up to start, a ramp in start+1..stop, and 1 in
+        # stop+1..last, where the segment ends.
+        self.start, self.stop = (rank + own.repeat(2)).chunk(2)
+        sizes = 2 * torch.bincount(own, minlength=num_segments) + 1
+        lasts = sizes.cumsum(dim=0) - 1
+        self.last = lasts[own]
+        self.first_of_bucket = (lasts + 1 - sizes).repeat_interleave(
+            sizes, output_size=len(order) + num_segments
+        )
 
     @property
     def at_zero(self) -> float:
         """H(0): what a score counts against itself."""
         return 0.5 if self.delta > 0 else 1.0
 
-    def step(self, difference: Tensor) -> Tensor:
-        """H of differences of any shape."""
-        if self.delta == 0:
-            return (difference >= 0).to(difference.dtype)
-        return (difference / (2 * self.delta) + 0.5).clamp(0, 1)
+    @property
+    def num_buckets(self) -> int:
+        """B."""
+        return len(self.first_of_bucket)
 
-    def bucket(self, scores: Tensor) -> Tensor:
-        """(N,) how many ends are at or below each score, in 0..2P."""
-        return torch.bucketize(scores, self.ends, right=True)
+    def bucket(self, scores: Tensor, segments: Tensor | None = None) -> Tensor:
+        """Buckets of scores of any shape: the ends of the same segment at or below, counted.
 
-    def histogram(self, scores: Tensor, weights: Tensor | None = None) -> Tensor:
-        """(2, 2P + 1) weight and weighted sum of the scores in each bucket.
+        Args:
+            scores: float64; NaN goes to the last bucket of its segment.
+            segments: int64 in [0, G), of a shape that fits; None if there is one segment.
+        """
+        places = torch.bucketize(scores.contiguous(), self.ends, right=True)
+        if segments is None:
+            return places
+        return torch.bucketize(self._keys(segments, places), self.keys) + segments
 
-        Histograms of parts of the scores add up to the histogram of all.
+    def _keys(self, segments: Tensor, places: Tensor) -> Tensor:
+        """Integers in the order of the segments and, within each, of the scores."""
+        return segments * (len(self.ends) + 1) + places
+
+    def clamp(self, scores: Tensor) -> Tensor:
+        """Scores brought to the range of the ends, beyond which no step has a slope."""
+        ends = self.ends if len(self.ends) > 0 else scores.new_zeros(1)
+        return scores.clamp(ends[0], ends[-1])
+
+    def histogram(
+        self, scores: Tensor, segments: Tensor | None = None, weights: Tensor | None = None
+    ) -> Tensor:
+        """(2, B) weight and weighted sum of the clamped scores in each bucket.
+
+        Histograms of parts of the scores add up to the histogram of all. NaN scores make it NaN.
 
         Args:
             scores: N scores of any shape.
+            segments: see :meth:`bucket`.
             weights: (N,) float64, or None for ones.
         """
-        scores = scores.flatten().double()
-        size, buckets = len(self.ends) + 1, self.bucket(scores)
+        scores = scores.double()
+        buckets = self.bucket(scores, segments).flatten()
+        scores = self.clamp(scores.flatten())
         if weights is None:
             weights = torch.ones_like(scores)
-        counts = [torch.bincount(buckets, w, minlength=size) for w in (weights, weights * scores)]
-        return torch.stack(counts).double()  # of no scores bincount gives integers
-
-    def evaluate(self, lines: Lines, scores: Tensor) -> Tensor:
-        """``lines.at(scores)``; :class:`Grid` has a faster way."""
-        return lines.at(scores)
+        sums = [torch.bincount(buckets, w, self.num_buckets) for w in (weights, weights * scores)]
+        return torch.stack(sums).double()  # of no scores bincount gives integers
 
     def sum_over_scores(self, histogram: Tensor) -> Tensor:
         """(P,) sum_j w_j H(s_j - p_i) over the scores of a histogram, for each positive i."""
-        weight, moment = histogram.cumsum(dim=1)  # of the scores below each end
-        beyond = weight[-1] - weight[self.stop]
+        weight, moment = histogram.cumsum(dim=1)  # of the scores up to the end of each bucket
+        beyond = weight[self.last] - weight[self.stop]
         if self.delta == 0:
             return beyond
         on_ramp = weight[self.stop] - weight[self.start]
         moment = moment[self.stop] - moment[self.start]
         return beyond + (moment - (self.pos_scores - self.delta) * on_ramp) / (2 * self.delta)
+
+    def segment_weight(self, histogram: Tensor) -> Tensor:
+        """(P,) weight of all scores in a histogram that are in the segment of each positive."""
+        weight = torch.zeros_like(histogram[0]).index_add_(0, self.first_of_bucket, histogram[0])
+        return weight[self.first_of_bucket[self.last]]
 
     def sum_over_positives(self, pos_weights: Tensor) -> Lines:
         """The function sum_i w_i H(s - p_i) of a score s.
@@ -113,14 +156,15 @@ class Steps:
             pos_weights: (P,) w_i.
         """
         pos_weights = pos_weights.double()
-        lines = pos_weights.new_zeros(2, len(self.ends) + 1)
+        lines = pos_weights.new_zeros(2, self.num_buckets)
         lines[0].index_add_(0, self.stop + 1, pos_weights)
         if self.delta > 0:
             slope = pos_weights / (2 * self.delta)
             intercept = -slope * (self.pos_scores - self.delta)
             ramp = torch.stack([intercept, slope])
             lines.index_add_(1, self.start + 1, ramp).index_add_(1, self.stop + 1, -ramp)
-        return Lines(self, *lines.cumsum(dim=1))
+        lines = lines.cumsum(dim=1)
+        return Lines(self, *(lines - lines[:, self.first_of_bucket]))
 
     def sum_over_pairs(self, values: Tensor | None = None) -> Tensor:
         """(P,) sum_k v_k H(p_k - p_i) over all positives k, i included, for each positive i.
@@ -129,4 +173,4 @@ class Steps:
             values: (P,) v_k, or None for ones.
         """
         values = None if values is None else values.double()
-        return self.sum_over_scores(self.histogram(self.pos_scores, values))
+        return self.sum_over_scores(self.histogram(self.pos_scores, self.pos_segments, values))

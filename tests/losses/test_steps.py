@@ -6,11 +6,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imbdet.losses.grid import Grid
+from imbdet.losses.grid import make_grid
 from imbdet.losses.steps import Steps
 from tests.losses.ranking_definitions import pairs
 
 SCALES = {"random": 3.0, "tiny": 1e-6, "huge": 1e4}
+INFINITY = torch.tensor(float("inf"))
 
 
 def random_scores(num, seed, kind):
@@ -19,9 +20,15 @@ def random_scores(num, seed, kind):
     return (2 * scores).round() / 2 if kind == "quantised" else scores
 
 
+def random_segments(num, num_segments, seed):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, num_segments, (num,), generator=generator)
+
+
 PROBLEMS = given(
     num_positives=st.integers(1, 20),
     num_scores=st.integers(0, 60),
+    num_segments=st.integers(1, 4),
     seed=st.integers(0, 2**31),
     kind=st.sampled_from(["random", "quantised", *SCALES]),
     delta=st.sampled_from([0.0, 0.25, 1.0]),
@@ -29,50 +36,93 @@ PROBLEMS = given(
 
 
 @PROBLEMS
-def test_sums_equal_loops_over_pairs(num_positives, num_scores, seed, kind, delta):
+def test_sums_equal_loops_over_pairs(num_positives, num_scores, num_segments, seed, kind, delta):
     positives = random_scores(num_positives, seed, kind)
     scores = random_scores(num_scores, seed + 1, kind)
     weights = torch.rand(num_scores, dtype=torch.float64)
     pos_weights = torch.rand(num_positives, dtype=torch.float64)
-    steps = Steps(positives, delta)
+    pos_segments = random_segments(num_positives, num_segments, seed)
+    segments = random_segments(num_scores, num_segments, seed + 1)
+    steps = Steps(positives, delta, pos_segments, num_segments)
     h = pairs(scores.double().numpy(), positives.double().numpy(), delta)
+    h = h * (pos_segments[:, None] == segments).numpy()
 
-    over_scores = steps.sum_over_scores(steps.histogram(scores, weights))
+    histogram = steps.histogram(scores, segments, weights)
+    over_scores = steps.sum_over_scores(histogram)
     np.testing.assert_allclose(over_scores, h @ weights.numpy(), rtol=1e-9, atol=1e-7)
-    over_positives = steps.sum_over_positives(pos_weights).at(scores)
+    over_positives = steps.sum_over_positives(pos_weights).at(scores, segments)
     np.testing.assert_allclose(over_positives, pos_weights.numpy() @ h, rtol=1e-9, atol=1e-7)
+    totals = (pos_segments[:, None] == segments).double() @ weights
+    torch.testing.assert_close(steps.segment_weight(histogram), totals)
 
 
 @PROBLEMS
-def test_the_look_up_equals_the_search(num_positives, num_scores, seed, kind, delta):
-    steps = Steps(random_scores(num_positives, seed, kind), delta)
+def test_one_segment_needs_no_segments(num_positives, num_scores, num_segments, seed, kind, delta):
+    positives, scores = (random_scores(n, seed, kind) for n in (num_positives, num_scores))
+    steps, zeros = Steps(positives, delta), torch.zeros(num_scores, dtype=torch.int64)
+    assert steps.bucket(scores.double()).equal(steps.bucket(scores.double(), zeros))
+
+
+@PROBLEMS
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_the_look_up_equals_the_search(
+    dtype, num_positives, num_scores, num_segments, seed, kind, delta
+):
+    segments = random_segments(num_positives, num_segments, seed)
+    positives = random_scores(num_positives, seed, kind).to(dtype)
+    steps = Steps(positives, delta, segments, num_segments)
     # Scores on the ends and beside them, where an inexact cell would show.
     ends = steps.ends.float()
-    infinity = torch.tensor(float("inf"))
     scores = torch.cat(
         [
             random_scores(num_scores, seed + 1, kind),
             ends,
-            ends.nextafter(infinity),
-            ends.nextafter(-infinity),
+            ends.nextafter(INFINITY),
+            ends.nextafter(-INFINITY),
             torch.tensor([-65504.0, 65504.0]),
         ]
     )
-    grid, lines = Grid(steps), steps.sum_over_positives(torch.ones(num_positives))
-    for part in (scores, scores[:0], scores[:1], scores.view(1, -1)):
-        found, expected = (
-            steps.sum_over_scores(finder.histogram(part)) for finder in (grid, steps)
-        )
-        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-6)
-        torch.testing.assert_close(
-            grid.evaluate(lines, part), steps.evaluate(lines, part), rtol=1e-9, atol=1e-7
-        )
+    scores = scores.to(dtype).float()
+    segments = random_segments(len(scores), num_segments, seed + 1)
+    # Many logits of half precision are looked up by their bit patterns.
+    grid = make_grid(steps, torch.empty(2**19, dtype=dtype))
+    lines = steps.sum_over_positives(torch.ones(num_positives))
+    for part in (slice(None), slice(0), slice(1)):
+        for shape in ((-1,), (-1, 1)):
+            args = scores[part].view(shape), segments[part].view(shape)
+            found, expected = (
+                steps.sum_over_scores(h) for h in (grid.histogram([args]), steps.histogram(*args))
+            )
+            torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-6)
+            torch.testing.assert_close(
+                grid.tabulate(lines).at(*args), lines.at(*args), rtol=1e-9, atol=1e-7
+            )
 
 
-def test_infinite_scores_count_fully_or_not_at_all():
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_infinite_scores_count_fully_or_not_at_all(dtype):
     steps = Steps(torch.tensor([0.0, 1.0]), 0.5)
-    scores = torch.tensor([float("inf"), -float("inf"), 0.0, 5.0])
-    assert steps.sum_over_scores(Grid(steps).histogram(scores)).tolist() == [2.5, 2.0]
+    scores = torch.tensor([INFINITY, -INFINITY, 0.0, 5.0])
+    grid = make_grid(steps, torch.empty(2**17, dtype=dtype))
+    lines = steps.sum_over_positives(torch.tensor([3.0, 4.0]))
+    for histogram in (grid.histogram([(scores, None)]), steps.histogram(scores)):
+        assert steps.sum_over_scores(histogram).tolist() == [2.5, 2.0]
+    for table in (grid.tabulate(lines), lines):
+        assert table.at(scores).tolist() == [7.0, 0.0, 1.5, 7.0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_nan_spoils_the_histogram_and_its_own_value_only(dtype):
+    steps = Steps(torch.tensor([0.0, 1.0]), 0.5)
+    scores = torch.tensor([float("nan"), 0.0, 5.0])
+    grid = make_grid(steps, torch.empty(2**17, dtype=dtype))
+    lines = steps.sum_over_positives(torch.ones(2))
+    for histogram in (grid.histogram([(scores, None)]), steps.histogram(scores)):
+        assert histogram.isnan().any()
+    for table in (grid.tabulate(lines), lines):
+        values = table.at(scores)
+        assert values[0].isnan()
+        assert values[1:].tolist() == [0.5, 2.0]
 
 
 def test_a_negative_delta_is_refused():

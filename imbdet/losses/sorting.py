@@ -1,0 +1,62 @@
+"""Sums over the pairs of positives that have different IoUs, without a loop over pairs.
+
+Number the distinct IoUs 0, 1, 2, ... in ascending order. Then IoU_k < IoU_i exactly if, in the
+highest bit in which their numbers differ, k has a 0 and i a 1. So for each bit the positives fall
+into groups whose numbers agree in all higher bits, and within a group each positive with a 0 is
+lower than each with a 1: every pair of different IoUs meets in one group of one bit. The groups of
+all bits are the segments of one set of :class:`Steps`. The cost is O(P log^2 P).
+
+Shape shorthand: P positives.
+"""
+
+import torch
+from torch import Tensor
+
+from imbdet.losses.steps import Steps
+
+
+class WrongPairs:
+    """The pairs k, i of positives of one segment with IoU_k < IoU_i, weighted by H(s_k - s_i).
+
+    Args:
+        steps: the positives and their segments.
+        ious: (P,) float64.
+    """
+
+    def __init__(self, steps: Steps, ious: Tensor):
+        self.num_positives = len(ious)
+        distinct, numbers = ious.unique(return_inverse=True)
+        num_bits = max(len(distinct) - 1, 0).bit_length()
+        numbers = numbers + (steps.pos_segments << num_bits)
+        bits = torch.arange(num_bits, device=ious.device)[:, None]
+        is_higher = ((numbers >> bits) & 1) == 1  # [bits, P]
+        groups, group_idxs = ((numbers >> (bits + 1)) * num_bits + bits).unique(return_inverse=True)
+        self.lower, self.higher = (~is_higher).nonzero()[:, 1], is_higher.nonzero()[:, 1]
+        self.lower_groups = group_idxs[~is_higher]
+        self.lower_scores = steps.pos_scores[self.lower]
+        self.steps = Steps(
+            steps.pos_scores[self.higher], steps.delta, group_idxs[is_higher], len(groups)
+        )
+
+    def sum_over_lower(self, values: Tensor | None = None) -> Tensor:
+        """(P,) sum_k v_k H(s_k - s_i) over the k with IoU_k < IoU_i, for each positive i.
+
+        Args:
+            values: (P,) float64 v_k, or None for ones.
+        """
+        values = None if values is None else values[self.lower]
+        histogram = self.steps.histogram(self.lower_scores, self.lower_groups, values)
+        return self._total(self.higher, self.steps.sum_over_scores(histogram))
+
+    def sum_over_higher(self, values: Tensor) -> Tensor:
+        """(P,) sum_i v_i H(s_k - s_i) over the i with IoU_i > IoU_k, for each positive k.
+
+        Args:
+            values: (P,) float64 v_i.
+        """
+        lines = self.steps.sum_over_positives(values[self.higher])
+        return self._total(self.lower, lines.at(self.lower_scores, self.lower_groups))
+
+    def _total(self, positives: Tensor, sums: Tensor) -> Tensor:
+        """(P,) what each positive has in all its groups."""
+        return sums.new_zeros(self.num_positives).index_add_(0, positives, sums)
