@@ -19,7 +19,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from imbdet.losses.chunks import Chunk, iterate_chunks
-from imbdet.losses.labels import check_labels, positive_entries
+from imbdet.losses.labels import check_labels, positive_entries, rank_segments
 
 
 def dr_loss(
@@ -60,7 +60,7 @@ def dr_loss(
             "DR loss needs sharpness, lambda_pos and lambda_neg > 0, "
             f"not {sharpness}, {lambda_pos} and {lambda_neg}"
         )
-    scopes, num_scopes = _scopes(gt_labels, image_idxs)
+    scopes, num_scopes = rank_segments(gt_labels, image_idxs)
     pos_rows, _ = positive_entries(gt_labels, pred_logits.shape[1])
     masses, means, pos_logits = _NegativeRows.apply(pred_logits, gt_labels, lambda_neg)
     rows = masses.isneginf().logical_not().nonzero().squeeze(1)
@@ -70,18 +70,7 @@ def dr_loss(
     excess = neg - pos.where(has_pos, 1) + margin
     losses = (tau / sharpness * F.softplus(sharpness * excess)).where(has_neg | has_pos, 0)
     dtype = torch.promote_types(pred_logits.dtype, torch.float32)
-    return (losses.sum() / max(num_scopes, 1)).to(dtype)
-
-
-def _scopes(gt_labels: Tensor, image_idxs: Tensor | None) -> tuple[Tensor, int]:
-    """(M,) the scope of each row, and how many there are."""
-    if image_idxs is None:
-        return torch.zeros_like(gt_labels), 1
-    if image_idxs.shape != gt_labels.shape:
-        expected, given = tuple(gt_labels.shape), tuple(image_idxs.shape)
-        raise ValueError(f"image_idxs must have the shape {expected}, not {given}")
-    images, scopes = image_idxs.unique(return_inverse=True)
-    return scopes, len(images)
+    return (losses.sum() / num_scopes).to(dtype)
 
 
 def _softmax_mean(

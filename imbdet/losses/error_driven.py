@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from imbdet.losses.chunks import iterate_chunks
 from imbdet.losses.grid import Grid, Parts, make_grid
-from imbdet.losses.labels import check_labels, positive_entries
+from imbdet.losses.labels import check_labels, positive_entries, rank_segments
 from imbdet.losses.steps import Steps
 
 
@@ -83,7 +83,8 @@ def rank(
             ranking of all.
     """
     check_labels(pred_logits, gt_labels)
-    segments, num_segments = _segments(gt_labels, image_idxs)
+    segments, num_segments = rank_segments(gt_labels, image_idxs)
+    segments = None if num_segments == 1 else segments[:, None]
     pos_entries = positive_entries(gt_labels, pred_logits.shape[1])
     pos_scores = pred_logits[pos_entries].double()
     is_finite = pos_scores.isfinite()
@@ -125,17 +126,6 @@ def apply_updates(
     losses = errors.sum(dim=1) + ranking.poison
     losses = _ErrorDriven.apply(pred_logits, gt_labels, ranking, losses, pos_grads, neg_weights)
     return list(losses.unbind())
-
-
-def _segments(gt_labels: Tensor, image_idxs: Tensor | None) -> tuple[Tensor | None, int]:
-    """(M, 1) the segment of each row or None, and how many there are."""
-    if image_idxs is None:
-        return None, 1
-    if image_idxs.shape != gt_labels.shape:
-        expected, given = tuple(gt_labels.shape), tuple(image_idxs.shape)
-        raise ValueError(f"image_idxs must have the shape {expected}, not {given}")
-    images, segments = image_idxs.unique(return_inverse=True)
-    return segments[:, None], max(len(images), 1)
 
 
 def _grid(steps: Steps, pred_logits: Tensor) -> Grid | None:

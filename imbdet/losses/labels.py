@@ -1,5 +1,6 @@
 """The sparse view of labels: a positive is a (row, class) pair, no one-hot target is ever built."""
 
+import torch
 from torch import Tensor
 
 
@@ -41,3 +42,22 @@ def check_labels(pred_logits: Tensor, gt_labels: Tensor, num_classes: int | None
             f"gt_labels must lie in [-1, {num_classes}], {num_classes} being the background; "
             f"{len(strays):,} do not, such as {int(strays[0])}"
         )
+
+
+def rank_segments(gt_labels: Tensor, image_idxs: Tensor | None) -> tuple[Tensor, int]:
+    """(M,) int64 in [0, G), which ranking each row belongs to, and their number G, at least 1.
+
+    Args:
+        gt_labels: (M,) labels.
+        image_idxs: (M,) int64, whose image a row is; None is one ranking of all.
+
+    Raises:
+        ValueError: shapes that do not fit.
+    """
+    if image_idxs is None:
+        return torch.zeros_like(gt_labels), 1
+    if image_idxs.shape != gt_labels.shape:
+        expected, given = tuple(gt_labels.shape), tuple(image_idxs.shape)
+        raise ValueError(f"image_idxs must have the shape {expected}, not {given}")
+    images, segments = image_idxs.unique(return_inverse=True)
+    return segments, max(len(images), 1)
