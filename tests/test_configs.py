@@ -10,6 +10,7 @@ from imbdet.errors import UserError
 from imbdet.modeling import sites
 from imbdet.modeling.build import build_criterion, build_sampler
 from imbdet.modeling.registry import BOX_LOSS_REGISTRY, CLS_LOSS_REGISTRY
+from imbdet.modeling.unread import refuse_unread_keys
 
 # isort: split
 from detectron2.config import get_cfg
@@ -102,7 +103,7 @@ def test_coco_configs_are_detectron2s(name, changed, schedule):
 
 def build_parts(cfg):
     """All that the keys of imbdet rule, without the network around it."""
-    sites.refuse_unread_keys(cfg)
+    refuse_unread_keys(cfg)
     one_stage = cfg.MODEL.META_ARCHITECTURE == "ImbRetinaNet"
     for site in [sites.RETINANET] if one_stage else [sites.ROI_HEADS, sites.RPN]:
         build_criterion(cfg, site)

@@ -17,7 +17,7 @@ from imbdet.config import load_config
 from imbdet.data import register_datasets
 from imbdet.engine.logs import setup_logging
 from imbdet.errors import UserError
-from imbdet.modeling.sites import refuse_unread_keys
+from imbdet.modeling.unread import refuse_unread_keys
 
 logger = logging.getLogger(__name__)
 

@@ -4,10 +4,7 @@ import functools
 from dataclasses import dataclass
 from typing import Any
 
-from detectron2.config import CfgNode, get_cfg
-
-from imbdet.config import add_imbdet_config
-from imbdet.errors import UserError
+from detectron2.config import CfgNode
 
 
 def get_key(cfg: CfgNode, key: str) -> Any:
@@ -115,35 +112,3 @@ RPN = Site(
 )
 
 SITES = (RETINANET, ROI_HEADS, RPN)
-
-
-def refuse_unread_keys(cfg: CfgNode) -> None:
-    """Raise UserError if a key is set that no module of the config reads."""
-    used = (
-        cfg.MODEL.META_ARCHITECTURE,
-        cfg.MODEL.ROI_HEADS.NAME,
-        cfg.MODEL.PROPOSAL_GENERATOR.NAME,
-    )
-    if cfg.MODEL.META_ARCHITECTURE in ("RetinaNet", RETINANET.module):
-        used = used[:1]  # no second stage
-    defaults = get_cfg()
-    add_imbdet_config(defaults)
-
-    def is_set(key: str) -> bool:
-        return get_key(cfg, key) != get_key(defaults, key)
-
-    nodes = [node for site in SITES for node in site.nodes]
-    for node in dict.fromkeys(nodes):
-        readers = [site.module for site in SITES if node in site.nodes]
-        if is_set(node) and not set(readers) & set(used):
-            raise UserError(
-                f"{node} is set, but only {' and '.join(readers)} would read it, and the model is "
-                f"made of {', '.join(used)}."
-            )
-    for site in SITES:
-        focal = f"{site.cls_loss}.FOCAL"
-        if site.module in used and is_set(focal) and not site.focal_alpha.startswith(focal):
-            raise UserError(
-                f"{focal} is set, but {site.module} reads {site.focal_alpha} and "
-                f"{site.focal_gamma}: set those instead."
-            )

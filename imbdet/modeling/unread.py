@@ -1,0 +1,84 @@
+"""Keys that are set but that nothing reads, such as an option of a loss that is not chosen."""
+
+from collections.abc import Iterator
+
+from detectron2.config import CfgNode, get_cfg
+
+from imbdet.config import add_imbdet_config
+from imbdet.errors import UserError
+from imbdet.modeling.box_losses import box_loss_key
+from imbdet.modeling.sites import RETINANET, SITES, Site, get_key
+
+
+def refuse_unread_keys(cfg: CfgNode) -> None:
+    """Raise UserError if a key is set that nothing in the model of the config reads."""
+    defaults = get_cfg()
+    add_imbdet_config(defaults)
+    for key, reason in _unread_keys(cfg):
+        if get_key(cfg, key) != get_key(defaults, key):
+            raise UserError(f"{key} is set, but {reason}.")
+
+
+def _unread_keys(cfg: CfgNode) -> Iterator[tuple[str, str]]:
+    """Keys, or nodes of keys, that nothing reads, and why."""
+    modules = _modules(cfg)
+    for node in dict.fromkeys(node for site in SITES for node in site.nodes):
+        readers = [site.module for site in SITES if node in site.nodes]
+        if not set(readers) & set(modules):
+            model = ", ".join(modules)
+            yield node, f"only {' and '.join(readers)} would read it, and the model is of {model}"
+    for site in SITES:
+        if site.module in modules:
+            yield from _unread_options(cfg, site)
+    if "bfp" not in cfg.MODEL.BACKBONE.NAME:
+        yield "MODEL.BFP", f"the backbone is {cfg.MODEL.BACKBONE.NAME!r}, which has no such part"
+    if cfg.INPUT.AUGMENTATION != "ssd":
+        yield "INPUT.SSD", f"INPUT.AUGMENTATION is {cfg.INPUT.AUGMENTATION!r}: set it to 'ssd'"
+
+
+def _modules(cfg: CfgNode) -> tuple[str, ...]:
+    """Names of the classes that a model is made of."""
+    if cfg.MODEL.META_ARCHITECTURE in ("RetinaNet", RETINANET.module):
+        return (cfg.MODEL.META_ARCHITECTURE,)  # no second stage
+    parts = cfg.MODEL.ROI_HEADS.NAME, cfg.MODEL.PROPOSAL_GENERATOR.NAME
+    return cfg.MODEL.META_ARCHITECTURE, *parts
+
+
+def _unread_options(cfg: CfgNode, site: Site) -> Iterator[tuple[str, str]]:
+    cls_loss = get_key(cfg, f"{site.cls_loss}.NAME") or site.default_cls_loss
+    yield from _options_of_others(cfg, site.cls_loss, "NAME", [cls_loss])
+    if not site.focal_alpha.startswith(site.cls_loss):
+        where = f"{site.focal_alpha} and {site.focal_gamma}"
+        yield f"{site.cls_loss}.FOCAL", f"{site.module} reads {where}: set those instead"
+    yield from _options_of_others(cfg, site.box_loss, "NAME", [box_loss_key(cfg, site)[0]])
+
+    kinds = ("POSITIVE", "NEGATIVE")
+    names = [get_key(cfg, f"{site.sampler}.{k}.NAME") or site.default_sampler for k in kinds]
+    yield from _options_of_others(cfg, site.sampler, "POSITIVE.NAME and NEGATIVE.NAME", names)
+    if not site.has_quota:
+        yield f"{site.sampler}.MAX_NEG_POS_RATIO", f"{site.module} has no quota to limit"
+    if site.has_quota or names[1] == "all":
+        reason = "only ImbRetinaNet reads it, and only with a sampler of negatives"
+        yield f"{site.sampler}.NEG_POS_RATIO", reason
+        yield f"{site.sampler}.MIN_NEGATIVES", reason
+
+    if site.weighting:
+        names = get_key(cfg, f"{site.weighting}.NAMES")
+        yield from _options_of_others(cfg, site.weighting, "NAMES", names)
+    if site.carl and not get_key(cfg, f"{site.carl}.ENABLED"):
+        for option in ("K", "BIAS"):
+            yield f"{site.carl}.{option}", f"{site.carl}.ENABLED is False"
+
+
+def _options_of_others(
+    cfg: CfgNode, node: str, key: str, names: list[str]
+) -> Iterator[tuple[str, str]]:
+    """Options of the names that are not chosen; the options of "name" are the node NAME."""
+    for child, value in get_key(cfg, node).items():
+        is_options = isinstance(value, CfgNode) and "NAME" not in value
+        if is_options and child.lower() not in names:
+            chosen = " and ".join(map(repr, names)) or "empty"
+            yield (
+                f"{node}.{child}",
+                f"only {child.lower()!r} reads it, and {node}.{key} is {chosen}",
+            )

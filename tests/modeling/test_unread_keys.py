@@ -1,0 +1,65 @@
+"""A key that nothing would read is refused rather than ignored."""
+
+import pytest
+
+from imbdet.errors import UserError
+from imbdet.modeling.unread import refuse_unread_keys
+from tests.modeling.conftest import small_config
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys", "message"),
+    [
+        (
+            "retinanet",
+            ["MODEL.RPN_LOSS.CLS.NAME", "focal"],
+            "MODEL.RPN_LOSS.CLS is set, but only ImbRPN would read it, and the model is of",
+        ),
+        (
+            "retinanet",
+            ["MODEL.CLS_LOSS.AP.DELTA", 0.5],
+            "MODEL.CLS_LOSS.AP is set, but only 'ap' reads it, and MODEL.CLS_LOSS.NAME is 'focal'",
+        ),
+        (
+            "retinanet",
+            ["MODEL.CLS_LOSS.FOCAL.GAMMA", 1.5],
+            "ImbRetinaNet reads MODEL.RETINANET.FOCAL_LOSS_ALPHA and",
+        ),
+        (
+            "faster_rcnn",
+            ["MODEL.BOX_LOSS.GHM_R.BINS", 5, "MODEL.BOX_LOSS.NAME", "giou"],
+            "only 'ghm_r' reads it, and MODEL.BOX_LOSS.NAME is 'giou'",
+        ),
+        (
+            "faster_rcnn",
+            ["MODEL.SAMPLER.OHEM.NMS_THRESH", 0.7, "MODEL.SAMPLER.POSITIVE.NAME", "iou_hlr"],
+            "only 'ohem' reads it, and MODEL.SAMPLER.POSITIVE.NAME and NEGATIVE.NAME is 'iou_hlr' "
+            "and 'random'",
+        ),
+        ("retinanet", ["MODEL.SAMPLER.MAX_NEG_POS_RATIO", 5.0], "ImbRetinaNet has no quota"),
+        ("retinanet", ["MODEL.SAMPLER.NEG_POS_RATIO", 5.0], "only with a sampler of negatives"),
+        ("faster_rcnn", ["MODEL.SAMPLER.MIN_NEGATIVES", 5], "only ImbRetinaNet reads it"),
+        ("retinanet", ["MODEL.WEIGHTING.ISR_P.K", 1.0], "MODEL.WEIGHTING.NAMES is empty"),
+        ("retinanet", ["MODEL.CARL.BIAS", 0.1], "MODEL.CARL.BIAS is set, but MODEL.CARL.ENABLED"),
+        ("retinanet", ["MODEL.BFP.REFINE_LEVEL", 1], "which has no such part"),
+        ("retinanet", ["INPUT.SSD.SIZE", 300], "INPUT.AUGMENTATION is '': set it to 'ssd'"),
+    ],
+)
+def test_a_key_that_nothing_reads_is_refused(kind, keys, message):
+    with pytest.raises(UserError) as error:
+        refuse_unread_keys(small_config(kind, *keys))
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys"),
+    [
+        ("retinanet", []),
+        ("faster_rcnn", ["MODEL.CLS_LOSS.FOCAL.GAMMA", 1.5, "MODEL.CLS_LOSS.NAME", "focal"]),
+        ("retinanet", ["MODEL.SAMPLER.NEG_POS_RATIO", 5.0, "MODEL.SAMPLER.NEGATIVE.NAME", "ohem"]),
+        ("faster_rcnn", ["MODEL.RPN_LOSS.CLS.AP.DELTA", 0.5, "MODEL.RPN_LOSS.CLS.NAME", "ap"]),
+        ("retinanet", ["MODEL.WEIGHTING.ISR_P.K", 1.0, "MODEL.WEIGHTING.NAMES", ["isr_p"]]),
+    ],
+)
+def test_a_key_that_is_read_is_fine(kind, keys):
+    refuse_unread_keys(small_config(kind, *keys))
