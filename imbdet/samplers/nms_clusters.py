@@ -35,8 +35,11 @@ def nms_clusters(boxes: Tensor, scores: Tensor, iou_thresh: float) -> Tensor:
 
 def _overlaps_before(boxes: Tensor, iou_thresh: float) -> Tensor:
     """(R, R) bool, whether box i overlaps with an earlier box j."""
-    chunks = [box_iou(chunk, boxes) >= iou_thresh for chunk in boxes.split(CHUNK_SIZE)]
-    return torch.cat(chunks).tril(diagonal=-1)
+    overlaps = torch.zeros(len(boxes), len(boxes), dtype=torch.bool, device=boxes.device)
+    for start in range(0, len(boxes), CHUNK_SIZE):
+        end = start + CHUNK_SIZE
+        overlaps[start:end, :end] = box_iou(boxes[start:end], boxes[:end]) >= iou_thresh
+    return overlaps.tril(diagonal=-1)
 
 
 def _kept(overlaps: Tensor) -> Tensor:

@@ -1,0 +1,195 @@
+#!/usr/bin/env python
+"""What samplers and weightings cost: in iterations of a detector, and alone.
+
+    python benchmarks/samplers.py                       # everything, of Faster R-CNN
+    python benchmarks/samplers.py --detector retinanet --only parts pairs
+    python benchmarks/samplers.py --quick
+
+On a CPU the seconds are those of the process, on a GPU those of the wall clock. Intervals are
+bootstrap intervals of 95 %. The detectors are random, but busy as trained ones: see detectors.py.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from detectors import METHODS, Training, build_detector, make_batch
+from part_timer import PARTS, PartTimer, now
+from samplers_alone import time_clusters, time_growth, time_hlr
+from tabulate import tabulate
+from torch import nn
+
+QUICK_METHODS = ["plain", "OHEM", "PISA"]
+QUICK_KEYS = [
+    *("MODEL.RPN.POST_NMS_TOPK_TRAIN", "200"),
+    *("MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE", "64"),
+]
+
+# Parts that choose and weigh.
+ADDED_PARTS = ("RPN sampling", "sampling", "weighting", "CARL")
+
+# Parts of an iteration that are to take less than so many percent of it together.
+GOALS: dict[str, tuple[list[str], float]] = {
+    "IoUBalanced": (["sampling"], 1.0),
+    "Libra": (["sampling"], 1.0),
+    "Libra-RPN": (["RPN sampling"], 1.0),
+    "PISA": (["weighting", "CARL"], 3.0),
+}
+
+
+def parse_args() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
+    parser.add_argument("--detector", choices=METHODS, default="faster_rcnn")
+    choices = "; ".join(f"{name}: {', '.join(methods)}" for name, methods in METHODS.items())
+    parser.add_argument("--methods", nargs="+", metavar="METHOD", help=f"default: all. {choices}")
+    two = {"type": int, "nargs": 2, "metavar": ("HEIGHT", "WIDTH")}
+    parser.add_argument("--size", **two, default=[800, 1216], help="of the images of 'parts'")
+    parser.add_argument("--pair-size", **two, default=[320, 480], help="of those of 'pairs'")
+    parser.add_argument("--images", type=int, default=1, metavar="N", help="of a batch")
+    parser.add_argument("--boxes", type=int, default=12, metavar="N", help="objects of an image")
+    parser.add_argument("--iterations", type=int, default=5, metavar="N", help="of 'parts'")
+    parser.add_argument("--pairs", type=int, default=30, metavar="N")
+    parser.add_argument("--repetitions", type=int, default=9, metavar="N", help="of the others")
+    parser.add_argument(
+        "--quick", action="store_true", help="small sizes and numbers, whatever else is said"
+    )
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
+    args = parser.parse_args()
+    methods = METHODS[args.detector]
+    args.methods = args.methods or (QUICK_METHODS if args.quick else list(methods))
+    if unknown := set(args.methods) - set(methods):
+        parser.error(f"no method {', '.join(sorted(unknown))}: choose from {', '.join(methods)}")
+    if args.quick:
+        args.size = args.pair_size = [96, 128]
+        args.iterations, args.pairs, args.repetitions = 2, 3, 3
+    return args
+
+
+def build(method: str, args: argparse.Namespace) -> nn.Module:
+    """The detector with a method; all have the same weights."""
+    return build_detector(
+        args.detector, method, QUICK_KEYS if args.quick else (), device=args.device
+    )
+
+
+def time_parts(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Parts of whole iterations, forward and backward (medians)."""
+    batch = make_batch(args.images, args.size, args.boxes)
+    rows = []
+    for method in args.methods:
+        model = build(method, args)
+        training, timer = Training(model), PartTimer(model, args.device)
+        iterations = []
+        for i in range(1 + args.iterations):  # the first one warms up
+            timer.clear()
+            start = now(args.device)
+            training.step(batch, seed=i)
+            seconds = now(args.device) - start - timer.overhead
+            iterations.append({"iteration": seconds, **timer.seconds})
+        medians = {
+            part: statistics.median(seconds[part] for seconds in iterations[1:])
+            for part in iterations[0]
+        }
+        rows.append(_in_unit("ms", 1e3, method, medians))
+        rows.append(_in_unit("%", 100 / medians["iteration"], method, medians))
+        if method in GOALS:
+            rows[-1]["goal"] = _judge(rows[-1], *GOALS[method])
+    return rows
+
+
+def _in_unit(unit: str, factor: float, method: str, seconds: Mapping[str, float]) -> dict[str, Any]:
+    """A row of the parts and of all that a method adds, the preview left out."""
+    added = sum(seconds.get(part, 0.0) for part in ADDED_PARTS)
+    seconds = {**seconds, "all but preview": added}
+    columns = ("iteration", *PARTS, "all but preview")
+    values = {part: factor * seconds[part] if part in seconds else None for part in columns}
+    return {"method": method, "unit": unit, **values}
+
+
+def _judge(percent: Mapping[str, Any], parts: list[str], limit: float) -> str:
+    share = sum(percent[part] for part in parts)
+    verdict = "met" if share < limit else "missed"
+    return f"{' + '.join(parts)} < {limit:g} %: {verdict}"
+
+
+def time_pairs(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Whole iterations with a method and without, in pairs; plain beside plain is the noise."""
+    batch = make_batch(args.images, args.pair_size, args.boxes)
+    plain = Training(build("plain", args))
+    rows = []
+    for method in args.methods:
+        pair = [plain, Training(build(method, args))]
+        seconds: list[list[float]] = [[], []]
+        for i in range(1 + args.pairs):  # the first pair warms up
+            for which in (0, 1) if i % 2 else (1, 0):
+                start = now(args.device)
+                pair[which].step(batch, seed=i)
+                seconds[which].append(now(args.device) - start)
+        plain_seconds, method_seconds = (np.array(s[1:]) for s in seconds)
+        ratio, low, high = median_interval(method_seconds / plain_seconds)
+        milliseconds = {"plain [ms]": 1e3 * np.median(plain_seconds)}
+        rows.append({"method": method, **milliseconds, "ratio": ratio, "low": low, "high": high})
+    return rows
+
+
+def median_interval(values: np.ndarray) -> tuple[float, float, float]:
+    """Median and its bootstrap interval of 95 %."""
+    generator = np.random.default_rng(0)
+    medians = np.median(generator.choice(values, (10_000, len(values))), axis=1)
+    return tuple(float(v) for v in (np.median(values), *np.quantile(medians, [0.025, 0.975])))
+
+
+SECTIONS = {
+    "parts": time_parts,
+    "pairs": time_pairs,
+    "hlr": time_hlr,
+    "clusters": time_clusters,
+    "growth": time_growth,
+}
+
+
+def main() -> None:
+    """Run the sections and print their tables."""
+    args = parse_args()
+    torch.set_num_threads(args.threads)
+    setting = {
+        "command": " ".join(sys.argv),
+        "date": time.strftime("%Y-%m-%d %H:%M"),
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name() if args.device == "cuda" else platform.machine(),
+        "threads": args.threads,
+        "detector": f"{args.detector}, {args.images} x {args.boxes} objects",
+        "size of parts": f"{args.size[0]} x {args.size[1]}, {args.iterations} iterations",
+        "size of pairs": f"{args.pair_size[0]} x {args.pair_size[1]}, {args.pairs} pairs",
+    }
+    print(tabulate(setting.items(), tablefmt="plain"))
+    results: dict[str, Any] = {"setting": setting}
+    for name in args.only:
+        results[name] = SECTIONS[name](args)
+        print(f"\n{SECTIONS[name].__doc__}")
+        print(tabulate(results[name], headers="keys", floatfmt=",.3f", intfmt=","), flush=True)
+        print(f"load of the machine: {os.getloadavg()[0]:.1f}")
+    if args.json:
+        args.json.write_text(json.dumps(results, indent=2))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
