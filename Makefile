@@ -22,8 +22,10 @@ export VIRTUAL_ENV := $(CURDIR)/.venv
 
 setup: .venv/.ready
 
+# One thread for each of several processes: most tests are too small for more.
+test: export OMP_NUM_THREADS := 1
 test: setup
-	.venv/bin/python -m pytest $(ARGS)
+	.venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 $(ARGS)
 
 demo: setup
 	.venv/bin/python train_net.py --config-file configs/quick_start/$(MODEL).yaml --resume $(ARGS)

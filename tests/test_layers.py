@@ -16,6 +16,8 @@ FLOORS = [
     {"config"},
     {"modeling", "data", "evaluation"},
     {"engine"},
+    {"analysis"},
+    {"cli"},
 ]
 PURE = FLOORS[0]
 FLOOR_OF = {name: i for i, floor in enumerate(FLOORS) for name in floor}

@@ -15,6 +15,7 @@ def add_imbdet_config(cfg: CfgNode) -> None:
     _add_model_keys(cfg)
     _add_dataset_keys(cfg)
     _add_input_keys(cfg)
+    _add_record_keys(cfg)
 
     # "SGD" or "AdamW"; MOMENTUM and NESTEROV rule SGD only.
     cfg.SOLVER.OPTIMIZER = "SGD"
@@ -238,3 +239,17 @@ def _add_input_keys(cfg: CfgNode) -> None:
     cfg.INPUT.SSD.MIN_IOUS = (0.1, 0.3, 0.5, 0.7, 0.9)
     # Shortest sides of the crop, relative to the image's. 1 = no crop.
     cfg.INPUT.SSD.MIN_CROP_SIZE = 0.3
+
+
+def _add_record_keys(cfg: CfgNode) -> None:
+    # What becomes of the samples, in OUTPUT_DIR/records; see docs/records.md.
+    cfg.RECORD = CfgNode()
+    # How many iterations from one record to the next. 0 = off; 20 costs little.
+    cfg.RECORD.PERIOD = 0
+    # Negatives that become rows, of each image and for RetinaNet, RPN or RoI heads: so many of the
+    # highest losses, and so many at random of the others.
+    cfg.RECORD.NUM_HARD_NEGATIVES = 32
+    cfg.RECORD.NUM_RANDOM_NEGATIVES = 32
+    # Room for all files, in MB (10^6 bytes). The period doubles each time half of what was left is
+    # used.
+    cfg.RECORD.MAX_MB = 1000

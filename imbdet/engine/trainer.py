@@ -21,6 +21,7 @@ from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.engine.interrupt import StopOnSignal
 from imbdet.engine.optimizer import build_optimizer
 from imbdet.engine.progress import ProgressBar, with_progress
+from imbdet.engine.recorder import SampleRecorder
 from imbdet.evaluation import build_coco_evaluator
 
 logger = logging.getLogger(__name__)
@@ -64,6 +65,9 @@ class Trainer(DefaultTrainer):
         if self._stop is not None:
             saves = [isinstance(hook, PeriodicCheckpointer | EvalHook) for hook in hooks]
             hooks.insert(saves.index(True), self._stop)
+        if self.cfg.RECORD.PERIOD != 0:
+            # First: others call the model behind a step, too.
+            hooks.insert(0, SampleRecorder(self.cfg, self.model))
         return [*hooks, ProgressBar()] if comm.is_main_process() else hooks
 
     def state_dict(self) -> dict[str, Any]:

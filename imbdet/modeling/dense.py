@@ -20,6 +20,7 @@ class DenseOutputs:
         pred_logits: (N, R, K).
         pred_deltas: (N, R, 4).
         anchors: the R anchors of all levels.
+        level_sizes: number of anchors of each level.
         gt_instances: ground truth of each image, as it was assigned.
         box2box_transform: detectron2's ``Box2BoxTransform``.
     """
@@ -27,6 +28,7 @@ class DenseOutputs:
     pred_logits: Tensor
     pred_deltas: Tensor
     anchors: Boxes
+    level_sizes: Sequence[int]
     gt_instances: Sequence[Instances]
     box2box_transform: Any
 
@@ -75,3 +77,9 @@ class DenseOutputs:
             positives=positives,
             importance=choice.importance,
         )
+
+    def levels(self, choice: Choice) -> Tensor:
+        """(S,) int64, the level of each chosen anchor."""
+        sizes = torch.tensor(self.level_sizes, device=self.pred_logits.device)
+        levels = torch.arange(len(sizes), device=sizes.device).repeat_interleave(sizes)
+        return levels.repeat(len(self.gt_instances))[choice.idxs]

@@ -28,6 +28,8 @@ class ImbFastRCNNOutputLayers(RecordsSamples, FastRCNNOutputLayers):
     K + 1 columns of logits; with sigmoid the last one is neither trained nor used.
     """
 
+    site_name = "roi_heads"
+
     @configurable
     def __init__(
         self,

@@ -1,6 +1,7 @@
 """How a part of a detector tells what its samples are and what they paid."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
@@ -13,18 +14,35 @@ LOG_PERIOD = 20
 
 
 class RecordsSamples(nn.Module):
-    """Mixin: gives the record of each training batch to ``record_sink``, if one is set.
+    """Mixin: tells what its samples are and what they paid, if somebody listens.
 
     Attributes:
-        record_sink: called with each record; None, the default, is off.
+        site_name: by which records name it.
+        record_sink: called with the record of each training batch; None, the default, is off.
+        candidate_sink: called with all that the sampler could choose from; None is off.
     """
 
+    site_name: str
     record_sink: Callable[[SampleRecord], None] | None = None
+    candidate_sink: Callable[[Candidates], None] | None = None
 
-    def record(self, samples: SampleRecord) -> None:
-        """Hand a record over."""
+    def record(
+        self, samples: SampleRecord, find_levels: Callable[[], Tensor] | None = None
+    ) -> None:
+        """Hand a record over, with the levels of its samples where they can be found."""
         if self.record_sink is not None:
-            self.record_sink(samples)
+            levels = None if find_levels is None else find_levels()
+            self.record_sink(replace(samples, levels=levels))
+
+    def record_candidates(self, candidates: Candidates) -> None:
+        """Hand over what was available."""
+        if self.candidate_sink is not None:
+            self.candidate_sink(candidates)
+
+    def recorded_needs(self, criterion: nn.Module) -> frozenset[str]:
+        """What is asked for of all candidates beside what the sampler needs; see its ``needs``."""
+        knows_losses = self.candidate_sink is not None and hasattr(criterion, "preview")
+        return frozenset({"cls_losses"} if knows_losses else ())
 
 
 def log_sampling(part: str, candidates: Candidates, chosen: Candidates) -> None:

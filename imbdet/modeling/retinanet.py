@@ -1,6 +1,7 @@
 """RetinaNet with a sampler and a criterion."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from detectron2.config import configurable
@@ -28,6 +29,7 @@ class ImbRetinaNet(KeepsMissingBuffers, RecordsSamples, RetinaNet):
     normalizer is a buffer, so that a checkpoint keeps it.
     """
 
+    site_name = "retinanet"
     # Weight of the past in the running number of positives, and its first value: as detectron2.
     NORMALIZER_MOMENTUM = 0.9
     INITIAL_NORMALIZER = 100.0
@@ -66,10 +68,40 @@ class ImbRetinaNet(KeepsMissingBuffers, RecordsSamples, RetinaNet):
         gt_instances: list[Instances],
     ) -> dict[str, Tensor]:
         """Assign, sample, weigh and pay; returns scalars named "loss_*"."""
+        candidates, outputs = self.assign_anchors(features, predictions, gt_instances)
+        needs = needs_of(self.sampler) | self.recorded_needs(self.criterion)
+        candidates = outputs.preview(candidates, self.criterion, needs)
+        choice = self.sampler(candidates)
+        samples = outputs.take(candidates, choice)
+        num_positives = len(samples.pos_idxs)
+        get_event_storage().put_scalar("num_pos_anchors", num_positives / len(gt_instances))
+        losses, record = self.criterion(samples, self._update_normalizer(num_positives))
+        by_level = predictions_by_level(self.head_in_features, *predictions)
+        require_finite(losses, by_level, RETINANET.module)
+        self.record_candidates(candidates)
+        self.record(record, partial(outputs.levels, choice))
+        log_sampling("retinanet", candidates, samples)
+        log_losses("retinanet", record, self.num_classes)
+        return {name: loss * self.loss_weight.get(name, 1.0) for name, loss in losses.items()}
+
+    def assign_anchors(
+        self,
+        features: list[Tensor],
+        predictions: list[list[Tensor]],
+        gt_instances: list[Instances],
+    ) -> tuple[Candidates, DenseOutputs]:
+        """All anchors of each image, assigned, and what the head says of them.
+
+        Args:
+            features: of each level.
+            predictions: logits and deltas of each level, as the head returns them.
+            gt_instances: ground truth of each image.
+        """
         pred_logits, pred_anchor_deltas = self._transpose_dense_predictions(
             predictions, [self.num_classes, 4]
         )
-        anchors = Boxes.cat(self.anchor_generator(features))
+        anchors_by_level = self.anchor_generator(features)
+        anchors = Boxes.cat(anchors_by_level)
         candidates = assign(
             self.anchor_matcher,
             [anchors] * len(gt_instances),
@@ -81,20 +113,11 @@ class ImbRetinaNet(KeepsMissingBuffers, RecordsSamples, RetinaNet):
             torch.cat(pred_logits, dim=1),
             torch.cat(pred_anchor_deltas, dim=1),
             anchors,
+            [len(anchors_of_level) for anchors_of_level in anchors_by_level],
             gt_instances,
             self.box2box_transform,
         )
-        candidates = outputs.preview(candidates, self.criterion, needs_of(self.sampler))
-        samples = outputs.take(candidates, self.sampler(candidates))
-        num_positives = len(samples.pos_idxs)
-        get_event_storage().put_scalar("num_pos_anchors", num_positives / len(gt_instances))
-        losses, record = self.criterion(samples, self._update_normalizer(num_positives))
-        by_level = predictions_by_level(self.head_in_features, pred_logits, pred_anchor_deltas)
-        require_finite(losses, by_level, RETINANET.module)
-        self.record(record)
-        log_sampling("retinanet", candidates, samples)
-        log_losses("retinanet", record, self.num_classes)
-        return {name: loss * self.loss_weight.get(name, 1.0) for name, loss in losses.items()}
+        return candidates, outputs
 
     def _update_normalizer(self, num_positives: int) -> Tensor:
         # A new tensor: graphs of earlier batches may still hold the old one.

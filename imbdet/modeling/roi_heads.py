@@ -16,18 +16,20 @@ from imbdet.modeling import sites
 from imbdet.modeling.assign import assign
 from imbdet.modeling.build import build_sampler
 from imbdet.modeling.fast_rcnn import ImbFastRCNNOutputLayers
-from imbdet.modeling.recording import log_sampling
+from imbdet.modeling.recording import RecordsSamples, log_sampling
 from imbdet.samplers import needs_of
 from imbdet.structures import Candidates, Choice, Predictions
 
 
 @ROI_HEADS_REGISTRY.register()
-class ImbROIHeads(StandardROIHeads):
+class ImbROIHeads(RecordsSamples, StandardROIHeads):
     """:class:`detectron2.modeling.StandardROIHeads` whose samples and losses are chosen by keys.
 
     With default keys its losses, gradients and detections are those of StandardROIHeads; the mask
     and keypoint branches are detectron2's and train on the same samples.
     """
+
+    site_name = "roi_heads"
 
     @configurable
     def __init__(self, *, sampler: Callable[[Candidates], Choice], **kwargs):
@@ -90,20 +92,13 @@ class ImbROIHeads(StandardROIHeads):
             the batch, -1 for negatives), "matched_ious", perhaps "importance", and, where the
             image has any object, all "gt_*" fields of the targets.
         """
-        if self.proposal_append_gt:
-            proposals = add_ground_truth_to_proposals(targets, proposals)
-        candidates = assign(
-            self.proposal_matcher,
-            [p.proposal_boxes for p in proposals],
-            [t.gt_boxes for t in targets],
-            [t.gt_classes for t in targets],
-            self.num_classes,
-        )
+        proposals, candidates = self.assign_proposals(proposals, targets)
         if needs := needs_of(self.sampler):
-            predictions = self._preview(candidates, proposals, targets, features, needs)
+            predictions = self.preview(candidates, proposals, targets, features, needs)
             candidates = replace(candidates, predictions=predictions)
         choice = self.sampler(candidates)
         chosen = candidates.take(choice)
+        self.record_candidates(candidates)
         self._log_counts(chosen)
         log_sampling("roi_head", candidates, chosen)
         fields = {
@@ -115,7 +110,25 @@ class ImbROIHeads(StandardROIHeads):
             fields["importance"] = choice.importance
         return _take_proposals(proposals, targets, choice, fields)
 
-    def _preview(
+    def assign_proposals(
+        self, proposals: list[Instances], targets: list[Instances]
+    ) -> tuple[list[Instances], Candidates]:
+        """The proposals of each image, with the ground truth behind them if the config says so,
+        and what they are assigned to; for the arguments see :meth:`label_and_sample_proposals`.
+        """
+        if self.proposal_append_gt:
+            proposals = add_ground_truth_to_proposals(targets, proposals)
+        candidates = assign(
+            self.proposal_matcher,
+            [p.proposal_boxes for p in proposals],
+            [t.gt_boxes for t in targets],
+            [t.gt_classes for t in targets],
+            self.num_classes,
+        )
+        return proposals, candidates
+
+    @torch.no_grad()
+    def preview(
         self,
         candidates: Candidates,
         proposals: list[Instances],
@@ -123,7 +136,15 @@ class ImbROIHeads(StandardROIHeads):
         features: dict[str, Tensor],
         needs: frozenset[str],
     ) -> Predictions:
-        """What the box branch says of all proposals, as in ``_forward_box``."""
+        """What the box branch says of all proposals, as in ``_forward_box``.
+
+        Args:
+            candidates: second result of :meth:`assign_proposals`, whose first are ``proposals``.
+            proposals: of each image.
+            targets: ground truth of each image.
+            features: of the images.
+            needs: see :class:`PoolSampler`.
+        """
         with untouched_buffers(self.box_head):
             box_features = self.box_pooler(
                 [features[f] for f in self.box_in_features], [p.proposal_boxes for p in proposals]

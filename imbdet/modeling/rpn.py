@@ -1,6 +1,7 @@
 """Region proposal network with a sampler and a criterion."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from detectron2.config import configurable
@@ -28,6 +29,8 @@ class ImbRPN(RecordsSamples, RPN):
     With default keys its losses, gradients and proposals are RPN's. Objectness is a problem of
     one class: label 0 is an object, 1 background.
     """
+
+    site_name = "rpn"
 
     @configurable
     def __init__(
@@ -102,11 +105,14 @@ class ImbRPN(RecordsSamples, RPN):
             torch.cat(pred_objectness_logits, dim=1)[..., None],
             torch.cat(pred_anchor_deltas, dim=1),
             Boxes.cat(anchors),
+            [len(anchors_of_level) for anchors_of_level in anchors],
             gt_instances,
             self.box2box_transform,
         )
-        candidates = outputs.preview(candidates, self.criterion, needs_of(self.sampler))
-        samples = outputs.take(candidates, self.sampler(candidates))
+        needs = needs_of(self.sampler) | self.recorded_needs(self.criterion)
+        candidates = outputs.preview(candidates, self.criterion, needs)
+        choice = self.sampler(candidates)
+        samples = outputs.take(candidates, choice)
         self._log_counts(samples)
         normalizer = self.batch_size_per_image * len(gt_instances)
         losses, record = self.criterion(samples, normalizer)
@@ -114,7 +120,8 @@ class ImbRPN(RecordsSamples, RPN):
             self.in_features, pred_objectness_logits, pred_anchor_deltas
         )
         require_finite(losses, by_level, sites.RPN.module)
-        self.record(record)
+        self.record_candidates(candidates)
+        self.record(record, partial(outputs.levels, choice))
         log_sampling("rpn", candidates, samples)
         log_losses("rpn", record, candidates.num_classes)
         # detectron2 calls the RPN's box loss "loc".

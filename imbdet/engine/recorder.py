@@ -1,0 +1,199 @@
+"""Records the samples of every so many iterations: histograms of all, rows of some."""
+
+import logging
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from detectron2.config import CfgNode
+from detectron2.engine import HookBase
+from detectron2.utils import comm
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+from imbdet.errors import UserError
+from imbdet.modeling import sites
+from imbdet.modeling.recording import RecordsSamples
+from imbdet.modeling.sites import get_key
+from imbdet.records import JointHistograms, SampleRecord, draw_negatives
+from imbdet.records.folder import RecordFolder
+from imbdet.records.histograms import picture, to_npz
+from imbdet.records.parquet import Batch, to_parquet, to_rows
+from imbdet.structures import Candidates
+
+logger = logging.getLogger(__name__)
+
+# Recorded iterations between two parts: what a killed run loses at most.
+BATCHES_PER_PART = 50
+
+BYTES_PER_MB = 10**6
+
+LOWEST_VALUES = {"PERIOD": 0, "NUM_HARD_NEGATIVES": 0, "NUM_RANDOM_NEGATIVES": 1, "MAX_MB": 1}
+
+SITES = {"retinanet": sites.RETINANET, "rpn": sites.RPN, "roi_heads": sites.ROI_HEADS}
+
+
+class SampleRecorder(HookBase):
+    """Writes ``OUTPUT_DIR/records``; see docs/records.md.
+
+    It listens in the iterations that are due and is deaf in all others. Its random numbers are its
+    own, so that a training is the same with it and without. Its place is before the hooks that save
+    a checkpoint, since a part file must end there.
+    """
+
+    def __init__(self, cfg: CfgNode, model: nn.Module):
+        """Find the places in the detector that tell of their samples.
+
+        Raises:
+            UserError: a key is out of range, or there is no such place.
+        """
+        _check_keys(cfg)
+        self._keys = cfg.RECORD
+        self._checkpoint_period = cfg.SOLVER.CHECKPOINT_PERIOD
+        self._modules = [m for m in model.modules() if isinstance(m, RecordsSamples)]
+        if not self._modules:
+            raise UserError(
+                f"RECORD.PERIOD is {self._keys.PERIOD}, but no part of the model "
+                f"'{cfg.MODEL.META_ARCHITECTURE}' tells of its samples: only "
+                f"{', '.join(site.module for site in SITES.values())} do."
+            )
+        names = sorted({module.site_name for module in self._modules})
+        self._chosen_by = {name: _sampler_names(cfg, SITES[name]) for name in names}
+        self._device = next(model.parameters()).device
+        self._histograms = JointHistograms(names, self._device)
+        self._folder = RecordFolder(
+            Path(cfg.OUTPUT_DIR) / "records",
+            max_bytes=self._keys.MAX_MB * BYTES_PER_MB,
+            rank=comm.get_rank(),
+            num_processes=comm.get_world_size(),
+        )
+        self._is_over = False
+        self._batch_hook: RemovableHandle | None = None
+        self._start_part()
+
+    def before_train(self):
+        if comm.is_main_process():
+            self._folder.drop_from(self.trainer.start_iter)
+        comm.synchronize()
+        self._folder.measure()
+
+    def before_step(self):
+        period = self._keys.PERIOD * self._folder.thinning
+        if not self._is_over and (self.trainer.iter + 1) % period == 0:
+            self._listen()
+
+    def after_step(self):
+        self._be_deaf()
+        done = self.trainer.iter + 1
+        periods = (self._keys.PERIOD * BATCHES_PER_PART, self._checkpoint_period)
+        if done == self.trainer.max_iter or any(done % period == 0 for period in periods):
+            self._end_part(is_together=True)
+
+    def after_train(self):
+        self._be_deaf()
+        # After an error in one process the others do not come here: nothing may wait for them.
+        self._end_part(is_together=False)
+
+    def _listen(self) -> None:
+        seed = self.trainer.iter * comm.get_world_size() + comm.get_rank()
+        self._generator = torch.Generator(self._device).manual_seed(seed)
+        self._batch_hook = self.trainer.model.register_forward_pre_hook(self._see_batch)
+        for module in self._modules:
+            module.record_sink = partial(self._record, module.site_name)
+            module.candidate_sink = partial(self._count, module.site_name)
+
+    def _be_deaf(self) -> None:
+        if self._batch_hook is not None:
+            self._batch_hook.remove()
+        for module in self._modules:
+            module.record_sink = module.candidate_sink = None
+
+    def _see_batch(self, model: nn.Module, args: tuple[list[dict[str, Any]]]) -> None:
+        (inputs,) = args
+        self._batch = Batch(
+            self.trainer.iter,
+            [str(image["image_id"]) for image in inputs],
+            [len(image["instances"]) for image in inputs],
+        )
+        self._num_batches += 1
+
+    def _count(self, site: str, candidates: Candidates) -> None:
+        predictions = candidates.predictions
+        losses = None if predictions is None else predictions.cls_losses
+        self._histograms.add(site, "available", candidates, losses)
+
+    @torch.no_grad()
+    def _record(self, site: str, record: SampleRecord) -> None:
+        self._histograms.add(site, "chosen", record, record.cls_losses)
+        negatives = draw_negatives(
+            record,
+            self._keys.NUM_HARD_NEGATIVES,
+            self._keys.NUM_RANDOM_NEGATIVES,
+            self._generator,
+        )
+        chosen_by = self._chosen_by[site]
+        self._rows.append(to_rows(record, negatives, self._batch, site=site, chosen_by=chosen_by))
+
+    def _start_part(self) -> None:
+        self._rows: list[pa.RecordBatch] = []
+        self._num_batches = 0
+
+    def _end_part(self, *, is_together: bool) -> None:
+        """Write what was seen since the last part.
+
+        Args:
+            is_together: whether all processes are here. Then one writes the sum of the histograms;
+                otherwise each writes its own.
+        """
+        seen = [(self._histograms.take(), self._num_batches)]
+        if is_together:
+            seen = comm.gather(seen[0])
+        contents = {}
+        if self._rows:
+            contents["samples.parquet"] = to_parquet(self._rows)
+        num_batches = sum(number for _, number in seen)
+        if num_batches > 0:
+            named = self._histograms.named(sum(counts for counts, _ in seen))
+            contents["histograms.npz"] = to_npz(named, num_batches)
+            if is_together:
+                self._show(named)
+        self._write(contents)
+        self._start_part()
+
+    def _write(self, contents: Mapping[str, bytes]) -> None:
+        if self._is_over or not contents:
+            return
+        thinning = self._folder.thinning
+        if not self._folder.write(self.trainer.iter, contents):
+            self._is_over = True
+            logger.warning(
+                f"The records of iteration {self.trainer.iter} would exceed RECORD.MAX_MB, "
+                f"{self._keys.MAX_MB} MB: recording ends here."
+            )
+        elif self._folder.thinning > thinning:
+            period = self._keys.PERIOD * self._folder.thinning
+            logger.info(
+                f"Records take {self._folder.used_bytes / self._folder.max_bytes:.0%} of "
+                f"RECORD.MAX_MB: from here on one iteration in {period} is recorded."
+            )
+
+    def _show(self, named: Mapping[str, np.ndarray]) -> None:
+        for name, counts in named.items():
+            self.trainer.storage.put_image(f"records/{name}", picture(counts))
+
+
+def _sampler_names(cfg: CfgNode, site: sites.Site) -> tuple[str, str]:
+    """Of the positives and of the negatives."""
+    names = [get_key(cfg, f"{site.sampler}.{kind}.NAME") for kind in ("POSITIVE", "NEGATIVE")]
+    return tuple(name or site.default_sampler for name in names)
+
+
+def _check_keys(cfg: CfgNode) -> None:
+    for key, lowest in LOWEST_VALUES.items():
+        value = cfg.RECORD[key]
+        if value < lowest:
+            raise UserError(f"RECORD.{key} is {value}: it must be at least {lowest}.")

@@ -1,0 +1,145 @@
+"""Samples as rows of a Parquet file."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet
+import torch
+from torch import Tensor
+
+from imbdet.losses.precision import at_least_float32
+from imbdet.records.sample_record import SampleRecord
+from imbdet.records.strata import NegativeStrata
+
+
+def _column(name: str, kind: pa.DataType, meaning: str) -> pa.Field:
+    return pa.field(name, kind, metadata={"meaning": meaning})
+
+
+# One row per sample. docs/records.md says more of each column, and which are null when.
+SCHEMA = pa.schema(
+    [
+        _column("iteration", pa.int32(), "of the training, from 0"),
+        _column("site", pa.string(), "place in the detector: retinanet, rpn or roi_heads"),
+        _column("image_id", pa.string(), "as the data set names the image"),
+        _column("level", pa.int8(), "of the feature pyramid, 0 = finest; -1 = not known"),
+        _column("is_positive", pa.bool_(), "whether it belongs to an object"),
+        _column("class", pa.int32(), "of the object, from 0"),
+        _column("gt_id", pa.int32(), "the object: its place among those of the image"),
+        _column("iou", pa.float32(), "highest IoU of anchor or proposal with any object"),
+        _column("pred_iou", pa.float32(), "IoU of the predicted box with its object"),
+        _column("score", pa.float32(), "of the object's class; negatives: the highest"),
+        _column("grad_norm", pa.float32(), "|p - p*| of the score, as in GHM"),
+        _column("cls_loss", pa.float32(), "classification loss before weights"),
+        _column("box_loss", pa.float32(), "box loss before weights"),
+        _column("cls_weight", pa.float32(), "factor of the classification loss"),
+        _column("box_weight", pa.float32(), "factor of the box loss"),
+        _column("local_rank", pa.int32(), "by pred_iou among those of its object, 0 = best"),
+        _column("hierarchical_rank", pa.int32(), "IoU-HLR in its class and batch, 0 = best"),
+        _column("importance", pa.float32(), "as the sampler ranks it, in (0, 1], 1 = highest"),
+        _column("chosen_by", pa.string(), "name of the sampler that chose it"),
+        _column("stratum_weight", pa.float64(), "how many samples the row stands for, >= 1"),
+    ],
+    metadata={"format": "imbdet samples", "version": "1"},
+)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Where samples come from, which they do not know themselves.
+
+    Attributes:
+        iteration: of the training, from 0.
+        image_ids: of each image.
+        num_objects: of each image.
+    """
+
+    iteration: int
+    image_ids: Sequence[str]
+    num_objects: Sequence[int]
+
+
+def to_rows(
+    record: SampleRecord,
+    negatives: NegativeStrata,
+    batch: Batch,
+    *,
+    site: str,
+    chosen_by: tuple[str, str],
+) -> pa.RecordBatch:
+    """Rows of all positives and of those negatives.
+
+    Args:
+        record: of the samples.
+        negatives: which negatives to keep.
+        batch: where the samples come from.
+        site: name of the place in the detector.
+        chosen_by: names of the samplers of positives and of negatives.
+    """
+    rows = torch.cat([record.pos_idxs, negatives.rows])
+    num_rows, num_positives = len(rows), len(record.pos_idxs)
+    images = record.image_idxs[rows]
+    is_positive = torch.arange(num_rows) < num_positives
+    tensors = {
+        "iteration": torch.full((num_rows,), batch.iteration),
+        "level": torch.full_like(rows, -1) if record.levels is None else record.levels[rows],
+        "is_positive": is_positive,
+        "iou": record.ious[rows],
+        "score": record.scores[rows],
+        "grad_norm": record.grad_norms[rows],
+        "cls_loss": None if record.cls_losses is None else record.cls_losses[rows],
+        "cls_weight": _or_ones(record.cls_weights, record.ious)[rows],
+        "importance": None if record.importance is None else record.importance[rows],
+        "stratum_weight": torch.cat([negatives.weights.new_ones(num_positives), negatives.weights]),
+        **_of_positives(record, images[:num_positives], batch.num_objects),
+    }
+    arrays = {name: _with_nulls(name, values, num_rows) for name, values in tensors.items()}
+    arrays["site"] = _names([site], torch.zeros_like(rows))
+    arrays["image_id"] = _names(batch.image_ids, images)
+    arrays["chosen_by"] = _names(chosen_by, (~is_positive).long())
+    return pa.record_batch([arrays[name] for name in SCHEMA.names], schema=SCHEMA)
+
+
+def to_parquet(rows: Sequence[pa.RecordBatch]) -> bytes:
+    """The content of a Parquet file."""
+    sink = pa.BufferOutputStream()
+    pa.parquet.write_table(pa.Table.from_batches(rows, SCHEMA), sink, compression="zstd")
+    return sink.getvalue().to_pybytes()
+
+
+def _of_positives(
+    record: SampleRecord, images: Tensor, num_objects: Sequence[int]
+) -> dict[str, Tensor]:
+    """Columns of the positives alone, (P,), whose images are ``images``, (P,)."""
+    rows = record.pos_idxs
+    counts = torch.tensor(num_objects, device=rows.device)
+    first_objects = counts.cumsum(0) - counts
+    return {
+        "class": record.gt_labels[rows],
+        "gt_id": record.gt_idxs[rows] - first_objects[images],
+        "pred_iou": record.positives.pred_ious,
+        "box_loss": record.box_losses,
+        "box_weight": _or_ones(record.box_weights, record.box_losses),
+        "local_rank": record.local_ranks,
+        "hierarchical_rank": record.hierarchical_ranks,
+    }
+
+
+def _or_ones(weights: Tensor | None, like: Tensor) -> Tensor:
+    return torch.ones_like(like) if weights is None else weights
+
+
+def _with_nulls(name: str, values: Tensor | None, length: int) -> pa.Array:
+    """A column of the schema from its first values; all others, or all, are null."""
+    kind = SCHEMA.field(name).type
+    if values is None:
+        return pa.nulls(length, kind)
+    if values.is_floating_point():
+        values = at_least_float32(values)  # numpy has no bfloat16
+    known = pa.array(values.cpu().numpy()).cast(kind)
+    return pa.concat_arrays([known, pa.nulls(length - len(known), kind)])
+
+
+def _names(names: Sequence[str], idxs: Tensor) -> pa.Array:
+    return pa.array(names, pa.string()).take(pa.array(idxs.cpu().numpy()))

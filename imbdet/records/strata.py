@@ -1,0 +1,55 @@
+"""Which negatives are kept: the hardest and some of the others, so that sums stay unbiased."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from imbdet.records.sample_record import SampleRecord
+from imbdet.samplers.uniform import shuffle
+
+
+class NegativeStrata(NamedTuple):
+    """Negatives that stand for all.
+
+    Attributes:
+        rows: (S,) int64, distinct rows of the record, image after image.
+        weights: (S,) float64, inverse of the probability with which each was drawn, >= 1: how many
+            negatives of its image it stands for.
+    """
+
+    rows: Tensor
+    weights: Tensor
+
+
+def draw_negatives(
+    record: SampleRecord, num_hard: int, num_random: int, generator: torch.Generator | None = None
+) -> NegativeStrata:
+    """Keep of each image the hardest negatives for certain and a random draw of the rest.
+
+    The sum of any quantity over those kept, times their weights, has the sum over all negatives as
+    its expectation; their number is exact.
+
+    Args:
+        record: of the samples. The hardest have the highest classification losses or, if no sample
+            has one, the highest scores.
+        num_hard: of each image, >= 0.
+        num_random: of each image, >= 1.
+        generator: source of randomness on the record's device, or None.
+    """
+    hardness = record.scores if record.cls_losses is None else record.cls_losses
+    is_negative = record.gt_labels == record.num_classes
+    rows, weights, start = [], [], 0
+    for is_negative_i in is_negative.split(list(record.num_per_image)):
+        pool = start + is_negative_i.nonzero().squeeze(1)
+        hardest = hardness[pool].topk(min(num_hard, len(pool))).indices
+        is_hard = torch.zeros_like(pool, dtype=torch.bool).index_fill(0, hardest, True)
+        rest = pool[~is_hard]
+        drawn = shuffle(rest, generator)[:num_random]
+        weight = len(rest) / max(len(drawn), 1)
+        rows += [pool[is_hard], drawn]
+        weights += [1.0] * len(hardest) + [weight] * len(drawn)
+        start += len(is_negative_i)
+    return NegativeStrata(
+        torch.cat(rows), torch.tensor(weights, dtype=torch.float64, device=hardness.device)
+    )

@@ -1,0 +1,60 @@
+import torch
+
+from imbdet.records import SampleRecord
+from imbdet.structures import Candidates, Positives, Samples
+from imbdet.weighting import Weights
+
+NUM_CLASSES = 3
+
+
+class Shift:
+    """The simplest box transform: deltas are added to the corners."""
+
+    def apply_deltas(self, deltas, boxes):
+        return boxes + deltas
+
+
+def make_record(
+    num_per_image=(40, 0, 25),
+    *,
+    seed=0,
+    softmax=False,
+    pointwise=True,
+    weighted=False,
+    dtype=torch.float32,
+):
+    """A record of random samples: positives of two objects per image, negatives, some ignored."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def rand(*shape):
+        return torch.rand(*shape, generator=generator)
+
+    total = sum(num_per_image)
+    gt_labels = torch.randint(-1, NUM_CLASSES + 3, (total,), generator=generator)
+    gt_labels = gt_labels.clamp(max=NUM_CLASSES)  # half of them are negatives
+    images = torch.arange(len(num_per_image)).repeat_interleave(torch.tensor(num_per_image))
+    is_positive = (gt_labels >= 0) & (gt_labels < NUM_CLASSES)
+    objects = 2 * images + torch.randint(2, (total,), generator=generator)
+    num_positives = int(is_positive.sum())
+    boxes = torch.tensor([0.0, 0, 10, 10]).expand(num_positives, 4)
+    candidates = Candidates(
+        gt_labels=gt_labels,
+        gt_idxs=objects.where(is_positive, -1),
+        ious=rand(total),
+        num_per_image=list(num_per_image),
+        num_classes=NUM_CLASSES,
+    )
+    logits = 6 * rand(total, NUM_CLASSES + softmax) - 4
+    samples = Samples.of(
+        candidates,
+        pred_logits=logits.to(dtype).requires_grad_(),
+        positives=Positives(boxes, boxes, rand(num_positives, 4).requires_grad_(), Shift()),
+    )
+    weights = Weights(rand(total), rand(num_positives)) if weighted else None
+    losses = 10 ** (10 * rand(total) - 7)
+    return SampleRecord.of(
+        samples,
+        box_losses=rand(num_positives).requires_grad_(),
+        cls_losses=losses.requires_grad_() if pointwise else None,
+        weights=weights,
+    )
