@@ -19,7 +19,8 @@ from detectron2.structures import Instances
 from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
 
-from imbdet.evaluation.metrics import CocoMetrics, check_library, compute_coco_metrics
+from imbdet.evaluation.comparison import check_library
+from imbdet.evaluation.metrics import CocoMetrics, compute_coco_metrics
 from imbdet.evaluation.pictures import draw_detections
 from imbdet.evaluation.tables import format_overall, format_per_class
 from imbdet.files import replacing

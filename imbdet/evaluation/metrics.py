@@ -1,25 +1,11 @@
-"""COCO's detection metrics, by faster-coco-eval or by pycocotools."""
+"""COCO's detection metrics."""
 
-import contextlib
-import io
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import faster_coco_eval
 import numpy as np
-import pycocotools.coco
-import pycocotools.cocoeval
-import pycocotools.mask
 
-from imbdet.errors import UserError, suggest
-
-# Both libraries have COCO's own interface: (a data set, the comparison of two data sets).
-_LIBRARIES = {
-    "faster-coco-eval": (faster_coco_eval.COCO, faster_coco_eval.COCOeval_faster),
-    "pycocotools": (pycocotools.coco.COCO, pycocotools.cocoeval.COCOeval),
-}
+from imbdet.evaluation.comparison import compare
 
 
 @dataclass(frozen=True)
@@ -47,120 +33,21 @@ class CocoMetrics:
         return {**self.overall, **of_classes}
 
 
-def check_library(library: str) -> None:
-    """Raise UserError unless ``library`` is one that :func:`compute_coco_metrics` knows."""
-    if library not in _LIBRARIES:
-        raise UserError(
-            f"TEST.COCO_LIBRARY is '{library}', which does not exist. "
-            f"{suggest(library, _LIBRARIES)}"
-        )
-
-
 def compute_coco_metrics(
     ground_truth: Mapping, detections: Iterable[Mapping], *, iou_type: str, library: str
 ) -> CocoMetrics:
-    """Compare detections with ground truth as COCO does.
-
-    Args:
-        ground_truth: the content of a COCO-format annotation file, not changed. Its ids may be any
-            numbers or texts. An annotation without "iscrowd" is not a crowd, one without "area"
-            has that of its box.
-        detections: records of COCO's result format: "image_id", "category_id", "bbox" (XYWH,
-            pixels), "score" and, for masks, "segmentation" (run lengths).
-        iou_type: "bbox", or "segm", for which every record must have a "segmentation".
-        library: "faster-coco-eval" or "pycocotools". The numbers are the same.
-    """
-    frame = _Frame.of(ground_truth)
-    annotations = frame.place(
-        {"iscrowd": 0, "area": _box_area(note), **note} for note in ground_truth["annotations"]
-    )
-    # Unmatched detections count against objects of their own size, so they have an area, too.
-    area = {"bbox": _box_area, "segm": _mask_area}[iou_type]
-    detections = frame.place({**record, "area": area(record)} for record in detections)
-    precision, recall = _compare(frame, annotations, detections, iou_type, library)
-    objects = Counter(note["category_id"] for note in annotations if not note["iscrowd"])
+    """Compare detections with ground truth; for the arguments see :func:`compare`."""
+    comparison = compare(ground_truth, detections, iou_type=iou_type, library=library)
+    precision = comparison.precision
     per_class = {
-        category["name"]: {
-            "objects": objects[category["id"]],
+        name: {
+            "objects": number,
             "AP": _mean(precision[:, :, index, 0, -1]),
             "AP50": _mean(precision[0, :, index, 0, -1]),
         }
-        for index, category in enumerate(frame.categories.values())
+        for index, (name, number) in enumerate(comparison.objects)
     }
-    return CocoMetrics(_summarize(precision, recall), per_class)
-
-
-@dataclass(frozen=True)
-class _Frame:
-    """Images and categories by their own ids, with the numbers 1, 2, ... as "id".
-
-    faster-coco-eval wants integers, and in both libraries an annotation with id 0 is never found.
-    """
-
-    images: dict[Any, dict]
-    categories: dict[Any, dict]
-
-    @classmethod
-    def of(cls, ground_truth: Mapping) -> "_Frame":
-        return cls(_number(ground_truth["images"]), _number(ground_truth["categories"]))
-
-    def place(self, records: Iterable[Mapping]) -> list[dict]:
-        """The annotations or detections with numbers as ids."""
-        # Annotation files may have annotations of unlisted images; detectron2 ignores them, too.
-        listed = [record for record in records if record["image_id"] in self.images]
-        return [
-            {
-                **record,
-                "id": number,
-                "image_id": self.images[record["image_id"]]["id"],
-                "category_id": self.categories[record["category_id"]]["id"],
-            }
-            for number, record in enumerate(listed, 1)
-        ]
-
-    def fill(self, coco_type: type, records: list[dict]) -> Any:
-        """The library's data set of placed records."""
-        coco = coco_type()
-        coco.dataset = {
-            "images": list(self.images.values()),
-            "categories": list(self.categories.values()),
-            "annotations": records,
-        }
-        coco.createIndex()
-        return coco
-
-
-def _number(records: Iterable[Mapping]) -> dict[Any, dict]:
-    # In the order of the ids, in which the libraries take detections of equal score.
-    ordered = sorted(records, key=lambda record: record["id"])
-    return {record["id"]: {**record, "id": number} for number, record in enumerate(ordered, 1)}
-
-
-def _box_area(record: Mapping) -> float:
-    return record["bbox"][2] * record["bbox"][3]
-
-
-def _mask_area(record: Mapping) -> float:
-    return float(pycocotools.mask.area(record["segmentation"]))
-
-
-def _compare(
-    frame: _Frame, annotations: list[dict], detections: list[dict], iou_type: str, library: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Precision and recall, -1 where there is no ground truth.
-
-    Returns:
-        precision (T, R, K, A, M) and recall (T, K, A, M) for T IoU thresholds, R = 101 recalls, K
-        classes, A = 4 areas (all, small, medium, large) and M = 3 numbers of detections (1, 10,
-        100).
-    """
-    coco_type, comparison_type = _LIBRARIES[library]
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
-        ground_truth = frame.fill(coco_type, annotations)
-        comparison = comparison_type(ground_truth, frame.fill(coco_type, detections), iou_type)
-        comparison.evaluate()
-        comparison.accumulate()
-    return comparison.eval["precision"], comparison.eval["recall"]
+    return CocoMetrics(_summarize(precision, comparison.recall), per_class)
 
 
 def _summarize(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:

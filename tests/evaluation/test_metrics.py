@@ -8,7 +8,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from imbdet.errors import UserError
-from imbdet.evaluation.metrics import check_library, compute_coco_metrics
+from imbdet.evaluation.comparison import check_library
+from imbdet.evaluation.metrics import compute_coco_metrics
 from imbdet.evaluation.tables import format_overall, format_per_class
 from tests.evaluation.conftest import SAMPLE_FILE, imperfect_detections
 

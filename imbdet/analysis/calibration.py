@@ -1,0 +1,139 @@
+"""What a score means: the share of entries with that score that are right."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+from torch import Tensor
+
+from imbdet.analysis.columns import NothingToShow, percent
+
+NUM_BINS = 20
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Entries, one for each candidate and class, in 20 equal bins of their score.
+
+    Attributes:
+        counts: (20,) int64.
+        positives: (20,) int64, entries whose class is that of the candidate's object.
+        score_sums: (20,) sum of the scores.
+        score_thresh: lowest score of a detection, the threshold of the test.
+        num_kept: entries with a score above it.
+        num_kept_positives: the positives among them.
+    """
+
+    counts: np.ndarray
+    positives: np.ndarray
+    score_sums: np.ndarray
+    score_thresh: float
+    num_kept: int
+    num_kept_positives: int
+
+    @property
+    def shares(self) -> np.ndarray:
+        """(20,) share of positives; NaN in an empty bin."""
+        return _ratio(self.positives, self.counts)
+
+    @property
+    def mean_scores(self) -> np.ndarray:
+        """(20,) mean score; NaN in an empty bin."""
+        return _ratio(self.score_sums, self.counts)
+
+    @property
+    def expected_error(self) -> float:
+        """Mean |share of positives - mean score| over the entries above the lowest bin.
+
+        The lowest bin has nearly all entries and would hide the others; NaN without others.
+        """
+        errors = np.abs(self.positives - self.score_sums)[1:].sum()
+        return float(_ratio(errors, self.counts[1:].sum()))
+
+    def table(self) -> pa.Table:
+        """See :class:`Numbers`."""
+        edges = np.arange(NUM_BINS + 1) / NUM_BINS
+        return pa.table(
+            {
+                "score_from": edges[:-1],
+                "score_to": edges[1:],
+                "entries": self.counts,
+                "positives": self.positives,
+                "mean_score": self.mean_scores,
+                "share_of_positives": self.shares,
+            }
+        )
+
+    def sentence(self) -> str:
+        """See :class:`Numbers`."""
+        if not self.counts[1:].any():
+            return f"No entry has a score of {1 / NUM_BINS:g} or more."
+        share = float(_ratio(self.num_kept_positives, self.num_kept))
+        return (
+            f"Scores of {1 / NUM_BINS:g} or more are off by {self.expected_error:.3f} on average; "
+            f"{percent(share)} of the {self.num_kept:,} entries above the test's threshold "
+            f"{self.score_thresh:g} are right."
+        )
+
+
+@dataclass
+class EntryScores:
+    """Gathers the scores of entries, image by image.
+
+    Attributes:
+        score_thresh: see :class:`Calibration`.
+        counts: (2, 20) int64 of negative and positive entries.
+        score_sums: (20,) of all.
+        num_kept: (2,) int64 of negative and positive entries above the threshold.
+    """
+
+    score_thresh: float
+    counts: np.ndarray = field(default_factory=lambda: np.zeros((2, NUM_BINS), dtype=np.int64))
+    score_sums: np.ndarray = field(default_factory=lambda: np.zeros(NUM_BINS))
+    num_kept: np.ndarray = field(default_factory=lambda: np.zeros(2, dtype=np.int64))
+
+    def add(self, scores: Tensor, gt_labels: Tensor) -> None:
+        """Count the entries of some samples in.
+
+        Args:
+            scores: (M, K) scores of the classes.
+            gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
+        """
+        num_classes, is_valid = scores.shape[1], gt_labels >= 0
+        scores, labels = scores[is_valid].double(), gt_labels[is_valid]
+        rows = (labels < num_classes).nonzero().squeeze(1)
+        positives = scores[rows, labels[rows]]
+        every, right = (_histogram(values) for values in (scores.flatten(), positives))
+        self.counts += np.stack([every - right, right])
+        bins = (scores.flatten() * NUM_BINS).long().clamp_(0, NUM_BINS - 1)
+        self.score_sums += bins.bincount(scores.flatten(), minlength=NUM_BINS).cpu().numpy()
+        kept, kept_right = (int((v > self.score_thresh).sum()) for v in (scores, positives))
+        self.num_kept += np.array([kept - kept_right, kept_right])
+
+    def result(self) -> Calibration:
+        """The gathered numbers.
+
+        Raises:
+            NothingToShow: there are no entries.
+        """
+        counts = self.counts.sum(axis=0)
+        if not counts.any():
+            raise NothingToShow("there are no scores.")
+        return Calibration(
+            counts=counts,
+            positives=self.counts[1],
+            score_sums=self.score_sums,
+            score_thresh=self.score_thresh,
+            num_kept=int(self.num_kept.sum()),
+            num_kept_positives=int(self.num_kept[1]),
+        )
+
+
+def _histogram(scores: Tensor) -> np.ndarray:
+    bins = (scores * NUM_BINS).long().clamp_(0, NUM_BINS - 1)
+    return bins.bincount(minlength=NUM_BINS).cpu().numpy()
+
+
+def _ratio(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    values, counts = np.asarray(values, dtype=float), np.asarray(counts)
+    return np.divide(values, counts, out=np.full(values.shape, np.nan), where=counts > 0)

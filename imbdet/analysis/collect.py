@@ -1,0 +1,132 @@
+"""Forwards a checkpoint over a data set and writes what it makes of all candidates."""
+
+import logging
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import torch
+from detectron2.config import CfgNode
+
+from imbdet.analysis.calibration import EntryScores
+from imbdet.analysis.candidates import FrozenDetector, ImageCandidates
+from imbdet.analysis.detections import boosted, detect
+from imbdet.analysis.gradients import EntryGradients
+from imbdet.analysis.loader import build_loader
+from imbdet.analysis.rows import candidate_rows, image_row, object_rows
+from imbdet.analysis.selections import build_selections
+from imbdet.analysis.tables import (
+    DETECTIONS,
+    IMAGES,
+    OBJECTS,
+    PartWriter,
+    candidate_schema,
+)
+from imbdet.engine.progress import with_progress
+from imbdet.modeling.sites import get_key
+
+logger = logging.getLogger(__name__)
+
+BOOSTS = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("top", pa.int32()),
+        ("num_boosted", pa.int32()),
+        ("decrease", pa.float64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What was counted on the way, beside the tables; entries are too many for rows.
+
+    Attributes:
+        gradients: of the classification entries.
+        scores: of the same, without the appended ground truth.
+        num_not_finite: candidates whose predictions are not finite.
+    """
+
+    gradients: EntryGradients
+    scores: EntryScores
+    num_not_finite: int
+
+
+class Collector:
+    """Writes the tables of a detector, image by image."""
+
+    def __init__(self, cfg: CfgNode, detector: FrozenDetector):
+        """Build the samplers.
+
+        Args:
+            cfg: the config.
+            detector: looks at the images.
+        """
+        self.cfg = cfg
+        self.detector = detector
+        self.selections = build_selections(cfg, detector.site)
+        for reason in self.selections.refused.values():
+            logger.warning(f"A sampler is left out: {reason}")
+        self.generator = torch.Generator(detector.model.device).manual_seed(max(cfg.SEED, 0))
+
+    def collect(self, records: Sequence[dict], folder: Path) -> Counts:
+        """Forward the images and write the tables into subfolders of ``folder``."""
+        site = self.detector.site
+        gradients = EntryGradients(
+            num_bins=get_key(self.cfg, f"{site.cls_loss}.GHM_C").BINS,
+            alpha=get_key(self.cfg, site.focal_alpha),
+            gamma=get_key(self.cfg, site.focal_gamma),
+        )
+        scores = EntryScores(self._score_thresh)
+        num_not_finite = 0
+        with ExitStack() as stack:
+            writers = {
+                name: stack.enter_context(PartWriter(folder / name, schema))
+                for name, schema in self._schemas().items()
+            }
+            for (image,) in with_progress(build_loader(self.cfg, records), "looking at candidates"):
+                found = self.detector.collect(image)
+                self._write(writers, image, found)
+                candidates = found.candidates
+                own = slice(0, len(candidates) - found.num_appended)
+                all_scores = candidates.predictions.scores
+                gradients.add(all_scores, candidates.gt_labels, self.detector.activation)
+                scores.add(all_scores[own], candidates.gt_labels[own])
+                num_not_finite += found.num_not_finite
+        return Counts(gradients, scores, num_not_finite)
+
+    @property
+    def _score_thresh(self) -> float:
+        node = self.cfg.MODEL.ROI_HEADS if self.detector.is_two_stage else self.cfg.MODEL.RETINANET
+        return node.SCORE_THRESH_TEST
+
+    def _schemas(self) -> dict[str, pa.Schema]:
+        positive, negative = self.selections.positive, self.selections.negative
+        schemas = {
+            "images": IMAGES,
+            "objects": OBJECTS,
+            "candidates": candidate_schema(list(positive), list(negative)),
+        }
+        if self.detector.is_two_stage:
+            schemas |= {"detections": DETECTIONS, "boosts": BOOSTS}
+        return schemas
+
+    def _write(self, writers: dict[str, PartWriter], image: dict, found: ImageCandidates) -> None:
+        chosen = self.selections.apply(found.candidates, self.generator)
+        writers["images"].add(image_row(image, found))
+        writers["objects"].add(object_rows(image, found))
+        writers["candidates"].add(candidate_rows(image, found, chosen))
+        if self.detector.is_two_stage:
+            boosts = boosted(found, self.detector.activation)
+            predictor = self.detector.model.roi_heads.box_predictor
+            writers["detections"].add(detect(image, found, boosts, predictor))
+            writers["boosts"].add(
+                {
+                    "image_id": [str(image["image_id"])] * len(boosts),
+                    "top": list(boosts),
+                    "num_boosted": [boost.num_boosted for boost in boosts.values()],
+                    "decrease": [boost.decrease for boost in boosts.values()],
+                }
+            )

@@ -1,0 +1,167 @@
+"""What a two-stage detector finds in an image, with the scores that it gave or with others."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from detectron2.modeling.postprocessing import detector_postprocess
+from detectron2.modeling.roi_heads.fast_rcnn import fast_rcnn_inference
+from detectron2.structures import BoxMode
+from torch import Tensor, nn
+
+from imbdet.analysis.boosting import (
+    BASELINE,
+    TOPS,
+    Boost,
+    BoostingStudy,
+    boost,
+    variant_name,
+    variants,
+)
+from imbdet.analysis.candidates import ImageCandidates
+from imbdet.analysis.columns import Chunks, NothingToShow
+from imbdet.analysis.rows import hierarchical_ranks
+from imbdet.evaluation.comparison import compare
+
+IOU_THRESHOLDS = (0.5, 0.75, 0.9)
+
+
+def boosted(found: ImageCandidates, activation: str) -> dict[int, Boost]:
+    """The boosts of an image by how many come first; the ground truth itself is no candidate."""
+    candidates = found.candidates
+    rows = candidates.pos_idxs[candidates.pos_idxs < len(candidates) - found.num_appended]
+    ranks, classes = hierarchical_ranks(found, rows), candidates.gt_labels[rows]
+    scores = candidates.predictions.scores
+    return {top: boost(scores, rows, classes, ranks, top, activation) for top in TOPS}
+
+
+def detect(
+    image: dict, found: ImageCandidates, boosts: Mapping[int, Boost], predictor: nn.Module
+) -> dict[str, object]:
+    """Rows of the detections of all variants, for the schema DETECTIONS.
+
+    Args:
+        image: detectron2's dict.
+        found: what the detector says.
+        boosts: of :func:`boosted`.
+        predictor: detectron2's ``FastRCNNOutputLayers``, for the options of the test.
+    """
+    scores = {BASELINE: found.candidates.predictions.scores}
+    scores |= {variant_name(top): result.scores for top, result in boosts.items()}
+    parts = {name: _detect(image, found, values, predictor) for name, values in scores.items()}
+    counts = [len(part["score"]) for part in parts.values()]
+    joined = {
+        name: np.concatenate([part[name] for part in parts.values()])
+        for name in ("class", "score", "x0", "y0", "x1", "y1")
+    }
+    return {
+        "variant": np.repeat(list(parts), counts),
+        "image_id": [str(image["image_id"])] * sum(counts),
+        **joined,
+    }
+
+
+def _detect(
+    image: dict, found: ImageCandidates, scores: Tensor, predictor: nn.Module
+) -> dict[str, np.ndarray]:
+    predictions = found.candidates.predictions
+    proposals = slice(0, len(scores) - found.num_appended)
+    boxes = predictions.box2box_transform.apply_deltas(
+        predictions.pred_deltas[proposals], predictions.boxes[proposals]
+    )
+    scores = torch.cat([scores, torch.zeros_like(scores[:, :1])], dim=1)  # of the background
+    (instances,), _ = fast_rcnn_inference(
+        [boxes],
+        [scores[proposals]],
+        [found.targets.image_size],
+        predictor.test_score_thresh,
+        predictor.test_nms_thresh,
+        predictor.test_topk_per_image,
+    )
+    instances = detector_postprocess(instances, image["height"], image["width"])
+    corners = instances.pred_boxes.tensor.cpu().numpy()
+    return {
+        "class": instances.pred_classes.cpu().numpy(),
+        "score": instances.scores.cpu().numpy(),
+        **{name: corners[:, i] for i, name in enumerate(("x0", "y0", "x1", "y1"))},
+    }
+
+
+def evaluate_boosts(
+    detections: Chunks,
+    boosts: Chunks,
+    records: Sequence[dict],
+    classes: Sequence[str],
+    library: str,
+) -> BoostingStudy:
+    """Compare the detections of all variants with the ground truth.
+
+    Args:
+        detections: all columns of the schema DETECTIONS.
+        boosts: "top", "num_boosted" and "decrease" of each image.
+        records: detectron2's dicts of the images.
+        classes: names.
+        library: see :func:`imbdet.evaluation.comparison.compare`.
+
+    Raises:
+        NothingToShow: no positive was boosted.
+    """
+    decreases, num_boosted = dict.fromkeys(TOPS, 0.0), dict.fromkeys(TOPS, 0)
+    for chunk in boosts:
+        for top in TOPS:
+            rows = chunk["top"] == top
+            decreases[top] += float(chunk["decrease"][rows].sum())
+            num_boosted[top] += int(chunk["num_boosted"][rows].sum())
+    if not all(num_boosted.values()):
+        raise NothingToShow("there are no positives whose scores could be raised.")
+    found: dict[str, list[dict]] = {variant: [] for variant in variants()}
+    for chunk in detections:
+        for variant, result in _coco_results(chunk):
+            found[variant].append(result)
+    ground_truth = coco_ground_truth(records, classes)
+    precisions, ap = {}, {}
+    for variant, results in found.items():
+        comparison = compare(ground_truth, results, iou_type="bbox", library=library)
+        curves = comparison.precision[..., 0, -1]  # (T, R, K) of objects of all sizes
+        has_objects = (curves > -1).all(axis=(0, 1))
+        curves = curves[..., has_objects].mean(axis=-1)
+        ap[variant] = 100 * float(curves.mean())
+        for threshold in IOU_THRESHOLDS:
+            precisions[variant, threshold] = curves[round((threshold - 0.5) / 0.05)]
+    return BoostingStudy(ap, precisions, decreases, num_boosted)
+
+
+def _coco_results(chunk: Mapping[str, np.ndarray]) -> zip:
+    """The variant of each detection, and the detection in COCO's result format."""
+    corners = np.stack([chunk[name] for name in ("x0", "y0", "x1", "y1")], axis=1).astype(float)
+    sizes = corners[:, 2:] - corners[:, :2]
+    boxes = np.concatenate([corners[:, :2], sizes], axis=1).tolist()
+    results = [
+        {"image_id": image_id, "category_id": category, "bbox": box, "score": score}
+        for image_id, category, box, score in zip(
+            chunk["image_id"], chunk["class"].tolist(), boxes, chunk["score"].tolist(), strict=True
+        )
+    ]
+    return zip(chunk["variant"], results, strict=True)
+
+
+def coco_ground_truth(records: Sequence[dict], classes: Sequence[str]) -> dict:
+    """The ground truth of some images in COCO's format, with the detector's classes as ids."""
+    annotations = []
+    for record in records:
+        for note in record["annotations"]:
+            box = BoxMode.convert(list(note["bbox"]), note["bbox_mode"], BoxMode.XYWH_ABS)
+            annotations.append(
+                {
+                    "image_id": str(record["image_id"]),
+                    "category_id": note["category_id"],
+                    "bbox": box,
+                    "area": note.get("area", box[2] * box[3]),
+                    "iscrowd": note.get("iscrowd", 0),
+                }
+            )
+    return {
+        "images": [{"id": str(record["image_id"])} for record in records],
+        "categories": [{"id": i, "name": name} for i, name in enumerate(classes)],
+        "annotations": annotations,
+    }

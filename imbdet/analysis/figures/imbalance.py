@@ -1,0 +1,66 @@
+"""Classes, sizes, and positives of each object."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from imbdet.analysis.figures.style import BARS, DARK, label_panel, new_figure
+from imbdet.analysis.imbalance import COCO_EDGES, POSITIVES_EDGES, SIZE_EDGES, Imbalance
+
+# Names of more classes would be too small to read.
+_MAX_NAMES = 30
+
+
+def draw_imbalance(numbers: Imbalance) -> Figure:
+    """Classes above, sizes and positives below."""
+    figure = new_figure(5.0)
+    panels = figure.subplot_mosaic([["classes", "classes"], ["sizes", "owned"]])
+    _draw_classes(panels["classes"], numbers)
+    _draw_sizes(panels["sizes"], numbers.sizes)
+    _draw_owned(panels["owned"], numbers.owned)
+    for axes in panels.values():
+        axes.grid(axis="y")
+    return figure
+
+
+def _draw_classes(axes: Axes, numbers: Imbalance) -> None:
+    order = np.argsort(-numbers.objects, kind="stable")
+    names = [*(numbers.classes[i] for i in order), "background"]
+    places = np.arange(len(names))
+    candidates = [*numbers.positives[order], numbers.num_negatives]
+    axes.bar(places[:-1] - 0.2, numbers.objects[order], 0.4, label="objects", **BARS[0])
+    axes.bar(places + 0.2, candidates, 0.4, label="candidates", **BARS[1])
+    if len(names) <= _MAX_NAMES:
+        axes.set_xticks(places, names, rotation=45 if len(names) > 6 else 0)
+    else:
+        axes.set_xticks([])
+        axes.set_xlabel(f"{len(numbers.classes)} classes, the most frequent first; background")
+    axes.set(yscale="log", ylim=(0.5, None), ylabel="number")
+    axes.legend(loc="upper center", ncols=2)
+    label_panel(axes, "(a) classes")
+
+
+def _draw_sizes(axes: Axes, sizes: np.ndarray) -> None:
+    used = np.flatnonzero(sizes)
+    ends = [SIZE_EDGES[1] / 2**0.5, *SIZE_EDGES[1:-1], SIZE_EDGES[-2] * 2**0.5]
+    axes.stairs(sizes, ends, fill=True, color=DARK)
+    axes.set(xlim=(ends[max(used[0] - 1, 0)], ends[min(used[-1] + 2, len(sizes))]))
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    for edge in COCO_EDGES:
+        axes.axvline(edge, color="black", linewidth=0.8, linestyle=":")
+    axes.set(xlabel="square root of the area in pixels\n(dotted: small, medium, large in COCO)")
+    axes.set(ylabel="objects")
+    label_panel(axes, "(b) sizes")
+
+
+def _draw_owned(axes: Axes, owned: np.ndarray) -> None:
+    lows, highs = POSITIVES_EDGES[:-1], POSITIVES_EDGES[1:] - 1
+    used = np.flatnonzero(owned)[-1] + 1
+    places = np.arange(used)
+    labels = [f"{a}" if a == b else f"{a}-{b}" for a, b in zip(lows, highs, strict=True)]
+    labels[-1] = f"≥ {lows[-1]}"
+    axes.bar(places, owned[:used], color=DARK)
+    axes.set_xticks(places, labels[:used], rotation=45 if used > 7 else 0)
+    axes.set(xlabel="positives that belong to the object", ylabel="objects")
+    label_panel(axes, "(c) positives of an object")

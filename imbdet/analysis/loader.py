@@ -1,0 +1,53 @@
+"""Test images with their ground truth: resized as in a test, annotated as in training."""
+
+from collections.abc import Iterable, Sequence
+
+from detectron2.config import CfgNode
+from detectron2.data import DatasetFromList, DatasetMapper, build_detection_test_loader
+from detectron2.data.detection_utils import build_augmentation
+
+from imbdet.data import load_dataset
+from imbdet.data.mappers import StrictMapper
+
+
+def load_records(cfg: CfgNode, dataset_name: str, num_images: int | None) -> list[dict]:
+    """The images of a data set, checked, without invalid boxes.
+
+    Args:
+        cfg: the config.
+        dataset_name: a registered data set.
+        num_images: how many, spread evenly over the data set; None is all.
+
+    Returns:
+        detectron2's dicts, each with "annotations".
+
+    Raises:
+        UserError: see :func:`load_dataset`.
+    """
+    records = load_dataset(_of_boxes(cfg), dataset_name, training=True)
+    if num_images is None or num_images >= len(records):
+        return records
+    return [records[i * len(records) // num_images] for i in range(num_images)]
+
+
+def build_loader(cfg: CfgNode, records: Sequence[dict]) -> Iterable[list[dict]]:
+    """Yields each image once, in the order of the records, alone in a list.
+
+    Raises:
+        UserError: while iterating, an image is broken.
+    """
+    dataset = DatasetFromList(list(records), copy=False)
+    mapper = DatasetMapper(
+        _of_boxes(cfg), is_train=True, augmentations=build_augmentation(cfg, is_train=False)
+    )
+    return build_detection_test_loader(
+        dataset, mapper=StrictMapper(mapper, dataset), num_workers=cfg.DATALOADER.NUM_WORKERS
+    )
+
+
+def _of_boxes(cfg: CfgNode) -> CfgNode:
+    """The config of a detector that looks at boxes alone, since only these are analysed."""
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.MODEL.MASK_ON = cfg.MODEL.KEYPOINT_ON = False
+    return cfg

@@ -1,0 +1,154 @@
+"""Which boxes each selection chose on an image, side by side."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from detectron2.data.detection_utils import read_image
+from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+
+from imbdet.analysis.columns import SELECTIONS, SIGNS, Columns, chosen_by, sampler_of
+from imbdet.analysis.figures.style import STYLE, WIDTH, new_figure, save, say
+from imbdet.analysis.tables import PartReader
+from imbdet.errors import UserError, suggest
+
+# Lightness rises evenly here, too; without its dark end, which would drown in a dark picture.
+_COLORS = LinearSegmentedColormap.from_list("iou", mpl.colormaps["plasma"](np.linspace(0.3, 1, 64)))
+BOX = ("x0", "y0", "x1", "y1")
+# Losses whose lines are drawn in the legend; widths grow with the logarithm between the ends.
+LEGEND_LOSSES = (0.01, 0.1, 1.0, 10.0)
+_THINNEST, _THICKEST = 0.4, 2.6
+
+
+def choose_images(
+    images: Columns, objects: Columns, names: Sequence[str], number: int
+) -> list[int]:
+    """Rows of the images to draw.
+
+    Args:
+        images: "image_id" and "file_name".
+        objects: "image_id" of each.
+        names: file names, with or without folder and ending, or image ids; none leaves the choice
+            to us.
+        number: then so many, spread evenly over the images with objects, or over all if none has.
+
+    Raises:
+        UserError: there is no image of a name.
+    """
+    if not names:
+        has_objects = np.isin(images["image_id"], objects["image_id"])
+        rows = np.flatnonzero(has_objects) if has_objects.any() else np.arange(len(has_objects))
+        number = min(number, len(rows))
+        return [int(rows[(2 * i + 1) * len(rows) // (2 * number)]) for i in range(number)]
+    known: dict[str, int] = {}
+    for row, path in enumerate(map(Path, images["file_name"])):
+        for alias in (path.stem, path.name, str(path), images["image_id"][row]):
+            known.setdefault(alias, row)
+    for name in names:
+        if name not in known:
+            stems = [Path(path).stem for path in images["file_name"]]
+            raise UserError(f"--picture '{name}': no image has this name. {suggest(name, stems)}")
+    return [known[name] for name in names]
+
+
+def draw_pictures(
+    candidates: PartReader, images: Columns, objects: Columns, rows: Sequence[int], folder: Path
+) -> list[Path]:
+    """Save a picture of each image in ``rows``; see :func:`choose_images`."""
+    columns = ["image_id", "label", "iou", "cls_loss", *BOX]
+    columns += [chosen_by(sampler_of(name, sign)) for name in SELECTIONS for sign in SIGNS]
+    paths = []
+    for row in rows:
+        image_id = images["image_id"][row]
+        chunks = list(candidates.chunks(list(dict.fromkeys(columns)), ("image_id", image_id)))
+        found = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+        is_own = objects["image_id"] == image_id
+        gt_boxes = np.stack([objects[name][is_own] for name in BOX], axis=1)
+        with mpl.rc_context(STYLE):
+            pixels = read_image(images["file_name"][row], "RGB")
+            figure = draw_picture(pixels, found, gt_boxes)
+        paths += save(figure, folder / Path(images["file_name"][row]).stem)
+    return paths
+
+
+def draw_picture(pixels: np.ndarray, candidates: Columns, gt_boxes: np.ndarray) -> Figure:
+    """Positives above, negatives below; random, hard and prime from left to right.
+
+    Args:
+        pixels: (H, W, 3) uint8, RGB.
+        candidates: "label", "iou", "cls_loss", corners and the samplers' columns of the image's.
+        gt_boxes: (G, 4) XYXY.
+    """
+    height, width = pixels.shape[:2]
+    # Panels of the image's shape beside the colour bar, titles, and the legend below.
+    panel_width = (WIDTH - 0.8) / len(SELECTIONS)
+    figure = new_figure(len(SIGNS) * (panel_width * height / width + 0.3) + 0.7)
+    panels = figure.subplots(len(SIGNS), len(SELECTIONS))
+    # Grey and dark, so that colours and white stand out.
+    grey = pixels @ np.array([0.299, 0.587, 0.114]) * 0.5
+    for i, sign in enumerate(SIGNS):
+        for j, selection in enumerate(SELECTIONS):
+            axes = panels[i, j]
+            axes.imshow(grey, cmap="gray", vmin=0, vmax=255)
+            axes.set_axis_off()
+            axes.autoscale(False)  # boxes may leave the image
+            column = chosen_by(sampler_of(selection, sign))
+            if column not in candidates:
+                axes.set_title(f"{selection} {sign}", loc="left")
+                say(axes, "needs a two-stage detector")
+                continue
+            rows = candidates[column] & (candidates["label"] == SIGNS[sign])
+            axes.set_title(f"{selection} {sign} ({rows.sum()})", loc="left")
+            _draw_ground_truth(axes, gt_boxes)
+            _draw_boxes(axes, {name: values[rows] for name, values in candidates.items()})
+    _add_legend(figure, panels)
+    return figure
+
+
+def line_widths(losses: np.ndarray) -> np.ndarray:
+    """(n,) widths in points, by the logarithm of the losses."""
+    low, high = np.log10(LEGEND_LOSSES[0]), np.log10(LEGEND_LOSSES[-1])
+    shares = (np.log10(np.maximum(losses, 1e-12)) - low) / (high - low)
+    return _THINNEST + (_THICKEST - _THINNEST) * shares.clip(0, 1)
+
+
+def _draw_boxes(axes: Axes, boxes: Mapping[str, np.ndarray]) -> None:
+    order = np.argsort(boxes["cls_loss"], kind="stable")  # the highest loss on top
+    corners = [boxes[name][order] for name in BOX]
+    patches = [
+        Rectangle((x0, y0), x1 - x0, y1 - y0) for x0, y0, x1, y1 in zip(*corners, strict=True)
+    ]
+    colors = _COLORS(boxes["iou"][order])
+    widths = line_widths(boxes["cls_loss"][order])
+    axes.add_collection(
+        PatchCollection(patches, facecolor="none", edgecolor=colors, linewidth=widths, zorder=2)
+    )
+
+
+def _draw_ground_truth(axes: Axes, gt_boxes: np.ndarray) -> None:
+    for x0, y0, x1, y1 in gt_boxes:
+        axes.add_patch(
+            Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor="white", linewidth=1.8)
+        )
+
+
+def _add_legend(figure: Figure, panels: np.ndarray) -> None:
+    scale = mpl.cm.ScalarMappable(Normalize(0, 1), _COLORS)
+    figure.colorbar(scale, ax=panels, label="IoU with the nearest object", shrink=0.8, pad=0.02)
+    handles = [
+        Line2D([], [], color="black", linewidth=line_widths(np.array([loss]))[0])
+        for loss in LEGEND_LOSSES
+    ]
+    figure.legend(
+        handles,
+        [f"{loss:g}" for loss in LEGEND_LOSSES],
+        title="line width: classification loss; white: ground truth",
+        loc="outside lower center",
+        ncols=len(LEGEND_LOSSES),
+    )

@@ -1,0 +1,94 @@
+"""Where the positives stand in the ranking of their image, and the step that compares scores."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from imbdet.analysis.columns import Chunks, NothingToShow, mean, percent
+from imbdet.losses.steps import Steps
+
+DELTAS = (0.0, 0.25, 0.5, 1.0, 2.0)
+
+
+def negatives_above(scores: Tensor, gt_labels: Tensor) -> Tensor:
+    """How many negatives stand at or above each positive.
+
+    Args:
+        scores: (M, K) scores of the classes: a sample has K entries, and all but those of the
+            ground-truth classes are negatives.
+        gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
+
+    Returns:
+        (P,) int64, FP of the ranking losses for the hard step.
+    """
+    num_classes = scores.shape[1]
+    rows = ((gt_labels >= 0) & (gt_labels < num_classes)).nonzero().squeeze(1)
+    is_negative = (gt_labels >= 0)[:, None].repeat(1, num_classes)
+    is_negative[rows, gt_labels[rows]] = False
+    negatives = scores[is_negative].sort().values
+    return len(negatives) - torch.searchsorted(negatives, scores[rows, gt_labels[rows]])
+
+
+def step(x: np.ndarray, delta: float) -> np.ndarray:
+    """H(x) of the ranking losses, for differences of scores x of any shape."""
+    steps = Steps(torch.zeros(1), delta)
+    return steps.sum_over_positives(torch.ones(1)).at(torch.as_tensor(x)).numpy()
+
+
+@dataclass(frozen=True)
+class RankHistogram:
+    """How many positives have how many negatives above them.
+
+    Attributes:
+        edges: (B + 1,) int64: bin i counts the positives with edges[i] <= negatives above <
+            edges[i + 1]; 0, 1, 2, 4, 8, ...
+        every: (B,) int64, all positives.
+        best: (B,) int64, each object's best one by IoU after regression.
+    """
+
+    edges: np.ndarray
+    every: np.ndarray
+    best: np.ndarray
+
+    def table(self) -> pa.Table:
+        """See :class:`Numbers`."""
+        return pa.table(
+            {
+                "negatives_from": self.edges[:-1],
+                "negatives_below": self.edges[1:],
+                "positives": self.every,
+                "best_of_object": self.best,
+            }
+        )
+
+    def sentence(self) -> str:
+        """See :class:`Numbers`."""
+        every, best = (percent(mean(h[0], h.sum())) for h in (self.every, self.best))
+        return (
+            f"{every} of all positives and {best} of each object's best stand above every negative "
+            "of their image."
+        )
+
+
+def rank_histogram(positives: Chunks) -> RankHistogram:
+    """Count the positives by the negatives above them.
+
+    Args:
+        positives: their "negatives_above" and "local_rank" (0 = best of its object).
+
+    Raises:
+        NothingToShow: there are none.
+    """
+    edges = np.concatenate([[0], 2 ** np.arange(33, dtype=np.int64)])
+    every, best = np.zeros((2, len(edges) - 1), dtype=np.int64)
+    for chunk in positives:
+        bins = np.searchsorted(edges, chunk["negatives_above"], side="right") - 1
+        every += np.bincount(bins, minlength=len(every))
+        best += np.bincount(bins[chunk["local_rank"] == 0], minlength=len(best))
+    if not every.any():
+        raise NothingToShow("there are no positives to rank.")
+    used = np.flatnonzero(every)[-1] + 1
+    return RankHistogram(edges[: used + 1], every[:used], best[:used])

@@ -1,0 +1,172 @@
+"""The figures and pictures of what was collected."""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
+from matplotlib.figure import Figure
+
+from imbdet.analysis.boosting import BoostingStudy
+from imbdet.analysis.candidates import FrozenDetector
+from imbdet.analysis.collect import Counts
+from imbdet.analysis.columns import (
+    NEGATIVE,
+    POSITIVE,
+    SIGNS,
+    Chunks,
+    Columns,
+    NothingToShow,
+    Numbers,
+    chosen_by,
+)
+from imbdet.analysis.detections import evaluate_boosts
+from imbdet.analysis.figures.boosting import draw_boosting
+from imbdet.analysis.figures.calibration import draw_calibration
+from imbdet.analysis.figures.gradients import draw_gradients
+from imbdet.analysis.figures.hardness import draw_hardness
+from imbdet.analysis.figures.imbalance import draw_imbalance
+from imbdet.analysis.figures.joint import draw_sampling_distribution
+from imbdet.analysis.figures.overlap import draw_overlaps
+from imbdet.analysis.figures.ranks import draw_ranks
+from imbdet.analysis.figures.style import STYLE, save
+from imbdet.analysis.gradients import GradientShares, box_gradients
+from imbdet.analysis.hardness import Hardness, hardness
+from imbdet.analysis.imbalance import Imbalance, imbalance
+from imbdet.analysis.joint import SamplingDistribution, sampling_distribution
+from imbdet.analysis.overlap import Overlaps, overlaps
+from imbdet.analysis.pictures import choose_images, draw_pictures
+from imbdet.analysis.ranks import RankHistogram, rank_histogram
+from imbdet.analysis.tables import PartReader, write_table
+from imbdet.files import replacing
+from imbdet.modeling.sites import get_key
+
+logger = logging.getLogger(__name__)
+
+NUM_PICTURES = 4
+
+
+class Report:
+    """Computes each figure's numbers from the tables, and draws them."""
+
+    def __init__(
+        self,
+        cfg: CfgNode,
+        detector: FrozenDetector,
+        records: Sequence[dict],
+        counts: Counts,
+        output: Path,
+    ):
+        """Open the tables.
+
+        Args:
+            cfg: the config.
+            detector: that looked at the images.
+            records: detectron2's dicts of the images.
+            counts: what was counted on the way.
+            output: folder with the subfolder "tables".
+        """
+        self.cfg = cfg
+        self.detector = detector
+        self.records = records
+        self.counts = counts
+        self.output = output
+        self.classes = MetadataCatalog.get(cfg.DATASETS.TEST[0]).thing_classes
+        self.candidates = self._reader("candidates")
+
+    def write_figures(self) -> None:
+        """Write the numbers and the drawing of each figure, or say why there is none."""
+        sentences = []
+        if self.counts.num_not_finite:
+            sentences.append(
+                f"{self.counts.num_not_finite:,} candidates have predictions that are not finite; "
+                "they are ignored in all figures."
+            )
+        for name, (compute, draw) in self._figures().items():
+            try:
+                numbers = compute()
+            except NothingToShow as reason:
+                sentences.append(f"{name}: no figure, {reason}")
+                continue
+            write_table(numbers.table(), self.output / "tables" / f"{name}.parquet")
+            with mpl.rc_context(STYLE):
+                save(draw(numbers), self.output / "figures" / name)
+            sentences.append(f"{name}: {numbers.sentence()}")
+        logger.info("\n".join(sentences))
+        with replacing(self.output / "summary.txt") as draft:
+            draft.write_text("".join(f"{sentence}\n" for sentence in sentences))
+
+    def write_pictures(self, names: Sequence[str]) -> None:
+        """Draw the chosen boxes on images; see :func:`choose_images`."""
+        images = self._whole("images", ["image_id", "file_name"])
+        objects = self._whole("objects", ["image_id", "x0", "y0", "x1", "y1"])
+        rows = choose_images(images, objects, names, NUM_PICTURES)
+        draw_pictures(self.candidates, images, objects, rows, self.output / "pictures")
+
+    def _figures(self) -> dict[str, tuple[Callable[[], Numbers], Callable[[Any], Figure]]]:
+        """By name, how the numbers are computed and how they are drawn."""
+        return {
+            "sampling_distribution": (self._sampling_distribution, draw_sampling_distribution),
+            "hardness": (self._hardness, draw_hardness),
+            "gradients_cls": (self.counts.gradients.result, draw_gradients),
+            "gradients_box": (self._box_gradients, draw_gradients),
+            "ranks": (self._ranks, draw_ranks),
+            "overlap": (self._overlaps, draw_overlaps),
+            "calibration": (self.counts.scores.result, draw_calibration),
+            "imbalance": (self._imbalance, draw_imbalance),
+            "boosting": (self._boosting, draw_boosting),
+        }
+
+    def _sampling_distribution(self) -> SamplingDistribution:
+        return sampling_distribution(self._chosen("iou", "cls_loss"))
+
+    def _hardness(self) -> Hardness:
+        return hardness(self._chosen("iou"))
+
+    def _box_gradients(self) -> GradientShares:
+        ghm = get_key(self.cfg, f"{self.detector.site.box_loss}.GHM_R")
+        beta = get_key(self.cfg, self.detector.site.smooth_l1_beta)
+        errors = self._positives(*(f"error_d{name}" for name in "xywh"))
+        return box_gradients(errors, mu=ghm.MU, num_bins=ghm.BINS, beta=beta)
+
+    def _ranks(self) -> RankHistogram:
+        return rank_histogram(self._positives("negatives_above", "local_rank"))
+
+    def _overlaps(self) -> Overlaps:
+        return overlaps(self._chosen(), {sign: self.candidates.samplers(sign) for sign in SIGNS})
+
+    def _imbalance(self) -> Imbalance:
+        objects = self._reader("objects").chunks(["class", "area", "num_positives"])
+        negatives = self.candidates.chunks(["label"], ("label", NEGATIVE))
+        return imbalance(objects, sum(len(c["label"]) for c in negatives), self.classes)
+
+    def _boosting(self) -> BoostingStudy:
+        if not self.detector.is_two_stage:
+            raise NothingToShow("boosting needs a two-stage detector.")
+        detections, boosts = self._reader("detections"), self._reader("boosts")
+        return evaluate_boosts(
+            detections.chunks(detections.schema.names),
+            boosts.chunks(boosts.schema.names),
+            self.records,
+            self.classes,
+            self.cfg.TEST.COCO_LIBRARY,
+        )
+
+    def _chosen(self, *columns: str) -> Chunks:
+        names = [chosen_by(name) for sign in SIGNS for name in self.candidates.samplers(sign)]
+        return self.candidates.chunks(list(dict.fromkeys(["label", *columns, *names])))
+
+    def _positives(self, *columns: str) -> Chunks:
+        return self.candidates.chunks(columns, ("label", POSITIVE))
+
+    def _reader(self, name: str) -> PartReader:
+        return PartReader(self.output / "tables" / name)
+
+    def _whole(self, name: str, columns: list[str]) -> Columns:
+        """A table that is small enough to be in memory as a whole."""
+        chunks = list(self._reader(name).chunks(columns))
+        return {column: np.concatenate([chunk[column] for chunk in chunks]) for column in columns}

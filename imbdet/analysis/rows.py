@@ -1,0 +1,145 @@
+"""What the frozen detector says of an image, as rows of the tables."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from imbdet.analysis.candidates import ImageCandidates
+from imbdet.analysis.columns import IGNORED, NEGATIVE, POSITIVE, chosen_by
+from imbdet.analysis.ranks import negatives_above
+from imbdet.losses.iou import paired_iou
+from imbdet.structures import deltas_of_class
+from imbdet.weighting import hierarchical_local_rank
+from imbdet.weighting.hlr import position_in_group
+
+
+def image_row(image: dict, found: ImageCandidates) -> dict[str, list]:
+    """The row of an image, for the schema IMAGES."""
+    return {
+        "image_id": [str(image["image_id"])],
+        "file_name": [image["file_name"]],
+        "width": [image["width"]],
+        "height": [image["height"]],
+        "num_candidates": [len(found.candidates)],
+        "num_not_finite": [found.num_not_finite],
+    }
+
+
+def object_rows(image: dict, found: ImageCandidates) -> dict[str, object]:
+    """Rows of the objects, for the schema OBJECTS."""
+    boxes = _boxes(found.targets.gt_boxes.tensor, found)
+    gt_idxs = found.candidates.gt_idxs
+    owned = gt_idxs[gt_idxs >= 0].bincount(minlength=len(boxes))
+    return {
+        "image_id": [str(image["image_id"])] * len(boxes),
+        "gt_id": np.arange(len(boxes)),
+        "class": found.targets.gt_classes.cpu().numpy(),
+        **_corners(boxes),
+        "area": (boxes[:, 2:] - boxes[:, :2]).prod(axis=1),
+        "num_positives": owned.cpu().numpy(),
+    }
+
+
+def candidate_rows(
+    image: dict, found: ImageCandidates, chosen: Mapping[str, Tensor]
+) -> dict[str, object]:
+    """Rows of the candidates, for a :func:`candidate_schema`.
+
+    Args:
+        image: detectron2's dict.
+        found: what the detector says.
+        chosen: by sampler, (M,) bool, whether it chose the candidate.
+    """
+    candidates, predictions = found.candidates, found.candidates.predictions
+    num_candidates, rows = len(candidates), candidates.pos_idxs
+    labels = torch.full_like(candidates.gt_labels, NEGATIVE)
+    labels[rows] = POSITIVE
+    labels[candidates.gt_labels < 0] = IGNORED
+    scores = predictions.scores.amax(dim=1)
+    scores[rows] = predictions.scores[rows, candidates.gt_labels[rows]]
+    is_gt = torch.arange(num_candidates) >= num_candidates - found.num_appended
+    columns = {
+        "iou": candidates.ious,
+        "cls_loss": predictions.cls_losses,
+        "score": scores,
+        **{chosen_by(name): is_chosen for name, is_chosen in chosen.items()},
+    }
+    return {
+        "image_id": [str(image["image_id"])] * num_candidates,
+        **_corners(_boxes(predictions.boxes, found)),
+        "label": labels.cpu().numpy(),
+        "is_gt": is_gt.numpy(),
+        **{name: _numpy(values) for name, values in columns.items()},
+        **{
+            name: _with_nulls(values, rows, num_candidates)
+            for name, values in _of_positives(found).items()
+        },
+    }
+
+
+def hierarchical_ranks(found: ImageCandidates, rows: Tensor) -> Tensor:
+    """(P,) int64, IoU-HLR of some positives, (P,) int64 rows, in the image and their classes."""
+    candidates = found.candidates
+    return hierarchical_local_rank(
+        pred_ious(found, rows), candidates.gt_idxs[rows], candidates.gt_labels[rows]
+    )
+
+
+def pred_ious(found: ImageCandidates, rows: Tensor) -> Tensor:
+    """(P,) IoU after regression of some positives, (P,) int64 rows, with their objects."""
+    candidates, predictions = found.candidates, found.candidates.predictions
+    pred_boxes = predictions.decode(rows, candidates.gt_labels[rows])
+    return paired_iou(pred_boxes, predictions.gt_boxes[candidates.gt_idxs[rows]])
+
+
+def _of_positives(found: ImageCandidates) -> dict[str, Tensor]:
+    """Columns of the positives alone, (P,)."""
+    candidates, predictions = found.candidates, found.candidates.predictions
+    rows = candidates.pos_idxs
+    classes, gt_idxs = candidates.gt_labels[rows], candidates.gt_idxs[rows]
+    pred_deltas = deltas_of_class(predictions.pred_deltas[rows], classes)
+    gt_deltas = predictions.box2box_transform.get_deltas(
+        predictions.boxes[rows], predictions.gt_boxes[gt_idxs]
+    )
+    ious = pred_ious(found, rows)
+    by_iou = ious.argsort(descending=True, stable=True)
+    local_ranks = torch.empty_like(rows)
+    local_ranks[by_iou] = position_in_group(gt_idxs[by_iou])
+    errors = (pred_deltas - gt_deltas).unbind(dim=1)
+    return {
+        "class": classes,
+        "gt_id": gt_idxs,
+        "pred_iou": ious,
+        "local_rank": local_ranks,
+        "hierarchical_rank": hierarchical_ranks(found, rows),
+        "negatives_above": negatives_above(predictions.scores, candidates.gt_labels),
+        **{f"error_d{name}": error for name, error in zip("xywh", errors, strict=True)},
+    }
+
+
+def pixel_boxes(boxes: Tensor, scale: tuple[float, float]) -> np.ndarray:
+    """(R, 4) float32 boxes in pixels of the original image."""
+    return (boxes.float().cpu().numpy() * np.array([*scale, *scale])).astype(np.float32)
+
+
+def _boxes(boxes: Tensor, found: ImageCandidates) -> np.ndarray:
+    return pixel_boxes(boxes, found.scale)
+
+
+def _corners(boxes: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: boxes[:, i] for i, name in enumerate(("x0", "y0", "x1", "y1"))}
+
+
+def _numpy(values: Tensor) -> np.ndarray:
+    values = values.float() if values.is_floating_point() else values  # numpy has no bfloat16
+    return values.cpu().numpy()
+
+
+def _with_nulls(values: Tensor, rows: Tensor, length: int) -> np.ma.MaskedArray:
+    """A column whose values are known in some rows."""
+    known, rows = _numpy(values), rows.cpu().numpy()
+    column = np.ma.masked_all(length, dtype=known.dtype)
+    column[rows] = known
+    return column

@@ -1,0 +1,61 @@
+"""From a config and a checkpoint to a folder of tables, figures and pictures."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from detectron2.config import CfgNode
+
+from imbdet.analysis.candidates import FrozenDetector
+from imbdet.analysis.collect import Collector
+from imbdet.analysis.loader import load_records
+from imbdet.analysis.report import Report
+from imbdet.engine import setup
+from imbdet.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+def analyze(args: argparse.Namespace) -> None:
+    """Analyse the candidates of a frozen detector.
+
+    Args:
+        args: with ``config_file``, ``weights``, ``dataset``, ``output``, ``num_images``,
+            ``picture`` and ``opts``, as ``imbdet analyze`` parses them.
+
+    Raises:
+        UserError: the config, the weights, the data set or the folder cannot be used.
+    """
+    if args.num_images is not None and args.num_images < 1:
+        raise UserError(f"--num-images is {args.num_images}; it must be at least 1.")
+    cfg = _setup(args)
+    if not cfg.DATASETS.TEST:
+        raise UserError("DATASETS.TEST is empty: name a data set by --dataset.")
+    records = load_records(cfg, cfg.DATASETS.TEST[0], args.num_images)
+    detector = FrozenDetector(cfg)
+    if not cfg.MODEL.WEIGHTS:
+        logger.warning("There are no weights: this analyses an untrained model.")
+    if not detector.has_sample_losses:
+        logger.warning(
+            "No sample pays a loss of its own here: cross-entropy stands in as the classification "
+            "loss."
+        )
+    logger.info(f"Looking at the candidates of {len(records):,} images.")
+    output = Path(cfg.OUTPUT_DIR)
+    counts = Collector(cfg, detector).collect(records, output / "tables")
+    report = Report(cfg, detector, records, counts, output)
+    report.write_figures()
+    report.write_pictures(args.picture)
+    logger.info(f"Everything is in '{output}'.")
+
+
+def _setup(args: argparse.Namespace) -> CfgNode:
+    # Quoted, so that a name that looks like a number stays a name.
+    opts = [*args.opts, "OUTPUT_DIR", repr(args.output)]
+    if args.weights is not None:
+        opts += ["MODEL.WEIGHTS", repr(args.weights)]
+    if args.dataset is not None:
+        opts += ["DATASETS.TEST", repr((args.dataset,))]
+    return setup(
+        argparse.Namespace(config_file=args.config_file, opts=opts, resume=False, eval_only=True)
+    )

@@ -1,0 +1,104 @@
+"""What each registered sampler chooses from the same candidates."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from detectron2.config import CfgNode
+from fvcore.common.registry import Registry
+from torch import Tensor
+
+from imbdet.errors import UserError
+from imbdet.modeling.registry import NEGATIVE_SAMPLER_REGISTRY, POSITIVE_SAMPLER_REGISTRY
+from imbdet.modeling.sites import Site, get_key
+from imbdet.samplers import PoolSampler, QuotaSampler, RatioSampler, pick_all
+from imbdet.structures import Candidates
+
+
+@dataclass(frozen=True)
+class Selections:
+    """The samplers of a site and how much they are asked for.
+
+    Attributes:
+        positive: samplers of positives by name.
+        negative: samplers of negatives by name.
+        quotas: tells how many positives and negatives of an image are asked for.
+        refused: why a sampler is not among them, by name.
+    """
+
+    positive: Mapping[str, PoolSampler]
+    negative: Mapping[str, PoolSampler]
+    quotas: QuotaSampler | RatioSampler
+    refused: Mapping[str, str]
+
+    @property
+    def names(self) -> list[str]:
+        """All names, those of positives first."""
+        return list(dict.fromkeys([*self.positive, *self.negative]))
+
+    def apply(
+        self, candidates: Candidates, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
+        """Let every sampler choose from the candidates of one image.
+
+        Each one fills the same quota: the number of negatives does not depend on the sampler of
+        positives.
+
+        Args:
+            candidates: M of one image.
+            generator: source of randomness on their device.
+
+        Returns:
+            (M,) bool by name, whether the sampler chose the candidate. One that picks from
+            positives alone chose no negative.
+        """
+        pos_pool = candidates.pos_idxs
+        neg_pool = (candidates.gt_labels == candidates.num_classes).nonzero().squeeze(1)
+        pos_quota = self.quotas.max_positives(len(pos_pool))
+        neg_quota = self.quotas.max_negatives(min(pos_quota, len(pos_pool)))
+        chosen = {
+            name: torch.zeros_like(candidates.gt_labels, dtype=torch.bool) for name in self.names
+        }
+        for samplers, pool, quota in (
+            (self.positive, pos_pool, pos_quota),
+            (self.negative, neg_pool, neg_quota),
+        ):
+            for name, sampler in samplers.items():
+                chosen[name][sampler(candidates, pool, quota, generator).idxs] = True
+        return chosen
+
+
+def build_selections(cfg: CfgNode, site: Site) -> Selections:
+    """All registered samplers that have a meaning at a site, with the options of the config."""
+    refused: dict[str, str] = {}
+    positive = _build(cfg, site, POSITIVE_SAMPLER_REGISTRY, refused)
+    negative = _build(cfg, site, NEGATIVE_SAMPLER_REGISTRY, refused)
+    node = get_key(cfg, site.sampler)
+    quotas = (
+        QuotaSampler(
+            pick_all,
+            pick_all,
+            batch_size_per_image=cfg.MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE,
+            positive_fraction=cfg.MODEL.ROI_HEADS.POSITIVE_FRACTION,
+        )
+        if site.has_quota
+        else RatioSampler(
+            pick_all,
+            pick_all,
+            neg_pos_ratio=node.NEG_POS_RATIO,
+            min_negatives=node.MIN_NEGATIVES,
+        )
+    )
+    return Selections(positive, negative, quotas, refused)
+
+
+def _build(
+    cfg: CfgNode, site: Site, registry: Registry, refused: dict[str, str]
+) -> dict[str, PoolSampler]:
+    samplers = {}
+    for name, build in registry:
+        try:
+            samplers[name] = build(cfg, site)
+        except UserError as error:
+            refused[name] = str(error)
+    return samplers

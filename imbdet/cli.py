@@ -1,0 +1,88 @@
+"""The program ``imbdet``: what one does with a detector beside training it."""
+
+import argparse
+import errno
+import sys
+from collections.abc import Sequence
+
+if "__mp_main__" in sys.modules:
+    # A worker process that starts afresh meets detectron2's classes before anything of imbdet.
+    import imbdet.compat  # noqa: F401
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a subcommand, and tell a user's mistake in a sentence. Returns the exit status."""
+    from imbdet.errors import UserError
+
+    args = parse_args(argv)
+    try:
+        args.run(args)
+    except (UserError, FloatingPointError) as error:  # the latter from detectron2, of NaN
+        print(f"error: {error}".replace("\n", " "), file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        print(f"error: {error.strerror}: {error.filename or args.output}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command line; ``run`` is the function of its subcommand."""
+    parser = argparse.ArgumentParser(prog="imbdet", description=__doc__, allow_abbrev=False)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_analyze(commands)
+    return parser.parse_args(argv)
+
+
+def _add_analyze(commands: argparse._SubParsersAction) -> None:
+    text = "what a frozen detector makes of its candidates: tables, figures, pictures"
+    parser = commands.add_parser("analyze", help=text, description=text, allow_abbrev=False)
+    parser.set_defaults(run=_analyze)
+    parser.add_argument(
+        "--config-file",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="YAML file; may be given several times, then a later one wins",
+    )
+    parser.add_argument("--weights", metavar="FILE", help="checkpoint (default: MODEL.WEIGHTS)")
+    parser.add_argument(
+        "--dataset", metavar="NAME", help="a data set (default: the first of DATASETS.TEST)"
+    )
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder of the results")
+    parser.add_argument(
+        "--num-images",
+        type=int,
+        metavar="N",
+        help="look at N images, spread over the data set (default: all)",
+    )
+    parser.add_argument(
+        "--picture",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="file name or id of an image to draw; may be given several times (default: four)",
+    )
+    parser.add_argument(
+        "opts",
+        nargs=argparse.REMAINDER,
+        metavar="KEY VALUE",
+        help="overrides of the config, such as MODEL.SAMPLER.OHEM.NMS_THRESH 0.7",
+    )
+
+
+def _analyze(args: argparse.Namespace) -> None:
+    from imbdet.analysis import analyze
+
+    analyze(args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

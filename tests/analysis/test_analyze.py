@@ -1,0 +1,154 @@
+"""From a config to a folder of tables, figures and pictures."""
+
+import logging
+from collections import Counter
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+import imbdet.cli
+from imbdet.analysis.report import Report
+from imbdet.engine import Trainer
+from tests.test_train_net import CONFIGS, TINY
+
+FIGURES = {
+    "boosting",
+    "calibration",
+    "gradients_box",
+    "gradients_cls",
+    "hardness",
+    "imbalance",
+    "overlap",
+    "ranks",
+    "sampling_distribution",
+}
+
+
+@pytest.fixture(scope="module")
+def datasets_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("datasets")
+
+
+@pytest.fixture(autouse=True)
+def _surroundings(datasets_dir, monkeypatch):
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(datasets_dir))
+    for name in ("detectron2", "fvcore", "imbdet", "py.warnings"):
+        logger = logging.getLogger(name)
+        for attribute in ("handlers", "level", "propagate"):
+            monkeypatch.setattr(logger, attribute, getattr(logger, attribute))
+    yield
+    logging.captureWarnings(False)
+
+
+def analyze(output, name="faster_rcnn", *options, **overrides):
+    keys = [str(x) for pair in {**TINY, "SEED": 3, **overrides}.items() for x in pair]
+    config = str(CONFIGS / "quick_start" / f"{name}.yaml")
+    args = ["analyze", "--config-file", config, "--output", str(output), *options, *keys]
+    assert imbdet.cli.main(args) == 0
+
+
+def read_summary(output):
+    return (output / "summary.txt").read_text()
+
+
+def files(folder: Path, ending):
+    return {path.stem for path in folder.glob(f"*.{ending}")}
+
+
+def test_everything_is_written_and_agrees(tmp_path, capsys):
+    analyze(tmp_path, "faster_rcnn", "--picture", "000002")
+    summary = read_summary(tmp_path)
+    assert summary in capsys.readouterr().out
+    for ending in ("png", "pdf"):
+        assert files(tmp_path / "figures", ending) == FIGURES
+        assert files(tmp_path / "pictures", ending) == {"000002"}
+    assert files(tmp_path / "tables", "parquet") == FIGURES
+
+    rows = pq.read_table(tmp_path / "tables" / "candidates").to_pydict()
+    images = pq.read_table(tmp_path / "tables" / "images").to_pydict()
+    assert len(rows["iou"]) == sum(images["num_candidates"])
+    # The share that is printed is the one of the rows.
+    hard = [
+        iou
+        for iou, label, is_hard in zip(
+            rows["iou"], rows["label"], rows["chosen_by_ohem"], strict=True
+        )
+        if is_hard and label == 0
+    ]
+    share = sum(iou > 0.05 for iou in hard) / len(hard)
+    assert f"{share:.1%} of the hard negatives" in summary
+    # 64 samples an image, of which at most 16 are positives, by every sampler with a quota.
+    for first, second in (("random", "random"), ("ohem", "ohem"), ("iou_hlr", "score_hlr")):
+        chosen = sum(rows[f"chosen_by_{first}"])
+        if second != first:
+            chosen += sum(rows[f"chosen_by_{second}"])
+        assert chosen == 64 * len(images["image_id"])
+    # The ground truth itself is neither a score to calibrate nor a positive to boost.
+    own = Counter(
+        (image_id, label, gt_class)
+        for image_id, label, gt_class, is_gt in zip(
+            rows["image_id"], rows["label"], rows["class"], rows["is_gt"], strict=True
+        )
+        if not is_gt
+    )
+    assert own.total() < len(rows["is_gt"])
+    entries = pq.read_table(tmp_path / "tables" / "calibration.parquet")["entries"].to_pylist()
+    assert sum(entries) == 3 * own.total()
+    boosts = pq.read_table(tmp_path / "tables" / "boosts").to_pydict()
+    falls = {5: [], 25: []}
+    for image_id, top, num_boosted, fall in zip(*boosts.values(), strict=True):
+        falls[top].append(fall)
+        assert num_boosted == sum(min(own[image_id, 1, k], top) for k in range(3))
+    assert falls[5] == pytest.approx(falls[25], abs=1e-6)
+
+
+def test_the_same_seed_gives_the_same_tables(tmp_path, monkeypatch):
+    for name in ("write_figures", "write_pictures"):
+        monkeypatch.setattr(Report, name, lambda *args: None)
+    for name in ("a", "b"):
+        analyze(tmp_path / name, "faster_rcnn", "--num-images", "2")
+    first, second = (pq.read_table(tmp_path / n / "tables" / "candidates") for n in ("a", "b"))
+    assert first.equals(second)
+
+
+def test_one_stage(tmp_path):
+    analyze(tmp_path, "retinanet", "--num-images", "1")
+    summary = read_summary(tmp_path)
+    assert "boosting: no figure, boosting needs a two-stage detector." in summary
+    assert files(tmp_path / "figures", "png") == FIGURES - {"boosting"}
+    assert len(files(tmp_path / "pictures", "png")) == 1
+
+
+def test_no_objects(tmp_path):
+    analyze(tmp_path, "faster_rcnn", **{"DATASETS.SHAPES.EMPTY_FRACTION": 1.0})
+    summary = read_summary(tmp_path)
+    for name, sentence in {
+        "gradients_box": "there are no positives, whose boxes would be regressed.",
+        "ranks": "there are no positives to rank.",
+        "imbalance": "there are no objects.",
+        "boosting": "there are no positives whose scores could be raised.",
+    }.items():
+        assert f"{name}: no figure, {sentence}" in summary
+        assert not (tmp_path / "figures" / f"{name}.png").exists()
+    assert files(tmp_path / "figures", "png") >= {"hardness", "sampling_distribution", "overlap"}
+    assert "nan" not in summary
+
+
+def test_nothing_finite(tmp_path):
+    from imbdet.config import load_config
+
+    keys = [str(x) for pair in {**TINY, "MODEL.DEVICE": "cpu"}.items() for x in pair]
+    model = Trainer.build_model(
+        load_config(str(CONFIGS / "quick_start" / "faster_rcnn.yaml"), opts=keys)
+    )
+    torch.nn.init.constant_(model.roi_heads.box_predictor.cls_score.bias, torch.nan)
+    torch.save({"model": model.state_dict()}, tmp_path / "nan.pth")
+    weights = ("--weights", str(tmp_path / "nan.pth"))
+    analyze(tmp_path / "output", "faster_rcnn", *weights)
+    summary = read_summary(tmp_path / "output")
+    assert "candidates have predictions that are not finite; they are ignored" in summary
+    for name in FIGURES - {"imbalance"}:
+        assert f"{name}: no figure, " in summary
+    assert len(files(tmp_path / "output" / "pictures", "png")) == 4

@@ -1,0 +1,31 @@
+import numpy as np
+import pytest
+
+from imbdet.analysis.columns import NothingToShow
+from imbdet.analysis.imbalance import POSITIVES_EDGES, SIZE_EDGES, imbalance
+
+OBJECTS = {
+    "class": np.array([0, 0, 0, 2], dtype=np.int32),
+    "area": np.array([100.0, 1024.0, 1023.0, 1e9], dtype=np.float32),
+    "num_positives": np.array([0, 1, 5, 300], dtype=np.int32),
+}
+
+
+def test_numbers_by_hand():
+    numbers = imbalance([OBJECTS], num_negatives=612, classes=["cat", "dog", "emu"])
+    assert numbers.objects.tolist() == [3, 0, 1]  # a class may be empty
+    assert numbers.positives.tolist() == [6, 0, 300]
+    places = np.searchsorted(SIZE_EDGES, np.sqrt(OBJECTS["area"]), side="right") - 1
+    assert numbers.sizes.tolist() == np.bincount(places, minlength=len(SIZE_EDGES) - 1).tolist()
+    # 32 pixels and more are of another bin than less.
+    assert places[1] == places[2] + 1
+    owned = dict(zip(POSITIVES_EDGES[:-1].tolist(), numbers.owned.tolist(), strict=True))
+    assert {least: n for least, n in owned.items() if n} == {0: 1, 1: 1, 4: 1, 256: 1}
+    assert "the most are 'cat' (3), the fewest 'dog' (0)" in numbers.sentence()
+    assert "2.0 negatives for each positive" in numbers.sentence()
+    assert sum(row["count"] for row in numbers.table().to_pylist()) == 4 + 306 + 4 + 4 + 612
+
+
+def test_no_objects_are_said():
+    with pytest.raises(NothingToShow, match="no objects"):
+        imbalance([], num_negatives=5, classes=["cat"])

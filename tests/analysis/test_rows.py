@@ -1,0 +1,79 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from detectron2.structures import Boxes, Instances
+
+from imbdet.analysis.candidates import ImageCandidates
+from imbdet.analysis.rows import candidate_rows, image_row, object_rows
+from imbdet.analysis.tables import IMAGES, OBJECTS, PartReader, PartWriter, candidate_schema
+from tests.analysis.problems import worked_example
+
+IMAGE = {"image_id": 3, "file_name": "3.png", "width": 1200, "height": 30}
+
+
+@pytest.fixture
+def found():
+    candidates = worked_example()
+    targets = Instances((10, 600))
+    targets.gt_boxes = Boxes(candidates.predictions.gt_boxes)
+    targets.gt_classes = torch.zeros(2, dtype=torch.int64)
+    return ImageCandidates(candidates, targets, 1, 0, scale=(2.0, 3.0))
+
+
+@pytest.fixture
+def reader(found, tmp_path):
+    chosen = {"random": torch.arange(10) % 2 == 0}
+    with PartWriter(tmp_path, candidate_schema(["random"], ["random"])) as writer:
+        writer.add(candidate_rows(IMAGE, found, chosen))
+    return PartReader(tmp_path)
+
+
+def read(reader, name, where=("label", 1)):
+    (chunk,) = reader.chunks([name], where)
+    return chunk[name].tolist()
+
+
+def test_positives(reader):
+    assert read(reader, "local_rank") == [1, 2, 0, 0, 1]  # A B C D E
+    assert read(reader, "hierarchical_rank") == [2, 4, 1, 0, 3]
+    assert read(reader, "pred_iou") == pytest.approx([0.8, 0.55, 0.9, 0.92, 0.7])
+    assert read(reader, "gt_id") == [0, 0, 0, 1, 1]
+    assert read(reader, "class") == [0] * 5
+    # Negative entries are 0.9, 0.8, 0.7, 0.3, 0.01 and zeros.
+    assert read(reader, "negatives_above") == [3, 4, 2, 1, 4]
+    assert read(reader, "error_dw") == [0] * 5
+
+
+def test_all_candidates(reader, found):
+    assert read(reader, "label", None) == [1] * 5 + [0] * 5
+    assert read(reader, "score", None) == pytest.approx(
+        [0.5, 0.1, 0.8, 0.9, 0.2, 0.9, 0.8, 0.7, 0.3, 0.01]
+    )
+    losses = found.candidates.predictions.cls_losses
+    assert read(reader, "cls_loss", None) == pytest.approx(losses.tolist())
+    assert read(reader, "is_gt", None) == [False] * 9 + [True]
+    assert read(reader, "chosen_by_random", None) == [True, False] * 5
+    assert np.isnan(read(reader, "pred_iou", ("label", 0))).all()  # null
+    # In pixels of the image, which is twice as wide and three times as high.
+    assert read(reader, "x1", None)[:2] == [160, 110]
+    assert set(read(reader, "y1", None)) == {30}
+
+
+def test_ignored_candidates_are_neither(found):
+    gt_labels = found.candidates.gt_labels.clone()
+    gt_labels[-1] = -1
+    ignoring = replace(found, candidates=replace(found.candidates, gt_labels=gt_labels))
+    assert candidate_rows(IMAGE, ignoring, {})["label"].tolist() == [1] * 5 + [0] * 4 + [-1]
+
+
+def test_objects_and_image(found, tmp_path):
+    with PartWriter(tmp_path / "objects", OBJECTS) as writer:
+        writer.add(object_rows(IMAGE, found))
+    with PartWriter(tmp_path / "images", IMAGES) as writer:
+        writer.add(image_row(IMAGE, found))
+    objects = PartReader(tmp_path / "objects")
+    assert read(objects, "num_positives", None) == [3, 2]
+    assert read(objects, "area", None) == [200 * 30] * 2
+    assert read(PartReader(tmp_path / "images"), "num_candidates", None) == [10]
