@@ -2,14 +2,11 @@
 """Train or evaluate a detector; see README.md."""
 
 import argparse
-import errno
 import sys
 
 if __name__ == "__mp_main__":
     # A worker process that starts afresh meets detectron2's classes before anything of imbdet.
     import imbdet.compat  # noqa: F401
-
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -52,28 +49,20 @@ def run(args: argparse.Namespace) -> None:
         train(cfg, resume=args.resume)
 
 
+def start(args: argparse.Namespace) -> None:
+    """All processes of the job."""
+    from imbdet.engine import launch
+
+    launch(run, args)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run, and tell a user's mistake in a sentence. Returns the exit status."""
-    from imbdet.errors import UserError
+    from imbdet.errors import run_program
 
     args = parse_args(argv)
-    try:
-        from imbdet.engine import launch
-
-        launch(run, args)
-    except (UserError, FloatingPointError) as error:  # the latter from detectron2, of NaN
-        print(f"error: {error}".replace("\n", " "), file=sys.stderr)
-        return 2
-    except OSError as error:
-        if error.errno not in NO_SPACE:
-            raise
-        print(f"error: {error.strerror}: {error.filename or 'OUTPUT_DIR'}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        hint = "" if args.eval_only else " The same command with --resume goes on."
-        print(f"Stopped.{hint}", file=sys.stderr)
-        return 130
-    return 0
+    hint = "" if args.eval_only else "The same command with --resume goes on."
+    return run_program(lambda: start(args), output="OUTPUT_DIR", if_stopped=hint)
 
 
 if __name__ == "__main__":

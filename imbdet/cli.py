@@ -1,7 +1,6 @@
 """The program ``imbdet``: what one does with a detector beside training it."""
 
 import argparse
-import errno
 import sys
 from collections.abc import Sequence
 
@@ -9,28 +8,13 @@ if "__mp_main__" in sys.modules:
     # A worker process that starts afresh meets detectron2's classes before anything of imbdet.
     import imbdet.compat  # noqa: F401
 
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand, and tell a user's mistake in a sentence. Returns the exit status."""
-    from imbdet.errors import UserError
+    from imbdet.errors import run_program
 
     args = parse_args(argv)
-    try:
-        args.run(args)
-    except (UserError, FloatingPointError) as error:  # the latter from detectron2, of NaN
-        print(f"error: {error}".replace("\n", " "), file=sys.stderr)
-        return 2
-    except OSError as error:
-        if error.errno not in NO_SPACE:
-            raise
-        print(f"error: {error.strerror}: {error.filename or args.output}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Stopped.", file=sys.stderr)
-        return 130
-    return 0
+    return run_program(lambda: args.run(args), output=args.output)
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -1,7 +1,11 @@
-"""The one exception a user meets."""
+"""The one exception a user meets, and how programs end."""
 
 import difflib
-from collections.abc import Iterable
+import errno
+import sys
+from collections.abc import Callable, Iterable
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 class UserError(Exception):
@@ -19,3 +23,30 @@ def suggest(name: str, options: Iterable[str]) -> str:
     if nearest:
         return f"Did you mean {' or '.join(repr(option) for option in nearest)}?"
     return f"There are: {', '.join(options)}." if options else "There are none."
+
+
+def run_program(run: Callable[[], None], *, output: str, if_stopped: str = "") -> int:
+    """Run a program, and tell a user's mistake in a sentence.
+
+    Args:
+        run: does the work.
+        output: what cannot be written to when the disk is full and the error does not say.
+        if_stopped: a sentence for who pressed Ctrl-C.
+
+    Returns:
+        The exit status: 0, 2 after a mistake or on a full disk, 130 after Ctrl-C.
+    """
+    try:
+        run()
+    except (UserError, FloatingPointError) as error:  # the latter from detectron2, of NaN
+        print(f"error: {error}".replace("\n", " "), file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        print(f"error: {error.strerror}: {error.filename or output}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"Stopped. {if_stopped}".rstrip(), file=sys.stderr)
+        return 130
+    return 0
