@@ -10,12 +10,8 @@ the wall clock's. Ratios come with a bootstrap interval of 95 %.
 
 import argparse
 import functools
-import json
-import os
-import platform
 import statistics
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +19,7 @@ from typing import Any, NamedTuple
 import torch
 from measuring import compare, peak_memory, time_in_turns
 from references import one_hot_focal_loss, pair_loop_ap_loss
-from tabulate import tabulate
+from sections import exit_status_of, run_sections
 from torch import Tensor
 
 from imbdet import losses
@@ -224,28 +220,8 @@ def main() -> None:
     """Run the sections and print their tables."""
     args = parse_args()
     args.shrink = 16 if args.quick else 1
-    torch.set_num_threads(args.threads)
-    setting = {
-        "command": " ".join(sys.argv),
-        "date": time.strftime("%Y-%m-%d %H:%M"),
-        "torch": torch.__version__,
-        "device": torch.cuda.get_device_name() if args.device == "cuda" else platform.machine(),
-        "threads": args.threads,
-        "dtype": args.dtype,
-    }
-    print(tabulate(setting.items(), tablefmt="plain"))
-    results: dict[str, Any] = {"setting": setting}
-    for name in args.only:
-        results[name] = SECTIONS[name](args)
-        print(f"\n{SECTIONS[name].__doc__}")
-        print(tabulate(results[name], headers="keys", floatfmt=",.2f", intfmt=","), flush=True)
-        print(f"load of the machine: {os.getloadavg()[0]:.1f}")
-    if args.json:
-        args.json.write_text(json.dumps(results, indent=2))
+    run_sections(SECTIONS, args, dtype=args.dtype)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit(130)
+    sys.exit(exit_status_of(main))

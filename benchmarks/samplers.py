@@ -10,22 +10,17 @@ bootstrap intervals of 95 %. The detectors are random, but busy as trained ones:
 """
 
 import argparse
-import json
-import os
-import platform
 import statistics
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from detectors import METHODS, Training, build_detector, make_batch
 from part_timer import PARTS, PartTimer, now
 from samplers_alone import time_clusters, time_growth, time_hlr
-from tabulate import tabulate
+from sections import exit_status_of, run_sections
 from torch import nn
 
 QUICK_METHODS = ["plain", "OHEM", "PISA"]
@@ -166,30 +161,13 @@ SECTIONS = {
 def main() -> None:
     """Run the sections and print their tables."""
     args = parse_args()
-    torch.set_num_threads(args.threads)
     setting = {
-        "command": " ".join(sys.argv),
-        "date": time.strftime("%Y-%m-%d %H:%M"),
-        "torch": torch.__version__,
-        "device": torch.cuda.get_device_name() if args.device == "cuda" else platform.machine(),
-        "threads": args.threads,
         "detector": f"{args.detector}, {args.images} x {args.boxes} objects",
         "size of parts": f"{args.size[0]} x {args.size[1]}, {args.iterations} iterations",
         "size of pairs": f"{args.pair_size[0]} x {args.pair_size[1]}, {args.pairs} pairs",
     }
-    print(tabulate(setting.items(), tablefmt="plain"))
-    results: dict[str, Any] = {"setting": setting}
-    for name in args.only:
-        results[name] = SECTIONS[name](args)
-        print(f"\n{SECTIONS[name].__doc__}")
-        print(tabulate(results[name], headers="keys", floatfmt=",.3f", intfmt=","), flush=True)
-        print(f"load of the machine: {os.getloadavg()[0]:.1f}")
-    if args.json:
-        args.json.write_text(json.dumps(results, indent=2))
+    run_sections(SECTIONS, args, **setting)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit(130)
+    sys.exit(exit_status_of(main))

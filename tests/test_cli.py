@@ -1,6 +1,5 @@
 """The program ``imbdet`` as its users call it."""
 
-import logging
 import os
 import subprocess
 import sys
@@ -10,6 +9,8 @@ import pytest
 
 import imbdet.cli
 
+pytestmark = pytest.mark.usefixtures("restored_loggers")
+
 ROOT = Path(imbdet.cli.__file__).parents[1]
 CONFIG = str(ROOT / "configs" / "quick_start" / "faster_rcnn.yaml")
 
@@ -17,16 +18,6 @@ CONFIG = str(ROOT / "configs" / "quick_start" / "faster_rcnn.yaml")
 @pytest.fixture(autouse=True)
 def _own_datasets(tmp_path, monkeypatch):
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path / "datasets"))
-
-
-@pytest.fixture(autouse=True)
-def _restored_loggers(monkeypatch):
-    for name in ("detectron2", "fvcore", "imbdet", "py.warnings"):
-        logger = logging.getLogger(name)
-        for attribute in ("handlers", "level", "propagate"):
-            monkeypatch.setattr(logger, attribute, getattr(logger, attribute))
-    yield
-    logging.captureWarnings(False)
 
 
 def run_program(*args, **environment):

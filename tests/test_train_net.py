@@ -1,7 +1,6 @@
 """The program as its users call it: trains, evaluates, resumes, and answers wrong input."""
 
 import json
-import logging
 import os
 import signal
 import subprocess
@@ -12,6 +11,8 @@ import pytest
 import torch
 
 import train_net
+
+pytestmark = pytest.mark.usefixtures("restored_loggers")
 
 ROOT = Path(train_net.__file__).parent
 CONFIGS = ROOT / "configs"
@@ -48,16 +49,6 @@ def _heard_ctrl_c():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
-
-
-@pytest.fixture(autouse=True)
-def _restored_loggers(monkeypatch):
-    for name in ("detectron2", "fvcore", "imbdet", "py.warnings"):
-        logger = logging.getLogger(name)
-        for attribute in ("handlers", "level", "propagate"):
-            monkeypatch.setattr(logger, attribute, getattr(logger, attribute))
-    yield
-    logging.captureWarnings(False)
 
 
 def arguments(name, output_dir, *flags, **overrides):

@@ -1,0 +1,53 @@
+"""What the benchmarks have in common: sections of measurements that print tables."""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from tabulate import tabulate
+
+# Measures and gives rows; its docstring is the table's title.
+Section = Callable[[argparse.Namespace], list[dict[str, Any]]]
+
+
+def run_sections(sections: Mapping[str, Section], args: argparse.Namespace, **setting: Any) -> None:
+    """Run the sections that the command line names, and print their tables.
+
+    Args:
+        sections: by name.
+        args: with ``only``, ``threads``, ``device`` and ``json``.
+        setting: what to tell about the measurement besides.
+    """
+    torch.set_num_threads(args.threads)
+    setting = {
+        "command": " ".join(sys.argv),
+        "date": time.strftime("%Y-%m-%d %H:%M"),
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name() if args.device == "cuda" else platform.machine(),
+        "threads": args.threads,
+        **setting,
+    }
+    print(tabulate(setting.items(), tablefmt="plain"))
+    results: dict[str, Any] = {"setting": setting}
+    for name in args.only:
+        results[name] = sections[name](args)
+        print(f"\n{sections[name].__doc__}")
+        print(tabulate(results[name], headers="keys", floatfmt=",.3f", intfmt=","), flush=True)
+        print(f"load of the machine: {os.getloadavg()[0]:.1f}")
+    if args.json:
+        args.json.write_text(json.dumps(results, indent=2))
+
+
+def exit_status_of(main: Callable[[], None]) -> int:
+    """Run a benchmark; 130 after Ctrl-C."""
+    try:
+        main()
+    except KeyboardInterrupt:
+        return 130
+    return 0
