@@ -42,7 +42,7 @@ lint: setup
 	.venv/bin/ruff format --check .
 
 lock: $(UV)
-	$(UV) pip compile pyproject.toml --group detectron2 --group dev --universal --python-version 3.10 \
+	$(UV) pip compile pyproject.toml --group detectron2 --group dev --extra tide --universal --python-version 3.10 \
 		--upgrade --generate-hashes --quiet --no-header -o requirements.lock
 
 clean:
