@@ -8,11 +8,12 @@ import torch
 import imbdet.modeling  # noqa: F401  (first: it prepares and extends detectron2)
 
 # isort: split
+from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
 from shapes import CONFIGS, find_pieces
-from torch import nn
+from torch import Tensor, nn
 
 from imbdet.config import load_config
 
@@ -39,35 +40,65 @@ METHODS: dict[str, dict[str, str]] = {
     },
 }
 
+_ANY_DETECTOR = ("QFL", "VFL", "GHM-C", "DR", "AUC", "AP", "aLRP", "RankSort")
+# The classification losses beside the detector's own.
+LOSSES: dict[str, dict[str, str]] = {
+    "faster_rcnn": {name: f"Loss-{name}" for name in ("Focal", *_ANY_DETECTOR)},
+    "retinanet": {name: f"Loss-{name}" for name in ("CE", *_ANY_DETECTOR)},
+}
+
+# What ours replace.
+DETECTRON2_NAMES = {
+    "faster_rcnn": (
+        *("MODEL.PROPOSAL_GENERATOR.NAME", "RPN"),
+        *("MODEL.ROI_HEADS.NAME", "StandardROIHeads"),
+    ),
+    "retinanet": ("MODEL.META_ARCHITECTURE", "RetinaNet"),
+}
+
 NUM_CLASSES = 80
 # Of an RPN that is trained: proposals around an object, and how far off, relative to its sides.
 PROPOSALS_PER_OBJECT = 15
 PROPOSAL_ERROR = 0.1
 
 
-def build_detector(detector: str, method: str, opts: Sequence[str], *, device: str) -> nn.Module:
+def build_detector(
+    detector: str, method: str, opts: Sequence[str], *, device: str, detectron2: bool = False
+) -> nn.Module:
     """A detector with R50-FPN in training, its weights of seed 0.
 
     Args:
         detector: "faster_rcnn" or "retinanet".
-        method: one of the detector's ``METHODS``.
+        method: one of the detector's ``METHODS`` or ``LOSSES``.
         opts: further keys and values.
         device: "cpu" or "cuda".
+        detectron2: build detectron2's own, which has the method "plain" alone.
     """
-    pieces, *keys = METHODS[detector][method].split()
-    files = [CONFIGS / "COCO-Detection" / f"{detector}_R_50_FPN_1x.yaml", *find_pieces(pieces)]
-    opts = [
-        *keys,
-        *opts,
-        *("MODEL.WEIGHTS", ""),
-        *("MODEL.DEVICE", device),
-        # Pixels of a deviation of about 1, as the initial weights are made for.
-        *("MODEL.PIXEL_STD", "[58, 57, 57]"),
-    ]
+    if detectron2:
+        opts = [*opts, *DETECTRON2_NAMES[detector]]
     torch.manual_seed(0)
-    model = build_model(load_config(*map(str, files), opts=opts)).train()
+    model = build_model(load_detector_config(detector, method, opts, device=device)).train()
     _tame(model)
     return model
+
+
+def load_detector_config(
+    detector: str, method: str, opts: Sequence[str], *, device: str
+) -> CfgNode:
+    """The config of :func:`build_detector`."""
+    pieces, *keys = {**METHODS[detector], **LOSSES[detector]}[method].split()
+    files = [CONFIGS / "COCO-Detection" / f"{detector}_R_50_FPN_1x.yaml", *find_pieces(pieces)]
+    return load_config(
+        *map(str, files),
+        opts=[
+            *keys,
+            *("MODEL.WEIGHTS", ""),
+            *("MODEL.DEVICE", device),
+            # Pixels of a deviation of about 1, as the initial weights are made for.
+            *("MODEL.PIXEL_STD", "[58, 57, 57]"),
+            *opts,
+        ],
+    )
 
 
 def _tame(model: nn.Module) -> None:
@@ -121,9 +152,17 @@ class Training:
 
     def step(self, batch: list[dict[str, Any]], seed: int) -> None:
         """One iteration."""
+        self.forward(batch, seed).backward()
+        self.update()
+
+    def forward(self, batch: list[dict[str, Any]], seed: int) -> Tensor:
+        """The total loss of a batch."""
         torch.manual_seed(seed)
+        self.optimizer.zero_grad()
         with self.storage:
-            self.optimizer.zero_grad()
-            sum(self.model(batch).values()).backward()
-            self.optimizer.step()
-            self.storage.step()
+            return sum(self.model(batch).values())
+
+    def update(self) -> None:
+        """The optimizer's step."""
+        self.optimizer.step()
+        self.storage.step()

@@ -65,6 +65,13 @@ def compare(slow: list[float], fast: list[float]) -> tuple[float, float, float]:
     return statistics.median(slow) / statistics.median(fast), float(low), float(high)
 
 
+def median_interval(values: np.ndarray) -> tuple[float, float, float]:
+    """Median and its bootstrap interval of 95 %."""
+    generator = np.random.default_rng(0)
+    medians = np.median(generator.choice(values, (10_000, len(values))), axis=1)
+    return tuple(float(v) for v in (np.median(values), *np.quantile(medians, [0.025, 0.975])))
+
+
 def peak_memory(run: Callable[[], Any], device: str) -> int:
     """Bytes that a function needs at its peak beyond what is there before (on a CPU, of Linux)."""
     if device == "cuda":

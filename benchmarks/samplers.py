@@ -1,8 +1,8 @@
 #!/usr/bin/env python
-"""What samplers and weightings cost: in iterations of a detector, and alone.
+"""What samplers and weightings cost: as parts of iterations, and alone.
 
     python benchmarks/samplers.py                       # everything, of Faster R-CNN
-    python benchmarks/samplers.py --detector retinanet --only parts pairs
+    python benchmarks/samplers.py --detector retinanet --only parts
     python benchmarks/samplers.py --quick
 
 On a CPU the seconds are those of the process, on a GPU those of the wall clock. Intervals are
@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from detectors import METHODS, Training, build_detector, make_batch
 from part_timer import PARTS, PartTimer, now
 from samplers_alone import time_clusters, time_growth, time_hlr
@@ -52,11 +51,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--methods", nargs="+", metavar="METHOD", help=f"default: all. {choices}")
     two = {"type": int, "nargs": 2, "metavar": ("HEIGHT", "WIDTH")}
     parser.add_argument("--size", **two, default=[800, 1216], help="of the images of 'parts'")
-    parser.add_argument("--pair-size", **two, default=[320, 480], help="of those of 'pairs'")
     parser.add_argument("--images", type=int, default=1, metavar="N", help="of a batch")
     parser.add_argument("--boxes", type=int, default=12, metavar="N", help="objects of an image")
     parser.add_argument("--iterations", type=int, default=5, metavar="N", help="of 'parts'")
-    parser.add_argument("--pairs", type=int, default=30, metavar="N")
     parser.add_argument("--repetitions", type=int, default=9, metavar="N", help="of the others")
     parser.add_argument(
         "--quick", action="store_true", help="small sizes and numbers, whatever else is said"
@@ -70,8 +67,7 @@ def parse_args() -> argparse.Namespace:
     if unknown := set(args.methods) - set(methods):
         parser.error(f"no method {', '.join(sorted(unknown))}: choose from {', '.join(methods)}")
     if args.quick:
-        args.size = args.pair_size = [96, 128]
-        args.iterations, args.pairs, args.repetitions = 2, 3, 3
+        args.size, args.iterations, args.repetitions = [96, 128], 2, 3
     return args
 
 
@@ -122,36 +118,8 @@ def _judge(percent: Mapping[str, Any], parts: list[str], limit: float) -> str:
     return f"{' + '.join(parts)} < {limit:g} %: {verdict}"
 
 
-def time_pairs(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Whole iterations with a method and without, in pairs; plain beside plain is the noise."""
-    batch = make_batch(args.images, args.pair_size, args.boxes)
-    plain = Training(build("plain", args))
-    rows = []
-    for method in args.methods:
-        pair = [plain, Training(build(method, args))]
-        seconds: list[list[float]] = [[], []]
-        for i in range(1 + args.pairs):  # the first pair warms up
-            for which in (0, 1) if i % 2 else (1, 0):
-                start = now(args.device)
-                pair[which].step(batch, seed=i)
-                seconds[which].append(now(args.device) - start)
-        plain_seconds, method_seconds = (np.array(s[1:]) for s in seconds)
-        ratio, low, high = median_interval(method_seconds / plain_seconds)
-        milliseconds = {"plain [ms]": 1e3 * np.median(plain_seconds)}
-        rows.append({"method": method, **milliseconds, "ratio": ratio, "low": low, "high": high})
-    return rows
-
-
-def median_interval(values: np.ndarray) -> tuple[float, float, float]:
-    """Median and its bootstrap interval of 95 %."""
-    generator = np.random.default_rng(0)
-    medians = np.median(generator.choice(values, (10_000, len(values))), axis=1)
-    return tuple(float(v) for v in (np.median(values), *np.quantile(medians, [0.025, 0.975])))
-
-
 SECTIONS = {
     "parts": time_parts,
-    "pairs": time_pairs,
     "hlr": time_hlr,
     "clusters": time_clusters,
     "growth": time_growth,
@@ -164,7 +132,6 @@ def main() -> None:
     setting = {
         "detector": f"{args.detector}, {args.images} x {args.boxes} objects",
         "size of parts": f"{args.size[0]} x {args.size[1]}, {args.iterations} iterations",
-        "size of pairs": f"{args.pair_size[0]} x {args.pair_size[1]}, {args.pairs} pairs",
     }
     run_sections(SECTIONS, args, **setting)
 

@@ -1,0 +1,215 @@
+#!/usr/bin/env python
+"""Whole iterations: detectron2's detectors beside ours, where the time goes, and each method.
+
+    python benchmarks/iteration.py                                   # RetinaNet, all sections
+    python benchmarks/iteration.py --detector faster_rcnn --only pairs --size 320 480
+    python benchmarks/iteration.py --dataset coco_2017_val --opts INPUT.MIN_SIZE_TRAIN "(800,)"
+    python benchmarks/iteration.py --quick
+
+Both learn from the same batches in turns, with the same weights. On a CPU the seconds are those
+of the process, on a GPU those of the wall clock. Intervals are bootstrap intervals of 95 %. Batches
+are images of noise, or with --dataset real ones, which makes loading them a stage of its own.
+"""
+
+import argparse
+import statistics
+import sys
+from collections.abc import Callable, Iterator
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from detectors import (
+    LOSSES,
+    METHODS,
+    Training,
+    build_detector,
+    load_detector_config,
+    make_batch,
+)
+from measuring import median_interval, peak_memory
+from sections import exit_status_of, run_sections
+from stage_timer import STAGES, StageTimer, clock_of
+
+from imbdet.data import build_train_loader, register_datasets
+
+DATA, BACKWARD, UPDATE, OTHER = "data", "backward", "optimizer", "other"
+
+
+def parse_args() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
+    parser.add_argument("--detector", choices=METHODS, default="retinanet")
+    parser.add_argument("--methods", nargs="+", metavar="METHOD", help="of 'methods'")
+    two = {"type": int, "nargs": 2, "metavar": ("HEIGHT", "WIDTH")}
+    parser.add_argument("--size", **two, default=[800, 1216], help="of the images of noise")
+    parser.add_argument("--images", type=int, default=1, metavar="N", help="of a batch")
+    parser.add_argument("--boxes", type=int, default=12, metavar="N", help="objects of an image")
+    parser.add_argument("--dataset", metavar="NAME", help="take images from here")
+    parser.add_argument("--pairs", type=int, default=30, metavar="N", help="or turns of 'methods'")
+    parser.add_argument("--iterations", type=int, default=5, metavar="N", help="of 'stages'")
+    parser.add_argument("--opts", nargs="+", default=[], metavar="KEY VALUE")
+    parser.add_argument("--quick", action="store_true", help="small images, few repetitions")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
+    args = parser.parse_args()
+    methods = {**METHODS[args.detector], **LOSSES[args.detector]}
+    args.methods = args.methods or list(methods)
+    if unknown := set(args.methods) - set(methods):
+        parser.error(f"no method {', '.join(sorted(unknown))}: choose from {', '.join(methods)}")
+    if args.quick:
+        args.size, args.iterations, args.pairs = [96, 128], 2, 3
+        args.methods = args.methods[:2]
+    return args
+
+
+def build(method: str, args: argparse.Namespace, *, detectron2: bool = False) -> Training:
+    """A detector in training; all have the same weights."""
+    model = build_detector(
+        args.detector, method, args.opts, device=args.device, detectron2=detectron2
+    )
+    return Training(model)
+
+
+def batches(args: argparse.Namespace) -> Iterator[list[dict[str, Any]]]:
+    """Batches without end, loaded when they are asked for."""
+    if args.dataset is None:
+        return cycle([make_batch(args.images, args.size, args.boxes)])
+    opts = [
+        *args.opts,
+        *("DATASETS.TRAIN", repr((args.dataset,))),
+        *("SOLVER.IMS_PER_BATCH", str(args.images)),
+        *("DATALOADER.NUM_WORKERS", "0"),
+    ]
+    cfg = load_detector_config(args.detector, "plain", opts, device=args.device)
+    register_datasets(cfg)
+    return iter(build_train_loader(cfg))
+
+
+def seconds_of(run: Callable[[], Any], args: argparse.Namespace) -> float:
+    """How long a function takes."""
+    clock = clock_of(args.device)
+    start = clock()
+    run()
+    return clock() - start
+
+
+def time_pairs(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """An iteration of ours over one of detectron2's, same configuration; goal: high <= 1.02."""
+    pair = [build("plain", args, detectron2=True), build("plain", args)]
+    seconds: list[list[float]] = [[], []]
+    for i, batch in enumerate(islice(batches(args), 1 + args.pairs)):  # the first one warms up
+        for which in (0, 1) if i % 2 else (1, 0):
+            step = pair[which].step
+            seconds[which].append(seconds_of(lambda step=step: step(batch, seed=i), args))  # noqa: B023
+    theirs, ours = (np.array(s[1:]) for s in seconds)
+    ratio, low, high = median_interval(ours / theirs)
+    return [
+        {
+            "detector": args.detector,
+            "detectron2 [ms]": 1e3 * np.median(theirs),
+            "imbdet [ms]": 1e3 * np.median(ours),
+            "ratio": ratio,
+            "low": low,
+            "high": high,
+        }
+    ]
+
+
+def compare_memory(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Peak memory of an iteration beyond the detector and its optimizer, in MiB (median of 3)."""
+    batch = next(batches(args))
+    peaks = {}
+    for name, detectron2 in (("detectron2", True), ("imbdet", False)):
+        training = build("plain", args, detectron2=detectron2)
+        training.step(batch, seed=0)  # the optimizer's state and all caches
+        peaks[name] = statistics.median(
+            peak_memory(lambda: training.step(batch, seed=0), args.device)  # noqa: B023
+            for _ in range(3)
+        )
+    ratio = peaks["imbdet"] / peaks["detectron2"]
+    mebibytes = {f"{name} [MiB]": peak / 2**20 for name, peak in peaks.items()}
+    return [{"detector": args.detector, **mebibytes, "ratio": ratio}]
+
+
+def time_stages(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Stages of an iteration (medians, in ms and % of the whole)."""
+    rows = []
+    for name, detectron2 in (("detectron2", True), ("imbdet", False)):
+        training = build("plain", args, detectron2=detectron2)
+        timer = StageTimer(training.model, clock_of(args.device))
+        source, iterations = batches(args), []
+        for i in range(1 + args.iterations):  # the first one warms up
+            timer.clear()
+            timer.measure(OTHER, _iterate, training, source, timer, i)
+            iterations.append(dict(timer.seconds))
+        columns = dict.fromkeys([DATA, *(s for s, _ in STAGES), BACKWARD, UPDATE, OTHER])
+        medians = {
+            stage: statistics.median(seconds.get(stage, 0.0) for seconds in iterations[1:])
+            for stage in columns
+        }
+        whole = sum(medians.values())
+        for stage, value in medians.items():
+            if value > 0:
+                share = 100 * value / whole
+                rows.append({"detector": name, "stage": stage, "ms": 1e3 * value, "%": share})
+        rows.append({"detector": name, "stage": "whole", "ms": 1e3 * whole, "%": 100.0})
+    return rows
+
+
+def _iterate(
+    training: Training, source: Iterator[list[dict[str, Any]]], timer: StageTimer, seed: int
+) -> None:
+    batch = timer.measure(DATA, next, source)
+    loss = training.forward(batch, seed)
+    timer.measure(BACKWARD, loss.backward)
+    timer.measure(UPDATE, training.update)
+
+
+def time_methods(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """An iteration with a method over a plain one of the same turn; 'plain' itself is the noise."""
+    contenders = {"": build("plain", args)}
+    contenders.update({method: build(method, args) for method in args.methods})
+    seconds: dict[str, list[float]] = {method: [] for method in contenders}
+    order = list(contenders)
+    for i, batch in enumerate(islice(batches(args), 1 + args.pairs)):  # the first one warms up
+        for method in order if i % 2 else reversed(order):
+            step = contenders[method].step
+            seconds[method].append(seconds_of(lambda step=step: step(batch, seed=i), args))  # noqa: B023
+    plain = np.array(seconds.pop("")[1:])
+    rows = []
+    for method, values in seconds.items():
+        ratio, low, high = median_interval(np.array(values[1:]) / plain)
+        milliseconds = {"plain [ms]": 1e3 * np.median(plain)}
+        rows.append({"method": method, **milliseconds, "ratio": ratio, "low": low, "high": high})
+    return rows
+
+
+SECTIONS = {
+    "pairs": time_pairs,
+    "memory": compare_memory,
+    "stages": time_stages,
+    "methods": time_methods,
+}
+
+
+def main() -> None:
+    """Run the sections and print their tables."""
+    args = parse_args()
+    images = args.dataset or f"noise, {args.size[0]} x {args.size[1]}, {args.boxes} objects"
+    run_sections(
+        SECTIONS,
+        args,
+        detector=args.detector,
+        images=f"{images}, {args.images} a batch",
+        pairs=args.pairs,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(exit_status_of(main))
