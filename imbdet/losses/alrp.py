@@ -6,8 +6,10 @@ Object Detection", NeurIPS 2020, https://arxiv.org/abs/2009.13592
 
 import torch
 from torch import Tensor
+from torch.distributed import ProcessGroup
 
-from imbdet.losses.error_driven import Ranking, Update, apply_updates, rank
+from imbdet.losses.error_driven import Update, apply_updates
+from imbdet.losses.ranking import Ranking, rank
 from imbdet.losses.steps import Steps
 
 # FP_i is a difference of large sums; below this it means "no negative above".
@@ -20,6 +22,7 @@ def alrp_loss(
     loc_errors: Tensor,
     *,
     image_idxs: Tensor | None = None,
+    group: ProcessGroup | None = None,
     delta: float = 1.0,
     smooth_localisation: bool = True,
 ) -> tuple[Tensor, Tensor]:
@@ -36,6 +39,8 @@ def alrp_loss(
             as (1 - GIoU) / (2 (1 - tau)); with gradient.
         image_idxs: (M,) int64, whose image a row is: each image is ranked by itself, and the loss
             is the mean over the images that have positives. None is one ranking of all.
+        group: processes whose batches are ranked together, see :mod:`imbdet.losses.exchange`; the
+            loss is that of all, the same on each. None is this process alone.
         delta: half the width of the step, >= 0; 0 is the hard step, by which a tie counts fully.
         smooth_localisation: whether the positives above are summed by the smooth step, as the
             definition has it, or by the hard order of the scores, as the published code does.
@@ -43,12 +48,8 @@ def alrp_loss(
     Returns:
         Two scalars, already divided by the number of positives; connected zeros without any.
     """
-    ranking = rank(pred_logits, gt_labels, delta, image_idxs)
-    if loc_errors.shape != ranking.positives.shape:
-        raise ValueError(
-            f"loc_errors must have the shape {tuple(ranking.positives.shape)}, one of each "
-            f"positive, not {tuple(loc_errors.shape)}"
-        )
+    ranking = rank(pred_logits, gt_labels, delta, image_idxs, group)
+    loc_errors = ranking.join(loc_errors, "loc_errors")
     update = alrp_update(ranking, loc_errors.detach().double())
     (cls_loss,) = apply_updates(pred_logits, gt_labels, ranking, [update])
     weights = _localisation_weights(ranking, smooth_localisation).to(loc_errors.dtype)

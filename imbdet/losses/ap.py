@@ -6,8 +6,10 @@ https://arxiv.org/abs/1904.06373
 
 import torch
 from torch import Tensor
+from torch.distributed import ProcessGroup
 
-from imbdet.losses.error_driven import Ranking, Update, apply_updates, rank
+from imbdet.losses.error_driven import Update, apply_updates
+from imbdet.losses.ranking import Ranking, rank
 from imbdet.losses.steps import Steps
 
 
@@ -16,6 +18,7 @@ def ap_loss(
     gt_labels: Tensor,
     *,
     image_idxs: Tensor | None = None,
+    group: ProcessGroup | None = None,
     delta: float = 1.0,
     interpolated: bool = True,
 ) -> Tensor:
@@ -29,6 +32,8 @@ def ap_loss(
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
         image_idxs: (M,) int64, whose image a row is: each image is ranked by itself, and the loss
             is the mean over the images that have positives. None is one ranking of all.
+        group: processes whose batches are ranked together, see :mod:`imbdet.losses.exchange`; the
+            loss is that of all, the same on each. None is this process alone.
         delta: half the width of the step, >= 0; 0 is the hard step, by which a tie counts fully.
         interpolated: replace the precision of a positive by the highest one at its recall or above
             (sec. 3.3).
@@ -36,7 +41,7 @@ def ap_loss(
     Returns:
         Scalar in [0, 1], already divided by the number of positives; a connected zero without any.
     """
-    ranking = rank(pred_logits, gt_labels, delta, image_idxs)
+    ranking = rank(pred_logits, gt_labels, delta, image_idxs, group)
     (loss,) = apply_updates(pred_logits, gt_labels, ranking, [ap_update(ranking, interpolated)])
     return loss
 

@@ -5,8 +5,10 @@ Detection with AP-Loss", CVPR 2019, https://arxiv.org/abs/1904.06373
 """
 
 from torch import Tensor
+from torch.distributed import ProcessGroup
 
-from imbdet.losses.error_driven import Ranking, Update, apply_updates, rank
+from imbdet.losses.error_driven import Update, apply_updates
+from imbdet.losses.ranking import Ranking, rank
 
 
 def auc_loss(
@@ -14,6 +16,7 @@ def auc_loss(
     gt_labels: Tensor,
     *,
     image_idxs: Tensor | None = None,
+    group: ProcessGroup | None = None,
     delta: float = 1.0,
 ) -> Tensor:
     """1 - area under the ROC curve, over all entries of the batch.
@@ -26,12 +29,14 @@ def auc_loss(
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
         image_idxs: (M,) int64, whose image a row is: each image is ranked by itself, and the loss
             is the mean over the images that have positives. None is one ranking of all.
+        group: processes whose batches are ranked together, see :mod:`imbdet.losses.exchange`; the
+            loss is that of all, the same on each. None is this process alone.
         delta: half the width of the step, >= 0; 0 is the hard step, by which a tie counts fully.
 
     Returns:
         Scalar in [0, 1]; a connected zero without positives or without negatives.
     """
-    ranking = rank(pred_logits, gt_labels, delta, image_idxs)
+    ranking = rank(pred_logits, gt_labels, delta, image_idxs, group)
     (loss,) = apply_updates(pred_logits, gt_labels, ranking, [auc_update(ranking)])
     return loss
 

@@ -6,7 +6,8 @@ https://arxiv.org/abs/1907.10156
 The hardest ones are means of the scores under a softmax of the scores themselves. The mean over a
 matrix is the mean over its rows' means, weighted by a softmax of the rows' log-sum-exp. So only the
 rows of the matrix are reduced chunk after chunk, with temporaries of a small size and a gradient
-that is computed in the backward pass; all beyond is left to autograd.
+that is computed in the backward pass; all beyond is left to autograd. Likewise the mean over the
+batches of several processes is the mean over their means, of which there is one of each.
 
 Shape shorthand: M samples, K classes, P positives, S scopes (each with a ranking of its own).
 """
@@ -16,9 +17,11 @@ import math
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.distributed import ProcessGroup
 from torch.nn import functional as F
 
 from imbdet.losses.chunks import Chunk, iterate_chunks
+from imbdet.losses.exchange import gather
 from imbdet.losses.labels import check_labels, positive_entries, rank_segments
 
 
@@ -27,6 +30,7 @@ def dr_loss(
     gt_labels: Tensor,
     *,
     image_idxs: Tensor | None = None,
+    group: ProcessGroup | None = None,
     margin: float = 0.5,
     sharpness: float = 6.0,
     tau: float = 4.0,
@@ -43,6 +47,8 @@ def dr_loss(
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
         image_idxs: (M,) int64, whose image a row is: the loss is the mean over the images that
             occur, each ranked by itself (paper). None is one ranking of all (published code).
+        group: processes whose batches are ranked together, see :mod:`imbdet.losses.exchange`; the
+            loss is that of all, the same on each. None is this process alone.
         margin: by which the scores are to differ.
         sharpness: L of the smooth hinge, > 0; a large one approaches max(0, x).
         tau: factor of the loss.
@@ -60,29 +66,43 @@ def dr_loss(
             "DR loss needs sharpness, lambda_pos and lambda_neg > 0, "
             f"not {sharpness}, {lambda_pos} and {lambda_neg}"
         )
-    scopes, num_scopes = rank_segments(gt_labels, image_idxs)
+    scopes, num_scopes = rank_segments(gt_labels, image_idxs, group)
     pos_rows, _ = positive_entries(gt_labels, pred_logits.shape[1])
     masses, means, pos_logits = _NegativeRows.apply(pred_logits, gt_labels, lambda_neg)
-    rows = masses.isneginf().logical_not().nonzero().squeeze(1)
-    neg, has_neg = _softmax_mean(means[rows], masses[rows], scopes[rows], num_scopes)
+    neg = _softmax_means(means, masses, scopes, num_scopes)
     pos_scores = pos_logits.sigmoid()
-    pos, has_pos = _softmax_mean(pos_scores, -pos_scores / lambda_pos, scopes[pos_rows], num_scopes)
-    excess = neg - pos.where(has_pos, 1) + margin
-    losses = (tau / sharpness * F.softplus(sharpness * excess)).where(has_neg | has_pos, 0)
+    pos = _softmax_means(pos_scores, -pos_scores / lambda_pos, scopes[pos_rows], num_scopes)
+    if group is not None:
+        neg, pos = (_over_processes(*means_and_masses, group) for means_and_masses in (neg, pos))
+    (neg, neg_masses), (pos, pos_masses) = neg, pos
+    is_empty = neg_masses.isneginf() & pos_masses.isneginf()
+    excess = neg - pos.masked_fill(pos_masses.isneginf(), 1) + margin
+    losses = (tau / sharpness * F.softplus(sharpness * excess)).masked_fill(is_empty, 0)
     dtype = torch.promote_types(pred_logits.dtype, torch.float32)
     return (losses.sum() / num_scopes).to(dtype)
 
 
-def _softmax_mean(
+def _softmax_means(
     values: Tensor, logits: Tensor, scopes: Tensor, num_scopes: int
 ) -> tuple[Tensor, Tensor]:
-    """(S,) means of values (V,) under the softmax of logits (V,); (S,) whether a scope has any."""
+    """(S,) means of values (V,) under the softmax of logits (V,), and (S,) log-sum-exp of these.
+
+    A scope without values, or with logits of -inf alone, has the mean 0 and the log-sum-exp -inf.
+    """
+    kept = logits.isneginf().logical_not().nonzero().squeeze(1)
+    values, logits, scopes = values[kept], logits[kept], scopes[kept]
     zeros = logits.new_zeros(num_scopes)
     highest = (zeros - math.inf).scatter_reduce(0, scopes, logits.detach(), "amax")
     weights = (logits - highest[scopes]).exp()
     total = zeros.index_add(0, scopes, weights)
-    has_values = total > 0
-    return zeros.index_add(0, scopes, weights * values) / total.where(has_values, 1), has_values
+    total = total.masked_fill(highest.isneginf(), 1)
+    return zeros.index_add(0, scopes, weights * values) / total, highest + total.log()
+
+
+def _over_processes(means: Tensor, masses: Tensor, group: ProcessGroup) -> tuple[Tensor, Tensor]:
+    """What :func:`_softmax_means` gives, (1,) each, for the values of all processes."""
+    means, masses = gather(torch.cat([means, masses]), group).unbind(dim=1)
+    return _softmax_means(means, masses, torch.zeros_like(masses, dtype=torch.int64), 1)
 
 
 class _NegativeRows(torch.autograd.Function):

@@ -12,12 +12,14 @@ Shape shorthand: M samples, K classes, P positives.
 
 import torch
 from torch import Tensor
+from torch.distributed import ProcessGroup
 from torch.nn import functional as F
 
 from imbdet.buffers import KeepsMissingBuffers
 from imbdet.losses.asl1 import asl1
 from imbdet.losses.chunks import iterate_chunks
 from imbdet.losses.entrywise import EntryLoss, entrywise_loss
+from imbdet.losses.exchange import total
 from imbdet.losses.labels import check_labels
 
 
@@ -37,12 +39,13 @@ class _Harmonizer(KeepsMissingBuffers):
         self.register_buffer("progress", torch.zeros(bins, dtype=torch.float64))
 
     @torch.no_grad()
-    def weigh(self, histogram: Tensor) -> Tensor:
+    def weigh(self, histogram: Tensor, group: ProcessGroup | None = None) -> Tensor:
         """Average a batch's counts (bins,) in and return the weights (bins,) 1 / (S_j B), float64.
 
         An empty bin keeps its average and has the weight 0. In evaluation mode the averages are
-        kept as they were.
+        kept as they were. A batch is that of all processes in the ``group``.
         """
+        histogram = total(histogram, group)
         is_used = histogram > 0
         counts, progress = (
             average.lerp(value.double(), 1 - self.momentum).where(is_used, average)
@@ -70,18 +73,22 @@ class GHMCLoss(_Harmonizer):
         """
         super().__init__(bins, momentum, correct_bias)
 
-    def forward(self, pred_logits: Tensor, gt_labels: Tensor) -> Tensor:
+    def forward(
+        self, pred_logits: Tensor, gt_labels: Tensor, group: ProcessGroup | None = None
+    ) -> Tensor:
         """Count the batch in and weigh its losses; the gradient takes the weights as constants.
 
         Args:
             pred_logits: (M, K) logits.
             gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
+            group: processes whose batches are counted together; None is this one alone.
 
         Returns:
-            (M,) losses, summed over the classes, 0 for ignored samples. Their sum is the loss.
+            (M,) losses, summed over the classes, 0 for ignored samples. Their sum, over all
+            processes, is the loss.
         """
         check_labels(pred_logits, gt_labels)
-        weights = self.weigh(self._histogram(pred_logits, gt_labels))
+        weights = self.weigh(self._histogram(pred_logits, gt_labels), group)
         return entrywise_loss(
             pred_logits,
             gt_labels,
@@ -113,19 +120,22 @@ class GHMRLoss(_Harmonizer):
         super().__init__(bins, momentum, correct_bias)
         self.mu = mu
 
-    def forward(self, pred_deltas: Tensor, target_deltas: Tensor) -> Tensor:
+    def forward(
+        self, pred_deltas: Tensor, target_deltas: Tensor, group: ProcessGroup | None = None
+    ) -> Tensor:
         """Count the batch in and weigh its losses; the gradient takes the weights as constants.
 
         Args:
             pred_deltas: (P, 4) predicted deltas.
             target_deltas: (P, 4) deltas to reach.
+            group: processes whose batches are counted together; None is this one alone.
 
         Returns:
-            (P,) losses, summed over the coordinates. Their sum is the loss.
+            (P,) losses, summed over the coordinates. Their sum, over all processes, is the loss.
         """
         losses, norms = asl1(pred_deltas, target_deltas, self.mu)
         bins = _bins(norms, self.bins)
-        weights = self.weigh(bins.bincount(minlength=self.bins))
+        weights = self.weigh(bins.bincount(minlength=self.bins), group)
         return (losses * weights.to(losses.dtype)[bins].view_as(losses)).sum(dim=1)
 
 

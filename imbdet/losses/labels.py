@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.distributed import ProcessGroup
 
 
 def positive_entries(gt_labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
@@ -44,20 +45,27 @@ def check_labels(pred_logits: Tensor, gt_labels: Tensor, num_classes: int | None
         )
 
 
-def rank_segments(gt_labels: Tensor, image_idxs: Tensor | None) -> tuple[Tensor, int]:
+def rank_segments(
+    gt_labels: Tensor, image_idxs: Tensor | None, group: ProcessGroup | None
+) -> tuple[Tensor, int]:
     """(M,) int64 in [0, G), which ranking each row belongs to, and their number G, at least 1.
 
     Args:
         gt_labels: (M,) labels.
         image_idxs: (M,) int64, whose image a row is; None is one ranking of all.
+        group: processes that are ranked together, if there are others.
 
     Raises:
-        ValueError: shapes that do not fit.
+        ValueError: shapes that do not fit, or a ranking of each image over several processes.
     """
     if image_idxs is None:
         return torch.zeros_like(gt_labels), 1
     if image_idxs.shape != gt_labels.shape:
         expected, given = tuple(gt_labels.shape), tuple(image_idxs.shape)
         raise ValueError(f"image_idxs must have the shape {expected}, not {given}")
+    if group is not None:
+        raise ValueError(
+            "a ranking of each image has no part in other processes: group must be None"
+        )
     images, segments = image_idxs.unique(return_inverse=True)
     return segments, max(len(images), 1)

@@ -6,8 +6,10 @@ https://arxiv.org/abs/2107.11669
 
 import torch
 from torch import Tensor
+from torch.distributed import ProcessGroup
 
-from imbdet.losses.error_driven import Ranking, Update, apply_updates, rank
+from imbdet.losses.error_driven import Update, apply_updates
+from imbdet.losses.ranking import Ranking, rank
 from imbdet.losses.sorting import WrongPairs
 
 
@@ -17,6 +19,7 @@ def rank_sort_loss(
     ious: Tensor,
     *,
     image_idxs: Tensor | None = None,
+    group: ProcessGroup | None = None,
     delta: float = 0.5,
 ) -> tuple[Tensor, Tensor]:
     """Ranking and sorting error over all entries of the batch.
@@ -30,19 +33,17 @@ def rank_sort_loss(
         ious: (P,) quality in [0, 1] of the positives in the order of their rows; detached.
         image_idxs: (M,) int64, whose image a row is: each image is ranked by itself, and the loss
             is the mean over the images that have positives. None is one ranking of all.
+        group: processes whose batches are ranked together, see :mod:`imbdet.losses.exchange`; the
+            loss is that of all, the same on each. None is this process alone.
         delta: half the width of the step, >= 0; 0 is the hard step, by which a tie counts fully.
 
     Returns:
         Two scalars with gradients of their own, already divided by the number of positives;
         connected zeros without any.
     """
-    ranking = rank(pred_logits, gt_labels, delta, image_idxs)
-    if ious.shape != ranking.positives.shape:
-        raise ValueError(
-            f"ious must have the shape {tuple(ranking.positives.shape)}, one of each positive, "
-            f"not {tuple(ious.shape)}"
-        )
-    updates = [ranking_update(ranking), sorting_update(ranking, ious.detach().double())]
+    ranking = rank(pred_logits, gt_labels, delta, image_idxs, group)
+    ious = ranking.join(ious.detach(), "ious").double()
+    updates = [ranking_update(ranking), sorting_update(ranking, ious)]
     ranking_loss, sorting_loss = apply_updates(pred_logits, gt_labels, ranking, updates)
     return ranking_loss, sorting_loss
 

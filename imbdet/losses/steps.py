@@ -77,9 +77,9 @@ class Steps:
         # stop+1..last, where the segment ends.
         self.start, self.stop = (rank + own.repeat(2)).chunk(2)
         sizes = 2 * torch.bincount(own, minlength=num_segments) + 1
-        lasts = sizes.cumsum(dim=0) - 1
-        self.last = lasts[own]
-        self.first_of_bucket = (lasts + 1 - sizes).repeat_interleave(
+        self.lasts = sizes.cumsum(dim=0) - 1
+        self.last = self.lasts[own]
+        self.first_of_bucket = (self.lasts + 1 - sizes).repeat_interleave(
             sizes, output_size=len(order) + num_segments
         )
 
@@ -144,10 +144,10 @@ class Steps:
         moment = moment[self.stop] - moment[self.start]
         return beyond + (moment - (self.pos_scores - self.delta) * on_ramp) / (2 * self.delta)
 
-    def segment_weight(self, histogram: Tensor) -> Tensor:
-        """(P,) weight of all scores in a histogram that are in the segment of each positive."""
-        weight = torch.zeros_like(histogram[0]).index_add_(0, self.first_of_bucket, histogram[0])
-        return weight[self.first_of_bucket[self.last]]
+    def segment_weights(self, histogram: Tensor) -> Tensor:
+        """(G,) weight of all scores in a histogram that are in each segment."""
+        weights = histogram[0].cumsum(dim=0)[self.lasts]
+        return weights.diff(prepend=weights.new_zeros(1))
 
     def sum_over_positives(self, pos_weights: Tensor) -> Lines:
         """The function sum_i w_i H(s - p_i) of a score s.

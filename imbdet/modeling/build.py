@@ -9,12 +9,11 @@ from detectron2.config import CfgNode
 from detectron2.modeling.box_regression import Box2BoxTransform
 from detectron2.utils.events import EventStorage
 from fvcore.common.registry import Registry
-from torch import nn
 
-from imbdet.errors import UserError
+from imbdet.errors import UserError, suggest
 from imbdet.modeling import cls_losses, samplers  # noqa: F401  (fill the registries)
 from imbdet.modeling.box_losses import box_loss_key, build_box_loss
-from imbdet.modeling.criteria import BoxLoss
+from imbdet.modeling.criteria import SCOPES, BoxLoss, Criterion
 from imbdet.modeling.registry import (
     CLS_LOSS_REGISTRY,
     NEGATIVE_SAMPLER_REGISTRY,
@@ -88,7 +87,7 @@ def _build_pool_sampler(cfg: CfgNode, site: Site, kind: str, registry: Registry)
     return sampler
 
 
-def build_criterion(cfg: CfgNode, site: Site) -> tuple[nn.Module, str]:
+def build_criterion(cfg: CfgNode, site: Site) -> tuple[Criterion, str]:
     """Criterion of a site, and the activation of its classification loss.
 
     Raises:
@@ -97,13 +96,15 @@ def build_criterion(cfg: CfgNode, site: Site) -> tuple[nn.Module, str]:
     try:
         cls_loss, box_loss = _build_cls_loss(cfg, site), build_box_loss(cfg, site)
         options = _pointwise_options(cfg, site, cls_loss, box_loss)
-        criterion = cls_loss.criterion(box_loss=box_loss, **options)
-        # Losses check their options when they are called: let them, before a training starts.
+        scope = _read_scope(cfg, site, cls_loss)
+        criterion = cls_loss.criterion(box_loss=box_loss, scope=scope, **options)
+        # Losses check their options when they are called: let them, before a training starts. In
+        # evaluation mode they exchange nothing with other processes.
         with EventStorage():
-            criterion(_no_samples(cls_loss.activation), 1.0)
+            criterion.eval()(_no_samples(cls_loss.activation), 1.0)
     except ValueError as error:
         raise UserError(f"{' or '.join(site.nodes[1:])}: {error}") from error
-    return criterion, cls_loss.activation
+    return criterion.train(), cls_loss.activation
 
 
 def _pointwise_options(
@@ -136,6 +137,20 @@ def _pointwise_options(
             "pays. Choose another of the two."
         )
     return options
+
+
+def _read_scope(cfg: CfgNode, site: Site, cls_loss: ClsLoss) -> str:
+    key = f"{site.cls_loss}.SCOPE"
+    scope = get_key(cfg, key)
+    if scope not in SCOPES:
+        raise UserError(f"{key} is {scope!r}. {suggest(scope, SCOPES)}")
+    if scope == "image" and cls_loss.is_pointwise:
+        name = get_key(cfg, f"{site.cls_loss}.NAME") or site.default_cls_loss
+        raise UserError(
+            f"{key} is 'image', which gives each image a ranking of its own, but {name!r} is no "
+            "loss of a ranking: use 'batch' or 'global'."
+        )
+    return scope
 
 
 def _build_cls_loss(cfg: CfgNode, site: Site) -> ClsLoss:

@@ -7,10 +7,9 @@ from detectron2.config import CfgNode
 from torch import Tensor
 
 from imbdet import losses
-from imbdet.errors import UserError, suggest
+from imbdet.errors import UserError
 from imbdet.modeling.box_losses import box_loss_key
 from imbdet.modeling.criteria import (
-    SCOPES,
     ALRPCriterion,
     PointwiseCriterion,
     RankingCriterion,
@@ -30,17 +29,9 @@ def pointwise(
     return ClsLoss(activation, criterion, is_pointwise=True)
 
 
-def ranking(loss: Callable[..., Tensor], scope: str) -> ClsLoss:
+def ranking(loss: Callable[..., Tensor]) -> ClsLoss:
     """A loss of the ranking of all samples, whatever the box loss."""
-    return ClsLoss("sigmoid", partial(RankingCriterion, cls_loss=loss, scope=scope))
-
-
-def read_scope(cfg: CfgNode, node: str) -> str:
-    """The SCOPE of a ranking loss."""
-    scope = get_key(cfg, f"{node}.SCOPE")
-    if scope not in SCOPES:
-        raise UserError(f"{node}.SCOPE is {scope!r}. {suggest(scope, SCOPES)}")
-    return scope
+    return ClsLoss("sigmoid", partial(RankingCriterion, cls_loss=loss))
 
 
 @CLS_LOSS_REGISTRY.register()
@@ -89,8 +80,7 @@ def ghm_c(cfg: CfgNode, site: Site) -> ClsLoss:
 @CLS_LOSS_REGISTRY.register()
 def dr(cfg: CfgNode, site: Site) -> ClsLoss:
     """DR loss."""
-    key = f"{site.cls_loss}.DR"
-    node = get_key(cfg, key)
+    node = get_key(cfg, f"{site.cls_loss}.DR")
     loss = partial(
         losses.dr_loss,
         margin=node.MARGIN,
@@ -99,24 +89,20 @@ def dr(cfg: CfgNode, site: Site) -> ClsLoss:
         lambda_pos=node.LAMBDA_POS,
         lambda_neg=node.LAMBDA_NEG,
     )
-    return ranking(loss, read_scope(cfg, key))
+    return ranking(loss)
 
 
 @CLS_LOSS_REGISTRY.register()
 def ap(cfg: CfgNode, site: Site) -> ClsLoss:
     """AP loss."""
-    key = f"{site.cls_loss}.AP"
-    node = get_key(cfg, key)
-    loss = partial(losses.ap_loss, delta=node.DELTA, interpolated=node.INTERPOLATED)
-    return ranking(loss, read_scope(cfg, key))
+    node = get_key(cfg, f"{site.cls_loss}.AP")
+    return ranking(partial(losses.ap_loss, delta=node.DELTA, interpolated=node.INTERPOLATED))
 
 
 @CLS_LOSS_REGISTRY.register()
 def auc(cfg: CfgNode, site: Site) -> ClsLoss:
     """AUC loss."""
-    key = f"{site.cls_loss}.AUC"
-    loss = partial(losses.auc_loss, delta=get_key(cfg, key).DELTA)
-    return ranking(loss, read_scope(cfg, key))
+    return ranking(partial(losses.auc_loss, delta=get_key(cfg, f"{site.cls_loss}.AUC.DELTA")))
 
 
 @CLS_LOSS_REGISTRY.register()
@@ -128,15 +114,13 @@ def alrp(cfg: CfgNode, site: Site) -> ClsLoss:
             f"{site.cls_loss}.NAME 'alrp' ranks by a bounded localisation error, but {box_key} is "
             f"{name!r}: set {site.box_loss}.NAME to 'giou'."
         )
-    key = f"{site.cls_loss}.ALRP"
-    node = get_key(cfg, key)
+    node = get_key(cfg, f"{site.cls_loss}.ALRP")
     criterion = partial(
         ALRPCriterion,
         delta=node.DELTA,
         tau=node.TAU,
         momentum=node.MOMENTUM,
         smooth_localisation=node.SMOOTH_LOCALISATION,
-        scope=read_scope(cfg, key),
     )
     return ClsLoss("sigmoid", criterion)
 
@@ -144,7 +128,5 @@ def alrp(cfg: CfgNode, site: Site) -> ClsLoss:
 @CLS_LOSS_REGISTRY.register()
 def rank_sort(cfg: CfgNode, site: Site) -> ClsLoss:
     """Rank & Sort loss, with its own weight of the box loss."""
-    key = f"{site.cls_loss}.RANK_SORT"
-    scope = read_scope(cfg, key)
-    criterion = partial(RankSortCriterion, delta=get_key(cfg, key).DELTA, scope=scope)
-    return ClsLoss("sigmoid", criterion)
+    delta = get_key(cfg, f"{site.cls_loss}.RANK_SORT.DELTA")
+    return ClsLoss("sigmoid", partial(RankSortCriterion, delta=delta))

@@ -29,7 +29,8 @@ class ClsLoss(NamedTuple):
 
     Attributes:
         activation: what turns logits into scores: "sigmoid" (K logits) or "softmax" (K + 1).
-        criterion: called with the keyword ``box_loss``, gives the module that samples pay to.
+        criterion: called with the keywords ``box_loss`` and ``scope``, gives what samples pay to,
+            an :class:`imbdet.modeling.criteria.Criterion`.
         is_pointwise: whether each sample pays for itself. Then ``criterion`` takes all keywords of
             :class:`imbdet.modeling.criteria.PointwiseCriterion`.
     """

@@ -52,8 +52,8 @@ def test_sums_equal_loops_over_pairs(num_positives, num_scores, num_segments, se
     np.testing.assert_allclose(over_scores, h @ weights.numpy(), rtol=1e-9, atol=1e-7)
     over_positives = steps.sum_over_positives(pos_weights).at(scores, segments)
     np.testing.assert_allclose(over_positives, pos_weights.numpy() @ h, rtol=1e-9, atol=1e-7)
-    totals = (pos_segments[:, None] == segments).double() @ weights
-    torch.testing.assert_close(steps.segment_weight(histogram), totals)
+    totals = (torch.arange(num_segments)[:, None] == segments).double() @ weights
+    torch.testing.assert_close(steps.segment_weights(histogram), totals)
 
 
 @PROBLEMS

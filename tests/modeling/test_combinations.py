@@ -6,6 +6,7 @@ import torch
 from imbdet.errors import UserError
 from imbdet.modeling import sites
 from imbdet.modeling.build import build_criterion, build_sampler
+from imbdet.modeling.criteria import SCOPES
 from imbdet.modeling.registry import (
     BOX_LOSS_REGISTRY,
     CLS_LOSS_REGISTRY,
@@ -24,6 +25,7 @@ KEYS = {
     "weighting": "MODEL.WEIGHTING.NAMES",
     "carl": "MODEL.CARL.ENABLED",
     "guided": "MODEL.CLS_LOSS.GUIDED_SCALE",
+    "scope": "MODEL.CLS_LOSS.SCOPE",
 }
 
 
@@ -40,6 +42,7 @@ FACTORS = {
     "weighting": ["", *names(WEIGHTING_REGISTRY)],
     "carl": [False, True],
     "guided": [False, True],
+    "scope": list(SCOPES),
 }
 RANKINGS = {"dr", "ap", "auc", "alrp", "rank_sort"}
 
@@ -53,6 +56,7 @@ def is_valid(combination):
         or (c["carl"] and c["box_loss"] in ("giou", "diou", "ciou"))
         or (ranks and (c["weighting"] or c["carl"] or c["guided"]))
         or (ranks and "ohem" in (c["positive"], c["negative"]))
+        or (c["scope"] == "image" and not ranks)
         or (c["weighting"] == "isr_n" and c["negative"] != "score_hlr")
         or (c["kind"] == "retinanet" and c["positive"] != "all")
         or (c["kind"] == "retinanet" and c["negative"] == "score_hlr")
@@ -101,6 +105,7 @@ def test_the_set_covers_every_option_and_its_refusals_are_real():
         {"cls_loss": "ap", "weighting": "isr_p"},
         {"cls_loss": "dr", "guided": True},
         {"cls_loss": "auc", "negative": "ohem"},
+        {"scope": "image"},
         {"weighting": "isr_n"},
         {"positive": "ohem"},
         {"negative": "score_hlr"},

@@ -179,7 +179,7 @@ def test_sigmoid_classifiers_start_at_their_prior(build):
 @pytest.mark.parametrize("name", ["dr", *RANKING_LOSSES])
 def test_ranking_of_each_image_by_key(kind, name, build):
     keys = ["MODEL.CLS_LOSS.NAME", name, "MODEL.BOX_LOSS.NAME", "giou"]
-    keys += [f"MODEL.CLS_LOSS.{name.upper()}.SCOPE", "image"]
+    keys += ["MODEL.CLS_LOSS.SCOPE", "image"]
     model = build(small_config(kind, *keys))
     site = model if kind == "retinanet" else model.roi_heads.box_predictor
     seen = []

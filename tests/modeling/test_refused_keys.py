@@ -137,8 +137,14 @@ ALRP = ["MODEL.CLS_LOSS.NAME", "alrp", "MODEL.BOX_LOSS.NAME", "giou"]
         ),
         (
             "retinanet",
-            ["MODEL.CLS_LOSS.NAME", "dr", "MODEL.CLS_LOSS.DR.SCOPE", "images"],
-            "MODEL.CLS_LOSS.DR.SCOPE is 'images'. Did you mean 'image'?",
+            ["MODEL.CLS_LOSS.NAME", "dr", "MODEL.CLS_LOSS.SCOPE", "images"],
+            "MODEL.CLS_LOSS.SCOPE is 'images'. Did you mean 'image'?",
+        ),
+        (
+            "retinanet",
+            ["MODEL.CLS_LOSS.SCOPE", "image"],
+            "MODEL.CLS_LOSS.SCOPE is 'image', which gives each image a ranking of its own, but "
+            "'focal' is no loss of a ranking: use 'batch' or 'global'.",
         ),
         (
             "faster_rcnn",

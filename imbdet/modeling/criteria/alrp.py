@@ -4,13 +4,14 @@ Oksuz et al., "A Ranking-based, Balanced Loss Function Unifying Classification a
 Object Detection", NeurIPS 2020, https://arxiv.org/abs/2009.13592
 """
 
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from imbdet.buffers import KeepsMissingBuffers
 from imbdet.losses import alrp_loss
-from imbdet.modeling.criteria.scope import scope_arguments
-from imbdet.modeling.criteria.terms import BoxLoss
+from imbdet.modeling.criteria.criterion import Criterion
 from imbdet.records import SampleRecord
 from imbdet.structures import Samples
 
@@ -18,7 +19,7 @@ from imbdet.structures import Samples
 INITIAL_BALANCE = 50.0
 
 
-class ALRPCriterion(KeepsMissingBuffers, nn.Module):
+class ALRPCriterion(KeepsMissingBuffers, Criterion):
     """aLRP loss, whose two parts depend on each other.
 
     The localisation part is multiplied by (classification + localisation) / localisation (self-
@@ -28,38 +29,34 @@ class ALRPCriterion(KeepsMissingBuffers, nn.Module):
     def __init__(
         self,
         *,
-        box_loss: BoxLoss,
         delta: float,
         tau: float,
         momentum: float,
         smooth_localisation: bool,
-        scope: str = "batch",
+        **shared: Any,
     ):
         """Put the loss and its companion together.
 
         Args:
-            box_loss: the loss 1 - GIoU.
             delta: half the width of the step.
             tau: IoU in [0, 1) from which an anchor or proposal is a positive; the localisation
                 error is (1 - GIoU) / (2 (1 - tau)).
             momentum: weight of the past in the running means, in [0, 1).
             smooth_localisation: see :func:`imbdet.losses.alrp_loss`.
-            scope: see :func:`scope_arguments`.
+            shared: see :class:`Criterion`; the box loss is 1 - GIoU.
 
         Raises:
             ValueError: tau or momentum out of range.
         """
-        super().__init__()
+        super().__init__(**shared)
         if not 0 <= tau < 1 or not 0 <= momentum < 1:
             raise ValueError(
                 f"aLRP loss needs tau and momentum in [0, 1), not {tau} and {momentum}"
             )
-        self.box_loss = box_loss
         self.delta = delta
         self.tau = tau
         self.momentum = momentum
         self.smooth_localisation = smooth_localisation
-        self.scope = scope
         # Classification and localisation part.
         self.register_buffer("running_parts", torch.tensor([INITIAL_BALANCE - 1, 1.0]))
 
@@ -72,16 +69,16 @@ class ALRPCriterion(KeepsMissingBuffers, nn.Module):
             Scalars "loss_cls" and "loss_box_reg", connected to the predictions even if there is no
             positive; and the samples' record.
         """
-        box_losses = self.box_loss(samples.positives)
+        box_losses = self.box_loss(samples.positives, self.group)
         cls_part, box_part = alrp_loss(
             samples.pred_logits,
             samples.gt_labels,
             box_losses / (2 * (1 - self.tau)),
             delta=self.delta,
             smooth_localisation=self.smooth_localisation,
-            **scope_arguments(self.scope, samples),
+            **self.scope_arguments(samples),
         )
-        if len(box_losses) > 0:
+        if self.count(len(box_losses), samples) > 0:
             self._update(cls_part, box_part)
         losses = {"loss_cls": cls_part, "loss_box_reg": self.balance * box_part}
         return losses, SampleRecord.of(samples, box_losses=box_losses)

@@ -1,34 +1,35 @@
 """Last rooms: samples are weighted and pay their losses."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from imbdet.buffers import untouched_buffers
-from imbdet.modeling.criteria.terms import BoxLoss, SampleLoss, total
+from imbdet.modeling.criteria.criterion import Criterion
+from imbdet.modeling.criteria.terms import SampleLoss
 from imbdet.records import SampleRecord
 from imbdet.structures import Samples
 from imbdet.weighting import Weighting
 
 
-class PointwiseCriterion(nn.Module):
+class PointwiseCriterion(Criterion):
     """Losses that are a sum over samples: each sample pays for itself, whatever the others do."""
 
     def __init__(
         self,
         *,
         cls_loss: SampleLoss,
-        box_loss: BoxLoss,
         weighting: Weighting | None = None,
         carl: Callable[[Samples], Tensor] | None = None,
         guided_scale: bool = False,
+        **shared: Any,
     ):
         """Put the two losses together with what changes their weights.
 
         Args:
             cls_loss: of each sample.
-            box_loss: of each positive.
             weighting: factors of the samples' losses; None is 1 for all.
             carl: (P,) factors, with gradient, of a second box loss (classification-aware
                 regression loss); None leaves it out.
@@ -36,10 +37,10 @@ class PointwiseCriterion(nn.Module):
                 without sampling the many negatives do not drown the boxes (Chen et al., "Is
                 Sampling Heuristics Necessary in Training Deep Object Detectors?", 2019,
                 https://arxiv.org/abs/1909.04868). The factor is detached.
+            shared: see :class:`Criterion`.
         """
-        super().__init__()
+        super().__init__(**shared)
         self.cls_loss = cls_loss
-        self.box_loss = box_loss
         self.weighting = weighting
         self.carl = carl
         self.guided_scale = guided_scale
@@ -53,22 +54,24 @@ class PointwiseCriterion(nn.Module):
             Scalars "loss_cls", "loss_box_reg" and perhaps "loss_carl", connected to the predictions
             even if no sample is valid; and the samples' record.
         """
-        cls_losses = self.cls_loss(samples)
-        box_losses = self.box_loss(samples.positives)
+        cls_losses = self.cls_loss(samples, self.group)
+        box_losses = self.box_loss(samples.positives, self.group)
         weights = None
         cls_weighted, box_weighted = cls_losses, box_losses
         if self.weighting is not None:
             weights = self.weighting(samples, cls_losses.detach())
             cls_weighted, box_weighted = cls_losses * weights.cls, box_losses * weights.box
         losses = {
-            "loss_cls": total(cls_weighted, self.cls_loss, normalizer),
-            "loss_box_reg": total(box_weighted, self.box_loss, normalizer),
+            "loss_cls": self.due(cls_weighted, self.cls_loss, normalizer),
+            "loss_box_reg": self.due(box_weighted, self.box_loss, normalizer),
         }
         if self.guided_scale:
-            losses["loss_cls"] = _scaled_to(losses["loss_cls"], losses["loss_box_reg"])
+            cls_total, box_total = self.total(torch.stack(list(losses.values())))
+            scale = box_total / cls_total.clamp(min=torch.finfo(cls_total.dtype).tiny)
+            losses["loss_cls"] = scale * losses["loss_cls"]
         if self.carl is not None:
             carl_losses = self.carl(samples) * box_losses
-            losses["loss_carl"] = total(carl_losses, self.box_loss, normalizer)
+            losses["loss_carl"] = self.due(carl_losses, self.box_loss, normalizer)
         record = SampleRecord.of(
             samples, box_losses=box_losses, cls_losses=cls_losses, weights=weights
         )
@@ -76,12 +79,9 @@ class PointwiseCriterion(nn.Module):
 
     @torch.no_grad()
     def preview(self, samples: Samples) -> Tensor:
-        """(M,) classification losses of samples that do not learn: nothing running moves."""
+        """(M,) classification losses of samples that do not learn: nothing running moves.
+
+        Nothing is exchanged either, whatever the scope: perhaps this process looks alone.
+        """
         with untouched_buffers(self.cls_loss):
             return self.cls_loss(samples)
-
-
-def _scaled_to(loss: Tensor, value: Tensor) -> Tensor:
-    """The loss, brought to a value by a detached factor."""
-    tiny = torch.finfo(loss.dtype).tiny
-    return loss * (value / loss.clamp(min=tiny)).detach()

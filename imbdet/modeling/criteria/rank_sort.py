@@ -4,31 +4,28 @@ Oksuz et al., "Rank & Sort Loss for Object Detection and Instance Segmentation",
 https://arxiv.org/abs/2107.11669
 """
 
-import torch
-from torch import Tensor, nn
+from typing import Any
+
+from torch import Tensor
 
 from imbdet.losses import rank_sort_loss
-from imbdet.modeling.criteria.scope import scope_arguments
-from imbdet.modeling.criteria.terms import BoxLoss
+from imbdet.modeling.criteria.criterion import Criterion
 from imbdet.records import SampleRecord
 from imbdet.structures import Samples
 
 
-class RankSortCriterion(nn.Module):
+class RankSortCriterion(Criterion):
     """Rank & Sort loss beside a box loss of the same value, so that there is nothing to tune."""
 
-    def __init__(self, *, box_loss: BoxLoss, delta: float, scope: str = "batch"):
+    def __init__(self, *, delta: float, **shared: Any):
         """Put the loss and its companion together.
 
         Args:
-            box_loss: loss of the positives.
             delta: half the width of the step.
-            scope: see :func:`scope_arguments`.
+            shared: see :class:`Criterion`.
         """
-        super().__init__()
-        self.box_loss = box_loss
+        super().__init__(**shared)
         self.delta = delta
-        self.scope = scope
 
     def forward(
         self, samples: Samples, normalizer: float | Tensor
@@ -45,14 +42,15 @@ class RankSortCriterion(nn.Module):
             samples.gt_labels,
             samples.positives.pred_ious,
             delta=self.delta,
-            **scope_arguments(self.scope, samples),
+            **self.scope_arguments(samples),
         )
         cls_loss = ranking + sorting
-        box_losses = self.box_loss(samples.positives)
+        box_losses = self.box_loss(samples.positives, self.group)
         scores = samples.pred_logits[samples.pos_idxs].detach().float().sigmoid().amax(dim=1)
-        tiny = torch.finfo(scores.dtype).tiny  # nothing to divide: no positives, or perfect boxes
-        box_loss = (scores * box_losses).sum() / scores.sum().clamp(min=tiny)
-        balance = cls_loss.detach() / box_loss.detach().clamp(min=tiny)
-        balance = torch.where(box_loss.detach() > 0, balance, 1)
-        losses = {"loss_cls": cls_loss, "loss_box_reg": balance * box_loss}
+        # Of a weighted mean that is brought to another value, only each term's share is left.
+        weighted = (scores * box_losses).sum()
+        total = self.total(weighted)
+        share = weighted / total.where(total != 0, 1)  # 0 without positives or with perfect boxes
+        box_loss = self.num_processes * cls_loss.detach() * share
+        losses = {"loss_cls": cls_loss, "loss_box_reg": box_loss}
         return losses, SampleRecord.of(samples, box_losses=box_losses)

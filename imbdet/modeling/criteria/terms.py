@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from torch import Tensor, nn
+from torch.distributed import ProcessGroup
 
 from imbdet.structures import Positives, Samples
 
@@ -19,17 +20,19 @@ class SampleLoss(nn.Module):
             loss: (M, C) logits and (M,) labels to (M,) losses.
             uses_ious: whether it takes a third argument, the (P,) IoUs of the decoded positives
                 with their ground truth.
-            is_normalized: whether the plain sum of its losses is due, without a normalizer.
+            is_normalized: whether the plain sum of its losses is due, without a normalizer. It then
+                takes the keyword ``group``, the processes whose samples it counts.
         """
         super().__init__()
         self.loss = loss
         self.uses_ious = uses_ious
         self.is_normalized = is_normalized
 
-    def forward(self, samples: Samples) -> Tensor:
+    def forward(self, samples: Samples, group: ProcessGroup | None = None) -> Tensor:
         """(M,) losses, before weights and normalizer."""
         quality = (samples.positives.pred_ious,) if self.uses_ious else ()
-        return self.loss(samples.pred_logits, samples.gt_labels, *quality)
+        options = {"group": group} if self.is_normalized else {}
+        return self.loss(samples.pred_logits, samples.gt_labels, *quality, **options)
 
 
 class BoxLoss(nn.Module):
@@ -37,7 +40,7 @@ class BoxLoss(nn.Module):
 
     def __init__(
         self,
-        loss: Callable[[Tensor, Tensor], Tensor],
+        loss: Callable[..., Tensor],
         *,
         compares: str = "deltas",
         is_normalized: bool = False,
@@ -47,20 +50,16 @@ class BoxLoss(nn.Module):
         Args:
             loss: (P, 4) predictions and (P, 4) targets to (P,) losses.
             compares: "deltas", or "boxes" for the decoded predictions and the ground truth.
-            is_normalized: whether the plain sum of its losses is due, without a normalizer.
+            is_normalized: see :class:`SampleLoss`.
         """
         super().__init__()
         self.loss = loss
         self.compares = compares
         self.is_normalized = is_normalized
 
-    def forward(self, positives: Positives) -> Tensor:
+    def forward(self, positives: Positives, group: ProcessGroup | None = None) -> Tensor:
         """(P,) losses, before weights and normalizer."""
+        options = {"group": group} if self.is_normalized else {}
         if self.compares == "deltas":
-            return self.loss(positives.pred_deltas, positives.gt_deltas)
-        return self.loss(positives.pred_boxes, positives.gt_boxes)
-
-
-def total(losses: Tensor, term: SampleLoss | BoxLoss, normalizer: float | Tensor) -> Tensor:
-    """Sum of the (weighted) losses of a term, divided by the normalizer if one is due."""
-    return losses.sum() if term.is_normalized else losses.sum() / normalizer
+            return self.loss(positives.pred_deltas, positives.gt_deltas, **options)
+        return self.loss(positives.pred_boxes, positives.gt_boxes, **options)

@@ -1,0 +1,79 @@
+"""What processes tell each other, so that a loss is that of all their samples together.
+
+Functions take a process ``group``; None is this process alone, which exchanges nothing. All
+processes of a group call the same functions in the same order, whether they have samples or not.
+What they tell may be NaN or infinite.
+
+A process computes the gradient by what it holds itself, and DistributedDataParallel averages the
+gradients of W processes instead of adding them. So whatever leads back to what a process holds is
+multiplied by W: the average is then the gradient of one process that holds everything.
+"""
+
+import torch
+from torch import Tensor, distributed
+from torch.autograd.function import once_differentiable
+from torch.distributed import ProcessGroup
+from torch.nn import functional as F
+
+
+def num_processes(group: ProcessGroup | None) -> int:
+    """W, by which a process multiplies its gradient."""
+    return 1 if group is None else group.size()
+
+
+def total(values: Tensor, group: ProcessGroup | None) -> Tensor:
+    """Sum of the processes' values, which have the same shape everywhere; detached."""
+    values = values.detach()
+    if group is not None:
+        values = values.clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(values, group=group)
+    return values
+
+
+def gather(values: Tensor, group: ProcessGroup) -> Tensor:
+    """(W, ...) the processes' values, which have the same shape everywhere; with gradient."""
+    return _Gather.apply(values, group)
+
+
+class Pool:
+    """Numbers of which each process holds some, one process's behind the other's.
+
+    Args:
+        num_own: how many are of this process.
+        group: the processes.
+        device: on which they exchange.
+
+    Attributes:
+        own: which of all are of this process.
+        num_processes: W.
+    """
+
+    def __init__(self, num_own: int, group: ProcessGroup | None, device: torch.device):
+        self.group, self.num_processes = group, num_processes(group)
+        self.sizes, first = [num_own], 0
+        if group is not None:
+            self.sizes = gather(torch.tensor(num_own, device=device), group).tolist()
+            first = sum(self.sizes[: group.rank()])
+        self.own = slice(first, first + num_own)
+
+    def join(self, values: Tensor) -> Tensor:
+        """(num_own,) values of each process to those of all, with gradient."""
+        if self.group is None or not any(self.sizes):
+            return values
+        padded = F.pad(values, (0, max(self.sizes) - len(values)))
+        parts = zip(gather(padded, self.group), self.sizes, strict=True)
+        return torch.cat([part[:size] for part, size in parts])
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, values, group):
+        ctx.group = group
+        everything = values.new_empty(group.size(), *values.shape)
+        distributed.all_gather_into_tensor(everything, values[None].contiguous(), group=group)
+        return everything
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grads):
+        return num_processes(ctx.group) * grads[ctx.group.rank()], None

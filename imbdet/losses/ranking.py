@@ -1,0 +1,145 @@
+"""Where the positives of a batch stand among all its entries: what ranking losses have in common.
+
+Samples of several processes may be ranked together. Then each process compares its own entries with
+the positives of all, whose scores are gathered, and the sums over entries are added up.
+
+Shape shorthand: M samples, K classes, P positives (of all processes, one process's behind the
+other's), G segments with a ranking of their own: images, or one of all.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.distributed import ProcessGroup
+
+from imbdet.losses.chunks import iterate_chunks
+from imbdet.losses.exchange import Pool, total
+from imbdet.losses.grid import Grid, Parts, make_grid
+from imbdet.losses.labels import check_labels, positive_entries, rank_segments
+from imbdet.losses.precision import at_least_float32
+from imbdet.losses.steps import Steps
+
+
+class Ranking(NamedTuple):
+    """The positives of a batch among the entries of their segment.
+
+    Attributes:
+        steps: the positives' step functions.
+        segments: (M, 1) int64 in [0, G), or None if there is one segment.
+        grid: looks up the buckets of many logits; None if they are searched.
+        pos_entries: rows and classes of this process's positives.
+        pool: the processes' positives.
+        positives: (P,) float64, sum_k H(p_k - p_i) over the positives, i itself included.
+        negatives: (P,) float64, FP_i = sum_j H(s_j - p_i) over the negatives, >= 0. A difference of
+            large sums: it may be 1e-10 where the truth is 0.
+        num_negatives: (P,) float64, |N| of the segment.
+        shares: (P,) float64, weights of the positives in the mean over segments of the means over
+            positives; NaN if a logit that counts is.
+        poison: scalar float64, NaN if a logit that counts is, otherwise 0.
+    """
+
+    steps: Steps
+    segments: Tensor | None
+    grid: Grid | None
+    pos_entries: tuple[Tensor, Tensor]
+    pool: Pool
+    positives: Tensor
+    negatives: Tensor
+    num_negatives: Tensor
+    shares: Tensor
+    poison: Tensor
+
+    @property
+    def rank_among_positives(self) -> Tensor:
+        """(P,) 1 + sum_{k != i} H(p_k - p_i): a sample's own pair counts fully."""
+        return self.positives - self.steps.at_zero + 1
+
+    def join(self, values: Tensor, name: str) -> Tensor:
+        """(P,) values of all positives, with gradient, from those of this process's.
+
+        Raises:
+            ValueError: ``values``, which the caller knows by ``name``, are not one of each.
+        """
+        shape = self.pos_entries[0].shape
+        if values.shape != shape:
+            raise ValueError(
+                f"{name} must have the shape {tuple(shape)}, one of each positive, not "
+                f"{tuple(values.shape)}"
+            )
+        return self.pool.join(values)
+
+
+@torch.no_grad()
+def rank(
+    pred_logits: Tensor,
+    gt_labels: Tensor,
+    delta: float,
+    image_idxs: Tensor | None = None,
+    group: ProcessGroup | None = None,
+) -> Ranking:
+    """Compare every entry of a batch with every positive of its segment.
+
+    Args:
+        pred_logits: (M, K) logits.
+        gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored. A positive is the entry
+            of a row and its label; all other entries of rows that are not ignored are negatives.
+        delta: half the width of the step, >= 0.
+        image_idxs: (M,) int64, whose image a row is: each has a ranking of its own. None is one
+            ranking of all.
+        group: processes whose batches are ranked together; None is this one alone.
+    """
+    check_labels(pred_logits, gt_labels)
+    segments, num_segments = rank_segments(gt_labels, image_idxs, group)
+    segments = None if num_segments == 1 else segments[:, None]
+    pos_entries = positive_entries(gt_labels, pred_logits.shape[1])
+    pool = Pool(len(pos_entries[0]), group, pred_logits.device)
+    pos_scores = pool.join(at_least_float32(pred_logits[pos_entries])).double()
+    is_finite = pos_scores.isfinite()
+    pos_segments = None if segments is None else segments[pos_entries[0], 0]
+    steps = Steps(pos_scores.where(is_finite, 0), delta, pos_segments, num_segments)
+    grid = _grid(steps, pred_logits)
+    histogram = _histogram(steps, grid, _ranked_parts(pred_logits, gt_labels, segments))
+    is_broken = histogram.isnan().any() | ~is_finite.all()
+    poison = histogram.new_zeros(1).masked_fill(is_broken, math.nan)
+    sums = steps.sum_over_scores(histogram), steps.segment_weights(histogram), poison
+    sums = total(torch.cat(sums), group).split([len(part) for part in sums])
+    entries, num_entries, poison = sums
+    num_positives = torch.bincount(steps.pos_segments, minlength=num_segments).double()
+    own_positives = num_positives[steps.pos_segments]
+    positives = steps.sum_over_pairs()
+    return Ranking(
+        steps,
+        segments,
+        grid,
+        pos_entries,
+        pool,
+        positives=positives,
+        negatives=(entries - positives).clamp(min=0),
+        num_negatives=num_entries[steps.pos_segments] - own_positives,
+        shares=1 / (own_positives * (num_positives > 0).sum()) + poison,
+        poison=poison[0],
+    )
+
+
+def _grid(steps: Steps, pred_logits: Tensor) -> Grid | None:
+    # float64 logits are finer than the grid; other devices search faster than they look up.
+    fits = pred_logits.device.type == "cpu" and pred_logits.dtype != torch.float64
+    return make_grid(steps, pred_logits) if fits else None
+
+
+def _ranked_parts(pred_logits: Tensor, gt_labels: Tensor, segments: Tensor | None) -> Parts:
+    """Logits and segments of the rows that are not ignored, positives included, in parts."""
+    for chunk in iterate_chunks(pred_logits, gt_labels):
+        part = chunk.logits, None if segments is None else segments[chunk.rows]
+        if chunk.is_ignored.any():
+            part = tuple(None if rows is None else rows[~chunk.is_ignored] for rows in part)
+        yield part
+
+
+def _histogram(steps: Steps, grid: Grid | None, parts: Parts) -> Tensor:
+    if grid is not None:
+        return grid.histogram(parts)
+    zeros = steps.ends.new_zeros(2, steps.num_buckets)
+    return sum((steps.histogram(*part) for part in parts), start=zeros)

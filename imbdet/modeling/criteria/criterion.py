@@ -1,0 +1,73 @@
+"""What all criteria have in common: a box loss, and whose samples the losses are of."""
+
+from typing import Any
+
+from torch import Tensor, distributed, nn
+from torch.distributed import ProcessGroup
+
+from imbdet.losses import exchange
+from imbdet.modeling.criteria.terms import BoxLoss, SampleLoss
+from imbdet.structures import Samples
+
+SCOPES = ("batch", "image", "global")
+
+
+def all_processes() -> ProcessGroup | None:
+    """The processes of the training, if there are several."""
+    if not distributed.is_available() or not distributed.is_initialized():
+        return None
+    return distributed.group.WORLD if distributed.get_world_size() > 1 else None
+
+
+class Criterion(nn.Module):
+    """What samples pay to.
+
+    Several processes average their losses: DistributedDataParallel the gradients, detectron2's log
+    the values. In global scope the averages are those of one process with all the samples.
+    """
+
+    def __init__(self, *, box_loss: BoxLoss, scope: str = "batch"):
+        """Keep what all need.
+
+        Args:
+            box_loss: of each positive.
+            scope: over which samples rankings, sums and counts run: "batch", those of this process;
+                "image", the same with a ranking of each image; "global", those of all processes.
+        """
+        super().__init__()
+        self.box_loss = box_loss
+        self.scope = scope
+
+    @property
+    def group(self) -> ProcessGroup | None:
+        """The processes whose samples belong together; None is this one alone.
+
+        In evaluation mode it is always alone: the others need not be there.
+        """
+        return all_processes() if self.scope == "global" and self.training else None
+
+    @property
+    def num_processes(self) -> int:
+        """Factor of what is a sum over this process's samples: the others have theirs."""
+        return exchange.num_processes(self.group)
+
+    def total(self, values: Tensor) -> Tensor:
+        """Values of any shape, added up over the processes of the scope; detached."""
+        return exchange.total(values, self.group)
+
+    def count(self, number: int, samples: Samples) -> int:
+        """A number of samples or images, added up over the processes of the scope."""
+        if self.group is None:
+            return number
+        return int(self.total(samples.gt_labels.new_tensor(number)))
+
+    def due(self, losses: Tensor, term: SampleLoss | BoxLoss, normalizer: float | Tensor) -> Tensor:
+        """Sum of the (weighted) losses of a term, divided by the normalizer if one is due."""
+        loss = self.num_processes * losses.sum()
+        return loss if term.is_normalized else loss / normalizer
+
+    def scope_arguments(self, samples: Samples) -> dict[str, Any]:
+        """What a ranking loss is told of its scope: ``image_idxs`` or ``group``, if anything."""
+        if self.scope == "image":
+            return {"image_idxs": samples.image_idxs}
+        return {"group": self.group} if self.scope == "global" else {}
