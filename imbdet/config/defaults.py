@@ -17,6 +17,15 @@ def add_imbdet_config(cfg: CfgNode) -> None:
     _add_input_keys(cfg)
     _add_record_keys(cfg)
 
+    # Share of the images that RandomSubsetTrainingSampler shows. detectron2 v0.6 has the sampler,
+    # but not the key.
+    cfg.DATALOADER.setdefault("RANDOM_SUBSET_RATIO", 1.0)
+
+    # How many of the newest checkpoints stay in OUTPUT_DIR, the final one aside. 0 = all.
+    cfg.SOLVER.CHECKPOINT_KEEP = 0
+    # How many iterations with a loss or gradient that is not finite are skipped, in all, before the
+    # training stops. Each is saved with its weights in OUTPUT_DIR/watch. 0 = stop at the first.
+    cfg.SOLVER.MAX_SKIPPED = 0
     # "SGD" or "AdamW"; MOMENTUM and NESTEROV rule SGD only.
     cfg.SOLVER.OPTIMIZER = "SGD"
 
@@ -109,6 +118,10 @@ def _weighting_node() -> CfgNode:
 
 def _cls_loss_node(*, tau: float) -> CfgNode:
     node = CfgNode({"NAME": ""})
+    # Over which samples rankings, normalizers and counts run, in this loss and in the box loss
+    # beside it: "batch", those of one process; "global", those of all processes; "image", for
+    # losses of a ranking, those of one process with a ranking of each image.
+    node.SCOPE = "batch"
     # Whether to bring the classification loss to the value of the box loss: for sampling "all".
     node.GUIDED_SCALE = False
     # Weight of the positives (1 - ALPHA of the negatives; below 0: no weights).
@@ -124,7 +137,6 @@ def _cls_loss_node(*, tau: float) -> CfgNode:
     # GHM: number of bins of the gradient norm; weight of the past in their counts, in [0, 1);
     # whether to make up for the start of the counts at 0 (the published code does not).
     node.GHM_C = CfgNode({"BINS": 30, "MOMENTUM": 0.75, "CORRECT_BIAS": False})
-    # SCOPE of a ranking, for all losses below: "batch", one of all images, or "image".
     # DR loss: the margin between positives and negatives, in scores; sharpness L of the hinge and
     # factor TAU of the loss; temperatures by which hard positives and negatives stand out.
     node.DR = CfgNode(
@@ -134,13 +146,12 @@ def _cls_loss_node(*, tau: float) -> CfgNode:
             "TAU": 4.0,
             "LAMBDA_POS": 1.0,
             "LAMBDA_NEG": 0.1 / math.log(3.5),
-            "SCOPE": "batch",
         }
     )
     # AP loss and AUC loss: half the width of the step by which scores are compared, in logits (0 is
     # the hard step). AP loss: whether precisions are interpolated.
-    node.AP = CfgNode({"DELTA": 1.0, "INTERPOLATED": True, "SCOPE": "batch"})
-    node.AUC = CfgNode({"DELTA": 1.0, "SCOPE": "batch"})
+    node.AP = CfgNode({"DELTA": 1.0, "INTERPOLATED": True})
+    node.AUC = CfgNode({"DELTA": 1.0})
     # aLRP loss (with BOX_LOSS "giou"). TAU: IoU from which a sample is positive, by which the
     # localisation error is scaled. MOMENTUM: weight of the past in the running balance of the two
     # parts, in [0, 1). SMOOTH_LOCALISATION: False is the published code's hard order.
@@ -150,11 +161,10 @@ def _cls_loss_node(*, tau: float) -> CfgNode:
             "TAU": tau,
             "MOMENTUM": 0.999,
             "SMOOTH_LOCALISATION": True,
-            "SCOPE": "batch",
         }
     )
     # Rank & Sort loss.
-    node.RANK_SORT = CfgNode({"DELTA": 0.5, "SCOPE": "batch"})
+    node.RANK_SORT = CfgNode({"DELTA": 0.5})
     return node
 
 

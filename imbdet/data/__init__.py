@@ -1,8 +1,16 @@
 """Data sets: registering them from config keys, checking them, and the loaders over them."""
 
 from imbdet import compat  # noqa: F401  (before detectron2)
+from imbdet.data.batches import TrainLoader, explained_worker_deaths
 from imbdet.data.checks import load_dataset
 from imbdet.data.coco import register_datasets
 from imbdet.data.loader import build_test_loader, build_train_loader
 
-__all__ = ["build_test_loader", "build_train_loader", "load_dataset", "register_datasets"]
+__all__ = [
+    "TrainLoader",
+    "build_test_loader",
+    "build_train_loader",
+    "explained_worker_deaths",
+    "load_dataset",
+    "register_datasets",
+]

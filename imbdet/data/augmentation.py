@@ -4,6 +4,7 @@ import copy
 import functools
 
 import numpy as np
+import torch
 from detectron2.config import CfgNode
 from detectron2.data import DatasetMapper
 from detectron2.data import transforms as T
@@ -39,7 +40,7 @@ def build_train_mapper(cfg: CfgNode) -> DatasetMapper:
         UserError: the key, or one of ``INPUT.SSD``, has a value that does not exist or fit.
     """
     if cfg.INPUT.AUGMENTATION == "":
-        return DatasetMapper(cfg, is_train=True)
+        return LocatingMapper(cfg, is_train=True)
     if cfg.INPUT.AUGMENTATION == "ssd":
         _check_ssd(cfg)
         return CentreMapper(cfg, is_train=True, augmentations=_build_ssd(cfg))
@@ -49,8 +50,25 @@ def build_train_mapper(cfg: CfgNode) -> DatasetMapper:
     )
 
 
-class CentreMapper(DatasetMapper):
-    """Detectron2's mapper for crops that look at the objects and keep those centred inside.
+class LocatingMapper(DatasetMapper):
+    """Detectron2's mapper of training records, which also tells the way back to the image file.
+
+    The key "to_file" of what it returns is (2, 2): the factors of x and y, then what is
+    added, by which pixels of the augmented image become pixels of the file (turned by its EXIF
+    orientation). Augmentations keep the axes: they resize, crop, expand and flip.
+    """
+
+    def _transform_annotations(
+        self, dataset_dict: dict, transforms: T.TransformList, image_shape: tuple[int, int]
+    ) -> None:
+        start, end = torch.as_tensor(transforms.apply_coords(np.array([[0.0, 0.0], [1.0, 1.0]])))
+        factors = 1 / (end - start)
+        dataset_dict["to_file"] = torch.stack([factors, -start * factors]).float()
+        super()._transform_annotations(dataset_dict, transforms, image_shape)
+
+
+class CentreMapper(LocatingMapper):
+    """A mapper for crops that look at the objects and keep those centred inside.
 
     It shows the augmentations the boxes of the objects (crowds aside) as ``AugInput.boxes``, and
     drops the objects whose box has its centre outside the augmented image; of the others it keeps

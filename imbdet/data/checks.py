@@ -33,7 +33,7 @@ def load_dataset(cfg: CfgNode, name: str, *, training: bool = False) -> list[dic
     Raises:
         UserError: names the data set, the file and the record that is wrong.
     """
-    records = _load(name)
+    records = read_dataset(name)
     _check_classes(cfg, name, records)
     present, missing = _split_by_existence(records)
     if missing:
@@ -60,7 +60,8 @@ def skips_broken_images(cfg: CfgNode) -> bool:
     return read_policy(cfg, "BROKEN_IMAGES", ("refuse", "skip")) == "skip"
 
 
-def _load(name: str) -> list[dict]:
+def read_dataset(name: str) -> list[dict]:
+    """A registered data set as it stands there; UserError if it does not load."""
     try:
         return DatasetCatalog.get(name)
     except UserError:

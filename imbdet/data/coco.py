@@ -83,6 +83,8 @@ def _parse_entry(index: int, entry: object) -> CocoDataset:
 
 
 def _resolve(path: str) -> str:
+    # Where detectron2 looks for its own data sets, whether the variable is set or not.
+    path = path.replace("$DETECTRON2_DATASETS", os.getenv("DETECTRON2_DATASETS", "datasets"))
     # Absolute, so that error messages are unambiguous.
     return os.path.abspath(os.path.expandvars(os.path.expanduser(path)))
 

@@ -1,51 +1,58 @@
 """The data loaders of training and test."""
 
+import functools
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable
 from itertools import zip_longest
 
+import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import (
     DatasetFromList,
     DatasetMapper,
     MetadataCatalog,
     build_detection_test_loader,
-    build_detection_train_loader,
 )
 from detectron2.data.build import (
     filter_images_with_few_keypoints,
     filter_images_with_only_crowd_annotations,
 )
+from detectron2.utils import comm
 from torch.utils.data import DataLoader
 
 from imbdet.data.augmentation import build_train_mapper
+from imbdet.data.batches import TrainLoader
 from imbdet.data.checks import load_dataset, skips_broken_images
 from imbdet.data.class_table import format_class_table
 from imbdet.data.mappers import SkippingMapper, StrictMapper
+from imbdet.data.order import BatchOrder
+from imbdet.data.samplers import read_sampler
 from imbdet.errors import UserError
 
 logger = logging.getLogger(__name__)
 
 
-def build_train_loader(cfg: CfgNode) -> Iterable[list[dict]]:
-    """The endless loader over the data sets in DATASETS.TRAIN, as detectron2 builds it.
+def build_train_loader(cfg: CfgNode) -> TrainLoader:
+    """The endless loader over the data sets in DATASETS.TRAIN, by the keys of detectron2's.
+
+    With SEED below 0, all processes share a random one.
 
     Raises:
         UserError: a data set or a key is wrong. While iterating: an image is broken.
     """
-    dataset = DatasetFromList(_load_training_records(cfg), copy=False)
+    records = _load_training_records(cfg)
+    build_order = _plan_order(cfg, records)
+    dataset = DatasetFromList(records, copy=False)
     mapper = build_train_mapper(cfg)
     if skips_broken_images(cfg):
         mapper = SkippingMapper(mapper, dataset)
     else:
         advice = "To train without broken images, set DATASETS.BROKEN_IMAGES to 'skip'."
         mapper = StrictMapper(mapper, dataset, advice=advice)
-    try:
-        return build_detection_train_loader(cfg, mapper=mapper, dataset=dataset)
-    except ValueError as error:
-        if "training sampler" not in str(error):
-            raise
-        raise UserError(f"DATALOADER.SAMPLER_TRAIN: {error}") from error
+    seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
+    return TrainLoader(
+        dataset, mapper, build_order, seed=seed, num_workers=cfg.DATALOADER.NUM_WORKERS
+    )
 
 
 def build_test_loader(cfg: CfgNode, name: str) -> DataLoader:
@@ -59,6 +66,41 @@ def build_test_loader(cfg: CfgNode, name: str) -> DataLoader:
     return build_detection_test_loader(
         dataset, mapper=mapper, num_workers=cfg.DATALOADER.NUM_WORKERS
     )
+
+
+def _plan_order(cfg: CfgNode, records: list[dict]) -> Callable[..., BatchOrder]:
+    """All of the order but its seed."""
+    repeats, subset_size = read_sampler(cfg, records)
+    num_processes = comm.get_world_size()
+    num_images = cfg.SOLVER.IMS_PER_BATCH
+    if num_images < 1 or num_images % num_processes != 0:
+        raise UserError(
+            f"SOLVER.IMS_PER_BATCH is {num_images}, which {num_processes} processes cannot share: "
+            "set it to a multiple of their number."
+        )
+    return functools.partial(
+        BatchOrder,
+        repeats,
+        _find_wide(records)
+        if cfg.DATALOADER.ASPECT_RATIO_GROUPING
+        else np.zeros(len(records), bool),
+        subset_size=subset_size,
+        batch_size=num_images // num_processes,
+        rank=comm.get_rank(),
+        num_processes=num_processes,
+    )
+
+
+def _find_wide(records: list[dict]) -> np.ndarray:
+    """(N,) bool: the two groups of detectron2."""
+    for record in records:
+        # Only data sets of other programs may lack the size.
+        if not {"width", "height"} <= record.keys():
+            raise UserError(
+                f"DATALOADER.ASPECT_RATIO_GROUPING is True, but '{record['file_name']}' has no "
+                "'width' and 'height' in its data set: set it to False."
+            )
+    return np.array([record["width"] > record["height"] for record in records])
 
 
 def _load_training_records(cfg: CfgNode) -> list[dict]:

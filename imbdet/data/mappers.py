@@ -72,6 +72,9 @@ class SkippingMapper:
     Args:
         mapper: reads, augments and converts a record.
         dataset: all records. The next one that is not broken is the substitute.
+
+    Reading fails before any random number is drawn, so that the substitute is the same whether the
+    image was known to be broken or not.
     """
 
     def __init__(self, mapper: DatasetMapper, dataset: DatasetFromList) -> None:

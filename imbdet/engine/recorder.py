@@ -71,9 +71,14 @@ class SampleRecorder(HookBase):
             rank=comm.get_rank(),
             num_processes=comm.get_world_size(),
         )
-        self._is_over = False
         self._batch_hook: RemovableHandle | None = None
         self._start_part()
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._folder.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._folder.load_state_dict(state)
 
     def before_train(self):
         if comm.is_main_process():
@@ -83,7 +88,7 @@ class SampleRecorder(HookBase):
 
     def before_step(self):
         period = self._keys.PERIOD * self._folder.thinning
-        if not self._is_over and (self.trainer.iter + 1) % period == 0:
+        if not self._folder.is_over and (self.trainer.iter + 1) % period == 0:
             self._listen()
 
     def after_step(self):
@@ -114,11 +119,7 @@ class SampleRecorder(HookBase):
 
     def _see_batch(self, model: nn.Module, args: tuple[list[dict[str, Any]]]) -> None:
         (inputs,) = args
-        self._batch = Batch(
-            self.trainer.iter,
-            [str(image["image_id"]) for image in inputs],
-            [len(image["instances"]) for image in inputs],
-        )
+        self._batch = Batch.of(self.trainer.iter, inputs)
         self._num_batches += 1
 
     def _count(self, site: str, candidates: Candidates) -> None:
@@ -165,11 +166,10 @@ class SampleRecorder(HookBase):
         self._start_part()
 
     def _write(self, contents: Mapping[str, bytes]) -> None:
-        if self._is_over or not contents:
+        if self._folder.is_over or not contents:
             return
         thinning = self._folder.thinning
         if not self._folder.write(self.trainer.iter, contents):
-            self._is_over = True
             logger.warning(
                 f"The records of iteration {self.trainer.iter} would exceed RECORD.MAX_MB, "
                 f"{self._keys.MAX_MB} MB: recording ends here."

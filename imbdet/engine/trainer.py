@@ -5,26 +5,47 @@ import os
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import torch
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer, HookBase
-from detectron2.engine.hooks import EvalHook, PeriodicCheckpointer
+from detectron2.engine.hooks import EvalHook, IterationTimer, LRScheduler, PreciseBN
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
+from detectron2.utils.events import (
+    CommonMetricPrinter,
+    EventWriter,
+    JSONWriter,
+    TensorboardXWriter,
+)
+from fvcore.nn.precise_bn import get_bn_modules
 from torch import nn
 
 import imbdet.modeling  # noqa: F401  (registers the detectors)
-from imbdet.data import build_test_loader, build_train_loader
+from imbdet.data import (
+    TrainLoader,
+    build_test_loader,
+    build_train_loader,
+    explained_worker_deaths,
+)
+from imbdet.data.seeding import seed_sequence, seeded_globals
 from imbdet.engine.checkpoint import SafeCheckpointer
+from imbdet.engine.curves import CurveWriter
 from imbdet.engine.interrupt import StopOnSignal
 from imbdet.engine.optimizer import build_optimizer
+from imbdet.engine.process_state import find_own_state, gather_process_states, restore_process_state
 from imbdet.engine.progress import ProgressBar, with_progress
 from imbdet.engine.recorder import SampleRecorder
+from imbdet.engine.saver import PeriodicSaver
+from imbdet.engine.watch import Watch
+from imbdet.errors import UserError
 from imbdet.evaluation import build_coco_evaluator
 
 logger = logging.getLogger(__name__)
+
+METRICS_FILE = "metrics.json"
 
 
 class Trainer(DefaultTrainer):
@@ -41,7 +62,7 @@ class Trainer(DefaultTrainer):
         super().__init__(cfg)
 
     @classmethod
-    def build_train_loader(cls, cfg: CfgNode) -> Iterable:
+    def build_train_loader(cls, cfg: CfgNode) -> TrainLoader:
         return build_train_loader(cfg)
 
     @classmethod
@@ -57,26 +78,93 @@ class Trainer(DefaultTrainer):
         return build_coco_evaluator(cfg, dataset_name, os.path.join(cfg.OUTPUT_DIR, "inference"))
 
     def build_hooks(self) -> list[HookBase]:
-        # Here, since the hooks made next hold on to the checkpointer of this moment.
+        """In the order in which they act; all that changes what a checkpoint holds comes first."""
+        cfg = self.cfg
         self.checkpointer = SafeCheckpointer(
-            self.model, self.cfg.OUTPUT_DIR, trainer=weakref.proxy(self)
+            self.model,
+            cfg.OUTPUT_DIR,
+            keep=cfg.SOLVER.CHECKPOINT_KEEP,
+            trainer=weakref.proxy(self),
         )
-        hooks = [hook for hook in super().build_hooks() if hook is not None]
+        # These two first: others call the model behind a step, too.
+        hooks: list[HookBase] = [Watch(cfg, self.model)]
+        if cfg.RECORD.PERIOD != 0:
+            hooks.append(SampleRecorder(cfg, self.model))
+        hooks += [IterationTimer(), LRScheduler()]
+        if cfg.TEST.PRECISE_BN.ENABLED and get_bn_modules(self.model):
+            number = cfg.TEST.PRECISE_BN.NUM_ITER
+            # Always of the same images, so that a checkpoint need not know which ones are next.
+            batches = self.data_loader.first_batches(number)
+            hooks.append(PreciseBN(cfg.TEST.EVAL_PERIOD, self.model, batches, number))
         if self._stop is not None:
-            saves = [isinstance(hook, PeriodicCheckpointer | EvalHook) for hook in hooks]
-            hooks.insert(saves.index(True), self._stop)
-        if self.cfg.RECORD.PERIOD != 0:
-            # First: others call the model behind a step, too.
-            hooks.insert(0, SampleRecorder(self.cfg, self.model))
-        return [*hooks, ProgressBar()] if comm.is_main_process() else hooks
+            hooks.append(self._stop)
+        hooks.append(PeriodicSaver(self.checkpointer, cfg.SOLVER.CHECKPOINT_PERIOD))
+        hooks.append(EvalHook(cfg.TEST.EVAL_PERIOD, self._evaluate))
+        if comm.is_main_process():
+            hooks.append(CurveWriter(Path(cfg.OUTPUT_DIR, METRICS_FILE)))
+            hooks.append(ProgressBar())
+        return hooks
+
+    def build_writers(self) -> list[EventWriter]:
+        """For a training that starts at ``start_iter``."""
+        folder = self.cfg.OUTPUT_DIR
+        return [
+            CommonMetricPrinter(self.max_iter),
+            JSONWriter(os.path.join(folder, METRICS_FILE)),
+            TensorboardXWriter(folder, purge_step=self.start_iter),
+        ]
+
+    def _evaluate(self) -> OrderedDict:
+        # With its own random numbers: a training is the same whether it is evaluated or not.
+        with seeded_globals(seed_sequence(self.data_loader.seed)):
+            self._last_eval_results = self.test(self.cfg, self.model)  # detectron2 looks at them
+        return self._last_eval_results
+
+    def before_train(self) -> None:
+        """Start at the iteration behind the checkpoint."""
+        self.data_loader.start = self.start_iter
+        super().before_train()
+        if self.start_iter > 0:
+            self._finish_iteration(self.start_iter - 1)
+
+    def _finish_iteration(self, iteration: int) -> None:
+        """Do what was still due in the iteration of the checkpoint when it was saved."""
+        start = self.iter
+        self.iter = self.storage.iter = iteration
+        for hook in self._hooks:
+            if isinstance(hook, EvalHook | CurveWriter):
+                hook.after_step()
+        self.iter = self.storage.iter = start
 
     def state_dict(self) -> dict[str, Any]:
-        # v0.6 forgets the optimizer and the gradient scaler; the main branch adds them just so.
-        return {**super().state_dict(), "_trainer": self._trainer.state_dict()}
+        """All that a training goes on from, of all processes; a collective call."""
+        state = super().state_dict()
+        return {
+            **state,
+            # v0.6 forgets the optimizer and the gradient scaler; the main branch adds them just so.
+            "_trainer": self._trainer.state_dict(),
+            "seed": self.data_loader.seed,
+            "processes": gather_process_states(self.checkpointer.model, state.get("hooks", {})),
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a state; what is not exact then is said in a warning.
+
+        Raises:
+            UserError: it is of a program that does not keep the optimizer, such as detectron2 v0.6.
+        """
+        if "_trainer" not in state_dict:
+            raise UserError("it has no state of the optimizer: start from it by MODEL.WEIGHTS.")
+        own = find_own_state(state_dict.get("processes", []))
+        if own is not None:
+            restore_process_state(self.checkpointer.model, own)
+            state_dict = {**state_dict, "hooks": own["hooks"]}
         super().load_state_dict(state_dict)
         self._trainer.load_state_dict(state_dict["_trainer"])
+        seed = state_dict.get("seed", self.data_loader.seed)
+        if self.cfg.SEED not in (seed, -1):
+            logger.warning(f"SEED is {self.cfg.SEED}, but the run began with {seed}, which stays.")
+        self.data_loader.seed = seed
 
 
 def evaluate(cfg: CfgNode, *, resume: bool = False) -> OrderedDict:
@@ -89,12 +177,13 @@ def evaluate(cfg: CfgNode, *, resume: bool = False) -> OrderedDict:
     if not (cfg.MODEL.WEIGHTS or (resume and checkpointer.has_checkpoint())):
         logger.warning("MODEL.WEIGHTS is empty: this evaluates an untrained model.")
     checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=resume)
-    return Trainer.test(cfg, model)
+    with explained_worker_deaths():
+        return Trainer.test(cfg, model)
 
 
 def train(cfg: CfgNode, *, resume: bool) -> None:
     """Train from ``MODEL.WEIGHTS``, or go on from the last checkpoint in ``OUTPUT_DIR``."""
-    with StopOnSignal() as stop:
+    with StopOnSignal() as stop, explained_worker_deaths():
         trainer = Trainer(cfg, stop)
         trainer.resume_or_load(resume=resume)
         logger.info(

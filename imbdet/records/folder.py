@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from imbdet.files import replacing
 
@@ -29,6 +30,8 @@ class RecordFolder:
         self.num_processes = num_processes
         self.max_bytes = max_bytes / num_processes
         self.used_bytes = 0.0
+        self.is_over = False  # since a part did not fit
+        self._has_own_files = False
 
     @property
     def thinning(self) -> int:
@@ -43,13 +46,28 @@ class RecordFolder:
         """Remove the parts of all processes that end at ``iteration`` or later, and halves."""
         for draft in self.root.glob("*/.part-*"):
             draft.unlink()
-        for path in self._parts():
+        for path in self.root.glob("*/part-*"):
             if int(re.match(r"part-(\d+)-", path.name)[1]) >= iteration:
                 path.unlink()
 
+    def state_dict(self) -> dict[str, Any]:
+        """What the files do not tell."""
+        return {
+            "is_over": self.is_over,
+            "max_bytes": self.max_bytes,
+            "num_processes": self.num_processes,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on as it was, unless there is more room than then or another number of processes."""
+        self._has_own_files = state["num_processes"] == self.num_processes
+        self.is_over = state["is_over"] and self.max_bytes <= state["max_bytes"]
+
     def measure(self) -> None:
-        """Note how much is used already."""
-        self.used_bytes = sum(path.stat().st_size for path in self._parts()) / self.num_processes
+        """Note how much is used already; files of other processes count for all alike."""
+        pattern = f"part-*-rank{self.rank}.*" if self._has_own_files else "part-*"
+        used = sum(path.stat().st_size for path in self.root.glob(f"*/{pattern}"))
+        self.used_bytes = used if self._has_own_files else used / self.num_processes
 
     def write(self, iteration: int, contents: Mapping[str, bytes]) -> bool:
         """Write a part into each subfolder, or nothing if that would exceed the budget.
@@ -66,6 +84,7 @@ class RecordFolder:
         """
         size = sum(map(len, contents.values()))
         if self.used_bytes + size > self.max_bytes:
+            self.is_over = True
             return False
         for name, content in contents.items():
             subfolder, _, ending = name.partition(".")
@@ -74,6 +93,3 @@ class RecordFolder:
                 draft.write_bytes(content)
         self.used_bytes += size
         return True
-
-    def _parts(self) -> list[Path]:
-        return list(self.root.glob("*/part-*"))

@@ -177,13 +177,33 @@ def test_flips_as_told(tmp_path, flip, flipped):
     assert starts.count([0, 0]) >= 10
 
 
-def test_default_is_detectron2s_mapper(tmp_path):
+@pytest.mark.parametrize("augmentation", ["", "ssd"])
+def test_tells_the_way_back_to_the_file(tmp_path, augmentation):
+    box = (5, 10, 45, 35)
+    record = make_record(tmp_path, [box])
+    mapper = build_train_mapper(make_cfg("INPUT.AUGMENTATION", augmentation))
+    flipped, cut = set(), set()
+    for seed in range(40):
+        item = mapped(mapper, record, seed)
+        factors, shifts = item["to_file"]
+        corners = item["instances"].gt_boxes.tensor.view(2, 2) * factors + shifts
+        found = [*corners.amin(dim=0).tolist(), *corners.amax(dim=0).tolist()]
+        inside = np.array(found) * [1, 1, -1, -1] - np.array(box) * [1, 1, -1, -1]
+        assert (inside > -1e-3).all()
+        flipped.add(bool(factors[0] < 0))
+        cut.add(bool(inside.max() > 1e-3))
+    assert flipped == {False, True}
+    assert cut == ({False, True} if augmentation == "ssd" else {False})
+
+
+def test_default_is_detectron2s_mapper_that_knows_the_way_back(tmp_path):
     record = make_record(tmp_path, [(5, 5, 45, 35)])
     cfg = make_cfg("INPUT.AUGMENTATION", "")
     ours, theirs = build_train_mapper(cfg), DatasetMapper(cfg, is_train=True)
-    assert type(ours) is DatasetMapper
     for seed in range(5):
-        assert str(mapped(ours, record, seed)) == str(mapped(theirs, record, seed))
+        item = mapped(ours, record, seed)
+        assert item.pop("to_file").shape == (2, 2)
+        assert str(item) == str(mapped(theirs, record, seed))
 
 
 @pytest.mark.parametrize(

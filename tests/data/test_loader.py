@@ -1,16 +1,22 @@
 import json
 import logging
+import multiprocessing
+import os
+import random
 import re
 import shutil
+import signal
+import time
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from imbdet.data import build_test_loader, build_train_loader
+from imbdet.data import build_test_loader, build_train_loader, explained_worker_deaths
 from imbdet.data.mappers import StrictMapper
 from imbdet.errors import UserError
+from tests.messages import error_of
 
 
 def take_batches(loader, number: int) -> list[list[dict]]:
@@ -99,7 +105,18 @@ def test_refuses_data_sets_of_different_classes(toy):
     [
         (("DATASETS.TRAIN", ()), "DATASETS.TRAIN is empty"),
         (("DATASETS.BROKEN_IMAGES", "ignore"), "BROKEN_IMAGES is 'ignore'; it can be 'refuse' or"),
-        (("DATALOADER.SAMPLER_TRAIN", "RepeatSampler"), "SAMPLER_TRAIN: .*: RepeatSampler"),
+        (
+            ("DATALOADER.SAMPLER_TRAIN", "RepeatSampler"),
+            "SAMPLER_TRAIN is 'RepeatSampler'. Did you",
+        ),
+        (
+            (
+                *("DATALOADER.SAMPLER_TRAIN", "RandomSubsetTrainingSampler"),
+                *("DATALOADER.RANDOM_SUBSET_RATIO", 0.2),
+            ),
+            "RANDOM_SUBSET_RATIO is 0.2: of 3 images it must take at least one",
+        ),
+        (("SOLVER.IMS_PER_BATCH", 0), "IMS_PER_BATCH is 0, which 1 processes cannot share"),
     ],
 )
 def test_refuses_a_config(toy, overrides, words):
@@ -241,3 +258,105 @@ def test_refuses_to_skip_all_images(toy, workers):
 def test_masks_are_asked_for_where_there_are_none(toy):
     with pytest.raises(UserError, match=r"MODEL\.MASK_ON is True, but data set 'toy' has objects"):
         build_train_loader(toy.config("MODEL.MASK_ON", True))
+
+
+def same(batches, others) -> bool:
+    pairs = [pair for two in zip(batches, others, strict=True) for pair in zip(*two, strict=True)]
+    return all(
+        one["image_id"] == other["image_id"]
+        and torch.equal(one["image"], other["image"])
+        and torch.equal(one["instances"].gt_boxes.tensor, other["instances"].gt_boxes.tensor)
+        for one, other in pairs
+    )
+
+
+def randomly_augmented(toy, **overrides):
+    """Images of random sizes and colours, that none is like another."""
+    overrides = {"INPUT.AUGMENTATION": "ssd", "INPUT.SSD.SIZE": 32, "SEED": 5, **overrides}
+    return toy.config(*(x for pair in overrides.items() for x in pair))
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_batches_are_functions_of_the_seed_and_the_iteration(toy, skip):
+    if skip:
+        toy.config()
+        truncate(toy.images / "2.png")
+    policy = {"DATASETS.BROKEN_IMAGES": "skip"} if skip else {}
+    expected = take_batches(build_train_loader(randomly_augmented(toy, **policy)), 8)
+    with_workers = randomly_augmented(toy, **policy, **{"DATALOADER.NUM_WORKERS": 2})
+    assert same(take_batches(build_train_loader(with_workers), 8), expected)
+    for start in (1, 5):
+        loader = build_train_loader(randomly_augmented(toy, **policy))
+        loader.start = start
+        assert same(take_batches(loader, 3), expected[start : start + 3])
+    loader = build_train_loader(randomly_augmented(toy, SEED=6, **policy))
+    assert not same(take_batches(loader, 8), expected)
+
+
+def test_a_repeated_image_is_augmented_anew(toy):
+    cfg = randomly_augmented(
+        toy,
+        **{
+            "DATALOADER.SAMPLER_TRAIN": "RepeatFactorTrainingSampler",
+            "DATALOADER.REPEAT_THRESHOLD": 100.0,
+        },
+    )
+    items = [item for batch in take_batches(build_train_loader(cfg), 8) for item in batch]
+    first, second = [item for item in items if item["image_id"] == 10][:2]
+    assert not torch.equal(first["image"], second["image"])
+
+
+def test_loading_leaves_the_random_numbers_of_the_process_alone(toy):
+    loader = build_train_loader(randomly_augmented(toy))
+
+    def draw():
+        return random.random(), np.random.rand(), torch.rand(1).item()
+
+    def seed():
+        random.seed(0)
+        np.random.seed(0)
+        torch.manual_seed(0)
+
+    seed()
+    expected = draw()
+    seed()
+    take_batches(loader, 3)
+    assert draw() == expected
+
+
+def test_a_random_seed_is_kept(toy):
+    loader = build_train_loader(randomly_augmented(toy, SEED=-1))
+    assert loader.seed >= 0
+    assert same(take_batches(loader, 4), take_batches(loader, 4))
+
+
+def test_the_first_batches_come_again_and_again(toy):
+    loader = build_train_loader(randomly_augmented(toy))
+    expected = take_batches(loader, 2)
+    loader.start = 9
+    batches = take_batches(loader.first_batches(2), 4)
+    assert same(batches, expected + expected)
+
+
+def test_a_killed_worker_is_said_at_once(toy):
+    loader = build_train_loader(toy.config("DATALOADER.NUM_WORKERS", 2))
+    batches = iter(loader)
+    next(batches)
+    start = time.monotonic()
+
+    @explained_worker_deaths()
+    def train_on():
+        os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+        for _ in batches:
+            time.sleep(0.01)
+
+    assert "is gone (" in error_of(train_on)
+    assert time.monotonic() - start < 30
+
+
+def test_sizes_are_needed_to_group(toy, monkeypatch):
+    cfg = toy.config()
+    records = [{"file_name": "a.png", "annotations": [toy.annotation(category_id=0, bbox_mode=1)]}]
+    monkeypatch.setattr("imbdet.data.loader._load_training_records", lambda _: records)
+    with pytest.raises(UserError, match=r"'a\.png' has no 'width' and 'height'"):
+        build_train_loader(cfg)

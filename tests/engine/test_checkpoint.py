@@ -5,7 +5,10 @@ import os
 import pickle
 import re
 import signal
+import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +17,9 @@ from torch import nn
 
 from imbdet.engine.array_pickle import load_arrays
 from imbdet.engine.checkpoint import SafeCheckpointer
+from imbdet.engine.checkpoint_file import read_checkpoint
+from imbdet.engine.saver import PeriodicSaver
+from imbdet.errors import UserError
 from tests.messages import assert_says, error_of
 
 
@@ -49,10 +55,16 @@ def train_a_step(model, optimizer):
     optimizer.step()
 
 
+def save(model, folder, name, *, keep=0, iteration=0, **checkpointables):
+    checkpointer = SafeCheckpointer(model, str(folder), keep=keep, **checkpointables)
+    checkpointer.save(name, iteration=iteration)
+    checkpointer.writer.wait()
+
+
 @pytest.fixture
 def saved(tmp_path):
     """A folder with one checkpoint of a `Detector`."""
-    SafeCheckpointer(Detector(), str(tmp_path)).save("model_0000001")
+    save(Detector(), tmp_path, "model_0000001")
     return tmp_path
 
 
@@ -63,7 +75,7 @@ def test_round_trip_with_the_optimizer(tmp_path):
     model = Detector()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     train_a_step(model, optimizer)
-    SafeCheckpointer(model, str(tmp_path), optimizer=optimizer).save("model_0000007", iteration=7)
+    save(model, tmp_path, "model_0000007", iteration=7, optimizer=optimizer)
 
     other = Detector()
     other_optimizer = torch.optim.SGD(other.parameters(), lr=0.5, momentum=0.9)
@@ -83,7 +95,7 @@ def test_distributed_model(tmp_path):
     )
     try:
         wrapped = nn.parallel.DistributedDataParallel(Detector())
-        SafeCheckpointer(wrapped, str(tmp_path)).save("model")
+        save(wrapped, tmp_path, "model")
         alone = Detector()
         SafeCheckpointer(alone, strict=True).load(str(tmp_path / "model.pth"))
         assert_same_state(alone, wrapped.module)
@@ -350,21 +362,12 @@ def test_last_checkpoint_points_to_nothing_usable(saved, damage, words):
 # Writing
 
 
-def half_of(write):
-    """`torch.save` that writes some bytes, then fails."""
-
-    def save(data, file):
-        file.write(b"half of a checkpoint")
-        write()
-
-    return save
-
-
-def full_disk():
+def full_disk(file):
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def interrupt():
+def interrupt(data, file):
+    file.write(b"half of a checkpoint")
     raise KeyboardInterrupt
 
 
@@ -375,17 +378,17 @@ def read_all(folder: Path):
 @pytest.mark.parametrize("name", ["model_0000001", "model_0000002"])
 def test_a_full_disk_leaves_the_checkpoints_before_it_intact(saved, monkeypatch, name):
     before = read_all(saved)
-    monkeypatch.setattr(torch, "save", half_of(full_disk))
-    message = error_of(SafeCheckpointer(Detector(), str(saved)).save, name)
+    monkeypatch.setattr(os, "fsync", full_disk)
+    message = error_of(save, Detector(), saved, name)
     assert_says(message, f"'{saved / name}.pth' cannot be written", "No space left on device")
     assert read_all(saved) == before
 
 
 def test_an_interrupt_leaves_the_checkpoints_before_it_intact(saved, monkeypatch):
     before = read_all(saved)
-    monkeypatch.setattr(torch, "save", half_of(interrupt))
+    monkeypatch.setattr(torch, "save", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        SafeCheckpointer(Detector(), str(saved)).save("model_0000002")
+        save(Detector(), saved, "model_0000002")
     assert read_all(saved) == before
 
 
@@ -395,7 +398,7 @@ def test_torch_itself_meets_a_full_disk(saved):
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
     try:
-        message = error_of(SafeCheckpointer(Detector(width=99), str(saved)).save, "model_0000002")
+        message = error_of(save, Detector(width=99), saved, "model_0000002")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
@@ -404,20 +407,143 @@ def test_torch_itself_meets_a_full_disk(saved):
 
 
 def test_a_folder_that_is_gone_is_made_again(tmp_path):
-    SafeCheckpointer(Detector(), str(tmp_path / "gone")).save("model_final")
+    save(Detector(), tmp_path / "gone", "model_final")
     assert (tmp_path / "gone" / "model_final.pth").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
-    message = error_of(SafeCheckpointer(Detector(), str(tmp_path / "file")).save, "model_final")
+    message = error_of(save, Detector(), tmp_path / "file", "model_final")
     assert_says(message, "file/model_final.pth'", "cannot be written")
 
 
 def test_an_error_that_is_not_the_disk_s_passes(saved, monkeypatch):
-    def fail():
-        raise RuntimeError("CUDA error")
+    def fail(file):
+        raise RuntimeError("a bug")
 
-    monkeypatch.setattr(torch, "save", half_of(fail))
-    with pytest.raises(RuntimeError, match="CUDA error"):
-        SafeCheckpointer(Detector(), str(saved)).save("model_0000002")
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(RuntimeError, match="a bug"):
+        save(Detector(), saved, "model_0000002")
+
+
+# In a thread
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    """Opens to let a file onto the disk."""
+    gate = threading.Event()
+    fsync = os.fsync
+
+    def wait_and_sync(file):
+        assert gate.wait(30)
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", wait_and_sync)
+    return gate
+
+
+def test_the_training_goes_on_while_the_disk_works(tmp_path, gate):
+    model = Detector()
+    before = copy.deepcopy(model)
+    checkpointer = SafeCheckpointer(model, str(tmp_path))
+    checkpointer.save("model_0000001")
+    with torch.no_grad():
+        model.backbone.stem.conv1.weight += 1
+    assert not (tmp_path / "last_checkpoint").exists()
+    gate.set()
+    checkpointer.writer.wait()
+    SafeCheckpointer(model, strict=True).load(str(tmp_path / "model_0000001.pth"))
+    assert_same_state(model, before)
+
+
+def test_one_file_waits_for_the_one_before(tmp_path, gate):
+    checkpointer = SafeCheckpointer(Detector(), str(tmp_path))
+    checkpointer.save("model_0000001")
+    threading.Timer(0.2, gate.set).start()
+    checkpointer.save("model_0000002")
+    assert (tmp_path / "model_0000001.pth").exists()
+    checkpointer.writer.wait()
+
+
+def test_a_failed_file_stops_the_next_step(saved, monkeypatch):
+    monkeypatch.setattr(os, "fsync", full_disk)
+    checkpointer = SafeCheckpointer(Detector(), str(saved))
+    saver = PeriodicSaver(checkpointer, period=2)
+    saver.trainer = SimpleNamespace(iter=1, max_iter=9)
+    saver.before_train()
+    saver.after_step()
+    deadline = time.monotonic() + 30
+    while not checkpointer.writer._writing.done() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    saver.trainer.iter = 2
+    assert_says(error_of(saver.after_step), "model_0000001.pth", "No space left on device")
+
+
+# Which files there are
+
+
+def test_the_newest_stay(tmp_path):
+    for i, name in enumerate(["0000001", "0000003", "final", "0000005", "0000007"]):
+        save(Detector(), tmp_path, f"model_{name}", keep=2, iteration=i)
+    (tmp_path / "model_0000009.pth").touch()  # of a run that went another way
+    save(Detector(), tmp_path, "model_0000008", keep=2)
+    names = {path.stem for path in tmp_path.glob("*.pth")}
+    assert names == {"model_0000007", "model_0000008", "model_0000009", "model_final"}
+
+
+def test_all_stay_by_default(tmp_path):
+    for i in range(4):
+        save(Detector(), tmp_path, f"model_000000{i}")
+    assert len(list(tmp_path.glob("*.pth"))) == 4
+
+
+DAMAGES = {
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:-700]),
+    "empty": lambda path: path.write_bytes(b""),
+    "foreign": lambda path: path.write_text("<html>"),
+    "code": lambda path: path.write_bytes(pickle.dumps({"model": RunsCode(path)})),
+    "other data": lambda path: torch.save([1], path),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_the_newest_intact_checkpoint_is_used_and_others_are_named(tmp_path, damage, caplog):
+    for i in (1, 3, 5):
+        save(Detector(), tmp_path, f"model_000000{i}", iteration=i)
+    save(Detector(), tmp_path, "model_final", iteration=5)
+    for name in ("model_final.pth", "model_0000005.pth"):
+        damage(tmp_path / name)
+    resumed = SafeCheckpointer(Detector(), str(tmp_path)).resume_or_load("", resume=True)
+    assert resumed == {"iteration": 3}
+    (warning,) = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert_says(warning, "model_final.pth': it ", "model_0000005.pth': it ", "model_0000003.pth'.")
+
+
+def test_a_later_checkpoint_of_another_run_is_not_used(tmp_path):
+    for i in (1, 5, 3):
+        save(Detector(), tmp_path, f"model_000000{i}", iteration=i)
+    (tmp_path / "model_0000003.pth").unlink()
+    resumed = SafeCheckpointer(Detector(), str(tmp_path)).resume_or_load("", resume=True)
+    assert resumed == {"iteration": 1}
+
+
+def test_every_changed_byte_is_noticed(saved):
+    path = saved / "model_0000001.pth"
+    whole = path.read_bytes()
+    for i in range(0, len(whole), 7):
+        path.write_bytes(whole[:i] + bytes([whole[i] ^ 4]) + whole[i + 1 :])
+        with pytest.raises(UserError):
+            read_checkpoint(str(path))
+    path.write_bytes(whole)
+    read_checkpoint(str(path))
+
+
+def test_a_changed_tensor_in_a_file_of_torch_itself_is_noticed(tmp_path):
+    path = tmp_path / "a.pth"
+    torch.save({"model": {"weight": torch.full((100,), 7.0)}}, path)
+    read_checkpoint(str(path))
+    sevens, eights = (np.full(100, value, np.float32).tobytes() for value in (7, 8))
+    assert sevens in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(sevens, eights))
+    assert_says(error_of(read_checkpoint, str(path)), "its checksum differs")

@@ -24,8 +24,11 @@ from tests.test_train_net import CONFIGS, TINY
 # isort: split
 from detectron2.engine import SimpleTrainer, TrainerBase
 from detectron2.modeling import build_model
+from detectron2.structures import Boxes, pairwise_iou
 from detectron2.utils import comm
 
+# The network sees files twice as large, 300 wide, flipped.
+TO_FILE = torch.tensor([[-2.0, 2.0], [300.0, 0.0]])
 ALL_NEGATIVES = ["RECORD.NUM_RANDOM_NEGATIVES", 10**6]
 
 
@@ -38,7 +41,7 @@ def batches(start=0):
     for iteration in itertools.count(start):
         batch = make_batch([3, iteration % 4], seed=iteration)
         for image, image_id in zip(batch, (iteration, f"{iteration}.png"), strict=True):
-            image["image_id"] = image_id
+            image |= {"image_id": image_id, "to_file": TO_FILE}
         yield batch
 
 
@@ -170,6 +173,23 @@ def test_the_columns_that_the_batch_knows(tmp_path):
     levels = set(table["level"].to_pylist())
     assert {0, 1} <= levels <= {0, 1, 2, 3, 4}
     assert set(table["chosen_by"].to_pylist()) == {"all"}
+
+
+@pytest.mark.parametrize("kind", ["retinanet", "faster_rcnn"])
+def test_boxes_lead_back_to_the_image_files(kind, tmp_path):
+    train(config(kind, tmp_path), 1)
+    objects = {
+        image_id: image["instances"].gt_boxes
+        for image, image_id in zip(make_batch([3, 0], seed=0), ("0", "0.png"), strict=True)
+    }
+    table = read_rows(tmp_path)
+    boxes = np.stack([table[name].to_numpy() for name in ("x0", "y0", "x1", "y1")], axis=1)
+    seen = np.stack([300 - boxes[:, 2], boxes[:, 1], 300 - boxes[:, 0], boxes[:, 3]], axis=1) / 2
+    for image_id, gt_boxes in objects.items():
+        rows = np.array(table["image_id"].to_pylist()) == image_id
+        ious = pairwise_iou(Boxes(torch.tensor(seen[rows])), gt_boxes)
+        expected = ious.amax(dim=1) if len(gt_boxes) else torch.zeros(rows.sum())
+        np.testing.assert_allclose(table["iou"].to_numpy()[rows], expected, atol=1e-4)
 
 
 def test_proposals_have_no_level_but_anchors_have(tmp_path):

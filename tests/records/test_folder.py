@@ -1,5 +1,7 @@
 import os
 
+import pytest
+
 from imbdet.records.folder import RecordFolder
 from tests.messages import error_of
 
@@ -72,3 +74,24 @@ def test_a_failed_write_leaves_no_half_of_a_file(tmp_path, monkeypatch):
         message = error_of(folder.write, 2, {"samples.parquet": b"rows"})
     assert "part-0000002-rank0.parquet" in message
     assert names(tmp_path) == ["samples/part-0000001-rank0.parquet"]
+
+
+@pytest.mark.parametrize("num_processes", [2, 4])
+def test_a_resumed_process_knows_its_own_files(tmp_path, num_processes):
+    before = RecordFolder(tmp_path, max_bytes=2000, rank=1, num_processes=2)
+    assert before.write(1, {"samples.parquet": bytes(600)})
+    assert not before.write(2, {"samples.parquet": bytes(600)})
+    RecordFolder(tmp_path, max_bytes=2000, num_processes=2).write(1, {"samples.npz": bytes(200)})
+    folder = RecordFolder(tmp_path, max_bytes=2000, rank=1, num_processes=num_processes)
+    folder.load_state_dict(before.state_dict())
+    folder.measure()
+    assert folder.used_bytes == {2: 600, 4: 200}[num_processes]
+    assert folder.is_over
+
+
+def test_more_room_goes_on(tmp_path):
+    before = RecordFolder(tmp_path, max_bytes=100)
+    before.write(1, {"samples.parquet": bytes(600)})
+    folder = RecordFolder(tmp_path, max_bytes=1000)
+    folder.load_state_dict(before.state_dict())
+    assert not folder.is_over

@@ -1,0 +1,99 @@
+"""Which images are in which batch: a function of a seed and the iteration alone.
+
+N images, B images in a batch of a process, W processes.
+"""
+
+import itertools
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from imbdet.data.seeding import EPOCH, SUBSET, seed_sequence
+
+
+class Draw(NamedTuple):
+    """One image of a batch. A pair (epoch, place) is drawn once in a training."""
+
+    index: int  # of the image in the data set
+    epoch: int
+    place: int  # in the shuffled epoch
+
+
+class BatchOrder:
+    """The batches of one process from any iteration on.
+
+    All processes share one endless sequence, shuffled epochs one after the other; this one takes
+    its elements ``rank``, ``rank + W``, ``rank + 2 W``, ... as detectron2's samplers do. Wide and
+    other images fill batches of their own, in the order in which batches are full, and what is left
+    waits for the next epoch.
+
+    To find an iteration, epochs are shuffled and grouped from the first one on, which takes
+    hundredths of a second for 100,000 images. Nothing is read.
+    """
+
+    def __init__(
+        self,
+        repeats: np.ndarray,
+        is_wide: np.ndarray,
+        *,
+        subset_size: int,
+        seed: int,
+        batch_size: int,
+        rank: int = 0,
+        num_processes: int = 1,
+    ) -> None:
+        """Describe the order.
+
+        Args:
+            repeats: (N,) float, at least 1: how often an epoch shows each image, on average.
+            is_wide: (N,) bool. No batch mixes images of both kinds.
+            subset_size: in [1, N]. So many images, drawn at random, are all that is shown.
+            seed: at least 0, the same in all processes.
+            batch_size: B.
+            rank: of this process, from 0.
+            num_processes: W.
+        """
+        subset = np.random.default_rng(seed_sequence(seed, SUBSET)).permutation(len(repeats))
+        self._images = np.sort(subset[:subset_size])
+        repeats = repeats[self._images]
+        self._whole_repeats = np.floor(repeats).astype(np.int64)
+        self._fractions = repeats - self._whole_repeats
+        self._is_wide = is_wide
+        self._seed = seed
+        self._batch_size = batch_size
+        self._rank = rank
+        self._num_processes = num_processes
+
+    def epoch(self, number: int) -> np.ndarray:
+        """The images of an epoch, shuffled, for all processes: (M,) indices."""
+        generator = np.random.default_rng(seed_sequence(self._seed, EPOCH, number))
+        is_once_more = generator.random(len(self._images)) < self._fractions
+        return generator.permutation(np.repeat(self._images, self._whole_repeats + is_once_more))
+
+    def batches(self, start: int = 0) -> Iterator[list[Draw]]:
+        """The endless batches of this process from iteration ``start`` on."""
+        waiting = np.empty((0, 3), dtype=np.int64)
+        num_before = 0
+        for epoch in itertools.count():
+            indices = self.epoch(epoch)
+            first = (self._rank - num_before) % self._num_processes
+            places = np.arange(first, len(indices), self._num_processes)
+            draws = np.stack([indices[places], np.full_like(places, epoch), places], axis=1)
+            batches, waiting = self._fill_batches(np.concatenate([waiting, draws]))
+            for batch in batches[start:]:
+                yield [Draw(*draw) for draw in batch.tolist()]
+            start = max(start - len(batches), 0)
+            num_before += len(indices)
+
+    def _fill_batches(self, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Full batches (., B, 3) of draws (., 3), and the draws that are left."""
+        is_wide = self._is_wide[draws[:, 0]]
+        full, left = [], []
+        for rows in (np.flatnonzero(is_wide), np.flatnonzero(~is_wide)):
+            full_rows, left_rows = np.split(rows, [len(rows) - len(rows) % self._batch_size])
+            full.append(full_rows.reshape(-1, self._batch_size))
+            left.append(left_rows)
+        rows = np.concatenate(full)
+        rows = rows[np.argsort(rows[:, -1])]  # by when the last image came
+        return draws[rows], draws[np.sort(np.concatenate(left))]

@@ -1,0 +1,82 @@
+"""Curves of a training that go on where a checkpoint was, as if it had never ended."""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from detectron2.engine.hooks import PeriodicWriter
+from detectron2.utils.events import JSONWriter, TensorboardXWriter
+
+# How many of a scalar's last values the writers smooth over.
+WINDOW = 20
+
+
+class CurveWriter(PeriodicWriter):
+    """detectron2's hook, which knows after a checkpoint what it had seen before.
+
+    What was written later than the checkpoint is removed from ``metrics.json``. TensorBoard hides
+    it by itself. The writers are the trainer's, made when it is known where it starts.
+    """
+
+    def __init__(self, metrics_file: Path) -> None:
+        super().__init__([])
+        self._metrics_file = metrics_file
+        self._state: dict[str, Any] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The last values of each scalar, and up to which iteration scalars are written."""
+        storage = self.trainer.storage
+        hints = storage.smoothing_hints()
+        return {
+            "scalars": {
+                name: (hints[name], history.values()[-WINDOW:])
+                for name, history in storage.histories().items()
+            },
+            "written_to": max(writer._last_write for writer in self._forgetful_writers()),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from ``state`` when the training starts."""
+        self._state = state
+
+    def before_train(self):
+        start = self.trainer.start_iter
+        state = self._state or {"scalars": {}, "written_to": start - 1}
+        _drop_later_lines(self._metrics_file, state["written_to"])
+        self._restore_scalars(state["scalars"])
+        self._writers = self.trainer.build_writers()
+        for writer in self._forgetful_writers():
+            writer._last_write = state["written_to"]
+
+    def _forgetful_writers(self) -> list[JSONWriter | TensorboardXWriter]:
+        """Those that write no scalar twice, if they know which ones they have written."""
+        return [w for w in self._writers if isinstance(w, JSONWriter | TensorboardXWriter)]
+
+    def _restore_scalars(self, scalars: dict[str, tuple[bool, list[tuple[float, int]]]]) -> None:
+        by_iteration = defaultdict(list)
+        for name, (hint, values) in scalars.items():
+            for value, iteration in values:
+                by_iteration[iteration].append((name, value, hint))
+        storage = self.trainer.storage
+        for iteration in sorted(by_iteration):
+            storage.iter = iteration
+            for name, value, hint in by_iteration[iteration]:
+                storage.put_scalar(name, value, smoothing_hint=hint)
+        storage.iter = self.trainer.start_iter
+
+
+def _drop_later_lines(file: Path, iteration: int) -> None:
+    """Cut the file before the first line that is later than ``iteration``, or half a line."""
+    if not file.exists():
+        return
+    with open(file, "r+b") as lines:
+        end = 0
+        for line in lines:
+            try:
+                if json.loads(line)["iteration"] > iteration:
+                    break
+            except (ValueError, KeyError, TypeError):
+                break
+            end += len(line)
+        lines.truncate(end)

@@ -1,0 +1,75 @@
+"""Whether the weights of a file belong to a model."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from torch import nn
+
+from imbdet.errors import UserError
+
+# detectron2's names for the last layers, whose width depends on the number of classes or anchors:
+# of the box heads and RetinaNet, of mask and semantic heads, of the keypoint head, of the RPN.
+_PREDICTOR = re.compile(
+    r"\b(cls_score|bbox_pred|predictor|score_lowres|objectness_logits|anchor_deltas)\.(weight|bias)$"
+)
+
+
+def find_dropped(
+    model: nn.Module, incompatible: Any, shapes: dict[str, tuple]
+) -> Iterator[tuple[str, tuple, tuple]]:
+    """The tensors that detectron2 matched by guessing names and left out for their shape.
+
+    Args:
+        model: the detector.
+        incompatible: detectron2's account of what did not fit.
+        shapes: of all tensors in the file, by name.
+
+    Yields:
+        Name in the model, shape in the file, shape in the model.
+    """
+    state = model.state_dict()
+    for name in incompatible.missing_keys:
+        matches = [
+            other for other in incompatible.unexpected_keys if f".{name}".endswith(f".{other}")
+        ]
+        if matches:
+            yield name, shapes[max(matches, key=len)], tuple(state[name].shape)
+
+
+def check_fit(
+    model: nn.Module, incompatible: Any, shapes: dict[str, tuple], *, strict: bool
+) -> None:
+    """Refuse a file of another architecture; see :func:`find_dropped`.
+
+    Args:
+        strict: whether nothing may be missing, and predictors must have their shapes, too.
+
+    Raises:
+        UserError: names the tensors.
+    """
+    misfits = [
+        f"'{name}' has shape {in_file} in the file, {in_model} in the model"
+        for name, in_file, in_model in incompatible.incorrect_shapes
+        if strict or not _PREDICTOR.search(name)
+    ]
+    if strict:
+        misfits += [f"'{name}' is missing" for name in incompatible.missing_keys]
+    if misfits:
+        raise UserError(
+            f"it does not fit the model: {_some(misfits)}. Use the config it was trained with, or "
+            "other weights."
+        )
+    names = {name for name, _ in model.named_parameters()}
+    names.difference_update(incompatible.missing_keys)
+    if not names.difference(name for name, *_ in incompatible.incorrect_shapes):
+        raise UserError(
+            f"none of its tensors ({_some(map(repr, shapes))}) belongs to the model. Set "
+            'MODEL.WEIGHTS to weights of this architecture, or to "" to start from scratch.'
+        )
+
+
+def _some(items: Iterable[str]) -> str:
+    items = list(items)
+    rest = f" and {len(items) - 5} more" if len(items) > 5 else ""
+    return ", ".join(items[:5]) + rest

@@ -1,0 +1,87 @@
+"""What differs from process to process and a checkpoint must hold for each of them."""
+
+import logging
+import random
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.utils import comm
+from torch import nn
+
+logger = logging.getLogger(__name__)
+
+
+def gather_process_states(model: nn.Module, hooks: dict[str, Any]) -> list[dict[str, Any]]:
+    """The states of all processes, by rank; on other processes than the main one, nothing.
+
+    A collective call.
+
+    Args:
+        model: its buffers are running quantities, such as a loss's normalizer, which each process
+            has for itself. Only those that differ from the main process's are kept.
+        hooks: the state of the hooks of this process.
+    """
+    buffers = {name: buffer.cpu() for name, buffer in _buffers(model).items()}
+    states = comm.gather({"buffers": buffers, "hooks": hooks, "random": get_random_states()})
+    for state in states:
+        state["buffers"] = {
+            name: buffer
+            for name, buffer in state["buffers"].items()
+            if not torch.equal(buffer, buffers[name])
+        }
+    return states
+
+
+def find_own_state(states: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The one of this process, or None and a warning where another number of them was saved."""
+    num_now = comm.get_world_size()
+    if len(states) == num_now:
+        return states[comm.get_rank()]
+    if comm.is_main_process():
+        logger.warning(
+            "The checkpoint does not tell where random numbers and the order of images were: they "
+            "start anew. The rest goes on exactly."
+            if not states
+            else f"The checkpoint is of {len(states)} processes and goes on with {num_now}: random "
+            "numbers start anew, running quantities are those of the first process, and images "
+            "meet others in their batches. The rest goes on exactly."
+        )
+    return None
+
+
+def restore_process_state(model: nn.Module, state: dict[str, Any]) -> None:
+    """Give this process its buffers and random states back, after the model is loaded."""
+    buffers = _buffers(model)
+    for name, value in state["buffers"].items():
+        buffers[name].copy_(value)
+    set_random_states(state["random"])
+
+
+def get_random_states() -> dict[str, Any]:
+    """Of the global generators, as tensors and plain numbers."""
+    name, keys, *rest = np.random.get_state()
+    states = {
+        "python": random.getstate(),
+        "numpy": (name, torch.from_numpy(keys.astype(np.int64)), *rest),
+        "torch": torch.get_rng_state(),
+    }
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()  # of the process's own GPU
+    return states
+
+
+def set_random_states(states: dict[str, Any]) -> None:
+    """Go on from ``states``; a GPU that was not there then, or is not here now, is left alone."""
+    random.setstate(states["python"])
+    name, keys, *rest = states["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+    torch.set_rng_state(states["torch"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])
+
+
+def _buffers(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Those that a checkpoint holds."""
+    names = model.state_dict().keys()
+    return {name: buffer for name, buffer in model.named_buffers() if name in names}

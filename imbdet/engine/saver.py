@@ -1,0 +1,17 @@
+"""Saves a checkpoint every so many iterations and at the end."""
+
+from detectron2.engine.hooks import PeriodicCheckpointer
+
+
+class PeriodicSaver(PeriodicCheckpointer):
+    """detectron2's hook for a checkpointer that writes in a thread. It is there on all processes.
+
+    It stops the training if a checkpoint cannot be written, and waits for the last one.
+    """
+
+    def after_step(self):
+        self.checkpointer.writer.check()
+        super().after_step()
+
+    def after_train(self):
+        self.checkpointer.writer.wait()
