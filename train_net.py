@@ -2,6 +2,7 @@
 """Train or evaluate a detector; see README.md."""
 
 import argparse
+import os
 import sys
 
 if __name__ == "__mp_main__":
@@ -23,11 +24,27 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "--resume", action="store_true", help="go on from the last checkpoint in OUTPUT_DIR"
     )
     parser.add_argument("--eval-only", action="store_true", help="evaluate MODEL.WEIGHTS")
-    parser.add_argument("--num-gpus", type=int, default=1, metavar="N", help="GPUs per machine")
+    parser.add_argument(
+        "--num-gpus", type=int, default=1, metavar="N", help="processes per machine, a GPU for each"
+    )
+    parser.add_argument(
+        "--num-processes",
+        type=int,
+        default=0,
+        metavar="N",
+        help="instead: processes per machine, on the CPU",
+    )
     parser.add_argument("--num-machines", type=int, default=1, metavar="N")
     parser.add_argument("--machine-rank", type=int, default=0, metavar="I")
     parser.add_argument(
         "--dist-url", default="auto", metavar="URL", help="where machines meet: tcp://HOST:PORT"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=1800,
+        metavar="SECONDS",
+        help="how long a process waits for the others before it gives up (default: 1800)",
     )
     parser.add_argument(
         "opts",
@@ -49,11 +66,16 @@ def run(args: argparse.Namespace) -> None:
         train(cfg, resume=args.resume)
 
 
-def start(args: argparse.Namespace) -> None:
-    """All processes of the job."""
+def start(args: argparse.Namespace) -> int:
+    """All processes of this machine. Returns the exit status."""
+    from imbdet.config import load_config
+
+    if os.environ.get("RANK", "0") == "0":  # of torchrun's processes one is to speak
+        # A mistake is told before the imports that a training needs, which take several seconds.
+        load_config(*args.config_file, opts=args.opts)
     from imbdet.engine import launch
 
-    launch(run, args)
+    return launch(run, args)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -61,8 +83,7 @@ def main(argv: list[str] | None = None) -> int:
     from imbdet.errors import run_program
 
     args = parse_args(argv)
-    hint = "" if args.eval_only else "The same command with --resume goes on."
-    return run_program(lambda: start(args), output="OUTPUT_DIR", if_stopped=hint)
+    return run_program(lambda: start(args), output="OUTPUT_DIR")
 
 
 if __name__ == "__main__":

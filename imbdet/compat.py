@@ -66,6 +66,10 @@ def _hide_deprecations() -> None:
     warnings.filterwarnings("ignore", message=r".*torch\.jit\.script.*deprecated")
     # detectron2's mixed precision uses the names of torch.cuda.amp, which moved to torch.amp.
     warnings.filterwarnings("ignore", message=r"`torch\.cuda\.amp\.")
+    # detectron2 wraps its models for several processes so.
+    warnings.filterwarnings("ignore", message=r"`broadcast_buffers` is deprecated")
+    # v0.6 sends objects between processes as a `torch.ByteStorage`.
+    warnings.filterwarnings("ignore", message=r"TypedStorage is deprecated")
     # torch asks v0.6's anchor generator for an `indexing` argument of meshgrid that only its main
     # branch passes.
     warnings.filterwarnings("ignore", message=r"torch\.meshgrid: in an upcoming release")

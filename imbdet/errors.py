@@ -2,6 +2,7 @@
 
 import difflib
 import errno
+import signal
 import sys
 from collections.abc import Callable, Iterable
 
@@ -16,6 +17,19 @@ class UserError(Exception):
     """
 
 
+class Stopped(KeyboardInterrupt):
+    """A signal asked the program to end, and it does so in order.
+
+    Args:
+        number: of the signal.
+        message: a sentence for the user.
+    """
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(message)
+        self.number = number
+
+
 def suggest(name: str, options: Iterable[str]) -> str:
     """A sentence with the ``options`` nearest to a ``name`` that does not exist, or with all."""
     options = sorted(options)
@@ -25,28 +39,35 @@ def suggest(name: str, options: Iterable[str]) -> str:
     return f"There are: {', '.join(options)}." if options else "There are none."
 
 
-def run_program(run: Callable[[], None], *, output: str, if_stopped: str = "") -> int:
+def run_program(
+    run: Callable[[], int | None], *, output: str, tell: Callable[[str], None] | None = None
+) -> int:
     """Run a program, and tell a user's mistake in a sentence.
 
     Args:
-        run: does the work.
+        run: does the work, and may return an exit status.
         output: what cannot be written to when the disk is full and the error does not say.
-        if_stopped: a sentence for who pressed Ctrl-C.
+        tell: says a sentence; None prints it to standard error.
 
     Returns:
-        The exit status: 0, 2 after a mistake or on a full disk, 130 after Ctrl-C.
+        The exit status: 0, 2 after a mistake or on a full disk, 130 after Ctrl-C (SIGINT), 143
+        after SIGTERM.
     """
+    tell = tell or _print
     try:
-        run()
+        return run() or 0
     except (UserError, FloatingPointError) as error:  # the latter from detectron2, of NaN
-        print(f"error: {error}".replace("\n", " "), file=sys.stderr)
+        tell(f"error: {error}".replace("\n", " "))
         return 2
     except OSError as error:
         if error.errno not in NO_SPACE:
             raise
-        print(f"error: {error.strerror}: {error.filename or output}", file=sys.stderr)
+        tell(f"error: {error.strerror}: {error.filename or output}")
         return 2
-    except KeyboardInterrupt:
-        print(f"Stopped. {if_stopped}".rstrip(), file=sys.stderr)
-        return 130
-    return 0
+    except KeyboardInterrupt as stop:
+        tell(f"Stopped. {stop}".rstrip())
+        return 128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT)
+
+
+def _print(text: str) -> None:
+    print(text, file=sys.stderr)

@@ -3,27 +3,36 @@
 import logging
 import os
 import signal
+import time
 from types import TracebackType
 
 from detectron2.engine import HookBase
 from detectron2.utils import comm
 
+from imbdet.errors import Stopped
+
 logger = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+# Seconds in which a signal to one of several processes is the same one again: a terminal and
+# SLURM send it to all of them, and whoever started them passes it on.
+ECHO_TIME = 1.0
+
 
 class StopOnSignal(HookBase):
-    """After a signal, saves a checkpoint behind the running iteration and raises KeyboardInterrupt.
+    """After a signal, saves a checkpoint behind the running iteration and raises Stopped.
 
-    The same signal once more stops at once. As a context manager it listens, as a hook it stops;
-    it listens from before the loader's workers are made, so that they inherit its patience. The
-    hook's place is behind those that change the state, before those that save and evaluate it.
+    All processes stop if one of them is told to. The same signal once more stops at once. As a
+    context manager it listens, as a hook it stops; it listens from before the loader's workers are
+    made, so that they inherit its patience. The hook's place is behind those that change the
+    state, before those that save and evaluate it.
     """
 
     def __enter__(self) -> "StopOnSignal":
         self._process = os.getpid()
-        self._received: int | None = None
+        self._received = 0  # number of the signal
+        self._received_at = 0.0
         # What is ignored stays so: a program started with nohup shall outlive its terminal.
         heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
         self._handlers = {number: signal.signal(number, self._on_signal) for number in heard}
@@ -37,20 +46,23 @@ class StopOnSignal(HookBase):
 
     def after_step(self):
         is_last = self.trainer.iter + 1 >= self.trainer.max_iter  # what follows saves it anyway
-        if self._is_stopped() and not is_last:
+        # All processes stop behind the same iteration: one alone would leave the others waiting.
+        number = max(comm.all_gather(self._received))
+        if number and not is_last:
             iteration = self.trainer.iter
             self.trainer.checkpointer.save(f"model_{iteration:07d}", iteration=iteration)
-            raise KeyboardInterrupt
-
-    def _is_stopped(self) -> bool:
-        stopped = self._received is not None
-        # All processes stop behind the same iteration: one alone would leave the others waiting.
-        return any(comm.all_gather(stopped)) if comm.get_world_size() > 1 else stopped
+            self.trainer.checkpointer.writer.wait()
+            comm.synchronize()  # who has left would have the others ended before it is written
+            raise Stopped(number, "The same command with --resume goes on.")
 
     def _on_signal(self, number, frame):
         if os.getpid() != self._process:
             return  # a worker of the loader: its parent ends it
-        if self._received == number:
-            raise KeyboardInterrupt
-        self._received = number
-        logger.info("Stopping after this iteration; once more to stop at once.")
+        now = time.monotonic()
+        if self._received != number:
+            logger.info("Stopping after this iteration; once more to stop at once.")
+        elif comm.get_world_size() == 1 or now - self._received_at > ECHO_TIME:
+            raise Stopped(
+                number, "The same command with --resume goes on from the last checkpoint."
+            )
+        self._received, self._received_at = number, now

@@ -1,34 +1,182 @@
-"""Starting the processes of a job."""
+"""Starting the processes of a job: one, several by this program, or several by torchrun."""
 
 import argparse
+import os
+import re
+import socket
+import time
 from collections.abc import Callable
+from datetime import timedelta
 
 import torch
-from detectron2.engine import launch as detectron2_launch
 
+from imbdet.engine.member import Place, take_part
+from imbdet.engine.supervisor import supervise
 from imbdet.errors import UserError
 
+LOCALHOST = "127.0.0.1"
 
-def launch(run: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> None:
-    """Call ``run(args)`` in ``num_gpus`` processes on each of ``num_machines`` machines.
+# Processes that may connect before they are listened to.
+BACKLOG = 4096
 
-    One process on one machine is this process itself, with or without a GPU.
+# What torchrun tells each process that it starts; others who start processes may do as well.
+TORCHRUN_VARIABLES = (
+    "RANK",
+    "LOCAL_RANK",
+    "WORLD_SIZE",
+    "LOCAL_WORLD_SIZE",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+)
+
+Run = Callable[[argparse.Namespace], None]
+
+
+def launch(run: Run, args: argparse.Namespace) -> int:
+    """Call ``run(args)`` in all processes of this machine.
+
+    Args:
+        run: the work of one process.
+        args: ``num_processes`` on the CPU or, if that is 0, ``num_gpus`` with a GPU each, on each
+            of ``num_machines`` that meet at ``dist_url``. One process on one machine is this
+            process itself, with or without a GPU. Where torchrun started this process, it is one
+            of torchrun's. ``timeout``: seconds that a process waits for the others.
+
+    Returns:
+        The exit status.
 
     Raises:
-        UserError: fewer GPUs than asked for, or machines without a place to meet.
+        UserError: a job that cannot be started. What happens in ``run`` is raised only where it
+            runs in this process alone; other processes tell it by themselves.
     """
+    if args.timeout <= 0:
+        raise UserError(f"--timeout is {args.timeout}: it must be above 0.")
+    if all(name in os.environ for name in TORCHRUN_VARIABLES):
+        return _join_torchrun(run, args)
+    num_local = _count_processes(args)
+    if num_local * args.num_machines == 1:
+        run(args)
+        return 0
+    host, port = _meeting_point(args)
+    listener = None
+    if args.machine_rank == 0:
+        listener = _listen(host, port)
+        port = listener.getsockname()[1]
+    else:
+        _wait_for(host, port, args.timeout)
+    backend = "gloo" if args.num_processes else "nccl"
+    places = [
+        Place(
+            rank=args.machine_rank * num_local + i,
+            local_rank=i,
+            world_size=args.num_machines * num_local,
+            local_size=num_local,
+            url=f"tcp://{host}:{port}",
+            backend=backend,
+            timeout=timedelta(seconds=args.timeout),
+        )
+        for i in range(num_local)
+    ]
+    return supervise(run, args, places, listener)
+
+
+def _join_torchrun(run: Run, args: argparse.Namespace) -> int:
+    """This process is one of torchrun's."""
+    if args.num_processes or args.num_gpus != 1 or args.num_machines != 1:
+        raise UserError(
+            "torchrun sets the number of processes and machines: leave out --num-processes, "
+            "--num-gpus and --num-machines."
+        )
+    rank, local_rank, world_size, local_size = (
+        int(os.environ[name]) for name in TORCHRUN_VARIABLES[:4]
+    )
+    num_gpus = torch.cuda.device_count()
+    if 0 < num_gpus < local_size:
+        raise UserError(
+            f"torchrun started {local_size} processes, but this machine has {num_gpus} GPUs: start "
+            'as many, or hide the GPUs (CUDA_VISIBLE_DEVICES="") to train on the CPU.'
+        )
+    if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0:
+        args.resume = True  # what a restarted job is there for
+    place = Place(
+        rank=rank,
+        local_rank=local_rank,
+        world_size=world_size,
+        local_size=local_size,
+        url="env://",
+        backend="nccl" if num_gpus else "gloo",
+        timeout=timedelta(seconds=args.timeout),
+    )
+    return take_part(run, args, place)
+
+
+def _count_processes(args: argparse.Namespace) -> int:
+    """Number of processes on this machine."""
+    for name in ("num_gpus", "num_machines"):
+        if getattr(args, name) < 1:
+            raise UserError(f"--{name.replace('_', '-')} is {getattr(args, name)}: at least 1.")
+    if args.num_processes < 0:
+        raise UserError(f"--num-processes is {args.num_processes}: it counts processes.")
+    if args.num_processes and args.num_gpus != 1:
+        raise UserError("--num-processes trains on the CPU and --num-gpus on GPUs: give one.")
     num_found = torch.cuda.device_count()
-    if args.num_gpus * args.num_machines > 1 and args.num_gpus > num_found:
-        raise UserError(f"--num-gpus is {args.num_gpus}, but this machine has {num_found}.")
-    if args.num_machines > 1 and args.dist_url == "auto":
+    is_alone = args.num_gpus * args.num_machines == 1
+    if not args.num_processes and args.num_gpus > num_found and not is_alone:
+        raise UserError(
+            f"--num-gpus is {args.num_gpus}, but this machine has {num_found}. Processes on the "
+            "CPU are started by --num-processes."
+        )
+    if not 0 <= args.machine_rank < args.num_machines:
+        raise UserError(
+            f"--machine-rank is {args.machine_rank}: it counts from 0 to --num-machines - 1."
+        )
+    return args.num_processes or args.num_gpus
+
+
+def _meeting_point(args: argparse.Namespace) -> tuple[str, int]:
+    """Host and port; port 0 is any that is free."""
+    if args.dist_url == "auto":
+        if args.num_machines == 1:
+            return LOCALHOST, 0
         raise UserError(
             "--num-machines above 1 needs --dist-url tcp://HOST:PORT of the machine of rank 0."
         )
-    detectron2_launch(
-        run,
-        args.num_gpus,
-        num_machines=args.num_machines,
-        machine_rank=args.machine_rank,
-        dist_url=args.dist_url,
-        args=(args,),
-    )
+    match = re.fullmatch(r"tcp://(.+):(\d+)", args.dist_url)
+    if not match or int(match[2]) > 65535:
+        raise UserError(f"--dist-url is '{args.dist_url}': write tcp://HOST:PORT.")
+    return match[1], int(match[2])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket of this machine at a port, at all addresses unless ``host`` is the machine alone."""
+    family = socket.AF_INET
+    if host != LOCALHOST:
+        host = ""
+        family = socket.AF_INET6 if socket.has_dualstack_ipv6() else family
+    dualstack = family == socket.AF_INET6
+    try:
+        return socket.create_server(
+            (host, port), family=family, backlog=BACKLOG, dualstack_ipv6=dualstack
+        )
+    except OSError as error:
+        raise UserError(
+            f"Port {port} of --dist-url cannot be used ({error.strerror}), perhaps because of an "
+            "earlier job. Choose another one, or leave --dist-url out on a single machine."
+        ) from error
+
+
+def _wait_for(host: str, port: int, timeout: float) -> None:
+    """Until the machine of rank 0 listens."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            socket.create_connection((host, port), timeout=5).close()
+            return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise UserError(
+                    f"The machine of rank 0 does not answer at {host}:{port} ({error}). Check "
+                    "--dist-url, that the command runs there with --machine-rank 0, and that no "
+                    "firewall is between."
+                ) from error
+        time.sleep(1)

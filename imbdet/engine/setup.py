@@ -4,10 +4,12 @@ import argparse
 import logging
 import os
 import platform
+from pathlib import Path
 
 import detectron2
 import numpy
 import torch
+import torch.distributed as dist
 import torchvision
 from detectron2.config import CfgNode
 from detectron2.utils import comm
@@ -15,7 +17,10 @@ from detectron2.utils.env import seed_all_rng
 
 from imbdet.config import load_config
 from imbdet.data import register_datasets
+from imbdet.engine.agreement import require_agreement
+from imbdet.engine.lock import lock_folder
 from imbdet.engine.logs import setup_logging
+from imbdet.engine.run_info import write_run_info
 from imbdet.errors import UserError
 from imbdet.modeling.unread import refuse_unread_keys
 
@@ -25,7 +30,7 @@ PACKAGES = (torch, torchvision, detectron2, numpy)
 
 
 def setup(args: argparse.Namespace) -> CfgNode:
-    """Load and check the config, and prepare the process for it.
+    """Load and check the config, and prepare the process for it. A collective call.
 
     Args:
         args: with ``config_file``, ``opts``, ``resume`` and ``eval_only``.
@@ -34,11 +39,13 @@ def setup(args: argparse.Namespace) -> CfgNode:
         The frozen config. ``MODEL.DEVICE`` is "cpu" where there is no GPU.
 
     Raises:
-        UserError: a bad config, an unknown data set, or an output folder that cannot be used.
+        UserError: a bad config, an unknown data set, an output folder that cannot be used, or
+            processes that differ.
     """
     cfg = load_config(*args.config_file, opts=args.opts)
     config_text = cfg.dump()
-    no_gpu = cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available()
+    require_agreement(config_text)
+    no_gpu = cfg.MODEL.DEVICE.startswith("cuda") and not _has_gpu()
     if no_gpu:
         cfg.MODEL.DEVICE = "cpu"
     cfg.freeze()
@@ -48,12 +55,14 @@ def setup(args: argparse.Namespace) -> CfgNode:
     _prepare_output_dir(cfg.OUTPUT_DIR, args)
     setup_logging(cfg.OUTPUT_DIR, comm.get_rank())
     if no_gpu:
-        logger.info("There is no GPU here: MODEL.DEVICE is 'cpu'.")
+        logger.info("No GPU is used: MODEL.DEVICE is 'cpu'.")
     logger.debug(f"{_describe_environment()}; {args}")
     if comm.is_main_process() and not args.eval_only:
         with open(os.path.join(cfg.OUTPUT_DIR, "config.yaml"), "w") as file:
             # Of the device that was asked for: the next machine may have it.
             file.write(config_text)
+    if comm.is_main_process():
+        write_run_info(cfg, args, PACKAGES)
     seed_all_rng(None if cfg.SEED < 0 else cfg.SEED + comm.get_rank())
     torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK and not args.eval_only
     return cfg
@@ -66,6 +75,22 @@ def _refuse_unsupported(cfg: CfgNode) -> None:
         raise UserError("TEST.AUG.ENABLED is not supported: set it to False.")
     if cfg.SOLVER.AMP.ENABLED and cfg.MODEL.DEVICE == "cpu":
         raise UserError("SOLVER.AMP.ENABLED needs a GPU: set it to False to train on the CPU.")
+    num_processes = comm.get_world_size()
+    if num_processes > 1 and cfg.MODEL.DEVICE == "cpu" and dist.get_backend() == "nccl":
+        raise UserError("MODEL.DEVICE is 'cpu': start its processes by --num-processes.")
+    # With a REFERENCE_WORLD_SIZE detectron2 scales the batch to the number of processes.
+    num_shares = cfg.SOLVER.REFERENCE_WORLD_SIZE or num_processes
+    if cfg.SOLVER.IMS_PER_BATCH % num_shares:
+        raise UserError(
+            f"SOLVER.IMS_PER_BATCH is {cfg.SOLVER.IMS_PER_BATCH}, which {num_shares} processes "
+            "cannot share equally: make it a multiple."
+        )
+
+
+def _has_gpu() -> bool:
+    """Whether this process has a GPU."""
+    is_on_cpu = dist.is_initialized() and dist.get_backend() == "gloo"
+    return torch.cuda.is_available() and not is_on_cpu
 
 
 def _describe_environment() -> str:
@@ -94,3 +119,7 @@ def _prepare_output_dir(folder: str, args: argparse.Namespace) -> None:
         raise UserError(
             f"OUTPUT_DIR '{folder}' cannot be written to ({error.strerror}). Choose another one."
         ) from error
+    if not args.eval_only:
+        if comm.is_main_process():
+            lock_folder(Path(folder))
+        comm.synchronize()  # nobody writes to the folder of another job

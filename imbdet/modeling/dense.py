@@ -78,8 +78,12 @@ class DenseOutputs:
             importance=choice.importance,
         )
 
-    def levels(self, choice: Choice) -> Tensor:
-        """(S,) int64, the level of each chosen anchor."""
+    def locate(self, choice: Choice) -> dict[str, Tensor]:
+        """The "boxes", (S, 4), and "levels", (S,) int64, of the chosen anchors."""
+        num_images = len(self.gt_instances)
         sizes = torch.tensor(self.level_sizes, device=self.pred_logits.device)
         levels = torch.arange(len(sizes), device=sizes.device).repeat_interleave(sizes)
-        return levels.repeat(len(self.gt_instances))[choice.idxs]
+        return {
+            "boxes": self.anchors.tensor.repeat(num_images, 1)[choice.idxs],
+            "levels": levels.repeat(num_images)[choice.idxs],
+        }

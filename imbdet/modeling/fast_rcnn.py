@@ -83,11 +83,16 @@ class ImbFastRCNNOutputLayers(RecordsSamples, FastRCNNOutputLayers):
         """
         samples = self._chosen_samples(predictions, proposals)
         self._log_accuracy(samples)
-        normalizer = (samples.gt_labels >= 0).sum().clamp(min=1)
-        losses, record = self.criterion(samples, normalizer)
+        num_samples = self.criterion.count(int((samples.gt_labels >= 0).sum()), samples)
+        losses, record = self.criterion(samples, max(num_samples, 1))
         pred_logits, pred_deltas = predictions
-        require_finite(losses, {"logits": pred_logits, "box deltas": pred_deltas}, ROI_HEADS.module)
-        self.record(record)
+        by_kind = {"logits": pred_logits, "box deltas": pred_deltas}
+
+        def locate() -> dict[str, Tensor]:
+            return {"boxes": _boxes_of(proposals)}
+
+        require_finite(losses, by_kind, ROI_HEADS.module, record, locate)
+        self.record(record, locate)
         log_losses("roi_head", record, self.num_classes)
         return {name: loss * self.loss_weight.get(name, 1.0) for name, loss in losses.items()}
 

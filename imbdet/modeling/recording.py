@@ -26,13 +26,10 @@ class RecordsSamples(nn.Module):
     record_sink: Callable[[SampleRecord], None] | None = None
     candidate_sink: Callable[[Candidates], None] | None = None
 
-    def record(
-        self, samples: SampleRecord, find_levels: Callable[[], Tensor] | None = None
-    ) -> None:
-        """Hand a record over, with the levels of its samples where they can be found."""
+    def record(self, samples: SampleRecord, locate: Callable[[], dict[str, Tensor]]) -> None:
+        """Hand a record over, with the "boxes" and perhaps "levels" that ``locate`` finds."""
         if self.record_sink is not None:
-            levels = None if find_levels is None else find_levels()
-            self.record_sink(replace(samples, levels=levels))
+            self.record_sink(replace(samples, **locate()))
 
     def record_candidates(self, candidates: Candidates) -> None:
         """Hand over what was available."""

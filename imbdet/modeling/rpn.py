@@ -11,9 +11,11 @@ from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
+from imbdet.losses import exchange
 from imbdet.modeling import sites
 from imbdet.modeling.assign import assign
 from imbdet.modeling.build import build_criterion, build_sampler
+from imbdet.modeling.criteria import all_processes
 from imbdet.modeling.dense import DenseOutputs
 from imbdet.modeling.finite import predictions_by_level, require_finite
 from imbdet.modeling.prior import set_prior
@@ -39,11 +41,13 @@ class ImbRPN(RecordsSamples, RPN):
         sampler: Callable[[Candidates], Choice],
         criterion: nn.Module,
         prior_prob: float = 0.0,
+        stops_together: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.sampler = sampler
         self.criterion = criterion
+        self.stops_together = stops_together
         set_prior(self.rpn_head.objectness_logits, prior_prob, "MODEL.RPN.PRIOR_PROB")
 
     @classmethod
@@ -61,6 +65,8 @@ class ImbRPN(RecordsSamples, RPN):
             "sampler": sampler,
             "criterion": criterion,
             "prior_prob": cfg.MODEL.RPN.PRIOR_PROB,
+            # Those with a global scope would wait in the RoI heads for a process that stops here.
+            "stops_together": cfg.MODEL.CLS_LOSS.SCOPE == "global",
         }
 
     @torch.no_grad()
@@ -114,14 +120,17 @@ class ImbRPN(RecordsSamples, RPN):
         choice = self.sampler(candidates)
         samples = outputs.take(candidates, choice)
         self._log_counts(samples)
-        normalizer = self.batch_size_per_image * len(gt_instances)
+        normalizer = self.batch_size_per_image * self.criterion.count(len(gt_instances), samples)
         losses, record = self.criterion(samples, normalizer)
+        if self.stops_together:
+            losses = _spread_trouble(losses, outputs)
         by_level = predictions_by_level(
             self.in_features, pred_objectness_logits, pred_anchor_deltas
         )
-        require_finite(losses, by_level, sites.RPN.module)
+        locate = partial(outputs.locate, choice)
+        require_finite(losses, by_level, sites.RPN.module, record, locate)
         self.record_candidates(candidates)
-        self.record(record, partial(outputs.levels, choice))
+        self.record(record, locate)
         log_sampling("rpn", candidates, samples)
         log_losses("rpn", record, candidates.num_classes)
         # detectron2 calls the RPN's box loss "loc".
@@ -148,3 +157,10 @@ class ImbRPN(RecordsSamples, RPN):
         num_negatives = (samples.gt_labels == samples.num_classes).sum().item()
         storage.put_scalar("rpn/num_pos_anchors", len(samples.pos_idxs) / num_images)
         storage.put_scalar("rpn/num_neg_anchors", num_negatives / num_images)
+
+
+def _spread_trouble(losses: dict[str, Tensor], outputs: DenseOutputs) -> dict[str, Tensor]:
+    """The losses, but NaN if a loss or a prediction is not finite in any of the processes."""
+    values = [outputs.pred_logits, outputs.pred_deltas, *losses.values()]
+    total = exchange.total(sum(x.sum(dtype=torch.float64) for x in values), all_processes())
+    return {name: loss + (0 * total).to(loss.dtype) for name, loss in losses.items()}

@@ -1,0 +1,107 @@
+"""One iteration of one process that went wrong, with all that is needed to repeat it."""
+
+import pickle
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from detectron2.structures import BitMasks, Boxes, BoxMode, Instances, Keypoints, PolygonMasks
+from torch import Tensor, nn
+
+from imbdet.errors import UserError
+from imbdet.files import replacing
+
+# What a batch consists of beside tensors: nothing else is read from a file.
+BATCH_TYPES = [
+    *(BitMasks, Boxes, BoxMode, Instances, Keypoints, PolygonMasks),
+    *(np.ndarray, np.dtype, type(np.dtype("f4")), type(np.dtype("f8"))),
+    np.empty(0).__reduce__()[0],
+]
+
+
+@dataclass(frozen=True)
+class Incident:
+    """What a process knew of the iteration.
+
+    The weights, which all processes share, are in a file of their own beside it: large, and a
+    checkpoint like any other.
+
+    Attributes:
+        iteration: from 0.
+        rank: of the process.
+        num_processes: of the job.
+        reason: why it is an incident, in a sentence.
+        losses: of this process by name, as far as it got.
+        samples: see :class:`NotFiniteError`; empty where none is to blame.
+        inputs: the batch as the model received it.
+        config: the whole, as YAML.
+        is_mixed_precision: whether the forward pass was under autocast.
+        random_states: as they were before the forward pass; see :func:`random_states`.
+        buffers: those that a forward pass changes, as they were before it.
+    """
+
+    iteration: int
+    rank: int
+    num_processes: int
+    reason: str
+    losses: dict[str, float]
+    samples: dict[str, Tensor]
+    inputs: list[dict[str, Any]]
+    config: str
+    is_mixed_precision: bool
+    random_states: list[Tensor]
+    buffers: dict[str, Tensor]
+
+    @staticmethod
+    def path(folder: Path, iteration: int, rank: int) -> Path:
+        """Its file in a folder."""
+        return folder / f"iteration_{iteration:07d}_rank{rank}.pth"
+
+    @staticmethod
+    def weights_path(folder: Path, iteration: int) -> Path:
+        """The file of its weights in a folder."""
+        return folder / f"weights_{iteration:07d}.pth"
+
+    @classmethod
+    def save_weights(cls, folder: Path, iteration: int, model: nn.Module) -> None:
+        """Write the weights, which ``MODEL.WEIGHTS`` takes as well."""
+        with replacing(cls.weights_path(folder, iteration)) as draft:
+            torch.save({"model": model.state_dict()}, draft)
+
+    def save(self, folder: Path) -> None:
+        """Write all but the weights."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        with replacing(self.path(folder, self.iteration, self.rank)) as draft:
+            torch.save(values, draft)
+
+    @classmethod
+    def load(cls, path: Path) -> "Incident":
+        """Read a file of :meth:`save`, onto the CPU; no code of it is run.
+
+        Raises:
+            UserError: there is no such file, or it is another one.
+        """
+        try:
+            with torch.serialization.safe_globals(BATCH_TYPES):
+                return cls(**torch.load(path, map_location="cpu", weights_only=True))
+        except OSError as error:
+            raise UserError(f"'{path}' cannot be read: {error.strerror or error}.") from error
+        except (RuntimeError, TypeError, pickle.UnpicklingError, EOFError) as error:
+            raise UserError(
+                f"'{path}' is damaged, or no iteration_*.pth of a folder 'watch'."
+            ) from error
+
+
+def random_states() -> list[Tensor]:
+    """Torch's states on the CPU and, where there is one, on the GPU of this process."""
+    states = [torch.get_rng_state()]
+    return [*states, torch.cuda.get_rng_state()] if torch.cuda.is_available() else states
+
+
+def set_random_states(states: list[Tensor]) -> None:
+    """Go back to the states of :func:`random_states`, as far as there are such devices."""
+    torch.set_rng_state(states[0])
+    if len(states) > 1 and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states[1])

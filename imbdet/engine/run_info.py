@@ -1,0 +1,87 @@
+"""What a run is: ``run.json``, which says what was started, on what, with which settings."""
+
+import json
+import platform
+import shlex
+import sys
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.utils import comm
+
+from imbdet.config import load_config
+from imbdet.files import replacing
+
+
+def write_run_info(cfg: CfgNode, args: Namespace, packages: Sequence[ModuleType]) -> None:
+    """Add a start to ``OUTPUT_DIR/run.json``, a list with the latest one last.
+
+    A training from the beginning opens a new list. A list that cannot be read is given up.
+
+    Args:
+        cfg: the config.
+        args: with ``config_file``, ``opts``, ``resume`` and ``eval_only``.
+        packages: whose versions matter.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    path = Path(cfg.OUTPUT_DIR) / "run.json"
+    goes_on = args.resume or args.eval_only
+    starts = [*(_read(path) if goes_on else []), _describe(cfg, args, packages)]
+    with replacing(path) as draft:
+        draft.write_text(json.dumps(starts, indent=1) + "\n")
+
+
+def changed_keys(cfg: CfgNode) -> dict[str, list[Any]]:
+    """The keys that differ from the defaults: by full name, the default and the value."""
+    defaults = dict(_leaves(load_config()))
+    return {
+        key: [defaults.get(key), value]
+        for key, value in _leaves(cfg)
+        if defaults.get(key) != value and key != "OUTPUT_DIR"
+    }
+
+
+def _describe(cfg: CfgNode, args: Namespace, packages: Sequence[ModuleType]) -> dict[str, Any]:
+    return {
+        "time": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "task": "evaluation" if args.eval_only else "training",
+        "resume": args.resume,
+        "config_files": list(args.config_file),
+        "overrides": dict(zip(args.opts[::2], args.opts[1::2], strict=True)),
+        "changed_keys": changed_keys(cfg),
+        "seed": cfg.SEED if cfg.SEED >= 0 else None,
+        "datasets": {"train": list(cfg.DATASETS.TRAIN), "test": list(cfg.DATASETS.TEST)},
+        "device": cfg.MODEL.DEVICE,
+        "gpu": torch.cuda.get_device_name() if cfg.MODEL.DEVICE.startswith("cuda") else None,
+        "num_processes": comm.get_world_size(),
+        "platform": platform.platform(),
+        "versions": {
+            "python": platform.python_version(),
+            **{package.__name__: str(package.__version__) for package in packages},
+        },
+    }
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    try:
+        starts = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return []
+    return starts if isinstance(starts, list) else []
+
+
+def _leaves(node: CfgNode, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in node.items():
+        if isinstance(value, CfgNode):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value

@@ -1,0 +1,159 @@
+"""The processes of this machine: started together, ended together."""
+
+import argparse
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+
+import torch.distributed as dist
+import torch.multiprocessing
+
+from imbdet.engine.interrupt import SIGNALS
+from imbdet.engine.member import FOLLOWED, Place, Run, speak, take_part
+
+# Seconds that processes have to end by themselves once one of them has failed. As torchrun's.
+GRACE = 30.0
+
+# Of Linux: the signal that a process gets when its parent ends.
+PR_SET_PDEATHSIG = 1
+
+
+def supervise(
+    run: Run, args: argparse.Namespace, places: Sequence[Place], listener: socket.socket | None
+) -> int:
+    """Run a process at each place of this machine until all are done or one fails.
+
+    Signals that end a job go on to all processes. Once one has failed, the others have ``GRACE``
+    seconds to end; then they are killed. None survives.
+
+    Args:
+        run: see :func:`take_part`.
+        args: of ``run``.
+        places: of the processes of this machine.
+        listener: where the processes meet, if that is on this machine.
+
+    Returns:
+        The exit status: of a process that failed by itself, or 1 if that was killed, or 0.
+    """
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    processes: list[BaseProcess] = []
+    with _passing_on(processes) as received:
+        # A forked process need not import everything again; CUDA does not bear it.
+        method = "fork" if places[0].backend == "gloo" else "spawn"
+        context = torch.multiprocessing.start_processes(
+            _work,
+            (run, args, places, handlers if method == "fork" else {}),
+            nprocs=len(places),
+            join=False,
+            start_method=method,
+        )
+        processes += context.processes
+        try:
+            store = _open_store(listener)
+            _wait_for_failure(processes)
+            _tell_killed(processes, places, store, received)
+            codes = _wait_for_end(processes)
+        finally:
+            for process in processes:
+                process.kill()
+                process.join()
+    return _status_of(codes, received)
+
+
+def _open_store(listener: socket.socket | None) -> dist.Store | None:
+    """The store that all processes share. In this process, since it outlives each of them.
+
+    Only after they are forked: it has a thread, of whose locks a fork would keep the state.
+    """
+    if listener is None:
+        return None
+    port = listener.getsockname()[1]
+    return dist.TCPStore(
+        "localhost",
+        port,
+        is_master=True,
+        wait_for_workers=False,
+        master_listen_fd=listener.detach(),
+    )
+
+
+def _work(
+    index: int,
+    run: Run,
+    args: argparse.Namespace,
+    places: Sequence[Place],
+    handlers: dict[int, signal.Handlers],
+) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    if sys.platform == "linux":
+        # When who started it is killed; torch's own choice, SIGINT, is ignored under nohup.
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    sys.exit(take_part(run, args, places[index]))
+
+
+@contextlib.contextmanager
+def _passing_on(processes: Sequence[BaseProcess]) -> Iterator[list[int]]:
+    """Signals go on to the processes; the numbers of those that came are collected."""
+    received: list[int] = []
+
+    def pass_on(number: int, frame: object) -> None:
+        received.append(number)
+        for process in processes:
+            if process.is_alive():
+                os.kill(process.pid, number)
+
+    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    handlers = {number: signal.signal(number, pass_on) for number in heard}
+    try:
+        yield received
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _wait_for_failure(processes: Sequence[BaseProcess]) -> None:
+    """Until the first process fails or all are done."""
+    running = list(processes)
+    while running and all(process.exitcode in (None, 0) for process in processes):
+        wait([process.sentinel for process in running])
+        running = [process for process in running if process.exitcode is None]
+
+
+def _tell_killed(
+    processes: Sequence[BaseProcess],
+    places: Sequence[Place],
+    store: dist.Store | None,
+    received: Sequence[int],
+) -> None:
+    # At once: the others know only that somebody is gone.
+    for process, place in zip(processes, places, strict=True):
+        code = process.exitcode or 0
+        if code < 0 and -code not in received:
+            name = signal.Signals(-code).name
+            speak(store, f"error: Rank {place.rank} was killed by {name}; the others were ended.")
+
+
+def _wait_for_end(processes: Sequence[BaseProcess]) -> list[int | None]:
+    """Exit codes at the end of the grace; None of those who did not use it."""
+    deadline = time.monotonic() + GRACE
+    for process in processes:
+        process.join(max(0.0, deadline - time.monotonic()))
+    return [process.exitcode for process in processes]
+
+
+def _status_of(codes: Sequence[int | None], received: Sequence[int]) -> int:
+    """One status for all, by who failed by itself."""
+    causes = [code for code in codes if code not in (None, 0, FOLLOWED)]
+    if not causes:
+        return 0 if set(codes) == {0} else 1
+    if -causes[0] in received:  # before the training listened
+        return 128 - causes[0]
+    return max(1, causes[0])

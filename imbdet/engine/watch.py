@@ -1,0 +1,170 @@
+"""Notices losses and gradients that are not finite, keeps the iteration, and stops or skips it."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.engine import HookBase
+from detectron2.layers import FrozenBatchNorm2d
+from detectron2.utils import comm
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from imbdet.engine.incident import Incident, random_states
+from imbdet.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+class Watch(HookBase):
+    """Stops the training before a step that would spoil the weights, or skips up to so many.
+
+    All processes must decide alike, and none may leave the others waiting. So a process that finds
+    losses which are not finite goes on to the backward pass with gradients of NaN; averaging
+    brings them to all. One norm over all gradients then tells each process, without a word
+    between them. With mixed precision infinite gradients are no incident: the scaler skips them.
+    """
+
+    def __init__(self, cfg: CfgNode, model: nn.Module) -> None:
+        """Watch a model.
+
+        Args:
+            cfg: ``SOLVER.MAX_SKIPPED`` and what describes the run.
+            model: as it is trained.
+
+        Raises:
+            UserError: ``SOLVER.MAX_SKIPPED`` is negative.
+        """
+        self._max_skipped = cfg.SOLVER.MAX_SKIPPED
+        if self._max_skipped < 0:
+            raise UserError(f"SOLVER.MAX_SKIPPED is {self._max_skipped}: it counts iterations.")
+        self._config = cfg.dump()
+        self._folder = Path(cfg.OUTPUT_DIR) / "watch"
+        self._model = model.module if isinstance(model, DistributedDataParallel) else model
+        self._num_skipped = 0
+
+    def state_dict(self) -> dict[str, int]:
+        return {"num_skipped": self._num_skipped}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        self._num_skipped = state["num_skipped"]
+
+    def before_train(self):
+        # In every version, detectron2 calls it between the backward pass and the optimizer's step.
+        step = self.trainer._trainer
+        self._write_metrics = step._write_metrics
+        step._write_metrics = self._check
+
+    def before_step(self):
+        self._model.forward = self._forward
+
+    def after_step(self):
+        self._model.__dict__.pop("forward", None)  # others call the model behind a step, too
+
+    after_train = after_step
+
+    def _forward(self, inputs: list[dict[str, Any]]) -> dict[str, Tensor]:
+        """The model's losses, whose gradients are NaN if they are not finite."""
+        self._inputs = inputs
+        self._random = random_states()
+        self._buffers = {name: buffer.clone() for name, buffer in _changing_buffers(self._model)}
+        self._error: FloatingPointError | None = None
+        try:
+            losses = type(self._model).forward(self._model, inputs)
+        except FloatingPointError as error:
+            self._error = error
+            parameters = [p for p in self._model.parameters() if p.requires_grad]
+            losses = {"loss": torch.nan * sum(p.sum() for p in parameters)}
+        self._losses = {name: loss.detach() for name, loss in losses.items()}
+        # Times 1, or NaN: some losses bring gradients of their own, which may be finite.
+        return {name: loss * (1 + 0 * loss.detach()) for name, loss in losses.items()}
+
+    def _check(self, losses: dict[str, Tensor], *args: Any, **kwargs: Any) -> None:
+        gradients = [p.grad for p in self._model.parameters() if p.grad is not None]
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        if not norm.isfinite():
+            # All processes are here.
+            complaints = comm.all_gather(self._complain())
+            scaler_skips = hasattr(self.trainer._trainer, "grad_scaler")
+            if any(complaints) or not scaler_skips:
+                self._meet(complaints, scaler_skips)
+                return
+        self._write_metrics(losses, *args, **kwargs)
+
+    def _complain(self) -> str:
+        """What is wrong with this process's losses, or nothing."""
+        if self._error is not None:
+            return str(self._error).replace("\n", " ")
+        values = {name: loss.item() for name, loss in self._losses.items()}
+        bad = [f"{name} = {v}" for name, v in values.items() if not torch.tensor(v).isfinite()]
+        if not bad:
+            return ""
+        return f"Not finite in iteration {self.trainer.iter}: {', '.join(bad)}."
+
+    def _meet(self, complaints: list[str], scaler_skips: bool) -> None:
+        """Save the incident, then stop or skip the step, as all processes do."""
+        if not any(complaints):
+            complaints = [self._describe_gradients()] * len(complaints)
+        culprit = next(rank for rank, complaint in enumerate(complaints) if complaint)
+        reason = complaints[culprit]
+        if len(complaints) > 1:
+            reason = f"Rank {culprit}: {reason}"
+        self._save(complaints[comm.get_rank()])
+        file = Incident.path(self._folder, self.trainer.iter, culprit)
+        if self._num_skipped >= self._max_skipped:
+            after = f" after {self._num_skipped} others were skipped" if self._num_skipped else ""
+            raise UserError(f"{reason} Stopped{after}: `imbdet replay {file}` repeats it.")
+        self._num_skipped += 1
+        logger.warning(
+            f"{reason} Skipped, {self._num_skipped} of at most {self._max_skipped}: "
+            f"`imbdet replay {file}` repeats it."
+        )
+        if not scaler_skips:
+            self.trainer.optimizer.zero_grad()  # nothing to step by
+        with torch.no_grad():
+            for name, buffer in _changing_buffers(self._model):
+                buffer.copy_(self._buffers[name])
+
+    def _describe_gradients(self) -> str:
+        named = list(self._model.named_parameters())
+        bad = [n for n, p in named if p.grad is not None and not p.grad.isfinite().all()]
+        which = f"first '{bad[0]}'" if bad else "only their norm"
+        return (
+            f"The gradients are not finite in iteration {self.trainer.iter}, though the losses "
+            f"are: of {len(bad)} of {len(named)} parameters, {which}. Lower SOLVER.BASE_LR, or "
+            "clip gradients (SOLVER.CLIP_GRADIENTS.ENABLED True)."
+        )
+
+    def _save(self, complaint: str) -> None:
+        """What this process knows, if its losses are to blame; and the weights, which all share."""
+        if comm.is_main_process():
+            Incident.save_weights(self._folder, self.trainer.iter, self._model)
+        if not complaint:
+            return
+        losses = {name: loss.item() for name, loss in self._losses.items()}
+        Incident(
+            iteration=self.trainer.iter,
+            rank=comm.get_rank(),
+            num_processes=comm.get_world_size(),
+            reason=complaint,
+            losses=getattr(self._error, "losses", losses),
+            samples=getattr(self._error, "samples", {}),
+            inputs=self._inputs,
+            config=self._config,
+            is_mixed_precision=hasattr(self.trainer._trainer, "grad_scaler"),
+            random_states=self._random,
+            buffers=self._buffers,
+        ).save(self._folder)
+
+
+def _changing_buffers(model: nn.Module) -> list[tuple[str, Tensor]]:
+    """Buffers that a forward pass may change, by name."""
+    return [
+        (f"{prefix}.{name}" if prefix else name, buffer)
+        for prefix, module in model.named_modules()
+        if not isinstance(module, FrozenBatchNorm2d)
+        for name, buffer in module.named_buffers(recurse=False)
+    ]

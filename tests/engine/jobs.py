@@ -1,0 +1,37 @@
+"""Jobs for the tests of launching and of what may go wrong in a training."""
+
+import argparse
+from pathlib import Path
+
+import train_net
+from imbdet.engine import launch
+
+ROOT = Path(train_net.__file__).parent
+SMALL = {
+    "MODEL.FPN.OUT_CHANNELS": 32,
+    "DATASETS.SHAPES.NUM_TRAIN": 12,
+    "DATASETS.SHAPES.NUM_VAL": 4,
+    "DATASETS.SHAPES.IMAGE_SIZE": 64,
+    "DATASETS.SHAPES.OBJECT_SIZE": "(8, 32)",
+    "INPUT.MIN_SIZE_TRAIN": "(64,)",
+    "INPUT.MIN_SIZE_TEST": 64,
+    "SOLVER.MAX_ITER": 3,
+    "SOLVER.STEPS": "()",
+    "SOLVER.IMS_PER_BATCH": 4,
+    "DATALOADER.NUM_WORKERS": 0,
+    "TEST.NUM_PICTURES": 0,
+}
+
+
+def arguments(output_dir, *flags, **overrides):
+    """The command line of a small training."""
+    pairs = {**SMALL, "OUTPUT_DIR": output_dir, **overrides}
+    config = ROOT / "configs" / "quick_start" / "retinanet.yaml"
+    return ["--config-file", str(config), *flags, *(str(x) for pair in pairs.items() for x in pair)]
+
+
+def start(run, num_processes=2, timeout=60.0, **attributes):
+    """Run a function in processes, and return the exit status."""
+    argv = ["--num-processes", str(num_processes), "--timeout", str(timeout)]
+    args = argparse.Namespace(**{**vars(train_net.parse_args(argv)), **attributes})
+    return launch(run, args)

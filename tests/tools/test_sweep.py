@@ -1,0 +1,167 @@
+"""Sweeps, with a stand-in for the training program."""
+
+import csv
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+TOOLS = Path(__file__).parents[2] / "tools"
+sys.path.insert(0, str(TOOLS))
+
+import sweep  # noqa: E402
+import sweep_runs  # noqa: E402
+
+# Writes the metrics that a seed and a loss give it; "bad" fails and "slow" waits for its end.
+PROGRAM = """
+import json, pathlib, signal, sys, time
+keys = dict(zip(sys.argv[1:], sys.argv[2:]))
+folder = pathlib.Path(keys["OUTPUT_DIR"])
+with open(folder / "starts", "a") as file:
+    print(keys["SEED"], file=file)
+assert "--resume" in sys.argv
+if "LOSS" in keys and keys["LOSS"] == "bad":
+    sys.exit("first line\\nerror: LOSS is bad.")
+if "LOSS" in keys and keys["LOSS"] == "slow":
+    def stop(*_):
+        (folder / "checkpoint").touch()
+        sys.exit(143)
+    signal.signal(signal.SIGTERM, stop)
+    (folder / "ready").touch()
+    time.sleep(60)
+value = 10.0 * int(keys["SEED"])
+results = folder / "inference" / "val"
+results.mkdir(parents=True)
+metrics = {"bbox": {"overall": {"AP": value, "AP50": value, "AP75": value}}}
+(results / "metrics.json").write_text(json.dumps({"metrics": metrics}))
+"""
+SWEEP = """
+base: [base.yaml]
+axes:
+  loss:
+    a: [piece.yaml, {A: 1}]
+    b: {LOSS: %s}
+  sampler: {c: [], d: []}
+seeds: [1, 2]
+overrides: {B: 2}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _program(tmp_path, monkeypatch):
+    (tmp_path / "program.py").write_text(PROGRAM)
+    monkeypatch.setattr(sweep, "TRAIN_NET", tmp_path / "program.py")
+    for name in ("base.yaml", "piece.yaml"):
+        (tmp_path / name).touch()
+
+
+def run(tmp_path, text=SWEEP % "good", *flags):
+    (tmp_path / "sweep.yaml").write_text(text)
+    return sweep.main([str(tmp_path / "sweep.yaml"), "--output", str(tmp_path / "o"), *flags])
+
+
+def read_table(tmp_path):
+    with open(tmp_path / "o" / "table.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def num_starts(tmp_path):
+    return sum(len(file.read_text().split()) for file in tmp_path.glob("o/*/starts"))
+
+
+def test_all_combinations_are_run_once(tmp_path, capfd):
+    assert run(tmp_path, SWEEP % "good", "--parallel", "3") == 0
+    rows = read_table(tmp_path)
+    assert len(rows) == 8
+    assert {(row["loss"], row["sampler"], row["seed"]) for row in rows} == {
+        (loss, sampler, seed) for loss in "ab" for sampler in "cd" for seed in "12"
+    }
+    assert all(row["val/bbox/AP"] == f"{10.0 * int(row['seed'])}" for row in rows)
+    out = capfd.readouterr().out
+    assert out.count("15.0 ± 7.1") == 4 * 3
+    assert f"imbdet compare {tmp_path / 'o' / 'a-c-seed_1'} " in out
+    assert run(tmp_path) == 0
+    assert num_starts(tmp_path) == 8
+
+
+def test_the_parts_of_a_run_are_in_order(tmp_path):
+    (tmp_path / "sweep.yaml").write_text(SWEEP % "good")
+    first = sweep_runs.read_sweep(tmp_path / "sweep.yaml", tmp_path)[0]
+    files = [x for n in ("base", "piece") for x in ("--config-file", str(tmp_path / f"{n}.yaml"))]
+    assert list(first.arguments) == [*files, "B", "2", "A", "1", "SEED", "1"]
+
+
+def test_a_failed_run_is_named_and_the_others_go_on(tmp_path, capfd):
+    assert run(tmp_path, SWEEP % "bad") == 1
+    error = capfd.readouterr().err
+    assert error.count("failed with exit status 1: error: LOSS is bad.") == 4
+    assert str(tmp_path / "o" / "b-d-seed_2") in error
+    finished = [row["finished"] for row in read_table(tmp_path)]
+    assert finished.count("True") == finished.count("False") == 4
+    assert run(tmp_path, SWEEP % "bad") == 1
+    assert num_starts(tmp_path) == 4 + 2 * 4
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_all_with_their_checkpoints(number, tmp_path, capfd):
+    def press():
+        while len(list(tmp_path.glob("o/*/ready"))) < 2:
+            time.sleep(0.05)
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=press)
+    thread.start()
+    text = (SWEEP % "slow").replace("a: [piece.yaml, {A: 1}]", "e: {LOSS: slow}")
+    assert run(tmp_path, text, "--parallel", "2") == 128 + number
+    thread.join()
+    assert len(list(tmp_path.glob("o/*/checkpoint"))) == 2
+    assert num_starts(tmp_path) == 2
+    assert "The same command goes on." in capfd.readouterr().err
+
+
+def test_each_gpu_has_one_run(tmp_path, monkeypatch):
+    program = tmp_path / "program.py"
+    show = "import os; open('gpus', 'a').write(os.environ['CUDA_VISIBLE_DEVICES'] + ' ')\n"
+    program.write_text(show + PROGRAM)
+    monkeypatch.chdir(tmp_path)
+    assert run(tmp_path, SWEEP % "good", "--gpus", "3", "5") == 0
+    assert set((tmp_path / "gpus").read_text().split()) == {"3", "5"}
+
+
+def test_a_launcher_precedes_the_command(tmp_path):
+    assert run(tmp_path, SWEEP % "good", "--launcher", "env LAUNCHED=1") == 0
+
+
+def test_a_changed_sweep_is_refused(tmp_path, capsys):
+    assert run(tmp_path) == 0
+    assert run(tmp_path, SWEEP % "other") == 2
+    assert "was trained with other settings" in capsys.readouterr().err
+
+
+BAD_SWEEPS = {
+    "unknown key": ("bases: []", "Did you mean 'base'"),
+    "no file": ("base: [nowhere.yaml]", "nowhere.yaml"),
+    "no list": ("base: x.yaml", "must be a list"),
+    "no choices": ("axes: {loss: []}", "'loss' must have choices"),
+    "no choice": ("axes: {loss: {a: 3}}", "'a' of 'loss' must be a list"),
+    "a folder": ("axes: {loss: {a/b: []}}", "'a/b'"),
+    "no YAML": ("base: [", "cannot be read"),
+    "nothing": ("", "has no keys"),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), BAD_SWEEPS.values(), ids=BAD_SWEEPS.keys())
+def test_a_bad_file_is_one_sentence(text, message, tmp_path, capsys):
+    assert run(tmp_path, text) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_the_example_names_files_that_exist(tmp_path):
+    assert len(sweep_runs.read_sweep(TOOLS / "sweep.yaml", tmp_path)) == 8
