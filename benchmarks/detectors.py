@@ -12,7 +12,7 @@ from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
-from shapes import CONFIGS, find_pieces
+from runs import CONFIGS, find_pieces
 from torch import Tensor, nn
 
 from imbdet.config import load_config

@@ -1,7 +1,8 @@
 """Samples as rows of a Parquet file."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -27,9 +28,14 @@ SCHEMA = pa.schema(
         _column("is_positive", pa.bool_(), "whether it belongs to an object"),
         _column("class", pa.int32(), "of the object, from 0"),
         _column("gt_id", pa.int32(), "the object: its place among those of the image"),
+        _column("x0", pa.float32(), "left edge of anchor or proposal, in pixels of the file"),
+        _column("y0", pa.float32(), "upper edge"),
+        _column("x1", pa.float32(), "right edge"),
+        _column("y1", pa.float32(), "lower edge"),
         _column("iou", pa.float32(), "highest IoU of anchor or proposal with any object"),
         _column("pred_iou", pa.float32(), "IoU of the predicted box with its object"),
         _column("score", pa.float32(), "of the object's class; negatives: the highest"),
+        _column("pred_class", pa.int32(), "with the highest score"),
         _column("grad_norm", pa.float32(), "|p - p*| of the score, as in GHM"),
         _column("cls_loss", pa.float32(), "classification loss before weights"),
         _column("box_loss", pa.float32(), "box loss before weights"),
@@ -53,11 +59,25 @@ class Batch:
         iteration: of the training, from 0.
         image_ids: of each image.
         num_objects: of each image.
+        to_file: (N, 2, 2) the factors of x and y, then what is added, by which pixels of an image
+            as the network sees it become pixels of its file; None if that is not known.
     """
 
     iteration: int
     image_ids: Sequence[str]
     num_objects: Sequence[int]
+    to_file: Tensor | None = None
+
+    @classmethod
+    def of(cls, iteration: int, inputs: Sequence[Mapping[str, Any]]) -> "Batch":
+        """The batch of detectron2's dicts of images; "to_file" is of :class:`LocatingMapper`."""
+        is_located = all("to_file" in image for image in inputs)
+        return cls(
+            iteration,
+            [str(image["image_id"]) for image in inputs],
+            [len(image["instances"]) for image in inputs],
+            torch.stack([image["to_file"] for image in inputs]) if is_located else None,
+        )
 
 
 def to_rows(
@@ -85,8 +105,10 @@ def to_rows(
         "iteration": torch.full((num_rows,), batch.iteration),
         "level": torch.full_like(rows, -1) if record.levels is None else record.levels[rows],
         "is_positive": is_positive,
+        **_corners(record, rows, batch.to_file),
         "iou": record.ious[rows],
         "score": record.scores[rows],
+        "pred_class": record.pred_classes[rows],
         "grad_norm": record.grad_norms[rows],
         "cls_loss": None if record.cls_losses is None else record.cls_losses[rows],
         "cls_weight": _or_ones(record.cls_weights, record.ious)[rows],
@@ -106,6 +128,20 @@ def to_parquet(rows: Sequence[pa.RecordBatch]) -> bytes:
     sink = pa.BufferOutputStream()
     pa.parquet.write_table(pa.Table.from_batches(rows, SCHEMA), sink, compression="zstd")
     return sink.getvalue().to_pybytes()
+
+
+def _corners(
+    record: SampleRecord, rows: Tensor, to_file: Tensor | None
+) -> dict[str, Tensor | None]:
+    """Edges of the boxes of those rows, in pixels of the image files."""
+    names = ("x0", "y0", "x1", "y1")
+    if record.boxes is None or to_file is None:
+        return dict.fromkeys(names)
+    factors, shifts = to_file.to(rows.device)[record.image_idxs[rows]].unbind(1)
+    corners = record.boxes[rows].view(-1, 2, 2) * factors[:, None] + shifts[:, None]
+    # A flip exchanges left and right.
+    edges = torch.cat([corners.amin(dim=1), corners.amax(dim=1)], dim=1)
+    return dict(zip(names, edges.unbind(1), strict=True))
 
 
 def _of_positives(

@@ -24,6 +24,8 @@ class SampleRecord(Samples):
         box_losses: (P,) box losses of the positives, before weights and normalizer.
         cls_weights: (M,) factors of the classification losses; None is 1 for all.
         box_weights: (P,) factors of the box losses; None is 1 for all.
+        boxes: (M, 4) anchors or proposals, XYXY in pixels of the network's input; None until the
+            detector joins them, as it does for a listener only.
         levels: (M,) int64, level of the feature pyramid, 0 = finest; None where it is not known.
     """
 
@@ -31,6 +33,7 @@ class SampleRecord(Samples):
     box_losses: Tensor
     cls_weights: Tensor | None
     box_weights: Tensor | None
+    boxes: Tensor | None = None
     levels: Tensor | None = None
 
     @classmethod
@@ -66,6 +69,11 @@ class SampleRecord(Samples):
         if logits.shape[1] == self.num_classes:
             return best.sigmoid()
         return (best - at_least_float32(logits).logsumexp(dim=1)).exp()
+
+    @cached_property
+    def pred_classes(self) -> Tensor:
+        """(M,) int64 in [0, K): the class with the highest score."""
+        return self.pred_logits[:, : self.num_classes].argmax(dim=1)
 
     @cached_property
     def grad_norms(self) -> Tensor:

@@ -11,17 +11,18 @@ import torch
 import imbdet
 from imbdet.records import NegativeStrata, draw_negatives
 from imbdet.records.parquet import SCHEMA, Batch, to_parquet, to_rows
-from tests.records.factories import make_record
+from tests.records.factories import NUM_CLASSES, make_record
 
 BATCH = Batch(iteration=7, image_ids=["12", "a.png", "5"], num_objects=[2, 2, 2])
+CORNERS = {"x0", "y0", "x1", "y1"}
 POSITIVES_ONLY = {
     *("class", "gt_id", "pred_iou", "box_loss", "box_weight"),
     *("local_rank", "hierarchical_rank"),
 }
 
 
-def written_and_read(record, strata):
-    rows = to_rows(record, strata, BATCH, site="rpn", chosen_by=("iou_hlr", "ohem"))
+def written_and_read(record, strata, batch=BATCH):
+    rows = to_rows(record, strata, batch, site="rpn", chosen_by=("iou_hlr", "ohem"))
     return pq.read_table(io.BytesIO(to_parquet([rows, rows[:0]])))
 
 
@@ -36,6 +37,7 @@ def test_rows_are_the_record():
         "level": record.levels,
         "iou": record.ious,
         "score": record.scores,
+        "pred_class": record.pred_logits[:, :NUM_CLASSES].argmax(dim=1),
         "grad_norm": record.grad_norms,
         "cls_loss": record.cls_losses,
         "cls_weight": record.cls_weights,
@@ -71,10 +73,34 @@ def test_what_does_not_exist_is_null_and_no_weight_is_1():
     record = make_record(pointwise=False)
     table = written_and_read(record, draw_negatives(record, 3, 4))
     is_null = {name for name in table.column_names if table[name].null_count == len(table)}
-    assert is_null == {"cls_loss", "importance"}
+    assert is_null == {"cls_loss", "importance", *CORNERS}
     assert set(table["cls_weight"].to_pylist()) == {1.0}
     assert set(table["box_weight"].drop_null().to_pylist()) == {1.0}
     assert set(table["level"].to_pylist()) == {-1}
+
+
+def test_boxes_are_in_pixels_of_the_files():
+    # As it is; half as large and flipped, 300 wide; cut out at (20, 30).
+    to_file = [[[1.0, 1], [0, 0]], [[-2, 2], [300, 0]], [[1, 1], [20, 30]]]
+    record = make_record((4, 3, 2))
+    record = replace(record, boxes=torch.tensor([10.0, 5, 40, 25]).repeat(9, 1))
+    batch = replace(BATCH, to_file=torch.tensor(to_file))
+    table = written_and_read(record, draw_negatives(record, 3, 4), batch)
+    boxes = {"12": (10, 5, 40, 25), "a.png": (220, 10, 280, 50), "5": (30, 35, 60, 55)}
+    found = {
+        tuple(row.values()) for row in table.select(["image_id", *sorted(CORNERS)]).to_pylist()
+    }
+    assert found == {(image, x0, x1, y0, y1) for image, (x0, y0, x1, y1) in boxes.items()}
+
+
+@pytest.mark.parametrize("located", [2, 1], ids=["all", "not all"])
+def test_a_batch_of_images(located):
+    images = [{"image_id": 5, "instances": [0, 0]}, {"image_id": "a", "instances": []}]
+    for image in images[:located]:
+        image["to_file"] = torch.eye(2)
+    batch = Batch.of(3, images)
+    assert (batch.iteration, batch.image_ids, batch.num_objects) == (3, ["5", "a"], [2, 0])
+    assert (batch.to_file is None) == (located == 1)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])

@@ -1,0 +1,104 @@
+#!/usr/bin/env python
+"""Tables of the results that benchmarks/methods.py wrote, as Markdown.
+
+    python benchmarks/results_table.py docs/results/bccd_retinanet.json    # print one
+    python benchmarks/results_table.py --page docs/results.md              # renew those of a page
+
+In a page, a table stands between the lines `<!-- table: results/bccd_retinanet.json -->`, a path
+from the page's folder, and `<!-- end of table -->`.
+"""
+
+import argparse
+import json
+import re
+import statistics
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tabulate import tabulate
+
+# Two-sided 95 % quantiles of Student's t distribution, by degrees of freedom.
+T_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+
+
+def format_table(results: dict) -> str:
+    """A row for each method: its metrics, and how far it is from the first method.
+
+    Metrics are means over the seeds, with their standard deviation where there are several. They
+    are those of the test split if it was looked at, otherwise of the validation split. The last
+    column is the difference of the AP to the first method, seed by seed: its mean, the 95 %
+    interval of the mean by Student's t, and "undecided" where the interval holds 0.
+
+    Args:
+        results: see ``Benchmark.run``.
+    """
+    methods = results["methods"]
+    split = "test" if all("test" in run for run in _all_runs(results)) else "val"
+    baseline, rows = next(iter(methods)), []
+    for name, result in methods.items():
+        runs = result["runs"]
+        row = {"method": name}
+        if "learning_rate" in result:
+            row["learning rate"] = f"{result['learning_rate']:g}"
+        for metric in runs[0][split]:
+            row[metric] = _mean([run[split][metric] for run in runs], digits=1)
+        row["s/iter"] = _mean([run["s/iter"] for run in runs], digits=2)
+        row["not finite"] = str(sum(run["not finite"] for run in runs))
+        if len(runs) > 1:
+            pairs = zip(runs, methods[baseline]["runs"], strict=True)
+            differences = [run[split]["AP"] - other[split]["AP"] for run, other in pairs]
+            row[f"AP - {baseline}"] = "" if name == baseline else interval(differences)
+        rows.append(row)
+    seeds = ", ".join(str(run["seed"]) for run in methods[baseline]["runs"])
+    title = f"{results['detector']} on {results['setting']}, {split} split, seeds {seeds}:"
+    return f"{title}\n\n{tabulate(rows, headers='keys', tablefmt='github', disable_numparse=True)}"
+
+
+def interval(differences: Sequence[float]) -> str:
+    """Mean, 95 % interval of the mean, and "undecided" if it holds 0; of 2 to 10 numbers."""
+    mean = statistics.mean(differences)
+    error = statistics.stdev(differences) / len(differences) ** 0.5
+    low, high = (mean + sign * T_QUANTILES[len(differences) - 2] * error for sign in (-1, 1))
+    verdict = ", undecided" if low <= 0 <= high else ""
+    return f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]{verdict}"
+
+
+def renew(page: Path) -> None:
+    """Write the tables of a page anew from the files that it names."""
+
+    def table(match: re.Match[str]) -> str:
+        results = json.loads((page.parent / match[2]).read_text())
+        return f"{match[1]}\n{format_table(results)}\n\n{match[3]}"
+
+    pattern = r"(<!-- table: (.*?) -->)\n.*?(<!-- end of table -->)"
+    page.write_text(re.sub(pattern, table, page.read_text(), flags=re.DOTALL))
+
+
+def _all_runs(results: dict) -> Iterable[dict]:
+    return (run for result in results["methods"].values() for run in result["runs"])
+
+
+def _mean(values: Sequence[float | None], *, digits: int) -> str:
+    """Mean and, of several, standard deviation; "-" where a class has no ground truth."""
+    if None in values:
+        return "-"
+    text = f"{statistics.mean(values):.{digits}f}"
+    return f"{text} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else text
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print tables, or renew those of a page."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("files", type=Path, nargs="*", metavar="FILE")
+    parser.add_argument("--page", type=Path, metavar="FILE")
+    args = parser.parse_args(argv)
+    for path in args.files:
+        print(f"{format_table(json.loads(path.read_text()))}\n")
+    if args.page:
+        renew(args.page)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""A training of one method in a process of its own, and what it measured."""
+
+import json
+import math
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIGS = ROOT / "configs"
+
+
+class Setting(NamedTuple):
+    """Data and schedule: folder of the detectors' configs, data sets for validation and test."""
+
+    configs: str
+    val: str
+    test: str | None
+
+
+SETTINGS = {
+    "shapes": Setting("quick_start", "shapes_val", None),
+    "bccd": Setting("BCCD", "bccd_val", "bccd_test"),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training.
+
+    Attributes:
+        setting: data and schedule.
+        files: config files, a later one wins.
+        overrides: KEY, VALUE, KEY, VALUE, ...
+        folder: of everything that it writes.
+    """
+
+    setting: Setting
+    files: Sequence[Path]
+    overrides: Sequence[str]
+    folder: Path
+
+    def train(self) -> bool:
+        """Train and validate, unless that is done; a training that was stopped goes on.
+
+        Returns:
+            Whether it came to its end.
+        """
+        if _metrics_file(self.folder, self.setting.val).exists():
+            return True
+        return self._start("--resume", opts=["OUTPUT_DIR", str(self.folder)])
+
+    def test(self) -> bool:
+        """Look at the test split, unless that is done. Returns whether it came to its end."""
+        folder = self.folder / "test"
+        if _metrics_file(folder, self.setting.test).exists():
+            return True
+        weights = self.folder / "model_final.pth"
+        opts = ["OUTPUT_DIR", str(folder), "MODEL.WEIGHTS", str(weights)]
+        opts += ["DATASETS.TEST", f"('{self.setting.test}',)"]
+        return self._start("--eval-only", opts=opts)
+
+    def read(self, *, with_test: bool = False) -> dict:
+        """The metrics of each split, seconds per iteration, number of losses that are not finite.
+
+        Metrics are "AP", "AP50", "AP75" and, of each class, "AP <class>"; null where there is none.
+        """
+        lines = (self.folder / "metrics.json").read_text().splitlines()
+        steps = [step for step in map(json.loads, lines) if "total_loss" in step]
+        losses = [value for step in steps for name, value in step.items() if "loss" in name]
+        splits = {"val": _read_metrics(self.folder, self.setting.val)}
+        if with_test:
+            splits["test"] = _read_metrics(self.folder / "test", self.setting.test)
+        return {
+            **splits,
+            "s/iter": statistics.median(step["time"] for step in steps),
+            "not finite": sum(not math.isfinite(loss) for loss in losses),
+        }
+
+    def _start(self, mode: str, *, opts: Sequence[str]) -> bool:
+        command = [sys.executable, str(ROOT / "train_net.py"), mode]
+        for file in self.files:
+            command += ["--config-file", str(file)]
+        command += [*self.overrides, *opts, "TEST.NUM_PICTURES", "0"]
+        print(f"{mode[2:]}: {self.folder}", file=sys.stderr, flush=True)
+        status = subprocess.run(command, stdout=subprocess.DEVNULL).returncode
+        if status == 130:
+            raise KeyboardInterrupt
+        if status != 0:
+            print(f"failed: {' '.join(command)}", file=sys.stderr, flush=True)
+        return status == 0
+
+
+def find_pieces(method: str) -> list[Path]:
+    """The config files of a method."""
+    if method == "plain":
+        return []
+    pieces = []
+    for name in method.split("+"):
+        found = [*CONFIGS.glob(f"{name}.yaml"), *CONFIGS.glob(f"*-{name}.yaml")]
+        if not found:
+            sys.exit(f"error: there is no piece '{name}' in {CONFIGS}")
+        pieces.append(found[0])
+    return pieces
+
+
+def _metrics_file(folder: Path, dataset: str) -> Path:
+    return folder / "inference" / dataset / "metrics.json"
+
+
+def _read_metrics(folder: Path, dataset: str) -> dict[str, float | None]:
+    metrics = json.loads(_metrics_file(folder, dataset).read_text())["metrics"]["bbox"]
+    overall, classes = metrics["overall"], metrics["per_class"]
+    return {
+        **{name: overall[name] for name in ("AP", "AP50", "AP75")},
+        **{f"AP {name}": values["AP"] for name, values in classes.items()},
+    }

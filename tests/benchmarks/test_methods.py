@@ -1,0 +1,127 @@
+"""benchmarks/methods.py and its tables, with trainings that are played."""
+
+import itertools
+import json
+import re
+import statistics
+from types import SimpleNamespace
+
+import pytest
+
+from tests.test_configs import CONFIGS
+
+BENCHMARKS = CONFIGS.parent / "benchmarks"
+# Validation AP by method and learning rate; seeds add to it.
+APS = {("plain", 0.1): 10, ("plain", 0.2): 30, ("AP", 0.1): 40, ("AP", 0.2): None}
+
+
+@pytest.fixture
+def programs(monkeypatch):
+    """The modules, and the commands of the trainings, which are played."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import methods
+    import results_table
+    import runs
+
+    played = []
+
+    def play(command, **_):
+        played.append(command)
+        opts = dict(itertools.pairwise(command))
+        folder, dataset = runs.Path(opts["OUTPUT_DIR"]), "bccd_val"
+        if "--eval-only" in command:
+            dataset = "bccd_test"
+            assert opts["DATASETS.TEST"] == "('bccd_test',)"
+            assert opts["MODEL.WEIGHTS"] == str(folder.parent / "model_final.pth")
+        method = "AP" if any("Loss-AP" in part for part in command) else "plain"
+        ap = APS[method, float(opts["SOLVER.BASE_LR"])]
+        if ap is None:
+            return SimpleNamespace(returncode=2)
+        ap += int(opts["SEED"]) ** (2 if method == "AP" else 1) + (dataset == "bccd_test")
+        metrics = folder / "inference" / dataset / "metrics.json"
+        metrics.parent.mkdir(parents=True)
+        overall = dict.fromkeys(["AP", "AP50", "AP75"], float(ap))
+        content = {"bbox": {"overall": overall, "per_class": {"RBC": {"AP": None}}}}
+        metrics.write_text(json.dumps({"metrics": content}))
+        lines = [{"total_loss": 1.0, "time": 0.5}, {"total_loss": float("nan"), "time": 0.7}]
+        (folder / "metrics.json").write_text("\n".join(map(json.dumps, lines)))
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(runs.subprocess, "run", play)
+    return SimpleNamespace(methods=methods, results_table=results_table, played=played)
+
+
+def command_line(tmp_path, *more):
+    words = "retinanet plain AP --setting bccd --seeds 1 2 3 --learning-rates 0.1 0.2"
+    return [*words.split(), "--output", str(tmp_path), "--json", str(tmp_path / "r.json"), *more]
+
+
+def test_one_command_is_the_whole_protocol(programs, tmp_path, capsys):
+    programs.methods.main(command_line(tmp_path, "--test"))
+    # Four trainings to choose, then for each of three seeds and two methods: training and test.
+    assert len(programs.played) == 4 + 3 * 2 * 2
+    results = json.loads((tmp_path / "r.json").read_text())
+    plain, ap = results["methods"]["plain"], results["methods"]["AP"]
+    assert (plain["learning_rate"], plain["choice"]) == (0.2, {"0.1": 11, "0.2": 31})
+    assert (ap["learning_rate"], ap["choice"]) == (0.1, {"0.1": 41, "0.2": 0})
+    assert [run["val"]["AP"] for run in ap["runs"]] == [41, 44, 49]
+    assert [run["test"]["AP"] for run in ap["runs"]] == [42, 45, 50]
+    for command in programs.played[:4]:
+        assert command[command.index("SOLVER.MAX_ITER") + 1] == "300"
+    assert not any("SOLVER.MAX_ITER" in command for command in programs.played[4:])
+    plain_row, ap_row = re.findall(r"^\| (?:plain|AP) .*", capsys.readouterr().out, re.MULTILINE)
+    assert "33.0 ± 1.0" in plain_row
+    # Differences 10, 12 and 16: 12.67 with a standard error of 1.76.
+    assert "+12.7 [+5.1, +20.3] |" in ap_row
+    assert plain_row.count("| - ") == 1  # no ground truth
+    assert "| 0.60 ± 0.00 | 3 " in plain_row
+
+
+def test_what_is_done_is_not_repeated_and_test_is_looked_at_on_demand(programs, tmp_path):
+    args = command_line(tmp_path)
+    programs.methods.main(args)
+    assert not any("--eval-only" in command for command in programs.played)
+    programs.played.clear()
+    programs.methods.main([*args, "--test"])
+    # The training that failed is tried again.
+    modes = [command[2] for command in programs.played]
+    assert modes == ["--resume"] + ["--eval-only"] * 6
+    programs.played.clear()
+    programs.methods.main([*args, "--test"])
+    assert len(programs.played) == 1
+
+
+def test_a_page_renews_its_tables(programs, tmp_path):
+    programs.methods.main(command_line(tmp_path))
+    page = tmp_path / "page.md"
+    page.write_text("a\n<!-- table: r.json -->\nold\n<!-- end of table -->\nb\n")
+    programs.results_table.main(["--page", str(page)])
+    text = page.read_text()
+    table = programs.results_table.format_table(json.loads((tmp_path / "r.json").read_text()))
+    marks = "<!-- table: r.json -->", "<!-- end of table -->"
+    assert text == f"a\n{marks[0]}\n{table}\n\n{marks[1]}\nb\n"
+    programs.results_table.main(["--page", str(page)])
+    assert page.read_text() == text
+
+
+@pytest.mark.parametrize(("shift", "is_undecided"), [(0.0, True), (5.0, False)])
+def test_an_interval_that_holds_0_is_undecided(programs, shift, is_undecided):
+    differences = [shift + x for x in (-1.0, 0.5, 0.5, 1.0)]
+    text = programs.results_table.interval(differences)
+    mean, low, high = map(float, re.findall(r"[+-][\d.]+", text))
+    error = statistics.stdev(differences) / 2
+    assert (low, high) == pytest.approx((mean - 3.182 * error, mean + 3.182 * error), abs=0.11)
+    assert ("undecided" in text) == is_undecided
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["retinanet", "plain", "--test"], "'shapes' has no test split"),
+        (["retinanet", "Nothing"], "no piece 'Nothing'"),
+    ],
+)
+def test_bad_command_lines_are_refused(programs, args, words, capsys):
+    with pytest.raises(SystemExit) as caught:
+        programs.methods.main(args)
+    assert words in capsys.readouterr().err + str(caught.value)
