@@ -31,11 +31,13 @@ def run_program(*args, **environment):
 
 
 def test_help_needs_neither_torch_nor_detectron2(tmp_path):
-    for name in ("torch", "detectron2", "matplotlib", "pyarrow"):
+    for name in ("torch", "detectron2", "matplotlib", "pyarrow", "plotly", "numpy"):
         (tmp_path / f"{name}.py").write_text("raise ImportError")
     path = f"{tmp_path}{os.pathsep}{ROOT}"
     assert "analyze" in run_program("--help", PYTHONPATH=path).stdout
     assert "--weights" in run_program("analyze", "--help", PYTHONPATH=path).stdout
+    assert "baseline" in run_program("compare", "--help", PYTHONPATH=path).stdout
+    assert "report.html" in run_program("report", "--help", PYTHONPATH=path).stdout
 
 
 @pytest.mark.parametrize(
@@ -44,6 +46,9 @@ def test_help_needs_neither_torch_nor_detectron2(tmp_path):
         ([], "COMMAND"),
         (["analize"], "invalid choice: 'analize'"),
         (["analyze"], "--output"),
+        (["compare", "x", "y"], "--output"),
+        (["compare", "--output", "x"], "RUN"),
+        (["report"], "DIR"),
         (["analyze", "--output", "x", "--wieghts", "model.pth"], "--wieghts"),
         (["analyze", "--output", "x", "--num-images", "few"], "--num-images"),
     ],

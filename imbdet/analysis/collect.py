@@ -115,9 +115,10 @@ class Collector:
 
     def _write(self, writers: dict[str, PartWriter], image: dict, found: ImageCandidates) -> None:
         chosen = self.selections.apply(found.candidates, self.generator)
+        ranked = self.selections.ranked_negatives(found.candidates)
         writers["images"].add(image_row(image, found))
         writers["objects"].add(object_rows(image, found))
-        writers["candidates"].add(candidate_rows(image, found, chosen))
+        writers["candidates"].add(candidate_rows(image, found, chosen, ranked))
         if self.detector.is_two_stage:
             boosts = boosted(found, self.detector.activation)
             predictor = self.detector.model.roi_heads.box_predictor

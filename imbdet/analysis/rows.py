@@ -43,7 +43,7 @@ def object_rows(image: dict, found: ImageCandidates) -> dict[str, object]:
 
 
 def candidate_rows(
-    image: dict, found: ImageCandidates, chosen: Mapping[str, Tensor]
+    image: dict, found: ImageCandidates, chosen: Mapping[str, Tensor], ranked_negatives: Tensor
 ) -> dict[str, object]:
     """Rows of the candidates, for a :func:`candidate_schema`.
 
@@ -51,6 +51,7 @@ def candidate_rows(
         image: detectron2's dict.
         found: what the detector says.
         chosen: by sampler, (M,) bool, whether it chose the candidate.
+        ranked_negatives: (N,) int64, rows in the order of Score-HLR.
     """
     candidates, predictions = found.candidates, found.candidates.predictions
     num_candidates, rows = len(candidates), candidates.pos_idxs
@@ -59,6 +60,7 @@ def candidate_rows(
     labels[candidates.gt_labels < 0] = IGNORED
     scores = predictions.scores.amax(dim=1)
     scores[rows] = predictions.scores[rows, candidates.gt_labels[rows]]
+    places = torch.arange(len(ranked_negatives), device=rows.device)
     is_gt = torch.arange(num_candidates) >= num_candidates - found.num_appended
     columns = {
         "iou": candidates.ious,
@@ -76,6 +78,11 @@ def candidate_rows(
             name: _with_nulls(values, rows, num_candidates)
             for name, values in _of_positives(found).items()
         },
+        "hierarchical_rank": _with_nulls(
+            torch.cat([hierarchical_ranks(found, rows), places]),
+            torch.cat([rows, ranked_negatives]),
+            num_candidates,
+        ),
     }
 
 
@@ -113,7 +120,6 @@ def _of_positives(found: ImageCandidates) -> dict[str, Tensor]:
         "gt_id": gt_idxs,
         "pred_iou": ious,
         "local_rank": local_ranks,
-        "hierarchical_rank": hierarchical_ranks(found, rows),
         "negatives_above": negatives_above(predictions.scores, candidates.gt_labels),
         **{f"error_d{name}": error for name, error in zip("xywh", errors, strict=True)},
     }

@@ -9,7 +9,7 @@ from detectron2.config import CfgNode
 from imbdet.analysis.candidates import FrozenDetector
 from imbdet.analysis.collect import Collector
 from imbdet.analysis.loader import load_records
-from imbdet.analysis.report import Report
+from imbdet.analysis.results import ResultWriter
 from imbdet.engine import setup
 from imbdet.errors import UserError
 
@@ -43,9 +43,9 @@ def analyze(args: argparse.Namespace) -> None:
     logger.info(f"Looking at the candidates of {len(records):,} images.")
     output = Path(cfg.OUTPUT_DIR)
     counts = Collector(cfg, detector).collect(records, output / "tables")
-    report = Report(cfg, detector, records, counts, output)
-    report.write_figures()
-    report.write_pictures(args.picture)
+    results = ResultWriter(cfg, detector, records, counts, output)
+    results.write_figures()
+    results.write_pictures(args.picture)
     logger.info(f"Everything is in '{output}'.")
 
 

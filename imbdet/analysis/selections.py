@@ -52,8 +52,7 @@ class Selections:
             (M,) bool by name, whether the sampler chose the candidate. One that picks from
             positives alone chose no negative.
         """
-        pos_pool = candidates.pos_idxs
-        neg_pool = (candidates.gt_labels == candidates.num_classes).nonzero().squeeze(1)
+        pos_pool, neg_pool = candidates.pos_idxs, _negatives(candidates)
         pos_quota = self.quotas.max_positives(len(pos_pool))
         neg_quota = self.quotas.max_negatives(min(pos_quota, len(pos_pool)))
         chosen = {
@@ -66,6 +65,22 @@ class Selections:
             for name, sampler in samplers.items():
                 chosen[name][sampler(candidates, pool, quota, generator).idxs] = True
         return chosen
+
+    def ranked_negatives(self, candidates: Candidates) -> Tensor:
+        """(N,) int64, the rows of the negatives that Score-HLR ranks, the first one first.
+
+        There are none where it has no meaning.
+        """
+        sampler, pool = self.negative.get("score_hlr"), _negatives(candidates)
+        if sampler is None:
+            return pool[:0]
+        num_ranked = (candidates.predictions.scores[pool] > sampler.score_thresh).any(dim=1).sum()
+        return sampler(candidates, pool, int(num_ranked)).idxs
+
+
+def _negatives(candidates: Candidates) -> Tensor:
+    """(N,) int64, their rows."""
+    return (candidates.gt_labels == candidates.num_classes).nonzero().squeeze(1)
 
 
 def build_selections(cfg: CfgNode, site: Site) -> Selections:

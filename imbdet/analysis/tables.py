@@ -58,12 +58,18 @@ _CANDIDATES = [
     pa.field("iou", pa.float32(), metadata={"meaning": "highest with any object"}),
     pa.field("cls_loss", pa.float32(), metadata={"meaning": "before weights"}),
     pa.field("score", pa.float32(), metadata={"meaning": "of its class; negatives: the highest"}),
+    pa.field(
+        "hierarchical_rank",
+        pa.int32(),
+        metadata={
+            "meaning": "positives: IoU-HLR in image and class; negatives: Score-HLR in image"
+        },
+    ),
     # Of the positives; null for all others.
     pa.field("class", pa.int32()),
     pa.field("gt_id", pa.int32(), metadata={"meaning": "the object's place in the image"}),
     pa.field("pred_iou", pa.float32(), metadata={"meaning": "IoU after regression"}),
     pa.field("local_rank", pa.int32(), metadata={"meaning": "by pred_iou, of its object"}),
-    pa.field("hierarchical_rank", pa.int32(), metadata={"meaning": "IoU-HLR in image and class"}),
     pa.field("negatives_above", pa.int32(), metadata={"meaning": "entries at or above its score"}),
     *(
         pa.field(f"error_d{name}", pa.float32(), metadata={"meaning": "predicted - target delta"})

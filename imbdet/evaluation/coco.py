@@ -117,7 +117,7 @@ class COCOEvaluator(DatasetEvaluator):
         if not comm.is_main_process():
             return {}
         metadata = MetadataCatalog.get(self._dataset_name)
-        ground_truth = _load_ground_truth(metadata)
+        ground_truth = load_ground_truth(metadata)
         by_image = dict(chain.from_iterable(part.items() for part in parts))
         detections = _restore_category_ids(
             list(chain.from_iterable(by_image.values())), _category_ids(metadata, ground_truth)
@@ -176,7 +176,8 @@ def _drop_non_finite(instances: Instances) -> Instances:
     return instances[values.isfinite().all(dim=1)]
 
 
-def _load_ground_truth(metadata: Metadata) -> dict:
+def load_ground_truth(metadata: Metadata) -> dict:
+    """The content of a data set's annotation file, or what it would be of registered dicts."""
     if metadata.get("json_file") is None:
         return convert_to_coco_dict(metadata.name)
     with PathManager.open(metadata.json_file, encoding="utf-8") as file:

@@ -64,12 +64,10 @@ def compare(
         iou_type: "bbox", or "segm", for which every record must have a "segmentation".
         library: "faster-coco-eval" or "pycocotools". The numbers are the same.
     """
-    frame = _Frame.of(ground_truth)
-    annotations = frame.place(
-        {"iscrowd": 0, "area": _box_area(note), **note} for note in ground_truth["annotations"]
-    )
+    frame = Frame.of(ground_truth)
+    annotations = frame.place_objects(ground_truth["annotations"])
     # Unmatched detections count against objects of their own size, so they have an area, too.
-    area = {"bbox": _box_area, "segm": _mask_area}[iou_type]
+    area = {"bbox": box_area, "segm": _mask_area}[iou_type]
     detections = frame.place({**record, "area": area(record)} for record in detections)
     counts = Counter(note["category_id"] for note in annotations if not note["iscrowd"])
     objects = [(category["name"], counts[category["id"]]) for category in frame.categories.values()]
@@ -77,7 +75,7 @@ def compare(
 
 
 @dataclass(frozen=True)
-class _Frame:
+class Frame:
     """Images and categories by their own ids, with the numbers 1, 2, ... as "id".
 
     faster-coco-eval wants integers, and in both libraries an annotation with id 0 is never found.
@@ -87,7 +85,8 @@ class _Frame:
     categories: dict[Any, dict]
 
     @classmethod
-    def of(cls, ground_truth: Mapping) -> "_Frame":
+    def of(cls, ground_truth: Mapping) -> "Frame":
+        """The frame of the content of an annotation file."""
         return cls(_number(ground_truth["images"]), _number(ground_truth["categories"]))
 
     def place(self, records: Iterable[Mapping]) -> list[dict]:
@@ -103,6 +102,10 @@ class _Frame:
             }
             for number, record in enumerate(listed, 1)
         ]
+
+    def place_objects(self, annotations: Iterable[Mapping]) -> list[dict]:
+        """The annotations placed, each with "iscrowd" and "area"."""
+        return self.place({"iscrowd": 0, "area": box_area(note), **note} for note in annotations)
 
     def fill(self, coco_type: type, records: list[dict]) -> Any:
         """The library's data set of placed records."""
@@ -122,7 +125,8 @@ def _number(records: Iterable[Mapping]) -> dict[Any, dict]:
     return {record["id"]: {**record, "id": number} for number, record in enumerate(ordered, 1)}
 
 
-def _box_area(record: Mapping) -> float:
+def box_area(record: Mapping) -> float:
+    """Square pixels of a record's box."""
     return record["bbox"][2] * record["bbox"][3]
 
 
@@ -131,7 +135,7 @@ def _mask_area(record: Mapping) -> float:
 
 
 def _compare(
-    frame: _Frame, annotations: list[dict], detections: list[dict], iou_type: str, library: str
+    frame: Frame, annotations: list[dict], detections: list[dict], iou_type: str, library: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Precision and recall; see :class:`Comparison`."""
     coco_type, comparison_type = _LIBRARIES[library]

@@ -46,18 +46,18 @@ def draw_detections(
     annotations = _group_by_image(ground_truth.get("annotations", ()))
     detections = _group_by_image(rec for rec in detections if rec["score"] >= score_thresh)
     images = _choose_images(ground_truth["images"], annotations, num_pictures)
-    classes = _describe_classes(ground_truth["categories"])
-    paths = [output_dir / f"{name}.png" for name in _name_pictures(images)]
+    classes = describe_classes(ground_truth["categories"])
+    paths = [output_dir / f"{name}.png" for name in name_pictures(images)]
     for image, path in zip(images, paths, strict=True):
         sides = {
-            "ground truth": _mark_objects(annotations[image["id"]], classes),
+            "ground truth": mark_objects(annotations[image["id"]], classes),
             f"detections ≥ {score_thresh:g}": _mark_detections(detections[image["id"]], classes),
         }
         pixels = read_image(os.path.join(image_root, image["file_name"]), "RGB")
         panels = [
             draw_panel(pixels, marks, f"{title} ({len(marks)})") for title, marks in sides.items()
         ]
-        _save(join_panels(panels), path)
+        save_picture(join_panels(panels), path)
     return paths
 
 
@@ -81,7 +81,8 @@ def _spread(items: Sequence[Any], number: int) -> list[Any]:
     return [items[(2 * i + 1) * len(items) // (2 * number)] for i in range(number)]
 
 
-def _name_pictures(images: Sequence[Mapping]) -> list[str]:
+def name_pictures(images: Sequence[Mapping]) -> list[str]:
+    """Different names for the pictures of some images: the files' without ending, if possible."""
     names = [Path(image["file_name"]).stem for image in images]
     # Folders of video frames, say, have the same names again and again.
     counts = Counter(names)
@@ -91,14 +92,16 @@ def _name_pictures(images: Sequence[Mapping]) -> list[str]:
     ]
 
 
-def _describe_classes(categories: Iterable[Mapping]) -> dict[Any, tuple[str, Color]]:
+def describe_classes(categories: Iterable[Mapping]) -> dict[Any, tuple[str, Color]]:
+    """Name and color by id."""
     ordered = sorted(categories, key=lambda category: category["id"])
     return {
         category["id"]: (category["name"], class_color(i)) for i, category in enumerate(ordered)
     }
 
 
-def _mark_objects(annotations: Iterable[Mapping], classes: Mapping) -> list[Mark]:
+def mark_objects(annotations: Iterable[Mapping], classes: Mapping) -> list[Mark]:
+    """Annotations to draw, crowds dashed; for ``classes`` see :func:`describe_classes`."""
     # An annotation file may have NaN in it. Small boxes first, over the large ones.
     finite = [note for note in annotations if all(map(math.isfinite, note["bbox"]))]
     marks = []
@@ -117,6 +120,7 @@ def _mark_detections(detections: Iterable[Mapping], classes: Mapping) -> list[Ma
     return marks
 
 
-def _save(picture: Image.Image, path: Path) -> None:
+def save_picture(picture: Image.Image, path: Path) -> None:
+    """Save as PNG, complete or not at all."""
     with replacing(path) as draft:
         picture.save(draft, format="PNG")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import imbdet.cli
-from imbdet.analysis.report import Report
+from imbdet.analysis.results import ResultWriter
 from imbdet.engine import Trainer
 from tests.test_train_net import CONFIGS, TINY
 
@@ -106,7 +106,7 @@ def test_everything_is_written_and_agrees(tmp_path, capsys):
 
 def test_the_same_seed_gives_the_same_tables(tmp_path, monkeypatch):
     for name in ("write_figures", "write_pictures"):
-        monkeypatch.setattr(Report, name, lambda *args: None)
+        monkeypatch.setattr(ResultWriter, name, lambda *args: None)
     for name in ("a", "b"):
         analyze(tmp_path / name, "faster_rcnn", "--num-images", "2")
     first, second = (pq.read_table(tmp_path / n / "tables" / "candidates") for n in ("a", "b"))

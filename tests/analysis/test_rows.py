@@ -26,7 +26,7 @@ def found():
 def reader(found, tmp_path):
     chosen = {"random": torch.arange(10) % 2 == 0}
     with PartWriter(tmp_path, candidate_schema(["random"], ["random"])) as writer:
-        writer.add(candidate_rows(IMAGE, found, chosen))
+        writer.add(candidate_rows(IMAGE, found, chosen, torch.tensor([5, 8, 6, 7])))  # G K H I
     return PartReader(tmp_path)
 
 
@@ -56,6 +56,8 @@ def test_all_candidates(reader, found):
     assert read(reader, "is_gt", None) == [False] * 9 + [True]
     assert read(reader, "chosen_by_random", None) == [True, False] * 5
     assert np.isnan(read(reader, "pred_iou", ("label", 0))).all()  # null
+    ranks = read(reader, "hierarchical_rank", ("label", 0))  # G H I K L
+    assert ranks == pytest.approx([0, 2, 3, 1, np.nan], nan_ok=True)
     # In pixels of the image, which is twice as wide and three times as high.
     assert read(reader, "x1", None)[:2] == [160, 110]
     assert set(read(reader, "y1", None)) == {30}
@@ -65,7 +67,8 @@ def test_ignored_candidates_are_neither(found):
     gt_labels = found.candidates.gt_labels.clone()
     gt_labels[-1] = -1
     ignoring = replace(found, candidates=replace(found.candidates, gt_labels=gt_labels))
-    assert candidate_rows(IMAGE, ignoring, {})["label"].tolist() == [1] * 5 + [0] * 4 + [-1]
+    rows = candidate_rows(IMAGE, ignoring, {}, torch.tensor([5]))
+    assert rows["label"].tolist() == [1] * 5 + [0] * 4 + [-1]
 
 
 def test_objects_and_image(found, tmp_path):

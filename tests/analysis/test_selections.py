@@ -60,6 +60,11 @@ def test_negatives_fill_what_positives_leave():
     assert chosen(16, 0.5)["ohem"] == NAMES  # there are no more
 
 
+def test_negatives_are_ranked_by_score_hlr():
+    rows = selections(2, 0.5).ranked_negatives(worked_example())
+    assert "".join(NAMES[row] for row in rows) == "GKHI"  # the score of L is too low
+
+
 def test_same_seed_same_choice():
     assert chosen(4, 0.5) == chosen(4, 0.5)
 
@@ -79,3 +84,4 @@ def test_dense_detectors_lack_what_compares_all_pairs():
     assert "all pairs of negatives" in built.refused["score_hlr"]
     assert built.quotas.max_positives(70) == 70
     assert built.quotas.max_negatives(70) == 210
+    assert len(built.ranked_negatives(worked_example())) == 0

@@ -85,4 +85,6 @@ def save(figure: Figure, path: Path) -> list[Path]:
     for target in paths:
         with replacing(target) as draft, mpl.rc_context(STYLE):
             figure.savefig(draft, format=target.suffix[1:], dpi=200)
+        # Finding the layout takes long: the second file has that of the first.
+        figure.set_layout_engine("none")
     return paths

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
@@ -33,7 +32,6 @@ from imbdet.analysis.figures.imbalance import draw_imbalance
 from imbdet.analysis.figures.joint import draw_sampling_distribution
 from imbdet.analysis.figures.overlap import draw_overlaps
 from imbdet.analysis.figures.ranks import draw_ranks
-from imbdet.analysis.figures.style import STYLE, save
 from imbdet.analysis.gradients import GradientShares, box_gradients
 from imbdet.analysis.hardness import Hardness, hardness
 from imbdet.analysis.imbalance import Imbalance, imbalance
@@ -41,7 +39,8 @@ from imbdet.analysis.joint import SamplingDistribution, sampling_distribution
 from imbdet.analysis.overlap import Overlaps, overlaps
 from imbdet.analysis.pictures import choose_images, draw_pictures
 from imbdet.analysis.ranks import RankHistogram, rank_histogram
-from imbdet.analysis.tables import PartReader, write_table
+from imbdet.analysis.tables import PartReader
+from imbdet.analysis.writing import write_figure
 from imbdet.files import replacing
 from imbdet.modeling.sites import get_key
 
@@ -50,7 +49,7 @@ logger = logging.getLogger(__name__)
 NUM_PICTURES = 4
 
 
-class Report:
+class ResultWriter:
     """Computes each figure's numbers from the tables, and draws them."""
 
     def __init__(
@@ -87,15 +86,7 @@ class Report:
                 "they are ignored in all figures."
             )
         for name, (compute, draw) in self._figures().items():
-            try:
-                numbers = compute()
-            except NothingToShow as reason:
-                sentences.append(f"{name}: no figure, {reason}")
-                continue
-            write_table(numbers.table(), self.output / "tables" / f"{name}.parquet")
-            with mpl.rc_context(STYLE):
-                save(draw(numbers), self.output / "figures" / name)
-            sentences.append(f"{name}: {numbers.sentence()}")
+            sentences.append(write_figure(name, compute, draw, self.output))
         logger.info("\n".join(sentences))
         with replacing(self.output / "summary.txt") as draft:
             draft.write_text("".join(f"{sentence}\n" for sentence in sentences))

@@ -1,0 +1,35 @@
+"""A figure is a table, a drawing and a sentence; or a sentence on why there is none."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from imbdet.analysis.columns import NothingToShow, Numbers
+from imbdet.analysis.figures.style import STYLE, save
+from imbdet.analysis.tables import write_table
+
+
+def write_figure(
+    name: str, compute: Callable[[], Numbers], draw: Callable[[Any], Figure], output: Path
+) -> str:
+    """Write ``output/tables/NAME.parquet`` and ``output/figures/NAME.png`` and ``.pdf``.
+
+    Without anything to show, those of an earlier run are removed.
+
+    Returns:
+        The sentence, behind the name.
+    """
+    table, figure = output / "tables" / f"{name}.parquet", output / "figures" / name
+    try:
+        numbers = compute()
+    except NothingToShow as reason:
+        for path in (table, figure.with_suffix(".png"), figure.with_suffix(".pdf")):
+            path.unlink(missing_ok=True)
+        return f"{name}: no figure, {reason}"
+    write_table(numbers.table(), table)
+    with mpl.rc_context(STYLE):
+        save(draw(numbers), figure)
+    return f"{name}: {numbers.sentence()}"

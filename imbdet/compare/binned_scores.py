@@ -1,0 +1,78 @@
+"""Mean scores of candidates by bins of something else."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+
+@dataclass(frozen=True, eq=False)
+class BinnedScores:
+    """Scores in B bins; bin i has the values from edges[i] on, up to below edges[i + 1].
+
+    Attributes:
+        edges: (B + 1,) ascending.
+        counts: by run, the baseline first, (B,) int64 candidates.
+        means: by run, (B,) mean scores; NaN of none.
+    """
+
+    edges: np.ndarray
+    counts: Mapping[str, np.ndarray]
+    means: Mapping[str, np.ndarray]
+
+    @property
+    def differences(self) -> dict[str, np.ndarray]:
+        """(B,) change of the mean score against the baseline, by all other runs."""
+        baseline, *others = self.means
+        return {run: self.means[run] - self.means[baseline] for run in others}
+
+    def table(self) -> pa.Table:
+        """A row for each run and bin."""
+        baseline = next(iter(self.means))
+        nothing = np.full(len(self.edges) - 1, np.nan)
+        parts = [
+            pa.table(
+                {
+                    "run": [run] * len(means),
+                    "from": self.edges[:-1],
+                    "below": self.edges[1:],
+                    "candidates": self.counts[run],
+                    "mean_score": means,
+                    "difference": nothing if run == baseline else self.differences[run],
+                }
+            )
+            for run, means in self.means.items()
+        ]
+        return pa.concat_tables(parts)
+
+    def describe(self, index: int) -> str:
+        """The differences in a bin, in words."""
+        return ", ".join(
+            f"{run} {'-' if np.isnan(change[index]) else f'{change[index]:+.3f}'}"
+            for run, change in self.differences.items()
+        )
+
+
+def bin_scores(
+    edges: np.ndarray, runs: Mapping[str, Iterable[tuple[np.ndarray, np.ndarray]]]
+) -> BinnedScores:
+    """Average the scores of some candidates.
+
+    Args:
+        edges: (B + 1,) ascending; the last bin has all values from edges[B - 1] on.
+        runs: by run, the baseline first, chunks of values (n,) and scores (n,); values that are NaN
+            are left out.
+    """
+    counts, means = {}, {}
+    num_bins = len(edges) - 1
+    for run, chunks in runs.items():
+        count, total = np.zeros(num_bins, dtype=np.int64), np.zeros(num_bins)
+        for values, scores in chunks:
+            is_known = ~np.isnan(values)
+            bins = np.searchsorted(edges[:-1], values[is_known], side="right") - 1
+            count += np.bincount(bins, minlength=num_bins)
+            total += np.bincount(bins, scores[is_known], minlength=num_bins)
+        counts[run] = count
+        means[run] = np.divide(total, count, out=np.full(num_bins, np.nan), where=count > 0)
+    return BinnedScores(edges, counts, means)

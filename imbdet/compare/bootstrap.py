@@ -1,0 +1,82 @@
+"""How far a metric would stray on other images: the bootstrap over the images of the test set.
+
+All runs are evaluated on the same resamples, so that a difference of two runs is one of pairs: what
+makes an image hard for both does not blur it. Efron and Tibshirani, "An Introduction to the
+Bootstrap", 1993, sec. 13.3 (percentile intervals).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from imbdet.compare.accumulation import average_precisions
+from imbdet.compare.matches import ClassMatches
+from imbdet.engine.progress import with_progress
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with the ends of its interval, which are NaN where there is none."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def verdict(self) -> str:
+        """Of a difference, the more the better: "better", "worse" or "undecided"; "" for NaN."""
+        if np.isnan(self.value):
+            return ""
+        if self.low > 0:
+            return "better"
+        return "worse" if self.high < 0 else "undecided"
+
+
+def resample(num_images: int, num_resamples: int, seed: int) -> np.ndarray:
+    """How often each resample has each image, drawn with replacement.
+
+    Returns:
+        (1 + B, I) int64; the first row is the data set as it is. B is 0 for less than two images,
+        which say nothing of others.
+    """
+    shares = np.full(num_images, 1 / max(num_images, 1))
+    size = num_resamples if num_images > 1 else 0
+    drawn = np.random.default_rng(seed).multinomial(num_images, shares, size=size)
+    return np.concatenate([np.ones((1, num_images), dtype=np.int64), drawn])
+
+
+def resampled_ap(
+    by_class: Mapping[str, ClassMatches], weights: np.ndarray, title: str = ""
+) -> np.ndarray:
+    """AP in percent of the data set and its resamples; NaN where a class has no objects.
+
+    Args:
+        by_class: the K classes' matches.
+        weights: (1 + B, I), see :func:`resample`.
+        title: of the progress bar.
+
+    Returns:
+        (1 + B, K, A, T).
+    """
+    classes = with_progress(list(by_class.values()), title)
+    return 100 * np.stack([average_precisions(found, weights) for found in classes], axis=1)
+
+
+def estimate(values: np.ndarray) -> Estimate:
+    """The value (1 + B,) of the data set with the interval of those of its resamples."""
+    resamples = values[1:][np.isfinite(values[1:])]
+    if not len(resamples) or np.isnan(values[0]):
+        return Estimate(float(values[0]), np.nan, np.nan)
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(resamples, [tail, 1 - tail])
+    return Estimate(float(values[0]), float(low), float(high))
+
+
+def nan_mean(values: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:
+    """The mean of what is not NaN; NaN, without a warning, of nothing."""
+    is_known = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(is_known, values, 0).sum(axis=axis) / is_known.sum(axis=axis)

@@ -1,0 +1,120 @@
+"""COCO's table of all runs, with intervals and with what differs from the baseline."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from tabulate import tabulate
+
+from imbdet.compare.bootstrap import CONFIDENCE, Estimate, estimate, nan_mean
+
+# Of each metric the area of objects and the IoU thresholds.
+_METRICS = {
+    "AP": (0, slice(None)),
+    "AP50": (0, slice(0, 1)),
+    "AP75": (0, slice(5, 6)),
+    "APs": (1, slice(None)),
+    "APm": (2, slice(None)),
+    "APl": (3, slice(None)),
+}
+
+
+@dataclass(frozen=True)
+class CocoTable:
+    """AP in percent.
+
+    Attributes:
+        values: by run, the baseline first, and metric.
+        differences: to the baseline, by all other runs and metric.
+    """
+
+    values: Mapping[str, Mapping[str, Estimate]]
+    differences: Mapping[str, Mapping[str, Estimate]]
+
+    def table(self) -> pa.Table:
+        """See :class:`Numbers`; a row for each run and metric."""
+        rows = []
+        for run, metrics in self.values.items():
+            for metric, value in metrics.items():
+                difference = self.differences.get(run, {}).get(metric)
+                row = {"run": run, "metric": metric, **as_columns("", value)}
+                rows.append({**row, **as_columns("difference", difference)})
+        return pa.Table.from_pylist(rows)
+
+    def sentence(self) -> str:
+        """See :class:`Numbers`."""
+        baseline, *others = self.values
+        parts = [
+            f"{run} {self.values[run]['AP'].value:.1f} ({describe(self.differences[run]['AP'])})"
+            for run in others
+        ]
+        return (
+            f"AP of {baseline} {self.values[baseline]['AP'].value:.1f}, {', '.join(parts)}; in "
+            f"brackets the difference and its {CONFIDENCE:.0%} interval."
+        )
+
+    def text(self) -> str:
+        """The table to read on a terminal."""
+        rows = []
+        for run, metrics in self.values.items():
+            rows.append([run, *(_format(value, "") for value in metrics.values())])
+            if run in self.differences:
+                differences = self.differences[run].values()
+                rows.append(["  difference", *(_format(value, "+") for value in differences)])
+                rows.append(["", *(value.verdict for value in differences)])
+        return tabulate(rows, ["run", *_METRICS], tablefmt="simple", disable_numparse=True)
+
+
+def coco_table(resampled: Mapping[str, np.ndarray]) -> CocoTable:
+    """Summarise the classes as COCO does.
+
+    Args:
+        resampled: by run, the baseline first, (1 + B, K, A, T) of :func:`resampled_ap`.
+    """
+    metrics = {
+        run: {
+            metric: nan_mean(values[:, :, area, thresholds], axis=(1, 2))
+            for metric, (area, thresholds) in _METRICS.items()
+        }
+        for run, values in resampled.items()
+    }
+    baseline, *others = metrics
+    return CocoTable(
+        values={
+            run: {metric: estimate(values) for metric, values in of_run.items()}
+            for run, of_run in metrics.items()
+        },
+        differences={
+            run: {m: estimate(metrics[run][m] - metrics[baseline][m]) for m in _METRICS}
+            for run in others
+        },
+    )
+
+
+def as_columns(name: str, value: Estimate | None) -> dict[str, object]:
+    """An estimate as columns of a row; those of a difference have a name and a verdict."""
+    if not name:
+        return {"value": value.value, "low": value.low, "high": value.high}
+    values = (value.value, value.low, value.high, value.verdict) if value else (None,) * 4
+    return dict(
+        zip([name, *(f"{name}_{end}" for end in ("low", "high", "verdict"))], values, strict=True)
+    )
+
+
+def describe(difference: Estimate) -> str:
+    """A difference in a sentence."""
+    if np.isnan(difference.value):
+        return "difference not defined"
+    if np.isnan(difference.low):
+        return f"{difference.value:+.1f}, no interval"
+    ends = f"[{difference.low:+.1f}, {difference.high:+.1f}]"
+    return f"{difference.value:+.1f} {ends}, {difference.verdict}"
+
+
+def _format(value: Estimate, sign: str) -> str:
+    if np.isnan(value.value):
+        return "-"
+    if np.isnan(value.low):
+        return f"{value.value:{sign}.1f}"
+    return f"{value.value:{sign}.1f} [{value.low:{sign}.1f}, {value.high:{sign}.1f}]"

@@ -1,0 +1,1 @@
+"""Drawings of the comparisons, one file each."""

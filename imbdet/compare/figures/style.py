@@ -1,0 +1,92 @@
+"""How runs are told apart, by colour, lightness and dash or hatch."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from imbdet.analysis.figures.style import COLOR_MAP, LINES
+from imbdet.compare.bootstrap import Estimate
+
+# Of the distance from one group of bars or points to the next.
+GROUP_WIDTH = 0.8
+
+_HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx")
+_MARKERS = "osD^v"
+
+
+def run_lines(runs: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Each run's line, the baseline first."""
+    runs = list(runs)
+    lines = [{"linewidth": 1.5, **line} for _, line in zip(runs, cycle(LINES), strict=False)]
+    if len(runs) > len(LINES):  # shades, since there are no more colours that are clearly different
+        for i, line in enumerate(lines):
+            line["color"] = mpl.colormaps[COLOR_MAP](i / (len(runs) - 1))
+    return dict(zip(runs, lines, strict=True))
+
+
+def run_bars(runs: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Each run's bars."""
+    return {
+        run: {"color": line["color"], "hatch": hatch, "edgecolor": "white", "linewidth": 0}
+        for (run, line), hatch in zip(run_lines(runs).items(), cycle(_HATCHES), strict=False)
+    }
+
+
+def run_points(runs: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Each run's points."""
+    return {
+        run: {"color": line["color"], "marker": marker}
+        for (run, line), marker in zip(run_lines(runs).items(), cycle(_MARKERS), strict=False)
+    }
+
+
+def spread(index: int, number: int) -> float:
+    """Where the ``index``-th of ``number`` bars or points of a group stands, about 0."""
+    return (index - (number - 1) / 2) * GROUP_WIDTH / number
+
+
+def draw_estimates(
+    axes: Axes,
+    places: np.ndarray,
+    estimates: Sequence[Estimate],
+    style: Mapping[str, Any],
+    *,
+    label: str = "",
+    is_difference: bool = False,
+) -> None:
+    """Points with their intervals as vertical lines; an undecided difference is hollow."""
+    values, lows, highs = np.array([(e.value, e.low, e.high) for e in estimates]).T
+    axes.vlines(places, lows, highs, color=style["color"], linewidth=1.2)
+    faces = [
+        "white" if is_difference and estimate.verdict == "undecided" else style["color"]
+        for estimate in estimates
+    ]
+    axes.scatter(
+        places,
+        values,
+        s=18,
+        c=faces,
+        edgecolors=style["color"],
+        marker=style["marker"],
+        zorder=3,
+        label=label,
+    )
+
+
+def add_run_legend(figure: Figure, axes: Axes) -> None:
+    """The runs that are labelled in some axes, below the panels."""
+    handles, labels = axes.get_legend_handles_labels()
+    add_legend(figure, handles, labels)
+
+
+def add_legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str]) -> None:
+    """A legend below the panels, as wide as the figure allows."""
+    widths = [0.07 * len(label) + 0.6 for label in labels]  # inches
+    ncols = max(1, min(len(labels), int(figure.get_figwidth() / max(widths))))
+    figure.legend(handles, labels, loc="outside lower center", ncols=ncols)

@@ -1,0 +1,103 @@
+"""The images and annotations that all runs are compared on."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from imbdet.compare.runs import Run
+from imbdet.data import register_datasets
+from imbdet.data.checks import read_dataset
+from imbdet.errors import UserError, suggest
+from imbdet.evaluation.coco import load_ground_truth
+
+
+@dataclass(frozen=True, eq=False)
+class GroundTruth:
+    """A test set.
+
+    Attributes:
+        name: in detectron2's catalogs.
+        content: of its annotation file.
+        image_root: folder of its images.
+        json_file: its annotation file; "" without any.
+    """
+
+    name: str
+    content: Mapping[str, Any]
+    image_root: str
+    json_file: str
+
+
+def load_test_set(runs: Sequence[Run], name: str | None) -> GroundTruth:
+    """The test set that all runs share.
+
+    Args:
+        runs: the baseline first.
+        name: of the data set; None is the first of DATASETS.TEST.
+
+    Raises:
+        UserError: it is not the same in all runs, or does not load.
+    """
+    baseline, *others = runs
+    if name is None:
+        for run in others:
+            _require_same("DATASETS.TEST", _first_test_set, baseline, run)
+        name = _first_test_set(baseline.cfg)
+        if not name:
+            raise UserError("DATASETS.TEST is empty: name the data set by --dataset.")
+    ground_truth = _load(baseline, name)
+    for run in others:
+        other = _load(run, name, known=ground_truth)
+        if any(
+            ground_truth.content.get(part) != other.content.get(part)
+            for part in ("images", "categories", "annotations")
+        ):
+            _refuse(baseline, run, ground_truth, other)
+    return ground_truth
+
+
+def _first_test_set(cfg: CfgNode) -> str:
+    return next(iter(cfg.DATASETS.TEST), "")
+
+
+def _load(run: Run, name: str, known: GroundTruth | None = None) -> GroundTruth:
+    """A run's data set; it need not be read if its annotation file is a ``known`` one."""
+    # The entries of other runs stay registered: a run may have been tested on them later on.
+    register_datasets(run.cfg)
+    if name not in DatasetCatalog:
+        options = [option for option in DatasetCatalog if option in run.cfg.DATASETS.TEST]
+        raise UserError(f"{run.name} knows no data set '{name}'. {suggest(name, options)}")
+    json_file = str(MetadataCatalog.get(name).get("json_file", ""))
+    if known and json_file and json_file == known.json_file:
+        return known
+    read_dataset(name)
+    metadata = MetadataCatalog.get(name)
+    image_root = metadata.get("image_root", "")
+    return GroundTruth(name, load_ground_truth(metadata), image_root, json_file)
+
+
+def _require_same(key: str, read: Callable[[CfgNode], object], first: Run, second: Run) -> None:
+    values = [read(run.cfg) for run in (first, second)]
+    if values[0] != values[1]:
+        raise UserError(
+            f"The runs have different test sets: {key} is {values[0]!r} in {first.name} "
+            f"and {values[1]!r} in {second.name}."
+        )
+
+
+def _refuse(first: Run, second: Run, truth: GroundTruth, other: GroundTruth) -> None:
+    for key in first.cfg.DATASETS.SHAPES if truth.name.startswith("shapes_") else ():
+        _require_same(
+            f"DATASETS.SHAPES.{key}",
+            lambda cfg, key=key: cfg.DATASETS.SHAPES[key],
+            first,
+            second,
+        )
+    raise UserError(
+        f"The runs have different test sets: the annotations of '{truth.name}' (DATASETS.COCO) are "
+        f"'{truth.json_file}' in {first.name} and '{other.json_file}' in {second.name}, with "
+        "different content."
+    )

@@ -1,0 +1,75 @@
+"""What a run is right and wrong about when it is used at its best thresholds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from imbdet.compare.matches import Matches
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """What is right and wrong in a run's detections at IoU 0.5, above each class's threshold.
+
+    Attributes:
+        right: places of the right detections in :attr:`Matches.detections`.
+        wrong: of the wrong ones; those on crowds are neither.
+        missed: places of the objects in :attr:`Matches.objects` that nothing is matched to.
+    """
+
+    right: np.ndarray
+    wrong: np.ndarray
+    missed: np.ndarray
+
+    def counts(self, matches: Matches) -> np.ndarray:
+        """(3, I) int64, how many are right, wrong and missed in each image."""
+        return np.stack(
+            [
+                np.bincount(
+                    [records[place]["image_id"] - 1 for place in places],
+                    minlength=len(matches.images),
+                )
+                for records, places in (
+                    (matches.detections, self.right),
+                    (matches.detections, self.wrong),
+                    (matches.objects, self.missed),
+                )
+            ]
+        ).astype(np.int64)
+
+
+def keep(matches: Matches, thresholds: Mapping[str, float]) -> Kept:
+    """Drop the detections below the thresholds.
+
+    Args:
+        matches: of the run.
+        thresholds: by class, the lowest score to keep; NaN, or none, keeps nothing.
+    """
+    right, wrong, found = [], [], []
+    for name, of_class in matches.by_class.items():
+        is_kept = of_class.scores >= thresholds.get(name, np.nan)
+        is_right = is_kept & of_class.is_correct[0, 0]
+        is_wrong = is_kept & of_class.is_counted[0, 0] & ~is_right
+        right.append(of_class.detection_idxs[is_right])
+        wrong.append(of_class.detection_idxs[is_wrong])
+        found.append(of_class.object_idxs[is_right])
+    objects = np.flatnonzero([not note["iscrowd"] for note in matches.objects])
+    return Kept(
+        np.concatenate(right),
+        np.concatenate(wrong),
+        np.setdiff1d(objects, np.concatenate(found)),
+    )
+
+
+def most_different(counts: Mapping[str, np.ndarray], number: int) -> list[int]:
+    """Images in which the number of errors differs most from the baseline's in some run.
+
+    Args:
+        counts: by run, the baseline first, of :meth:`Kept.counts`.
+        number: how many images, at most; those without a difference are never among them.
+    """
+    errors = np.stack([of_run[1:].sum(axis=0) for of_run in counts.values()])
+    differences = np.abs(errors[1:] - errors[0]).max(axis=0)
+    order = np.argsort(-differences, kind="stable")[:number]
+    return [int(row) for row in order if differences[row] > 0]

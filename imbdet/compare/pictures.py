@@ -1,0 +1,139 @@
+"""What the runs find in an image, right and wrong, beside the ground truth."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from detectron2.data.detection_utils import read_image
+from PIL import Image
+
+from imbdet.analysis.columns import NothingToShow
+from imbdet.analysis.pictures import choose_images
+from imbdet.analysis.tables import write_table
+from imbdet.compare.kept import Kept, keep, most_different
+from imbdet.compare.matches import Matches
+from imbdet.evaluation.drawing import Mark, draw_panel, join_panels
+from imbdet.evaluation.pictures import (
+    describe_classes,
+    mark_objects,
+    name_pictures,
+    save_picture,
+)
+
+NUM_PICTURES = 4
+
+
+def find_images(ground_truth: Mapping, names: Sequence[str]) -> list[int]:
+    """Places in :attr:`Matches.images` of the images with some file names or ids.
+
+    Raises:
+        UserError: there is no image of a name.
+    """
+    images = sorted(ground_truth["images"], key=lambda image: image["id"])
+    columns = {
+        "image_id": [str(image["id"]) for image in images],
+        "file_name": [image["file_name"] for image in images],
+    }
+    names = list(dict.fromkeys(names))
+    return choose_images(columns, {}, names, len(names)) if names else []
+
+
+def write_pictures(
+    runs: Mapping[str, Matches],
+    thresholds: Mapping[str, Mapping[str, float]],
+    image_root: str,
+    rows: Sequence[int],
+    output: Path,
+) -> str:
+    """Write ``output/pictures``, and ``output/tables/pictures.parquet`` with what is in them.
+
+    Args:
+        runs: matches by run, the baseline first.
+        thresholds: by run and class, see :func:`keep`.
+        image_root: folder of the images.
+        rows: places of the images in :attr:`Matches.images`; none takes the
+            :func:`most_different`.
+        output: folder of the comparison.
+
+    Returns:
+        A sentence.
+
+    Raises:
+        NothingToShow: the runs make as many errors everywhere, or an image is missing.
+    """
+    first = next(iter(runs.values()))
+    kept = {run: keep(matches, thresholds[run]) for run, matches in runs.items()}
+    counts = {run: kept[run].counts(matches) for run, matches in runs.items()}
+    why = "as asked for" if rows else "where the numbers of errors differ most"
+    rows = rows or most_different(counts, NUM_PICTURES)
+    if not rows:
+        raise NothingToShow("all runs make the same number of errors in every image.")
+    paths = [os.path.join(image_root, first.images[row]["file_name"]) for row in rows]
+    for path in paths:
+        if not os.path.isfile(path):
+            raise NothingToShow(f"the image '{path}' is missing.")
+    files = [f"{name}.png" for name in name_pictures([first.images[row] for row in rows])]
+    write_table(_table(files, rows, counts), output / "tables" / "pictures.parquet")
+    for row, path, file in zip(rows, paths, files, strict=True):
+        save_picture(draw_picture(path, row, runs, kept), output / "pictures" / file)
+    return f"{', '.join(files)}, {why}; each run at the threshold of its optimal LRP, by class."
+
+
+def remove_pictures(output: Path) -> None:
+    """Remove what an earlier :func:`write_pictures` wrote, and nothing else."""
+    table = output / "tables" / "pictures.parquet"
+    if table.exists():
+        for file in set(pq.read_table(table)["file"].to_pylist()):
+            (output / "pictures" / file).unlink(missing_ok=True)
+        table.unlink()
+
+
+def draw_picture(
+    path: str, row: int, runs: Mapping[str, Matches], kept: Mapping[str, Kept]
+) -> Image.Image:
+    """The ground truth, then each run; wrong detections are dashed and crossed.
+
+    Args:
+        path: of the image.
+        row: its place in :attr:`Matches.images`.
+        runs: matches by run.
+        kept: by run.
+    """
+    pixels = read_image(path, "RGB")
+    first = next(iter(runs.values()))
+    names = [{"id": i, "name": name} for i, name in enumerate(first.by_class, 1)]
+    classes = describe_classes(names)
+    notes = [note for note in first.objects if note["image_id"] == row + 1]
+    panels = [draw_panel(pixels, mark_objects(notes, classes), f"ground truth ({len(notes)})")]
+    for run, matches in runs.items():
+        right, wrong, missed = kept[run].counts(matches)[:, row]
+        title = f"{run}: {right} right, {wrong} wrong (✗), {missed} missed"
+        panels.append(draw_panel(pixels, _marks(matches, kept[run], row, classes), title))
+    return join_panels(panels)
+
+
+def _marks(matches: Matches, kept: Kept, row: int, classes: Mapping) -> list[Mark]:
+    marks = []
+    for places, is_wrong in ((kept.right, False), (kept.wrong, True)):
+        for record in (matches.detections[place] for place in places):
+            if record["image_id"] == row + 1:
+                name, color = classes[record["category_id"]]
+                label = f"{'✗ ' if is_wrong else ''}{name} {record['score']:.2f}"
+                marks.append(Mark(record["bbox"], label, color, is_dashed=is_wrong))
+    return marks
+
+
+def _table(files: Sequence[str], rows: Sequence[int], counts: Mapping[str, np.ndarray]) -> pa.Table:
+    entries = [
+        {
+            "file": file,
+            "run": run,
+            **dict(zip(("right", "wrong", "missed"), of_run[:, row].tolist(), strict=True)),
+        }
+        for file, row in zip(files, rows, strict=True)
+        for run, of_run in counts.items()
+    ]
+    return pa.Table.from_pylist(entries)

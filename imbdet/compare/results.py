@@ -1,0 +1,182 @@
+"""Every comparison's table, figure and sentence."""
+
+import logging
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from imbdet.analysis.columns import NothingToShow, Numbers
+from imbdet.analysis.tables import PartReader
+from imbdet.analysis.writing import write_figure
+from imbdet.compare.bootstrap import resample, resampled_ap
+from imbdet.compare.candidates import analyze_command, is_analysed, open_candidates
+from imbdet.compare.class_ap import ClassAP, class_ap
+from imbdet.compare.coco_table import CocoTable, coco_table
+from imbdet.compare.curves import Curves, read_curves
+from imbdet.compare.error_types import ErrorTypes, error_types
+from imbdet.compare.figures.binned_scores import draw_score_by_iou, draw_score_by_rank
+from imbdet.compare.figures.class_ap import draw_class_ap
+from imbdet.compare.figures.coco_table import draw_coco_table
+from imbdet.compare.figures.curves import draw_curves
+from imbdet.compare.figures.error_types import draw_error_types
+from imbdet.compare.figures.lrp import draw_lrp
+from imbdet.compare.figures.score_iou import draw_score_iou
+from imbdet.compare.ground_truth import GroundTruth
+from imbdet.compare.lrp import LRPTable, lrp_table
+from imbdet.compare.matches import ClassMatches, Matches, match
+from imbdet.compare.pictures import remove_pictures, write_pictures
+from imbdet.compare.runs import Run, read_results
+from imbdet.compare.score_by_iou import ScoreByIoU, score_by_iou
+from imbdet.compare.score_by_rank import ScoreByRank, score_by_rank
+from imbdet.compare.score_iou import ScoreIoU, score_iou
+from imbdet.files import replacing
+
+logger = logging.getLogger(__name__)
+
+
+class ResultWriter:
+    """Computes each figure's numbers from the runs, and draws them."""
+
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        ground_truth: GroundTruth,
+        *,
+        num_resamples: int,
+        seed: int,
+        output: Path,
+    ):
+        """Nothing is read yet.
+
+        Args:
+            runs: the baseline first.
+            ground_truth: the test set of all.
+            num_resamples: of the bootstrap.
+            seed: of the same.
+            output: folder to write to.
+        """
+        self.runs = runs
+        self.ground_truth = ground_truth
+        self.num_resamples = num_resamples
+        self.seed = seed
+        self.output = output
+        self._evaluated = [r for r in runs if r.results_file(ground_truth.name).is_file()]
+
+    def write(self, rows: Sequence[int]) -> None:
+        """Write all figures and pictures, or say why there are none; then the summary.
+
+        Args:
+            rows: of the images to draw, see :func:`write_pictures`.
+        """
+        dataset_name = self.ground_truth.name
+        sentences = [self._not_evaluated(run) for run in self.runs if run not in self._evaluated]
+        sentences += [
+            f"{run.name} has no analysis, which `{analyze_command(run, dataset_name)}` writes."
+            for run in self.runs
+            if not is_analysed(run)
+        ]
+        for name, (compute, draw) in self._figures().items():
+            sentences.append(write_figure(name, compute, draw, self.output))
+        sentences.append(self._write_pictures(rows))
+        logger.info("\n".join(sentences))
+        with replacing(self.output / "summary.txt") as draft:
+            draft.write_text("".join(f"{sentence}\n" for sentence in sentences))
+
+    def _figures(self) -> dict[str, tuple[Callable[[], Numbers], Callable[[Any], Figure]]]:
+        """By name, how the numbers are computed and how they are drawn."""
+        return {
+            "curves": (self._curves, draw_curves),
+            "coco": (self._coco_table, draw_coco_table),
+            "class_ap": (self._class_ap, draw_class_ap),
+            "error_types": (self._error_types, draw_error_types),
+            "lrp": (self._lrp_table, draw_lrp),
+            "score_iou": (self._score_iou, draw_score_iou),
+            "score_by_rank": (self._score_by_rank, draw_score_by_rank),
+            "score_by_iou": (self._score_by_iou, draw_score_by_iou),
+        }
+
+    @cached_property
+    def _matches(self) -> dict[str, Matches]:
+        name, content = self.ground_truth.name, self.ground_truth.content
+        if self.runs[0] not in self._evaluated or len(self._evaluated) < 2:
+            raise NothingToShow(f"it needs results of the baseline and another run on '{name}'.")
+        if all(note.get("iscrowd") for note in content.get("annotations", ())):
+            raise NothingToShow(f"'{name}' has no objects.")
+        known = {category["id"] for category in content["categories"]}
+        return {
+            run.name: match(content, read_results(run, name, known), f"matching {run.name}")
+            for run in self._evaluated
+        }
+
+    @property
+    def _by_class(self) -> dict[str, Mapping[str, ClassMatches]]:
+        return {run: matches.by_class for run, matches in self._matches.items()}
+
+    @cached_property
+    def _resampled(self) -> dict[str, np.ndarray]:
+        num_images = len(self._matches[self.runs[0].name].images)
+        weights = resample(num_images, self.num_resamples, self.seed)
+        return {
+            run: resampled_ap(by_class, weights, f"resampling {run}")
+            for run, by_class in self._by_class.items()
+        }
+
+    def _curves(self) -> Curves:
+        return read_curves(self.runs, self.ground_truth.name)
+
+    def _coco_table(self) -> CocoTable:
+        numbers = coco_table(self._resampled)
+        logger.info(f"Results on '{self.ground_truth.name}', in percent:\n{numbers.text()}")
+        return numbers
+
+    def _class_ap(self) -> ClassAP:
+        matches = self._matches[self.runs[0].name]
+        return class_ap(list(matches.by_class), matches.num_objects, self._resampled)
+
+    def _error_types(self) -> ErrorTypes:
+        return error_types(self._matches)
+
+    @cached_property
+    def _lrp(self) -> LRPTable:
+        return lrp_table(self._by_class)
+
+    def _lrp_table(self) -> LRPTable:
+        return self._lrp
+
+    def _score_iou(self) -> ScoreIoU:
+        return score_iou(self._by_class)
+
+    @property
+    def _candidates(self) -> dict[str, PartReader]:
+        return open_candidates(self.runs)
+
+    def _score_by_rank(self) -> ScoreByRank:
+        return score_by_rank(self._candidates)
+
+    def _score_by_iou(self) -> ScoreByIoU:
+        return score_by_iou(self._candidates)
+
+    def _write_pictures(self, rows: Sequence[int]) -> str:
+        remove_pictures(self.output)
+        try:
+            sentence = write_pictures(
+                self._matches,
+                {run: self._lrp.thresholds(run) for run in self._matches},
+                self.ground_truth.image_root,
+                rows,
+                self.output,
+            )
+        except NothingToShow as reason:
+            return f"pictures: none, {reason}"
+        return f"pictures: {sentence}"
+
+    def _not_evaluated(self, run: Run) -> str:
+        keys = ["DATASETS.TEST", f'["{self.ground_truth.name}"]', "OUTPUT_DIR", str(run.folder)]
+        words = ["python", "train_net.py", "--config-file", str(run.folder / "config.yaml")]
+        command = shlex.join([*words, "--eval-only", "MODEL.WEIGHTS", str(run.weights), *keys])
+        return f"{run.name} has no results on '{self.ground_truth.name}', which `{command}` writes."

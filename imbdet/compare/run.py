@@ -1,0 +1,56 @@
+"""From folders of runs to a folder of tables, figures and pictures."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from imbdet.compare.ground_truth import load_test_set
+from imbdet.compare.pictures import find_images
+from imbdet.compare.results import ResultWriter
+from imbdet.compare.runs import open_runs
+from imbdet.engine.logs import setup_logging
+from imbdet.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+def compare_runs(args: argparse.Namespace) -> None:
+    """Compare trained runs with the first one of them.
+
+    Args:
+        args: with ``runs``, ``output``, ``dataset``, ``picture``, ``num_resamples`` and ``seed``,
+            as ``imbdet compare`` parses them.
+
+    Raises:
+        UserError: a run, the test set or the folder cannot be used, or they do not belong together.
+    """
+    if args.num_resamples < 1:
+        raise UserError(f"--num-resamples is {args.num_resamples}; it must be at least 1.")
+    if args.seed < 0:
+        raise UserError(f"--seed is {args.seed}; it must be at least 0.")
+    runs = open_runs(args.runs)
+    output = _open_output(args.output)
+    ground_truth = load_test_set(runs, args.dataset)
+    rows = find_images(ground_truth.content, args.picture)
+    others = ", ".join(run.name for run in runs[1:])
+    logger.info(f"Comparing with {runs[0].name}, on '{ground_truth.name}': {others}.")
+    results = ResultWriter(
+        runs, ground_truth, num_resamples=args.num_resamples, seed=args.seed, output=output
+    )
+    results.write(rows)
+    logger.info(f"Everything is in '{output}'.")
+
+
+def _open_output(folder: str) -> Path:
+    output = Path(folder)
+    for name, what in {"config.yaml": "a run", "tables/candidates": "an analysis"}.items():
+        if (output / name).exists():
+            raise UserError(f"--output '{folder}' holds {what}: choose another folder.")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        setup_logging(folder, rank=0)
+    except OSError as error:
+        raise UserError(
+            f"--output '{folder}' cannot be written to ({error.strerror}): choose another folder."
+        ) from error
+    return output

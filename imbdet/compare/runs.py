@@ -1,0 +1,118 @@
+"""Folders of finished or running trainings."""
+
+import json
+import math
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from detectron2.config import CfgNode
+
+from imbdet.config import load_config
+from imbdet.errors import UserError
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What ``train_net.py`` wrote into an OUTPUT_DIR.
+
+    Attributes:
+        name: tells it from the other runs.
+        folder: the OUTPUT_DIR.
+        cfg: a config with the run's DATASETS. Other keys have their defaults, since a run of
+            another version may have keys that do not exist here.
+    """
+
+    name: str
+    folder: Path
+    cfg: CfgNode
+
+    def results_file(self, dataset_name: str) -> Path:
+        """The detections on a data set, if it was evaluated on it."""
+        return self.folder / "inference" / dataset_name / "coco_instances_results.json"
+
+    @property
+    def weights(self) -> Path:
+        """The last checkpoint."""
+        last = self.folder / "last_checkpoint"
+        return self.folder / (last.read_text().strip() if last.exists() else "model_final.pth")
+
+
+def open_runs(folders: Sequence[str]) -> list[Run]:
+    """The runs in some folders, the baseline first.
+
+    Raises:
+        UserError: there are less than two, one is named twice, or one holds no run.
+    """
+    if len(folders) < 2:
+        raise UserError("A comparison needs two runs or more: name the folders of both.")
+    paths = [Path(folder).resolve() for folder in folders]
+    for folder, path in zip(folders, paths, strict=True):
+        if paths.count(path) > 1:
+            raise UserError(f"The run '{folder}' is named twice.")
+        if not (path / "config.yaml").is_file():
+            raise UserError(
+                f"'{folder}' is no run: a run is the OUTPUT_DIR of a training by train_net.py, "
+                f"with config.yaml in it{'' if path.is_dir() else ', and there is no such folder'}."
+            )
+    return [
+        Run(name, Path(folder), _read_config(path / "config.yaml"))
+        for name, folder, path in zip(distinct_names(paths), folders, paths, strict=True)
+    ]
+
+
+def _read_config(path: Path) -> CfgNode:
+    cfg = load_config()
+    try:
+        content = yaml.safe_load(path.read_text())
+        cfg.DATASETS.merge_from_other_cfg(CfgNode(content["DATASETS"]))
+    except Exception as error:  # PyYAML and yacs each raise their own
+        raise UserError(f"DATASETS cannot be read from '{path}': {error}") from error
+    return cfg
+
+
+def distinct_names(paths: Sequence[Path]) -> list[str]:
+    """The last parts of different absolute paths, as many as it takes to tell them apart."""
+    for depth in range(1, max(len(path.parts) for path in paths)):
+        names = [str(Path(*path.parts[-depth:])) for path in paths]
+        if len(set(names)) == len(names):
+            return names
+    return list(map(str, paths))
+
+
+def read_results(run: Run, dataset_name: str, category_ids: Container[Any]) -> list[dict]:
+    """A run's detections in COCO's result format.
+
+    Args:
+        run: the run.
+        dataset_name: the data set that it was evaluated on.
+        category_ids: of the data set.
+
+    Raises:
+        UserError: the file is broken, or of another data set.
+    """
+    path = run.results_file(dataset_name)
+    try:
+        results = json.loads(path.read_text())
+    except (ValueError, OSError) as error:
+        raise UserError(f"'{path}' cannot be read ({error}): evaluate the run again.") from error
+    for i, record in enumerate(results if isinstance(results, list) else [results]):
+        if not _is_detection(record) or record["category_id"] not in category_ids:
+            raise UserError(
+                f"Record {i} of '{path}' is no detection in COCO's result format, with finite "
+                f"numbers as 'bbox' and 'score' and a class of '{dataset_name}' as 'category_id': "
+                "evaluate the run again."
+            )
+    return results
+
+
+def _is_detection(record: object) -> bool:
+    if not isinstance(record, dict) or not {"image_id", "category_id"} <= record.keys():
+        return False
+    box = record.get("bbox")
+    numbers = [*(box if isinstance(box, list) else ()), record.get("score")]
+    return len(numbers) == 5 and all(
+        isinstance(value, int | float) and math.isfinite(value) for value in numbers
+    )

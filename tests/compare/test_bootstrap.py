@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+
+from imbdet.compare.bootstrap import Estimate, estimate, nan_mean, resample, resampled_ap
+from imbdet.compare.class_ap import class_ap
+from imbdet.compare.coco_table import coco_table
+from tests.compare.problems import worked_example
+
+
+def test_resamples_draw_as_many_images():
+    weights = resample(5, 2000, seed=1)
+    assert weights[0].tolist() == [1] * 5
+    assert (weights.sum(axis=1) == 5).all()
+    assert weights[1:].mean(axis=0) == pytest.approx([1] * 5, abs=0.1)
+    assert weights[1:].var(axis=0) == pytest.approx([0.8] * 5, abs=0.1)  # n p (1 - p)
+    assert (weights == resample(5, 2000, seed=1)).all()
+    assert (weights != resample(5, 2000, seed=2)).any()
+
+
+def test_one_image_has_no_resamples():
+    assert resample(1, 100, seed=0).tolist() == [[1]]
+
+
+def test_interval():
+    found = estimate(np.array([7.0, *np.arange(101), np.nan]))
+    assert (found.value, found.low, found.high) == pytest.approx((7.0, 2.5, 97.5))
+    assert np.isnan(estimate(np.array([7.0])).low)
+    assert np.isnan(estimate(np.array([np.nan, 1.0, 2.0])).low)
+
+
+@pytest.mark.parametrize(
+    ("difference", "verdict"),
+    [
+        ((1.0, 0.5, 2.0), "better"),
+        ((-1.0, -2.0, -0.5), "worse"),
+        ((1.0, -0.5, 2.0), "undecided"),
+        ((0.0, 0.0, 0.0), "undecided"),
+        ((1.0, np.nan, np.nan), "undecided"),
+        ((np.nan, np.nan, np.nan), ""),
+    ],
+)
+def test_verdict(difference, verdict):
+    assert Estimate(*difference).verdict == verdict
+
+
+def test_means_of_nothing():
+    values = np.array([[1.0, np.nan], [np.nan, np.nan]])
+    np.testing.assert_array_equal(nan_mean(values, axis=1), [1, np.nan])
+
+
+def ap(*values):
+    """(1 + B, K, A, T) of two classes, the same for all areas and thresholds."""
+    return np.broadcast_to(np.array(values)[:, :, None, None], (len(values), 2, 4, 10))
+
+
+def test_differences_are_paired():
+    # Resamples move both runs by the same amount: the difference is certain, the values are not.
+    base = [[10.0, 20.0], [0.0, 10.0], [20.0, 30.0], [10.0, np.nan]]
+    better = [[a + 1, b + 1] for a, b in base]
+    table = coco_table({"base": ap(*base), "better": ap(*better)})
+    assert table.values["base"]["AP"].value == 15
+    assert table.values["base"]["AP"].high - table.values["base"]["AP"].low > 15
+    difference = table.differences["better"]["AP50"]
+    assert (difference.value, difference.low, difference.high) == (1, 1, 1)
+    assert "better 16.0 (+1.0 [+1.0, +1.0], better)" in table.sentence()
+    rows = table.table().to_pylist()
+    assert [row["difference"] for row in rows] == [None] * 6 + [1] * 6
+    assert rows[-1]["difference_verdict"] == "better"
+
+
+def test_metrics_are_those_of_coco():
+    values = np.full((1, 2, 4, 10), np.nan)
+    values[0, :, 0] = np.arange(10) * 10
+    values[0, 0, 1] = 1
+    values[0, :, 2] = 2
+    table = coco_table({"base": values, "other": values})
+    found = {metric: value.value for metric, value in table.values["base"].items()}
+    expected = {"AP": 45, "AP50": 0, "AP75": 50, "APs": 1, "APm": 2, "APl": np.nan}
+    assert found == pytest.approx(expected, nan_ok=True)
+    assert "no interval" in table.sentence()
+    assert table.text().splitlines()[2].split()[-1] == "-"
+
+
+def test_classes_are_sorted_by_their_change():
+    base, other = ap([10.0, 20.0], [10.0, 20.0]), ap([9.0, 25.0], [9.5, 26.0])
+    found = class_ap(["a", "b"], np.array([3, 7]), {"base": base, "other": other})
+    assert found.classes == ["b", "a"]
+    assert found.num_objects == [7, 3]
+    assert [d.value for d in found.differences["other"]] == [5, -1]
+    assert [d.low for d in found.differences["other"]] == [6, -0.5]
+    assert found.sentence() == (
+        "other is better in 1 of 2 classes, worse in 1, undecided in 0; from -1.0 (a) to +5.0 (b)."
+    )
+    assert found.table().num_rows == 4
+
+
+def test_classes_without_objects_are_left_out():
+    both = ap([10.0, np.nan], [10.0, np.nan])
+    assert class_ap(["a", "b"], np.array([3, 0]), {"x": both, "y": both}).classes == ["a"]
+
+
+def test_ap_of_resamples_is_in_percent():
+    weights = resample(2, 3, seed=0)
+    values = resampled_ap(worked_example().by_class, weights)
+    assert values.shape == (4, 2, 4, 10)
+    assert values[0, 0, 0, 9] == pytest.approx(3400 / 101)
