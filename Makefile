@@ -1,7 +1,7 @@
 # make setup   bring everything into .tools/ and .venv/ (nothing outside this folder but the tool's cache)
 # make test    set up, then run the test suite
-# make demo    set up, then train, evaluate and draw on a synthetic data set, or go on with it;
-#              MODEL=retinanet or faster_rcnn
+# make demo    set up, then train, evaluate, analyse and report on a synthetic data set, or go on with
+#              it; MODEL=retinanet or faster_rcnn
 # make lint    set up, then check style
 # make lock    renew requirements.lock from pyproject.toml
 # make clean   remove the environment
@@ -28,9 +28,12 @@ test: setup
 	.venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 $(ARGS)
 
 demo: setup
-	.venv/bin/python train_net.py --config-file configs/quick_start/$(MODEL).yaml --resume $(ARGS)
+	.venv/bin/python train_net.py --config-file configs/quick_start/$(MODEL).yaml \
+		--config-file configs/quick_start/Records.yaml --resume $(ARGS)
+	.venv/bin/imbdet analyze --config-file output/$(MODEL)/config.yaml \
+		--weights output/$(MODEL)/model_final.pth --output output/$(MODEL)/analysis --num-images 8
 	@echo
-	@echo "Pictures: output/$(MODEL)/inference/shapes_val/pictures   Curves: output/$(MODEL)/metrics.json"
+	@.venv/bin/imbdet report output/$(MODEL)
 	@echo "Next, for instance:"
 	@echo "  make demo MODEL=faster_rcnn"
 	@echo "  .venv/bin/tensorboard --logdir output"

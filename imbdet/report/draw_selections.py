@@ -1,0 +1,123 @@
+"""The figures of ``imbdet analyze`` about what samplers choose, from their tables."""
+
+import numpy as np
+import plotly.graph_objects as go
+
+from imbdet.report.joint import joint_plots
+from imbdet.report.plots import LOG_AXIS, Plot, bars, new_figure, plain, stairs
+from imbdet.report.sources import CannotShow, Columns
+
+
+def draw_sampling_distribution(table: Columns) -> list[Plot]:
+    """A plot for each selection and sign."""
+    iou_edges = np.unique([table["iou_from"], table["iou_to"]])
+    loss_edges = np.unique([table["loss_from"], table["loss_to"]])
+    rows = np.searchsorted(iou_edges, table["iou_from"])
+    columns = np.searchsorted(loss_edges, table["loss_from"])
+    panels = {}
+    for sign in ("positives", "negatives"):
+        for selection in dict.fromkeys(table["selection"]):
+            own = (table["sign"] == sign) & (table["selection"] == selection)
+            counts = np.zeros((len(iou_edges) - 1, len(loss_edges) - 1), dtype=np.int64)
+            np.add.at(counts, (rows[own], columns[own]), table["count"][own])
+            if own.any():
+                panels[f"{selection} {sign}"] = {"": counts}
+    return joint_plots(panels, iou_edges, loss_edges)
+
+
+def draw_hardness(table: Columns) -> list[Plot]:
+    """The chosen negatives by IoU, a line for each selection."""
+    names = ("random", "hard")
+    num_used = 1 + np.flatnonzero(sum(table[name] for name in names)).max(initial=0)
+    edges = np.append(table["iou_from"], table["iou_to"][-1])[: num_used + 1]
+    traces = []
+    for index, name in enumerate(names):
+        counts = table[name][:num_used]
+        trace = stairs(name, index, edges, counts / max(counts.sum(), 1))
+        trace.update(customdata=np.append(counts, counts[-1]))
+        traces.append(trace.update(hovertemplate="%{y:.2%} (%{customdata:,})"))
+    figure = new_figure(
+        *traces,
+        x="IoU with the nearest object",
+        y="share of the chosen negatives",
+        yaxis_type="log",
+        yaxis_tickformat=".2~%",
+    )
+    figure.add_vline(0.05, line_width=1, line_dash="dot", line_color="gray")
+    return [Plot("Negatives by IoU", figure)]
+
+
+def draw_overlap(table: Columns) -> list[Plot]:
+    """A matrix of the samplers for each sign."""
+    plots = []
+    for sign in dict.fromkeys(table["sign"]):
+        own = table["sign"] == sign
+        names = list(dict.fromkeys(table["first"][own]))
+        shape = len(names), len(names)
+        jaccard = table["jaccard"][own].reshape(shape)
+        texts = [["none" if np.isnan(v) else f"{v:.2f}" for v in row] for row in jaccard]
+        matrix = go.Heatmap(
+            x=[plain(name) for name in names],
+            y=[plain(name) for name in names],
+            z=jaccard,
+            text=texts,
+            texttemplate="%{text}",
+            customdata=table["common"][own].reshape(shape),
+            coloraxis="coloraxis",
+            xgap=2,
+            ygap=2,
+            hovertemplate="%{y} and %{x}: %{text}<br>%{customdata:,} in common<extra></extra>",
+        )
+        figure = new_figure(matrix, hovermode="closest")
+        figure.update_layout(
+            coloraxis={"cmin": 0, "cmax": 1, "showscale": False},
+            xaxis={"type": "category", "tickangle": -35, "showgrid": False},
+            yaxis={"type": "category", "autorange": "reversed", "showgrid": False},
+        )
+        plots.append(Plot(sign, figure, height=380))
+    return plots
+
+
+def draw_imbalance(table: Columns) -> list[Plot]:
+    """Classes, sizes, and positives of an object."""
+
+    def part(distribution: str) -> tuple[list[str], np.ndarray]:
+        own = table["distribution"] == distribution
+        return list(table["bin"][own]), table["count"][own]
+
+    classes, objects = part("class: objects")
+    _, positives = part("class: positives")
+    _, negatives = part("candidates")
+    if not len(classes):
+        raise CannotShow("'imbalance.parquet' has no classes.")
+    order = np.argsort(-objects, kind="stable")
+    names = [*(classes[i] for i in order), "background"]
+    figure = new_figure(
+        bars("objects", 0, names[:-1], objects[order]),
+        bars("candidates", 1, names, [*positives[order], *negatives]),
+        y="number",
+        yaxis=LOG_AXIS,
+        xaxis_type="category",
+    )
+    return [
+        Plot("Classes", figure),
+        _bar_plot("Sizes", *part("size below (pixels)"), "square root of the area below [pixels]"),
+        _bar_plot(
+            "Positives of an object", *part("positives of an object, up to"), "positives, up to"
+        ),
+    ]
+
+
+def _bar_plot(title: str, names: list[str], counts: np.ndarray, x: str) -> Plot:
+    used = np.flatnonzero(counts)
+    shown = slice(used[0], used[-1] + 1) if len(used) else slice(None)
+    labels = [_short(name) for name in names][shown]
+    figure = new_figure(
+        bars("objects", 0, labels, counts[shown]), x=x, y="objects", xaxis_type="category"
+    )
+    return Plot(title, figure)
+
+
+def _short(number: str) -> str:
+    value = float(number)
+    return "more" if value >= 1e9 else f"{value:.4g}"

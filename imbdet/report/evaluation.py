@@ -1,0 +1,87 @@
+"""COCO's metrics of each data set, and pictures of detections."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element
+
+from imbdet.report.elements import caption, note, section, sortable_table
+from imbdet.report.gallery import Gallery
+from imbdet.report.plots import Plot, bars, grid, new_figure
+from imbdet.report.sources import CannotShow, read_json, reading
+
+KINDS = {"bbox": "boxes", "segm": "masks"}
+_PERCENT = ".2f"
+_PICTURES = "Ground truth on the left, detections on the right."
+
+# Names of more classes would be too small to read; the table has them all.
+MAX_BARS = 40
+
+
+def evaluation_content(folder: Path, gallery: Gallery) -> list[Element]:
+    """A section for each data set in a folder ``inference``."""
+    datasets = sorted(path for path in folder.glob("*") if path.is_dir())
+    if not datasets:
+        raise CannotShow("There is no evaluation: 'inference' has no data set.")
+    content = []
+    for dataset in datasets:
+        path = dataset / "metrics.json"
+        try:
+            evaluation = read_json(path)
+            with reading(path):
+                content += _dataset_sections(dataset.name, evaluation)
+        except CannotShow as reason:
+            content.append(section(dataset.name, note(str(reason))))
+        pictures = gallery.embed((dataset / "pictures").glob("*.png"))
+        if pictures:
+            content.append(section(f"Detections on {dataset.name}", caption(_PICTURES), *pictures))
+    return content
+
+
+def _dataset_sections(name: str, evaluation: Mapping[str, Any]) -> list[Element]:
+    metrics = evaluation["metrics"]
+    kinds = [KINDS.get(kind, kind) for kind in metrics]
+    overall = [found["overall"] for found in metrics.values()]
+    names = list(overall[0]) if overall else []
+    table = sortable_table(
+        ("compared", *names),
+        [
+            (kind, *(values[name] for name in names))
+            for kind, values in zip(kinds, overall, strict=True)
+        ],
+        _PERCENT,
+    )
+    text = (
+        f"{evaluation['num_detections']:,} detections on {evaluation['num_images']:,} images, by "
+        f"{evaluation['library']}; in percent. APs, APm and APl are of small, medium and large "
+        "objects, AR@n the recall of at most n detections in an image."
+    )
+    return [
+        section(f"COCO's metrics on {name}", caption(text), table),
+        *(
+            _class_section(name, kind, found["per_class"])
+            for kind, found in zip(kinds, metrics.values(), strict=True)
+        ),
+    ]
+
+
+def _class_section(name: str, kind: str, per_class: Mapping[str, Mapping[str, Any]]) -> Element:
+    rows = [
+        (label, values["objects"], values["AP"], values["AP50"])
+        for label, values in per_class.items()
+    ]
+    table = sortable_table(("class", "objects", "AP", "AP50"), rows, _PERCENT)
+    most_first = sorted(rows, key=lambda row: -row[1])[:MAX_BARS]
+    labels = [row[0] for row in most_first]
+    figure = new_figure(
+        bars("AP", 0, labels, [row[2] for row in most_first]),
+        bars("AP50", 1, labels, [row[3] for row in most_first]),
+        y="percent",
+        xaxis_type="category",
+        yaxis_rangemode="nonnegative",
+    )
+    text = "The class with the most objects in the data set comes first."
+    if len(rows) > MAX_BARS:
+        text += f" The first {MAX_BARS} of {len(rows)} classes."
+    title = f"Classes of {name}, {kind}"
+    return section(title, caption(text), grid([Plot("AP by class", figure)]), table)

@@ -1,0 +1,62 @@
+"""Pictures inside the page, within a budget."""
+
+import base64
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+from PIL import Image
+
+from imbdet.report.elements import element, note
+
+MAX_WIDTH = 1400
+_QUALITY = 80
+
+
+class Gallery:
+    """Embeds pictures until the budget of a page is used."""
+
+    def __init__(self, max_bytes: float = 6e6):
+        """Start with all of the budget.
+
+        Args:
+            max_bytes: of the page that all pictures may take together.
+        """
+        self.left = max_bytes
+
+    def embed(self, paths: Iterable[Path]) -> list[Element]:
+        """Pictures with their names below, and sentences about those that are not shown."""
+        shown, left_out, damaged = [], [], []
+        for path in sorted(paths):
+            try:
+                address = _encode(path)
+            except (OSError, ValueError, Image.DecompressionBombError):
+                damaged.append(path.name)
+                continue
+            if len(address) > self.left:
+                left_out.append(path.name)
+                continue
+            self.left -= len(address)
+            shown.append(_picture(address, path))
+        content = [element("div", *shown, class_="gallery")] if shown else []
+        if left_out:
+            content.append(note(f"Left out to keep the page small: {', '.join(left_out)}."))
+        if damaged:
+            content.append(note(f"These pictures cannot be read: {', '.join(damaged)}."))
+        return content
+
+
+def _picture(address: str, path: Path) -> Element:
+    image = element("img", src=address, alt=path.stem, loading="lazy")
+    return element("figure", image, element("figcaption", path.stem))
+
+
+def _encode(path: Path) -> str:
+    """The picture as WebP, not wider than MAX_WIDTH, in an address."""
+    with Image.open(path) as picture:
+        picture = picture.convert("RGB")
+    picture.thumbnail((MAX_WIDTH, 4 * MAX_WIDTH))
+    content = io.BytesIO()
+    picture.save(content, "WEBP", quality=_QUALITY)
+    return f"data:image/webp;base64,{base64.b64encode(content.getvalue()).decode()}"

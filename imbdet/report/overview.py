@@ -1,0 +1,157 @@
+"""What a run was: from ``run.json``, ``config.yaml`` and the metrics."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element
+
+from imbdet.report.curves import read_scalars, training_seconds
+from imbdet.report.elements import caption, details, element, facts, note, section, sortable_table
+from imbdet.report.evaluation import KINDS
+from imbdet.report.sources import CannotShow, read_json, read_yaml, reading
+
+Settings = Mapping[str, Any]
+_HEADLINES = ("AP", "AP50", "AP75", "AR@100")
+
+
+def overview_content(folder: Path) -> list[Element]:
+    """The main numbers, and what they are the numbers of."""
+    parts = {
+        "What it was": ("run.json", lambda path: _describe_start(last_start(path))),
+        "Detector": ("config.yaml", lambda path: _describe_settings(read_yaml(path))),
+        "Training": ("metrics.json", lambda path: _describe_training(read_scalars(path)[0])),
+    }
+    sections, notes = [], []
+    for title, (name, describe) in parts.items():
+        try:
+            with reading(folder / name):
+                sections.append(section(title, facts(describe(folder / name))))
+        except CannotShow as reason:
+            notes.append(note(str(reason)))
+    columns = [element("div", *sections, class_="columns")] if sections else []
+    return [*_headlines(folder / "inference"), *columns, *notes]
+
+
+def configuration_content(folder: Path) -> list[Element]:
+    """What differs from the defaults, and all keys."""
+    content = []
+    try:
+        start = last_start(folder / "run.json")
+        with reading(folder / "run.json"):
+            rows = [
+                (key, _write(default), _write(value), "yes" if key in start["overrides"] else "")
+                for key, (default, value) in start["changed_keys"].items()
+            ]
+        headers = "key", "default", "this run", "on the command line"
+        text = "The keys whose values are not the defaults of Detectron2 and imbdet."
+        content.append(section("Changed keys", caption(text), sortable_table(headers, rows)))
+    except CannotShow as reason:
+        content.append(note(str(reason)))
+    try:
+        settings = read_yaml(folder / "config.yaml")
+        with reading(folder / "config.yaml"):
+            rows = [(key, _write(value)) for key, value in _leaves(settings)]
+        content.append(details(f"All {len(rows)} keys", sortable_table(("key", "value"), rows)))
+    except CannotShow as reason:
+        content.append(note(str(reason)))
+    return content
+
+
+def last_start(path: Path) -> Settings:
+    """What a ``run.json`` says of the last training, or of the last evaluation if there is none."""
+    starts = read_json(path)
+    with reading(path):
+        trainings = [start for start in starts if start["task"] == "training"]
+        return (trainings or starts)[-1]
+
+
+def _headlines(folder: Path) -> Iterator[Element]:
+    """The main metrics of each data set, in large letters."""
+    for path in sorted(folder.glob("*/metrics.json")):
+        try:
+            evaluation = read_json(path)
+            with reading(path):
+                for kind, found in evaluation["metrics"].items():
+                    title = f"{KINDS.get(kind, kind).capitalize()} of {path.parent.name}"
+                    num_classes = len(found["per_class"])
+                    text = f"{evaluation['num_images']:,} images, {num_classes:,} classes"
+                    yield section(title, caption(text), _large(found["overall"]))
+        except CannotShow as reason:
+            yield note(str(reason))
+
+
+def _large(overall: Mapping[str, float | None]) -> Element:
+    numbers = [
+        element("div", element("dt", name), element("dd", _percent(overall[name])))
+        for name in _HEADLINES
+    ]
+    return element("dl", *numbers, class_="headlines")
+
+
+def _describe_start(start: Settings) -> Sequence[tuple[str, str]]:
+    seed = start["seed"]
+    return (
+        ("started", start["time"].replace("T", " ")),
+        ("command", start["command"]),
+        ("changed keys", f"{len(start['changed_keys'])}, see Configuration"),
+        ("training data", ", ".join(start["datasets"]["train"])),
+        ("test data", ", ".join(start["datasets"]["test"])),
+        ("seed", "random" if seed is None else str(seed)),
+        ("device", start["gpu"] or start["device"]),
+        ("processes", str(start["num_processes"])),
+        ("platform", start["platform"]),
+        ("versions", ", ".join(f"{name} {value}" for name, value in start["versions"].items())),
+    )
+
+
+def _describe_settings(settings: Settings) -> Sequence[tuple[str, str]]:
+    model, solver = settings["MODEL"], settings["SOLVER"]
+    sampler = model["SAMPLER"]
+    default = "Detectron2's"
+    return (
+        ("architecture", model["META_ARCHITECTURE"]),
+        ("backbone", f"{model['BACKBONE']['NAME']}, depth {model['RESNETS']['DEPTH']}"),
+        ("sampler of positives", sampler["POSITIVE"]["NAME"] or default),
+        ("sampler of negatives", sampler["NEGATIVE"]["NAME"] or default),
+        ("weighting", ", ".join(model["WEIGHTING"]["NAMES"]) or "none"),
+        ("classification loss", model["CLS_LOSS"]["NAME"] or default),
+        ("box loss", model["BOX_LOSS"]["NAME"] or default),
+        ("CARL", "on" if model["CARL"]["ENABLED"] else "off"),
+        ("images in a batch", str(solver["IMS_PER_BATCH"])),
+        ("optimizer", f"{solver['OPTIMIZER']}, learning rate {solver['BASE_LR']:g}"),
+        ("iterations", f"{solver['MAX_ITER']:,}"),
+        ("lower rate from", ", ".join(f"{step:,}" for step in solver["STEPS"])),
+    )
+
+
+def _describe_training(rows: Sequence[Settings]) -> Sequence[tuple[str, str]]:
+    seconds = training_seconds(rows)
+    last = max((row["iteration"] + 1 for row in rows if "time" in row), default=0)
+    return (
+        ("iterations done", f"{last:,}"),
+        ("time", f"about {_write_time(seconds)}, without evaluations"),
+        ("time of an iteration", f"{seconds / last:.3f} s" if last else ""),
+    )
+
+
+def _write_time(seconds: float) -> str:
+    minutes, hours = round(seconds / 60), seconds / 3600
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{hours:.1f} h"
+
+
+def _leaves(node: Settings, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in node.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _write(value: Any) -> str:
+    return repr(value) if value == "" or isinstance(value, list) else str(value)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"

@@ -1,0 +1,84 @@
+"""From a folder to its page."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+from imbdet.errors import UserError
+from imbdet.files import replacing
+from imbdet.report.curves import training_content
+from imbdet.report.elements import note
+from imbdet.report.evaluation import evaluation_content
+from imbdet.report.gallery import Gallery
+from imbdet.report.overview import configuration_content, overview_content
+from imbdet.report.page import Tab, render
+from imbdet.report.records import records_content
+from imbdet.report.sources import CannotShow, reading
+from imbdet.report.studies import study_content
+
+_SAMPLES = "Boxes that each selection chose, coloured by IoU; the ground truth is white."
+
+
+def write_report(folder: Path) -> Path:
+    """Write ``report.html`` into a folder, from what lies in it.
+
+    Args:
+        folder: OUTPUT_DIR of a training, or what ``imbdet analyze`` or ``imbdet compare`` wrote.
+
+    Returns:
+        The page.
+
+    Raises:
+        UserError: the folder is none of these, or cannot be written to.
+    """
+    page = render(str(folder), *_contents(folder))
+    path = folder / "report.html"
+    with replacing(path) as draft:
+        # File names may have bytes that are no text.
+        draft.write_bytes(page.encode("utf-8", "replace"))
+    return path
+
+
+def _contents(folder: Path) -> tuple[str, Sequence[Tab]]:
+    """What the folder is, and the tabs of its page."""
+    if not folder.is_dir():
+        raise UserError(f"'{folder}' is not a folder: name the OUTPUT_DIR of a training.")
+    if any((folder / name).exists() for name in ("config.yaml", "metrics.json", "inference")):
+        return "Report of a run", _run_tabs(folder)
+    if (folder / "tables").is_dir() or (folder / "summary.txt").exists():
+        return "Tables, figures and pictures", _study_tabs(folder, Gallery())
+    raise UserError(
+        f"'{folder}' is neither the OUTPUT_DIR of a training (with config.yaml) nor a folder that "
+        "`imbdet analyze` or `imbdet compare` wrote (with tables)."
+    )
+
+
+def _run_tabs(folder: Path) -> list[Tab]:
+    gallery = Gallery()
+    tabs = [
+        _tab("Overview", folder, lambda: overview_content(folder)),
+        _tab("Training", folder, lambda: training_content(folder / "metrics.json")),
+        _tab("Evaluation", folder, lambda: evaluation_content(folder / "inference", gallery)),
+    ]
+    if (folder / "records").is_dir():
+        tabs.append(_tab("Records", folder, lambda: records_content(folder / "records")))
+    if (folder / "analysis").is_dir():
+        tabs += _study_tabs(folder / "analysis", gallery)
+    tabs.append(_tab("Configuration", folder, lambda: configuration_content(folder)))
+    return tabs
+
+
+def _study_tabs(folder: Path, gallery: Gallery) -> list[Tab]:
+    tabs = [_tab("Figures", folder, lambda: study_content(folder, gallery))]
+    pictures = gallery.embed((folder / "pictures").glob("*.png"))
+    if pictures:
+        tabs.append(Tab("Pictures", pictures))
+    return tabs
+
+
+def _tab(name: str, folder: Path, build: Callable[[], Sequence[Element]]) -> Tab:
+    try:
+        with reading(folder):
+            return Tab(name, build())
+    except CannotShow as reason:
+        return Tab(name, [note(str(reason))])

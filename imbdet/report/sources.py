@@ -1,0 +1,99 @@
+"""Reads the files of a run; a missing or damaged one is a sentence on the page, not an error."""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+# Arrays of one length by the names of a table's columns.
+Columns = Mapping[str, np.ndarray]
+
+
+class CannotShow(Exception):  # noqa: N818  (no error: an answer)
+    """A piece of the page is missing or damaged; the message says in one sentence why."""
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turns what a missing, damaged or foreign file causes in the block into a sentence.
+
+    Raises:
+        CannotShow: names ``path``.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise CannotShow(f"There is no '{path.name}'.") from error
+    except OSError as error:
+        # Arrow reports damaged files by an OSError without a number.
+        cause = error.strerror or "it is damaged or incomplete"
+        raise CannotShow(f"'{path.name}' cannot be read: {cause}.") from error
+    except (ValueError, EOFError, pa.ArrowException, yaml.YAMLError) as error:
+        raise CannotShow(f"'{path.name}' is damaged or incomplete.") from error
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise CannotShow(f"'{path.name}' is not as imbdet writes it ({error!r}).") from error
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file; NaN is read as such."""
+    with reading(path):
+        return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file."""
+    with reading(path):
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def read_json_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """The objects of a file with one in each line, and how many lines are damaged."""
+    with reading(path):
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    found = [_parse(line) for line in lines if line.strip()]
+    whole = [record for record in found if record is not None]
+    return whole, len(found) - len(whole)
+
+
+def _parse(line: str) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def read_table(path: Path) -> Columns:
+    """The columns of a Parquet file, with at least one row; nulls of numbers become NaN."""
+    with reading(path):
+        table = pq.ParquetFile(path).read()
+        if not len(table):
+            raise CannotShow(f"'{path.name}' has no rows.")
+        return {name: _to_array(table[name].to_pylist()) for name in table.column_names}
+
+
+def _to_array(values: list[Any]) -> np.ndarray:
+    # Arrow's own way to numpy imports pandas where there is one, which takes seconds.
+    return np.array([np.nan if value is None else value for value in values])
+
+
+def count_rows(path: Path) -> int:
+    """The rows of a Parquet file, without reading them."""
+    with reading(path):
+        return pq.read_metadata(path).num_rows
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an npz file."""
+    # numpy tells of a damaged archive in many ways.
+    try:
+        with np.load(path) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except Exception as error:
+        raise CannotShow(f"'{path.name}' is damaged or incomplete.") from error

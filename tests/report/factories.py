@@ -1,0 +1,138 @@
+"""Folders as trainings and analyses leave them, of which everything is known."""
+
+import json
+from argparse import Namespace
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from PIL import Image
+
+from imbdet.analysis.boosting import BoostingStudy, variants
+from imbdet.analysis.calibration import EntryScores
+from imbdet.analysis.columns import SIGNS
+from imbdet.analysis.gradients import EntryGradients, box_gradients
+from imbdet.analysis.hardness import hardness
+from imbdet.analysis.imbalance import imbalance
+from imbdet.analysis.joint import sampling_distribution
+from imbdet.analysis.overlap import overlaps
+from imbdet.analysis.ranks import rank_histogram
+from imbdet.config import load_config
+from imbdet.engine.run_info import write_run_info
+from imbdet.records import JointHistograms
+from imbdet.records.folder import RecordFolder
+from imbdet.records.histograms import to_npz
+from tests.analysis.problems import SAMPLERS, random_table
+from tests.records.factories import make_record
+
+# A class that would run if a text of the data became a part of the page.
+SCRIPT = "<script>document.title = 'harm'</script>"
+CLOSING = "</script><b>bold"
+CLASSES = [SCRIPT, CLOSING, "1e5"]
+SITES = ("rpn", "roi_heads")
+
+
+def all_numbers():
+    """The numbers of each figure of an analysis, by its name."""
+    rng = np.random.default_rng(0)
+    chunk = random_table(3000)
+    positives = {f"error_d{name}": rng.normal(size=200) for name in "xywh"}
+    positives["negatives_above"] = rng.integers(0, 40, 200)
+    positives["local_rank"] = rng.integers(0, 3, 200)
+    objects = {"class": rng.integers(0, 3, 50), "area": 10 ** rng.uniform(1, 4, 50)}
+    objects["num_positives"] = rng.integers(0, 9, 50)
+    scores = torch.rand(300, 3, generator=torch.Generator().manual_seed(0)) ** 3
+    labels = torch.arange(300) % 5 - 1
+    gradients = EntryGradients(num_bins=30, alpha=0.25, gamma=2.0)
+    gradients.add(scores, labels.clamp(max=3), "sigmoid")
+    entry_scores = EntryScores(score_thresh=0.05)
+    entry_scores.add(scores, labels.clamp(max=3))
+    curves = {(v, iou): rng.random(101) for v in variants() for iou in (0.5, 0.75)}
+    return {
+        "sampling_distribution": sampling_distribution([chunk]),
+        "hardness": hardness([chunk]),
+        "gradients_cls": gradients.result(),
+        "gradients_box": box_gradients([positives], mu=0.02, num_bins=10, beta=0.1),
+        "ranks": rank_histogram([positives]),
+        "overlap": overlaps([chunk], {sign: SAMPLERS[:3] for sign in SIGNS}),
+        "calibration": entry_scores.result(),
+        "imbalance": imbalance([objects], 1000, CLASSES),
+        "boosting": BoostingStudy(
+            ap=dict.fromkeys(variants(), 12.5),
+            precisions=curves,
+            decreases={5: 1.0, 25: 1.0},
+            num_boosted={5: 3, 25: 9},
+        ),
+    }
+
+
+def write_analysis(folder, numbers):
+    """What ``imbdet analyze`` leaves, but for the rows."""
+    (folder / "tables").mkdir(parents=True)
+    sentences = ["3 candidates have predictions that are not finite."]
+    for name, found in numbers.items():
+        pq.write_table(found.table(), folder / "tables" / f"{name}.parquet")
+        sentences.append(f"{name}: {found.sentence()}")
+    (folder / "summary.txt").write_text("".join(f"{text}\n" for text in sentences))
+    write_picture(folder / "pictures" / "a & b.png")
+
+
+def write_picture(path, size=(60, 40)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, "teal").save(path)
+
+
+def write_records(folder, num_parts=3):
+    """Histograms in several parts; returns their sums by name."""
+    records = RecordFolder(folder, max_bytes=1e9)
+    total = 0
+    for part in range(num_parts):
+        histograms = JointHistograms(SITES)
+        record = make_record(seed=part)
+        histograms.add("roi_heads", "available", record, record.cls_losses)
+        histograms.add("roi_heads", "chosen", make_record(seed=part + 9), record.cls_losses)
+        histograms.add("rpn", "available", record, None)
+        counts = histograms.take()
+        total = total + counts
+        content = to_npz(histograms.named(counts), num_batches=2)
+        records.write(10 * (part + 1) - 1, {"histograms.npz": content})
+    return histograms.named(total)
+
+
+def write_run(folder):
+    """What a training leaves, with an analysis and records; returns the analysis's numbers."""
+    folder.mkdir()
+    opts = ["OUTPUT_DIR", str(folder), "SEED", "7", "SOLVER.BASE_LR", "0.25"]
+    cfg = load_config(opts=opts)
+    (folder / "config.yaml").write_text(cfg.dump())
+    cfg.MODEL.DEVICE = "cpu"
+    args = Namespace(config_file=[], opts=opts, resume=False, eval_only=False)
+    write_run_info(cfg, args, [torch, np])
+    rows = [
+        {"iteration": i, "total_loss": 2.0 - i / 100, "loss_cls": 1.0, "lr": 0.1, "time": 0.5}
+        for i in range(19, 100, 20)
+    ]
+    rows.append({"iteration": 100, "bbox/AP": 12.345, "bbox/AP50": float("nan")})
+    (folder / "metrics.json").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    write_evaluation(folder / "inference" / "val")
+    write_records(folder / "records")
+    numbers = all_numbers()
+    write_analysis(folder / "analysis", numbers)
+    return numbers
+
+
+def write_evaluation(folder):
+    overall = {"AP": 12.345, "AP50": 30.0, "AP75": 5.0, "APl": None, "AR@100": 40.0}
+    per_class = {
+        name: {"objects": n, "AP": ap, "AP50": 50.0}
+        for name, n, ap in zip(CLASSES, (5, 100, 20), (30.0, None, 4.5), strict=True)
+    }
+    evaluation = {
+        "dataset": "val",
+        "num_images": 8,
+        "num_detections": 1234,
+        "library": "pycocotools",
+        "metrics": {"bbox": {"overall": overall, "per_class": per_class}},
+    }
+    write_picture(folder / "pictures" / "<img src=x onerror=alert(1)>.png")
+    (folder / "metrics.json").write_text(json.dumps(evaluation))

@@ -1,0 +1,189 @@
+"""The page in a browser, opened once."""
+
+import itertools
+import shutil
+import time
+
+import pytest
+
+from imbdet.report import write_report
+from tests.report.factories import SCRIPT, write_run
+
+webdriver = pytest.importorskip("selenium.webdriver")
+By = pytest.importorskip("selenium.webdriver.common.by").By
+Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
+
+BINARIES = {name: shutil.which(name) for name in ("chromium", "chromedriver")}
+pytestmark = pytest.mark.skipif(
+    not all(BINARIES.values()), reason="needs chromium and chromedriver on the PATH"
+)
+
+OPTIONS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1280,900",
+)
+TABS = ("overview", "training", "evaluation", "records", "figures", "pictures", "configuration")
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("browser") / "run"
+    write_run(folder)
+    options = webdriver.ChromeOptions()
+    options.binary_location = BINARIES["chromium"]
+    for option in (*OPTIONS, f"--user-data-dir={folder.parent / 'profile'}"):
+        options.add_argument(option)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    service = webdriver.ChromeService(BINARIES["chromedriver"])
+    browser = webdriver.Chrome(options=options, service=service)
+    browser.get(write_report(folder).as_uri())
+    yield browser
+    # Whatever the tests did, nothing went wrong on the way.
+    assert [entry["message"] for entry in browser.get_log("browser")] == []
+    browser.quit()
+
+
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def open_tab(page, name):
+    page.find_element(By.ID, f"tab-{name}").click()
+    assert page.find_element(By.ID, name).is_displayed()
+
+
+def number_undrawn(page):
+    script = "return document.querySelectorAll('[role=tabpanel]:not([hidden]) .canvas').length - "
+    return page.execute_script(
+        script + "document.querySelectorAll('[role=tabpanel]:not([hidden]) .main-svg:first-child')"
+        ".length"
+    )
+
+
+def test_all_tabs_open_and_all_figures_are_drawn(page):
+    for name in TABS:
+        open_tab(page, name)
+        wait_for(lambda: number_undrawn(page) == 0)
+        shown = page.find_elements(By.CSS_SELECTOR, "[role=tabpanel]:not([hidden])")
+        assert [panel.get_attribute("id") for panel in shown] == [name]
+    assert len(page.find_elements(By.CSS_SELECTOR, ".js-plotly-plot")) >= 30
+    assert page.execute_script("return [...document.images].every((i) => i.naturalWidth > 0)")
+
+
+def test_a_class_that_is_a_script_is_a_text(page):
+    assert page.title != "harm"
+    open_tab(page, "evaluation")
+    names = [cell.text for cell in page.find_elements(By.CSS_SELECTOR, "#evaluation td")]
+    assert SCRIPT in names
+    wait_for(lambda: number_undrawn(page) == 0)
+    labels = page.find_elements(By.CSS_SELECTOR, "#evaluation .xtick text")
+    assert SCRIPT in [label.text for label in labels]
+
+
+def test_tabs_by_keys(page):
+    open_tab(page, "overview")
+    for key, name in (
+        (Keys.ARROW_RIGHT, "training"),
+        (Keys.END, "configuration"),
+        (Keys.ARROW_RIGHT, "overview"),
+        (Keys.ARROW_LEFT, "configuration"),
+        (Keys.HOME, "overview"),
+    ):
+        page.switch_to.active_element.send_keys(key)
+        assert page.find_element(By.ID, name).is_displayed()
+        assert page.switch_to.active_element.get_attribute("id") == f"tab-{name}"
+        assert page.current_url.endswith(f"#{name}")
+
+
+def test_hovering_tells_the_numbers(page):
+    open_tab(page, "training")
+    wait_for(lambda: number_undrawn(page) == 0)
+    plot = page.find_element(By.CSS_SELECTOR, "#training .nsewdrag")
+    places = itertools.cycle([(0, 0), (1, 1)])
+
+    def hover():
+        # Again and again: plotly may not be listening yet.
+        webdriver.ActionChains(page).move_to_element_with_offset(plot, *next(places)).perform()
+        return page.find_elements(By.CSS_SELECTOR, "#training .hoverlayer text")
+
+    wait_for(hover)
+    text = page.find_element(By.CSS_SELECTOR, "#training .hoverlayer").text
+    # Of one of the iterations in the middle, 39 and 59.
+    assert "total_loss : 1.61" in text or "total_loss : 1.41" in text
+
+
+def test_tables_are_sorted_by_a_click(page):
+    open_tab(page, "evaluation")
+    table = page.find_elements(By.CSS_SELECTOR, "#evaluation table")[1]
+
+    def column(index):
+        return [
+            cell.text for cell in table.find_elements(By.CSS_SELECTOR, f"td:nth-child({index})")
+        ]
+
+    ap = table.find_element(By.CSS_SELECTOR, "th:nth-child(3) button")
+    ap.click()
+    assert column(3) == ["4.50", "30.00", "-"]
+    ap.click()
+    assert column(3) == ["30.00", "4.50", "-"]  # what is not known stays last
+    header = table.find_element(By.CSS_SELECTOR, "th:nth-child(3)")
+    assert header.get_attribute("aria-sort") == "descending"
+    table.find_element(By.CSS_SELECTOR, "th:nth-child(2) button").click()
+    assert column(2) == ["5", "20", "100"]
+
+
+def test_the_slider_goes_through_the_training(page):
+    open_tab(page, "records")
+    wait_for(lambda: number_undrawn(page) == 0)
+    slider = page.find_element(By.CSS_SELECTOR, "#records .stages")
+    label = page.find_element(By.CSS_SELECTOR, "#records output")
+    seen = {}
+    for key in ("", *3 * [Keys.ARROW_RIGHT]):
+        slider.send_keys(key)
+        seen[label.text] = page.execute_script(
+            "const [cells] = document.querySelector('#records .canvas')._fullData;"
+            "return cells.customdata.flatMap((row) => [...row]).reduce((a, b) => a + b)"
+        )
+    whole = seen.pop("whole training")
+    assert list(seen) == ["iterations 0 to 9", "iterations 10 to 19", "iterations 20 to 29"]
+    assert sum(seen.values()) == whole > 0
+
+
+def test_light_and_dark(page):
+    open_tab(page, "training")
+    switch = page.find_element(By.ID, "theme")
+
+    def colors():
+        wait_for(lambda: number_undrawn(page) == 0)
+        paper = page.find_element(By.TAG_NAME, "body").value_of_css_property("background-color")
+        text = page.find_element(By.CSS_SELECTOR, "#training .xtick text")
+        line = page.find_element(By.CSS_SELECTOR, "#training .js-line")
+        return paper, text.value_of_css_property("fill"), line.value_of_css_property("stroke")
+
+    light = colors()
+    switch.click()
+    dark = colors()
+    assert all(a != b for a, b in zip(light, dark, strict=True))
+    switch.click()
+    assert colors() == light
+
+
+def test_a_phone_never_scrolls_sideways(page):
+    size = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    for name in TABS:
+        page.execute_script("location.hash = arguments[0]", name)
+        wait_for(lambda: number_undrawn(page) == 0)
+        assert page.find_element(By.ID, name).is_displayed()
+        assert page.execute_script("return document.documentElement.scrollWidth") == 390
+    page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
