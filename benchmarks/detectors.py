@@ -16,6 +16,7 @@ from runs import CONFIGS, find_pieces
 from torch import Tensor, nn
 
 from imbdet.config import load_config
+from imbdet.modeling.speed import speed_up
 
 # Each method as it would stand on a command line: pieces of `configs/`, then keys and values.
 METHODS: dict[str, dict[str, str]] = {
@@ -77,7 +78,9 @@ def build_detector(
     if detectron2:
         opts = [*opts, *DETECTRON2_NAMES[detector]]
     torch.manual_seed(0)
-    model = build_model(load_detector_config(detector, method, opts, device=device)).train()
+    cfg = load_detector_config(detector, method, opts, device=device)
+    model = build_model(cfg).train()
+    speed_up(model, cfg)
     _tame(model)
     return model
 

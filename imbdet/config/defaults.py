@@ -39,6 +39,12 @@ def add_imbdet_config(cfg: CfgNode) -> None:
 
 
 def _add_model_keys(cfg: CfgNode) -> None:
+    # Faster backbone and heads. Which of them pays depends on the machine: docs/performance.md.
+    # CHANNELS_LAST orders weights and features (N, H, W, C) in memory; COMPILE uses torch.compile,
+    # which takes a minute at the start and a C++ compiler on the CPU; BFLOAT16 is mixed precision
+    # without a scaler, on CPU and GPU.
+    cfg.MODEL.SPEED = CfgNode({"CHANNELS_LAST": False, "COMPILE": False, "BFLOAT16": False})
+
     # Which samples the detector's classifier and box regression learn from; positives and
     # negatives are chosen independently.
     cfg.MODEL.SAMPLER = _sampler_node()

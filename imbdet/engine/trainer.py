@@ -42,6 +42,7 @@ from imbdet.engine.saver import PeriodicSaver
 from imbdet.engine.watch import Watch
 from imbdet.errors import UserError
 from imbdet.evaluation import build_coco_evaluator
+from imbdet.modeling.speed import speed_up
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +61,12 @@ class Trainer(DefaultTrainer):
         """
         self._stop = stop
         super().__init__(cfg)
+
+    @classmethod
+    def build_model(cls, cfg: CfgNode) -> nn.Module:
+        model = super().build_model(cfg)
+        speed_up(model, cfg)
+        return model
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> TrainLoader:

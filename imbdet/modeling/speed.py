@@ -1,0 +1,61 @@
+"""Faster ways through the convolutions of a detector; what is computed stays the same."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from torch import Tensor, nn
+
+from imbdet.errors import UserError
+
+# Backbone and heads of all detectors: sampling and losses stay as they are, in full precision.
+PARTS = ("backbone", "head", "proposal_generator.rpn_head", "roi_heads.box_head")
+
+
+def speed_up(model: nn.Module, cfg: CfgNode) -> None:
+    """Change backbone and heads in place, as MODEL.SPEED says. Names of the state stay.
+
+    Raises:
+        UserError: keys that exclude each other.
+    """
+    keys = cfg.MODEL.SPEED
+    if keys.BFLOAT16 and cfg.SOLVER.AMP.ENABLED:
+        raise UserError(
+            "MODEL.SPEED.BFLOAT16 and SOLVER.AMP.ENABLED are two kinds of mixed precision: "
+            "set one of them to False."
+        )
+    if keys.CHANNELS_LAST:
+        model.to(memory_format=torch.channels_last)
+    modules = dict(model.named_modules())
+    for part in [modules[name] for name in PARTS if name in modules]:
+        if keys.BFLOAT16:
+            part.forward = _InBFloat16(part.forward)
+        if keys.COMPILE:
+            part.compile()
+
+
+class _InBFloat16:
+    """A forward pass under autocast, whose results are float32 again."""
+
+    def __init__(self, forward: Callable[..., Any]):
+        self._forward = forward
+
+    def __call__(self, first: Any, *args: Any) -> Any:
+        with torch.autocast(_device_type(first), dtype=torch.bfloat16):
+            outputs = self._forward(first, *args)
+        return _to_float32(outputs)
+
+
+def _device_type(inputs: Any) -> str:
+    """Of a tensor, or of those in a list."""
+    return (inputs if isinstance(inputs, Tensor) else inputs[0]).device.type
+
+
+def _to_float32(outputs: Any) -> Any:
+    """Tensors, also in dictionaries, lists and tuples."""
+    if isinstance(outputs, Tensor):
+        return outputs.float()
+    if isinstance(outputs, dict):
+        return {name: _to_float32(output) for name, output in outputs.items()}
+    return type(outputs)(_to_float32(output) for output in outputs)

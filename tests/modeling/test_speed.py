@@ -1,0 +1,61 @@
+import pytest
+import torch
+
+from imbdet.engine.trainer import Trainer
+from imbdet.errors import UserError
+from tests.modeling.conftest import make_batch, small_config, train_step
+
+
+def build(kind, *opts):
+    torch.manual_seed(0)
+    return Trainer.build_model(small_config(kind, *opts)).train()
+
+
+@pytest.mark.parametrize(
+    ("key", "tolerance"), [("CHANNELS_LAST", 1e-4), ("BFLOAT16", 0.1)], ids=["last", "bfloat16"]
+)
+@pytest.mark.parametrize("kind", ["retinanet", "faster_rcnn"])
+def test_same_losses_and_states(kind, key, tolerance):
+    plain, fast = build(kind), build(kind, f"MODEL.SPEED.{key}", "True")
+    assert plain.state_dict().keys() == fast.state_dict().keys()
+    batch = make_batch([3, 2])
+    (expected, grads, _), (losses, fast_grads, _) = (train_step(m, batch) for m in (plain, fast))
+    for name, loss in losses.items():
+        assert loss.dtype == torch.float32
+        torch.testing.assert_close(loss, expected[name], rtol=tolerance, atol=tolerance)
+    name = next(n for n in grads if n.startswith("backbone") and n.endswith("conv1.weight"))
+    assert torch.cosine_similarity(grads[name].flatten(), fast_grads[name].flatten(), 0) > 0.95
+
+
+def test_bfloat16_is_used():
+    model = build("retinanet", "MODEL.SPEED.BFLOAT16", "True")
+    seen = []
+    conv = next(m for m in model.head.modules() if isinstance(m, torch.nn.Conv2d))
+    conv.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    train_step(model, make_batch([1]))
+    assert set(seen) == {torch.bfloat16}
+
+
+def test_channels_last_is_used():
+    model = build("retinanet", "MODEL.SPEED.CHANNELS_LAST", "True")
+    seen = []
+    conv = next(m for m in model.head.modules() if isinstance(m, torch.nn.Conv2d))
+    conv.register_forward_hook(
+        lambda module, inputs, output: seen.append(
+            output.is_contiguous(memory_format=torch.channels_last)
+        )
+    )
+    train_step(model, make_batch([1]))
+    assert all(seen)
+
+
+def test_compile_compiles_backbone_and_heads(monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compiled.append(type(self)))
+    build("faster_rcnn", "MODEL.SPEED.COMPILE", "True")
+    assert [kind.__name__ for kind in compiled] == ["FPN", "StandardRPNHead", "FastRCNNConvFCHead"]
+
+
+def test_two_kinds_of_mixed_precision_are_refused():
+    with pytest.raises(UserError, match=r"MODEL\.SPEED\.BFLOAT16 and SOLVER\.AMP\.ENABLED"):
+        build("retinanet", "MODEL.SPEED.BFLOAT16", "True", "SOLVER.AMP.ENABLED", "True")
