@@ -31,7 +31,7 @@ demo: setup
 	.venv/bin/python train_net.py --config-file configs/quick_start/$(MODEL).yaml \
 		--config-file configs/quick_start/Records.yaml --resume $(ARGS)
 	.venv/bin/imbdet analyze --config-file output/$(MODEL)/config.yaml \
-		--weights output/$(MODEL)/model_final.pth --output output/$(MODEL)/analysis --num-images 8
+		--weights output/$(MODEL)/model_final.pth --output output/$(MODEL)/analysis --num-images 4
 	@echo
 	@.venv/bin/imbdet report output/$(MODEL)
 	@echo "Next, for instance:"

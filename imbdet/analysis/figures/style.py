@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from imbdet.files import replacing
 
-# Width of a page's text, in inches.
-WIDTH = 7.0
+# Width of a page's text, in inches, and dots per inch.
+WIDTH, DPI = 7.0, 200
 # Its lightness rises evenly, so that it survives grey print, and it was made for colour-blind eyes.
 COLOR_MAP = "cividis"
 # Apart in lightness as well as in colour, and lines in their dashes too.
@@ -49,7 +49,7 @@ STYLE: Mapping[str, Any] = {
 
 def new_figure(height: float, width: float = WIDTH) -> Figure:
     """An empty figure, in inches."""
-    return Figure(figsize=(width, height), layout="constrained")
+    return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 
 def say(axes: Axes, sentence: str) -> None:
@@ -72,7 +72,7 @@ def label_panel(axes: Axes, title: str) -> None:
 
 
 def save(figure: Figure, path: Path) -> list[Path]:
-    """Save as PNG (200 dots per inch) and PDF.
+    """Save as PNG and PDF.
 
     Args:
         figure: drawn under :data:`STYLE`.
@@ -82,9 +82,11 @@ def save(figure: Figure, path: Path) -> list[Path]:
         The files.
     """
     paths = [path.with_name(f"{path.name}.{ending}") for ending in ("png", "pdf")]
-    for target in paths:
-        with replacing(target) as draft, mpl.rc_context(STYLE):
-            figure.savefig(draft, format=target.suffix[1:], dpi=200)
-        # Finding the layout takes long: the second file has that of the first.
+    with mpl.rc_context(STYLE):
+        # Finding the layout takes long: once for both files.
+        figure.draw_without_rendering()
         figure.set_layout_engine("none")
+        for target in paths:
+            with replacing(target) as draft:
+                figure.savefig(draft, format=target.suffix[1:])
     return paths
