@@ -128,9 +128,12 @@ class ImbFastRCNNOutputLayers(RecordsSamples, FastRCNNOutputLayers):
         samples = self._samples(
             candidates, predictions, boxes, gt_boxes[candidates.gt_idxs[candidates.pos_idxs]]
         )
+        scores = None
+        if "scores" in needs:
+            scores = torch.cat(list(self.predict_probs(predictions, proposals)))[:, :-1]
         return Predictions(
             cls_losses=self.criterion.preview(samples) if "cls_losses" in needs else None,
-            scores=torch.cat(list(self.predict_probs(predictions, proposals)))[:, :-1],
+            scores=scores,
             pred_deltas=predictions[1],
             boxes=boxes,
             gt_boxes=gt_boxes,
