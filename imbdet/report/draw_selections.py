@@ -3,26 +3,22 @@
 import numpy as np
 import plotly.graph_objects as go
 
+from imbdet.report.cells import bin_edges, count_cells
 from imbdet.report.joint import joint_plots
 from imbdet.report.plots import LOG_AXIS, Plot, bars, new_figure, plain, stairs
-from imbdet.report.sources import CannotShow, Columns
+from imbdet.report.sources import CannotShow, Columns, split
 
 
 def draw_sampling_distribution(table: Columns) -> list[Plot]:
     """A plot for each selection and sign."""
-    iou_edges = np.unique([table["iou_from"], table["iou_to"]])
-    loss_edges = np.unique([table["loss_from"], table["loss_to"]])
-    rows = np.searchsorted(iou_edges, table["iou_from"])
-    columns = np.searchsorted(loss_edges, table["loss_from"])
+    edges = {name: bin_edges(table, name) for name in ("iou", "loss")}
     panels = {}
     for sign in ("positives", "negatives"):
-        for selection in dict.fromkeys(table["selection"]):
-            own = (table["sign"] == sign) & (table["selection"] == selection)
-            counts = np.zeros((len(iou_edges) - 1, len(loss_edges) - 1), dtype=np.int64)
-            np.add.at(counts, (rows[own], columns[own]), table["count"][own])
-            if own.any():
-                panels[f"{selection} {sign}"] = {"": counts}
-    return joint_plots(panels, iou_edges, loss_edges)
+        for selection, rows in split(table, "selection").items():
+            own = {name: values[rows["sign"] == sign] for name, values in rows.items()}
+            if len(own["sign"]):
+                panels[f"{selection} {sign}"] = {"": count_cells(own, "count", edges)}
+    return joint_plots(panels, edges["iou"], edges["loss"])
 
 
 def draw_hardness(table: Columns) -> list[Plot]:

@@ -1,11 +1,11 @@
 """The joint distribution of IoU and loss as a drawing, with its marginals."""
 
-import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
 
+from imbdet.report.cells import cell_names, heatmap, logarithms
 from imbdet.report.plots import LOG_AXIS, Plot, new_figure, stairs
 
 # The main axes leave room for the marginals above and at the right.
@@ -37,7 +37,8 @@ def joint_plots(
     """
     shares = np.stack([_shares(counts) for stages in panels.values() for counts in stages.values()])
     colors = {"cmin": _log(shares[shares > 0].min()), "cmax": _log(shares.max())}
-    edges, names = (iou_edges, _finite_edges(loss_edges)), _bin_names(iou_edges, loss_edges)
+    edges = iou_edges, _finite_edges(loss_edges)
+    names = cell_names({"IoU": iou_edges, "loss": loss_edges})
     plots = []
     for name, stages in panels.items():
         sign = name.split()[-1]
@@ -68,16 +69,8 @@ def iou_plot(title: str, stages: Stages, iou_edges: np.ndarray) -> Plot:
 def _traces(
     counts: np.ndarray, iou_edges: np.ndarray, loss_edges: np.ndarray, names: np.ndarray
 ) -> Sequence[go.Heatmap | go.Scatter]:
-    cells = go.Heatmap(
-        x=iou_edges,
-        y=loss_edges,
-        z=_log_shares(counts).T,
-        customdata=counts.T,
-        text=names.T,
-        coloraxis="coloraxis",
-        hoverongaps=False,
-        hovertemplate="%{text}<br>%{customdata:,} samples<extra></extra>",
-    )
+    shares = logarithms(_shares(counts))
+    cells = heatmap((iou_edges, loss_edges), counts, shares, names, "samples")
     marginal = {"line_width": 0, "hoverinfo": "skip"}
     above = stairs("by IoU", 0, iou_edges, counts.sum(axis=1), yaxis="y2", **marginal)
     losses = counts.sum(axis=0)
@@ -98,7 +91,7 @@ def _changes(counts: np.ndarray) -> Sequence[dict]:
     """What another stage changes in the traces."""
     ious, losses = counts.sum(axis=1), counts.sum(axis=0)
     return (
-        go.Heatmap(z=_log_shares(counts).T, customdata=counts.T),
+        go.Heatmap(z=logarithms(_shares(counts)).T, customdata=counts.T),
         go.Scatter(y=np.append(ious, ious[-1])),
         go.Scatter(x=np.append(losses, losses[-1])),
     )
@@ -133,13 +126,6 @@ def _log(share: float) -> float:
     return float(np.log10(share))
 
 
-def _log_shares(counts: np.ndarray) -> np.ndarray:
-    """NaN, which is not drawn, where there are none."""
-    with np.errstate(divide="ignore"):
-        logs = np.log10(_shares(counts))
-    return np.where(counts > 0, logs, np.nan).astype(np.float32)
-
-
 def _finite_edges(edges: np.ndarray) -> np.ndarray:
     """Edges for a logarithmic axis: the outermost bins get a bin's width."""
     edges = np.asarray(edges, dtype=float).copy()
@@ -152,10 +138,3 @@ def _used(edges: np.ndarray, is_used: np.ndarray) -> list[float]:
     rows = np.flatnonzero(is_used)
     first, last = (rows[0], rows[-1] + 1) if len(rows) else (0, len(edges) - 1)
     return [float(edges[first]), float(edges[last])]
-
-
-def _bin_names(iou_edges: np.ndarray, loss_edges: np.ndarray) -> np.ndarray:
-    """(I, J) texts that name the bins."""
-    ious = [f"IoU {a:.3g} to {b:.3g}" for a, b in itertools.pairwise(iou_edges)]
-    losses = [f"loss {a:.2g} to {b:.2g}" for a, b in itertools.pairwise(loss_edges)]
-    return np.array([[f"{iou}<br>{loss}" for loss in losses] for iou in ious])

@@ -70,7 +70,10 @@ def _parse(line: str) -> dict[str, Any] | None:
 
 
 def read_table(path: Path) -> Columns:
-    """The columns of a Parquet file, with at least one row; nulls of numbers become NaN."""
+    """The columns of a Parquet file, with at least one row.
+
+    Nulls become NaN among numbers, and empty among texts.
+    """
     with reading(path):
         table = pq.ParquetFile(path).read()
         if not len(table):
@@ -80,7 +83,16 @@ def read_table(path: Path) -> Columns:
 
 def _to_array(values: list[Any]) -> np.ndarray:
     # Arrow's own way to numpy imports pandas where there is one, which takes seconds.
-    return np.array([np.nan if value is None else value for value in values])
+    nothing = "" if any(isinstance(value, str) for value in values) else np.nan
+    return np.array([nothing if value is None else value for value in values])
+
+
+def split(table: Columns, by: str) -> dict[str, Columns]:
+    """The rows of each value of a column, in the order of the first ones."""
+    return {
+        str(value): {name: column[table[by] == value] for name, column in table.items()}
+        for value in dict.fromkeys(table[by])
+    }
 
 
 def count_rows(path: Path) -> int:

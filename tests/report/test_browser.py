@@ -7,7 +7,8 @@ import time
 import pytest
 
 from imbdet.report import write_report
-from tests.report.factories import SCRIPT, write_run
+from tests.report.comparisons import all_comparisons
+from tests.report.factories import SCRIPT, write_analysis, write_run
 
 webdriver = pytest.importorskip("selenium.webdriver")
 By = pytest.importorskip("selenium.webdriver.common.by").By
@@ -48,6 +49,18 @@ def page(tmp_path_factory):
     # Whatever the tests did, nothing went wrong on the way.
     assert [entry["message"] for entry in browser.get_log("browser")] == []
     browser.quit()
+
+
+@pytest.fixture
+def comparison(page, tmp_path):
+    """The page of a comparison, in another window of the same browser."""
+    write_analysis(tmp_path, all_comparisons(4))
+    first = page.current_window_handle
+    page.switch_to.new_window("tab")
+    page.get(write_report(tmp_path).as_uri())
+    yield page
+    page.close()
+    page.switch_to.window(first)
 
 
 def wait_for(condition, seconds=60):
@@ -181,9 +194,26 @@ def test_light_and_dark(page):
 def test_a_phone_never_scrolls_sideways(page):
     size = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
     page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    width = "return document.documentElement.scrollWidth"
     for name in TABS:
         page.execute_script("location.hash = arguments[0]", name)
         wait_for(lambda: number_undrawn(page) == 0)
         assert page.find_element(By.ID, name).is_displayed()
-        assert page.execute_script("return document.documentElement.scrollWidth") == 390
+        # What was drawn before shrinks a moment after the window.
+        wait_for(lambda: page.execute_script(width) == 390, seconds=10)
     page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_a_comparison(comparison):
+    wait_for(lambda: number_undrawn(comparison) == 0)
+    assert comparison.title != "harm"
+    assert len(comparison.find_elements(By.CSS_SELECTOR, "#figures .js-plotly-plot")) == 22
+    labels = comparison.find_elements(By.CSS_SELECTOR, "#figures .xtick text")
+    assert SCRIPT in [label.text for label in labels]
+    selector = "[aria-label='Change against base']"
+    changes = comparison.find_elements(By.CSS_SELECTOR, f"#figures {selector}")[1]
+    place = {"xval": 1, "yval": 0}
+    comparison.execute_script("Plotly.Fx.hover(...arguments)", changes, place, "xy")
+    text = changes.find_element(By.CSS_SELECTOR, ".hoverlayer").text
+    assert f"{SCRIPT} (5)" in text
+    assert text.count(", undecided") == 3

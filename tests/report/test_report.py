@@ -178,13 +178,13 @@ def test_only_an_evaluation(run):
 
 def test_page_of_an_analysis_alone(tmp_path):
     write_analysis(tmp_path, {})
-    foreign_table(tmp_path / "tables" / "error_types.parquet")
-    write_picture(tmp_path / "figures" / "error_types.png")
-    (tmp_path / "summary.txt").write_text("error_types: Most errors are misses.\nrest: None.\n")
+    foreign_table(tmp_path / "tables" / "odd_ones.parquet")
+    write_picture(tmp_path / "figures" / "odd_ones.png")
+    (tmp_path / "summary.txt").write_text("odd_ones: Most are odd.\nrest: None.\n")
     page = Page(write_report(tmp_path))
     assert list(page.tabs) == ["figures", "pictures"]
     # A table that has no drawing here shows the one for papers.
-    assert "Error types Most errors are misses. error_types" in page.tabs["figures"]
+    assert "Odd ones Most are odd. odd_ones" in page.tabs["figures"]
     assert "img" in page.tags
     assert page.tabs["figures"].rstrip().endswith("Rest None.")
 

@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from imbdet.report.analysis_studies import ANALYSIS
 from imbdet.report.sources import read_table
-from imbdet.report.studies import STUDIES
 from tests.report.factories import CLASSES, all_numbers
 
 
@@ -22,7 +22,7 @@ def drawn(numbers, tmp_path):
         path = tmp_path / f"{name}.parquet"
         pq.write_table(numbers[name].table(), path)
         table = read_table(path)
-        return {plot.title: plot.figure for plot in STUDIES[name].draw(table)}, table
+        return {plot.title: plot.figure for plot in ANALYSIS[name].draw(table)}, table
 
     return draw
 
@@ -32,7 +32,7 @@ def traces(figure):
 
 
 def test_every_figure_of_an_analysis_is_drawn(numbers):
-    assert STUDIES.keys() == numbers.keys()
+    assert ANALYSIS.keys() == numbers.keys()
 
 
 def test_sampling_distribution(drawn, numbers):
