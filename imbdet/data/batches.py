@@ -1,13 +1,13 @@
 """The endless training loader: every batch is a function of the seed and the iteration."""
 
 import contextlib
-import time
+import traceback
 from collections.abc import Callable, Iterator
 
 import torch
 from detectron2.data import DatasetFromList
 from detectron2.data.build import trivial_batch_collator
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, dataloader
 
 from imbdet.data.order import BatchOrder, Draw
 from imbdet.data.seeding import IMAGE, seed_sequence, seeded_globals
@@ -97,18 +97,21 @@ def explained_worker_deaths() -> Iterator[None]:
         UserError: a worker process was killed or has left.
     """
     try:
-        try:
-            yield
-        except (ConnectionError, EOFError):
-            # Perhaps a worker is gone before it handed over the images that it announced. Then the
-            # system's signal is on its way, and torch raises here.
-            time.sleep(1)
-            raise
-    except RuntimeError as error:
-        # Not what a worker raised itself, which comes as "Caught ... in DataLoader worker process".
-        if "DataLoader worker (pid" not in str(error):
+        yield
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        if not _tells_of_a_death(error):
             raise
         raise UserError(
             f"A process that reads images is gone ({str(error).strip()}). Most often memory ran "
             "out: lower DATALOADER.NUM_WORKERS, or give the machine (or its /dev/shm) more."
         ) from error
+
+
+def _tells_of_a_death(error: Exception) -> bool:
+    if isinstance(error, RuntimeError):
+        # What a worker raised itself comes as "Caught ... in DataLoader worker process 0".
+        return "DataLoader worker (pid" in str(error)
+    # A worker that is gone can no longer hand over the images that it announced.
+    frames = traceback.extract_tb(error.__traceback__)
+    is_passed_on = "in DataLoader worker process" in str(error)
+    return not is_passed_on and any(frame.filename == dataloader.__file__ for frame in frames)
