@@ -1,6 +1,5 @@
 """The figures and pictures of what was collected."""
 
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,11 +39,8 @@ from imbdet.analysis.overlap import Overlaps, overlaps
 from imbdet.analysis.pictures import choose_images, draw_pictures
 from imbdet.analysis.ranks import RankHistogram, rank_histogram
 from imbdet.analysis.tables import PartReader
-from imbdet.analysis.writing import write_figure
-from imbdet.files import replacing
+from imbdet.analysis.writing import write_figure, write_summary
 from imbdet.modeling.sites import get_key
-
-logger = logging.getLogger(__name__)
 
 NUM_PICTURES = 4
 
@@ -87,9 +83,7 @@ class ResultWriter:
             )
         for name, (compute, draw) in self._figures().items():
             sentences.append(write_figure(name, compute, draw, self.output))
-        logger.info("\n".join(sentences))
-        with replacing(self.output / "summary.txt") as draft:
-            draft.write_text("".join(f"{sentence}\n" for sentence in sentences))
+        write_summary(sentences, self.output)
 
     def write_pictures(self, names: Sequence[str]) -> None:
         """Draw the chosen boxes on images; see :func:`choose_images`."""

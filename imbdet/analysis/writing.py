@@ -1,6 +1,7 @@
 """A figure is a table, a drawing and a sentence; or a sentence on why there is none."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ from matplotlib.figure import Figure
 from imbdet.analysis.columns import NothingToShow, Numbers
 from imbdet.analysis.figures.style import STYLE, save
 from imbdet.analysis.tables import write_table
+from imbdet.files import replacing
+
+logger = logging.getLogger(__name__)
 
 
 def write_figure(
@@ -33,3 +37,10 @@ def write_figure(
     with mpl.rc_context(STYLE):
         save(draw(numbers), figure)
     return f"{name}: {numbers.sentence()}"
+
+
+def write_summary(sentences: Sequence[str], output: Path) -> None:
+    """Tell the sentences, and write ``output/summary.txt``."""
+    logger.info("\n".join(sentences))
+    with replacing(output / "summary.txt") as draft:
+        draft.write_text("".join(f"{sentence}\n" for sentence in sentences))

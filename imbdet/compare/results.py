@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from imbdet.analysis.columns import NothingToShow, Numbers
 from imbdet.analysis.tables import PartReader
-from imbdet.analysis.writing import write_figure
+from imbdet.analysis.writing import write_figure, write_summary
 from imbdet.compare.bootstrap import resample, resampled_ap
 from imbdet.compare.candidates import analyze_command, is_analysed, open_candidates
 from imbdet.compare.class_ap import ClassAP, class_ap
@@ -34,7 +34,6 @@ from imbdet.compare.runs import Run, read_results
 from imbdet.compare.score_by_iou import ScoreByIoU, score_by_iou
 from imbdet.compare.score_by_rank import ScoreByRank, score_by_rank
 from imbdet.compare.score_iou import ScoreIoU, score_iou
-from imbdet.files import replacing
 
 logger = logging.getLogger(__name__)
 
@@ -83,9 +82,7 @@ class ResultWriter:
         for name, (compute, draw) in self._figures().items():
             sentences.append(write_figure(name, compute, draw, self.output))
         sentences.append(self._write_pictures(rows))
-        logger.info("\n".join(sentences))
-        with replacing(self.output / "summary.txt") as draft:
-            draft.write_text("".join(f"{sentence}\n" for sentence in sentences))
+        write_summary(sentences, self.output)
 
     def _figures(self) -> dict[str, tuple[Callable[[], Numbers], Callable[[Any], Figure]]]:
         """By name, how the numbers are computed and how they are drawn."""

@@ -1,6 +1,5 @@
 """From a config to a folder of tables, figures and pictures."""
 
-import logging
 from collections import Counter
 from pathlib import Path
 
@@ -32,14 +31,8 @@ def datasets_dir(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def _surroundings(datasets_dir, monkeypatch):
+def _surroundings(datasets_dir, monkeypatch, restored_loggers):
     monkeypatch.setenv("DETECTRON2_DATASETS", str(datasets_dir))
-    for name in ("detectron2", "fvcore", "imbdet", "py.warnings"):
-        logger = logging.getLogger(name)
-        for attribute in ("handlers", "level", "propagate"):
-            monkeypatch.setattr(logger, attribute, getattr(logger, attribute))
-    yield
-    logging.captureWarnings(False)
 
 
 def analyze(output, name="faster_rcnn", *options, **overrides):
