@@ -1,6 +1,7 @@
 """The endless training loader: every batch is a function of the seed and the iteration."""
 
 import contextlib
+import time
 import traceback
 from collections.abc import Callable, Iterator
 
@@ -12,6 +13,9 @@ from torch.utils.data import DataLoader, Dataset, dataloader
 from imbdet.data.order import BatchOrder, Draw
 from imbdet.data.seeding import IMAGE, seed_sequence, seeded_globals
 from imbdet.errors import UserError
+
+# An ended process lets go of its memory before its parent is told: below a second, by far.
+_SECONDS_TO_END = 5
 
 
 class TrainLoader:
@@ -97,9 +101,18 @@ def explained_worker_deaths() -> Iterator[None]:
         UserError: a worker process was killed or has left.
     """
     try:
-        yield
-    except (RuntimeError, ConnectionError, EOFError) as error:
-        if not _tells_of_a_death(error):
+        try:
+            yield
+        except (ConnectionError, EOFError) as error:
+            if not _came_from_a_loader(error):
+                raise
+            # torch's own word, a RuntimeError by a signal, names the process and what killed it. It
+            # comes as soon as the process has ended; if it came before, it may have been swallowed.
+            time.sleep(_SECONDS_TO_END)
+            raise _DeadWorkerError(str(error)) from error
+    except RuntimeError as error:
+        # What a worker raised itself comes as "Caught ... in DataLoader worker process 0".
+        if not isinstance(error, _DeadWorkerError) and "DataLoader worker (pid" not in str(error):
             raise
         raise UserError(
             f"A process that reads images is gone ({str(error).strip()}). Most often memory ran "
@@ -107,11 +120,13 @@ def explained_worker_deaths() -> Iterator[None]:
         ) from error
 
 
-def _tells_of_a_death(error: Exception) -> bool:
-    if isinstance(error, RuntimeError):
-        # What a worker raised itself comes as "Caught ... in DataLoader worker process 0".
-        return "DataLoader worker (pid" in str(error)
-    # A worker that is gone can no longer hand over the images that it announced.
-    frames = traceback.extract_tb(error.__traceback__)
+class _DeadWorkerError(RuntimeError):
+    """It can no longer hand over the images that it announced."""
+
+
+def _came_from_a_loader(error: Exception) -> bool:
+    frames = traceback.walk_tb(error.__traceback__)
     is_passed_on = "in DataLoader worker process" in str(error)
-    return not is_passed_on and any(frame.filename == dataloader.__file__ for frame in frames)
+    return not is_passed_on and any(
+        frame.f_code.co_filename == dataloader.__file__ for frame, _ in frames
+    )
