@@ -68,12 +68,15 @@ def run(args: argparse.Namespace) -> None:
 
 def start(args: argparse.Namespace) -> int:
     """All processes of this machine. Returns the exit status."""
-    from imbdet.config import load_config
+    from imbdet.startup import quick_imports
 
-    if os.environ.get("RANK", "0") == "0":  # of torchrun's processes one is to speak
-        # A mistake is told before the imports that a training needs, which take several seconds.
-        load_config(*args.config_file, opts=args.opts)
-    from imbdet.engine import launch
+    with quick_imports():
+        from imbdet.config import load_config
+
+        if os.environ.get("RANK", "0") == "0":  # of torchrun's processes one is to speak
+            # A mistake is told before the imports that a training needs, which take seconds.
+            load_config(*args.config_file, opts=args.opts)
+        from imbdet.engine import launch
 
     return launch(run, args)
 

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from imbdet.startup import quick_imports
+
 if "__mp_main__" in sys.modules:
     # A worker process that starts afresh meets detectron2's classes before anything of imbdet.
     import imbdet.compat  # noqa: F401
@@ -67,11 +69,12 @@ def _add_analyze(commands: argparse._SubParsersAction) -> None:
 
 
 def _analyze(args: argparse.Namespace) -> None:
-    from imbdet.config import load_config
+    with quick_imports():
+        from imbdet.config import load_config
 
-    # A mistake is told before the imports that a detector needs, which take several seconds.
-    load_config(*args.config_file, opts=args.opts)
-    from imbdet.analysis import analyze
+        # A mistake is told before the imports that a detector needs, which take several seconds.
+        load_config(*args.config_file, opts=args.opts)
+        from imbdet.analysis import analyze
 
     analyze(args)
 
@@ -111,7 +114,8 @@ def _add_compare(commands: argparse._SubParsersAction) -> None:
 
 
 def _compare(args: argparse.Namespace) -> None:
-    from imbdet.compare import compare_runs
+    with quick_imports():
+        from imbdet.compare import compare_runs
 
     compare_runs(args)
 
@@ -128,7 +132,8 @@ def _add_report(commands: argparse._SubParsersAction) -> None:
 
 
 def _report(args: argparse.Namespace) -> None:
-    from imbdet.report import write_report
+    with quick_imports():
+        from imbdet.report import write_report
 
     print(f"The report is '{write_report(Path(args.output))}'.")
 
@@ -141,7 +146,8 @@ def _add_replay(commands: argparse._SubParsersAction) -> None:
 
 
 def _replay(args: argparse.Namespace) -> None:
-    from imbdet.engine.replay import replay
+    with quick_imports():
+        from imbdet.engine.replay import replay
 
     replay(Path(args.file))
 

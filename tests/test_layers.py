@@ -11,7 +11,17 @@ ROOT = Path(imbdet.__file__).parent
 
 # From the ground floor up. Packages of one floor may use each other, as long as no cycle arises.
 FLOORS = [
-    {"buffers", "errors", "files", "structures", "losses", "samplers", "weighting", "records"},
+    {
+        "buffers",
+        "errors",
+        "files",
+        "startup",
+        "structures",
+        "losses",
+        "samplers",
+        "weighting",
+        "records",
+    },
     {"report"},
     {"compat"},
     {"config"},
