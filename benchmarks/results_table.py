@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Tables of the results that benchmarks/methods.py wrote, as Markdown.
+"""Tables of the results that benchmarks/methods.py and studies.py wrote, as Markdown.
 
     python benchmarks/results_table.py docs/results/bccd_retinanet.json    # print one
     python benchmarks/results_table.py --page docs/results.md              # renew those of a page
@@ -22,6 +22,11 @@ T_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 
 def format_table(results: dict) -> str:
+    """Of methods or of a study."""
+    return format_methods(results) if "methods" in results else format_study(results)
+
+
+def format_methods(results: dict) -> str:
     """A row for each method: its metrics, and how far it is from the first method.
 
     Metrics are means over the seeds, with their standard deviation where there are several. They
@@ -40,10 +45,7 @@ def format_table(results: dict) -> str:
         row = {"method": name}
         if "learning_rate" in result:
             row["learning rate"] = f"{result['learning_rate']:g}"
-        for metric in runs[0][split]:
-            row[metric] = _mean([run[split][metric] for run in runs], digits=1)
-        row["s/iter"] = _mean([run["s/iter"] for run in runs], digits=2)
-        row["not finite"] = str(sum(run["not finite"] for run in runs))
+        row.update(_means(runs, split))
         if len(runs) > 1:
             pairs = zip(runs, methods[baseline]["runs"], strict=True)
             differences = [run[split]["AP"] - other[split]["AP"] for run, other in pairs]
@@ -51,7 +53,21 @@ def format_table(results: dict) -> str:
         rows.append(row)
     seeds = ", ".join(str(run["seed"]) for run in methods[baseline]["runs"])
     title = f"{results['detector']} on {results['setting']}, {split} split, seeds {seeds}:"
-    return f"{title}\n\n{tabulate(rows, headers='keys', tablefmt='github', disable_numparse=True)}"
+    return _titled(title, rows)
+
+
+def format_study(results: dict) -> str:
+    """A row for each choice of the settings, with the means over the seeds.
+
+    Args:
+        results: see ``studies.gather``.
+    """
+    by_choice: dict[tuple, list[dict]] = {}
+    for run in results["runs"]:
+        by_choice.setdefault(tuple(run["choices"].items()), []).append(run)
+    rows = [{**dict(choices), **_means(runs, "val")} for choices, runs in by_choice.items()]
+    seeds = ", ".join(dict.fromkeys(str(run["seed"]) for run in results["runs"]))
+    return _titled(f"{results['question']} Validation split, seeds {seeds}:", rows)
 
 
 def interval(differences: Sequence[float]) -> str:
@@ -72,6 +88,20 @@ def renew(page: Path) -> None:
 
     pattern = r"(<!-- table: (.*?) -->)\n.*?(<!-- end of table -->)"
     page.write_text(re.sub(pattern, table, page.read_text(), flags=re.DOTALL))
+
+
+def _means(runs: Sequence[dict], split: str) -> dict[str, str]:
+    """The columns that all tables have."""
+    row = {
+        metric: _mean([run[split][metric] for run in runs], digits=1) for metric in runs[0][split]
+    }
+    row["s/iter"] = _mean([run["s/iter"] for run in runs], digits=2)
+    row["not finite"] = str(sum(run["not finite"] for run in runs))
+    return row
+
+
+def _titled(title: str, rows: Sequence[dict[str, str]]) -> str:
+    return f"{title}\n\n{tabulate(rows, headers='keys', tablefmt='github', disable_numparse=True)}"
 
 
 def _all_runs(results: dict) -> Iterable[dict]:

@@ -65,21 +65,11 @@ class Run:
         return self._start("--eval-only", opts=opts)
 
     def read(self, *, with_test: bool = False) -> dict:
-        """The metrics of each split, seconds per iteration, number of losses that are not finite.
-
-        Metrics are "AP", "AP50", "AP75" and, of each class, "AP <class>"; null where there is none.
-        """
-        lines = (self.folder / "metrics.json").read_text().splitlines()
-        steps = [step for step in map(json.loads, lines) if "total_loss" in step]
-        losses = [value for step in steps for name, value in step.items() if "loss" in name]
-        splits = {"val": _read_metrics(self.folder, self.setting.val)}
+        """What it measured, as :func:`read_run`; with the "test" split as well."""
+        measured = read_run(self.folder)
         if with_test:
-            splits["test"] = _read_metrics(self.folder / "test", self.setting.test)
-        return {
-            **splits,
-            "s/iter": statistics.median(step["time"] for step in steps),
-            "not finite": sum(not math.isfinite(loss) for loss in losses),
-        }
+            measured["test"] = _read_metrics(self.folder / "test", self.setting.test)
+        return measured
 
     def _start(self, mode: str, *, opts: Sequence[str]) -> bool:
         command = [sys.executable, str(ROOT / "train_net.py"), mode]
@@ -93,6 +83,26 @@ class Run:
         if status != 0:
             print(f"failed: {' '.join(command)}", file=sys.stderr, flush=True)
         return status == 0
+
+
+def read_run(folder: str | Path) -> dict:
+    """What a training with one data set in DATASETS.TEST measured.
+
+    Returns:
+        The metrics of the validation split, "val": "AP", "AP50", "AP75" and, of each class, "AP
+        <class>", None where there is none; "s/iter", median seconds per iteration; "not finite",
+        number of losses that are not.
+    """
+    folder = Path(folder)
+    lines = (folder / "metrics.json").read_text().splitlines()
+    steps = [step for step in map(json.loads, lines) if "total_loss" in step]
+    losses = [value for step in steps for name, value in step.items() if "loss" in name]
+    (dataset,) = (path.name for path in (folder / "inference").iterdir())
+    return {
+        "val": _read_metrics(folder, dataset),
+        "s/iter": statistics.median(step["time"] for step in steps),
+        "not finite": sum(not math.isfinite(loss) for loss in losses),
+    }
 
 
 def find_pieces(method: str) -> list[Path]:

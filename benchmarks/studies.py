@@ -1,0 +1,159 @@
+#!/usr/bin/env python
+"""How the result depends on a setting: train a study's runs, keep their metrics, draw them.
+
+    python benchmarks/studies.py isr_k carl_bias --parallel 2
+    python benchmarks/studies.py --parallel 2                        # all of them
+
+A study is a file of `benchmarks/studies`, which `tools/sweep.py` trains. The metrics of its runs go
+to `docs/results/STUDY.json`, and their figure to `docs/results/STUDY.png`: AP by the setting, of
+all classes and of the last, which is the rarest. Dots are seeds, lines are their means; two
+settings are drawn as curves, or as a grid if both are choices of samplers.
+
+Runs that are finished are not repeated, a run that was stopped goes on.
+"""
+
+import argparse
+import csv
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from runs import ROOT, read_run
+
+from imbdet.analysis.figures.style import COLOR_MAP, DPI, LINES, STYLE, label_panel, new_figure
+from imbdet.files import replacing
+
+STUDIES = {path.stem: path for path in sorted((ROOT / "benchmarks" / "studies").glob("*.yaml"))}
+# Those of two settings of the same kind.
+GRIDS = ("sampling_grid",)
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("studies", nargs="*", metavar="STUDY", help=", ".join(STUDIES))
+    parser.add_argument("--parallel", type=int, default=1, metavar="N", help="runs side by side")
+    parser.add_argument("--output", type=Path, default=ROOT / "output" / "studies")
+    parser.add_argument("--results", type=Path, default=ROOT / "docs" / "results", metavar="DIR")
+    args = parser.parse_args(argv)
+    args.studies = args.studies or list(STUDIES)
+    if unknown := sorted(set(args.studies) - set(STUDIES)):
+        parser.error(f"no study {', '.join(unknown)}: choose from {', '.join(STUDIES)}")
+    return args
+
+
+def train(study: str, folder: Path, parallel: int) -> None:
+    """Train the runs that are not finished.
+
+    Raises:
+        KeyboardInterrupt: it was stopped.
+        SystemExit: a run failed.
+    """
+    command = [sys.executable, str(ROOT / "tools" / "sweep.py"), str(STUDIES[study])]
+    command += ["--output", str(folder), "--parallel", str(parallel)]
+    status = subprocess.run(command).returncode
+    if status == 130:
+        raise KeyboardInterrupt
+    if status != 0:
+        sys.exit(status)
+
+
+def gather(study: str, folder: Path) -> dict:
+    """What the runs of a study measured; see :func:`results_table.format_study`."""
+    runs = []
+    with open(folder / "table.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            columns = list(row)
+            choices = {axis: row[axis] for axis in columns[: columns.index("seed")]}
+            runs.append({"choices": choices, "seed": int(row["seed"]), **read_run(row["folder"])})
+    question = STUDIES[study].read_text().splitlines()[0].removeprefix("# ")
+    command = f"python benchmarks/studies.py {study}"
+    return {"command": command, "study": study, "question": question, "runs": runs}
+
+
+def draw(results: dict) -> Figure:
+    """AP, of all classes and of the last."""
+    metrics = ["AP", list(results["runs"][0]["val"])[-1]]
+    axes = list(results["runs"][0]["choices"])
+    draw_panel = _draw_grid if results["study"] in GRIDS else _draw_curves
+    figure = new_figure(height=2.8)
+    for panel, metric in zip(figure.subplots(1, 2), metrics, strict=True):
+        draw_panel(panel, _by_choice(results["runs"], metric), *axes)
+        label_panel(panel, metric)
+    return figure
+
+
+def _by_choice(runs: Sequence[dict], metric: str) -> dict[tuple[str, ...], list[float]]:
+    """The values of the seeds, by the choice on each axis."""
+    values: dict[tuple[str, ...], list[float]] = {}
+    for run in runs:
+        values.setdefault(tuple(run["choices"].values()), []).append(run["val"][metric])
+    return values
+
+
+def _draw_curves(
+    panel: Axes, values: dict[tuple[str, ...], list[float]], axis: str, lines: str | None = None
+) -> None:
+    doses = list(dict.fromkeys(choice[0] for choice in values))
+    names = list(dict.fromkeys(choice[1:] for choice in values))
+    for name, style in zip(names, LINES, strict=False):
+        of_doses = [values[(dose, *name)] for dose in doses]
+        means = [statistics.mean(of_seeds) for of_seeds in of_doses]
+        panel.plot(range(len(doses)), means, label="".join(name), **style)
+        dots = [(x, y) for x, of_seeds in enumerate(of_doses) for y in of_seeds]
+        panel.plot(*zip(*dots, strict=True), "o", markersize=2.5, color=style["color"])
+    panel.set_xticks(range(len(doses)), doses)
+    panel.set_xlabel(axis)
+    panel.set_ylim(bottom=0)
+    panel.grid(axis="y")
+    if lines is not None:
+        panel.legend(title=lines)
+
+
+def _draw_grid(
+    panel: Axes, values: dict[tuple[str, ...], list[float]], rows: str, columns: str
+) -> None:
+    names = [list(dict.fromkeys(choice[i] for choice in values)) for i in (0, 1)]
+    means = [[statistics.mean(values[row, column]) for column in names[1]] for row in names[0]]
+    panel.imshow(means, cmap=COLOR_MAP, aspect="auto")
+    middle = (min(map(min, means)) + max(map(max, means))) / 2
+    for i, row in enumerate(means):
+        for j, mean in enumerate(row):
+            color = "white" if mean < middle else "black"
+            panel.text(j, i, f"{mean:.1f}", ha="center", va="center", color=color)
+    panel.set_xticks(range(len(names[1])), names[1])
+    panel.set_yticks(range(len(names[0])), names[0])
+    panel.set_xlabel(columns)
+    panel.set_ylabel(rows)
+    panel.spines[:].set_visible(False)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train, keep and draw study after study."""
+    args = parse_args(argv)
+    args.results.mkdir(parents=True, exist_ok=True)
+    for study in args.studies:
+        folder = args.output / study
+        train(study, folder, args.parallel)
+        results = gather(study, folder)
+        with replacing(args.results / f"{study}.json") as draft:
+            draft.write_text(json.dumps(results, indent=1) + "\n")
+        with replacing(args.results / f"{study}.png") as draft, mpl.rc_context(STYLE):
+            draw(results).savefig(draft, format="png", dpi=DPI)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
