@@ -75,7 +75,11 @@ def parse_args() -> argparse.Namespace:
 
 
 def make_problem(
-    num_logits: float, num_positives: int, state: str, args: argparse.Namespace
+    num_logits: float,
+    num_positives: int,
+    state: str,
+    args: argparse.Namespace,
+    num_classes: int = NUM_CLASSES,
 ) -> Problem:
     """A problem of RetinaNet's shape.
 
@@ -85,12 +89,13 @@ def make_problem(
         state: "initial", all about the bias of the prior; "spread", negatives around -6 and
             positives around 0; "uniform", negatives in [-10, 6).
         args: gives device and dtype.
+        num_classes: K.
     """
     generator = torch.Generator(args.device).manual_seed(0)
     options = {"device": args.device, "generator": generator}
-    num_rows = round(num_logits / NUM_CLASSES)
+    num_rows = round(num_logits / num_classes)
     logits = torch.empty(
-        num_rows, NUM_CLASSES, device=args.device, dtype=getattr(torch, args.dtype)
+        num_rows, num_classes, device=args.device, dtype=getattr(torch, args.dtype)
     )
     if state == "uniform":
         logits.uniform_(-10, 6, generator=generator)
@@ -98,8 +103,8 @@ def make_problem(
         mean, deviation = {"initial": (-4.6, 0.01), "spread": (-6, 2)}[state]
         logits.normal_(mean, deviation, generator=generator)
     rows = torch.randperm(num_rows, **options)[:num_positives].sort().values
-    classes = torch.randint(0, NUM_CLASSES, (num_positives,), **options)
-    labels = torch.full((num_rows,), NUM_CLASSES, device=args.device)
+    classes = torch.randint(0, num_classes, (num_positives,), **options)
+    labels = torch.full((num_rows,), num_classes, device=args.device)
     labels[rows] = classes
     if state != "initial":
         logits[rows, classes] = 2 * torch.randn(num_positives, **options).to(logits.dtype)

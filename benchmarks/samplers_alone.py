@@ -98,11 +98,20 @@ def time_growth(args: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
-def make_candidates(size: int, device: str) -> Candidates:
-    """Candidates of one image, a tenth of them positives, with predictions."""
+def make_candidates(
+    size: int, device: str, num_objects: int | None = None, num_classes: int = NUM_CLASSES
+) -> Candidates:
+    """Candidates of one image, a tenth of them positives, with predictions.
+
+    Args:
+        size: number of candidates.
+        device: where they are.
+        num_objects: in the image; None is one for 20 candidates.
+        num_classes: K.
+    """
     generator = torch.Generator(device).manual_seed(0)
     options = {"device": device, "generator": generator}
-    num_objects = max(size // 20, 1)
+    num_objects = num_objects or max(size // 20, 1)
     gt_boxes = 1000 * torch.rand(num_objects, 4, **options)
     gt_boxes[:, 2:] = gt_boxes[:, :2] + 20 + gt_boxes[:, 2:] / 4
     gt_idxs = torch.randint(num_objects, (size,), **options)
@@ -110,17 +119,17 @@ def make_candidates(size: int, device: str) -> Candidates:
     is_positive = torch.rand(size, **options) < 0.1
     predictions = Predictions(
         cls_losses=torch.rand(size, **options),
-        scores=torch.rand(size, NUM_CLASSES, **options),
+        scores=torch.rand(size, num_classes, **options),
         pred_deltas=0.1 * torch.randn(size, 4, **options),
         boxes=boxes,
         gt_boxes=gt_boxes,
         box2box_transform=Box2BoxTransform((1.0, 1.0, 1.0, 1.0)),
     )
     return Candidates(
-        gt_labels=torch.where(is_positive, gt_idxs % NUM_CLASSES, NUM_CLASSES),
+        gt_labels=torch.where(is_positive, gt_idxs % num_classes, num_classes),
         gt_idxs=torch.where(is_positive, gt_idxs, -1),
         ious=0.5 * is_positive + 0.5 * torch.rand(size, **options) ** 4,
         num_per_image=[size],
-        num_classes=NUM_CLASSES,
+        num_classes=num_classes,
         predictions=predictions,
     )

@@ -16,13 +16,18 @@ from tabulate import tabulate
 Section = Callable[[argparse.Namespace], list[dict[str, Any]]]
 
 
-def run_sections(sections: Mapping[str, Section], args: argparse.Namespace, **setting: Any) -> None:
+def run_sections(
+    sections: Mapping[str, Section], args: argparse.Namespace, **setting: Any
+) -> dict[str, Any]:
     """Run the sections that the command line names, and print their tables.
 
     Args:
         sections: by name.
         args: with ``only``, ``threads``, ``device`` and ``json``.
         setting: what to tell about the measurement besides.
+
+    Returns:
+        The rows of each, and the "setting".
     """
     torch.set_num_threads(args.threads)
     setting = {
@@ -42,6 +47,7 @@ def run_sections(sections: Mapping[str, Section], args: argparse.Namespace, **se
         print(f"load of the machine: {os.getloadavg()[0]:.1f}")
     if args.json:
         args.json.write_text(json.dumps(results, indent=2))
+    return results
 
 
 def exit_status_of(main: Callable[[], None]) -> int:
