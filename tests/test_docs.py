@@ -89,3 +89,17 @@ def test_every_file_that_a_page_names_exists():
         ):
             is_example = any(word in name for word in ("poly", "Poly", "nearest", "cells.yaml"))
             assert is_example or (root / name).exists(), f"{page.name}: {name}"
+
+
+def test_every_paper_that_a_page_names_can_be_cited():
+    entries = (DOCS / "references.bib").read_text()
+    pages = (DOCS.parent / "README.md").read_text() + (DOCS / "methods.md").read_text()
+    papers = set(re.findall(r"arxiv\.org/abs/([\d.]+)", pages))
+    assert len(papers) > 10
+    assert {paper for paper in papers if paper not in entries} == set()
+
+
+def test_every_picture_and_page_that_a_page_links_to_exists():
+    for page in [*DOCS.glob("*.md"), DOCS.parent / "README.md"]:
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
