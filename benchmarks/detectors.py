@@ -48,6 +48,14 @@ LOSSES: dict[str, dict[str, str]] = {
     "retinanet": {name: f"Loss-{name}" for name in ("CE", *_ANY_DETECTOR)},
 }
 
+# Faster ways to compute the same.
+SPEEDS = {
+    "channels last": "plain MODEL.SPEED.CHANNELS_LAST True",
+    "bfloat16": "plain MODEL.SPEED.BFLOAT16 True",
+    "bfloat16, channels last": "plain MODEL.SPEED.BFLOAT16 True MODEL.SPEED.CHANNELS_LAST True",
+    "compiled": "plain MODEL.SPEED.COMPILE True",
+}
+
 # What ours replace.
 DETECTRON2_NAMES = {
     "faster_rcnn": (
@@ -70,7 +78,7 @@ def build_detector(
 
     Args:
         detector: "faster_rcnn" or "retinanet".
-        method: one of the detector's ``METHODS`` or ``LOSSES``.
+        method: one of the detector's ``METHODS`` or ``LOSSES``, or of ``SPEEDS``.
         opts: further keys and values.
         device: "cpu" or "cuda".
         detectron2: build detectron2's own, which has the method "plain" alone.
@@ -89,7 +97,7 @@ def load_detector_config(
     detector: str, method: str, opts: Sequence[str], *, device: str
 ) -> CfgNode:
     """The config of :func:`build_detector`."""
-    pieces, *keys = {**METHODS[detector], **LOSSES[detector]}[method].split()
+    pieces, *keys = {**METHODS[detector], **LOSSES[detector], **SPEEDS}[method].split()
     files = [CONFIGS / "COCO-Detection" / f"{detector}_R_50_FPN_1x.yaml", *find_pieces(pieces)]
     return load_config(
         *map(str, files),

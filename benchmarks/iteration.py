@@ -14,7 +14,7 @@ are images of noise, or with --dataset real ones, which makes loading them a sta
 import argparse
 import statistics
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import numpy as np
 from detectors import (
     LOSSES,
     METHODS,
+    SPEEDS,
     Training,
     build_detector,
     load_detector_config,
@@ -173,8 +174,17 @@ def _iterate(
 
 def time_methods(args: argparse.Namespace) -> list[dict[str, Any]]:
     """An iteration with a method over a plain one of the same turn; 'plain' itself is the noise."""
+    return _compare_with_plain(args, args.methods)
+
+
+def time_speed(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """An iteration with keys of MODEL.SPEED over a plain one of the same turn."""
+    return _compare_with_plain(args, list(SPEEDS))
+
+
+def _compare_with_plain(args: argparse.Namespace, methods: Sequence[str]) -> list[dict[str, Any]]:
     contenders = {"": build("plain", args)}
-    contenders.update({method: build(method, args) for method in args.methods})
+    contenders.update({method: build(method, args) for method in methods})
     seconds: dict[str, list[float]] = {method: [] for method in contenders}
     order = list(contenders)
     for i, batch in enumerate(islice(batches(args), 1 + args.pairs)):  # the first one warms up
@@ -195,6 +205,7 @@ SECTIONS = {
     "memory": compare_memory,
     "stages": time_stages,
     "methods": time_methods,
+    "speed": time_speed,
 }
 
 
