@@ -27,6 +27,8 @@ from pathlib import Path
 from results_table import format_table
 from runs import CONFIGS, ROOT, SETTINGS, Run, find_pieces
 
+from imbdet.config import load_config
+
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
@@ -98,15 +100,18 @@ class Benchmark:
         args, setting = self.args, SETTINGS[self.args.setting]
         overrides = [*args.opts, "SEED", str(seed)]
         parts = ["config's schedule" if iterations is None else f"{iterations} iterations", method]
+        files = [CONFIGS / setting.configs / f"{args.detector}.yaml", *self.pieces[method]]
         if iterations is not None:
-            overrides += ["SOLVER.MAX_ITER", str(iterations), "SOLVER.STEPS", "()"]
+            # The learning rate falls where it does in the config's schedule, relative to the whole.
+            schedule = load_config(*map(str, files)).SOLVER
+            steps = [round(step * iterations / schedule.MAX_ITER) for step in schedule.STEPS]
+            overrides += ["SOLVER.MAX_ITER", str(iterations), "SOLVER.STEPS", str(tuple(steps))]
         if rate is not None:
             overrides += ["SOLVER.BASE_LR", str(rate)]
             parts.append(f"learning rate {rate}")
         parts.append(f"seed {seed}")
         names = [part.replace(" ", "_").replace("'", "") for part in parts]
         folder = args.output.joinpath(args.setting, args.detector, *names)
-        files = [CONFIGS / setting.configs / f"{args.detector}.yaml", *self.pieces[method]]
         return Run(setting, files, overrides, folder)
 
 

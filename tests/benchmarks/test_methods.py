@@ -67,7 +67,8 @@ def test_one_command_is_the_whole_protocol(programs, tmp_path, capsys):
     assert [run["val"]["AP"] for run in ap["runs"]] == [41, 44, 49]
     assert [run["test"]["AP"] for run in ap["runs"]] == [42, 45, 50]
     for command in programs.played[:4]:
-        assert command[command.index("SOLVER.MAX_ITER") + 1] == "300"
+        opts = dict(itertools.pairwise(command))
+        assert (opts["SOLVER.MAX_ITER"], opts["SOLVER.STEPS"]) == ("300", "(240, 279)")
     assert not any("SOLVER.MAX_ITER" in command for command in programs.played[4:])
     plain_row, ap_row = re.findall(r"^\| (?:plain|AP) .*", capsys.readouterr().out, re.MULTILINE)
     assert "33.0 ± 1.0" in plain_row
