@@ -12,6 +12,7 @@ times longer that took; linear growth is 100. Medians of the CPU time, on a GPU 
 import argparse
 import functools
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -23,7 +24,7 @@ import matplotlib as mpl
 import torch
 from losses import make_problem, prepare
 from measuring import time_in_turns
-from runs import CONFIGS
+from runs import CONFIGS, ROOT
 from samplers_alone import SAMPLERS, make_candidates
 from sections import exit_status_of, run_sections
 
@@ -93,21 +94,29 @@ def grow_classes(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 def grow_images(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Images of an analysis of Faster R-CNN, all of it in a process of its own [s, MiB]."""
+    analyze(1, args)  # makes the images, the first time
     rows = []
-    for size in sizes(4, args):
-        command = [sys.executable, "-m", "imbdet.cli", "analyze", "--num-images", str(size)]
-        command += ["--config-file", str(CONFIGS / "quick_start" / "faster_rcnn.yaml")]
-        with tempfile.TemporaryDirectory() as folder:
-            command += ["--output", folder, "DATASETS.SHAPES.NUM_VAL", "400"]
-            environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads)}
-            process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != 0:
-            sys.exit(f"error: {' '.join(command)} ended with {process.returncode}")
-        seconds = usage.ru_utime + usage.ru_stime
-        rows.append({"size": size, "analysis [s]": seconds, "memory [MiB]": usage.ru_maxrss / 1024})
+    for size in sizes(2, args):
+        seconds, num_bytes = analyze(size, args)
+        rows.append({"size": size, "analysis [s]": seconds, "memory [MiB]": num_bytes / 2**20})
     return in_columns(rows)
+
+
+def analyze(num_images: int, args: argparse.Namespace) -> tuple[float, int]:
+    """Seconds and peak bytes of `imbdet analyze`, its start included."""
+    code = "import sys, imbdet.cli as cli, measuring; status = cli.main(sys.argv[1:]); "
+    code += "print('peak:', measuring.highest_size()); sys.exit(status)"
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-c", code, "analyze", "--num-images", str(num_images)]
+        command += ["--config-file", str(CONFIGS / "quick_start" / "faster_rcnn.yaml")]
+        command += ["--output", folder]
+        paths = os.pathsep.join([str(ROOT), str(ROOT / "benchmarks")])
+        environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads), "PYTHONPATH": paths}
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        output = subprocess.run(command, env=environment, check=True, capture_output=True).stdout
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return seconds, int(output.split(b"peak:")[-1])
 
 
 def sizes(first: int, args: argparse.Namespace) -> list[int]:

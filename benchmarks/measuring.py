@@ -81,12 +81,12 @@ def peak_memory(run: Callable[[], Any], device: str) -> int:
         return torch.cuda.max_memory_allocated() - before
     ctypes.CDLL(None).malloc_trim(0)  # memory that is free but held would hide what is needed
     Path("/proc/self/clear_refs").write_text("5")  # the highest size so far is forgotten
-    before = _highest_size()
+    before = highest_size()
     run()
-    return _highest_size() - before
+    return highest_size() - before
 
 
-def _highest_size() -> int:
+def highest_size() -> int:
     """Highest resident size of the process in bytes."""
     (size,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     return 1024 * int(size)
