@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import imbdet.losses
+import imbdet.samplers
 from imbdet.modeling import cls_losses, registry, samplers, sites
 from imbdet.modeling.build import build_criterion, build_sampler
 
@@ -58,14 +59,15 @@ def test_a_loss_is_one_file_one_key_and_one_test(monkeypatch):
 
 
 @pytest.mark.usefixtures("_restored_registries")
-def test_a_sampler_is_one_file_one_key_and_one_test():
+def test_a_sampler_is_one_file_one_key_and_one_test(monkeypatch):
     file, key, elsewhere, test = python_blocks("adding_a_sampler.md")
     pick_nearest = run(file)["pick_nearest"]
+    monkeypatch.setattr(imbdet.samplers, "pick_nearest", pick_nearest, raising=False)
     run(key, **vars(samplers), pick_nearest=pick_nearest)
     cfg = small_config("faster_rcnn", "MODEL.SAMPLER.NEGATIVE.NAME", "nearest")
     assert build_sampler(cfg, sites.ROI_HEADS).negative is pick_nearest
     run(elsewhere)
-    run(test, pick_nearest=pick_nearest)["test_picks_the_highest_ious"]()
+    run(test)["test_picks_the_highest_ious"]()
 
 
 def test_every_name_is_in_the_methods_page():

@@ -35,7 +35,7 @@ class PointwiseCriterion(Criterion):
                 regression loss); None leaves it out.
             guided_scale: bring the classification loss to the value of the box loss, so that
                 without sampling the many negatives do not drown the boxes (Chen et al., "Is
-                Sampling Heuristics Necessary in Training Deep Object Detectors?", 2019,
+                Heuristic Sampling Necessary in Training Deep Object Detectors?", TIP 2021,
                 https://arxiv.org/abs/1909.04868). The factor is detached.
             shared: see :class:`Criterion`.
         """
