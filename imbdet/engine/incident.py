@@ -38,7 +38,7 @@ class Incident:
         inputs: the batch as the model received it.
         config: the whole, as YAML.
         is_mixed_precision: whether the forward pass was under autocast.
-        random_states: as they were before the forward pass; see :func:`random_states`.
+        random_states: as they were before the forward pass; see :func:`get_random_states`.
         buffers: those that a forward pass changes, as they were before it.
     """
 
@@ -51,7 +51,7 @@ class Incident:
     inputs: list[dict[str, Any]]
     config: str
     is_mixed_precision: bool
-    random_states: list[Tensor]
+    random_states: dict[str, Any]
     buffers: dict[str, Tensor]
 
     @staticmethod
@@ -92,16 +92,3 @@ class Incident:
             raise UserError(
                 f"'{path}' is damaged, or no iteration_*.pth of a folder 'watch'."
             ) from error
-
-
-def random_states() -> list[Tensor]:
-    """Torch's states on the CPU and, where there is one, on the GPU of this process."""
-    states = [torch.get_rng_state()]
-    return [*states, torch.cuda.get_rng_state()] if torch.cuda.is_available() else states
-
-
-def set_random_states(states: list[Tensor]) -> None:
-    """Go back to the states of :func:`random_states`, as far as there are such devices."""
-    torch.set_rng_state(states[0])
-    if len(states) > 1 and torch.cuda.is_available():
-        torch.cuda.set_rng_state(states[1])

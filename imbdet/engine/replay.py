@@ -14,7 +14,8 @@ from torch import nn
 import imbdet.modeling  # noqa: F401  (registers the detectors)
 from imbdet.config import load_config
 from imbdet.engine.checkpoint import SafeCheckpointer
-from imbdet.engine.incident import Incident, set_random_states
+from imbdet.engine.incident import Incident
+from imbdet.engine.process_state import set_random_states
 
 # Rows of samples that are shown.
 MAX_ROWS = 20

@@ -13,7 +13,8 @@ from detectron2.utils import comm
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from imbdet.engine.incident import Incident, random_states
+from imbdet.engine.incident import Incident
+from imbdet.engine.process_state import get_random_states
 from imbdet.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ class Watch(HookBase):
     def _forward(self, inputs: list[dict[str, Any]]) -> dict[str, Tensor]:
         """The model's losses, whose gradients are NaN if they are not finite."""
         self._inputs = inputs
-        self._random = random_states()
+        self._random = get_random_states()
         self._buffers = {name: buffer.clone() for name, buffer in _changing_buffers(self._model)}
         self._error: FloatingPointError | None = None
         try:

@@ -7,7 +7,8 @@ from torch import nn
 
 import imbdet.cli
 import train_net
-from imbdet.engine.incident import Incident, random_states
+from imbdet.engine.incident import Incident
+from imbdet.engine.process_state import get_random_states
 from imbdet.engine.watch import Watch
 from tests.engine.jobs import arguments, start
 from tests.messages import assert_says, error_of
@@ -211,7 +212,7 @@ def test_every_kind_of_annotation_is_read_back(tmp_path):
     instances.gt_bits = BitMasks(torch.ones(1, 32, 48, dtype=torch.bool))
     instances.gt_keypoints = Keypoints(torch.ones(1, 17, 3))
     image = {"image": torch.zeros(3, 32, 48, dtype=torch.uint8), "instances": instances}
-    incident = Incident(3, 0, 1, "why", {}, {}, [image], "", False, random_states(), {})
+    incident = Incident(3, 0, 1, "why", {}, {}, [image], "", False, get_random_states(), {})
     incident.save(tmp_path)
     (found,) = Incident.load(Incident.path(tmp_path, 3, 0)).inputs
     assert found["instances"].image_size == (32, 48)
