@@ -1,6 +1,8 @@
-"""Garbage collection rests during imports, and then is as before."""
+"""Garbage collection rests during imports, and then is as before, but for what was imported."""
 
 import gc
+import sys
+import types
 
 import pytest
 
@@ -11,6 +13,7 @@ from imbdet.startup import quick_imports
 def collector():
     yield gc
     gc.enable()
+    gc.unfreeze()
 
 
 def fail_to_import():
@@ -26,3 +29,12 @@ def test_garbage_is_collected_afterwards_as_before(collector, is_enabled):
     with pytest.raises(ImportError):
         fail_to_import()
     assert collector.isenabled() == is_enabled
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_only_new_modules_stay_out_of_later_collections(collector, monkeypatch, is_new):
+    collector.unfreeze()
+    with quick_imports():
+        if is_new:
+            monkeypatch.setitem(sys.modules, "new_one", types.ModuleType("new_one"))
+    assert (collector.get_freeze_count() > 0) == is_new
