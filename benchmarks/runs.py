@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"
@@ -77,12 +77,26 @@ class Run:
             command += ["--config-file", str(file)]
         command += [*self.overrides, *opts, "TEST.NUM_PICTURES", "0"]
         print(f"{mode[2:]}: {self.folder}", file=sys.stderr, flush=True)
-        status = subprocess.run(command, stdout=subprocess.DEVNULL).returncode
+        status = wait_for(command, stdout=subprocess.DEVNULL)
         if status == 130:
             raise KeyboardInterrupt
         if status != 0:
             print(f"failed: {' '.join(command)}", file=sys.stderr, flush=True)
         return status == 0
+
+
+def wait_for(command: Sequence[str], **options: Any) -> int:
+    """Run a program, and on Ctrl-C, which it gets as well, let it end in order.
+
+    Returns:
+        Its exit status.
+    """
+    with subprocess.Popen(command, **options) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.wait()
+            raise
 
 
 def read_run(folder: str | Path) -> dict:

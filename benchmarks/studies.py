@@ -17,7 +17,6 @@ import csv
 import json
 import os
 import statistics
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from runs import ROOT, read_run
+from runs import ROOT, read_run, wait_for
 
 from imbdet.analysis.figures.style import COLOR_MAP, DPI, LINES, STYLE, label_panel, new_figure
 from imbdet.files import replacing
@@ -60,7 +59,7 @@ def train(study: str, folder: Path, parallel: int) -> None:
     """
     command = [sys.executable, str(ROOT / "tools" / "sweep.py"), str(STUDIES[study])]
     command += ["--output", str(folder), "--parallel", str(parallel)]
-    status = subprocess.run(command).returncode
+    status = wait_for(command)
     if status == 130:
         raise KeyboardInterrupt
     if status != 0:

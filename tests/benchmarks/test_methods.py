@@ -2,8 +2,13 @@
 
 import itertools
 import json
+import os
 import re
+import signal
 import statistics
+import subprocess
+import sys
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -36,7 +41,7 @@ def programs(monkeypatch):
         method = "AP" if any("Loss-AP" in part for part in command) else "plain"
         ap = APS[method, float(opts["SOLVER.BASE_LR"])]
         if ap is None:
-            return SimpleNamespace(returncode=2)
+            return 2
         ap += int(opts["SEED"]) ** (2 if method == "AP" else 1) + (dataset == "bccd_test")
         metrics = folder / "inference" / dataset / "metrics.json"
         metrics.parent.mkdir(parents=True)
@@ -45,9 +50,9 @@ def programs(monkeypatch):
         metrics.write_text(json.dumps({"metrics": content}))
         lines = [{"total_loss": 1.0, "time": 0.5}, {"total_loss": float("nan"), "time": 0.7}]
         (folder / "metrics.json").write_text("\n".join(map(json.dumps, lines)))
-        return SimpleNamespace(returncode=0)
+        return 0
 
-    monkeypatch.setattr(runs.subprocess, "run", play)
+    monkeypatch.setattr(runs, "wait_for", play)
     return SimpleNamespace(methods=methods, results_table=results_table, played=played)
 
 
@@ -126,3 +131,33 @@ def test_bad_command_lines_are_refused(programs, args, words, capsys):
     with pytest.raises(SystemExit) as caught:
         programs.methods.main(args)
     assert words in capsys.readouterr().err + str(caught.value)
+
+
+CHILD = """
+import pathlib, signal, sys, time
+def stop(*_):
+    time.sleep(1)  # as long as a checkpoint takes
+    pathlib.Path("checkpoint").touch()
+    sys.exit(130)
+signal.signal(signal.SIGINT, stop)
+pathlib.Path("ready").touch()
+time.sleep(30)
+"""
+PARENT = "import signal, sys, runs; signal.signal(signal.SIGINT, signal.default_int_handler); "
+PARENT += "runs.wait_for([sys.executable, '-c', sys.argv[1]])"
+
+
+def test_a_training_ends_in_order_on_ctrl_c(tmp_path):
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, CHILD],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(BENCHMARKS)},
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    while not (tmp_path / "ready").exists():
+        assert parent.poll() is None
+        time.sleep(0.05)
+    os.killpg(parent.pid, signal.SIGINT)
+    assert parent.wait(20) != 0
+    assert (tmp_path / "checkpoint").exists()

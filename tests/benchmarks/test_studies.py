@@ -47,9 +47,9 @@ def play(programs, monkeypatch):
             writer = csv.DictWriter(file, list(rows[0]))
             writer.writeheader()
             writer.writerows(rows)
-        return SimpleNamespace(returncode=0)
+        return 0
 
-    monkeypatch.setattr(programs.studies.subprocess, "run", run)
+    monkeypatch.setattr(programs.studies, "wait_for", run)
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
@@ -113,9 +113,7 @@ def test_the_grid_has_a_row_for_each_choice_of_positives(programs, tmp_path):
 def test_nothing_is_written_if_a_training_fails_or_is_stopped(
     programs, monkeypatch, tmp_path, status, expected
 ):
-    monkeypatch.setattr(
-        programs.studies.subprocess, "run", lambda _: SimpleNamespace(returncode=status)
-    )
+    monkeypatch.setattr(programs.studies, "wait_for", lambda _: status)
     with pytest.raises(expected):
         programs.studies.main(["isr_k", "--output", str(tmp_path), "--results", str(tmp_path)])
     assert not list(tmp_path.iterdir())
