@@ -61,6 +61,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--figure", type=Path, metavar="PNG", help="also draw them")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
+    parser.set_defaults(dtype="float32")  # of the losses' logits
     return parser.parse_args()
 
 
@@ -173,7 +174,6 @@ def loss_runs(
     """Forward and backward passes."""
     num_rows, num_classes = candidates.predictions.scores.shape
     num_positives = min(num_positives or num_rows // 100, num_rows)
-    args.dtype = "float32"
     problem = make_problem(num_rows * num_classes, num_positives, "spread", args, num_classes)
     return prepare(LOSS_NAMES, problem)
 
@@ -227,7 +227,8 @@ def draw(results: dict[str, list[dict[str, Any]]]) -> Figure:
         part: {"color": color, "marker": marker, "markersize": 4, "linewidth": 1}
         for part, color, marker in zip(DRAWN, colors, "os^Dv<>", strict=True)
     }
-    for panel, (name, rows) in zip(figure.subplots(1, len(results)), results.items(), strict=True):
+    panels = figure.subplots(1, len(results), squeeze=False).flat
+    for panel, (name, rows) in zip(panels, results.items(), strict=True):
         for row in (row for row in rows if row["part"] in DRAWN):
             points = {
                 int(size.replace(",", "")): milliseconds
@@ -252,8 +253,8 @@ def main() -> None:
     args = parse_args()
     args.shrink = 100 if args.quick else 1
     results = run_sections(SECTIONS, args)
-    if args.figure:
-        drawn = {name: results[name] for name in args.only if name != "images"}
+    drawn = {name: results[name] for name in args.only if name != "images"}
+    if args.figure and drawn:
         with mpl.rc_context(STYLE):
             draw(drawn).savefig(args.figure, dpi=DPI)
 

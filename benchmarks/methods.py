@@ -26,6 +26,7 @@ from pathlib import Path
 
 from results_table import format_table
 from runs import CONFIGS, ROOT, SETTINGS, Run, find_pieces
+from sections import exit_status_of
 
 from imbdet.config import load_config
 
@@ -127,7 +128,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit(130)
+    sys.exit(exit_status_of(main))
