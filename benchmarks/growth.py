@@ -26,7 +26,7 @@ from losses import make_problem, prepare
 from measuring import time_in_turns
 from runs import CONFIGS, ROOT
 from samplers_alone import SAMPLERS, make_candidates
-from sections import exit_status_of, run_sections
+from sections import exit_status_of, run_sections, section_parser
 
 # isort: split
 from matplotlib.figure import Figure
@@ -51,16 +51,10 @@ Run = Callable[[], Any]
 
 def parse_args() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
+    parser = section_parser(__doc__, SECTIONS)
     parser.add_argument("--quick", action="store_true", help="a hundredth of the size")
     parser.add_argument("--repetitions", type=int, default=5, metavar="N")
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--figure", type=Path, metavar="PNG", help="also draw them")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
     parser.set_defaults(dtype="float32")  # of the losses' logits
     return parser.parse_args()
 

@@ -16,7 +16,6 @@ import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle, islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,7 @@ from detectors import (
     make_batch,
 )
 from measuring import median_interval, peak_memory
-from sections import exit_status_of, run_sections
+from sections import exit_status_of, run_sections, section_parser
 from stage_timer import STAGES, StageTimer, clock_of
 
 from imbdet.data import build_train_loader, register_datasets
@@ -40,10 +39,7 @@ DATA, BACKWARD, UPDATE, OTHER = "data", "backward", "optimizer", "other"
 
 def parse_args() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
+    parser = section_parser(__doc__, SECTIONS)
     parser.add_argument("--detector", choices=METHODS, default="retinanet")
     parser.add_argument("--methods", nargs="+", metavar="METHOD", help="of 'methods'")
     two = {"type": int, "nargs": 2, "metavar": ("HEIGHT", "WIDTH")}
@@ -55,9 +51,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--iterations", type=int, default=5, metavar="N", help="of 'stages'")
     parser.add_argument("--opts", nargs="+", default=[], metavar="KEY VALUE")
     parser.add_argument("--quick", action="store_true", help="small images, few repetitions")
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
     args = parser.parse_args()
     methods = {**METHODS[args.detector], **LOSSES[args.detector]}
     args.methods = args.methods or list(methods)

@@ -13,13 +13,12 @@ import functools
 import statistics
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from measuring import compare, peak_memory, time_in_turns
 from references import one_hot_focal_loss, pair_loop_ap_loss
-from sections import exit_status_of, run_sections
+from sections import exit_status_of, run_sections, section_parser
 from torch import Tensor
 
 from imbdet import losses
@@ -61,16 +60,10 @@ LOSSES: dict[str, Callable[[Problem], Tensor]] = {
 
 def parse_args() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
+    parser = section_parser(__doc__, SECTIONS)
     parser.add_argument("--quick", action="store_true", help="a sixteenth of the size")
     parser.add_argument("--repetitions", type=int, default=9, metavar="N")
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--dtype", choices=["float32", "float16", "bfloat16"], default="float32")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
     return parser.parse_args()
 
 

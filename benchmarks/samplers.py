@@ -13,13 +13,12 @@ import argparse
 import statistics
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from detectors import METHODS, Training, build_detector, make_batch
 from part_timer import PARTS, PartTimer, now
 from samplers_alone import time_clusters, time_growth, time_hlr
-from sections import exit_status_of, run_sections
+from sections import exit_status_of, run_sections, section_parser
 from torch import nn
 
 QUICK_METHODS = ["plain", "OHEM", "PISA"]
@@ -42,10 +41,7 @@ GOALS: dict[str, tuple[list[str], float]] = {
 
 def parse_args() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
+    parser = section_parser(__doc__, SECTIONS)
     parser.add_argument("--detector", choices=METHODS, default="faster_rcnn")
     choices = "; ".join(f"{name}: {', '.join(methods)}" for name, methods in METHODS.items())
     parser.add_argument("--methods", nargs="+", metavar="METHOD", help=f"default: all. {choices}")
@@ -58,9 +54,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="small sizes and numbers, whatever else is said"
     )
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
     args = parser.parse_args()
     methods = METHODS[args.detector]
     args.methods = args.methods or (QUICK_METHODS if args.quick else list(methods))

@@ -7,6 +7,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,20 @@ from tabulate import tabulate
 
 # Measures and gives rows; its docstring is the table's title.
 Section = Callable[[argparse.Namespace], list[dict[str, Any]]]
+
+
+def section_parser(
+    description: str | None, sections: Mapping[str, Section]
+) -> argparse.ArgumentParser:
+    """A command line with what :func:`run_sections` takes from it."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", nargs="+", choices=sections, default=list(sections))
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
+    return parser
 
 
 def run_sections(
