@@ -88,7 +88,8 @@ def test_stops_between_iterations_and_resumes(tmp_path, monkeypatch, capsys):
     def run_step_and_press_ctrl_c(self):
         run_step(self)
         if self.iter == 1:
-            os.kill(os.getpid(), signal.SIGINT)
+            for _ in range(2):  # from the terminal, and from who started it
+                os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "run_step", run_step_and_press_ctrl_c)
@@ -207,7 +208,7 @@ def test_an_ignored_signal_stays_ignored(tmp_path, monkeypatch):
 
 
 def test_a_repeated_signal_stops_at_once(tmp_path, monkeypatch):
-    from imbdet.engine import Trainer
+    from imbdet.engine import Trainer, interrupt
 
     def press_ctrl_c_twice(self):
         for _ in range(2):
@@ -215,6 +216,7 @@ def test_a_repeated_signal_stops_at_once(tmp_path, monkeypatch):
         raise AssertionError("still here")
 
     monkeypatch.setattr(Trainer, "run_step", press_ctrl_c_twice)
+    monkeypatch.setattr(interrupt, "ECHO_TIME", 0)
     assert train_net.main(arguments("retinanet", tmp_path)) == 130
     assert not (tmp_path / "last_checkpoint").exists()
 

@@ -1,21 +1,15 @@
 """The endless training loader: every batch is a function of the seed and the iteration."""
 
-import contextlib
-import time
-import traceback
 from collections.abc import Callable, Iterator
 
 import torch
 from detectron2.data import DatasetFromList
 from detectron2.data.build import trivial_batch_collator
-from torch.utils.data import DataLoader, Dataset, dataloader
+from torch.utils.data import DataLoader, Dataset
 
 from imbdet.data.order import BatchOrder, Draw
 from imbdet.data.seeding import IMAGE, seed_sequence, seeded_globals
-from imbdet.errors import UserError
-
-# An ended process lets go of its memory before its parent is told: below a second, by far.
-_SECONDS_TO_END = 5
+from imbdet.data.workers import leave_stopping_to_parent
 
 
 class TrainLoader:
@@ -62,6 +56,7 @@ class TrainLoader:
             batch_sampler=self._build_order(seed=self.seed).batches(self.start),
             num_workers=self._num_workers,
             collate_fn=trivial_batch_collator,
+            worker_init_fn=leave_stopping_to_parent,
             # Otherwise it would take a number from torch's global one, at another time if resumed.
             generator=torch.Generator(),
         )
@@ -89,44 +84,3 @@ class SeededImages(Dataset):
     def __getitem__(self, draw: Draw) -> dict:
         with seeded_globals(seed_sequence(self._seed, IMAGE, draw.epoch, draw.place)):
             return self._mapper(self._records[draw.index])
-
-
-@contextlib.contextmanager
-def explained_worker_deaths() -> Iterator[None]:
-    """Tell in a sentence that a worker process of a loader is gone.
-
-    torch finds that at once or within seconds and raises, wherever the main thread is.
-
-    Raises:
-        UserError: a worker process was killed or has left.
-    """
-    try:
-        try:
-            yield
-        except (ConnectionError, EOFError) as error:
-            if not _came_from_a_loader(error):
-                raise
-            # torch's own word, a RuntimeError by a signal, names the process and what killed it. It
-            # comes as soon as the process has ended; if it came before, it may have been swallowed.
-            time.sleep(_SECONDS_TO_END)
-            raise _DeadWorkerError(str(error)) from error
-    except RuntimeError as error:
-        # What a worker raised itself comes as "Caught ... in DataLoader worker process 0".
-        if not isinstance(error, _DeadWorkerError) and "DataLoader worker (pid" not in str(error):
-            raise
-        raise UserError(
-            f"A process that reads images is gone ({str(error).strip()}). Most often memory ran "
-            "out: lower DATALOADER.NUM_WORKERS, or give the machine (or its /dev/shm) more."
-        ) from error
-
-
-class _DeadWorkerError(RuntimeError):
-    """It can no longer hand over the images that it announced."""
-
-
-def _came_from_a_loader(error: Exception) -> bool:
-    frames = traceback.walk_tb(error.__traceback__)
-    is_passed_on = "in DataLoader worker process" in str(error)
-    return not is_passed_on and any(
-        frame.f_code.co_filename == dataloader.__file__ for frame, _ in frames
-    )

@@ -27,6 +27,7 @@ from imbdet.data.class_table import format_class_table
 from imbdet.data.mappers import SkippingMapper, StrictMapper
 from imbdet.data.order import BatchOrder
 from imbdet.data.samplers import read_sampler
+from imbdet.data.workers import leave_stopping_to_parent
 from imbdet.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -63,9 +64,11 @@ def build_test_loader(cfg: CfgNode, name: str) -> DataLoader:
     """
     dataset = DatasetFromList(load_dataset(cfg, name), copy=False)
     mapper = StrictMapper(DatasetMapper(cfg, is_train=False), dataset)
-    return build_detection_test_loader(
+    loader = build_detection_test_loader(
         dataset, mapper=mapper, num_workers=cfg.DATALOADER.NUM_WORKERS
     )
+    loader.worker_init_fn = leave_stopping_to_parent
+    return loader
 
 
 def _plan_order(cfg: CfgNode, records: list[dict]) -> Callable[..., BatchOrder]:

@@ -15,15 +15,15 @@ logger = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-# Seconds in which a signal to one of several processes is the same one again: a terminal and
-# SLURM send it to all of them, and whoever started them passes it on.
+# Seconds in which a second signal is the same one again: a terminal and SLURM send it to all
+# processes of a job, and whoever started them, as torchrun does, passes it on.
 ECHO_TIME = 1.0
 
 
 class StopOnSignal(HookBase):
     """After a signal, saves a checkpoint behind the running iteration and raises Stopped.
 
-    All processes stop if one of them is told to. The same signal once more stops at once. As a
+    All processes stop if one of them is told to. The same signal later on stops at once. As a
     context manager it listens, as a hook it stops; it listens from before the loader's workers are
     made, so that they inherit its patience. The hook's place is behind those that change the
     state, before those that save and evaluate it.
@@ -61,7 +61,7 @@ class StopOnSignal(HookBase):
         now = time.monotonic()
         if self._received != number:
             logger.info("Stopping after this iteration; once more to stop at once.")
-        elif comm.get_world_size() == 1 or now - self._received_at > ECHO_TIME:
+        elif now - self._received_at > ECHO_TIME:
             raise Stopped(
                 number, "The same command with --resume goes on from the last checkpoint."
             )

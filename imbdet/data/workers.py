@@ -1,0 +1,80 @@
+"""The processes that read images: who may end them, and what is told of their death."""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+
+from torch.utils.data import dataloader
+
+from imbdet.errors import UserError
+
+# An ended process lets go of its memory before its parent is told: below a second, by far.
+_SECONDS_TO_END = 5
+
+
+def leave_stopping_to_parent(worker_id: int) -> None:
+    """Heed SIGTERM in a worker of a loader only if its parent sends it (a ``worker_init_fn``).
+
+    SLURM and others who end a job send it to all of its processes. The training then finishes the
+    running iteration, perhaps an evaluation, and needs its workers for that; it ends them itself.
+
+    Args:
+        worker_id: a number that torch passes; not used.
+    """
+    if not hasattr(signal, "sigwaitinfo"):  # macOS: no way to learn who sent a signal
+        return
+    # Only a blocked signal can be waited for. Threads that are made later inherit that.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=_end_for_parent, daemon=True).start()
+
+
+def _end_for_parent() -> None:
+    parent = os.getppid()
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(0)  # as torch's own answer to it, also amid the reading of an image
+
+
+@contextlib.contextmanager
+def explained_worker_deaths() -> Iterator[None]:
+    """Tell in a sentence that a worker process of a loader is gone.
+
+    torch finds that at once or within seconds and raises, wherever the main thread is.
+
+    Raises:
+        UserError: a worker process was killed or has left.
+    """
+    try:
+        try:
+            yield
+        except (ConnectionError, EOFError) as error:
+            if not _came_from_a_loader(error):
+                raise
+            # torch's own word, a RuntimeError by a signal, names the process and what killed it. It
+            # comes as soon as the process has ended; if it came before, it may have been swallowed.
+            time.sleep(_SECONDS_TO_END)
+            raise _DeadWorkerError(str(error)) from error
+    except RuntimeError as error:
+        # What a worker raised itself comes as "Caught ... in DataLoader worker process 0".
+        if not isinstance(error, _DeadWorkerError) and "DataLoader worker (pid" not in str(error):
+            raise
+        raise UserError(
+            f"A process that reads images is gone ({str(error).strip()}). Most often memory ran "
+            "out: lower DATALOADER.NUM_WORKERS, or give the machine (or its /dev/shm) more."
+        ) from error
+
+
+class _DeadWorkerError(RuntimeError):
+    """It can no longer hand over the images that it announced."""
+
+
+def _came_from_a_loader(error: Exception) -> bool:
+    frames = traceback.walk_tb(error.__traceback__)
+    is_passed_on = "in DataLoader worker process" in str(error)
+    return not is_passed_on and any(
+        frame.f_code.co_filename == dataloader.__file__ for frame, _ in frames
+    )

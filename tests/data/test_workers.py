@@ -1,0 +1,48 @@
+"""The processes that read images: who may end them, and what is told of their death."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from imbdet.data import build_test_loader, build_train_loader, explained_worker_deaths
+from tests.messages import error_of
+
+
+def test_a_killed_worker_is_said_at_once(toy):
+    loader = build_train_loader(toy.config("DATALOADER.NUM_WORKERS", 2))
+    batches = iter(loader)
+    next(batches)
+    start = time.monotonic()
+
+    @explained_worker_deaths()
+    def train_on():
+        os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+        for _ in batches:
+            time.sleep(0.01)
+
+    assert "is gone (" in error_of(train_on)
+    assert time.monotonic() - start < 30
+
+
+@pytest.mark.parametrize("build", [build_train_loader, lambda cfg: build_test_loader(cfg, "toy")])
+def test_workers_go_on_when_all_of_a_job_is_told_to_stop(build, toy):
+    batches = iter(build(toy.config("DATALOADER.NUM_WORKERS", 1)))
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    subprocess.run(["kill", "-TERM", str(worker.pid)], check=True)
+    for _ in range(3):  # two of them wait already
+        next(batches)
+    assert worker.is_alive()
+
+
+def test_workers_end_when_their_parent_says_so(toy):
+    batches = iter(build_train_loader(toy.config("DATALOADER.NUM_WORKERS", 2)))
+    next(batches)
+    worker = multiprocessing.active_children()[0]
+    worker.terminate()
+    worker.join(10)
+    assert worker.exitcode == 0
