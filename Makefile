@@ -28,17 +28,7 @@ test: setup
 	.venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 $(ARGS)
 
 demo: setup
-	.venv/bin/python train_net.py --config-file configs/quick_start/$(MODEL).yaml \
-		--config-file configs/quick_start/Records.yaml --resume $(ARGS)
-	.venv/bin/imbdet analyze --config-file output/$(MODEL)/config.yaml \
-		--weights output/$(MODEL)/model_final.pth --output output/$(MODEL)/analysis --num-images 4
-	@echo
-	@.venv/bin/imbdet report output/$(MODEL)
-	@echo "Next, for instance:"
-	@echo "  make demo MODEL=faster_rcnn"
-	@echo "  .venv/bin/tensorboard --logdir output"
-	@echo "  .venv/bin/python train_net.py --config-file configs/quick_start/$(MODEL).yaml \\"
-	@echo "      MODEL.CLS_LOSS.NAME sigmoid_cross_entropy MODEL.BOX_LOSS.NAME giou OUTPUT_DIR output/giou"
+	.venv/bin/imbdet demo $(MODEL) $(ARGS)
 
 lint: setup
 	.venv/bin/ruff check .

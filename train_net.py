@@ -5,6 +5,8 @@ import argparse
 import os
 import sys
 
+from imbdet.cli.arguments import add_config_files, add_overrides
+
 if __name__ == "__mp_main__":
     # A worker process that starts afresh meets detectron2's classes before anything of imbdet.
     import imbdet.compat  # noqa: F401
@@ -13,13 +15,7 @@ if __name__ == "__mp_main__":
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """The command line, as detectron2's users know it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--config-file",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="YAML file; may be given several times, then a later one wins",
-    )
+    add_config_files(parser)
     parser.add_argument(
         "--resume", action="store_true", help="go on from the last checkpoint in OUTPUT_DIR"
     )
@@ -46,12 +42,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         metavar="SECONDS",
         help="how long a process waits for the others before it gives up (default: 1800)",
     )
-    parser.add_argument(
-        "opts",
-        nargs=argparse.REMAINDER,
-        metavar="KEY VALUE",
-        help="overrides of the config, such as SOLVER.MAX_ITER 100",
-    )
+    add_overrides(parser, "SOLVER.MAX_ITER 100")
     return parser.parse_args(argv)
 
 

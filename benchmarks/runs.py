@@ -8,7 +8,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from imbdet.processes import wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"
@@ -83,20 +85,6 @@ class Run:
         if status != 0:
             print(f"failed: {' '.join(command)}", file=sys.stderr, flush=True)
         return status == 0
-
-
-def wait_for(command: Sequence[str], **options: Any) -> int:
-    """Run a program, and on Ctrl-C, which it gets as well, let it end in order.
-
-    Returns:
-        Its exit status.
-    """
-    with subprocess.Popen(command, **options) as process:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            process.wait()
-            raise
 
 
 def read_run(folder: str | Path) -> dict:

@@ -24,11 +24,12 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from runs import ROOT, read_run, wait_for
+from runs import ROOT, read_run
 from sections import exit_status_of
 
 from imbdet.analysis.figures.style import COLOR_MAP, DPI, LINES, STYLE, label_panel, new_figure
 from imbdet.files import replacing
+from imbdet.processes import wait_for
 
 STUDIES = {path.stem: path for path in sorted((ROOT / "benchmarks" / "studies").glob("*.yaml"))}
 # Those of two settings of the same kind.

@@ -2,9 +2,12 @@
 
 import difflib
 import errno
+import os
+import select
 import signal
 import sys
 from collections.abc import Callable, Iterable
+from typing import TextIO
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
@@ -51,7 +54,7 @@ def run_program(
 
     Returns:
         The exit status: 0, 2 after a mistake or on a full disk, 130 after Ctrl-C (SIGINT), 143
-        after SIGTERM.
+        after SIGTERM, 141 where nobody reads the output any more.
     """
     tell = tell or _print
     try:
@@ -59,6 +62,10 @@ def run_program(
     except (UserError, FloatingPointError) as error:  # the latter from detectron2, of NaN
         tell(f"error: {error}".replace("\n", " "))
         return 2
+    except BrokenPipeError:
+        if not _is_closed(sys.stdout):
+            raise
+        return 128 + signal.SIGPIPE
     except OSError as error:
         if error.errno not in NO_SPACE:
             raise
@@ -67,6 +74,16 @@ def run_program(
     except KeyboardInterrupt as stop:
         tell(f"Stopped. {stop}".rstrip())
         return 128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT)
+
+
+def _is_closed(stream: TextIO) -> bool:
+    """Whether its reader, such as ``head``, has seen enough; then what is left goes nowhere."""
+    poll = select.poll()
+    poll.register(stream.fileno(), 0)
+    if not any(event & select.POLLERR for _, event in poll.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return True
 
 
 def _print(text: str) -> None:

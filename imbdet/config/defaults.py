@@ -19,7 +19,7 @@ def add_imbdet_config(cfg: CfgNode) -> None:
 
     # Share of the images that RandomSubsetTrainingSampler shows. detectron2 v0.6 has the sampler,
     # but not the key.
-    cfg.DATALOADER.setdefault("RANDOM_SUBSET_RATIO", 1.0)
+    cfg.DATALOADER.RANDOM_SUBSET_RATIO = cfg.DATALOADER.get("RANDOM_SUBSET_RATIO", 1.0)
 
     # How many of the newest checkpoints stay in OUTPUT_DIR, the final one aside. 0 = all.
     cfg.SOLVER.CHECKPOINT_KEEP = 0
@@ -110,8 +110,9 @@ def _sampler_node() -> CfgNode:
 
 
 def _weighting_node() -> CfgNode:
+    node = CfgNode()
     # Any of "isr_p", "isr_n" (with the sampler "score_hlr") and "soft_sampling"; factors multiply.
-    node = CfgNode({"NAMES": []})
+    node.NAMES = []
     # Importance of positives and of negatives: the weight of the importance u in (0, 1] is
     # ((1 - BIAS) u + BIAS)^K, and the total loss stays.
     node.ISR_P = CfgNode({"K": 2.0, "BIAS": 0.0})
@@ -169,7 +170,7 @@ def _cls_loss_node(*, tau: float) -> CfgNode:
             "SMOOTH_LOCALISATION": True,
         }
     )
-    # Rank & Sort loss.
+    # Rank & Sort loss: half the width of the step, as of AP loss.
     node.RANK_SORT = CfgNode({"DELTA": 0.5})
     return node
 
@@ -227,6 +228,7 @@ def _add_dataset_keys(cfg: CfgNode) -> None:
     # Share of the training objects whose annotated class is replaced by one of the others, all
     # equally likely. The annotation file keeps the true one as "true_category_id".
     cfg.DATASETS.SHAPES.LABEL_NOISE = 0.0
+    # Other seeds are other images.
     cfg.DATASETS.SHAPES.SEED = 0
 
 

@@ -4,7 +4,6 @@ detectron2 does the merging; this module refuses python tags, which detectron2 w
 turns every failure into one sentence about the file, the line and the key.
 """
 
-import difflib
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,6 +14,7 @@ from detectron2.utils.file_io import PathManager
 from fvcore.common.config import BASE_KEY
 
 from imbdet.config.defaults import add_imbdet_config
+from imbdet.config.keys import leaves, suggest_key
 from imbdet.errors import UserError, suggest
 
 # How to write a value of a type, said when another type is given.
@@ -50,6 +50,21 @@ def load_config(*config_files: str, opts: Sequence[str] = ()) -> CfgNode:
         _merge_file(cfg, config_file)
     _merge_overrides(cfg, opts)
     return cfg
+
+
+def find_bases(config_file: str) -> list[str]:
+    """The paths of the ``_BASE_`` files of a YAML file, none for one that stands alone.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    entries = _entries(config_file, _read(config_file, ""))
+    return [
+        base
+        for names, value, line in entries
+        if names == (BASE_KEY,)
+        for base in _base_files(config_file, value, f"{config_file}:{line}")
+    ]
 
 
 def suggest_file(path: str, suffixes: tuple[str, ...]) -> str:
@@ -199,28 +214,11 @@ def _misfit(cfg: CfgNode, key: str, value: Any, where: str) -> str:
             parent = ".".join(parents)
             return f"'{key}' {where} does not exist: '{parent}' is a value, not a group of keys."
         if name not in node:
-            return f"Unknown key '{key}' {where}. {_suggest_key(cfg, key)}"
+            return f"Unknown key '{key}' {where}. {suggest_key(cfg, key)}"
         node = node[name]
         parents.append(name)
     if isinstance(node, CfgNode):
-        example = next(_full_keys(node, f"{key}."))
+        example, _ = next(leaves(node, f"{key}."))
         return f"'{key}' {where} is a group of keys, not a value: set those, such as '{example}'."
     needed = _HOW_TO_WRITE.get(type(node), "a plain value")
     return f"'{key}' must be {needed}; {where} it is {value}."
-
-
-def _suggest_key(cfg: CfgNode, key: str) -> str:
-    key = key.upper()
-    keys = list(_full_keys(cfg))
-    # First the same name in another place, then a similar spelling.
-    options = [other for other in keys if other.split(".")[-1] == key.split(".")[-1]]
-    options = options or difflib.get_close_matches(key, keys, cutoff=0.5) or list(cfg)
-    return suggest(key, options)
-
-
-def _full_keys(node: CfgNode, prefix: str = "") -> Iterator[str]:
-    for name, value in node.items():
-        if isinstance(value, CfgNode):
-            yield from _full_keys(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name

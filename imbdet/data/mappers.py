@@ -46,7 +46,7 @@ class StrictMapper:
     def __call__(self, record: dict) -> dict:
         """What ``mapper`` returns for ``record``."""
         try:
-            return _map_image(self._mapper, record)
+            return map_image(self._mapper, record)
         except ImageError as error:
             others = self._describe_others(record["file_name"])
             raise ImageError(f"{error}. {others} {self._advice}") from error
@@ -86,7 +86,7 @@ class SkippingMapper:
     def __call__(self, record: dict) -> dict:
         """What ``mapper`` returns for ``record`` or for its substitute."""
         try:
-            return _map_image(self._mapper, record)
+            return map_image(self._mapper, record)
         except ImageError as error:
             start = self._indices[record["file_name"]]
             self._note(start, error)
@@ -94,7 +94,7 @@ class SkippingMapper:
         for index in (i % num_images for i in range(start + 1, start + num_images)):
             if not self._is_broken[index]:
                 try:
-                    return _map_image(self._mapper, self._dataset[index])
+                    return map_image(self._mapper, self._dataset[index])
                 except ImageError as error:
                     self._note(index, error)
         raise ImageError(f"None of the {num_images:,} images can be used.")
@@ -110,7 +110,12 @@ class SkippingMapper:
             logger.warning(f"{error}. Another image takes its place.")
 
 
-def _map_image(mapper: DatasetMapper, record: dict) -> dict:
+def map_image(mapper: DatasetMapper, record: dict) -> dict:
+    """What ``mapper`` returns for ``record``.
+
+    Raises:
+        ImageError: its image cannot be used.
+    """
     try:
         require_8_bits(record["file_name"])
         return mapper(record)

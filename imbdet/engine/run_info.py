@@ -5,7 +5,7 @@ import platform
 import shlex
 import sys
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +16,7 @@ from detectron2.config import CfgNode
 from detectron2.utils import comm
 
 from imbdet.config import load_config
+from imbdet.config.keys import changed_keys
 from imbdet.files import replacing
 
 
@@ -39,17 +40,8 @@ def write_run_info(cfg: CfgNode, args: Namespace, packages: Sequence[ModuleType]
         draft.write_text(json.dumps(starts, indent=1) + "\n")
 
 
-def changed_keys(cfg: CfgNode) -> dict[str, list[Any]]:
-    """The keys that differ from the defaults: by full name, the default and the value."""
-    defaults = dict(_leaves(load_config()))
-    return {
-        key: [defaults.get(key), value]
-        for key, value in _leaves(cfg)
-        if defaults.get(key) != value and key != "OUTPUT_DIR"
-    }
-
-
 def _describe(cfg: CfgNode, args: Namespace, packages: Sequence[ModuleType]) -> dict[str, Any]:
+    changes = changed_keys(cfg, load_config())
     return {
         "time": datetime.now().astimezone().isoformat(timespec="seconds"),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
@@ -57,7 +49,7 @@ def _describe(cfg: CfgNode, args: Namespace, packages: Sequence[ModuleType]) -> 
         "resume": args.resume,
         "config_files": list(args.config_file),
         "overrides": dict(zip(args.opts[::2], args.opts[1::2], strict=True)),
-        "changed_keys": changed_keys(cfg),
+        "changed_keys": {key: values for key, values in changes.items() if key != "OUTPUT_DIR"},
         "seed": cfg.SEED if cfg.SEED >= 0 else None,
         "datasets": {"train": list(cfg.DATASETS.TRAIN), "test": list(cfg.DATASETS.TEST)},
         "device": cfg.MODEL.DEVICE,
@@ -77,11 +69,3 @@ def _read(path: Path) -> list[dict[str, Any]]:
     except (OSError, ValueError):
         return []
     return starts if isinstance(starts, list) else []
-
-
-def _leaves(node: CfgNode, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in node.items():
-        if isinstance(value, CfgNode):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value

@@ -45,13 +45,7 @@ def setup(args: argparse.Namespace) -> CfgNode:
     cfg = load_config(*args.config_file, opts=args.opts)
     config_text = cfg.dump()
     require_agreement(config_text)
-    no_gpu = cfg.MODEL.DEVICE.startswith("cuda") and not _has_gpu()
-    if no_gpu:
-        cfg.MODEL.DEVICE = "cpu"
-    cfg.freeze()
-    _refuse_unsupported(cfg)
-    refuse_unread_keys(cfg)
-    register_datasets(cfg)
+    no_gpu = check_config(cfg)
     _prepare_output_dir(cfg.OUTPUT_DIR, args)
     setup_logging(cfg.OUTPUT_DIR, comm.get_rank())
     if no_gpu:
@@ -66,6 +60,25 @@ def setup(args: argparse.Namespace) -> CfgNode:
     seed_all_rng(None if cfg.SEED < 0 else cfg.SEED + comm.get_rank())
     torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK and not args.eval_only
     return cfg
+
+
+def check_config(cfg: CfgNode) -> bool:
+    """Check a config, and freeze it. ``MODEL.DEVICE`` becomes "cpu" where there is no GPU.
+
+    Returns:
+        Whether the device was changed.
+
+    Raises:
+        UserError: a key that nothing reads or that is not supported, or an unknown data set.
+    """
+    no_gpu = cfg.MODEL.DEVICE.startswith("cuda") and not _has_gpu()
+    if no_gpu:
+        cfg.MODEL.DEVICE = "cpu"
+    cfg.freeze()
+    _refuse_unsupported(cfg)
+    refuse_unread_keys(cfg)
+    register_datasets(cfg)
+    return no_gpu
 
 
 def _refuse_unsupported(cfg: CfgNode) -> None:

@@ -98,7 +98,7 @@ class COCOEvaluator(DatasetEvaluator):
             outputs: its output dicts, with "instances" in the coordinates of the original image.
         """
         for image, output in zip(inputs, outputs, strict=True):
-            instances = _drop_non_finite(output["instances"].to("cpu"))
+            instances = drop_non_finite(output["instances"].to("cpu"))
             image_id = image["image_id"]
             self._detections[image_id] = instances_to_coco_json(instances, image_id)
 
@@ -170,8 +170,8 @@ class COCOEvaluator(DatasetEvaluator):
             path.write_text(json.dumps(content, indent=indent, allow_nan=False))
 
 
-def _drop_non_finite(instances: Instances) -> Instances:
-    # detectron2's RoI heads do the same, its RetinaNet does not.
+def drop_non_finite(instances: Instances) -> Instances:
+    """Without boxes and scores of NaN or infinity, which detectron2's RetinaNet may return."""
     values = torch.column_stack([instances.pred_boxes.tensor, instances.scores])
     return instances[values.isfinite().all(dim=1)]
 

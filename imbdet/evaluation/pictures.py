@@ -51,7 +51,7 @@ def draw_detections(
     for image, path in zip(images, paths, strict=True):
         sides = {
             "ground truth": mark_objects(annotations[image["id"]], classes),
-            f"detections ≥ {score_thresh:g}": _mark_detections(detections[image["id"]], classes),
+            f"detections ≥ {score_thresh:g}": mark_detections(detections[image["id"]], classes),
         }
         pixels = read_image(os.path.join(image_root, image["file_name"]), "RGB")
         panels = [
@@ -112,7 +112,8 @@ def mark_objects(annotations: Iterable[Mapping], classes: Mapping) -> list[Mark]
     return marks
 
 
-def _mark_detections(detections: Iterable[Mapping], classes: Mapping) -> list[Mark]:
+def mark_detections(detections: Iterable[Mapping], classes: Mapping) -> list[Mark]:
+    """Detections to draw, the highest score first; for ``classes`` see :func:`describe_classes`."""
     marks = []
     for record in sorted(detections, key=lambda record: -record["score"]):
         name, color = classes[record["category_id"]]

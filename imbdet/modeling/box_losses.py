@@ -42,13 +42,16 @@ def l1(cfg: CfgNode, site: Site) -> BoxLoss:
 
 @BOX_LOSS_REGISTRY.register()
 def smooth_l1(cfg: CfgNode, site: Site) -> BoxLoss:
-    """Smooth L1 distance of the deltas; its beta is detectron2's key of the site."""
+    """Smooth L1 distance of the deltas; its beta is detectron2's own key."""
     return BoxLoss(partial(losses.smooth_l1_loss, beta=get_key(cfg, site.smooth_l1_beta)))
 
 
 @BOX_LOSS_REGISTRY.register()
 def decayed_smooth_l1(cfg: CfgNode, site: Site) -> BoxLoss:
-    """Smooth L1 distance of the deltas, whose beta falls with the iterations."""
+    """Smooth L1 distance of the deltas, whose beta falls with the iterations.
+
+    Qian et al., CVPR 2020, https://arxiv.org/abs/1907.10156
+    """
     node = get_key(cfg, f"{site.box_loss}.DECAYED_SMOOTH_L1")
     beta = partial(
         losses.decayed_beta,
@@ -67,20 +70,29 @@ def decayed_smooth_l1(cfg: CfgNode, site: Site) -> BoxLoss:
 
 @BOX_LOSS_REGISTRY.register()
 def balanced_l1(cfg: CfgNode, site: Site) -> BoxLoss:
-    """Balanced L1 distance of the deltas."""
+    """Balanced L1 distance of the deltas.
+
+    Pang et al., CVPR 2019, https://arxiv.org/abs/1904.02701
+    """
     node = get_key(cfg, f"{site.box_loss}.BALANCED_L1")
     return BoxLoss(partial(losses.balanced_l1_loss, alpha=node.ALPHA, gamma=node.GAMMA))
 
 
 @BOX_LOSS_REGISTRY.register()
 def asl1(cfg: CfgNode, site: Site) -> BoxLoss:
-    """Authentic smooth L1 distance of the deltas."""
+    """Authentic smooth L1 distance of the deltas.
+
+    Li et al., AAAI 2019, https://arxiv.org/abs/1811.05181
+    """
     return BoxLoss(partial(losses.asl1_loss, mu=get_key(cfg, f"{site.box_loss}.ASL1.MU")))
 
 
 @BOX_LOSS_REGISTRY.register()
 def ghm_r(cfg: CfgNode, site: Site) -> BoxLoss:
-    """Authentic smooth L1 distance of the deltas, harmonised by gradient norm."""
+    """Authentic smooth L1 distance of the deltas, harmonised by gradient norm.
+
+    Li et al., AAAI 2019, https://arxiv.org/abs/1811.05181
+    """
     node = get_key(cfg, f"{site.box_loss}.GHM_R")
     harmonised = losses.GHMRLoss(node.MU, node.BINS, node.MOMENTUM, correct_bias=node.CORRECT_BIAS)
     return BoxLoss(harmonised, is_normalized=True)
@@ -88,17 +100,26 @@ def ghm_r(cfg: CfgNode, site: Site) -> BoxLoss:
 
 @BOX_LOSS_REGISTRY.register()
 def giou(cfg: CfgNode, site: Site) -> BoxLoss:
-    """1 - GIoU of the decoded boxes."""
+    """1 - GIoU of the decoded boxes.
+
+    Rezatofighi et al., CVPR 2019, https://arxiv.org/abs/1902.09630
+    """
     return BoxLoss(losses.giou_loss, compares="boxes")
 
 
 @BOX_LOSS_REGISTRY.register()
 def diou(cfg: CfgNode, site: Site) -> BoxLoss:
-    """DIoU loss of the decoded boxes."""
+    """DIoU loss of the decoded boxes.
+
+    Zheng et al., AAAI 2020, https://arxiv.org/abs/1911.08287
+    """
     return BoxLoss(losses.diou_loss, compares="boxes")
 
 
 @BOX_LOSS_REGISTRY.register()
 def ciou(cfg: CfgNode, site: Site) -> BoxLoss:
-    """CIoU loss of the decoded boxes."""
+    """CIoU loss of the decoded boxes.
+
+    Zheng et al., AAAI 2020, https://arxiv.org/abs/1911.08287
+    """
     return BoxLoss(losses.ciou_loss, compares="boxes")

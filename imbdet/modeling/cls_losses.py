@@ -49,21 +49,30 @@ def sigmoid_cross_entropy(cfg: CfgNode, site: Site) -> ClsLoss:
 
 @CLS_LOSS_REGISTRY.register()
 def focal(cfg: CfgNode, site: Site) -> ClsLoss:
-    """Focal loss of each class."""
+    """Focal loss of each class.
+
+    Lin et al., ICCV 2017, https://arxiv.org/abs/1708.02002
+    """
     alpha, gamma = get_key(cfg, site.focal_alpha), get_key(cfg, site.focal_gamma)
     return pointwise(partial(losses.focal_loss, alpha=alpha, gamma=gamma))
 
 
 @CLS_LOSS_REGISTRY.register()
 def quality_focal(cfg: CfgNode, site: Site) -> ClsLoss:
-    """Quality focal loss, with the IoU of the decoded boxes as targets."""
+    """Quality focal loss, with the IoU of the decoded boxes as targets.
+
+    Li et al., NeurIPS 2020, https://arxiv.org/abs/2006.04388
+    """
     beta = get_key(cfg, f"{site.cls_loss}.QUALITY_FOCAL.BETA")
     return pointwise(partial(losses.quality_focal_loss, beta=beta), uses_ious=True)
 
 
 @CLS_LOSS_REGISTRY.register()
 def varifocal(cfg: CfgNode, site: Site) -> ClsLoss:
-    """Varifocal loss, with the IoU of the decoded boxes as targets."""
+    """Varifocal loss, with the IoU of the decoded boxes as targets.
+
+    Zhang et al., CVPR 2021, https://arxiv.org/abs/2008.13367
+    """
     node = get_key(cfg, f"{site.cls_loss}.VARIFOCAL")
     loss = partial(losses.varifocal_loss, alpha=node.ALPHA, gamma=node.GAMMA)
     return pointwise(loss, uses_ious=True)
@@ -71,7 +80,10 @@ def varifocal(cfg: CfgNode, site: Site) -> ClsLoss:
 
 @CLS_LOSS_REGISTRY.register()
 def ghm_c(cfg: CfgNode, site: Site) -> ClsLoss:
-    """Sigmoid cross-entropy, harmonised by gradient norm."""
+    """Sigmoid cross-entropy, harmonised by gradient norm.
+
+    Li et al., AAAI 2019, https://arxiv.org/abs/1811.05181
+    """
     node = get_key(cfg, f"{site.cls_loss}.GHM_C")
     harmonised = losses.GHMCLoss(node.BINS, node.MOMENTUM, correct_bias=node.CORRECT_BIAS)
     return pointwise(harmonised, is_normalized=True)
@@ -79,7 +91,10 @@ def ghm_c(cfg: CfgNode, site: Site) -> ClsLoss:
 
 @CLS_LOSS_REGISTRY.register()
 def dr(cfg: CfgNode, site: Site) -> ClsLoss:
-    """DR loss."""
+    """DR loss.
+
+    Qian et al., CVPR 2020, https://arxiv.org/abs/1907.10156
+    """
     node = get_key(cfg, f"{site.cls_loss}.DR")
     loss = partial(
         losses.dr_loss,
@@ -94,20 +109,29 @@ def dr(cfg: CfgNode, site: Site) -> ClsLoss:
 
 @CLS_LOSS_REGISTRY.register()
 def ap(cfg: CfgNode, site: Site) -> ClsLoss:
-    """AP loss."""
+    """AP loss.
+
+    Chen et al., CVPR 2019, https://arxiv.org/abs/1904.06373
+    """
     node = get_key(cfg, f"{site.cls_loss}.AP")
     return ranking(partial(losses.ap_loss, delta=node.DELTA, interpolated=node.INTERPOLATED))
 
 
 @CLS_LOSS_REGISTRY.register()
 def auc(cfg: CfgNode, site: Site) -> ClsLoss:
-    """AUC loss."""
+    """AUC loss.
+
+    Chen et al., CVPR 2019, https://arxiv.org/abs/1904.06373
+    """
     return ranking(partial(losses.auc_loss, delta=get_key(cfg, f"{site.cls_loss}.AUC.DELTA")))
 
 
 @CLS_LOSS_REGISTRY.register()
 def alrp(cfg: CfgNode, site: Site) -> ClsLoss:
-    """aLRP loss, with its own use of the box loss."""
+    """aLRP loss, with its own use of the box loss.
+
+    Oksuz et al., NeurIPS 2020, https://arxiv.org/abs/2009.13592
+    """
     name, box_key = box_loss_key(cfg, site)
     if name != "giou":
         raise UserError(
@@ -127,6 +151,9 @@ def alrp(cfg: CfgNode, site: Site) -> ClsLoss:
 
 @CLS_LOSS_REGISTRY.register()
 def rank_sort(cfg: CfgNode, site: Site) -> ClsLoss:
-    """Rank & Sort loss, with its own weight of the box loss."""
+    """Rank & Sort loss, with its own weight of the box loss.
+
+    Oksuz et al., ICCV 2021, https://arxiv.org/abs/2107.11669
+    """
     delta = get_key(cfg, f"{site.cls_loss}.RANK_SORT.DELTA")
     return ClsLoss("sigmoid", partial(RankSortCriterion, delta=delta))

@@ -27,14 +27,20 @@ def random(cfg: CfgNode, site: Site) -> PoolSampler:
 @POSITIVE_SAMPLER_REGISTRY.register()
 @NEGATIVE_SAMPLER_REGISTRY.register()
 def all(cfg: CfgNode, site: Site) -> PoolSampler:
-    """No sampling."""
+    """No sampling.
+
+    Chen et al., TIP 2021, https://arxiv.org/abs/1909.04868
+    """
     return pick_all
 
 
 @POSITIVE_SAMPLER_REGISTRY.register()
 @NEGATIVE_SAMPLER_REGISTRY.register()
 def ohem(cfg: CfgNode, site: Site) -> PoolSampler:
-    """The highest classification losses."""
+    """The highest classification losses.
+
+    Shrivastava et al., CVPR 2016, https://arxiv.org/abs/1604.03540
+    """
     key = f"{site.sampler}.OHEM.NMS_THRESH"
     nms_thresh = get_key(cfg, key)
     if site.is_dense and nms_thresh < 1:
@@ -47,26 +53,38 @@ def ohem(cfg: CfgNode, site: Site) -> PoolSampler:
 
 @POSITIVE_SAMPLER_REGISTRY.register()
 def instance_balanced(cfg: CfgNode, site: Site) -> PoolSampler:
-    """As many of each object as of any other."""
+    """As many of each object as of any other.
+
+    Pang et al., CVPR 2019, https://arxiv.org/abs/1904.02701
+    """
     return pick_instance_balanced
 
 
 @NEGATIVE_SAMPLER_REGISTRY.register()
 def iou_balanced(cfg: CfgNode, site: Site) -> PoolSampler:
-    """As many of each range of IoU as of any other."""
+    """As many of each range of IoU as of any other.
+
+    Pang et al., CVPR 2019, https://arxiv.org/abs/1904.02701
+    """
     node = get_key(cfg, f"{site.sampler}.IOU_BALANCED")
     return IoUBalancedNegatives(node.FLOOR_THRESH, node.FLOOR_FRACTION, node.NUM_BINS)
 
 
 @POSITIVE_SAMPLER_REGISTRY.register()
 def iou_hlr(cfg: CfgNode, site: Site) -> PoolSampler:
-    """Prime samples: each object's best box after regression first."""
+    """Prime samples: each object's best box after regression first.
+
+    Cao et al., CVPR 2020, https://arxiv.org/abs/1904.04821
+    """
     return IoUHLRPositives()
 
 
 @NEGATIVE_SAMPLER_REGISTRY.register()
 def score_hlr(cfg: CfgNode, site: Site) -> PoolSampler:
-    """Prime samples: the box of each cluster that would be detected first."""
+    """Prime samples: the box of each cluster that would be detected first.
+
+    Cao et al., CVPR 2020, https://arxiv.org/abs/1904.04821
+    """
     if site.is_dense:
         raise UserError(
             f"{site.sampler}.NEGATIVE.NAME is 'score_hlr', which compares all pairs of negatives: "

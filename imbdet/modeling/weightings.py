@@ -21,14 +21,20 @@ from imbdet.weighting import (
 
 @WEIGHTING_REGISTRY.register()
 def isr_p(cfg: CfgNode, site: Site) -> Weighting:
-    """Importance-based reweighting of the positives."""
+    """Importance-based reweighting of the positives.
+
+    Cao et al., CVPR 2020, https://arxiv.org/abs/1904.04821
+    """
     node = get_key(cfg, f"{site.weighting}.ISR_P")
     return ImportancePositives(node.K, node.BIAS)
 
 
 @WEIGHTING_REGISTRY.register()
 def isr_n(cfg: CfgNode, site: Site) -> Weighting:
-    """Importance-based reweighting of the negatives, as their sampler ranks them."""
+    """Importance-based reweighting of the negatives, as their sampler ranks them.
+
+    Cao et al., CVPR 2020, https://arxiv.org/abs/1904.04821
+    """
     key = f"{site.sampler}.NEGATIVE.NAME"
     if get_key(cfg, key) != "score_hlr":
         raise UserError(
@@ -42,7 +48,10 @@ def isr_n(cfg: CfgNode, site: Site) -> Weighting:
 
 @WEIGHTING_REGISTRY.register()
 def soft_sampling(cfg: CfgNode, site: Site) -> Weighting:
-    """Negatives far from all objects weigh less."""
+    """Negatives far from all objects weigh less.
+
+    Wu et al., BMVC 2019, https://arxiv.org/abs/1806.06986
+    """
     node = get_key(cfg, f"{site.weighting}.SOFT_SAMPLING")
     return SoftSampling(node.MIN_WEIGHT, node.B, node.C)
 

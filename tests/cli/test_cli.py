@@ -11,7 +11,7 @@ import imbdet.cli
 
 pytestmark = pytest.mark.usefixtures("restored_loggers")
 
-ROOT = Path(imbdet.cli.__file__).parents[1]
+ROOT = Path(imbdet.__file__).parents[1]
 CONFIG = str(ROOT / "configs" / "quick_start" / "faster_rcnn.yaml")
 
 
@@ -38,6 +38,17 @@ def test_help_needs_neither_torch_nor_detectron2(tmp_path):
     assert "--weights" in run_program("analyze", "--help", PYTHONPATH=path).stdout
     assert "baseline" in run_program("compare", "--help", PYTHONPATH=path).stdout
     assert "report.html" in run_program("report", "--help", PYTHONPATH=path).stdout
+    assert "such as MODEL" in run_program("config", "explain", "--help", PYTHONPATH=path).stdout
+
+
+def test_a_shell_completes_commands(tmp_path):
+    (tmp_path / "completion.sh").write_text(run_program("--print-completion", "bash").stdout)
+    script = "source completion.sh; COMP_WORDS=(imbdet config ch); COMP_CWORD=2; "
+    script += "_shtab_imbdet; echo ${COMPREPLY[@]}"
+    result = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert result.stdout == "check\n"
 
 
 @pytest.mark.parametrize(
@@ -49,6 +60,10 @@ def test_help_needs_neither_torch_nor_detectron2(tmp_path):
         (["compare", "x", "y"], "--output"),
         (["compare", "--output", "x"], "RUN"),
         (["report"], "DIR"),
+        (["config"], "QUESTION"),
+        (["config", "diff"], "--config-file"),
+        (["predict", "--output", "x"], "--images"),
+        (["demo", "retina"], "faster_rcnn"),
         (["analyze", "--output", "x", "--wieghts", "model.pth"], "--wieghts"),
         (["analyze", "--output", "x", "--num-images", "few"], "--num-images"),
     ],
@@ -103,7 +118,7 @@ def test_what_ends_a_run_is_said(error, status, words, monkeypatch, capsys):
     def fail(args):
         raise error
 
-    monkeypatch.setattr(imbdet.cli, "_analyze", fail)
+    monkeypatch.setattr(imbdet.cli.analyze, "run", fail)
     assert imbdet.cli.main(["analyze", "--output", "x"]) == status
     assert words in capsys.readouterr().err
 
@@ -112,7 +127,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch):
     def fail(args):
         raise OSError(2, "No such file or directory")
 
-    monkeypatch.setattr(imbdet.cli, "_analyze", fail)
+    monkeypatch.setattr(imbdet.cli.analyze, "run", fail)
     with pytest.raises(OSError, match="No such file"):
         imbdet.cli.main(["analyze", "--output", "x"])
 

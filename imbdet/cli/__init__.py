@@ -1,0 +1,43 @@
+"""The program ``imbdet``: what one does with a detector beside training it.
+
+Exit status: 0, 1 for a bug (with its traceback), 2 for a mistake in the input, 130 after Ctrl-C.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import shtab
+
+from imbdet.cli import analyze, compare, config, demo, methods, predict, replay, report
+
+if "__mp_main__" in sys.modules:
+    # A worker process that starts afresh meets detectron2's classes before anything of imbdet.
+    import imbdet.compat  # noqa: F401
+
+SUBCOMMANDS = (demo, methods, config, predict, analyze, compare, report, replay)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a subcommand, and tell a user's mistake in a sentence. Returns the exit status."""
+    from imbdet.errors import run_program
+
+    args = build_parser().parse_args(argv)
+    return run_program(lambda: args.run(args), output=getattr(args, "output", "standard output"))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line; ``run`` is the function of its subcommand."""
+    parser = argparse.ArgumentParser(
+        prog="imbdet",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    shtab.add_argument_to(
+        parser, "--print-completion", help="print what completes commands in a shell"
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for subcommand in SUBCOMMANDS:
+        subcommand.add_parser(commands)
+    return parser

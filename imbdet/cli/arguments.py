@@ -1,0 +1,44 @@
+"""The arguments of every program that reads a config."""
+
+import argparse
+
+import shtab
+
+
+def add_config_files(parser: argparse._ActionsContainer, **kwargs: bool) -> None:
+    """Add ``--config-file``; ``kwargs`` may make it required."""
+    action = parser.add_argument(
+        "--config-file",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="YAML file; may be given several times, then a later one wins",
+        **kwargs,
+    )
+    action.complete = shtab.FILE
+
+
+def add_overrides(parser: argparse._ActionsContainer, example: str) -> None:
+    """Add ``opts``, all that is left of the command line."""
+    parser.add_argument(
+        "opts",
+        nargs=argparse.REMAINDER,
+        metavar="KEY VALUE",
+        help=f"overrides of the config, such as {example}",
+    )
+
+
+def add_weights(parser: argparse._ActionsContainer) -> None:
+    """Add ``--weights``."""
+    action = parser.add_argument(
+        "--weights", metavar="FILE", help="checkpoint (default: MODEL.WEIGHTS)"
+    )
+    action.complete = shtab.FILE
+
+
+def add_output(parser: argparse._ActionsContainer) -> None:
+    """Add ``--output``."""
+    action = parser.add_argument(
+        "--output", required=True, metavar="DIR", help="folder of the results"
+    )
+    action.complete = shtab.DIRECTORY

@@ -1,0 +1,52 @@
+"""``imbdet compare``."""
+
+import argparse
+
+import shtab
+
+from imbdet.cli.arguments import add_output
+from imbdet.startup import quick_imports
+
+
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    """Add the subcommand."""
+    text = "trained runs beside each other: tables, figures, pictures"
+    parser = commands.add_parser("compare", help=text, description=text, allow_abbrev=False)
+    parser.set_defaults(run=run)
+    action = parser.add_argument(
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="OUTPUT_DIRs of trainings, two or more; the first is the baseline",
+    )
+    action.complete = shtab.DIRECTORY
+    add_output(parser)
+    parser.add_argument(
+        "--dataset", metavar="NAME", help="the test set (default: the first of DATASETS.TEST)"
+    )
+    parser.add_argument(
+        "--picture",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="file name or id of an image to draw; may be given several times (default: the four "
+        "that differ most)",
+    )
+    parser.add_argument(
+        "--num-resamples",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="of the images, for the intervals (default: 1000)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of the resamples (default: 0)"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Compare trainings."""
+    with quick_imports():
+        from imbdet.compare import compare_runs
+
+    compare_runs(args)

@@ -1,0 +1,75 @@
+"""``imbdet demo``."""
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import imbdet
+from imbdet.errors import UserError
+from imbdet.processes import wait_for
+
+DETECTORS = ("retinanet", "faster_rcnn")
+
+
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    """Add the subcommand."""
+    text = "train, evaluate, analyse and report on a synthetic data set, or go on with it"
+    parser = commands.add_parser("demo", help=text, description=text, allow_abbrev=False)
+    parser.set_defaults(run=run, output="output")
+    parser.add_argument(
+        "detector",
+        nargs="?",
+        default=DETECTORS[0],
+        metavar="DETECTOR",
+        choices=DETECTORS,
+        help=f"{' or '.join(DETECTORS)} (default: {DETECTORS[0]})",
+    )
+    parser.add_argument(
+        "opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="overrides of the training"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the commands of a demo, each after it is shown. Returns the first status that is not 0.
+
+    Raises:
+        UserError: this is no checkout of the repository, whose configs it needs.
+        KeyboardInterrupt: Ctrl-C, after the running command has ended by it.
+    """
+    root = Path(imbdet.__file__).resolve().parents[1]
+    if not (root / "configs" / "quick_start").is_dir():
+        raise UserError("The demo needs configs/ and train_net.py beside imbdet: use a checkout.")
+    train, *look = _commands(root, args.detector, args.opts)
+    for command in (train, *look):
+        print(f"\n$ {shlex.join(command)}", flush=True)
+        status = wait_for(command)
+        if status != 0:
+            return status
+    other = shlex.join([*train, "MODEL.BOX_LOSS.NAME", "giou", "OUTPUT_DIR", "output/giou"])
+    print(f"\nNext, for instance:\n  tensorboard --logdir output\n  {other}")
+    return 0
+
+
+def _commands(root: Path, detector: str, opts: Sequence[str]) -> list[list[str]]:
+    """Training, analysis and report."""
+    # As one would type them here; beside Python is the program that pip installed.
+    python, imbdet_program, train_net, configs = (
+        os.path.relpath(path)
+        for path in (
+            sys.executable,
+            Path(sys.executable).with_name("imbdet"),
+            root / "train_net.py",
+            root / "configs" / "quick_start",
+        )
+    )
+    output = dict(zip(opts[::2], opts[1::2], strict=False)).get("OUTPUT_DIR", f"output/{detector}")
+    files = [f"{configs}/{detector}.yaml", f"{configs}/Records.yaml"]
+    train = [python, train_net, "--resume"]
+    train += [word for file in files for word in ("--config-file", file)]
+    analyze = [imbdet_program, "analyze", "--config-file", f"{output}/config.yaml"]
+    analyze += ["--weights", f"{output}/model_final.pth"]
+    analyze += ["--output", f"{output}/analysis", "--num-images", "4"]
+    return [[*train, *opts], analyze, [imbdet_program, "report", output]]

@@ -1,0 +1,25 @@
+"""``imbdet replay``."""
+
+import argparse
+from pathlib import Path
+
+import shtab
+
+from imbdet.startup import quick_imports
+
+
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    """Add the subcommand."""
+    text = "repeat an iteration whose losses or gradients were not finite"
+    parser = commands.add_parser("replay", help=text, description=text, allow_abbrev=False)
+    parser.set_defaults(run=run)
+    action = parser.add_argument("file", metavar="FILE", help="OUTPUT_DIR/watch/iteration_*.pth")
+    action.complete = shtab.FILE
+
+
+def run(args: argparse.Namespace) -> None:
+    """Repeat an iteration."""
+    with quick_imports():
+        from imbdet.engine.replay import replay
+
+    replay(Path(args.file))

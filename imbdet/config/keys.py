@@ -1,0 +1,34 @@
+"""The keys of a config by their full names, such as "MODEL.CLS_LOSS.NAME"."""
+
+import difflib
+from collections.abc import Iterator
+from typing import Any
+
+from detectron2.config import CfgNode
+
+from imbdet.errors import suggest
+
+
+def leaves(node: CfgNode, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Full name and value of each key that is no group of keys."""
+    for name, value in node.items():
+        if isinstance(value, CfgNode):
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def changed_keys(cfg: CfgNode, base: CfgNode) -> dict[str, list[Any]]:
+    """The keys that differ from those of a base: by full name, the value there and the own one."""
+    values = dict(leaves(base))
+    return {key: [values.get(key), value] for key, value in leaves(cfg) if values.get(key) != value}
+
+
+def suggest_key(cfg: CfgNode, key: str) -> str:
+    """A sentence with the keys that somebody may have meant."""
+    key = key.upper()
+    keys = [other for other, _ in leaves(cfg)]
+    # First the same name in another place, then a similar spelling.
+    options = [other for other in keys if other.split(".")[-1] == key.split(".")[-1]]
+    options = options or difflib.get_close_matches(key, keys, cutoff=0.5) or list(cfg)
+    return suggest(key, options)

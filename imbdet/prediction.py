@@ -1,0 +1,204 @@
+"""From a trained detector and somebody's images to pictures and a file of detections."""
+
+import argparse
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import (
+    DatasetCatalog,
+    DatasetFromList,
+    DatasetMapper,
+    MetadataCatalog,
+    build_detection_test_loader,
+)
+from detectron2.data.detection_utils import read_image
+from detectron2.evaluation.coco_evaluation import instances_to_coco_json
+from PIL import Image
+
+from imbdet.data.mappers import ImageError, map_image
+from imbdet.engine import Trainer, setup
+from imbdet.engine.checkpoint import SafeCheckpointer
+from imbdet.engine.progress import with_progress
+from imbdet.errors import UserError
+from imbdet.evaluation.coco import drop_non_finite
+from imbdet.evaluation.drawing import draw_panel
+from imbdet.evaluation.pictures import (
+    describe_classes,
+    mark_detections,
+    name_pictures,
+    save_picture,
+)
+from imbdet.files import replacing
+
+logger = logging.getLogger(__name__)
+
+
+def predict(args: argparse.Namespace) -> None:
+    """Detect objects on images.
+
+    Writes, in the folder ``output``:
+
+    - ``detections.json``: a data set in COCO format whose annotations are the detections, with
+      "score" (and "segmentation" of a detector of masks);
+    - ``pictures/*.png``: each image with its detections of ``TEST.PICTURE_SCORE_THRESH`` and more.
+
+    Args:
+        args: with ``config_file``, ``weights``, ``images`` (files and folders), ``output`` and
+            ``opts``, as ``imbdet predict`` parses them.
+
+    Raises:
+        UserError: the config or the weights cannot be used, there are no images, or some of them
+            could not be read, which is said after the others are done.
+    """
+    paths = find_images(args.images)
+    cfg = _setup(args)
+    if not cfg.MODEL.WEIGHTS:
+        raise UserError("There are no weights: name a checkpoint by --weights.")
+    model = Trainer.build_model(cfg).eval()
+    SafeCheckpointer(model, strict=True).load(cfg.MODEL.WEIGHTS)
+    categories = find_categories(cfg)
+    classes = describe_classes(categories)
+    images = [{"id": i, "file_name": str(path)} for i, path in enumerate(paths, start=1)]
+    pictures = [Path(cfg.OUTPUT_DIR, "pictures", f"{name}.png") for name in name_pictures(images)]
+    found: dict[str, list[dict[str, Any]]] = {"images": [], "annotations": []}
+    for item, picture in zip(_map_images(cfg, images), pictures, strict=True):
+        if "problem" in item:
+            logger.warning(f"{item['problem']}. It is left out.")
+            continue
+        detections = _detect(model, item, categories)
+        image = {key: item[key] for key in ("file_name", "width", "height")}
+        found["images"].append({"id": item["image_id"], **image})
+        found["annotations"] += detections
+        _draw(detections, classes, item["file_name"], picture, cfg.TEST.PICTURE_SCORE_THRESH)
+    for note_id, note in enumerate(found["annotations"], start=1):
+        note["id"] = note_id
+    file = Path(cfg.OUTPUT_DIR, "detections.json")
+    with replacing(file) as draft:
+        draft.write_text(json.dumps({**found, "categories": categories}))
+    num_read = len(found["images"])
+    logger.info(
+        f"{len(found['annotations']):,} detections on {num_read:,} images are in '{file}', "
+        f"pictures in '{pictures[0].parent}'."
+    )
+    if num_read < len(images):
+        raise UserError(
+            f"{len(images) - num_read:,} of {len(images):,} images could not be used (above); the "
+            "others are done."
+        )
+
+
+def find_images(places: Sequence[str]) -> list[Path]:
+    """Files, and all image files of folders and of the folders in them, in the order of names.
+
+    Raises:
+        UserError: one does not exist, or a folder has no image.
+    """
+    suffixes = {suffix for suffix, name in Image.registered_extensions().items() if name in _READ}
+    paths: list[Path] = []
+    for place in map(Path, places):
+        if not place.exists():
+            raise UserError(f"--images '{place}' does not exist.")
+        if place.is_dir():
+            inside = [path for path in sorted(place.rglob("*")) if path.suffix.lower() in suffixes]
+            if not inside:
+                raise UserError(f"--images '{place}' has no image in it.")
+            paths += inside
+        else:
+            paths.append(place)
+    return paths
+
+
+# Of what Pillow reads also videos and documents.
+_READ = {"BMP", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"}
+
+
+def find_categories(cfg: CfgNode) -> list[dict[str, Any]]:
+    """What the detector's classes are, in their order: COCO's dicts of "id" and "name".
+
+    As the data sets of the config tell; with a warning, just numbers from 1 where none is there.
+    """
+    is_dense = cfg.MODEL.META_ARCHITECTURE.endswith("RetinaNet")
+    number = cfg.MODEL.RETINANET.NUM_CLASSES if is_dense else cfg.MODEL.ROI_HEADS.NUM_CLASSES
+    for dataset in (*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN):
+        metadata = MetadataCatalog.get(dataset)
+        if metadata.get("thing_classes") is None:
+            try:
+                DatasetCatalog.get(dataset)  # reads the names into the metadata
+            except UserError:
+                continue
+        names = metadata.get("thing_classes", [])
+        if len(names) == number:
+            class_of = metadata.get("thing_dataset_id_to_contiguous_id")
+            id_of = {class_of[key]: key for key in class_of} if class_of else range(1, number + 1)
+            return [{"id": id_of[i], "name": name} for i, name in enumerate(names)]
+    logger.warning(
+        "The data sets of the config cannot tell what the classes are called: they get numbers."
+    )
+    return [{"id": i, "name": str(i)} for i in range(1, number + 1)]
+
+
+def _setup(args: argparse.Namespace) -> CfgNode:
+    # Quoted, so that a name that looks like a number stays a name.
+    opts = [*args.opts, "OUTPUT_DIR", repr(args.output)]
+    if args.weights is not None:
+        opts += ["MODEL.WEIGHTS", repr(args.weights)]
+    return setup(
+        argparse.Namespace(config_file=args.config_file, opts=opts, resume=False, eval_only=True)
+    )
+
+
+class _TolerantMapper:
+    """What ``mapper`` returns, or the record with the "problem" of its image."""
+
+    def __init__(self, mapper: DatasetMapper) -> None:
+        self._mapper = mapper
+
+    def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return map_image(self._mapper, record)
+        except ImageError as error:
+            return {**record, "problem": str(error)}
+
+
+def _map_images(cfg: CfgNode, images: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    records = [{"image_id": image["id"], "file_name": image["file_name"]} for image in images]
+    loader = build_detection_test_loader(
+        DatasetFromList(records),
+        mapper=_TolerantMapper(DatasetMapper(cfg, is_train=False)),
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+    )
+    for (item,) in with_progress(loader, "detecting"):
+        yield item
+
+
+def _detect(
+    model: torch.nn.Module, item: dict[str, Any], categories: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """COCO's annotations but for their ids, the highest score first."""
+    with torch.no_grad():
+        (output,) = model([item])
+    instances = drop_non_finite(output["instances"].to("cpu"))
+    notes = instances_to_coco_json(instances, item["image_id"])
+    for note in notes:
+        note["category_id"] = categories[note["category_id"]]["id"]
+        note["area"] = note["bbox"][2] * note["bbox"][3]
+        note["iscrowd"] = 0
+    return sorted(notes, key=lambda note: -note["score"])
+
+
+def _draw(
+    detections: Sequence[dict[str, Any]],
+    classes: dict[Any, Any],
+    file_name: str,
+    picture: Path,
+    score_thresh: float,
+) -> None:
+    chosen = [note for note in detections if note["score"] >= score_thresh]
+    title = f"detections ≥ {score_thresh:g} ({len(chosen)})"
+    marks = mark_detections(chosen, classes)
+    save_picture(draw_panel(read_image(file_name, "RGB"), marks, title), picture)

@@ -1,0 +1,105 @@
+"""``imbdet config`` and ``imbdet methods``."""
+
+from pathlib import Path
+
+import pytest
+
+import imbdet
+from imbdet.cli import main
+from imbdet.modeling import registry
+
+QUICK_START = Path(imbdet.__file__).parents[1] / "configs" / "quick_start"
+RETINANET, FASTER_RCNN = (str(QUICK_START / f"{n}.yaml") for n in ("retinanet", "faster_rcnn"))
+
+
+def test_explains_a_key_and_a_group_of_keys(capsys):
+    assert main(["config", "explain", "INPUT.SSD.SIZE", "MODEL.CARL"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == [
+        "INPUT.SSD.SIZE: 512",
+        "    Side of the square, in pixels.",
+        "MODEL.CARL.ENABLED: False",
+    ]
+    assert lines[-2:] == ["MODEL.CARL.K: 1.0", "MODEL.CARL.BIAS: 0.2"]
+
+
+def test_says_which_key_may_be_meant(capsys):
+    assert main(["config", "explain", "MODEL.CLS_LOS.NAME"]) == 2
+    assert "'MODEL.CLS_LOSS.NAME'" in capsys.readouterr().err
+
+
+def write(folder, **files):
+    for name, text in files.items():
+        (folder / f"{name}.yaml").write_text(text)
+    return [str(folder / f"{name}.yaml") for name in files]
+
+
+def test_shows_what_a_config_changes_of_its_base(tmp_path, capsys):
+    base, child, piece = write(
+        tmp_path,
+        base="VERSION: 2\nSEED: 5\nSOLVER: {MAX_ITER: 7}\n",
+        child='_BASE_: "base.yaml"\nSEED: 6\n',
+        piece="MODEL: {CLS_LOSS: {NAME: ap}}\n",
+    )
+    main(["config", "diff", "--config-file", child, "--config-file", piece, "SOLVER.MAX_ITER", "8"])
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == f"Beside {tmp_path}/base.yaml, 3 keys differ:"
+    assert set(lines) == {
+        "  SEED: 5 -> 6",
+        "  SOLVER.MAX_ITER: 7 -> 8",
+        "  MODEL.CLS_LOSS.NAME: '' -> 'ap'",
+    }
+    main(["config", "diff", "--config-file", base])
+    assert "Beside the defaults, 2 keys differ:\n" in capsys.readouterr().out
+    main(["config", "diff", "--config-file", child, "--base", child])
+    assert f"Beside {child}, 0 keys differ:\n" in capsys.readouterr().out
+    assert main(["config", "diff", "--config-file", child, "--base", "nowhere.yaml"]) == 2
+
+
+def test_checks_a_config_without_its_data(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert main(["config", "check", "--config-file", RETINANET]) == 0
+    assert "would start: ImbRetinaNet with 13." in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("opts", "words"),
+    [
+        (["MODEL.CLS_LOSS.NAME", "app"], "'ap'"),
+        (["MODEL.CLS_LOSS.AP.DELTA", "0.5"], "only 'ap' reads it"),
+        (["MODEL.CLS_LOSS.NAME", "alrp"], "'giou'"),
+        (["DATASETS.TRAIN", "('nowhere',)"], "'nowhere'"),
+        (["SOLVER.IMS_PER_BATCH", "x"], "SOLVER.IMS_PER_BATCH"),
+    ],
+)
+def test_refuses_what_a_training_would_refuse(opts, words, capsys):
+    assert main(["config", "check", "--config-file", RETINANET, *opts]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_lists_all_methods(capsys):
+    assert main(["methods"]) == 0
+    words = capsys.readouterr().out.split()
+    for names in (
+        registry.CLS_LOSS_REGISTRY,
+        registry.BOX_LOSS_REGISTRY,
+        registry.POSITIVE_SAMPLER_REGISTRY,
+        registry.NEGATIVE_SAMPLER_REGISTRY,
+        registry.WEIGHTING_REGISTRY,
+    ):
+        for name, _ in names:
+            assert name in words
+    assert "MODEL.CLS_LOSS.RANK_SORT.DELTA:" in words
+    assert "https://arxiv.org/abs/1904.06373" in words
+    assert "MODEL.CARL" in words
+
+
+def test_explains_the_options_of_a_method(capsys):
+    assert main(["methods", "ohem"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("MODEL.SAMPLER.OHEM.NMS_THRESH: 1.0") == 2  # of positives and of negatives
+    assert "a copy of one with a higher loss" in " ".join(out.split())
+    assert "focal" not in out
+    assert main(["methods", "ohm"]) == 2
+    assert "'ohem'" in capsys.readouterr().err

@@ -1,0 +1,47 @@
+"""``imbdet demo``: the commands that it runs."""
+
+import shlex
+
+import pytest
+
+import train_net
+from imbdet.cli import build_parser, demo, main
+
+
+@pytest.fixture
+def commands(monkeypatch):
+    """Those that would run, each ends with status 0."""
+    seen = []
+    monkeypatch.setattr(demo, "wait_for", lambda command: seen.append(command) or 0)
+    return seen
+
+
+@pytest.mark.parametrize("detector", ["retinanet", "faster_rcnn"])
+def test_trains_analyses_and_reports(detector, commands, capsys):
+    assert main(["demo", detector, "SOLVER.MAX_ITER", "5"]) == 0
+    train, analyze, report = commands
+    args = train_net.parse_args(train[2:])
+    assert args.resume
+    assert [file.rpartition("/")[2] for file in args.config_file] == [
+        f"{detector}.yaml",
+        "Records.yaml",
+    ]
+    assert args.opts == ["SOLVER.MAX_ITER", "5"]
+    args = build_parser().parse_args(analyze[1:])
+    assert args.weights == f"output/{detector}/model_final.pth"
+    assert args.config_file == [f"output/{detector}/config.yaml"]
+    assert build_parser().parse_args(report[1:]).output == f"output/{detector}"
+    out = capsys.readouterr().out
+    assert all(f"$ {shlex.join(command)}\n" in out for command in commands)
+
+
+def test_looks_where_the_training_went(commands):
+    assert main(["demo", "retinanet", "OUTPUT_DIR", "elsewhere"]) == 0
+    assert commands[-1][-1] == "elsewhere"
+
+
+def test_ends_with_the_first_command_that_fails(monkeypatch):
+    seen = []
+    monkeypatch.setattr(demo, "wait_for", lambda command: seen.append(command) or 130)
+    assert main(["demo"]) == 130
+    assert len(seen) == 1

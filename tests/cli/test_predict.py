@@ -1,0 +1,102 @@
+"""``imbdet predict``."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import imbdet
+from imbdet.cli import main
+from imbdet.config import load_config
+from imbdet.engine import Trainer
+from tests.messages import assert_says
+
+pytestmark = pytest.mark.usefixtures("restored_loggers")
+
+CONFIG = str(Path(imbdet.__file__).parents[1] / "configs" / "quick_start" / "retinanet.yaml")
+KEYS = ["DATALOADER.NUM_WORKERS", "0", "TEST.PICTURE_SCORE_THRESH", "0.0"]
+KEYS += ["MODEL.RETINANET.SCORE_THRESH_TEST", "0.0"]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "model.pth"
+    model = Trainer.build_model(load_config(CONFIG, opts=["MODEL.DEVICE", "cpu"]))
+    torch.save({"model": model.state_dict()}, path)
+    return str(path)
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "images"
+    (folder / "more").mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
+    for name in ("b.png", "a.jpg", "more/a.PNG"):
+        Image.fromarray(pixels).save(folder / name)
+    (folder / "notes.txt").write_text("no image")
+    return folder
+
+
+def predict(weights, tmp_path, *images, keys=KEYS):
+    args = ["predict", "--config-file", CONFIG, "--weights", weights]
+    args += [word for place in images for word in ("--images", str(place))]
+    return main([*args, "--output", str(tmp_path / "out"), *keys])
+
+
+def test_detects_on_a_folder_of_images(weights, images, tmp_path):
+    assert predict(weights, tmp_path, images) == 0
+    content = json.loads((tmp_path / "out" / "detections.json").read_text())
+    names = [str(images / name) for name in ("a.jpg", "b.png", "more/a.PNG")]
+    assert content["images"] == [
+        {"id": i, "file_name": name, "width": 80, "height": 60} for i, name in enumerate(names, 1)
+    ]
+    assert content["categories"] == [
+        {"id": 1, "name": "circle"},
+        {"id": 2, "name": "square"},
+        {"id": 3, "name": "triangle"},
+    ]
+    notes = content["annotations"]
+    assert [note["id"] for note in notes] == list(range(1, len(notes) + 1))
+    assert {note["image_id"] for note in notes} == {1, 2, 3}
+    assert {note["category_id"] for note in notes} <= {1, 2, 3}
+    for note in notes:
+        assert note["bbox"][2] * note["bbox"][3] == pytest.approx(note["area"])
+        assert 0 < note["score"] < 1
+    pictures = {path.name for path in (tmp_path / "out" / "pictures").iterdir()}
+    assert pictures == {"a_1.png", "b.png", "a_3.png"}
+
+
+def test_goes_on_after_an_image_that_is_broken(weights, images, tmp_path, capsys):
+    (images / "b.png").write_bytes(b"broken")
+    assert predict(weights, tmp_path, images) == 2
+    out, error = capsys.readouterr()
+    assert_says(out, f"'{images}/b.png' is not an image. It is left out.")
+    assert_says(error, "error: 1 of 3 images could not be used (above); the others are done.")
+    content = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert [image["id"] for image in content["images"]] == [1, 3]
+
+
+def test_classes_are_numbered_where_their_names_are_not_known(weights, images, tmp_path, capsys):
+    entry = "[{'NAME': 'mine', 'JSON': 'nowhere.json', 'IMAGES': '.'}]"
+    keys = [*KEYS, "DATASETS.COCO", entry, "DATASETS.TEST", "('mine',)", "DATASETS.TRAIN", "()"]
+    assert predict(weights, tmp_path, images / "b.png", keys=keys) == 0
+    assert "they get numbers" in capsys.readouterr().out
+    content = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert content["categories"] == [{"id": i, "name": str(i)} for i in (1, 2, 3)]
+
+
+def test_bad_input_is_one_clear_error(weights, images, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    for places, words in (
+        ([images, images / "c.png"], "c.png' does not exist"),
+        ([tmp_path / "empty"], "empty' has no image in it"),
+    ):
+        assert predict(weights, tmp_path, *places) == 2
+        assert words in capsys.readouterr().err
+    assert predict("", tmp_path, images) == 2
+    assert "by --weights" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "detections.json").exists()
