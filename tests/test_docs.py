@@ -98,3 +98,17 @@ def test_every_paper_that_a_page_names_can_be_cited():
     papers = set(re.findall(r"arxiv\.org/abs/([\d.]+)", pages))
     assert len(papers) > 10
     assert {paper for paper in papers if paper not in entries} == set()
+
+
+def test_the_version_is_the_same_everywhere():
+    root = DOCS.parent
+    patterns = {
+        "pyproject.toml": r'^version = "(.+)"',
+        "CITATION.cff": r"^version: (.+)",
+        "CHANGELOG.md": r"^## ([\d.]+)",
+    }
+    versions = {
+        file: re.search(pattern, (root / file).read_text(), re.MULTILINE)[1]
+        for file, pattern in patterns.items()
+    }
+    assert len(set(versions.values())) == 1, versions
