@@ -3,6 +3,7 @@
 # make demo    set up, then train, evaluate, analyse and report on a synthetic data set, or go on with
 #              it; MODEL=retinanet or faster_rcnn
 # make lint    set up, then check style
+# make docs    set up, then build the pages of docs/ as a site in site/
 # make lock    renew requirements.lock from pyproject.toml
 # make clean   remove the environment
 #
@@ -18,7 +19,7 @@ export UV_PYTHON_DOWNLOADS := never
 export VIRTUAL_ENV := $(CURDIR)/.venv
 
 .DELETE_ON_ERROR:
-.PHONY: setup test demo lint lock clean FORCE
+.PHONY: setup test demo lint docs lock clean FORCE
 
 setup: .venv/.ready
 
@@ -33,6 +34,10 @@ demo: setup
 lint: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+
+docs: export NO_MKDOCS_2_WARNING := 1
+docs: setup
+	.venv/bin/mkdocs build --strict
 
 lock: $(UV)
 	$(UV) pip compile pyproject.toml --group detectron2 --group dev --extra tide --universal --python-version 3.10 \

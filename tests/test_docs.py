@@ -85,10 +85,9 @@ def test_every_name_is_in_the_methods_page():
 
 def test_every_file_that_a_page_names_exists():
     root = DOCS.parent
-    for page in [*DOCS.glob("*.md"), root / "README.md", root / "datasets" / "README.md"]:
-        for name in re.findall(
-            r"(?:configs|imbdet|tests|docs)/[\w./-]+\.(?:py|yaml|md)", page.read_text()
-        ):
+    folders = "benchmarks|configs|datasets|docs|imbdet|tests|tools"
+    for page in [*DOCS.glob("*.md"), *root.glob("*.md"), *root.glob(".github/**/*.md")]:
+        for name in re.findall(rf"(?:{folders})/[\w./-]+\.(?:py|yaml|md)", page.read_text()):
             is_example = any(word in name for word in ("poly", "Poly", "nearest", "cells.yaml"))
             assert is_example or (root / name).exists(), f"{page.name}: {name}"
 
@@ -101,7 +100,15 @@ def test_every_paper_that_a_page_names_can_be_cited():
     assert {paper for paper in papers if paper not in entries} == set()
 
 
-def test_every_picture_and_page_that_a_page_links_to_exists():
-    for page in [*DOCS.glob("*.md"), DOCS.parent / "README.md"]:
-        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
-            assert (page.parent / link).exists(), f"{page.name}: {link}"
+def test_the_version_is_the_same_everywhere():
+    root = DOCS.parent
+    patterns = {
+        "pyproject.toml": r'^version = "(.+)"',
+        "CITATION.cff": r"^version: (.+)",
+        "CHANGELOG.md": r"^## ([\d.]+)",
+    }
+    versions = {
+        file: re.search(pattern, (root / file).read_text(), re.MULTILINE)[1]
+        for file, pattern in patterns.items()
+    }
+    assert len(set(versions.values())) == 1, versions

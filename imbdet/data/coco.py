@@ -61,7 +61,7 @@ def describe_origin(name: str) -> str:
         root = os.getenv("DETECTRON2_DATASETS", "datasets")
         return (
             f"'{name}' is detectron2's own and belongs under the folder named by the environment "
-            f"variable DETECTRON2_DATASETS (here '{root}'): see datasets/README.md."
+            f"variable DETECTRON2_DATASETS (here '{root}'): see docs/data.md."
         )
     return ""
 

@@ -94,5 +94,6 @@ def test_suggests_registered_names(toy, key):
 def test_says_where_built_in_data_sets_belong(toy):
     # Not part of COCO's download.
     cfg = toy.config("DATASETS.TEST", "('coco_2017_val_100',)")
-    with pytest.raises(UserError, match=r"instances_val2017_100.json.*DETECTRON2_DATASETS.*README"):
+    words = r"instances_val2017_100.json.*DETECTRON2_DATASETS.*docs/data.md"
+    with pytest.raises(UserError, match=words):
         load_dataset(cfg, "coco_2017_val_100")

@@ -1,0 +1,67 @@
+"""The command lines that the pages tell a reader to type are understood by their programs."""
+
+import inspect
+import re
+import runpy
+import shlex
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import imbdet.cli
+from imbdet.config import load_config
+
+ROOT = Path(imbdet.cli.__file__).parents[1]
+PAGES = [*sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("*.md"))]
+# Of the data set that a reader brings.
+EXAMPLES = ("configs/cells.yaml",)
+
+
+def commands(page):
+    """The lines of fenced blocks; one that is indented goes on with the one before."""
+    blocks = re.findall(r"^( *)```\w*\n(.*?)^\1```", page.read_text(), re.DOTALL | re.MULTILINE)
+    for _, block in blocks:
+        for command in re.split(r"\n(?=\S)", textwrap.dedent(block)):
+            yield command.replace("\\\n", " ")
+
+
+def program_of(command):
+    """Its program, a file or "imbdet", and its arguments; None for other lines."""
+    pattern = r"\.venv/bin/(?:(imbdet)|python ((?:(?:benchmarks|tools)/)?\w+\.py))(?: (.*))?"
+    match = re.fullmatch(pattern, command.strip(), re.DOTALL)
+    if match:
+        return match[1] or match[2], shlex.split(match[3] or "", comments=True)
+
+
+PARSED = [
+    pytest.param(*found, id=f"{page.name}: {command[:60]}")
+    for page in PAGES
+    for command in commands(page)
+    if (found := program_of(command))
+]
+
+
+@pytest.mark.parametrize(("program", "argv"), PARSED)
+def test_the_arguments_of_a_command_are_valid(program, argv, monkeypatch):
+    assert program == "imbdet" or (ROOT / program).exists()
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", [program, *argv])
+    if program == "imbdet":
+        args = imbdet.cli.parse_args(argv)
+    else:
+        monkeypatch.syspath_prepend(ROOT / Path(program).parent)
+        parse_args = runpy.run_path(program)["parse_args"]
+        # Some take the arguments, all others find them in sys.argv.
+        args = parse_args(*[argv] * len(inspect.signature(parse_args).parameters))
+    files = getattr(args, "config_file", [])
+    if not {"...", *EXAMPLES} & set(files):
+        written = [file for file in files if not file.startswith("output/")]  # by a training
+        load_config(*written, opts=getattr(args, "opts", []))
+
+
+def test_each_page_of_the_site_has_a_command():
+    for page in ROOT.glob("docs/*.md"):
+        starts = (".venv/bin/", "make ")
+        assert any(command.startswith(starts) for command in commands(page)), page.name

@@ -1,0 +1,44 @@
+"""The pages of docs/ as a site: built without a warning, and every link into it leads somewhere."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The built site. A broken link or anchor, or a page that the menu lacks, is a warning."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_each_page_is_in_the_site_and_fetches_nothing(site):
+    for page in ROOT.glob("docs/*.md"):
+        html = (site / page.with_suffix(".html").name).read_text()
+        fetched = re.findall(
+            r"<(?:script|link|img|iframe)[^>]+(?:src|href)=\"?(https?:[^\" >]+)", html
+        )
+        assert fetched == [], page.name
+
+
+def test_links_of_the_pages_outside_the_site_lead_somewhere(site):
+    for page in [
+        *ROOT.glob("*.md"),
+        ROOT / "datasets" / "README.md",
+        *ROOT.glob(".github/**/*.md"),
+    ]:
+        for link, anchor in re.findall(r"\]\(([^)#:]+)(?:#([^)]*))?\)", page.read_text()):
+            target = page.parent / link
+            assert target.exists(), f"{page.name}: {link}"
+            if anchor:
+                html = (site / target.with_suffix(".html").name).read_text()
+                anchors = re.findall(r'id="([^"]+)"', html)
+                assert anchor in anchors, f"{page.name}: {link}#{anchor}"
