@@ -4,6 +4,7 @@ To be imported before any ``detectron2`` module, which the ``__init__`` of every
 detectron2 does. On a complete, current detectron2 it changes nothing but which warnings are shown.
 """
 
+import importlib.machinery
 import importlib.util
 import sys
 import types
@@ -40,7 +41,7 @@ def _admit_missing_extension() -> None:
     if importlib.util.find_spec("detectron2._C") is None:
         import detectron2
 
-        detectron2._C = sys.modules["detectron2._C"] = types.ModuleType("detectron2._C")
+        detectron2._C = sys.modules["detectron2._C"] = _stand_in_for_extension()
         return
     import torch  # noqa: F401  (the extension links against libraries that torch loads)
 
@@ -50,6 +51,15 @@ def _admit_missing_extension() -> None:
         raise UserError(
             f"detectron2's compiled part does not load here ({error}). {HOW_TO_INSTALL}"
         ) from error
+
+
+def _stand_in_for_extension() -> types.ModuleType:
+    module = types.ModuleType("detectron2._C")
+    module.__spec__ = importlib.machinery.ModuleSpec("detectron2._C", loader=None)
+    # `default_setup` of detectron2's own programs logs these.
+    module.get_compiler_version = module.get_cuda_version = lambda: "not built"
+    module.has_cuda = lambda: False
+    return module
 
 
 def _restore_pillow_names() -> None:
