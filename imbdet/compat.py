@@ -4,7 +4,6 @@ To be imported before any ``detectron2`` module, which the ``__init__`` of every
 detectron2 does. On a complete, current detectron2 it changes nothing but which warnings are shown.
 """
 
-import importlib.machinery
 import importlib.util
 import sys
 import types
@@ -38,7 +37,8 @@ def require_detectron2() -> None:
 def _admit_missing_extension() -> None:
     # v0.6 without its C++ sources: three modules import `_C` at the top, for operators that box
     # detection never calls.
-    if importlib.util.find_spec("detectron2._C") is None:
+    is_there = "detectron2._C" in sys.modules  # perhaps as a stand-in of the project's own
+    if not is_there and importlib.util.find_spec("detectron2._C") is None:
         import detectron2
 
         detectron2._C = sys.modules["detectron2._C"] = _stand_in_for_extension()
@@ -55,7 +55,6 @@ def _admit_missing_extension() -> None:
 
 def _stand_in_for_extension() -> types.ModuleType:
     module = types.ModuleType("detectron2._C")
-    module.__spec__ = importlib.machinery.ModuleSpec("detectron2._C", loader=None)
     # `default_setup` of detectron2's own programs logs these.
     module.get_compiler_version = module.get_cuda_version = lambda: "not built"
     module.has_cuda = lambda: False
