@@ -37,10 +37,11 @@ def require_detectron2() -> None:
 def _admit_missing_extension() -> None:
     # v0.6 without its C++ sources: three modules import `_C` at the top, for operators that box
     # detection never calls.
-    if importlib.util.find_spec("detectron2._C") is None:
+    is_there = "detectron2._C" in sys.modules  # perhaps as a stand-in of the project's own
+    if not is_there and importlib.util.find_spec("detectron2._C") is None:
         import detectron2
 
-        detectron2._C = sys.modules["detectron2._C"] = types.ModuleType("detectron2._C")
+        detectron2._C = sys.modules["detectron2._C"] = _stand_in_for_extension()
         return
     import torch  # noqa: F401  (the extension links against libraries that torch loads)
 
@@ -50,6 +51,14 @@ def _admit_missing_extension() -> None:
         raise UserError(
             f"detectron2's compiled part does not load here ({error}). {HOW_TO_INSTALL}"
         ) from error
+
+
+def _stand_in_for_extension() -> types.ModuleType:
+    module = types.ModuleType("detectron2._C")
+    # `default_setup` of detectron2's own programs logs these.
+    module.get_compiler_version = module.get_cuda_version = lambda: "not built"
+    module.has_cuda = lambda: False
+    return module
 
 
 def _restore_pillow_names() -> None:

@@ -21,6 +21,7 @@ def test_every_used_part_of_detectron2_imports_without_a_warning():
         import PIL.Image
         assert hasattr(PIL.Image, "LINEAR")
         from detectron2 import _C
+        imbdet.compat.require_detectron2()  # again
         """
     )
     assert (result.returncode, result.stderr) == (0, "")

@@ -6,13 +6,9 @@ from detectron2.config import CfgNode
 
 
 def add_imbdet_config(cfg: CfgNode) -> None:
-    """Add imbdet's keys to ``cfg``, a fresh ``detectron2.config.get_cfg()``, in place.
-
-    An empty NAME leaves that part to the detector itself: focal loss and all anchors for
-    RetinaNet, softmax cross-entropy and random sampling for the RoI heads, sigmoid cross-entropy
-    and random sampling for the RPN.
-    """
-    _add_model_keys(cfg)
+    """Add imbdet's keys to ``cfg``, a fresh ``detectron2.config.get_cfg()``, in place."""
+    add_modeling_config(cfg)
+    _add_speed_keys(cfg)
     _add_dataset_keys(cfg)
     _add_input_keys(cfg)
     _add_record_keys(cfg)
@@ -38,13 +34,13 @@ def add_imbdet_config(cfg: CfgNode) -> None:
     cfg.TEST.PICTURE_SCORE_THRESH = 0.3
 
 
-def _add_model_keys(cfg: CfgNode) -> None:
-    # Faster backbone and heads. Which of them pays depends on the machine: docs/performance.md.
-    # CHANNELS_LAST orders weights and features (N, H, W, C) in memory; COMPILE uses torch.compile,
-    # which takes a minute at the start and a C++ compiler on the CPU; BFLOAT16 is mixed precision
-    # without a scaler, on CPU and GPU.
-    cfg.MODEL.SPEED = CfgNode({"CHANNELS_LAST": False, "COMPILE": False, "BFLOAT16": False})
+def add_modeling_config(cfg: CfgNode) -> None:
+    """Add the keys that ``imbdet.modeling`` reads to ``cfg``, of any detectron2 project, in place.
 
+    An empty NAME leaves that part to the detector itself: focal loss and all anchors for
+    RetinaNet, softmax cross-entropy and random sampling for the RoI heads, sigmoid cross-entropy
+    and random sampling for the RPN.
+    """
     # Which samples the detector's classifier and box regression learn from; positives and
     # negatives are chosen independently.
     cfg.MODEL.SAMPLER = _sampler_node()
@@ -83,6 +79,14 @@ def _add_model_keys(cfg: CfgNode) -> None:
     # losses that sum over all negatives explode if all start at 0.5. 0 leaves the bias at 0.
     cfg.MODEL.ROI_BOX_HEAD.PRIOR_PROB = 0.0
     cfg.MODEL.RPN.PRIOR_PROB = 0.0
+
+
+def _add_speed_keys(cfg: CfgNode) -> None:
+    # Faster backbone and heads. Which of them pays depends on the machine: docs/performance.md.
+    # CHANNELS_LAST orders weights and features (N, H, W, C) in memory; COMPILE uses torch.compile,
+    # which takes a minute at the start and a C++ compiler on the CPU; BFLOAT16 is mixed precision
+    # without a scaler, on CPU and GPU.
+    cfg.MODEL.SPEED = CfgNode({"CHANNELS_LAST": False, "COMPILE": False, "BFLOAT16": False})
 
 
 def _sampler_node() -> CfgNode:

@@ -6,9 +6,31 @@ with a balanced feature pyramid.
 
 from imbdet import compat  # noqa: F401  (before detectron2)
 from imbdet.modeling.balanced_fpn import BalancedFPN
+from imbdet.modeling.criteria import (
+    ALRPCriterion,
+    BoxLoss,
+    PointwiseCriterion,
+    RankingCriterion,
+    RankSortCriterion,
+    SampleLoss,
+)
 from imbdet.modeling.fast_rcnn import ImbFastRCNNOutputLayers
 from imbdet.modeling.retinanet import ImbRetinaNet
 from imbdet.modeling.roi_heads import ImbROIHeads
 from imbdet.modeling.rpn import ImbRPN
+from imbdet.modeling.unread import refuse_unread_keys
 
-__all__ = ["BalancedFPN", "ImbFastRCNNOutputLayers", "ImbROIHeads", "ImbRPN", "ImbRetinaNet"]
+__all__ = [
+    "ALRPCriterion",
+    "BalancedFPN",
+    "BoxLoss",
+    "ImbFastRCNNOutputLayers",
+    "ImbROIHeads",
+    "ImbRPN",
+    "ImbRetinaNet",
+    "PointwiseCriterion",
+    "RankSortCriterion",
+    "RankingCriterion",
+    "SampleLoss",
+    "refuse_unread_keys",
+]

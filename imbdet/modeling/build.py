@@ -9,6 +9,7 @@ from detectron2.config import CfgNode
 from detectron2.modeling.box_regression import Box2BoxTransform
 from detectron2.utils.events import EventStorage
 from fvcore.common.registry import Registry
+from torch import nn
 
 from imbdet.errors import UserError, suggest
 from imbdet.modeling import cls_losses, samplers  # noqa: F401  (fill the registries)
@@ -66,6 +67,20 @@ def build_sampler(
         )
     except ValueError as error:
         raise UserError(f"{site.sampler}: {error}") from error
+
+
+def require_sample_losses(sampler: Callable[[Candidates], Choice], payee: nn.Module) -> None:
+    """Raise UserError if a sampler needs each sample's loss, and what samples pay to has none.
+
+    Args:
+        sampler: of a site.
+        payee: a criterion, or a module of detectron2 that has its losses built in.
+    """
+    if "cls_losses" in needs_of(sampler) and not hasattr(payee, "preview"):
+        raise UserError(
+            "The sampler looks at each sample's classification loss, which "
+            f"{type(payee).__name__} does not tell: use a PointwiseCriterion or another sampler."
+        )
 
 
 def _build_pool_sampler(cfg: CfgNode, site: Site, kind: str, registry: Registry) -> PoolSampler:

@@ -40,6 +40,16 @@ class ImbFastRCNNOutputLayers(RecordsSamples, FastRCNNOutputLayers):
         prior_prob: float = 0.0,
         **kwargs,
     ):
+        """Build the layers, for :class:`ImbROIHeads`.
+
+        Args:
+            input_shape: of the features, as :class:`FastRCNNOutputLayers` takes it.
+            criterion: what proposals pay to; ``smooth_l1_beta`` and ``box_reg_loss_type`` of
+                detectron2's class are not read.
+            activation: "softmax" for softmax cross-entropy, "sigmoid" for all other losses.
+            prior_prob: score in [0, 1) with which sigmoid classifiers start; 0 leaves the bias.
+            kwargs: see :class:`FastRCNNOutputLayers`.
+        """
         super().__init__(input_shape, **kwargs)
         self.criterion = criterion
         self.activation = activation

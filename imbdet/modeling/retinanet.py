@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from imbdet.buffers import KeepsMissingBuffers
 from imbdet.modeling.assign import assign
-from imbdet.modeling.build import build_criterion, build_sampler
+from imbdet.modeling.build import build_criterion, build_sampler, require_sample_losses
 from imbdet.modeling.dense import DenseOutputs
 from imbdet.modeling.finite import predictions_by_level, require_finite
 from imbdet.modeling.recording import RecordsSamples, log_losses, log_sampling
@@ -43,7 +43,20 @@ class ImbRetinaNet(KeepsMissingBuffers, RecordsSamples, RetinaNet):
         box_reg_loss_weight: float = 1.0,
         **kwargs,
     ):
+        """Build the detector.
+
+        Args:
+            sampler: chooses anchors; :func:`imbdet.samplers.sample_all` takes all.
+            criterion: what they pay to. The arguments of RetinaNet that describe its own losses,
+                ``focal_loss_*``, ``smooth_l1_beta`` and ``box_reg_loss_type``, are not read.
+            box_reg_loss_weight: factor of the box loss.
+            kwargs: see :class:`detectron2.modeling.RetinaNet`.
+
+        Raises:
+            UserError: the sampler needs losses that the criterion does not tell.
+        """
         super().__init__(**kwargs)
+        require_sample_losses(sampler, criterion)
         self.sampler = sampler
         self.criterion = criterion
         self.loss_weight = {"loss_box_reg": box_reg_loss_weight}

@@ -14,7 +14,7 @@ from torch import Tensor
 from imbdet.buffers import untouched_buffers
 from imbdet.modeling import sites
 from imbdet.modeling.assign import assign
-from imbdet.modeling.build import build_sampler
+from imbdet.modeling.build import build_sampler, require_sample_losses
 from imbdet.modeling.fast_rcnn import ImbFastRCNNOutputLayers
 from imbdet.modeling.recording import RecordsSamples, log_sampling
 from imbdet.samplers import needs_of
@@ -33,7 +33,19 @@ class ImbROIHeads(RecordsSamples, StandardROIHeads):
 
     @configurable
     def __init__(self, *, sampler: Callable[[Candidates], Choice], **kwargs):
+        """Build the heads.
+
+        Args:
+            sampler: chooses proposals; ``batch_size_per_image`` and ``positive_fraction`` are not
+                read, a :class:`imbdet.samplers.QuotaSampler` has its own.
+            kwargs: see :class:`detectron2.modeling.StandardROIHeads`; ``box_predictor`` has the
+                losses, imbdet's in :class:`ImbFastRCNNOutputLayers`.
+
+        Raises:
+            UserError: the sampler needs losses that the box predictor does not tell.
+        """
         super().__init__(**kwargs)
+        require_sample_losses(sampler, getattr(self.box_predictor, "criterion", self.box_predictor))
         self.sampler = sampler
 
     @classmethod

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from imbdet.losses import exchange
 from imbdet.modeling import sites
 from imbdet.modeling.assign import assign
-from imbdet.modeling.build import build_criterion, build_sampler
+from imbdet.modeling.build import build_criterion, build_sampler, require_sample_losses
 from imbdet.modeling.criteria import all_processes
 from imbdet.modeling.dense import DenseOutputs
 from imbdet.modeling.finite import predictions_by_level, require_finite
@@ -44,7 +44,21 @@ class ImbRPN(RecordsSamples, RPN):
         stops_together: bool = False,
         **kwargs,
     ):
+        """Build the network.
+
+        Args:
+            sampler: chooses anchors; ``positive_fraction`` is not read.
+            criterion: what they pay to; ``box_reg_loss_type`` and ``smooth_l1_beta`` are not read.
+            prior_prob: score in [0, 1) with which the objectness starts; 0 leaves the bias.
+            stops_together: whether losses that are not finite in one process stop all of them
+                here, so that none waits for it in RoI heads whose losses have a global scope.
+            kwargs: see :class:`detectron2.modeling.proposal_generator.RPN`.
+
+        Raises:
+            UserError: the sampler needs losses that the criterion does not tell.
+        """
         super().__init__(**kwargs)
+        require_sample_losses(sampler, criterion)
         self.sampler = sampler
         self.criterion = criterion
         self.stops_together = stops_together

@@ -3,15 +3,25 @@
 from collections.abc import Iterator
 
 from detectron2.config import CfgNode, get_cfg
+from detectron2.modeling import (
+    META_ARCH_REGISTRY,
+    PROPOSAL_GENERATOR_REGISTRY,
+    ROI_HEADS_REGISTRY,
+)
+from fvcore.common.registry import Registry
 
 from imbdet.config import add_imbdet_config
 from imbdet.errors import UserError
 from imbdet.modeling.box_losses import box_loss_key
-from imbdet.modeling.sites import RETINANET, SITES, Site, get_key
+from imbdet.modeling.sites import SITES, Site, get_key
 
 
 def refuse_unread_keys(cfg: CfgNode) -> None:
-    """Raise UserError if a key is set that nothing in the model of the config reads."""
+    """Raise UserError if a key is set that nothing in the model of the config reads.
+
+    Args:
+        cfg: with the keys of ``add_imbdet_config`` or of ``add_modeling_config``.
+    """
     defaults = get_cfg()
     add_imbdet_config(defaults)
     for key, reason in _unread_keys(cfg):
@@ -22,26 +32,35 @@ def refuse_unread_keys(cfg: CfgNode) -> None:
 def _unread_keys(cfg: CfgNode) -> Iterator[tuple[str, str]]:
     """Keys, or nodes of keys, that nothing reads, and why."""
     modules = _modules(cfg)
+    classes = {base for name, registry in modules.items() for base in _bases(name, registry)}
     for node in dict.fromkeys(node for site in SITES for node in site.nodes):
         readers = [site.module for site in SITES if node in site.nodes]
-        if not set(readers) & set(modules):
+        if classes.isdisjoint(readers):
             model = ", ".join(modules)
             yield node, f"only {' and '.join(readers)} would read it, and the model is of {model}"
     for site in SITES:
-        if site.module in modules:
+        if site.module in classes:
             yield from _unread_options(cfg, site)
     if "bfp" not in cfg.MODEL.BACKBONE.NAME:
         yield "MODEL.BFP", f"the backbone is {cfg.MODEL.BACKBONE.NAME!r}, which has no such part"
-    if cfg.INPUT.AUGMENTATION != "ssd":
+    if "SSD" in cfg.INPUT and cfg.INPUT.AUGMENTATION != "ssd":
         yield "INPUT.SSD", f"INPUT.AUGMENTATION is {cfg.INPUT.AUGMENTATION!r}: set it to 'ssd'"
 
 
-def _modules(cfg: CfgNode) -> tuple[str, ...]:
-    """Names of the classes that a model is made of."""
-    if cfg.MODEL.META_ARCHITECTURE in ("RetinaNet", RETINANET.module):
-        return (cfg.MODEL.META_ARCHITECTURE,)  # no second stage
-    parts = cfg.MODEL.ROI_HEADS.NAME, cfg.MODEL.PROPOSAL_GENERATOR.NAME
-    return cfg.MODEL.META_ARCHITECTURE, *parts
+def _modules(cfg: CfgNode) -> dict[str, Registry]:
+    """Names of the classes that a model is made of, and where they are registered."""
+    architecture = cfg.MODEL.META_ARCHITECTURE
+    modules = {architecture: META_ARCH_REGISTRY}
+    if "RetinaNet" not in _bases(architecture, META_ARCH_REGISTRY):  # which has no second stage
+        modules[cfg.MODEL.ROI_HEADS.NAME] = ROI_HEADS_REGISTRY
+        modules[cfg.MODEL.PROPOSAL_GENERATOR.NAME] = PROPOSAL_GENERATOR_REGISTRY
+    return modules
+
+
+def _bases(name: str, registry: Registry) -> list[str]:
+    """Names of a registered class and of all that it is derived from; none of anything else."""
+    module = registry.get(name) if name in registry else None
+    return [base.__name__ for base in module.__mro__] if isinstance(module, type) else []
 
 
 def _unread_options(cfg: CfgNode, site: Site) -> Iterator[tuple[str, str]]:

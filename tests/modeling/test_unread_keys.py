@@ -2,9 +2,14 @@
 
 import pytest
 
+from imbdet.config import add_modeling_config
 from imbdet.errors import UserError
-from imbdet.modeling.unread import refuse_unread_keys
+from imbdet.modeling import ImbRetinaNet, refuse_unread_keys
 from tests.modeling.conftest import small_config
+
+# isort: split
+from detectron2.config import get_cfg
+from detectron2.modeling import META_ARCH_REGISTRY
 
 
 @pytest.mark.parametrize(
@@ -63,3 +68,21 @@ def test_a_key_that_nothing_reads_is_refused(kind, keys, message):
 )
 def test_a_key_that_is_read_is_fine(kind, keys):
     refuse_unread_keys(small_config(kind, *keys))
+
+
+def test_a_class_reads_the_keys_of_its_bases(monkeypatch):
+    monkeypatch.setitem(META_ARCH_REGISTRY._obj_map, "Mine", type("Mine", (ImbRetinaNet,), {}))
+    cfg = small_config("retinanet", "MODEL.META_ARCHITECTURE", "Mine", "MODEL.CLS_LOSS.NAME", "ap")
+    refuse_unread_keys(cfg)
+    cfg.MODEL.RPN_LOSS.CLS.NAME = "focal"
+    with pytest.raises(UserError, match=r"only ImbRPN would read it, and the model is of Mine\."):
+        refuse_unread_keys(cfg)
+
+
+def test_keys_in_a_config_of_another_project():
+    cfg = get_cfg()
+    add_modeling_config(cfg)
+    refuse_unread_keys(cfg)
+    cfg.MODEL.CLS_LOSS.NAME = "ap"
+    with pytest.raises(UserError, match="only ImbRetinaNet and ImbROIHeads would read it"):
+        refuse_unread_keys(cfg)
