@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-import imbdet.cli
+import imbdet
+from imbdet.cli import build_parser
 from imbdet.config import load_config
 
-ROOT = Path(imbdet.cli.__file__).parents[1]
+ROOT = Path(imbdet.__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("*.md"))]
 # Of the data set that a reader brings.
 EXAMPLES = ("configs/cells.yaml",)
@@ -49,7 +50,7 @@ def test_the_arguments_of_a_command_are_valid(program, argv, monkeypatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(sys, "argv", [program, *argv])
     if program == "imbdet":
-        args = imbdet.cli.parse_args(argv)
+        args = build_parser().parse_args(argv)
     else:
         monkeypatch.syspath_prepend(ROOT / Path(program).parent)
         parse_args = runpy.run_path(program)["parse_args"]

@@ -59,7 +59,7 @@ def test_anchors_are_labelled_as_torchvision_matches_them(head):
 
 
 def test_the_page_shows_the_example():
-    section = PAGE.read_text().split("(../examples/torchvision_retinanet.py)")[1]
+    section = PAGE.read_text().split("`examples/torchvision_retinanet.py`")[1]
     blocks = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     assert len(blocks) == 2
     assert [block for block in blocks if block not in example("torchvision_retinanet.py")] == []
