@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from imbdet.analysis.boosting import BASELINE, DECREASE, TOPS, boost, raise_scores, variants
 from imbdet.analysis.columns import NothingToShow
-from imbdet.analysis.detections import coco_ground_truth, evaluate_boosts
+from imbdet.analysis.detections import coco_ground_truth, compare_variants, evaluate_boosts
+from imbdet.evaluation import CocoMetrics
 
 CLASSES = ["cat", "dog"]
 
@@ -112,6 +113,13 @@ def test_evaluation_by_hand(library):
     assert study.decreases == {5: 0.5, 25: 0.5}
     assert "AP: as it is 35.0, top 5 70.0" in study.sentence()
     assert len(study.table()) == 9 * 101
+
+
+def test_a_variant_without_detections_finds_nothing():
+    names = [BASELINE, "nothing"]
+    comparisons = compare_variants([detections(0.6)], [*variants(), "nothing"], records(), CLASSES)
+    ap = {name: CocoMetrics.of(comparisons[name]).overall["AP"] for name in names}
+    assert ap == pytest.approx({BASELINE: 35.0, "nothing": 0.0})
 
 
 def test_no_positives_are_said():
