@@ -28,8 +28,7 @@ IOU_THRESHOLDS = (0.5, 0.75, 0.9)
 
 def boosted(found: ImageCandidates, activation: str) -> dict[int, Boost]:
     """The boosts of an image by how many come first; the ground truth itself is no candidate."""
-    candidates = found.candidates
-    rows = candidates.pos_idxs[candidates.pos_idxs < len(candidates) - found.num_appended]
+    candidates, rows = found.candidates, found.own_positives
     ranks, classes = hierarchical_ranks(found, rows), candidates.gt_labels[rows]
     scores = candidates.predictions.scores
     return {top: boost(scores, rows, classes, ranks, top, activation) for top in TOPS}
