@@ -58,11 +58,28 @@ def boost(
     rows, classes = rows[is_boosted], classes[is_boosted]
     before = scores[rows, classes].double().clamp(_EPS, 1 - _EPS)
     after = raise_scores(before, decrease)
-    boosted = scores.double()
+    boosted = with_scores(scores, rows, classes, after, activation)
+    return Boost(boosted, len(rows), float((after.log() - before.log()).sum()))
+
+
+def with_scores(
+    scores: Tensor, rows: Tensor, classes: Tensor, values: Tensor, activation: str
+) -> Tensor:
+    """(M, K) scores after some have been given other values.
+
+    Args:
+        scores: (M, K) scores of the classes.
+        rows: (P,) int64, each at most once.
+        classes: (P,) int64, the class whose score is set in each row.
+        values: (P,) in [0, 1].
+        activation: with "softmax" the other scores of a row change in proportion to what is left.
+    """
+    result, values = scores.to(torch.float64, copy=True), values.double()
     if activation == "softmax":
-        boosted[rows] *= ((1 - after) / (1 - before))[:, None]
-    boosted[rows, classes] = after
-    return Boost(boosted.to(scores.dtype), len(rows), float((after.log() - before.log()).sum()))
+        left = 1 - result[rows, classes].clamp(_EPS, 1 - _EPS)
+        result[rows] *= ((1 - values) / left)[:, None]
+    result[rows, classes] = values
+    return result.to(scores.dtype)
 
 
 def raise_scores(scores: Tensor, decrease: float) -> Tensor:

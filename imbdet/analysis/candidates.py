@@ -35,6 +35,12 @@ class ImageCandidates:
     num_not_finite: int
     scale: tuple[float, float]
 
+    @property
+    def own_positives(self) -> Tensor:
+        """(P,) int64, rows of the positives that the detector found, without appended boxes."""
+        rows = self.candidates.pos_idxs
+        return rows[rows < len(self.candidates) - self.num_appended]
+
 
 class FrozenDetector:
     """A detector in evaluation mode, whose candidates are those of a training.

@@ -12,7 +12,7 @@ from detectron2.config import CfgNode
 
 from imbdet.analysis.calibration import EntryScores
 from imbdet.analysis.candidates import FrozenDetector, ImageCandidates
-from imbdet.analysis.detections import boosted, detect
+from imbdet.analysis.detections import boost_variants, boosted, detect
 from imbdet.analysis.gradients import EntryGradients
 from imbdet.analysis.loader import build_loader
 from imbdet.analysis.rows import candidate_rows, image_row, object_rows
@@ -122,7 +122,8 @@ class Collector:
         if self.detector.is_two_stage:
             boosts = boosted(found, self.detector.activation)
             predictor = self.detector.model.roi_heads.box_predictor
-            writers["detections"].add(detect(image, found, boosts, predictor))
+            variants = boost_variants(found, boosts)
+            writers["detections"].add(detect(image, found, variants, predictor))
             writers["boosts"].add(
                 {
                     "image_id": [str(image["image_id"])] * len(boosts),

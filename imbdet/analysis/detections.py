@@ -21,33 +21,37 @@ from imbdet.analysis.boosting import (
 from imbdet.analysis.candidates import ImageCandidates
 from imbdet.analysis.columns import Chunks, NothingToShow
 from imbdet.analysis.rows import hierarchical_ranks
-from imbdet.evaluation.comparison import compare
+from imbdet.evaluation.comparison import Comparison, compare
 
 IOU_THRESHOLDS = (0.5, 0.75, 0.9)
 
 
 def boosted(found: ImageCandidates, activation: str) -> dict[int, Boost]:
     """The boosts of an image by how many come first; the ground truth itself is no candidate."""
-    candidates = found.candidates
-    rows = candidates.pos_idxs[candidates.pos_idxs < len(candidates) - found.num_appended]
+    candidates, rows = found.candidates, found.own_positives
     ranks, classes = hierarchical_ranks(found, rows), candidates.gt_labels[rows]
     scores = candidates.predictions.scores
     return {top: boost(scores, rows, classes, ranks, top, activation) for top in TOPS}
 
 
+def boost_variants(found: ImageCandidates, boosts: Mapping[int, Boost]) -> dict[str, Tensor]:
+    """By variant, (M, K) scores: the detector's own and the boosted ones."""
+    scores = {BASELINE: found.candidates.predictions.scores}
+    return scores | {variant_name(top): result.scores for top, result in boosts.items()}
+
+
 def detect(
-    image: dict, found: ImageCandidates, boosts: Mapping[int, Boost], predictor: nn.Module
+    image: dict, found: ImageCandidates, scores: Mapping[str, Tensor], predictor: nn.Module
 ) -> dict[str, object]:
     """Rows of the detections of all variants, for the schema DETECTIONS.
 
     Args:
         image: detectron2's dict.
         found: what the detector says.
-        boosts: of :func:`boosted`.
+        scores: by variant, (M, K) scores of the candidates; those of the appended ground truth do
+            not count.
         predictor: detectron2's ``FastRCNNOutputLayers``, for the options of the test.
     """
-    scores = {BASELINE: found.candidates.predictions.scores}
-    scores |= {variant_name(top): result.scores for top, result in boosts.items()}
     parts = {name: _detect(image, found, values, predictor) for name, values in scores.items()}
     counts = [len(part["score"]) for part in parts.values()]
     joined = {
@@ -114,14 +118,9 @@ def evaluate_boosts(
             num_boosted[top] += int(chunk["num_boosted"][rows].sum())
     if not all(num_boosted.values()):
         raise NothingToShow("there are no positives whose scores could be raised.")
-    found: dict[str, list[dict]] = {variant: [] for variant in variants()}
-    for chunk in detections:
-        for variant, result in _coco_results(chunk):
-            found[variant].append(result)
-    ground_truth = coco_ground_truth(records, classes)
+    comparisons = compare_variants(detections, variants(), records, classes, library)
     precisions, ap = {}, {}
-    for variant, results in found.items():
-        comparison = compare(ground_truth, results, iou_type="bbox", library=library)
+    for variant, comparison in comparisons.items():
         curves = comparison.precision[..., 0, -1]  # (T, R, K) of objects of all sizes
         has_objects = (curves > -1).all(axis=(0, 1))
         curves = curves[..., has_objects].mean(axis=-1)
@@ -129,6 +128,33 @@ def evaluate_boosts(
         for threshold in IOU_THRESHOLDS:
             precisions[variant, threshold] = curves[round((threshold - 0.5) / 0.05)]
     return BoostingStudy(ap, precisions, decreases, num_boosted)
+
+
+def compare_variants(
+    detections: Chunks,
+    names: Sequence[str],
+    records: Sequence[dict],
+    classes: Sequence[str],
+    library: str = "faster-coco-eval",
+) -> dict[str, Comparison]:
+    """By variant, the comparison of its detections with the ground truth.
+
+    Args:
+        detections: all columns of the schema DETECTIONS.
+        names: of the variants; one without detections finds nothing.
+        records: detectron2's dicts of the images.
+        classes: names.
+        library: see :func:`imbdet.evaluation.comparison.compare`.
+    """
+    found: dict[str, list[dict]] = {variant: [] for variant in names}
+    for chunk in detections:
+        for variant, result in _coco_results(chunk):
+            found[variant].append(result)
+    ground_truth = coco_ground_truth(records, classes)
+    return {
+        variant: compare(ground_truth, results, iou_type="bbox", library=library)
+        for variant, results in found.items()
+    }
 
 
 def _coco_results(chunk: Mapping[str, np.ndarray]) -> zip:

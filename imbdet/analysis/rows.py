@@ -94,6 +94,14 @@ def hierarchical_ranks(found: ImageCandidates, rows: Tensor) -> Tensor:
     )
 
 
+def local_ranks(found: ImageCandidates, rows: Tensor) -> Tensor:
+    """(P,) int64, places of some positives, (P,) int64 rows, by IoU among those of their object."""
+    by_iou = pred_ious(found, rows).argsort(descending=True, stable=True)
+    ranks = torch.empty_like(rows)
+    ranks[by_iou] = position_in_group(found.candidates.gt_idxs[rows][by_iou])
+    return ranks
+
+
 def pred_ious(found: ImageCandidates, rows: Tensor) -> Tensor:
     """(P,) IoU after regression of some positives, (P,) int64 rows, with their objects."""
     candidates, predictions = found.candidates, found.candidates.predictions
@@ -110,16 +118,12 @@ def _of_positives(found: ImageCandidates) -> dict[str, Tensor]:
     gt_deltas = predictions.box2box_transform.get_deltas(
         predictions.boxes[rows], predictions.gt_boxes[gt_idxs]
     )
-    ious = pred_ious(found, rows)
-    by_iou = ious.argsort(descending=True, stable=True)
-    local_ranks = torch.empty_like(rows)
-    local_ranks[by_iou] = position_in_group(gt_idxs[by_iou])
     errors = (pred_deltas - gt_deltas).unbind(dim=1)
     return {
         "class": classes,
         "gt_id": gt_idxs,
-        "pred_iou": ious,
-        "local_rank": local_ranks,
+        "pred_iou": pred_ious(found, rows),
+        "local_rank": local_ranks(found, rows),
         "negatives_above": negatives_above(predictions.scores, candidates.gt_labels),
         **{f"error_d{name}": error for name, error in zip("xywh", errors, strict=True)},
     }

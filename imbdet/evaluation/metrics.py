@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from imbdet.evaluation.comparison import compare
+from imbdet.evaluation.comparison import Comparison, compare
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,20 @@ class CocoMetrics:
     overall: dict[str, float]
     per_class: dict[str, dict[str, float]]
 
+    @classmethod
+    def of(cls, comparison: Comparison) -> "CocoMetrics":
+        """The metrics of a comparison."""
+        precision = comparison.precision
+        per_class = {
+            name: {
+                "objects": number,
+                "AP": _mean(precision[:, :, index, 0, -1]),
+                "AP50": _mean(precision[0, :, index, 0, -1]),
+            }
+            for index, (name, number) in enumerate(comparison.objects)
+        }
+        return cls(_summarize(precision, comparison.recall), per_class)
+
     def flatten(self) -> dict[str, float]:
         """All in one dict as detectron2's hooks take it, with keys like "AP50-person"."""
         of_classes = {
@@ -37,17 +51,7 @@ def compute_coco_metrics(
     ground_truth: Mapping, detections: Iterable[Mapping], *, iou_type: str, library: str
 ) -> CocoMetrics:
     """Compare detections with ground truth; for the arguments see :func:`compare`."""
-    comparison = compare(ground_truth, detections, iou_type=iou_type, library=library)
-    precision = comparison.precision
-    per_class = {
-        name: {
-            "objects": number,
-            "AP": _mean(precision[:, :, index, 0, -1]),
-            "AP50": _mean(precision[0, :, index, 0, -1]),
-        }
-        for index, (name, number) in enumerate(comparison.objects)
-    }
-    return CocoMetrics(_summarize(precision, comparison.recall), per_class)
+    return CocoMetrics.of(compare(ground_truth, detections, iou_type=iou_type, library=library))
 
 
 def _summarize(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:

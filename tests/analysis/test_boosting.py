@@ -4,9 +4,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imbdet.analysis.boosting import BASELINE, DECREASE, TOPS, boost, raise_scores, variants
+from imbdet.analysis.boosting import (
+    BASELINE,
+    DECREASE,
+    TOPS,
+    boost,
+    raise_scores,
+    variants,
+    with_scores,
+)
 from imbdet.analysis.columns import NothingToShow
-from imbdet.analysis.detections import coco_ground_truth, evaluate_boosts
+from imbdet.analysis.detections import coco_ground_truth, compare_variants, evaluate_boosts
+from imbdet.evaluation import CocoMetrics
 
 CLASSES = ["cat", "dog"]
 
@@ -54,6 +63,16 @@ def test_only_the_first_are_raised_all_by_one_shift():
     torch.testing.assert_close(shifts[:5], shifts[:1].expand(5), rtol=1e-4, atol=1e-4)
     assert shifts[0] > 0
     assert (after[5:] == matrix[5:]).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_scores_are_set_in_a_copy(dtype):
+    scores = torch.tensor([[0.25, 0.15], [0.4, 0.3]], dtype=dtype)
+    one = torch.ones(1, dtype=torch.int64)
+    result = with_scores(scores, one, one, torch.tensor([0.65]), "softmax")
+    # Of the 0.7 that were left, 0.35 are: halved, as the other score is.
+    torch.testing.assert_close(result, torch.tensor([[0.25, 0.15], [0.2, 0.65]], dtype=dtype))
+    assert scores[1].tolist() == pytest.approx([0.4, 0.3])
 
 
 @pytest.mark.parametrize("scores", [[], [0.0, 0.0], [1.0], [1.0, 0.0, 0.5]])
@@ -112,6 +131,13 @@ def test_evaluation_by_hand(library):
     assert study.decreases == {5: 0.5, 25: 0.5}
     assert "AP: as it is 35.0, top 5 70.0" in study.sentence()
     assert len(study.table()) == 9 * 101
+
+
+def test_a_variant_without_detections_finds_nothing():
+    names = [BASELINE, "nothing"]
+    comparisons = compare_variants([detections(0.6)], [*variants(), "nothing"], records(), CLASSES)
+    ap = {name: CocoMetrics.of(comparisons[name]).overall["AP"] for name in names}
+    assert ap == pytest.approx({BASELINE: 35.0, "nothing": 0.0})
 
 
 def test_no_positives_are_said():
