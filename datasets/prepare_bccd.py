@@ -14,47 +14,39 @@ import os
 import shutil
 import sys
 import tempfile
-import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
-from PIL import Image
 
 from imbdet.data.coco_json import check_coco_json
+from imbdet.data.conversion import (
+    AnnotatedImage,
+    Object,
+    count_objects,
+    describe_defects,
+    to_coco,
+)
+from imbdet.data.pascal_voc import read_annotation
 from imbdet.errors import UserError, run_program
 
 CLASSES = ("RBC", "WBC", "Platelets")
 SPLITS = ("train", "val", "test")
 
-DEFECTS = {
-    "size": "Images of another size than annotated, of which that of the file counts",
-    "class": f"Boxes of no class among {', '.join(CLASSES)}, left out",
-    # The public annotations have boxes of a single pixel, which nobody meant.
-    "area": "Boxes without area, of one pixel, or outside their image, left out",
-    "edge": "Boxes that reach beyond their image, cut at its edge",
-}
-
-
-class Picture(NamedTuple):
-    """An image file and what is annotated: width and height, classes and boxes, XYXY in pixels."""
-
-    path: Path
-    size: tuple[int, int]
-    objects: list[tuple[str, list[float]]]
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Convert, and tell a user's mistake in a sentence. Returns the exit status."""
+    source = parse_args(argv).source
+    target = Path(os.getenv("DETECTRON2_DATASETS", "datasets")) / "bccd"
+    return run_program(lambda: prepare(source, target), output=str(target))
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("source", type=Path, metavar="SOURCE", help="folder with BCCD")
-    source = parser.parse_args(argv).source
-    target = Path(os.getenv("DETECTRON2_DATASETS", "datasets")) / "bccd"
-    return run_program(lambda: prepare(source, target), output=str(target))
+    return parser.parse_args(argv)
 
 
 def prepare(source: Path, target: Path) -> None:
@@ -69,26 +61,24 @@ def prepare(source: Path, target: Path) -> None:
     if target.exists():
         raise UserError(f"'{target}' exists and is not a prepared BCCD: delete or rename it.")
     splits = {split: list(read(source, split)) for split in SPLITS}
-    pictures = [picture for split in SPLITS for picture in splits[split]]
-    name, count = Counter(picture.path.name for picture in pictures).most_common(1)[0]
+    images = [image for split in SPLITS for image in splits[split]]
+    name, count = Counter(image.file_name for image in images).most_common(1)[0]
     if count > 1:
         raise UserError(f"The splits of '{source}' name the image '{name}' {count} times.")
     found: Counter[str] = Counter()
-    contents = {split: to_coco(splits[split], found) for split in SPLITS}
+    contents = {split: to_coco(splits[split], CLASSES, found) for split in SPLITS}
     try:
-        _write(target, contents, [picture.path for picture in pictures])
+        _write(target, contents, [image.path for image in images])
     except OSError as error:
         raise UserError(f"'{target}' cannot be written: {error.strerror or error}.") from error
     for split, content in contents.items():
-        counts = Counter(CLASSES[a["category_id"] - 1] for a in content["annotations"])
-        numbers = ", ".join(f"{counts[name]} {name}" for name in CLASSES)
-        print(f"{split}: {len(content['images'])} images, {numbers}")
-    for defect, count in (+found).items():
-        print(f"{DEFECTS[defect]}: {count}")
+        print(f"{split}: {count_objects(content)}")
+    for line in describe_defects(found, CLASSES):
+        print(line)
     print(f"'{target}' is ready: train with configs/BCCD/.")
 
 
-def read(source: Path, split: str) -> Iterator[Picture]:
+def read(source: Path, split: str) -> Iterator[AnnotatedImage]:
     """The images of a split, from either form.
 
     Raises:
@@ -105,43 +95,6 @@ def read(source: Path, split: str) -> Iterator[Picture]:
     )
 
 
-def to_coco(pictures: Sequence[Picture], found: Counter[str]) -> dict:
-    """The content of an annotation file; ``found`` counts the defects."""
-    images, annotations = [], []
-    for image_id, picture in enumerate(pictures, start=1):
-        width, height = size = _measure(picture.path)
-        found["size"] += size != picture.size
-        name = picture.path.name
-        images.append({"id": image_id, "file_name": name, "width": width, "height": height})
-        for class_name, box in picture.objects:
-            x0, y0, x1, y1 = cut = np.clip(box, 0, [width, height] * 2).tolist()
-            if class_name not in CLASSES:
-                found["class"] += 1
-            elif not (x1 - x0 > 1 and y1 - y0 > 1):  # also of NaN
-                found["area"] += 1
-            else:
-                found["edge"] += cut != box
-                annotation = {
-                    "id": len(annotations) + 1,
-                    "image_id": image_id,
-                    "category_id": CLASSES.index(class_name) + 1,
-                    "bbox": [x0, y0, x1 - x0, y1 - y0],
-                    "area": (x1 - x0) * (y1 - y0),
-                    "iscrowd": 0,
-                }
-                annotations.append(annotation)
-    categories = [{"id": i, "name": name} for i, name in enumerate(CLASSES, start=1)]
-    return {"images": images, "annotations": annotations, "categories": categories}
-
-
-def _measure(path: Path) -> tuple[int, int]:
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except OSError as error:
-        raise UserError(f"The image '{path}' cannot be read: {error}.") from error
-
-
 def _write(target: Path, contents: dict[str, dict], images: Sequence[Path]) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".bccd-", dir=target.parent) as workplace:
@@ -156,29 +109,17 @@ def _write(target: Path, contents: dict[str, dict], images: Sequence[Path]) -> N
         draft.rename(target)
 
 
-def _read_voc(folder: Path, split: str) -> Iterator[Picture]:
+def _read_voc(folder: Path, split: str) -> Iterator[AnnotatedImage]:
     names = folder / "ImageSets" / "Main" / f"{split}.txt"
     if not names.is_file():
         raise UserError(f"There is no list of images '{names}'.")
     for name in names.read_text().split():
-        path = folder / "Annotations" / f"{name}.xml"
-        try:
-            root = ElementTree.parse(path).getroot()
-            size = (int(root.findtext("size/width", "0")), int(root.findtext("size/height", "0")))
-            objects = [_parse_object(node) for node in root.iter("object")]
-        except (OSError, ElementTree.ParseError, ValueError) as error:
-            raise UserError(f"The annotation '{path}' cannot be read: {error}.") from error
-        yield Picture(folder / "JPEGImages" / f"{name}.jpg", size, objects)
+        size, objects = read_annotation(folder / "Annotations" / f"{name}.xml")
+        path = folder / "JPEGImages" / f"{name}.jpg"
+        yield AnnotatedImage(path, path.name, size, objects)
 
 
-def _parse_object(node: ElementTree.Element) -> tuple[str, list[float]]:
-    edges = [node.findtext(f"bndbox/{edge}", "") for edge in ("xmin", "ymin", "xmax", "ymax")]
-    x0, y0, x1, y1 = map(float, edges)
-    # Pascal VOC counts pixels from 1, and the last one is inside.
-    return node.findtext("name", ""), [x0 - 1, y0 - 1, x1, y1]
-
-
-def _read_coco(folder: Path, split: str) -> Iterator[Picture]:
+def _read_coco(folder: Path, split: str) -> Iterator[AnnotatedImage]:
     path = folder / "annotations" / f"{split}.json"
     check_coco_json(str(path))
     content = json.loads(path.read_text())
@@ -190,9 +131,11 @@ def _read_coco(folder: Path, split: str) -> Iterator[Picture]:
                 if len(note["bbox"]) != 4:
                     raise UserError(f"Annotation {note['id']} of '{path}' has no four numbers.")
                 x, y, width, height = note["bbox"]
-                objects.append((names[note["category_id"]], [x, y, x + width, y + height]))
+                box = [x, y, x + width, y + height]
+                objects.append(Object(names[note["category_id"]], box))
         size = (image["width"], image["height"])
-        yield Picture(folder / "images" / image["file_name"], size, objects)
+        path = folder / "images" / image["file_name"]
+        yield AnnotatedImage(path, path.name, size, objects)
 
 
 if __name__ == "__main__":

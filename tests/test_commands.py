@@ -30,7 +30,9 @@ def commands(page):
 
 def program_of(command):
     """Its program, a file or "imbdet", and its arguments; None for other lines."""
-    pattern = r"\.venv/bin/(?:(imbdet)|python ((?:(?:benchmarks|tools)/)?\w+\.py))(?: (.*))?"
+    pattern = (
+        r"\.venv/bin/(?:(imbdet)|python ((?:(?:benchmarks|datasets|tools)/)?\w+\.py))(?: (.*))?"
+    )
     match = re.fullmatch(pattern, command.strip(), re.DOTALL)
     if match:
         return match[1] or match[2], shlex.split(match[3] or "", comments=True)

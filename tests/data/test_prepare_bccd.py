@@ -34,9 +34,9 @@ BOXES = {
 CLASSES = ["RBC", "WBC", "Platelets"]
 
 
-def load_program():
-    path = CONFIGS.parent / "datasets" / "prepare_bccd.py"
-    spec = importlib.util.spec_from_file_location("prepare_bccd", path)
+def load_program(name="prepare_bccd"):
+    path = CONFIGS.parent / "datasets" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -1,0 +1,150 @@
+#!/usr/bin/env python
+"""Bring images of yours that are annotated in Pascal VOC's form (XML) into COCO's form.
+
+FOLDER is in Pascal VOC's own layout (`Annotations`, `JPEGImages`, lists of images in
+`ImageSets/Main`), or has images and XML files of the same names anywhere in it, as labelImg leaves
+them. `annotations/train.json`, `val.json` and, where there is a list of it, `test.json` are written
+to it; images stay where they are. Without lists, every fifth image or so is for validation. What is
+wrong in the annotations is put right or left out, and said. At the end come the lines for a config.
+
+    python datasets/prepare_voc.py path/to/FOLDER
+"""
+
+import argparse
+import json
+import random
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from imbdet.data.conversion import (
+    AnnotatedImage,
+    count_objects,
+    describe_defects,
+    to_coco,
+)
+from imbdet.data.pascal_voc import read_annotation
+from imbdet.errors import UserError, run_program
+from imbdet.files import replacing
+
+SPLITS = ("train", "val", "test")
+SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Convert, and tell a user's mistake in a sentence. Returns the exit status."""
+    args = parse_args(argv)
+    return run_program(lambda: prepare(args.folder, args.val_share), output=str(args.folder))
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    parser.add_argument(
+        "--val-share",
+        type=float,
+        default=0.2,
+        metavar="SHARE",
+        help="of the images that are for validation, where there are no lists (default: 0.2)",
+    )
+    return parser.parse_args(argv)
+
+
+def prepare(folder: Path, val_share: float) -> None:
+    """Write the annotation files.
+
+    Raises:
+        UserError: the folder is not in Pascal VOC's form, or something in it is missing.
+    """
+    annotations = _index(folder, {".xml"})
+    if not annotations:
+        raise UserError(f"'{folder}' has no XML file in it: name a folder in Pascal VOC's form.")
+    splits = _read_lists(folder) or _split(sorted(annotations), val_share)
+    files = _index(folder, SUFFIXES)
+    images = {
+        split: [_read(folder, name, annotations, files) for name in names]
+        for split, names in splits.items()
+    }
+    classes = sorted({o.class_name for split in images.values() for i in split for o in i.objects})
+    if not classes:
+        raise UserError(f"None of the XML files in '{folder}' has an object.")
+    found: Counter[str] = Counter()
+    for split, of_split in images.items():
+        content = to_coco(of_split, classes, found)
+        with replacing(folder / "annotations" / f"{split}.json") as draft:
+            draft.write_text(json.dumps(content))
+        print(f"{split}: {count_objects(content)}")
+    left_out = len(set(files) - {name for names in splits.values() for name in names})
+    if left_out:
+        print(f"Images without an XML file or in no list, left out: {left_out}")
+    for line in describe_defects(found, classes):
+        print(line)
+    print(f"\nIn a config:\n\n{_write_config(folder, images, len(classes))}")
+
+
+def _index(folder: Path, suffixes: set[str]) -> dict[str, list[Path]]:
+    """Files by their names without ending."""
+    index: dict[str, list[Path]] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in suffixes:
+            index.setdefault(path.stem, []).append(path)
+    return index
+
+
+def _read_lists(folder: Path) -> dict[str, list[str]]:
+    lists = {split: folder / "ImageSets" / "Main" / f"{split}.txt" for split in SPLITS}
+    lists = {split: file for split, file in lists.items() if file.is_file()}
+    if lists and not ("train" in lists and len(lists) > 1):
+        raise UserError(
+            f"'{folder}/ImageSets/Main' has only {', '.join(f'{split}.txt' for split in lists)}: "
+            "train.txt is needed, and val.txt or test.txt."
+        )
+    return {split: file.read_text().split() for split, file in lists.items()}
+
+
+def _split(names: list[str], val_share: float) -> dict[str, list[str]]:
+    num_val = round(val_share * len(names))
+    if not 0 < num_val < len(names):
+        raise UserError(
+            f"--val-share is {val_share}: of {len(names)} images it must leave some for training "
+            "and some for validation."
+        )
+    val = set(random.Random(0).sample(names, num_val))
+    return {"train": [name for name in names if name not in val], "val": sorted(val)}
+
+
+def _read(
+    folder: Path, name: str, annotations: dict[str, list[Path]], files: dict[str, list[Path]]
+) -> AnnotatedImage:
+    for what, paths in (("XML files", annotations), ("images", files)):
+        if len(paths.get(name, [])) != 1:
+            raise UserError(
+                f"'{folder}' has {len(paths.get(name, []))} {what} with the name '{name}': there "
+                "must be one."
+            )
+    size, objects = read_annotation(annotations[name][0])
+    (path,) = files[name]
+    return AnnotatedImage(path, path.relative_to(folder).as_posix(), size, objects)
+
+
+def _write_config(folder: Path, splits: Sequence[str], num_classes: int) -> str:
+    name, test = folder.resolve().name, next(split for split in splits if split != "train")
+    entries = "".join(
+        f'    - {{NAME: "{name}_{split}", JSON: "{folder}/annotations/{split}.json", '
+        f'IMAGES: "{folder}"}}\n'
+        for split in splits
+    )
+    return (
+        f"DATASETS:\n  COCO:\n{entries}"
+        f'  TRAIN: ("{name}_train",)\n  TEST: ("{name}_{test}",)\n'
+        f"MODEL: {{RETINANET: {{NUM_CLASSES: {num_classes}}}}}  "
+        f"# two-stage: {{ROI_HEADS: {{NUM_CLASSES: {num_classes}}}}}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

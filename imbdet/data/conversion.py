@@ -1,0 +1,94 @@
+"""Images annotated in another format as a data set in COCO's; what is wrong is counted."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from imbdet.errors import UserError
+
+
+class Object(NamedTuple):
+    """A box, XYXY in pixels, its class, and whether detections of it count neither way."""
+
+    class_name: str
+    box: list[float]
+    is_crowd: bool = False
+
+
+class AnnotatedImage(NamedTuple):
+    """An image file, its name in the data set, and what is annotated: width and height, objects."""
+
+    path: Path
+    file_name: str
+    size: tuple[int, int]
+    objects: list[Object]
+
+
+def to_coco(images: Sequence[AnnotatedImage], classes: Sequence[str], found: Counter[str]) -> dict:
+    """The content of an annotation file in COCO's format.
+
+    Args:
+        images: get the ids 1, 2, ...
+        classes: get the ids 1, 2, ...
+        found: counts the defects; :func:`describe_defects` puts them in words.
+
+    Raises:
+        UserError: an image cannot be read.
+    """
+    infos, annotations = [], []
+    for image_id, image in enumerate(images, start=1):
+        width, height = size = _measure(image.path)
+        found["size"] += size != image.size
+        infos.append(
+            {"id": image_id, "file_name": image.file_name, "width": width, "height": height}
+        )
+        for name, box, is_crowd in image.objects:
+            x0, y0, x1, y1 = cut = np.clip(box, 0, [width, height] * 2).tolist()
+            if name not in classes:
+                found["class"] += 1
+            elif not (x1 - x0 > 1 and y1 - y0 > 1):  # also of NaN
+                # Public annotations have boxes of a single pixel, which nobody meant.
+                found["area"] += 1
+            else:
+                found["edge"] += cut != box
+                annotation = {
+                    "id": len(annotations) + 1,
+                    "image_id": image_id,
+                    "category_id": list(classes).index(name) + 1,
+                    "bbox": [x0, y0, x1 - x0, y1 - y0],
+                    "area": (x1 - x0) * (y1 - y0),
+                    "iscrowd": int(is_crowd),
+                }
+                annotations.append(annotation)
+    categories = [{"id": i, "name": name} for i, name in enumerate(classes, start=1)]
+    return {"images": infos, "annotations": annotations, "categories": categories}
+
+
+def describe_defects(found: Counter[str], classes: Sequence[str]) -> list[str]:
+    """A line for each kind of defect that :func:`to_coco` met."""
+    words = {
+        "size": "Images of another size than annotated, of which that of the file counts",
+        "class": f"Boxes of no class among {', '.join(classes)}, left out",
+        "area": "Boxes without area, of one pixel, or outside their image, left out",
+        "edge": "Boxes that reach beyond their image, cut at its edge",
+    }
+    return [f"{words[defect]}: {count}" for defect, count in (+found).items()]
+
+
+def count_objects(content: dict) -> str:
+    """ "12 images, 30 cat, 4 dog" of an annotation file."""
+    counts = Counter(note["category_id"] for note in content["annotations"])
+    numbers = [f"{counts[category['id']]} {category['name']}" for category in content["categories"]]
+    return ", ".join([f"{len(content['images'])} images", *numbers])
+
+
+def _measure(path: Path) -> tuple[int, int]:
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except OSError as error:
+        raise UserError(f"The image '{path}' cannot be read: {error}.") from error

@@ -1,0 +1,116 @@
+"""datasets/prepare_voc.py, on folders of a few images."""
+
+import json
+import shutil
+
+import pytest
+import yaml
+
+from imbdet.config import load_config
+from imbdet.data import build_train_loader, register_datasets
+from tests.data.test_prepare_bccd import load_program, save_image, write_xml
+from tests.messages import assert_says
+
+program = load_program("prepare_voc")
+OBJECTS = {
+    "a": [("dog", 11, 21, 40, 60), ("cat", 1, 1, 64, 48)],
+    "b": [("dog", 2, 2, 30, 30)],
+    "c": [],
+    "d": [("cat", 10, 10, 20, 20)],
+    "e": [("cat", 5, 5, 5, 5)],
+}
+
+
+@pytest.fixture
+def pets(tmp_path):
+    """Images and XML files beside each other."""
+    folder = tmp_path / "pets"
+    for name, objects in OBJECTS.items():
+        save_image(folder / "photos" / f"{name}.png")
+        write_xml(folder / "photos" / f"{name}.xml", objects)
+    return folder
+
+
+def add_lists(folder, **names):
+    lists = folder / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    for split, of_split in names.items():
+        (lists / f"{split}.txt").write_text("\n".join(of_split) + "\n")
+
+
+def read(folder, split):
+    return json.loads((folder / "annotations" / f"{split}.json").read_text())
+
+
+def test_the_lists_say_what_is_for_what(pets, capsys):
+    add_lists(pets, train=["a", "b"], val=["c"], test=["d"])
+    assert program.main([str(pets)]) == 0
+    train = read(pets, "train")
+    assert [image["file_name"] for image in train["images"]] == ["photos/a.png", "photos/b.png"]
+    assert train["categories"] == [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
+    boxes = [(note["category_id"], note["bbox"]) for note in train["annotations"]]
+    assert boxes == [(2, [10, 20, 30, 28]), (1, [0, 0, 64, 48]), (2, [1, 1, 29, 29])]
+    assert len(read(pets, "val")["images"]) == len(read(pets, "test")["images"]) == 1
+    out = capsys.readouterr().out
+    assert "train: 2 images, 1 cat, 2 dog\n" in out
+    assert "in no list, left out: 1\n" in out
+    assert "cut at its edge: 1\n" in out
+
+
+def test_without_lists_some_images_are_for_validation(pets, capsys):
+    assert program.main([str(pets)]) == 0
+    names = {s: {i["file_name"] for i in read(pets, s)["images"]} for s in ("train", "val")}
+    assert len(names["train"]) == 4
+    assert len(names["val"]) == 1
+    assert not names["train"] & names["val"]
+    assert "of one pixel, or outside their image, left out: 1\n" in capsys.readouterr().out
+    before = read(pets, "train")
+    assert program.main([str(pets)]) == 0  # once more, the same
+    assert read(pets, "train") == before
+
+
+def test_difficult_objects_are_crowds(pets):
+    file = pets / "photos" / "b.xml"
+    file.write_text(file.read_text().replace("</name>", "</name><difficult>1</difficult>"))
+    add_lists(pets, train=["a", "b"], val=["c"])
+    program.main([str(pets)])
+    assert [note["iscrowd"] for note in read(pets, "train")["annotations"]] == [0, 0, 1]
+
+
+def test_a_training_can_use_the_lines_for_a_config(pets, tmp_path, capsys):
+    add_lists(pets, train=["a", "b"], val=["d"])
+    program.main([str(pets)])
+    config = tmp_path / "pets.yaml"
+    config.write_text("VERSION: 2\n" + capsys.readouterr().out.split("In a config:\n\n")[1])
+    assert yaml.safe_load(config.read_text())["MODEL"]["RETINANET"]["NUM_CLASSES"] == 2
+    cfg = load_config(
+        str(config), opts=["MODEL.META_ARCHITECTURE", "ImbRetinaNet", "SOLVER.IMS_PER_BATCH", "2"]
+    )
+    cfg.DATALOADER.NUM_WORKERS = 0
+    register_datasets(cfg)
+    batch = next(iter(build_train_loader(cfg)))
+    assert sorted(len(item["instances"]) for item in batch) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (shutil.rmtree, "has no XML file in it"),
+        (lambda folder: (folder / "photos" / "a.png").unlink(), "0 images with the name 'a'"),
+        (lambda folder: save_image(folder / "a.jpg"), "2 images with the name 'a'"),
+        (lambda folder: (folder / "photos" / "a.xml").write_text("<a"), "a.xml' cannot be read"),
+        (lambda folder: add_lists(folder, train=["a"]), "has only train.txt"),
+        (lambda folder: add_lists(folder, train=["a"], val=["z"]), "0 XML files with the name 'z'"),
+        (lambda folder: [write_xml(f, []) for f in folder.rglob("*.xml")], "has an object"),
+    ],
+)
+def test_bad_input_is_one_clear_error(pets, damage, words, capsys):
+    damage(pets)
+    assert program.main([str(pets)]) == 2
+    assert_says(capsys.readouterr().err, words)
+    assert not (pets / "annotations").exists()
+
+
+def test_some_images_must_be_left_for_each_split(pets, capsys):
+    assert program.main([str(pets), "--val-share", "0.01"]) == 2
+    assert "--val-share is 0.01" in capsys.readouterr().err
