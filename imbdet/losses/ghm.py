@@ -29,6 +29,9 @@ class _Harmonizer(KeepsMissingBuffers):
     The averages are buffers, so that a checkpoint keeps them; in float64, which counts exactly.
     """
 
+    counts: Tensor
+    progress: Tensor
+
     def __init__(self, bins: int, momentum: float, correct_bias: bool):
         super().__init__()
         if bins < 1 or not 0 <= momentum < 1:

@@ -6,7 +6,14 @@ from imbdet.samplers.iou_balanced import IoUBalancedNegatives
 from imbdet.samplers.nms_clusters import nms_clusters
 from imbdet.samplers.prime import IoUHLRPositives, ScoreHLRNegatives
 from imbdet.samplers.ratio import RatioSampler
-from imbdet.samplers.sampler import Pick, PoolSampler, QuotaSampler, needs_of, sample_all
+from imbdet.samplers.sampler import (
+    Pick,
+    PoolSampler,
+    QuotaSampler,
+    needed,
+    needs_of,
+    sample_all,
+)
 from imbdet.samplers.uniform import pick_all, pick_random
 
 __all__ = [
@@ -18,6 +25,7 @@ __all__ = [
     "QuotaSampler",
     "RatioSampler",
     "ScoreHLRNegatives",
+    "needed",
     "needs_of",
     "nms_clusters",
     "pick_all",

@@ -3,12 +3,14 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from imbdet.structures import Candidates, Choice
+
+T = TypeVar("T")
 
 
 class Pick(NamedTuple):
@@ -28,6 +30,7 @@ class PoolSampler(Protocol):
 
     A sampler that looks at ``candidates.predictions`` says by an attribute ``needs`` at what: a
     frozenset of "cls_losses", "scores" and "deltas" (for decoded boxes). Plain functions need none.
+    It takes them by :func:`needed`.
     """
 
     def __call__(
@@ -131,6 +134,20 @@ class QuotaSampler(PairSampler):
 def needs_of(sampler: object) -> frozenset[str]:
     """The predictions that any sampler needs; see :class:`PoolSampler`."""
     return getattr(sampler, "needs", frozenset())
+
+
+def needed(prediction: T | None) -> T:
+    """A prediction that a sampler has asked for; see :class:`PoolSampler`.
+
+    Raises:
+        ValueError: it is missing.
+    """
+    if prediction is None:
+        raise ValueError(
+            "the sampler needs predictions that the candidates lack: its attribute `needs` says "
+            "which of them candidates.predictions must have"
+        )
+    return prediction
 
 
 def floor_quota(product: float) -> int:
