@@ -1,10 +1,12 @@
-# make setup   bring everything into .tools/ and .venv/ (nothing outside this folder but the tool's cache)
-# make test    set up, then run the test suite
-# make demo    set up, then train, evaluate, analyse and report on a synthetic data set, or go on with
-#              it; MODEL=retinanet or faster_rcnn
-# make lint    set up, then check style
-# make lock    renew requirements.lock from pyproject.toml
-# make clean   remove the environment
+# make setup     bring everything into .tools/ and .venv/ (nothing outside this folder but the tool's cache)
+# make test      set up, then run the test suite
+# make coverage  the same, and list the lines that no test reaches
+# make demo      set up, then train, evaluate, analyse and report on a synthetic data set, or go on with
+#                it; MODEL=retinanet or faster_rcnn
+# make lint      set up, then check style and types
+# make types     set up, then check types alone
+# make lock      renew requirements.lock from pyproject.toml
+# make clean     remove the environment
 #
 # PYTHON=<python>                  which Python (3.10 or newer) the environment is made from
 # DETECTRON2=<folder or wheel>     use this detectron2 instead of the locked one; DETECTRON2= goes back
@@ -18,14 +20,15 @@ export UV_PYTHON_DOWNLOADS := never
 export VIRTUAL_ENV := $(CURDIR)/.venv
 
 .DELETE_ON_ERROR:
-.PHONY: setup test demo lint lock clean FORCE
+.PHONY: setup test coverage demo lint types lock clean FORCE
 
 setup: .venv/.ready
 
 # One thread for each of several processes: most tests are too small for more.
-test: export OMP_NUM_THREADS := 1
-test: setup
-	.venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 $(ARGS)
+test coverage: export OMP_NUM_THREADS := 1
+coverage: COVERAGE := --cov
+test coverage: setup
+	.venv/bin/python -m pytest $(COVERAGE) --numprocesses auto --maxprocesses 4 $(ARGS)
 
 demo: setup
 	.venv/bin/python train_net.py --config-file configs/quick_start/$(MODEL).yaml \
@@ -40,9 +43,12 @@ demo: setup
 	@echo "  .venv/bin/python train_net.py --config-file configs/quick_start/$(MODEL).yaml \\"
 	@echo "      MODEL.CLS_LOSS.NAME sigmoid_cross_entropy MODEL.BOX_LOSS.NAME giou OUTPUT_DIR output/giou"
 
-lint: setup
+lint: types
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+
+types: setup
+	.venv/bin/mypy
 
 lock: $(UV)
 	$(UV) pip compile pyproject.toml --group detectron2 --group dev --extra tide --universal --python-version 3.10 \
