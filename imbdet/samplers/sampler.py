@@ -110,12 +110,17 @@ class QuotaSampler(PairSampler):
         Args:
             positive: picks the positives.
             negative: picks the negatives.
-            batch_size_per_image: quota B of an image.
+            batch_size_per_image: quota B of an image, >= 0.
             positive_fraction: in [0, 1]; at most floor(B * fraction) positives are asked for.
             max_neg_pos_ratio: at most so many negatives per positive are asked for, >= 0, counting
                 an image without positives as one with one.
         """
         super().__init__(positive, negative)
+        if batch_size_per_image < 0 or not 0 <= positive_fraction <= 1:
+            raise ValueError(
+                "batch_size_per_image must be >= 0 and positive_fraction in [0, 1], "
+                f"not {batch_size_per_image} and {positive_fraction}"
+            )
         if max_neg_pos_ratio < 0:
             raise ValueError(f"max_neg_pos_ratio must be >= 0, not {max_neg_pos_ratio}")
         self.batch_size_per_image = batch_size_per_image
