@@ -101,13 +101,13 @@ class GHMCLoss(_Harmonizer):
 
     @torch.no_grad()
     def _histogram(self, pred_logits: Tensor, gt_labels: Tensor) -> Tensor:
-        total = torch.zeros_like(self.counts, dtype=torch.int64)
+        histogram = torch.zeros_like(self.counts, dtype=torch.int64)
         for chunk in iterate_chunks(pred_logits, gt_labels):
             norms = torch.sigmoid(chunk.logits)
             norms[chunk.pos_entries] = torch.sigmoid(-chunk.logits[chunk.pos_entries])
             norms = norms[~chunk.is_ignored] if chunk.is_ignored.any() else norms
-            total += _bins(norms, self.bins).bincount(minlength=self.bins)
-        return total
+            histogram += _bins(norms, self.bins).bincount(minlength=self.bins)
+        return histogram
 
 
 class GHMRLoss(_Harmonizer):

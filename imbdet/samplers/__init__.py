@@ -1,4 +1,7 @@
-"""Samplers choose which candidates learn; they need torch alone."""
+"""Samplers choose which candidates learn; they need torch alone.
+
+An option out of the range that a docstring gives raises a ValueError that names it.
+"""
 
 from imbdet.samplers.hard import HardSampler
 from imbdet.samplers.instance_balanced import pick_instance_balanced
