@@ -85,7 +85,7 @@ def rank(
         pred_logits: (M, K) logits.
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored. A positive is the entry
             of a row and its label; all other entries of rows that are not ignored are negatives.
-        delta: half the width of the step, >= 0.
+        delta: half the width of the step, in units of the logits, >= 0.
         image_idxs: (M,) int64, whose image a row is: each has a ranking of its own. None is one
             ranking of all.
         group: processes whose batches are ranked together; None is this one alone.
