@@ -121,3 +121,14 @@ def test_no_candidates_at_all(sampler):
 def test_refuses_what_is_no_quota(batch_size, fraction):
     with pytest.raises(ValueError, match=f"not {batch_size} and {fraction}"):
         quota_sampler(batch_size, fraction)
+
+
+def test_refuses_a_ratio_below_zero():
+    with pytest.raises(ValueError, match="max_neg_pos_ratio must be >= 0, not -1"):
+        QuotaSampler(
+            pick_random,
+            pick_random,
+            batch_size_per_image=8,
+            positive_fraction=0.5,
+            max_neg_pos_ratio=-1,
+        )
