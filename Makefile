@@ -1,11 +1,13 @@
-# make setup   bring everything into .tools/ and .venv/ (nothing outside this folder but the tool's cache)
-# make test    set up, then run the test suite
-# make demo    set up, then train, evaluate, analyse and report on a synthetic data set, or go on with
-#              it; MODEL=retinanet or faster_rcnn
-# make lint    set up, then check style
-# make docs    set up, then build the pages of docs/ as a site in site/
-# make lock    renew requirements.lock from pyproject.toml
-# make clean   remove the environment
+# make setup     bring everything into .tools/ and .venv/ (nothing outside this folder but the tool's cache)
+# make test      set up, then run the test suite
+# make coverage  the same, and list the lines that no test reaches
+# make demo      set up, then train, evaluate, analyse and report on a synthetic data set, or go on with
+#                it; MODEL=retinanet or faster_rcnn
+# make lint      set up, then check style and types
+# make types     set up, then check types alone
+# make docs      set up, then build the pages of docs/ as a site in site/
+# make lock      renew requirements.lock from pyproject.toml
+# make clean     remove the environment
 #
 # PYTHON=<python>                  which Python (3.10 or newer) the environment is made from
 # DETECTRON2=<folder or wheel>     use this detectron2 instead of the locked one; DETECTRON2= goes back
@@ -19,21 +21,25 @@ export UV_PYTHON_DOWNLOADS := never
 export VIRTUAL_ENV := $(CURDIR)/.venv
 
 .DELETE_ON_ERROR:
-.PHONY: setup test demo lint docs lock clean FORCE
+.PHONY: setup test coverage demo lint types docs lock clean FORCE
 
 setup: .venv/.ready
 
 # One thread for each of several processes: most tests are too small for more.
-test: export OMP_NUM_THREADS := 1
-test: setup
-	.venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 $(ARGS)
+test coverage: export OMP_NUM_THREADS := 1
+coverage: COVERAGE := --cov
+test coverage: setup
+	.venv/bin/python -m pytest $(COVERAGE) --numprocesses auto --maxprocesses 4 $(ARGS)
 
 demo: setup
 	.venv/bin/imbdet demo $(MODEL) $(ARGS)
 
-lint: setup
+lint: types
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+
+types: setup
+	.venv/bin/mypy
 
 docs: export NO_MKDOCS_2_WARNING := 1
 docs: setup

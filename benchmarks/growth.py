@@ -189,7 +189,7 @@ def record(candidates: Candidates) -> None:
     boxes = predictions.boxes[pos_idxs]
     gt_boxes = predictions.gt_boxes[candidates.gt_idxs[pos_idxs]]
     deltas, transform = predictions.pred_deltas[pos_idxs], predictions.box2box_transform
-    samples = Samples.of(
+    samples = Samples.join(
         candidates,
         pred_logits=predictions.scores.logit(),
         positives=Positives(boxes, gt_boxes, deltas, transform),

@@ -7,7 +7,7 @@ image), P positives among them, G ground-truth boxes of the batch, K classes.
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -45,7 +45,20 @@ def deltas_of_class(pred_deltas: Tensor, classes: Tensor) -> Tensor:
     if pred_deltas.shape[1] == 4:
         return pred_deltas
     rows = torch.arange(len(classes), device=classes.device)
-    return pred_deltas.unflatten(1, (-1, 4))[rows, classes]
+    of_classes: Tensor = pred_deltas.unflatten(1, (-1, 4))
+    return of_classes[rows, classes]
+
+
+class BoxTransform(Protocol):
+    """How boxes become deltas and deltas boxes, such as detectron2's ``Box2BoxTransform``."""
+
+    def get_deltas(self, boxes: Tensor, gt_boxes: Tensor, /) -> Tensor:
+        """(R, 4) deltas that lead from boxes, (R, 4), to the ground truth, (R, 4)."""
+        ...
+
+    def apply_deltas(self, deltas: Tensor, boxes: Tensor, /) -> Tensor:
+        """(R, 4) boxes to which deltas, (R, 4), lead from boxes, (R, 4)."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +71,7 @@ class Predictions:
         pred_deltas: (M, 4) or, for each class, (M, 4 K).
         boxes: (M, 4) anchors or proposals, XYXY in pixels.
         gt_boxes: (G, 4) ground truth of the batch.
-        box2box_transform: has ``apply_deltas(deltas, boxes)``.
+        box2box_transform: decodes the deltas.
     """
 
     cls_losses: Tensor | None
@@ -66,7 +79,7 @@ class Predictions:
     pred_deltas: Tensor
     boxes: Tensor
     gt_boxes: Tensor
-    box2box_transform: Any
+    box2box_transform: BoxTransform
 
     def decode(self, rows: Tensor, classes: Tensor) -> Tensor:
         """(R, 4) boxes of the candidates ``rows`` after the regression for ``classes``, (R,)."""
@@ -128,13 +141,13 @@ class Positives:
         gt_boxes: (P, 4) their ground truth.
         pred_deltas: (P, 4) predicted deltas, of the ground-truth class where they are per class.
             With gradient.
-        box2box_transform: has ``get_deltas(boxes, gt_boxes)`` and ``apply_deltas(deltas, boxes)``.
+        box2box_transform: encodes and decodes deltas.
     """
 
     boxes: Tensor
     gt_boxes: Tensor
     pred_deltas: Tensor
-    box2box_transform: Any
+    box2box_transform: BoxTransform
 
     @cached_property
     def gt_deltas(self) -> Tensor:
@@ -167,6 +180,18 @@ class Samples(Candidates):
     importance: Tensor | None = None
 
     @classmethod
-    def of(cls, chosen: Candidates, **predictions: Any) -> "Samples":
-        """Join chosen candidates with ``pred_logits``, ``positives`` and ``importance``."""
-        return cls(**{f.name: getattr(chosen, f.name) for f in fields(Candidates)}, **predictions)
+    def join(
+        cls,
+        chosen: Candidates,
+        *,
+        pred_logits: Tensor,
+        positives: Positives,
+        importance: Tensor | None = None,
+    ) -> "Samples":
+        """Chosen candidates with their predictions; see the attributes."""
+        return cls(
+            **{field.name: getattr(chosen, field.name) for field in fields(Candidates)},
+            pred_logits=pred_logits,
+            positives=positives,
+            importance=importance,
+        )

@@ -165,7 +165,8 @@ def box_gradients(
     smooth_sums, norm_sums = np.zeros((2, num_bins))
     for chunk in positives:
         errors = np.concatenate([chunk[f"error_d{name}"] for name in "xywh"]).astype(float)
-        norms = asl1(torch.from_numpy(errors)[:, None], torch.zeros(1, 1), mu)[1].numpy()[:, 0]
+        differences = torch.from_numpy(errors)[:, None]
+        norms = asl1(differences, torch.zeros_like(differences), mu)[1].numpy()[:, 0]
         bins = np.minimum((norms * num_bins).astype(int), num_bins - 1)
         counts += np.bincount(bins, minlength=num_bins)
         norm_sums += np.bincount(bins, norms, minlength=num_bins)

@@ -1,4 +1,8 @@
-"""Losses as pure functions of tensors; they need torch alone."""
+"""Losses as pure functions of tensors; they need torch alone.
+
+A shape, an option or a label other than the docstrings say raises a ValueError that names it. What
+logits, boxes and IoUs hold is not checked: NaN makes a loss NaN, unless the row is ignored.
+"""
 
 from imbdet.losses.alrp import alrp_loss
 from imbdet.losses.ap import ap_loss

@@ -41,7 +41,7 @@ def alrp_loss(
             is the mean over the images that have positives. None is one ranking of all.
         group: processes whose batches are ranked together, see :mod:`imbdet.losses.exchange`; the
             loss is that of all, the same on each. None is this process alone.
-        delta: half the width of the step, >= 0; 0 is the hard step, by which a tie counts fully.
+        delta: half a step's width in logits, >= 0; 0 is the hard step, by which a tie counts fully.
         smooth_localisation: whether the positives above are summed by the smooth step, as the
             definition has it, or by the hard order of the scores, as the published code does.
 

@@ -5,7 +5,7 @@ Li et al., "Gradient Harmonized Single-stage Detector", AAAI 2019, https://arxiv
 
 from torch import Tensor
 
-from imbdet.losses.precision import at_least_float32
+from imbdet.losses.pairs import paired
 from imbdet.losses.reduction import reduce_losses
 
 
@@ -41,7 +41,8 @@ def asl1(pred_deltas: Tensor, target_deltas: Tensor, mu: float) -> tuple[Tensor,
     """
     if mu <= 0:
         raise ValueError(f"authentic smooth L1 loss needs mu > 0, not {mu}")
-    differences = at_least_float32(pred_deltas) - target_deltas
+    pred_deltas, target_deltas = paired(pred_deltas, target_deltas)
+    differences = pred_deltas - target_deltas
     roots = (differences.square() + mu**2).sqrt()
     # The difference of the root and mu by the third binomial formula: small ones keep their digits.
     losses = differences.square() / (roots + mu)

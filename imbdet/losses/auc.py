@@ -31,7 +31,7 @@ def auc_loss(
             is the mean over the images that have positives. None is one ranking of all.
         group: processes whose batches are ranked together, see :mod:`imbdet.losses.exchange`; the
             loss is that of all, the same on each. None is this process alone.
-        delta: half the width of the step, >= 0; 0 is the hard step, by which a tie counts fully.
+        delta: half a step's width in logits, >= 0; 0 is the hard step, by which a tie counts fully.
 
     Returns:
         Scalar in [0, 1]; a connected zero without positives or without negatives.

@@ -8,7 +8,7 @@ import math
 
 from torch import Tensor
 
-from imbdet.losses.precision import at_least_float32
+from imbdet.losses.pairs import paired
 from imbdet.losses.reduction import reduce_losses
 
 
@@ -30,17 +30,22 @@ def balanced_l1_loss(
         pred_deltas: (P, 4) predicted deltas.
         target_deltas: (P, 4) deltas to reach.
         alpha: the smaller, the more gradient have small differences, > 0.
-        gamma: gradient of the differences from 1 on, > 0.
+        gamma: gradient of the differences from 1 on, > 0; at most 88 alpha, as float32 holds no
+            larger b.
         weights: (P,) factors of the samples, or None.
         reduction: "none" or "sum".
 
     Returns:
         (P,) losses, summed over the coordinates; or their sum.
     """
-    if alpha <= 0 or gamma <= 0:
-        raise ValueError(f"balanced L1 loss needs alpha > 0 and gamma > 0, not {alpha} and {gamma}")
+    if alpha <= 0 or not 0 < gamma <= 88 * alpha:
+        raise ValueError(
+            "balanced L1 loss needs alpha > 0 and gamma > 0, at most 88 alpha, "
+            f"not {alpha} and {gamma}"
+        )
     b = math.expm1(gamma / alpha)
-    distances = (at_least_float32(pred_deltas) - target_deltas).abs()
+    pred_deltas, target_deltas = paired(pred_deltas, target_deltas)
+    distances = (pred_deltas - target_deltas).abs()
     near = distances.clamp(max=1)
     losses = alpha / b * (b * near + 1) * (b * near).log1p() - alpha * near
     losses = losses + gamma * (distances - near)

@@ -29,9 +29,9 @@ def softmax_cross_entropy_loss(
         (M,) losses, 0 for ignored samples; or their sum.
     """
     check_labels(pred_logits, gt_labels, num_classes=pred_logits.shape[-1] - 1)
-    losses = F.cross_entropy(
-        at_least_float32(pred_logits), gt_labels, ignore_index=-1, reduction="none"
-    )
+    # Without their logits: NaN or infinite ones would leave a gradient of NaN, loss or not.
+    logits = at_least_float32(pred_logits).masked_fill((gt_labels < 0)[:, None], 0)
+    losses = F.cross_entropy(logits, gt_labels, ignore_index=-1, reduction="none")
     return reduce_losses(losses, weights, reduction)
 
 

@@ -13,6 +13,7 @@ Shape shorthand: M samples, K classes, P positives, S scopes (each with a rankin
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -69,12 +70,12 @@ def dr_loss(
     scopes, num_scopes = rank_segments(gt_labels, image_idxs, group)
     pos_rows, _ = positive_entries(gt_labels, pred_logits.shape[1])
     masses, means, pos_logits = _NegativeRows.apply(pred_logits, gt_labels, lambda_neg)
-    neg = _softmax_means(means, masses, scopes, num_scopes)
+    negatives = _softmax_means(means, masses, scopes, num_scopes)
     pos_scores = pos_logits.sigmoid()
-    pos = _softmax_means(pos_scores, -pos_scores / lambda_pos, scopes[pos_rows], num_scopes)
+    positives = _softmax_means(pos_scores, -pos_scores / lambda_pos, scopes[pos_rows], num_scopes)
     if group is not None:
-        neg, pos = (_over_processes(*means_and_masses, group) for means_and_masses in (neg, pos))
-    (neg, neg_masses), (pos, pos_masses) = neg, pos
+        negatives, positives = (_over_processes(*own, group) for own in (negatives, positives))
+    (neg, neg_masses), (pos, pos_masses) = negatives, positives
     is_empty = neg_masses.isneginf() & pos_masses.isneginf()
     excess = neg - pos.masked_fill(pos_masses.isneginf(), 1) + margin
     losses = (tau / sharpness * F.softplus(sharpness * excess)).masked_fill(is_empty, 0)
@@ -113,7 +114,9 @@ class _NegativeRows(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, pred_logits, gt_labels, temperature):
+    def forward(
+        ctx: Any, pred_logits: Tensor, gt_labels: Tensor, temperature: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
         masses = pred_logits.new_empty(len(pred_logits), dtype=torch.float64)
         means = torch.empty_like(masses)
         for chunk in iterate_chunks(pred_logits, gt_labels):
@@ -130,7 +133,9 @@ class _NegativeRows(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_masses, grad_means, grad_pos_logits):
+    def backward(
+        ctx: Any, grad_masses: Tensor, grad_means: Tensor, grad_pos_logits: Tensor
+    ) -> tuple[Tensor, None, None]:
         pred_logits, gt_labels, means = ctx.saved_tensors
         grad_logits = torch.empty_like(pred_logits)
         # d mass / dp_j = q_j / temperature,    d mean / dp_j = q_j (1 + (p_j - mean) / temperature)

@@ -6,7 +6,7 @@ the gradient is computed in the backward pass, with the incoming gradient folded
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -59,12 +59,20 @@ def entrywise_loss(
         (M,) float. Differentiable once.
     """
     check_labels(pred_logits, gt_labels)
-    return _EntrywiseLoss.apply(pred_logits, gt_labels, positive, negative, *pos_args)
+    losses: Tensor = _EntrywiseLoss.apply(pred_logits, gt_labels, positive, negative, *pos_args)
+    return losses
 
 
 class _EntrywiseLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, pred_logits, gt_labels, positive, negative, *pos_args):
+    def forward(
+        ctx: Any,
+        pred_logits: Tensor,
+        gt_labels: Tensor,
+        positive: EntryLoss,
+        negative: EntryLoss,
+        *pos_args: Tensor,
+    ) -> Tensor:
         ctx.save_for_backward(pred_logits, gt_labels, *pos_args)
         ctx.entry_losses = positive, negative
         dtype = torch.promote_types(pred_logits.dtype, torch.float32)
@@ -77,7 +85,7 @@ class _EntrywiseLoss(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_losses):
+    def backward(ctx: Any, grad_losses: Tensor) -> tuple[Tensor | None, ...]:
         pred_logits, gt_labels, *pos_args = ctx.saved_tensors
         positive, negative = ctx.entry_losses
         grad_logits = torch.empty_like(pred_logits)

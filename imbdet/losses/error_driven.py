@@ -8,7 +8,7 @@ Shape shorthand: P positives, L losses that share one set of logits; for the ran
 :mod:`imbdet.losses.ranking`.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -52,14 +52,22 @@ def apply_updates(
 
 class _ErrorDriven(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, pred_logits, gt_labels, ranking, losses, pos_grads, neg_weights):
+    def forward(
+        ctx: Any,
+        pred_logits: Tensor,
+        gt_labels: Tensor,
+        ranking: Ranking,
+        losses: Tensor,
+        pos_grads: Tensor,
+        neg_weights: Tensor,
+    ) -> Tensor:
         ctx.save_for_backward(pred_logits, gt_labels, pos_grads, neg_weights)
         ctx.ranking = ranking
         return losses.to(torch.promote_types(pred_logits.dtype, torch.float32))
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_losses):
+    def backward(ctx: Any, grad_losses: Tensor) -> tuple[Tensor | None, ...]:
         pred_logits, gt_labels, pos_grads, neg_weights = ctx.saved_tensors
         steps, segments, grid = ctx.ranking.steps, ctx.ranking.segments, ctx.ranking.grid
         pool, grad_logits = ctx.ranking.pool, torch.empty_like(pred_logits)

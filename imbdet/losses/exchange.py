@@ -9,6 +9,8 @@ gradients of W processes instead of adding them. So whatever leads back to what 
 multiplied by W: the average is then the gradient of one process that holds everything.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, distributed
 from torch.autograd.function import once_differentiable
@@ -32,7 +34,8 @@ def total(values: Tensor, group: ProcessGroup | None) -> Tensor:
 
 def gather(values: Tensor, group: ProcessGroup) -> Tensor:
     """(W, ...) the processes' values, which have the same shape everywhere; with gradient."""
-    return _Gather.apply(values, group)
+    everything: Tensor = _Gather.apply(values, group)
+    return everything
 
 
 class Pool:
@@ -67,7 +70,7 @@ class Pool:
 
 class _Gather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, values, group):
+    def forward(ctx: Any, values: Tensor, group: ProcessGroup) -> Tensor:
         ctx.group = group
         everything = values.new_empty(group.size(), *values.shape)
         distributed.all_gather_into_tensor(everything, values[None].contiguous(), group=group)
@@ -75,5 +78,5 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grads):
+    def backward(ctx: Any, grads: Tensor) -> tuple[Tensor, None]:
         return num_processes(ctx.group) * grads[ctx.group.rank()], None

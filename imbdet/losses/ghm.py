@@ -29,6 +29,9 @@ class _Harmonizer(KeepsMissingBuffers):
     The averages are buffers, so that a checkpoint keeps them; in float64, which counts exactly.
     """
 
+    counts: Tensor
+    progress: Tensor
+
     def __init__(self, bins: int, momentum: float, correct_bias: bool):
         super().__init__()
         if bins < 1 or not 0 <= momentum < 1:
@@ -98,13 +101,13 @@ class GHMCLoss(_Harmonizer):
 
     @torch.no_grad()
     def _histogram(self, pred_logits: Tensor, gt_labels: Tensor) -> Tensor:
-        total = torch.zeros_like(self.counts, dtype=torch.int64)
+        histogram = torch.zeros_like(self.counts, dtype=torch.int64)
         for chunk in iterate_chunks(pred_logits, gt_labels):
             norms = torch.sigmoid(chunk.logits)
             norms[chunk.pos_entries] = torch.sigmoid(-chunk.logits[chunk.pos_entries])
             norms = norms[~chunk.is_ignored] if chunk.is_ignored.any() else norms
-            total += _bins(norms, self.bins).bincount(minlength=self.bins)
-        return total
+            histogram += _bins(norms, self.bins).bincount(minlength=self.bins)
+        return histogram
 
 
 class GHMRLoss(_Harmonizer):

@@ -113,8 +113,8 @@ class Table:
         cells = grid.cells(scores, segments)
         intercept, slope = torch.view_as_real(self.pairs.index_select(0, cells)).unbind(dim=1)
         values = torch.addcmul(intercept, slope, clamped.flatten())
-        idxs, *searched = grid.searched(cells, scores, segments)
-        values[idxs] = lines.at(*searched)
+        idxs, searched, searched_segments = grid.searched(cells, scores, segments)
+        values[idxs] = lines.at(searched, searched_segments)
         return values.view(scores.shape)
 
 

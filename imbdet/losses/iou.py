@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from imbdet.losses.precision import at_least_float32
+from imbdet.losses.pairs import paired
 from imbdet.losses.reduction import reduce_losses
 
 # Keeps quotients finite where both boxes have no area.
@@ -20,7 +20,7 @@ EPS = 1e-7
 
 def paired_iou(boxes: Tensor, gt_boxes: Tensor) -> Tensor:
     """(P,) intersection over union of each pair, in [0, 1]; 0 for two boxes without area."""
-    return _overlap(at_least_float32(boxes), at_least_float32(gt_boxes))[0]
+    return _overlap(*paired(boxes, gt_boxes))[0]
 
 
 def giou_loss(
@@ -41,7 +41,7 @@ def giou_loss(
     Returns:
         (P,) losses or their sum.
     """
-    pred_boxes, gt_boxes = at_least_float32(pred_boxes), at_least_float32(gt_boxes)
+    pred_boxes, gt_boxes = paired(pred_boxes, gt_boxes)
     iou, union = _overlap(pred_boxes, gt_boxes)
     hull = _area(*_hull(pred_boxes, gt_boxes))
     giou = iou - (hull - union) / (hull + EPS)
@@ -59,7 +59,7 @@ def diou_loss(
 
     Args and Returns: see :func:`giou_loss`.
     """
-    pred_boxes, gt_boxes = at_least_float32(pred_boxes), at_least_float32(gt_boxes)
+    pred_boxes, gt_boxes = paired(pred_boxes, gt_boxes)
     losses = 1 - paired_iou(pred_boxes, gt_boxes) + _centre_distance(pred_boxes, gt_boxes)
     return reduce_losses(losses, weights, reduction)
 
@@ -75,7 +75,7 @@ def ciou_loss(
 
     Args and Returns: see :func:`giou_loss`.
     """
-    pred_boxes, gt_boxes = at_least_float32(pred_boxes), at_least_float32(gt_boxes)
+    pred_boxes, gt_boxes = paired(pred_boxes, gt_boxes)
     iou = paired_iou(pred_boxes, gt_boxes)
     angle = _aspect_angle(pred_boxes) - _aspect_angle(gt_boxes)
     v = (2 / math.pi * angle).square()

@@ -24,7 +24,7 @@ def check_labels(pred_logits: Tensor, gt_labels: Tensor, num_classes: int | None
 
     Args:
         pred_logits: anything.
-        gt_labels: anything; should be (M,) integers in [-1, K].
+        gt_labels: anything; should be (M,) int64 in [-1, K].
         num_classes: K; None is the number of columns.
     """
     if pred_logits.dim() != 2:
@@ -33,8 +33,8 @@ def check_labels(pred_logits: Tensor, gt_labels: Tensor, num_classes: int | None
         raise ValueError(
             f"gt_labels must have the shape ({len(pred_logits)},), not {tuple(gt_labels.shape)}"
         )
-    if gt_labels.is_floating_point():
-        raise ValueError(f"gt_labels must be integers, not {gt_labels.dtype}")
+    if gt_labels.dtype != torch.int64:  # torch takes bool and uint8 for masks, not for indices
+        raise ValueError(f"gt_labels must be int64, not {gt_labels.dtype}")
     if num_classes is None:
         num_classes = pred_logits.shape[1]
     strays = gt_labels[(gt_labels < -1) | (gt_labels > num_classes)]

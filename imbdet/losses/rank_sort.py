@@ -35,7 +35,7 @@ def rank_sort_loss(
             is the mean over the images that have positives. None is one ranking of all.
         group: processes whose batches are ranked together, see :mod:`imbdet.losses.exchange`; the
             loss is that of all, the same on each. None is this process alone.
-        delta: half the width of the step, >= 0; 0 is the hard step, by which a tie counts fully.
+        delta: half a step's width in logits, >= 0; 0 is the hard step, by which a tie counts fully.
 
     Returns:
         Two scalars with gradients of their own, already divided by the number of positives;

@@ -85,14 +85,14 @@ def rank(
         pred_logits: (M, K) logits.
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored. A positive is the entry
             of a row and its label; all other entries of rows that are not ignored are negatives.
-        delta: half the width of the step, >= 0.
+        delta: half the width of the step, in units of the logits, >= 0.
         image_idxs: (M,) int64, whose image a row is: each has a ranking of its own. None is one
             ranking of all.
         group: processes whose batches are ranked together; None is this one alone.
     """
     check_labels(pred_logits, gt_labels)
-    segments, num_segments = rank_segments(gt_labels, image_idxs, group)
-    segments = None if num_segments == 1 else segments[:, None]
+    segment_idxs, num_segments = rank_segments(gt_labels, image_idxs, group)
+    segments = None if num_segments == 1 else segment_idxs[:, None]
     pos_entries = positive_entries(gt_labels, pred_logits.shape[1])
     pool = Pool(len(pos_entries[0]), group, pred_logits.device)
     pos_scores = pool.join(at_least_float32(pred_logits[pos_entries])).double()
@@ -132,10 +132,11 @@ def _grid(steps: Steps, pred_logits: Tensor) -> Grid | None:
 def _ranked_parts(pred_logits: Tensor, gt_labels: Tensor, segments: Tensor | None) -> Parts:
     """Logits and segments of the rows that are not ignored, positives included, in parts."""
     for chunk in iterate_chunks(pred_logits, gt_labels):
-        part = chunk.logits, None if segments is None else segments[chunk.rows]
+        logits, own = chunk.logits, None if segments is None else segments[chunk.rows]
         if chunk.is_ignored.any():
-            part = tuple(None if rows is None else rows[~chunk.is_ignored] for rows in part)
-        yield part
+            is_ranked = ~chunk.is_ignored
+            logits, own = logits[is_ranked], None if own is None else own[is_ranked]
+        yield logits, own
 
 
 def _histogram(steps: Steps, grid: Grid | None, parts: Parts) -> Tensor:

@@ -8,7 +8,7 @@ https://arxiv.org/abs/1907.10156
 import torch
 from torch import Tensor
 
-from imbdet.losses.precision import at_least_float32
+from imbdet.losses.pairs import paired
 from imbdet.losses.reduction import reduce_losses
 
 
@@ -34,7 +34,8 @@ def smooth_l1_loss(
     """
     if beta < 0:
         raise ValueError(f"smooth L1 loss needs beta >= 0, not {beta}")
-    distances = (at_least_float32(pred_deltas) - target_deltas).abs()
+    pred_deltas, target_deltas = paired(pred_deltas, target_deltas)
+    distances = (pred_deltas - target_deltas).abs()
     if beta > 0:
         distances = torch.where(
             distances < beta, distances.square() / (2 * beta), distances - beta / 2

@@ -136,7 +136,8 @@ class Steps:
 
     def sum_over_scores(self, histogram: Tensor) -> Tensor:
         """(P,) sum_j w_j H(s_j - p_i) over the scores of a histogram, for each positive i."""
-        weight, moment = histogram.cumsum(dim=1)  # of the scores up to the end of each bucket
+        # Of the scores up to the end of each bucket.
+        weight, moment = histogram.cumsum(dim=1).unbind()
         beyond = weight[self.last] - weight[self.stop]
         if self.delta == 0:
             return beyond

@@ -2,14 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from detectron2.structures import Boxes, Instances
 from torch import Tensor, nn
 
 from imbdet.samplers import sample_all
-from imbdet.structures import Candidates, Choice, Positives, Predictions, Samples
+from imbdet.structures import (
+    BoxTransform,
+    Candidates,
+    Choice,
+    Positives,
+    Predictions,
+    Samples,
+)
 
 
 @dataclass(frozen=True)
@@ -22,7 +28,7 @@ class DenseOutputs:
         anchors: the R anchors of all levels.
         level_sizes: number of anchors of each level.
         gt_instances: ground truth of each image, as it was assigned.
-        box2box_transform: detectron2's ``Box2BoxTransform``.
+        box2box_transform: encodes and decodes deltas.
     """
 
     pred_logits: Tensor
@@ -30,7 +36,7 @@ class DenseOutputs:
     anchors: Boxes
     level_sizes: Sequence[int]
     gt_instances: Sequence[Instances]
-    box2box_transform: Any
+    box2box_transform: BoxTransform
 
     @property
     def gt_boxes(self) -> Tensor:
@@ -71,7 +77,7 @@ class DenseOutputs:
             pred_deltas=self.pred_deltas.flatten(0, 1)[pos_rows],
             box2box_transform=self.box2box_transform,
         )
-        return Samples.of(
+        return Samples.join(
             chosen,
             pred_logits=self.pred_logits.flatten(0, 1)[choice.idxs],
             positives=positives,

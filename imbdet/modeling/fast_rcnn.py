@@ -190,7 +190,7 @@ class ImbFastRCNNOutputLayers(RecordsSamples, FastRCNNOutputLayers):
             pred_deltas=deltas_of_class(pred_deltas[rows], chosen.gt_labels[rows]),
             box2box_transform=self.box2box_transform,
         )
-        return Samples.of(
+        return Samples.join(
             chosen, pred_logits=pred_logits, positives=positives, importance=importance
         )
 

@@ -1,7 +1,6 @@
 """The files of a run: each one complete or absent, all together within a budget."""
 
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,14 +39,14 @@ class RecordFolder:
         It doubles each time half of what was left is used, so that there is room to the end.
         """
         left = self.max_bytes - self.used_bytes
-        return 2 ** int(math.log2(self.max_bytes / max(left, 1)))
+        return 1 << int(math.log2(self.max_bytes / max(left, 1)))
 
     def drop_from(self, iteration: int) -> None:
         """Remove the parts of all processes that end at ``iteration`` or later, and halves."""
         for draft in self.root.glob("*/.part-*"):
             draft.unlink()
         for path in self.root.glob("*/part-*"):
-            if int(re.match(r"part-(\d+)-", path.name)[1]) >= iteration:
+            if int(path.name.split("-")[1]) >= iteration:
                 path.unlink()
 
     def state_dict(self) -> dict[str, Any]:

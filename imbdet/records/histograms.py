@@ -85,7 +85,7 @@ class JointHistograms:
 
     def take(self) -> np.ndarray:
         """The counts so far, on the CPU; they start at 0 again."""
-        counts = self.counts.cpu().numpy().copy()
+        counts: np.ndarray = self.counts.cpu().numpy().copy()
         self.counts.zero_()
         return counts
 
@@ -128,7 +128,8 @@ def to_npz(named: Mapping[str, np.ndarray], num_batches: int) -> bytes:
     """
     file = io.BytesIO()
     edges = {"iou_edges": IOU_EDGES.numpy(), "loss_edges": LOSS_EDGES.numpy()}
-    np.savez_compressed(file, num_batches=num_batches, **edges, **named)
+    # mypy: a name that only the file knows might be that of an option of numpy's.
+    np.savez_compressed(file, num_batches=num_batches, **edges, **named)  # type: ignore[arg-type]
     return file.getvalue()
 
 

@@ -127,7 +127,8 @@ def to_parquet(rows: Sequence[pa.RecordBatch]) -> bytes:
     """The content of a Parquet file."""
     sink = pa.BufferOutputStream()
     pa.parquet.write_table(pa.Table.from_batches(rows, SCHEMA), sink, compression="zstd")
-    return sink.getvalue().to_pybytes()
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
 
 
 def _corners(

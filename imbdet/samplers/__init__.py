@@ -1,4 +1,7 @@
-"""Samplers choose which candidates learn; they need torch alone."""
+"""Samplers choose which candidates learn; they need torch alone.
+
+An option out of the range that a docstring gives raises a ValueError that names it.
+"""
 
 from imbdet.samplers.hard import HardSampler
 from imbdet.samplers.instance_balanced import pick_instance_balanced
@@ -6,7 +9,14 @@ from imbdet.samplers.iou_balanced import IoUBalancedNegatives
 from imbdet.samplers.nms_clusters import nms_clusters
 from imbdet.samplers.prime import IoUHLRPositives, ScoreHLRNegatives
 from imbdet.samplers.ratio import RatioSampler
-from imbdet.samplers.sampler import Pick, PoolSampler, QuotaSampler, needs_of, sample_all
+from imbdet.samplers.sampler import (
+    Pick,
+    PoolSampler,
+    QuotaSampler,
+    needed,
+    needs_of,
+    sample_all,
+)
 from imbdet.samplers.uniform import pick_all, pick_random
 
 __all__ = [
@@ -18,6 +28,7 @@ __all__ = [
     "QuotaSampler",
     "RatioSampler",
     "ScoreHLRNegatives",
+    "needed",
     "needs_of",
     "nms_clusters",
     "pick_all",

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.ops import nms
 
 from imbdet.losses.precision import at_least_float32
-from imbdet.samplers.sampler import Pick
+from imbdet.samplers.sampler import Pick, needed
 from imbdet.structures import Candidates
 
 
@@ -33,7 +33,7 @@ class HardSampler:
 
     needs = frozenset({"cls_losses"})
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 <= self.nms_thresh <= 1:
             raise ValueError(f"nms_thresh must be in [0, 1], not {self.nms_thresh}")
 
@@ -44,8 +44,9 @@ class HardSampler:
         quota: int,
         generator: torch.Generator | None = None,
     ) -> Pick:
-        predictions = candidates.predictions
-        hardest = pool[predictions.cls_losses[pool].argsort(descending=True, stable=True)]
+        predictions = needed(candidates.predictions)
+        losses = needed(predictions.cls_losses)[pool]
+        hardest = pool[losses.argsort(descending=True, stable=True)]
         if self.nms_thresh < 1:
             hardest = hardest[_suppressed_last(predictions.boxes[hardest], self.nms_thresh)]
         return Pick(hardest[:quota])

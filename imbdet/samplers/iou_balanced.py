@@ -41,7 +41,7 @@ class IoUBalancedNegatives:
     floor_fraction: float = 0.0
     num_bins: int = 3
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.floor_thr != -1 and not 0 <= self.floor_thr <= 1:
             raise ValueError(f"floor_thr must be -1 or in [0, 1], not {self.floor_thr}")
         if not 0 <= self.floor_fraction <= 1:

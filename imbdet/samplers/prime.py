@@ -11,7 +11,7 @@ from torch import Tensor
 
 from imbdet.losses.iou import paired_iou
 from imbdet.samplers.nms_clusters import nms_clusters
-from imbdet.samplers.sampler import Pick
+from imbdet.samplers.sampler import Pick, needed
 from imbdet.samplers.uniform import pick_random
 from imbdet.structures import Candidates
 from imbdet.weighting.hlr import hierarchical_local_rank
@@ -39,7 +39,7 @@ class ScoreHLRNegatives:
 
     needs = frozenset({"scores", "deltas"})
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 <= self.score_thresh <= 1 or not 0 <= self.iou_thresh <= 1:
             raise ValueError(
                 "score_thresh and iou_thresh must be in [0, 1], "
@@ -53,10 +53,11 @@ class ScoreHLRNegatives:
         quota: int,
         generator: torch.Generator | None = None,
     ) -> Pick:
-        scores, classes = candidates.predictions.scores[pool].max(dim=1)
+        predictions = needed(candidates.predictions)
+        scores, classes = needed(predictions.scores)[pool].max(dim=1)
         is_ranked = scores > self.score_thresh
         ranked, unranked = pool[is_ranked], pool[~is_ranked]
-        boxes = candidates.predictions.decode(ranked, classes[is_ranked])
+        boxes = predictions.decode(ranked, classes[is_ranked])
         clusters = nms_clusters(boxes, scores[is_ranked], self.iou_thresh)
         ranks = hierarchical_local_rank(scores[is_ranked], clusters)
 
@@ -84,7 +85,7 @@ class IoUHLRPositives:
         quota: int,
         generator: torch.Generator | None = None,
     ) -> Pick:
-        predictions, gt_idxs = candidates.predictions, candidates.gt_idxs[pool]
+        predictions, gt_idxs = needed(candidates.predictions), candidates.gt_idxs[pool]
         pred_boxes = predictions.decode(pool, candidates.gt_labels[pool])
         ious = paired_iou(pred_boxes, predictions.gt_boxes[gt_idxs])
         ranks = hierarchical_local_rank(ious, gt_idxs)

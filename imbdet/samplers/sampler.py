@@ -3,12 +3,14 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from imbdet.structures import Candidates, Choice
+
+T = TypeVar("T")
 
 
 class Pick(NamedTuple):
@@ -28,6 +30,7 @@ class PoolSampler(Protocol):
 
     A sampler that looks at ``candidates.predictions`` says by an attribute ``needs`` at what: a
     frozenset of "cls_losses", "scores" and "deltas" (for decoded boxes). Plain functions need none.
+    It takes them by :func:`needed`.
     """
 
     def __call__(
@@ -107,12 +110,17 @@ class QuotaSampler(PairSampler):
         Args:
             positive: picks the positives.
             negative: picks the negatives.
-            batch_size_per_image: quota B of an image.
+            batch_size_per_image: quota B of an image, >= 0.
             positive_fraction: in [0, 1]; at most floor(B * fraction) positives are asked for.
             max_neg_pos_ratio: at most so many negatives per positive are asked for, >= 0, counting
                 an image without positives as one with one.
         """
         super().__init__(positive, negative)
+        if batch_size_per_image < 0 or not 0 <= positive_fraction <= 1:
+            raise ValueError(
+                "batch_size_per_image must be >= 0 and positive_fraction in [0, 1], "
+                f"not {batch_size_per_image} and {positive_fraction}"
+            )
         if max_neg_pos_ratio < 0:
             raise ValueError(f"max_neg_pos_ratio must be >= 0, not {max_neg_pos_ratio}")
         self.batch_size_per_image = batch_size_per_image
@@ -131,6 +139,20 @@ class QuotaSampler(PairSampler):
 def needs_of(sampler: object) -> frozenset[str]:
     """The predictions that any sampler needs; see :class:`PoolSampler`."""
     return getattr(sampler, "needs", frozenset())
+
+
+def needed(prediction: T | None) -> T:
+    """A prediction that a sampler has asked for; see :class:`PoolSampler`.
+
+    Raises:
+        ValueError: it is missing.
+    """
+    if prediction is None:
+        raise ValueError(
+            "the sampler needs predictions that the candidates lack: its attribute `needs` says "
+            "which of them candidates.predictions must have"
+        )
+    return prediction
 
 
 def floor_quota(product: float) -> int:

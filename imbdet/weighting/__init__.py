@@ -1,4 +1,7 @@
-"""Weightings decide how much each sample learns; they need torch alone."""
+"""Weightings decide how much each sample learns; they need torch alone.
+
+An option out of the range that a docstring gives raises a ValueError that names it.
+"""
 
 from imbdet.weighting.carl import carl_loss, carl_weights, gt_class_scores
 from imbdet.weighting.hlr import hierarchical_local_rank

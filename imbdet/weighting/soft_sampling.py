@@ -30,7 +30,7 @@ class SoftSampling:
     b: float = 50.0
     c: float = 20.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 <= self.minimum <= 1 or self.b < 0 or self.c < 0:
             raise ValueError(
                 "soft sampling needs a minimum in [0, 1], b >= 0 and c >= 0, "

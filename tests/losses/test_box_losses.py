@@ -93,6 +93,13 @@ def test_smooth_l1_by_hand():
     torch.testing.assert_close(loss, torch.tensor([1.625]))
 
 
+@pytest.mark.parametrize("loss", IOU_LOSSES)
+@pytest.mark.parametrize("shape", [(4,), (1, 4)])
+def test_boxes_that_do_not_pair_are_not_broadcast(loss, shape):
+    with pytest.raises(ValueError, match="must have the same shape"):
+        loss(torch.zeros(3, 4), torch.zeros(shape))
+
+
 def test_smooth_l1_refuses_a_negative_beta():
     with pytest.raises(ValueError, match="beta >= 0"):
         smooth_l1_loss(torch.zeros(1, 4), torch.zeros(1, 4), beta=-1)

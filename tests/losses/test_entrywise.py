@@ -156,6 +156,9 @@ def test_weights_multiply_rows():
             {"gt_labels": torch.tensor([0, 3, -2, 2])},
             r"gt_labels must lie in \[-1, 2\], 2 being the background; 2 do not, such as 3",
         ),
+        ({"gt_labels": torch.ones(4, dtype=torch.bool)}, "gt_labels must be int64, not torch.bool"),
+        ({"gt_labels": torch.ones(4, dtype=torch.uint8)}, "must be int64, not torch.uint8"),
+        ({"gt_labels": torch.ones(4)}, "gt_labels must be int64, not torch.float32"),
         ({"pred_logits": torch.zeros(4)}, "pred_logits must have the shape"),
     ],
 )

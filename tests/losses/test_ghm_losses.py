@@ -159,6 +159,17 @@ def test_a_single_bin_leaves_the_mean():
     torch.testing.assert_close(loss, asl1_loss(pred, target) / 24)
 
 
+def test_evaluation_weighs_as_training_would_and_keeps_the_averages():
+    module = GHMCLoss()
+    module(*random_problem(30, 2, seed=0))
+    counts, progress = module.counts.clone(), module.progress.clone()
+    evaluated = module.eval()(*random_problem(30, 2, seed=1))
+    assert module.counts.equal(counts)
+    assert module.progress.equal(progress)
+    assert module.train()(*random_problem(30, 2, seed=1)).equal(evaluated)
+    assert not module.counts.equal(counts)
+
+
 def test_bias_correction_makes_the_same_batch_pay_the_same_again():
     logits, labels = random_problem(30, 2, seed=0)
     plain = GHMCLoss(momentum=0.0)(logits, labels)

@@ -86,6 +86,21 @@ def test_corner_cases_stay_finite_and_connected(loss, num_positives, dtype, diff
     assert pred.grad.any() == (num_positives > 0 and difference != 0)
 
 
+@LOSSES
+@pytest.mark.parametrize(
+    "shapes",
+    [((3, 4), (4,)), ((3, 4), (1, 4)), ((1, 4), (3, 4)), ((3, 4), (3, 1)), ((4,), (4,))],
+)
+def test_pairs_that_do_not_fit_are_not_broadcast(loss, shapes):
+    with pytest.raises(ValueError, match=r"must have the same shape \(P, C\), not"):
+        loss(*(torch.zeros(shape) for shape in shapes))
+
+
+def test_a_steep_balanced_l1_is_finite():
+    distances = torch.tensor([[0.0, 1e-9, 0.5, 2.0]])
+    assert balanced_l1_loss(distances, 0 * distances, alpha=1 / 88, gamma=1.0).isfinite().all()
+
+
 def test_beta_falls_in_steps_to_its_minimum():
     betas = [
         decayed_beta(i, initial=1.0, decay=0.25, period=10, minimum=0.4)
@@ -99,6 +114,7 @@ def test_beta_falls_in_steps_to_its_minimum():
     [
         (lambda zeros: balanced_l1_loss(zeros, zeros, alpha=0.0), "not 0.0 and 1.5"),
         (lambda zeros: balanced_l1_loss(zeros, zeros, gamma=-1.0), "not 0.5 and -1.0"),
+        (lambda zeros: balanced_l1_loss(zeros, zeros, alpha=0.01), "not 0.01 and 1.5"),
         (lambda zeros: balanced_l1_loss(zeros, zeros, reduction="mean"), "not 'mean'"),
         (lambda zeros: asl1_loss(zeros, zeros, mu=-1.0), "mu > 0, not -1.0"),
         (lambda _: decayed_beta(0, initial=1, decay=-1, period=1, minimum=0), "not -1, 1 and 0"),

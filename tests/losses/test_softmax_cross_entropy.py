@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -27,3 +29,13 @@ def test_the_background_is_the_last_column():
         ValueError, match=r"must lie in \[-1, 2\], 2 being the background; 1 do not"
     ):
         softmax_cross_entropy_loss(torch.zeros(2, 3), torch.tensor([2, 3]))
+
+
+@pytest.mark.parametrize("stray", [math.nan, math.inf, -math.inf])
+def test_an_ignored_row_pays_nothing_whatever_it_holds(stray):
+    logits = torch.tensor([[stray, 0.0], [0.0, 1.0]], requires_grad=True)
+    total = softmax_cross_entropy_loss(logits, torch.tensor([-1, 0]), reduction="sum")
+    total.backward()
+    assert total.isfinite()
+    assert not logits.grad[0].any()
+    assert logits.grad[1].all()

@@ -45,7 +45,7 @@ def make_record(
         num_classes=NUM_CLASSES,
     )
     logits = 6 * rand(total, NUM_CLASSES + softmax) - 4
-    samples = Samples.of(
+    samples = Samples.join(
         candidates,
         pred_logits=logits.to(dtype).requires_grad_(),
         positives=Positives(boxes, boxes, rand(num_positives, 4).requires_grad_(), Shift()),

@@ -8,6 +8,9 @@ from hypothesis import strategies as st
 from imbdet.samplers import (
     HardSampler,
     IoUBalancedNegatives,
+    IoUHLRPositives,
+    ScoreHLRNegatives,
+    needs_of,
     pick_instance_balanced,
     pick_random,
 )
@@ -91,3 +94,10 @@ def test_hard_samplers_use_no_randomness(sampler):
     first, second = (sampler(candidates, pool, 50).idxs for _ in range(2))
     assert torch.equal(first, second)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("sampler", [HardSampler(), IoUHLRPositives(), ScoreHLRNegatives()])
+def test_says_so_if_predictions_are_missing(sampler):
+    assert needs_of(sampler)
+    with pytest.raises(ValueError, match="needs predictions that the candidates lack"):
+        sampler(make_candidates([0, -1]), torch.arange(2), 1)

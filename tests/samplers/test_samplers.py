@@ -1,3 +1,4 @@
+import math
 from functools import partial
 
 import pytest
@@ -112,3 +113,22 @@ def test_sample_all_keeps_ignored_candidates_and_copies_nothing():
 def test_no_candidates_at_all(sampler):
     candidates = make_candidates([[], []])
     assert len(candidates.take(sampler(candidates))) == 0
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "fraction"), [(-1, 0.5), (8, -0.1), (8, 1.1), (8, math.nan)]
+)
+def test_refuses_what_is_no_quota(batch_size, fraction):
+    with pytest.raises(ValueError, match=f"not {batch_size} and {fraction}"):
+        quota_sampler(batch_size, fraction)
+
+
+def test_refuses_a_ratio_below_zero():
+    with pytest.raises(ValueError, match="max_neg_pos_ratio must be >= 0, not -1"):
+        QuotaSampler(
+            pick_random,
+            pick_random,
+            batch_size_per_image=8,
+            positive_fraction=0.5,
+            max_neg_pos_ratio=-1,
+        )
