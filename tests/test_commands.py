@@ -1,4 +1,4 @@
-"""The command lines that the pages tell a reader to type are understood by their programs."""
+"""The command lines of the pages are understood by their programs, and the short ones run."""
 
 import inspect
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import imbdet
-from imbdet.cli import build_parser
+from imbdet.cli import build_parser, main
 from imbdet.config import load_config
 
 ROOT = Path(imbdet.__file__).parents[1]
@@ -66,6 +66,15 @@ def test_the_arguments_of_a_command_are_valid(program, argv, monkeypatch):
     if not {"...", *EXAMPLES} & set(files):
         written = [file for file in files if not file.startswith("output/")]  # by a training
         load_config(*written, opts=getattr(args, "opts", []))
+
+
+SHORT = [case for case in PARSED if case.values[1][:1] in (["methods"], ["config"])]
+
+
+@pytest.mark.parametrize(("program", "argv"), SHORT)
+def test_short_commands_run(program, argv, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert main(argv) == 0
 
 
 def test_each_page_of_the_site_has_a_command():
