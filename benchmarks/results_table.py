@@ -116,14 +116,19 @@ def _mean(values: Sequence[float | None], *, digits: int) -> str:
     return f"{text} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else text
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Print tables, or renew those of a page."""
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("files", type=Path, nargs="*", metavar="FILE")
     parser.add_argument("--page", type=Path, metavar="FILE")
-    args = parser.parse_args(argv)
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print tables, or renew those of a page."""
+    args = parse_args(argv)
     for path in args.files:
         print(f"{format_table(json.loads(path.read_text()))}\n")
     if args.page:
