@@ -71,16 +71,21 @@ def build_test_loader(cfg: CfgNode, name: str) -> DataLoader:
     return loader
 
 
+def require_equal_shares(cfg: CfgNode, num_processes: int) -> None:
+    """Raise UserError if the processes cannot have equally many images of a batch."""
+    num_images = cfg.SOLVER.IMS_PER_BATCH
+    if num_images < 1 or num_images % num_processes != 0:
+        raise UserError(
+            f"SOLVER.IMS_PER_BATCH is {num_images}, which {num_processes} processes cannot share "
+            "equally: set it to a multiple of their number."
+        )
+
+
 def _plan_order(cfg: CfgNode, records: list[dict]) -> Callable[..., BatchOrder]:
     """All of the order but its seed."""
     repeats, subset_size = read_sampler(cfg, records)
     num_processes = comm.get_world_size()
-    num_images = cfg.SOLVER.IMS_PER_BATCH
-    if num_images < 1 or num_images % num_processes != 0:
-        raise UserError(
-            f"SOLVER.IMS_PER_BATCH is {num_images}, which {num_processes} processes cannot share: "
-            "set it to a multiple of their number."
-        )
+    require_equal_shares(cfg, num_processes)
     return functools.partial(
         BatchOrder,
         repeats,
@@ -88,7 +93,7 @@ def _plan_order(cfg: CfgNode, records: list[dict]) -> Callable[..., BatchOrder]:
         if cfg.DATALOADER.ASPECT_RATIO_GROUPING
         else np.zeros(len(records), bool),
         subset_size=subset_size,
-        batch_size=num_images // num_processes,
+        batch_size=cfg.SOLVER.IMS_PER_BATCH // num_processes,
         rank=comm.get_rank(),
         num_processes=num_processes,
     )

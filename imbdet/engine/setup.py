@@ -16,7 +16,7 @@ from detectron2.utils import comm
 from detectron2.utils.env import seed_all_rng
 
 from imbdet.config import load_config
-from imbdet.data import register_datasets
+from imbdet.data import register_datasets, require_equal_shares
 from imbdet.engine.agreement import require_agreement
 from imbdet.engine.lock import lock_folder
 from imbdet.engine.logs import setup_logging
@@ -92,12 +92,7 @@ def _refuse_unsupported(cfg: CfgNode) -> None:
     if num_processes > 1 and cfg.MODEL.DEVICE == "cpu" and dist.get_backend() == "nccl":
         raise UserError("MODEL.DEVICE is 'cpu': start its processes by --num-processes.")
     # With a REFERENCE_WORLD_SIZE detectron2 scales the batch to the number of processes.
-    num_shares = cfg.SOLVER.REFERENCE_WORLD_SIZE or num_processes
-    if cfg.SOLVER.IMS_PER_BATCH % num_shares:
-        raise UserError(
-            f"SOLVER.IMS_PER_BATCH is {cfg.SOLVER.IMS_PER_BATCH}, which {num_shares} processes "
-            "cannot share equally: make it a multiple."
-        )
+    require_equal_shares(cfg, cfg.SOLVER.REFERENCE_WORLD_SIZE or num_processes)
 
 
 def _has_gpu() -> bool:
