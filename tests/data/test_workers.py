@@ -44,5 +44,5 @@ def test_workers_end_when_their_parent_says_so(toy):
     next(batches)
     worker = multiprocessing.active_children()[0]
     worker.terminate()
-    worker.join(10)
+    worker.join(60)
     assert worker.exitcode == 0

@@ -200,7 +200,7 @@ def test_a_phone_never_scrolls_sideways(page):
         wait_for(lambda: number_undrawn(page) == 0)
         assert page.find_element(By.ID, name).is_displayed()
         # What was drawn before shrinks a moment after the window.
-        wait_for(lambda: page.execute_script(width) == 390, seconds=10)
+        wait_for(lambda: page.execute_script(width) == 390)
     page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
