@@ -12,6 +12,7 @@ is the same again, which shows the noise.
 
 import argparse
 import itertools
+import math
 import statistics
 import sys
 import time
@@ -28,11 +29,13 @@ from detectron2.modeling import build_model
 from detectron2.utils.events import EventStorage
 from runs import CONFIGS
 from sections import exit_status_of, run_sections, section_parser
+from torch import nn
 
 from imbdet.config import load_config
 from imbdet.data import build_train_loader, register_datasets
 from imbdet.engine.optimizer import build_optimizer
 from imbdet.errors import UserError
+from imbdet.modeling.finite import NotFiniteError
 from imbdet.modeling.registry import NEGATIVE_SAMPLER_REGISTRY, POSITIVE_SAMPLER_REGISTRY
 from imbdet.modeling.unread import refuse_unread_keys
 
@@ -109,36 +112,41 @@ class Detector:
             UserError: the combination is refused.
         """
         opts = [*SMALL, *WEIGHTINGS[combination.weighting]]
-        for kind, name in (
-            ("POSITIVE", combination.positives),
-            ("NEGATIVE", combination.negatives),
-        ):
-            opts += [f"{self._site}.{kind}.NAME", name]
+        opts += [f"{self._site}.POSITIVE.NAME", combination.positives]
+        opts += [f"{self._site}.NEGATIVE.NAME", combination.negatives]
         cfg = load_config(self._file, opts=opts)
         torch.manual_seed(0)
         refuse_unread_keys(cfg)
         model = build_model(cfg).train()
         optimizer = build_optimizer(cfg, model)
-        seconds, not_finite = [], 0
+        seconds, losses = [], []
         with EventStorage() as storage:
             for batch in self._batches:
                 start = time.process_time()
-                loss = sum(model(batch).values())
-                optimizer.zero_grad()
-                loss.backward()
-                norm = torch.nn.utils.get_total_norm(
-                    [p.grad for p in model.parameters() if p.grad is not None]
-                )
-                not_finite += not (loss.isfinite() and norm.isfinite())
-                optimizer.step()
+                losses.append(_step(model, optimizer, batch))
                 storage.step()
                 seconds.append(time.process_time() - start)
         return {
             "iterations": len(seconds),
-            "not finite": not_finite,
-            "last loss": loss.item(),
+            "not finite": sum(not math.isfinite(loss) for loss in losses),
+            "last loss": losses[-1],
             "seconds": statistics.median(seconds),
         }
+
+
+def _step(model: nn.Module, optimizer: torch.optim.Optimizer, batch: list[dict]) -> float:
+    """An iteration. Returns the loss, NaN if that or a gradient is not finite."""
+    optimizer.zero_grad()
+    try:
+        loss = sum(model(batch).values())
+    except NotFiniteError:
+        return math.nan
+    loss.backward()
+    norms = [p.grad.norm() for p in model.parameters() if p.grad is not None]
+    if not torch.stack(norms).isfinite().all():
+        return math.nan
+    optimizer.step()
+    return loss.item()
 
 
 def _train_all(detector: Detector, weightings: Sequence[str]) -> list[dict[str, Any]]:

@@ -1,0 +1,54 @@
+"""benchmarks/combinations.py, for an iteration."""
+
+import pytest
+
+from imbdet.errors import UserError
+from tests.test_configs import CONFIGS
+
+
+@pytest.fixture
+def combinations(monkeypatch, tmp_path):
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
+    monkeypatch.syspath_prepend(str(CONFIGS.parent / "benchmarks"))
+    import combinations
+
+    monkeypatch.setattr(
+        combinations, "SMALL", [*combinations.SMALL, "DATASETS.SHAPES.NUM_TRAIN", "4"]
+    )
+    return combinations
+
+
+@pytest.mark.parametrize(
+    ("name", "site", "negatives"),
+    [
+        ("retinanet", "MODEL.SAMPLER", "ohem"),
+        ("faster_rcnn", "MODEL.SAMPLER", "score_hlr"),
+        ("faster_rcnn", "MODEL.RPN_SAMPLER", "iou_balanced"),
+    ],
+)
+def test_a_combination_is_trained(combinations, name, site, negatives):
+    detector = combinations.Detector(name, site, iterations=1)
+    row = detector.train(combinations.Combination("", negatives, "none"))
+    assert row["iterations"] == 1
+    assert row["not finite"] == 0
+    assert row["last loss"] > 0
+
+
+def test_what_has_no_meaning_is_refused(combinations):
+    detector = combinations.Detector("retinanet", "MODEL.SAMPLER", iterations=1)
+    with pytest.raises(UserError, match="score_hlr"):
+        detector.train(combinations.Combination("", "score_hlr", "none"))
+
+
+def test_what_is_not_finite_is_counted(combinations, monkeypatch):
+    detector = combinations.Detector("retinanet", "MODEL.SAMPLER", iterations=2)
+    loss = "imbdet.losses.focal_loss"
+    monkeypatch.setattr(loss, lambda logits, *_, **__: logits.sum(1) * float("nan"))
+    row = detector.train(combinations.Combination("", "", "none"))
+    assert row["not finite"] == row["iterations"] == 2
+
+
+def test_all_are_combined(combinations):
+    found = list(combinations.combine(["none", "soft"]))
+    assert found[0] == found[1] == ("", "", "none")
+    assert len(set(found[2:])) == 5 * 5 * 2
