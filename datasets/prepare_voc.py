@@ -75,15 +75,17 @@ def prepare(folder: Path, val_share: float) -> None:
     found: Counter[str] = Counter()
     for split, of_split in images.items():
         content = to_coco(of_split, classes, found)
-        with replacing(folder / "annotations" / f"{split}.json") as draft:
+        file = folder / "annotations" / f"{split}.json"
+        with replacing(file) as draft:
             draft.write_text(json.dumps(content))
-        print(f"{split}: {count_objects(content)}")
+        print(f"'{file}': {count_objects(content)}")
     left_out = len(set(files) - {name for names in splits.values() for name in names})
     if left_out:
         print(f"Images without an XML file or in no list, left out: {left_out}")
     for line in describe_defects(found, classes):
         print(line)
     print(f"\nIn a config:\n\n{_write_config(folder, images, len(classes))}")
+    print("\nWith a _BASE_ and a schedule it is ready for train_net.py: see docs/data.md.")
 
 
 def _index(folder: Path, suffixes: set[str]) -> dict[str, list[Path]]:

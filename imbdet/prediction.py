@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 def predict(args: argparse.Namespace) -> None:
     """Detect objects on images.
 
-    Writes, in the folder ``output``:
+    Writes, in the folder ``output``, in place of what an earlier call wrote there:
 
     - ``detections.json``: a data set in COCO format whose annotations are the detections, with
       "score" (and "segmentation" of a detector of masks);
@@ -65,6 +65,7 @@ def predict(args: argparse.Namespace) -> None:
     classes = describe_classes(categories)
     images = [{"id": i, "file_name": str(path)} for i, path in enumerate(paths, start=1)]
     pictures = [Path(cfg.OUTPUT_DIR, "pictures", f"{name}.png") for name in name_pictures(images)]
+    _remove_earlier(Path(cfg.OUTPUT_DIR))
     found: dict[str, list[dict[str, Any]]] = {"images": [], "annotations": []}
     for item, picture in zip(_map_images(cfg, images), pictures, strict=True):
         if "problem" in item:
@@ -81,9 +82,12 @@ def predict(args: argparse.Namespace) -> None:
     with replacing(file) as draft:
         draft.write_text(json.dumps({**found, "categories": categories}))
     num_read = len(found["images"])
+    score_thresh = cfg.TEST.PICTURE_SCORE_THRESH
+    num_drawn = sum(note["score"] >= score_thresh for note in found["annotations"])
     logger.info(
-        f"{len(found['annotations']):,} detections on {num_read:,} images are in '{file}', "
-        f"pictures in '{pictures[0].parent}'."
+        f"{len(found['annotations']):,} detections on {num_read:,} images are in '{file}', the "
+        f"{num_drawn:,} with a score of {score_thresh:g} or more on pictures in "
+        f"'{pictures[0].parent}'."
     )
     if num_read < len(images):
         raise UserError(
@@ -150,6 +154,15 @@ def _setup(args: argparse.Namespace) -> CfgNode:
     return setup(
         argparse.Namespace(config_file=args.config_file, opts=opts, resume=False, eval_only=True)
     )
+
+
+def _remove_earlier(folder: Path) -> None:
+    """Pictures of other images would stay beside a new file of detections."""
+    file = folder / "detections.json"
+    if file.exists():
+        file.unlink()
+        for picture in (folder / "pictures").glob("*.png"):
+            picture.unlink()
 
 
 class _TolerantMapper:

@@ -1,8 +1,21 @@
 """Programs that a program runs."""
 
+import os
 import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+
+def path_of(program: str) -> str:
+    """How a program beside the running Python is called from the working directory.
+
+    Args:
+        program: such as "tensorboard"; "python" is the running Python.
+    """
+    python = Path(sys.executable)
+    return os.path.relpath(python if program == "python" else python.with_name(program))
 
 
 def wait_for(command: Sequence[str], **options: Any) -> int:

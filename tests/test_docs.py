@@ -9,6 +9,7 @@ import torch
 
 import imbdet.losses
 import imbdet.samplers
+from imbdet.config import load_config
 from imbdet.modeling import cls_losses, registry, samplers, sites
 from imbdet.modeling.build import build_criterion, build_sampler
 
@@ -83,6 +84,17 @@ def test_every_name_is_in_the_methods_page():
             assert f"`{name}`" in text, name
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/data.md"])
+def test_configs_of_a_page_can_be_loaded(page, tmp_path):
+    blocks = re.findall(r"```yaml\n(.*?)```", (DOCS.parent / page).read_text(), re.DOTALL)
+    assert blocks
+    for i, block in enumerate(blocks):
+        file = tmp_path / f"{i}.yaml"
+        file.write_text(block.replace('_BASE_: "', f'_BASE_: "{DOCS.parent}/configs/'))
+        cfg = load_config(str(file))
+        assert cfg.DATASETS.TRAIN == ("cells_train",)
+
+
 def test_every_file_that_a_page_names_exists():
     root = DOCS.parent
     folders = "benchmarks|configs|datasets|docs|imbdet|tests|tools"
@@ -103,7 +115,7 @@ def test_every_paper_that_a_page_names_can_be_cited():
 def test_the_version_is_the_same_everywhere():
     root = DOCS.parent
     patterns = {
-        "pyproject.toml": r'^version = "(.+)"',
+        "imbdet/__init__.py": r'^__version__ = "(.+)"',
         "CITATION.cff": r"^version: (.+)",
         "CHANGELOG.md": r"^## ([\d.]+)",
     }

@@ -80,6 +80,19 @@ def test_trains_evaluates_and_leaves_its_results(name, tmp_path):
     assert read_metrics(other) == metrics
 
 
+def test_a_finished_training_is_only_evaluated_again(tmp_path):
+    assert train_net.main(arguments("retinanet", tmp_path)) == 0
+    metrics = read_metrics(tmp_path)
+    assert train_net.main(arguments("retinanet", tmp_path, "--resume")) == 0
+    text = (tmp_path / "log.txt").read_text()
+    assert "are done, only what follows is done again" in text
+    assert "eta: -" not in text
+    assert read_metrics(tmp_path) == metrics
+    lines = map(json.loads, (tmp_path / "metrics.json").read_text().splitlines())
+    evaluated = {line["iteration"] for line in lines if "bbox/AP" in line}
+    assert len(evaluated) == 1  # the same iteration both times
+
+
 def test_stops_between_iterations_and_resumes(tmp_path, monkeypatch, capsys):
     from imbdet.engine import Trainer
 

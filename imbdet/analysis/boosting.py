@@ -139,7 +139,7 @@ class BoostingStudy:
     def sentence(self) -> str:
         """See :class:`Numbers`."""
         values = ", ".join(f"{variant} {value:.1f}" for variant, value in self.ap.items())
-        falls = " and ".join(f"{self.decreases[top]:.4f}" for top in TOPS)
+        falls = " and ".join(dict.fromkeys(f"{self.decreases[top]:.4g}" for top in TOPS))
         counts = " and ".join(f"{self.num_boosted[top]:,}" for top in TOPS)
         return f"AP: {values}; the loss falls by {falls}, shared by {counts} positives."
 

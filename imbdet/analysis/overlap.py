@@ -65,8 +65,13 @@ class Overlaps:
             ]
             if pairs:
                 value, a, b = min(pairs)
-                parts.append(f"of the {sign} {a} and {b} (Jaccard index {value:.2f})")
-        return f"Least alike choose, {'; '.join(parts) or 'where nothing was chosen, none'}."
+                if value == 1:
+                    parts.append(f"of the {sign}, all samplers choose the same")
+                else:
+                    parts.append(
+                        f"of the {sign}, {a} and {b} are least alike (Jaccard index {value:.2f})"
+                    )
+        return f"Of the same candidates: {'; '.join(parts) or 'nothing was chosen'}."
 
 
 def overlaps(candidates: Chunks, samplers: Mapping[str, Sequence[str]]) -> Overlaps:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import shtab
 
+from imbdet import __version__
 from imbdet.cli import analyze, compare, config, demo, methods, predict, replay, report
 
 if "__mp_main__" in sys.modules:
@@ -22,8 +23,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand, and tell a user's mistake in a sentence. Returns the exit status."""
     from imbdet.errors import run_program
 
-    args = build_parser().parse_args(argv)
-    return run_program(lambda: args.run(args), output=getattr(args, "output", "standard output"))
+    def run() -> int | None:
+        args = build_parser().parse_args(argv)
+        return args.run(args)
+
+    return run_program(run, output="the folder of the results")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -37,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     shtab.add_argument_to(
         parser, "--print-completion", help="print what completes commands in a shell"
     )
+    parser.add_argument("--version", action="version", version=f"imbdet {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for subcommand in SUBCOMMANDS:
         subcommand.add_parser(commands)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import imbdet
 from imbdet.errors import UserError
-from imbdet.processes import wait_for
+from imbdet.processes import path_of, wait_for
 
 DETECTORS = ("retinanet", "faster_rcnn")
 
@@ -18,7 +18,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add the subcommand."""
     text = "train, evaluate, analyse and report on a synthetic data set, or go on with it"
     parser = commands.add_parser("demo", help=text, description=text, allow_abbrev=False)
-    parser.set_defaults(run=run, output="output")
+    parser.set_defaults(run=run)
     parser.add_argument(
         "detector",
         nargs="?",
@@ -47,29 +47,21 @@ def run(args: argparse.Namespace) -> int:
         print(f"\n$ {shlex.join(command)}", flush=True)
         status = wait_for(command)
         if status != 0:
+            print("The same command goes on from there.", file=sys.stderr)
             return status
     other = shlex.join([*train, "MODEL.BOX_LOSS.NAME", "giou", "OUTPUT_DIR", "output/giou"])
-    print(f"\nNext, for instance:\n  tensorboard --logdir output\n  {other}")
+    print(f"\nNext, for instance:\n  {path_of('tensorboard')} --logdir output\n  {other}")
     return 0
 
 
 def _commands(root: Path, detector: str, opts: Sequence[str]) -> list[list[str]]:
     """Training, analysis and report."""
-    # As one would type them here; beside Python is the program that pip installed.
-    python, imbdet_program, train_net, configs = (
-        os.path.relpath(path)
-        for path in (
-            sys.executable,
-            Path(sys.executable).with_name("imbdet"),
-            root / "train_net.py",
-            root / "configs" / "quick_start",
-        )
-    )
+    configs = os.path.relpath(root / "configs" / "quick_start")
     output = dict(zip(opts[::2], opts[1::2], strict=False)).get("OUTPUT_DIR", f"output/{detector}")
     files = [f"{configs}/{detector}.yaml", f"{configs}/Records.yaml"]
-    train = [python, train_net, "--resume"]
+    train = [path_of("python"), os.path.relpath(root / "train_net.py"), "--resume"]
     train += [word for file in files for word in ("--config-file", file)]
-    analyze = [imbdet_program, "analyze", "--config-file", f"{output}/config.yaml"]
+    analyze = [path_of("imbdet"), "analyze", "--config-file", f"{output}/config.yaml"]
     analyze += ["--weights", f"{output}/model_final.pth"]
     analyze += ["--output", f"{output}/analysis", "--num-images", "4"]
-    return [[*train, *opts], analyze, [imbdet_program, "report", output]]
+    return [[*train, *opts], analyze, [path_of("imbdet"), "report", output]]

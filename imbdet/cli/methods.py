@@ -45,14 +45,15 @@ def run(args: argparse.Namespace) -> None:
     cfg = load_config()
     methods = {kind: list_methods(kind, cfg) for kind in KINDS}
     known = {method.name for of_kind in methods.values() for method in of_kind}
-    for name in args.names:
+    names = [name.lower() for name in args.names]
+    for name in names:
         if name not in known:
             raise UserError(f"There is no method '{name}'. {suggest(name, known)}")
     for kind, of_kind in methods.items():
-        chosen = [method for method in of_kind if not args.names or method.name in args.names]
+        chosen = [method for method in of_kind if not names or method.name in names]
         if chosen:
-            _print_kind(kind, chosen, explained=bool(args.names))
-    if not args.names:
+            _print_kind(kind, chosen, explained=bool(names))
+    if not names:
         _print_switches()
         print(
             "'imbdet methods NAME' explains the options of a method, 'imbdet config explain KEY' a "

@@ -7,6 +7,7 @@ from pathlib import Path
 from imbdet.analysis.columns import NothingToShow
 from imbdet.analysis.tables import PartReader
 from imbdet.compare.runs import Run
+from imbdet.processes import path_of
 
 
 def is_analysed(run: Run) -> bool:
@@ -23,7 +24,7 @@ def analyze_command(run: Run, dataset_name: str) -> str:
         "--output": run.folder / "analysis",
     }
     words = [str(word) for option in options.items() for word in option]
-    return shlex.join(["imbdet", "analyze", *words])
+    return shlex.join([path_of("imbdet"), "analyze", *words])
 
 
 def open_candidates(runs: Sequence[Run]) -> dict[str, PartReader]:

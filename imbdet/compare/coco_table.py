@@ -51,7 +51,8 @@ class CocoTable:
         ]
         return (
             f"AP of {baseline} {self.values[baseline]['AP'].value:.1f}, {', '.join(parts)}; in "
-            f"brackets the difference and its {CONFIDENCE:.0%} interval."
+            f"brackets the difference and its {CONFIDENCE:.0%} interval, over the chance of the "
+            "test images; another seed of a training may differ by more."
         )
 
     def text(self) -> str:

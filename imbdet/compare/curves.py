@@ -83,7 +83,12 @@ class Curves:
         """See :class:`Numbers`."""
         losses = self.curves.get("total_loss", {})
         ends = [f"{run} {curve.smoothed[-1]:.3g}" for run, curve in losses.items()]
-        parts = [f"The total losses end at {', '.join(ends)} (smoothed)."] if ends else []
+        parts = []
+        if ends:
+            parts.append(
+                f"The total losses end at {', '.join(ends)} (smoothed), which says something of "
+                "runs with the same losses alone."
+            )
         parts += [
             f"{scalar} of {run} is not finite at iteration {curve.iterations[-1]}, its last."
             for scalar, of_runs in self.curves.items()

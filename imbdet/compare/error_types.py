@@ -81,7 +81,9 @@ def error_types(runs: Mapping[str, Matches]) -> ErrorTypes:
         NothingToShow: tidecv is not installed.
     """
     if importlib.util.find_spec("tidecv") is None:
-        raise NothingToShow("it needs tidecv: pip install tidecv.")
+        raise NothingToShow(
+            "it needs tidecv, an optional package: install it, as `make setup` does."
+        )
     gains, ap50 = {}, {}
     with mpl.rc_context():  # tidecv changes how all figures look
         ground_truth = _ground_truth(next(iter(runs.values())))

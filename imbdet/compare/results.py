@@ -34,6 +34,7 @@ from imbdet.compare.runs import Run, read_results
 from imbdet.compare.score_by_iou import ScoreByIoU, score_by_iou
 from imbdet.compare.score_by_rank import ScoreByRank, score_by_rank
 from imbdet.compare.score_iou import ScoreIoU, score_iou
+from imbdet.processes import path_of
 
 logger = logging.getLogger(__name__)
 
@@ -174,6 +175,11 @@ class ResultWriter:
 
     def _not_evaluated(self, run: Run) -> str:
         keys = ["DATASETS.TEST", f'["{self.ground_truth.name}"]', "OUTPUT_DIR", str(run.folder)]
-        words = ["python", "train_net.py", "--config-file", str(run.folder / "config.yaml")]
+        words = [
+            path_of("python"),
+            "train_net.py",
+            "--config-file",
+            str(run.folder / "config.yaml"),
+        ]
         command = shlex.join([*words, "--eval-only", "MODEL.WEIGHTS", str(run.weights), *keys])
         return f"{run.name} has no results on '{self.ground_truth.name}', which `{command}` writes."

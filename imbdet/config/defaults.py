@@ -95,12 +95,12 @@ def _sampler_node() -> CfgNode:
     node.POSITIVE = CfgNode({"NAME": ""})
     # "random", "all", "ohem", "iou_balanced" or "score_hlr" (RoI heads only).
     node.NEGATIVE = CfgNode({"NAME": ""})
-    # Where detectron2 sets a number of samples per image: at most so many negatives for each
-    # positive (for 1 if there is none). 0 = no such limit.
+    # RoI heads and RPN, whose BATCH_SIZE_PER_IMAGE is the number of samples: at most so many
+    # negatives for each positive (for 1 if there is none). 0 = no such limit.
     node.MAX_NEG_POS_RATIO = 0.0
-    # ImbRetinaNet, where it does not, with a sampler of negatives: so many for each positive of the
-    # image, and at least so many.
+    # ImbRetinaNet with a sampler of negatives: how many for each positive of the image.
     node.NEG_POS_RATIO = 3.0
+    # The same: how many at least, of an image with few positives or none.
     node.MIN_NEGATIVES = 100
     # Highest losses: IoU above which a box is a copy of one with a higher loss, which comes first.
     # 1 = no box is.

@@ -221,4 +221,6 @@ def _misfit(cfg: CfgNode, key: str, value: Any, where: str) -> str:
         example, _ = next(leaves(node, f"{key}."))
         return f"'{key}' {where} is a group of keys, not a value: set those, such as '{example}'."
     needed = _HOW_TO_WRITE.get(type(node), "a plain value")
+    if isinstance(value, str) and value.startswith("(") and not value.endswith(")"):
+        needed += ", in square brackets (YAML cuts (1, 2) at the comma inside braces)"
     return f"'{key}' must be {needed}; {where} it is {value}."

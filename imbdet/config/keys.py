@@ -28,7 +28,11 @@ def suggest_key(cfg: CfgNode, key: str) -> str:
     """A sentence with the keys that somebody may have meant."""
     key = key.upper()
     keys = [other for other, _ in leaves(cfg)]
-    # First the same name in another place, then a similar spelling.
-    options = [other for other in keys if other.split(".")[-1] == key.split(".")[-1]]
+    # First the same name in another place, of a key or of a group, then a similar spelling.
+    name = f".{key.split('.')[-1]}"
+    options = [other for other in keys if f".{other}".endswith(name)]
+    options = options or [
+        other[: other.index(name) + len(name)] for other in keys if f"{name}." in other
+    ]
     options = options or difflib.get_close_matches(key, keys, cutoff=0.5) or list(cfg)
     return suggest(key, options)

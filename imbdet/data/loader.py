@@ -116,7 +116,7 @@ def _load_training_records(cfg: CfgNode) -> list[dict]:
     if not names:
         raise UserError("DATASETS.TRAIN is empty: name at least one data set to train on.")
     records = [record for name in names for record in load_dataset(cfg, name, training=True)]
-    classes = _require_same_classes(names)
+    classes, num_images = _require_same_classes(names), len(records)
     if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
         records = filter_images_with_only_crowd_annotations(records)
     if cfg.MODEL.KEYPOINT_ON:
@@ -124,7 +124,10 @@ def _load_training_records(cfg: CfgNode) -> list[dict]:
         records = filter_images_with_few_keypoints(records, least)
     if not records:
         raise UserError(f"No image of {', '.join(names)} has an object to train on.")
-    logger.info(f"Training on {len(records):,} images:\n{format_class_table(records, classes)}")
+    left_out = num_images - len(records)
+    without = f" (left out, without objects: {left_out:,})" if left_out else ""
+    table = format_class_table(records, classes)
+    logger.info(f"Training on {len(records):,} images{without}:\n{table}")
     return records
 
 

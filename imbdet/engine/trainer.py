@@ -133,6 +133,8 @@ class Trainer(DefaultTrainer):
         super().before_train()
         if self.start_iter > 0:
             self._finish_iteration(self.start_iter - 1)
+        if self.start_iter >= self.max_iter:
+            self.iter = self.max_iter - 1  # no iteration is left, but detectron2 counts one more
 
     def _finish_iteration(self, iteration: int) -> None:
         """Do what was still due in the iteration of the checkpoint when it was saved."""
@@ -193,8 +195,14 @@ def train(cfg: CfgNode, *, resume: bool) -> None:
     with StopOnSignal() as stop, explained_worker_deaths():
         trainer = Trainer(cfg, stop)
         trainer.resume_or_load(resume=resume)
-        logger.info(
-            f"Training for {trainer.max_iter - trainer.start_iter} iterations, "
-            f"everything goes to '{cfg.OUTPUT_DIR}'."
-        )
+        logger.info(f"{_describe_plan(trainer)}; everything goes to '{cfg.OUTPUT_DIR}'.")
         trainer.train()
+
+
+def _describe_plan(trainer: Trainer) -> str:
+    start, end = trainer.start_iter, trainer.max_iter
+    if start == 0:
+        return f"Training for {end:,} iterations"
+    if start < end:
+        return f"Going on behind iteration {start:,} of {end:,}"
+    return f"All {end:,} iterations are done, only what follows is done again"

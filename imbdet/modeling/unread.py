@@ -96,7 +96,7 @@ def _options_of_others(
     for child, value in get_key(cfg, node).items():
         is_options = isinstance(value, CfgNode) and "NAME" not in value
         if is_options and child.lower() not in names:
-            chosen = " and ".join(map(repr, names)) or "empty"
+            chosen = " and ".join(map(repr, dict.fromkeys(names))) or "empty"
             yield (
                 f"{node}.{child}",
                 f"only {child.lower()!r} reads it, and {node}.{key} is {chosen}",

@@ -25,7 +25,9 @@ _GRADIENTS = (
 ANALYSIS: Mapping[str, Study] = {
     "sampling_distribution": Study(
         "What random, hard and prime selection choose",
-        "Hard positives sit at low IoU and high loss, prime ones at high IoU. " + HOW_TO_READ,
+        "Where samplers differ, hard positives sit at low IoU and high loss, prime ones at high "
+        "IoU. A detector without a quota of positives, such as RetinaNet, learns from all of them. "
+        + HOW_TO_READ,
         draw_sampling_distribution,
         has_scale=True,
     ),

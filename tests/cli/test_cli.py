@@ -41,6 +41,10 @@ def test_help_needs_neither_torch_nor_detectron2(tmp_path):
     assert "such as MODEL" in run_program("config", "explain", "--help", PYTHONPATH=path).stdout
 
 
+def test_the_version_is_said():
+    assert run_program("--version").stdout == f"imbdet {imbdet.__version__}\n"
+
+
 def test_a_shell_completes_commands(tmp_path):
     (tmp_path / "completion.sh").write_text(run_program("--print-completion", "bash").stdout)
     script = "source completion.sh; COMP_WORDS=(imbdet config ch); COMP_CWORD=2; "

@@ -24,8 +24,13 @@ def test_explains_a_key_and_a_group_of_keys(capsys):
 
 
 def test_says_which_key_may_be_meant(capsys):
-    assert main(["config", "explain", "MODEL.CLS_LOS.NAME"]) == 2
-    assert "'MODEL.CLS_LOSS.NAME'" in capsys.readouterr().err
+    for key, meant in (
+        ("MODEL.CLS_LOS.NAME", "'MODEL.CLS_LOSS.NAME'"),
+        ("SAMPLER", "'MODEL.SAMPLER'"),
+        ("MAX_ITER", "'SOLVER.MAX_ITER'"),
+    ):
+        assert main(["config", "explain", key]) == 2
+        assert meant in capsys.readouterr().err
 
 
 def write(folder, **files):
@@ -101,5 +106,7 @@ def test_explains_the_options_of_a_method(capsys):
     assert out.count("MODEL.SAMPLER.OHEM.NMS_THRESH: 1.0") == 2  # of positives and of negatives
     assert "a copy of one with a higher loss" in " ".join(out.split())
     assert "focal" not in out
+    assert main(["methods", "OHEM"]) == 0
+    assert capsys.readouterr().out == out
     assert main(["methods", "ohm"]) == 2
     assert "'ohem'" in capsys.readouterr().err

@@ -70,6 +70,16 @@ def test_detects_on_a_folder_of_images(weights, images, tmp_path):
     assert pictures == {"a_1.png", "b.png", "a_3.png"}
 
 
+def test_a_second_call_leaves_nothing_of_the_first(weights, images, tmp_path):
+    assert predict(weights, tmp_path, images) == 0
+    own = tmp_path / "out" / "pictures" / "notes.txt"
+    own.write_text("of the user")
+    assert predict(weights, tmp_path, images / "b.png") == 0
+    content = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert len(content["images"]) == 1
+    assert {path.name for path in own.parent.iterdir()} == {"b.png", "notes.txt"}
+
+
 def test_goes_on_after_an_image_that_is_broken(weights, images, tmp_path, capsys):
     (images / "b.png").write_bytes(b"broken")
     assert predict(weights, tmp_path, images) == 2

@@ -77,7 +77,7 @@ def test_reads_masks(toy):
 
 def test_logs_the_classes(toy, log):
     build_train_loader(toy.config())
-    assert "Training on 3 images:" in log.text
+    assert "Training on 3 images (left out, without objects: 1):" in log.text
     assert re.search(r"dog +3 +75\.00%\ncat +1 +25\.00%", log.text)
 
 

@@ -52,7 +52,7 @@ def test_the_lists_say_what_is_for_what(pets, capsys):
     assert boxes == [(2, [10, 20, 30, 28]), (1, [0, 0, 64, 48]), (2, [1, 1, 29, 29])]
     assert len(read(pets, "val")["images"]) == len(read(pets, "test")["images"]) == 1
     out = capsys.readouterr().out
-    assert "train: 2 images, 1 cat, 2 dog\n" in out
+    assert "train.json': 2 images, 1 cat, 2 dog\n" in out
     assert "in no list, left out: 1\n" in out
     assert "cut at its edge: 1\n" in out
 
@@ -81,7 +81,8 @@ def test_a_training_can_use_the_lines_for_a_config(pets, tmp_path, capsys):
     add_lists(pets, train=["a", "b"], val=["d"])
     program.main([str(pets)])
     config = tmp_path / "pets.yaml"
-    config.write_text("VERSION: 2\n" + capsys.readouterr().out.split("In a config:\n\n")[1])
+    lines = capsys.readouterr().out.split("In a config:\n\n")[1].split("\n\n")[0]
+    config.write_text(f"VERSION: 2\n{lines}\n")
     assert yaml.safe_load(config.read_text())["MODEL"]["RETINANET"]["NUM_CLASSES"] == 2
     cfg = load_config(
         str(config), opts=["MODEL.META_ARCHITECTURE", "ImbRetinaNet", "SOLVER.IMS_PER_BATCH", "2"]
