@@ -50,7 +50,7 @@ KINDS = (
         ROI_HEADS.box_loss,
     ),
     Kind(
-        "Samplers of positives",
+        "Samplers of positives, two-stage (RetinaNet takes all positives)",
         registry.POSITIVE_SAMPLER_REGISTRY,
         (f"{ROI_HEADS.sampler}.POSITIVE.NAME", f"{RPN.sampler}.POSITIVE.NAME"),
         ROI_HEADS.sampler,

@@ -36,7 +36,7 @@ def ranking(loss: Callable[..., Tensor]) -> ClsLoss:
 
 @CLS_LOSS_REGISTRY.register()
 def softmax_cross_entropy(cfg: CfgNode, site: Site) -> ClsLoss:
-    """Cross-entropy over the classes and the background."""
+    """Cross-entropy over the classes and the background, of the RoI heads alone."""
     return pointwise(losses.softmax_cross_entropy_loss, "softmax")
 
 

@@ -81,7 +81,7 @@ def iou_hlr(cfg: CfgNode, site: Site) -> PoolSampler:
 
 @NEGATIVE_SAMPLER_REGISTRY.register()
 def score_hlr(cfg: CfgNode, site: Site) -> PoolSampler:
-    """Prime samples: the box of each cluster that would be detected first.
+    """Prime samples: the box of each cluster that would be detected first; of the RoI heads alone.
 
     Cao et al., CVPR 2020, https://arxiv.org/abs/1904.04821
     """

@@ -31,7 +31,7 @@ def isr_p(cfg: CfgNode, site: Site) -> Weighting:
 
 @WEIGHTING_REGISTRY.register()
 def isr_n(cfg: CfgNode, site: Site) -> Weighting:
-    """Importance-based reweighting of the negatives, as their sampler ranks them.
+    """Importance-based reweighting of the negatives, as the sampler score_hlr ranks them.
 
     Cao et al., CVPR 2020, https://arxiv.org/abs/1904.04821
     """
