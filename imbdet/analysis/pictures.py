@@ -95,14 +95,14 @@ def draw_picture(pixels: np.ndarray, candidates: Columns, gt_boxes: np.ndarray) 
     for i, sign in enumerate(SIGNS):
         for j, selection in enumerate(SELECTIONS):
             axes = panels[i, j]
-            axes.imshow(grey, cmap="gray", vmin=0, vmax=255)
             axes.set_axis_off()
-            axes.autoscale(False)  # boxes may leave the image
             column = chosen_by(sampler_of(selection, sign))
             if column not in candidates:
                 axes.set_title(f"{selection} {sign}", loc="left")
                 say(axes, "needs a two-stage detector")
                 continue
+            axes.imshow(grey, cmap="gray", vmin=0, vmax=255)
+            axes.autoscale(False)  # boxes may leave the image
             rows = candidates[column] & (candidates["label"] == SIGNS[sign])
             axes.set_title(f"{selection} {sign} ({rows.sum()})", loc="left")
             _draw_ground_truth(axes, gt_boxes)
