@@ -1,6 +1,7 @@
 """The processes that read images: who may end them, and what is told of their death."""
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import threading
@@ -21,6 +22,8 @@ def leave_stopping_to_parent(worker_id: int) -> None:
 
     SLURM and others who end a job send it to all of its processes. The training then finishes the
     running iteration, perhaps an evaluation, and needs its workers for that; it ends them itself.
+    That holds for forked workers. One that was started afresh has other threads, which do not
+    block the signal, and ends as torch's workers do.
 
     Args:
         worker_id: a number that torch passes; not used.
@@ -33,8 +36,8 @@ def leave_stopping_to_parent(worker_id: int) -> None:
 
 
 def _end_for_parent() -> None:
-    parent = os.getppid()
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+    parent = multiprocessing.parent_process()  # of the system, it may be a server of forks
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent.pid:
         pass
     os._exit(0)  # as torch's own answer to it, also amid the reading of an image
 
