@@ -42,7 +42,7 @@ def test_the_least_alike_are_named_without_those_that_take_all():
     }
     numbers = overlaps([chunk], {"positives": ["all", "a", "b"], "negatives": ["all"]})
     assert numbers.sentence() == (
-        "Least alike choose, of the positives a and b (Jaccard index 0.33)."
+        "Of the same candidates: of the positives, a and b are least alike (Jaccard index 0.33)."
     )
     assert len(numbers.table()) == 9 + 1
 

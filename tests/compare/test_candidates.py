@@ -9,6 +9,7 @@ from imbdet.compare.candidates import analyze_command, open_candidates
 from imbdet.compare.runs import Run
 from imbdet.compare.score_by_iou import score_by_iou
 from imbdet.compare.score_by_rank import score_by_rank
+from imbdet.processes import path_of
 
 SCHEMA = pa.schema(
     [
@@ -116,6 +117,6 @@ def test_a_missing_analysis_is_said(tmp_path):
     with pytest.raises(NothingToShow, match="needs an analysis of my run"):
         open_candidates([analysed(tmp_path / "a", ["1"]), run])
     assert analyze_command(run, "tiny") == (
-        f"imbdet analyze --config-file '{folder}/config.yaml' --weights "
+        f"{path_of('imbdet')} analyze --config-file '{folder}/config.yaml' --weights "
         f"'{folder}/model_0000099.pth' --dataset tiny --output '{folder}/analysis'"
     )

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import imbdet.cli
+from imbdet.processes import path_of
 from tests.compare.problems import OBJECTS, RESULTS, place, write_run, write_truth
 from tests.compare.test_candidates import analysed
 
@@ -58,7 +59,8 @@ def test_everything_is_written_and_agrees(tmp_path, capsys):
     assert files(output / "figures", "png") == {"curves", "score_by_iou", "score_by_rank"}
     assert files(output / "tables", "parquet") == {"curves", "score_by_iou", "score_by_rank"}
     assert files(output / "pictures", "png") == set()
-    assert "x/base has no results on 'tiny', which `python train_net.py --config-file" in summary
+    command = f"{path_of('python')} train_net.py --config-file"
+    assert f"x/base has no results on 'tiny', which `{command}" in summary
     assert "coco: no figure, it needs results of the baseline and another run" in summary
 
 
@@ -73,7 +75,7 @@ def test_what_is_missing_is_said(tmp_path):
     output, summary = compare(tmp_path, *runs)
     for sentence in (
         "unknown has no results on 'tiny'",
-        "base has no analysis, which `imbdet analyze --config-file",
+        f"base has no analysis, which `{path_of('imbdet')} analyze --config-file",
         "curves: no figure, no run has curves",
         "coco: AP of base 100.0, empty 0.0 (-100.0, no interval)",
         "class_ap: empty is better in 0 of 1 classes",

@@ -18,7 +18,7 @@ needs_tidecv = pytest.mark.skipif(
 
 def test_without_tidecv_it_is_said(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(NothingToShow, match="pip install tidecv"):
+    with pytest.raises(NothingToShow, match="it needs tidecv"):
         error_types({})
 
 
