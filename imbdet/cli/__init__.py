@@ -12,7 +12,8 @@ import shtab
 from imbdet import __version__
 from imbdet.cli import analyze, compare, config, demo, methods, predict, replay, report
 
-if "__mp_main__" in sys.modules:
+# In other processes that use multiprocessing it is another name of "__main__".
+if getattr(sys.modules.get("__mp_main__"), "__name__", "") == "__mp_main__":
     # A worker process that starts afresh meets detectron2's classes before anything of imbdet.
     import imbdet.compat  # noqa: F401
 
