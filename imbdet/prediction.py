@@ -20,8 +20,9 @@ from detectron2.data.detection_utils import read_image
 from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from PIL import Image
 
+from imbdet.data.checks import read_num_classes
 from imbdet.data.mappers import ImageError, map_image
-from imbdet.engine import Trainer, setup
+from imbdet.engine import Trainer, setup_frozen
 from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.engine.progress import with_progress
 from imbdet.errors import UserError
@@ -56,7 +57,7 @@ def predict(args: argparse.Namespace) -> None:
             could not be read, which is said after the others are done.
     """
     paths = find_images(args.images)
-    cfg = _setup(args)
+    cfg = setup_frozen(args)
     if not cfg.MODEL.WEIGHTS:
         raise UserError("There are no weights: name a checkpoint by --weights.")
     model = Trainer.build_model(cfg).eval()
@@ -126,8 +127,7 @@ def find_categories(cfg: CfgNode) -> list[dict[str, Any]]:
 
     As the data sets of the config tell; with a warning, just numbers from 1 where none is there.
     """
-    is_dense = cfg.MODEL.META_ARCHITECTURE.endswith("RetinaNet")
-    number = cfg.MODEL.RETINANET.NUM_CLASSES if is_dense else cfg.MODEL.ROI_HEADS.NUM_CLASSES
+    _, number = read_num_classes(cfg)
     for dataset in (*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN):
         metadata = MetadataCatalog.get(dataset)
         if metadata.get("thing_classes") is None:
@@ -144,16 +144,6 @@ def find_categories(cfg: CfgNode) -> list[dict[str, Any]]:
         "The data sets of the config cannot tell what the classes are called: they get numbers."
     )
     return [{"id": i, "name": str(i)} for i in range(1, number + 1)]
-
-
-def _setup(args: argparse.Namespace) -> CfgNode:
-    # Quoted, so that a name that looks like a number stays a name.
-    opts = [*args.opts, "OUTPUT_DIR", repr(args.output)]
-    if args.weights is not None:
-        opts += ["MODEL.WEIGHTS", repr(args.weights)]
-    return setup(
-        argparse.Namespace(config_file=args.config_file, opts=opts, resume=False, eval_only=True)
-    )
 
 
 def _remove_earlier(folder: Path) -> None:

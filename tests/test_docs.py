@@ -10,7 +10,7 @@ import torch
 import imbdet.losses
 import imbdet.samplers
 from imbdet.config import load_config
-from imbdet.modeling import cls_losses, registry, samplers, sites
+from imbdet.modeling import cls_losses, samplers, sites
 from imbdet.modeling.build import build_criterion, build_sampler
 
 # isort: split
@@ -18,6 +18,7 @@ from detectron2.config import CfgNode
 
 import train_net
 from tests.modeling.conftest import small_config
+from tests.registries import REGISTRIES
 
 DOCS = Path(train_net.__file__).parent / "docs"
 
@@ -34,8 +35,7 @@ def run(code, **names):
 
 @pytest.fixture
 def _restored_registries():
-    registries = [value for value in vars(registry).values() if hasattr(value, "_obj_map")]
-    before = [(r, dict(r._obj_map)) for r in registries]
+    before = [(r, dict(r._obj_map)) for r in REGISTRIES]
     yield
     for r, names in before:
         r._obj_map.clear()
@@ -73,13 +73,8 @@ def test_a_sampler_is_one_file_one_key_and_one_test(monkeypatch):
 
 def test_every_name_is_in_the_methods_page():
     text = (DOCS / "methods.md").read_text()
-    for names in (
-        registry.CLS_LOSS_REGISTRY,
-        registry.BOX_LOSS_REGISTRY,
-        registry.POSITIVE_SAMPLER_REGISTRY,
-        registry.NEGATIVE_SAMPLER_REGISTRY,
-        registry.WEIGHTING_REGISTRY,
-    ):
+    assert len(REGISTRIES) == 5
+    for names in REGISTRIES:
         for name, _ in names:
             assert f"`{name}`" in text, name
 

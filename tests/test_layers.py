@@ -15,6 +15,7 @@ FLOORS = [
         "buffers",
         "errors",
         "files",
+        "keys",
         "processes",
         "startup",
         "structures",

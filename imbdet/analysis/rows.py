@@ -12,7 +12,6 @@ from imbdet.analysis.ranks import negatives_above
 from imbdet.losses.iou import paired_iou
 from imbdet.structures import deltas_of_class
 from imbdet.weighting import hierarchical_local_rank
-from imbdet.weighting.hlr import position_in_group
 
 
 def image_row(image: dict, found: ImageCandidates) -> dict[str, list]:
@@ -94,14 +93,6 @@ def hierarchical_ranks(found: ImageCandidates, rows: Tensor) -> Tensor:
     )
 
 
-def local_ranks(found: ImageCandidates, rows: Tensor) -> Tensor:
-    """(P,) int64, places of some positives, (P,) int64 rows, by IoU among those of their object."""
-    by_iou = pred_ious(found, rows).argsort(descending=True, stable=True)
-    ranks = torch.empty_like(rows)
-    ranks[by_iou] = position_in_group(found.candidates.gt_idxs[rows][by_iou])
-    return ranks
-
-
 def pred_ious(found: ImageCandidates, rows: Tensor) -> Tensor:
     """(P,) IoU after regression of some positives, (P,) int64 rows, with their objects."""
     candidates, predictions = found.candidates, found.candidates.predictions
@@ -119,11 +110,12 @@ def _of_positives(found: ImageCandidates) -> dict[str, Tensor]:
         predictions.boxes[rows], predictions.gt_boxes[gt_idxs]
     )
     errors = (pred_deltas - gt_deltas).unbind(dim=1)
+    ious = pred_ious(found, rows)
     return {
         "class": classes,
         "gt_id": gt_idxs,
-        "pred_iou": pred_ious(found, rows),
-        "local_rank": local_ranks(found, rows),
+        "pred_iou": ious,
+        "local_rank": hierarchical_local_rank(ious, gt_idxs, class_idxs=gt_idxs),
         "negatives_above": negatives_above(predictions.scores, candidates.gt_labels),
         **{f"error_d{name}": error for name, error in zip("xywh", errors, strict=True)},
     }

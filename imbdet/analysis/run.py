@@ -4,13 +4,11 @@ import argparse
 import logging
 from pathlib import Path
 
-from detectron2.config import CfgNode
-
 from imbdet.analysis.candidates import FrozenDetector
 from imbdet.analysis.collect import Collector
 from imbdet.analysis.loader import load_records
 from imbdet.analysis.results import ResultWriter
-from imbdet.engine import setup
+from imbdet.engine import setup_frozen
 from imbdet.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -28,7 +26,9 @@ def analyze(args: argparse.Namespace) -> None:
     """
     if args.num_images is not None and args.num_images < 1:
         raise UserError(f"--num-images is {args.num_images}; it must be at least 1.")
-    cfg = _setup(args)
+    # Quoted, so that a name that looks like a number stays a name.
+    opts = [] if args.dataset is None else ["DATASETS.TEST", repr((args.dataset,))]
+    cfg = setup_frozen(args, opts)
     if not cfg.DATASETS.TEST:
         raise UserError("DATASETS.TEST is empty: name a data set by --dataset.")
     records = load_records(cfg, cfg.DATASETS.TEST[0], args.num_images)
@@ -47,15 +47,3 @@ def analyze(args: argparse.Namespace) -> None:
     results.write_figures()
     results.write_pictures(args.picture)
     logger.info(f"Everything is in '{output}'.")
-
-
-def _setup(args: argparse.Namespace) -> CfgNode:
-    # Quoted, so that a name that looks like a number stays a name.
-    opts = [*args.opts, "OUTPUT_DIR", repr(args.output)]
-    if args.weights is not None:
-        opts += ["MODEL.WEIGHTS", repr(args.weights)]
-    if args.dataset is not None:
-        opts += ["DATASETS.TEST", repr((args.dataset,))]
-    return setup(
-        argparse.Namespace(config_file=args.config_file, opts=opts, resume=False, eval_only=True)
-    )

@@ -2,15 +2,20 @@
 
 import argparse
 
-from imbdet.cli.arguments import add_config_files, add_output, add_overrides, add_weights
+from imbdet.cli.arguments import (
+    add_command,
+    add_config_files,
+    add_output,
+    add_overrides,
+    add_weights,
+)
 from imbdet.startup import quick_imports
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add the subcommand."""
     text = "what a frozen detector makes of its candidates: tables, figures, pictures"
-    parser = commands.add_parser("analyze", help=text, description=text, allow_abbrev=False)
-    parser.set_defaults(run=run)
+    parser = add_command(commands, "analyze", text, run)
     add_config_files(parser)
     add_weights(parser)
     parser.add_argument(

@@ -1,8 +1,21 @@
-"""The arguments of every program that reads a config."""
+"""What the command lines have in common: subcommands, and the arguments of a config."""
 
 import argparse
+from collections.abc import Callable
 
 import shtab
+
+
+def add_command(
+    commands: argparse._SubParsersAction,
+    name: str,
+    text: str,
+    run: Callable[[argparse.Namespace], int | None],
+) -> argparse.ArgumentParser:
+    """Add a subcommand: its name, what it is for, and the function that does it."""
+    parser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+    parser.set_defaults(run=run)
+    return parser
 
 
 def add_config_files(parser: argparse._ActionsContainer, **kwargs: bool) -> None:

@@ -4,15 +4,14 @@ import argparse
 
 import shtab
 
-from imbdet.cli.arguments import add_output
+from imbdet.cli.arguments import add_command, add_output
 from imbdet.startup import quick_imports
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add the subcommand."""
     text = "trained runs beside each other: tables, figures, pictures"
-    parser = commands.add_parser("compare", help=text, description=text, allow_abbrev=False)
-    parser.set_defaults(run=run)
+    parser = add_command(commands, "compare", text, run)
     action = parser.add_argument(
         "runs",
         nargs="+",

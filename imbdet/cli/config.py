@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import shtab
 
-from imbdet.cli.arguments import add_config_files, add_overrides
+from imbdet.cli.arguments import add_command, add_config_files, add_overrides
 from imbdet.errors import UserError
 from imbdet.startup import quick_imports
 
@@ -28,15 +28,13 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 def _add_explain(questions: argparse._SubParsersAction) -> None:
     text = "what a key, or each of a group of keys, means, and its default"
-    parser = questions.add_parser("explain", help=text, description=text, allow_abbrev=False)
-    parser.set_defaults(run=explain)
+    parser = add_command(questions, "explain", text, explain)
     parser.add_argument("keys", nargs="+", metavar="KEY", help="such as MODEL.CLS_LOSS.AP")
 
 
 def _add_diff(questions: argparse._SubParsersAction) -> None:
     text = "the keys in which a config differs from its base"
-    parser = questions.add_parser("diff", help=text, description=text, allow_abbrev=False)
-    parser.set_defaults(run=diff)
+    parser = add_command(questions, "diff", text, diff)
     add_config_files(parser, required=True)
     action = parser.add_argument(
         "--base",
@@ -50,8 +48,7 @@ def _add_diff(questions: argparse._SubParsersAction) -> None:
 
 def _add_check(questions: argparse._SubParsersAction) -> None:
     text = "whether a training would start: all that can be known without its data"
-    parser = questions.add_parser("check", help=text, description=text, allow_abbrev=False)
-    parser.set_defaults(run=check)
+    parser = add_command(questions, "check", text, check)
     add_config_files(parser)
     add_overrides(parser, "MODEL.CLS_LOSS.NAME ap")
 
@@ -65,7 +62,7 @@ def explain(args: argparse.Namespace) -> None:
     with quick_imports():
         from imbdet.config import load_config
         from imbdet.config.comments import explain_key
-        from imbdet.config.keys import leaves, suggest_key
+        from imbdet.keys import leaves, suggest_key
 
     cfg = load_config()
     defaults = dict(leaves(cfg))
@@ -87,7 +84,7 @@ def diff(args: argparse.Namespace) -> None:
     with quick_imports():
         from imbdet.config import load_config
         from imbdet.config.files import find_bases
-        from imbdet.config.keys import changed_keys
+        from imbdet.keys import changed_keys
 
     cfg = load_config(*args.config_file, opts=args.opts)
     bases = find_bases(args.config_file[0]) if args.base is None else [args.base]

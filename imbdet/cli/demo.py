@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import imbdet
+from imbdet.cli.arguments import add_command
 from imbdet.errors import UserError
 from imbdet.processes import path_of, wait_for
 
@@ -17,8 +18,7 @@ DETECTORS = ("retinanet", "faster_rcnn")
 def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add the subcommand."""
     text = "train, evaluate, analyse and report on a synthetic data set, or go on with it"
-    parser = commands.add_parser("demo", help=text, description=text, allow_abbrev=False)
-    parser.set_defaults(run=run)
+    parser = add_command(commands, "demo", text, run)
     parser.add_argument(
         "detector",
         nargs="?",

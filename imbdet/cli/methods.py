@@ -4,6 +4,7 @@ import argparse
 import textwrap
 from typing import TYPE_CHECKING
 
+from imbdet.cli.arguments import add_command
 from imbdet.errors import UserError, suggest
 from imbdet.startup import quick_imports
 
@@ -24,8 +25,7 @@ _SWITCHES = (
 def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add the subcommand."""
     text = "the methods that a YAML file can name: keys, defaults, papers"
-    parser = commands.add_parser("methods", help=text, description=text, allow_abbrev=False)
-    parser.set_defaults(run=run)
+    parser = add_command(commands, "methods", text, run)
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help="only these, with what their options mean"
     )

@@ -4,15 +4,20 @@ import argparse
 
 import shtab
 
-from imbdet.cli.arguments import add_config_files, add_output, add_overrides, add_weights
+from imbdet.cli.arguments import (
+    add_command,
+    add_config_files,
+    add_output,
+    add_overrides,
+    add_weights,
+)
 from imbdet.startup import quick_imports
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add the subcommand."""
     text = "detections on images of yours: pictures, and a file in COCO's format"
-    parser = commands.add_parser("predict", help=text, description=text, allow_abbrev=False)
-    parser.set_defaults(run=run)
+    parser = add_command(commands, "predict", text, run)
     add_config_files(parser)
     add_weights(parser)
     action = parser.add_argument(

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import shtab
 
+from imbdet.cli.arguments import add_command
 from imbdet.startup import quick_imports
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add the subcommand."""
     text = "repeat an iteration whose losses or gradients were not finite"
-    parser = commands.add_parser("replay", help=text, description=text, allow_abbrev=False)
-    parser.set_defaults(run=run)
+    parser = add_command(commands, "replay", text, run)
     action = parser.add_argument("file", metavar="FILE", help="OUTPUT_DIR/watch/iteration_*.pth")
     action.complete = shtab.FILE
 

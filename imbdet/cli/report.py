@@ -5,14 +5,14 @@ from pathlib import Path
 
 import shtab
 
+from imbdet.cli.arguments import add_command
 from imbdet.startup import quick_imports
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add the subcommand."""
     text = "one page of HTML about a training or an analysis, which needs no other file"
-    parser = commands.add_parser("report", help=text, description=text, allow_abbrev=False)
-    parser.set_defaults(run=run)
+    parser = add_command(commands, "report", text, run)
     action = parser.add_argument(
         "output",
         metavar="DIR",

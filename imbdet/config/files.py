@@ -14,8 +14,8 @@ from detectron2.utils.file_io import PathManager
 from fvcore.common.config import BASE_KEY
 
 from imbdet.config.defaults import add_imbdet_config
-from imbdet.config.keys import leaves, suggest_key
 from imbdet.errors import UserError, suggest
+from imbdet.keys import leaves, suggest_key
 
 # How to write a value of a type, said when another type is given.
 _HOW_TO_WRITE = {

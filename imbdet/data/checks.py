@@ -76,15 +76,20 @@ def read_dataset(name: str) -> list[dict]:
         ) from error
 
 
+def read_num_classes(cfg: CfgNode) -> tuple[str, int]:
+    """The key that a detector takes its number of classes from, and the number."""
+    part = "RETINANET" if "RetinaNet" in cfg.MODEL.META_ARCHITECTURE else "ROI_HEADS"
+    return f"MODEL.{part}.NUM_CLASSES", cfg.MODEL[part].NUM_CLASSES
+
+
 def _check_classes(cfg: CfgNode, name: str, records: list[dict]) -> None:
     classes = MetadataCatalog.get(name).get("thing_classes")
     if classes is None:
         raise UserError(f"Data set '{name}' has no 'thing_classes': it is not for detection.")
     _check_category_ids(name, records, len(classes))
-    part = "RETINANET" if "RetinaNet" in cfg.MODEL.META_ARCHITECTURE else "ROI_HEADS"
-    num_classes = cfg.MODEL[part].NUM_CLASSES
+    key, num_classes = read_num_classes(cfg)
     message = (
-        f"Data set '{name}' has {len(classes)} classes, but MODEL.{part}.NUM_CLASSES is "
+        f"Data set '{name}' has {len(classes)} classes, but {key} is "
         f"{num_classes}: set it to {len(classes)}."
     )
     if len(classes) > num_classes:

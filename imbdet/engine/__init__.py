@@ -2,7 +2,7 @@
 
 from imbdet import compat  # noqa: F401  (before detectron2)
 from imbdet.engine.launch import launch
-from imbdet.engine.setup import setup
+from imbdet.engine.setup import setup, setup_frozen
 from imbdet.engine.trainer import Trainer, evaluate, train
 
-__all__ = ["Trainer", "evaluate", "launch", "setup", "train"]
+__all__ = ["Trainer", "evaluate", "launch", "setup", "setup_frozen", "train"]

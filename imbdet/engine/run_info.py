@@ -16,8 +16,8 @@ from detectron2.config import CfgNode
 from detectron2.utils import comm
 
 from imbdet.config import load_config
-from imbdet.config.keys import changed_keys
 from imbdet.files import replacing
+from imbdet.keys import changed_keys
 
 
 def write_run_info(cfg: CfgNode, args: Namespace, packages: Sequence[ModuleType]) -> None:

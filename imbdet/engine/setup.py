@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 
 import detectron2
@@ -60,6 +61,23 @@ def setup(args: argparse.Namespace) -> CfgNode:
     seed_all_rng(None if cfg.SEED < 0 else cfg.SEED + comm.get_rank())
     torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK and not args.eval_only
     return cfg
+
+
+def setup_frozen(args: argparse.Namespace, opts: Sequence[str] = ()) -> CfgNode:
+    """:func:`setup` for a program that looks at trained weights and writes to a folder.
+
+    Args:
+        args: with ``config_file``, ``opts``, ``weights`` (None leaves MODEL.WEIGHTS) and
+            ``output``, which becomes OUTPUT_DIR.
+        opts: overrides that count more than those of ``args``.
+    """
+    # Quoted, so that a name that looks like a number stays a name.
+    opts = [*args.opts, "OUTPUT_DIR", repr(args.output), *opts]
+    if args.weights is not None:
+        opts += ["MODEL.WEIGHTS", repr(args.weights)]
+    return setup(
+        argparse.Namespace(config_file=args.config_file, opts=opts, resume=False, eval_only=True)
+    )
 
 
 def check_config(cfg: CfgNode) -> bool:

@@ -6,18 +6,31 @@ from typing import Any, NamedTuple
 from detectron2.config import CfgNode
 from fvcore.common.registry import Registry
 
-from imbdet.config.keys import leaves
+from imbdet.keys import leaves
 from imbdet.modeling import registry
 from imbdet.modeling.sites import ROI_HEADS, RPN, get_key
 
 
 class Kind(NamedTuple):
-    """Methods of the same kind: what they are, the keys that name one, where their options are."""
+    """Methods of the same kind.
+
+    Attributes:
+        title: what they are.
+        registry: where they are.
+        part: attribute of a :class:`Site` that tells the node of their keys.
+        key: of that node, names one or several.
+    """
 
     title: str
     registry: Registry
-    keys: tuple[str, ...]
-    options: str
+    part: str
+    key: str
+
+    @property
+    def keys(self) -> list[str]:
+        """Full names of the keys: of the detector and, where it has one, of the RPN."""
+        nodes = [getattr(site, self.part) for site in (ROI_HEADS, RPN)]
+        return [f"{node}.{self.key}" for node in nodes if node]
 
 
 class Method(NamedTuple):
@@ -37,45 +50,25 @@ class Method(NamedTuple):
 
 
 KINDS = (
-    Kind(
-        "Classification losses",
-        registry.CLS_LOSS_REGISTRY,
-        (f"{ROI_HEADS.cls_loss}.NAME", f"{RPN.cls_loss}.NAME"),
-        ROI_HEADS.cls_loss,
-    ),
-    Kind(
-        "Box losses",
-        registry.BOX_LOSS_REGISTRY,
-        (f"{ROI_HEADS.box_loss}.NAME", f"{RPN.box_loss}.NAME"),
-        ROI_HEADS.box_loss,
-    ),
+    Kind("Classification losses", registry.CLS_LOSS_REGISTRY, "cls_loss", "NAME"),
+    Kind("Box losses", registry.BOX_LOSS_REGISTRY, "box_loss", "NAME"),
     Kind(
         "Samplers of positives, two-stage (RetinaNet takes all positives)",
         registry.POSITIVE_SAMPLER_REGISTRY,
-        (f"{ROI_HEADS.sampler}.POSITIVE.NAME", f"{RPN.sampler}.POSITIVE.NAME"),
-        ROI_HEADS.sampler,
+        "sampler",
+        "POSITIVE.NAME",
     ),
-    Kind(
-        "Samplers of negatives",
-        registry.NEGATIVE_SAMPLER_REGISTRY,
-        (f"{ROI_HEADS.sampler}.NEGATIVE.NAME", f"{RPN.sampler}.NEGATIVE.NAME"),
-        ROI_HEADS.sampler,
-    ),
-    Kind(
-        "Weightings",
-        registry.WEIGHTING_REGISTRY,
-        (f"{ROI_HEADS.weighting}.NAMES",),
-        ROI_HEADS.weighting,
-    ),
+    Kind("Samplers of negatives", registry.NEGATIVE_SAMPLER_REGISTRY, "sampler", "NEGATIVE.NAME"),
+    Kind("Weightings", registry.WEIGHTING_REGISTRY, "weighting", "NAMES"),
 )
 
 
 def list_methods(kind: Kind, cfg: CfgNode) -> list[Method]:
     """The methods of a kind in the order of their registration; options are those of ``cfg``."""
-    methods = []
+    methods, options_of = [], getattr(ROI_HEADS, kind.part)
     for name, function in kind.registry:
         description, _, source = (inspect.getdoc(function) or "").partition("\n\n")
-        node = get_key(cfg, kind.options).get(name.upper())
-        options = dict(leaves(node, f"{kind.options}.{name.upper()}.")) if node else {}
+        node = get_key(cfg, options_of).get(name.upper())
+        options = dict(leaves(node, f"{options_of}.{name.upper()}.")) if node else {}
         methods.append(Method(name, " ".join(description.split()), source, options))
     return methods

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from imbdet.keys import leaves
 from imbdet.report.curves import read_scalars, training_seconds
 from imbdet.report.elements import caption, details, element, facts, note, section, sortable_table
 from imbdet.report.evaluation import KINDS
@@ -50,7 +51,7 @@ def configuration_content(folder: Path) -> list[Element]:
     try:
         settings = read_yaml(folder / "config.yaml")
         with reading(folder / "config.yaml"):
-            rows = [(key, _write(value)) for key, value in _leaves(settings)]
+            rows = [(key, _write(value)) for key, value in leaves(settings)]
         content.append(details(f"All {len(rows)} keys", sortable_table(("key", "value"), rows)))
     except CannotShow as reason:
         content.append(note(str(reason)))
@@ -139,14 +140,6 @@ def _write_time(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{minutes} min" if minutes < 120 else f"{hours:.1f} h"
-
-
-def _leaves(node: Settings, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in node.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
 
 
 def _write(value: Any) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 import imbdet
 from imbdet.cli import main
-from imbdet.modeling import registry
+from tests.registries import REGISTRIES
 
 QUICK_START = Path(imbdet.__file__).parents[1] / "configs" / "quick_start"
 RETINANET, FASTER_RCNN = (str(QUICK_START / f"{n}.yaml") for n in ("retinanet", "faster_rcnn"))
@@ -86,13 +86,8 @@ def test_refuses_what_a_training_would_refuse(opts, words, capsys):
 def test_lists_all_methods(capsys):
     assert main(["methods"]) == 0
     words = capsys.readouterr().out.split()
-    for names in (
-        registry.CLS_LOSS_REGISTRY,
-        registry.BOX_LOSS_REGISTRY,
-        registry.POSITIVE_SAMPLER_REGISTRY,
-        registry.NEGATIVE_SAMPLER_REGISTRY,
-        registry.WEIGHTING_REGISTRY,
-    ):
+    assert len(REGISTRIES) == 5
+    for names in REGISTRIES:
         for name, _ in names:
             assert name in words
     assert "MODEL.CLS_LOSS.RANK_SORT.DELTA:" in words

@@ -2,7 +2,7 @@ import pytest
 
 from imbdet.config import load_config
 from imbdet.config.comments import _Source, explain_key
-from imbdet.config.keys import leaves
+from imbdet.keys import leaves
 
 from detectron2.config import get_cfg  # isort: skip  (after imbdet)
 

@@ -1,30 +1,28 @@
 """The keys of a config by their full names, such as "MODEL.CLS_LOSS.NAME"."""
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
-
-from detectron2.config import CfgNode
 
 from imbdet.errors import suggest
 
 
-def leaves(node: CfgNode, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Full name and value of each key that is no group of keys."""
     for name, value in node.items():
-        if isinstance(value, CfgNode):
+        if isinstance(value, dict):  # as a CfgNode is
             yield from leaves(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
 
 
-def changed_keys(cfg: CfgNode, base: CfgNode) -> dict[str, list[Any]]:
+def changed_keys(cfg: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, list[Any]]:
     """The keys that differ from those of a base: by full name, the value there and the own one."""
     values = dict(leaves(base))
     return {key: [values.get(key), value] for key, value in leaves(cfg) if values.get(key) != value}
 
 
-def suggest_key(cfg: CfgNode, key: str) -> str:
+def suggest_key(cfg: Mapping[str, Any], key: str) -> str:
     """A sentence with the keys that somebody may have meant."""
     key = key.upper()
     keys = [other for other, _ in leaves(cfg)]
