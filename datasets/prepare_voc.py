@@ -15,21 +15,16 @@ import json
 import random
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from imbdet.data.conversion import (
-    AnnotatedImage,
-    count_objects,
-    describe_defects,
-    to_coco,
-)
+from imbdet.data.conversion import AnnotatedImage, count_objects, describe_defects, to_coco
+from imbdet.data.images import list_images
 from imbdet.data.pascal_voc import read_annotation
 from imbdet.errors import UserError, run_program
 from imbdet.files import replacing
 
 SPLITS = ("train", "val", "test")
-SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,11 +55,11 @@ def prepare(folder: Path, val_share: float) -> None:
     Raises:
         UserError: the folder is not in Pascal VOC's form, or something in it is missing.
     """
-    annotations = _index(folder, {".xml"})
+    annotations = _index(p for p in sorted(folder.rglob("*")) if p.suffix.lower() == ".xml")
     if not annotations:
         raise UserError(f"'{folder}' has no XML file in it: name a folder in Pascal VOC's form.")
     splits = _read_lists(folder) or _split(sorted(annotations), val_share)
-    files = _index(folder, SUFFIXES)
+    files = _index(list_images(folder))
     images = {
         split: [_read(folder, name, annotations, files) for name in names]
         for split, names in splits.items()
@@ -88,12 +83,11 @@ def prepare(folder: Path, val_share: float) -> None:
     print("\nWith a _BASE_ and a schedule it is ready for train_net.py: see docs/data.md.")
 
 
-def _index(folder: Path, suffixes: set[str]) -> dict[str, list[Path]]:
+def _index(paths: Iterable[Path]) -> dict[str, list[Path]]:
     """Files by their names without ending."""
     index: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in suffixes:
-            index.setdefault(path.stem, []).append(path)
+    for path in paths:
+        index.setdefault(path.stem, []).append(path)
     return index
 
 
@@ -105,7 +99,11 @@ def _read_lists(folder: Path) -> dict[str, list[str]]:
             f"'{folder}/ImageSets/Main' has only {', '.join(f'{split}.txt' for split in lists)}: "
             "train.txt is needed, and val.txt or test.txt."
         )
-    return {split: file.read_text().split() for split, file in lists.items()}
+    # Line by line: names may have spaces.
+    return {
+        split: [line.strip() for line in file.read_text().splitlines() if line.strip()]
+        for split, file in lists.items()
+    }
 
 
 def _split(names: list[str], val_share: float) -> dict[str, list[str]]:

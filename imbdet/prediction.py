@@ -18,9 +18,9 @@ from detectron2.data import (
 )
 from detectron2.data.detection_utils import read_image
 from detectron2.evaluation.coco_evaluation import instances_to_coco_json
-from PIL import Image
 
 from imbdet.data.checks import read_num_classes
+from imbdet.data.images import list_images
 from imbdet.data.mappers import ImageError, map_image
 from imbdet.engine import Trainer, setup_frozen
 from imbdet.engine.checkpoint import SafeCheckpointer
@@ -103,23 +103,18 @@ def find_images(places: Sequence[str]) -> list[Path]:
     Raises:
         UserError: one does not exist, or a folder has no image.
     """
-    suffixes = {suffix for suffix, name in Image.registered_extensions().items() if name in _READ}
     paths: list[Path] = []
     for place in map(Path, places):
         if not place.exists():
             raise UserError(f"--images '{place}' does not exist.")
         if place.is_dir():
-            inside = [path for path in sorted(place.rglob("*")) if path.suffix.lower() in suffixes]
+            inside = list_images(place)
             if not inside:
                 raise UserError(f"--images '{place}' has no image in it.")
             paths += inside
         else:
             paths.append(place)
     return paths
-
-
-# Of what Pillow reads also videos and documents.
-_READ = {"BMP", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"}
 
 
 def find_categories(cfg: CfgNode) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 from imbdet.errors import UserError
 
@@ -41,7 +41,11 @@ def to_coco(images: Sequence[AnnotatedImage], classes: Sequence[str], found: Cou
     """
     infos, annotations = [], []
     for image_id, image in enumerate(images, start=1):
-        width, height = size = _measure(image.path)
+        stored_size, size = _measure(image.path)
+        width, height = size
+        if image.size == stored_size != size:
+            found["turned"] += 1
+            continue
         found["size"] += size != image.size
         infos.append(
             {"id": image_id, "file_name": image.file_name, "width": width, "height": height}
@@ -71,6 +75,8 @@ def to_coco(images: Sequence[AnnotatedImage], classes: Sequence[str], found: Cou
 def describe_defects(found: Counter[str], classes: Sequence[str]) -> list[str]:
     """A line for each kind of defect that :func:`to_coco` met."""
     words = {
+        "turned": "Images that were annotated without the turn that their EXIF orientation asks "
+        "for, left out",
         "size": "Images of another size than annotated, of which that of the file counts",
         "class": f"Boxes of no class among {', '.join(classes)}, left out",
         "area": "Boxes without area, of one pixel, or outside their image, left out",
@@ -86,9 +92,12 @@ def count_objects(content: dict) -> str:
     return ", ".join([f"{len(content['images'])} images", *numbers])
 
 
-def _measure(path: Path) -> tuple[int, int]:
+def _measure(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Width and height as stored, and turned by the EXIF orientation, as detectron2 reads it."""
     try:
         with Image.open(path) as image:
-            return image.size
+            stored, orientation = image.size, image.getexif().get(ExifTags.Base.Orientation, 1)
     except OSError as error:
         raise UserError(f"The image '{path}' cannot be read: {error}.") from error
+    is_quarter_turn = orientation in (5, 6, 7, 8)
+    return stored, stored[::-1] if is_quarter_turn else stored

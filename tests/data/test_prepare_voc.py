@@ -5,9 +5,11 @@ import shutil
 
 import pytest
 import yaml
+from PIL import ExifTags, Image
 
 from imbdet.config import load_config
 from imbdet.data import build_train_loader, register_datasets
+from imbdet.data.images import find_image_problem
 from tests.data.test_prepare_bccd import load_program, save_image, write_xml
 from tests.messages import assert_says
 
@@ -75,6 +77,36 @@ def test_difficult_objects_are_crowds(pets):
     add_lists(pets, train=["a", "b"], val=["c"])
     program.main([str(pets)])
     assert [note["iscrowd"] for note in read(pets, "train")["annotations"]] == [0, 0, 1]
+
+
+def test_names_may_have_spaces(pets):
+    for suffix in (".png", ".xml"):
+        (pets / "photos" / f"a{suffix}").rename(pets / "photos" / f"a dog{suffix}")
+    add_lists(pets, train=["a dog", "b"], val=["c"])
+    assert program.main([str(pets)]) == 0
+    assert read(pets, "train")["images"][0]["file_name"] == "photos/a dog.png"
+
+
+@pytest.mark.parametrize("annotated_size", [(48, 64), (64, 48), (0, 0)])
+def test_boxes_are_of_the_image_turned_by_its_exif_orientation(pets, annotated_size, capsys):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.new("RGB", (64, 48)).save(pets / "photos" / "a.png", exif=exif)  # shown as 48 x 64
+    write_xml(pets / "photos" / "a.xml", [("dog", 11, 21, 40, 60)], annotated_size)
+    add_lists(pets, train=["a", "b"], val=["c"])
+    assert program.main([str(pets)]) == 0
+    content = read(pets, "train")
+    if annotated_size == (64, 48):
+        assert [image["file_name"] for image in content["images"]] == ["photos/b.png"]
+        assert "asks for, left out: 1\n" in capsys.readouterr().out
+    else:
+        image, box = content["images"][0], content["annotations"][0]["bbox"]
+        assert (image["width"], image["height"]) == (48, 64)
+        assert box == [10, 20, 30, 40]
+        assert (
+            find_image_problem({**image, "file_name": str(pets / "photos" / "a.png")}, "BGR")
+            is None
+        )
 
 
 def test_a_training_can_use_the_lines_for_a_config(pets, tmp_path, capsys):
