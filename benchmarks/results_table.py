@@ -15,6 +15,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from runs import by_choice
 from tabulate import tabulate
 
 # Two-sided 95 % quantiles of Student's t distribution, by degrees of freedom.
@@ -62,10 +63,8 @@ def format_study(results: dict) -> str:
     Args:
         results: see ``studies.gather``.
     """
-    by_choice: dict[tuple, list[dict]] = {}
-    for run in results["runs"]:
-        by_choice.setdefault(tuple(run["choices"].items()), []).append(run)
-    rows = [{**dict(choices), **_means(runs, "val")} for choices, runs in by_choice.items()]
+    groups = by_choice(results["runs"]).values()
+    rows = [{**runs[0]["choices"], **_means(runs, "val")} for runs in groups]
     seeds = ", ".join(dict.fromkeys(str(run["seed"]) for run in results["runs"]))
     return _titled(f"{results['question']} Validation split, seeds {seeds}:", rows)
 

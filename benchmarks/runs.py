@@ -107,6 +107,14 @@ def read_run(folder: str | Path) -> dict:
     }
 
 
+def by_choice(runs: Sequence[dict]) -> dict[tuple[str, ...], list[dict]]:
+    """The runs of a study by what they chose on each axis: a list with a run for each seed."""
+    groups: dict[tuple[str, ...], list[dict]] = {}
+    for run in runs:
+        groups.setdefault(tuple(run["choices"].values()), []).append(run)
+    return groups
+
+
 def find_pieces(method: str) -> list[Path]:
     """The config files of a method."""
     if method == "plain":

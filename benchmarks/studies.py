@@ -24,7 +24,7 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from runs import ROOT, read_run
+from runs import ROOT, by_choice, read_run
 from sections import exit_status_of
 
 from imbdet.analysis.figures.style import COLOR_MAP, DPI, LINES, STYLE, label_panel, new_figure
@@ -86,19 +86,13 @@ def draw(results: dict) -> Figure:
     metrics = ["AP", list(results["runs"][0]["val"])[-1]]
     axes = list(results["runs"][0]["choices"])
     draw_panel = _draw_grid if results["study"] in GRIDS else _draw_curves
+    groups = by_choice(results["runs"])
     figure = new_figure(height=2.8)
     for panel, metric in zip(figure.subplots(1, 2), metrics, strict=True):
-        draw_panel(panel, _by_choice(results["runs"], metric), *axes)
+        values = {choice: [run["val"][metric] for run in runs] for choice, runs in groups.items()}
+        draw_panel(panel, values, *axes)
         label_panel(panel, metric)
     return figure
-
-
-def _by_choice(runs: Sequence[dict], metric: str) -> dict[tuple[str, ...], list[float]]:
-    """The values of the seeds, by the choice on each axis."""
-    values: dict[tuple[str, ...], list[float]] = {}
-    for run in runs:
-        values.setdefault(tuple(run["choices"].values()), []).append(run["val"][metric])
-    return values
 
 
 def _draw_curves(
