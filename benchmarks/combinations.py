@@ -22,10 +22,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-import imbdet.modeling  # noqa: F401  (first: it prepares and extends detectron2)
-
 # isort: split
-from detectron2.modeling import build_model
 from detectron2.utils.events import EventStorage
 from runs import CONFIGS
 from sections import exit_status_of, run_sections, section_parser
@@ -35,6 +32,7 @@ from imbdet.config import load_config
 from imbdet.data import build_train_loader, register_datasets
 from imbdet.engine.optimizer import build_optimizer
 from imbdet.errors import UserError
+from imbdet.modeling import build_model
 from imbdet.modeling.finite import NotFiniteError
 from imbdet.modeling.registry import NEGATIVE_SAMPLER_REGISTRY, POSITIVE_SAMPLER_REGISTRY
 from imbdet.modeling.unread import refuse_unread_keys

@@ -5,18 +5,15 @@ from typing import Any
 
 import torch
 
-import imbdet.modeling  # noqa: F401  (first: it prepares and extends detectron2)
-
 # isort: split
 from detectron2.config import CfgNode
-from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
 from runs import CONFIGS, find_pieces
 from torch import Tensor, nn
 
 from imbdet.config import load_config
-from imbdet.modeling.speed import speed_up
+from imbdet.modeling import build_model
 
 # Each method as it would stand on a command line: pieces of `configs/`, then keys and values.
 METHODS: dict[str, dict[str, str]] = {
@@ -88,7 +85,6 @@ def build_detector(
     torch.manual_seed(0)
     cfg = load_detector_config(detector, method, opts, device=device)
     model = build_model(cfg).train()
-    speed_up(model, cfg)
     _tame(model)
     return model
 

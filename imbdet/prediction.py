@@ -22,7 +22,7 @@ from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from imbdet.data.checks import read_num_classes
 from imbdet.data.images import list_images
 from imbdet.data.mappers import ImageError, map_image
-from imbdet.engine import Trainer, setup_frozen
+from imbdet.engine import setup_frozen
 from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.engine.progress import with_progress
 from imbdet.errors import UserError
@@ -30,11 +30,13 @@ from imbdet.evaluation.coco import drop_non_finite
 from imbdet.evaluation.drawing import draw_panel
 from imbdet.evaluation.pictures import (
     describe_classes,
+    find_earlier_pictures,
     mark_detections,
     name_pictures,
     save_picture,
 )
 from imbdet.files import replacing
+from imbdet.modeling import build_model
 
 logger = logging.getLogger(__name__)
 
@@ -53,20 +55,30 @@ def predict(args: argparse.Namespace) -> None:
             ``opts``, as ``imbdet predict`` parses them.
 
     Raises:
-        UserError: the config or the weights cannot be used, there are no images, or some of them
-            could not be read, which is said after the others are done.
+        UserError: the config or the weights cannot be used, there are no images, their pictures
+            would replace them, or some of them could not be read, which is said after the others
+            are done.
     """
     paths = find_images(args.images)
+    folder = Path(args.output, "pictures")
+    if any(path.resolve().parent == folder.resolve() for path in paths):
+        raise UserError(
+            f"--output '{args.output}': its pictures would replace images that are to be read, in "
+            f"'{folder}'. Choose another one."
+        )
+    earlier = find_earlier_pictures(Path(args.output))
     cfg = setup_frozen(args)
     if not cfg.MODEL.WEIGHTS:
         raise UserError("There are no weights: name a checkpoint by --weights.")
-    model = Trainer.build_model(cfg).eval()
+    model = build_model(cfg).eval()
     SafeCheckpointer(model, strict=True).load(cfg.MODEL.WEIGHTS)
     categories = find_categories(cfg)
     classes = describe_classes(categories)
     images = [{"id": i, "file_name": str(path)} for i, path in enumerate(paths, start=1)]
-    pictures = [Path(cfg.OUTPUT_DIR, "pictures", f"{name}.png") for name in name_pictures(images)]
-    _remove_earlier(Path(cfg.OUTPUT_DIR))
+    pictures = [folder / f"{name}.png" for name in name_pictures(images)]
+    file = Path(cfg.OUTPUT_DIR, "detections.json")
+    for path in (file, *earlier):
+        path.unlink(missing_ok=True)
     found: dict[str, list[dict[str, Any]]] = {"images": [], "annotations": []}
     for item, picture in zip(_map_images(cfg, images), pictures, strict=True):
         if "problem" in item:
@@ -79,7 +91,6 @@ def predict(args: argparse.Namespace) -> None:
         _draw(detections, classes, item["file_name"], picture, cfg.TEST.PICTURE_SCORE_THRESH)
     for note_id, note in enumerate(found["annotations"], start=1):
         note["id"] = note_id
-    file = Path(cfg.OUTPUT_DIR, "detections.json")
     with replacing(file) as draft:
         draft.write_text(json.dumps({**found, "categories": categories}))
     num_read = len(found["images"])
@@ -88,7 +99,7 @@ def predict(args: argparse.Namespace) -> None:
     logger.info(
         f"{len(found['annotations']):,} detections on {num_read:,} images are in '{file}', the "
         f"{num_drawn:,} with a score of {score_thresh:g} or more on pictures in "
-        f"'{pictures[0].parent}'."
+        f"'{folder}'."
     )
     if num_read < len(images):
         raise UserError(
@@ -139,15 +150,6 @@ def find_categories(cfg: CfgNode) -> list[dict[str, Any]]:
         "The data sets of the config cannot tell what the classes are called: they get numbers."
     )
     return [{"id": i, "name": str(i)} for i in range(1, number + 1)]
-
-
-def _remove_earlier(folder: Path) -> None:
-    """Pictures of other images would stay beside a new file of detections."""
-    file = folder / "detections.json"
-    if file.exists():
-        file.unlink()
-        for picture in (folder / "pictures").glob("*.png"):
-            picture.unlink()
 
 
 class _TolerantMapper:

@@ -4,14 +4,13 @@ from dataclasses import dataclass, replace
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.modeling import build_model
 from detectron2.structures import Instances
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.errors import UserError
-from imbdet.modeling import ImbRetinaNet, ImbROIHeads
+from imbdet.modeling import ImbRetinaNet, ImbROIHeads, build_model
 from imbdet.modeling.sites import RETINANET, ROI_HEADS
 from imbdet.structures import Candidates, Predictions
 

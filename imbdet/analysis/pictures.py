@@ -17,6 +17,7 @@ from imbdet.analysis.columns import SELECTIONS, SIGNS, Columns, chosen_by, sampl
 from imbdet.analysis.figures.style import STYLE, WIDTH, new_figure, save, say
 from imbdet.analysis.tables import PartReader
 from imbdet.errors import UserError, suggest
+from imbdet.evaluation.pictures import name_pictures
 
 # Lightness rises evenly here, too; without its dark end, which would drown in a dark picture.
 _COLORS = LinearSegmentedColormap.from_list("iou", mpl.colormaps["plasma"](np.linspace(0.3, 1, 64)))
@@ -34,8 +35,8 @@ def choose_images(
     Args:
         images: "image_id" and "file_name".
         objects: "image_id" of each.
-        names: file names, with or without folder and ending, or image ids; none leaves the choice
-            to us.
+        names: file names, with or without folder and ending, or image ids, some maybe of the same
+            image; none leaves the choice to us.
         number: then so many, spread evenly over the images with objects, or over all if none has.
 
     Raises:
@@ -54,7 +55,7 @@ def choose_images(
         if name not in known:
             stems = [Path(path).stem for path in images["file_name"]]
             raise UserError(f"--picture '{name}': no image has this name. {suggest(name, stems)}")
-    return [known[name] for name in names]
+    return list(dict.fromkeys(known[name] for name in names))
 
 
 def draw_pictures(
@@ -63,17 +64,18 @@ def draw_pictures(
     """Save a picture of each image in ``rows``; see :func:`choose_images`."""
     columns = ["image_id", "label", "iou", "cls_loss", *BOX]
     columns += [chosen_by(sampler_of(name, sign)) for name in SELECTIONS for sign in SIGNS]
+    ids, files = ([images[column][row] for row in rows] for column in ("image_id", "file_name"))
+    infos = [{"id": image_id, "file_name": file} for image_id, file in zip(ids, files, strict=True)]
     paths = []
-    for row in rows:
-        image_id = images["image_id"][row]
+    for image_id, file, name in zip(ids, files, name_pictures(infos), strict=True):
         chunks = list(candidates.chunks(list(dict.fromkeys(columns)), ("image_id", image_id)))
         found = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
         is_own = objects["image_id"] == image_id
         gt_boxes = np.stack([objects[name][is_own] for name in BOX], axis=1)
         with mpl.rc_context(STYLE):
-            pixels = read_image(images["file_name"][row], "RGB")
+            pixels = read_image(file, "RGB")
             figure = draw_picture(pixels, found, gt_boxes)
-        paths += save(figure, folder / Path(images["file_name"][row]).stem)
+        paths += save(figure, folder / name)
     return paths
 
 

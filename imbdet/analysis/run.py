@@ -10,6 +10,7 @@ from imbdet.analysis.loader import load_records
 from imbdet.analysis.results import ResultWriter
 from imbdet.engine import setup_frozen
 from imbdet.errors import UserError
+from imbdet.evaluation.pictures import find_earlier_pictures
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ def analyze(args: argparse.Namespace) -> None:
         raise UserError(f"--num-images is {args.num_images}; it must be at least 1.")
     # Quoted, so that a name that looks like a number stays a name.
     opts = [] if args.dataset is None else ["DATASETS.TEST", repr((args.dataset,))]
+    earlier = find_earlier_pictures(Path(args.output))
     cfg = setup_frozen(args, opts)
     if not cfg.DATASETS.TEST:
         raise UserError("DATASETS.TEST is empty: name a data set by --dataset.")
@@ -41,6 +43,8 @@ def analyze(args: argparse.Namespace) -> None:
             "loss."
         )
     logger.info(f"Looking at the candidates of {len(records):,} images.")
+    for path in earlier:
+        path.unlink()
     output = Path(cfg.OUTPUT_DIR)
     counts = Collector(cfg, detector).collect(records, output / "tables")
     results = ResultWriter(cfg, detector, records, counts, output)

@@ -111,9 +111,9 @@ def check(args: argparse.Namespace) -> None:
 
 
 def _describe_model(cfg: "CfgNode") -> str:
-    from imbdet.engine import Trainer
+    from imbdet.modeling import build_model
 
-    model = Trainer.build_model(cfg)
+    model = build_model(cfg)
     number = sum(parameter.numel() for parameter in model.parameters())
     return f"{type(model).__name__} with {number / 1e6:.1f} million parameters"
 

@@ -37,7 +37,6 @@ def find_images(ground_truth: Mapping, names: Sequence[str]) -> list[int]:
         "image_id": [str(image["id"]) for image in images],
         "file_name": [image["file_name"] for image in images],
     }
-    names = list(dict.fromkeys(names))
     return choose_images(columns, {}, names, len(names)) if names else []
 
 

@@ -6,16 +6,15 @@ from pathlib import Path
 import torch
 import yaml
 from detectron2.config import CfgNode
-from detectron2.modeling import build_model
 from detectron2.utils.events import EventStorage
 from tabulate import tabulate
 from torch import nn
 
-import imbdet.modeling  # noqa: F401  (registers the detectors)
 from imbdet.config import load_config
 from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.engine.incident import Incident
 from imbdet.engine.process_state import set_random_states
+from imbdet.modeling import build_model
 
 # Rows of samples that are shown.
 MAX_ROWS = 20

@@ -23,6 +23,7 @@ from imbdet.engine.lock import lock_folder
 from imbdet.engine.logs import setup_logging
 from imbdet.engine.run_info import write_run_info
 from imbdet.errors import UserError
+from imbdet.files import replacing
 from imbdet.modeling.unread import refuse_unread_keys
 
 logger = logging.getLogger(__name__)
@@ -53,9 +54,9 @@ def setup(args: argparse.Namespace) -> CfgNode:
         logger.info("No GPU is used: MODEL.DEVICE is 'cpu'.")
     logger.debug(f"{_describe_environment()}; {args}")
     if comm.is_main_process() and not args.eval_only:
-        with open(os.path.join(cfg.OUTPUT_DIR, "config.yaml"), "w") as file:
+        with replacing(Path(cfg.OUTPUT_DIR, "config.yaml")) as draft:
             # Of the device that was asked for: the next machine may have it.
-            file.write(config_text)
+            draft.write_text(config_text)
     if comm.is_main_process():
         write_run_info(cfg, args, PACKAGES)
     seed_all_rng(None if cfg.SEED < 0 else cfg.SEED + comm.get_rank())
@@ -65,7 +66,6 @@ def setup(args: argparse.Namespace) -> CfgNode:
 
 def setup_frozen(args: argparse.Namespace, opts: Sequence[str] = ()) -> CfgNode:
     """:func:`setup` for a program that looks at trained weights and writes to a folder.
-
     Args:
         args: with ``config_file``, ``opts``, ``weights`` (None leaves MODEL.WEIGHTS) and
             ``output``, which becomes OUTPUT_DIR.

@@ -23,7 +23,6 @@ from detectron2.utils.events import (
 from fvcore.nn.precise_bn import get_bn_modules
 from torch import nn
 
-import imbdet.modeling  # noqa: F401  (registers the detectors)
 from imbdet.data import (
     TrainLoader,
     build_test_loader,
@@ -42,7 +41,7 @@ from imbdet.engine.saver import PeriodicSaver
 from imbdet.engine.watch import Watch
 from imbdet.errors import UserError
 from imbdet.evaluation import build_coco_evaluator
-from imbdet.modeling.speed import speed_up
+from imbdet.modeling import build_model
 
 logger = logging.getLogger(__name__)
 
@@ -64,8 +63,8 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:
-        model = super().build_model(cfg)
-        speed_up(model, cfg)
+        model = build_model(cfg)
+        logger.debug(f"The detector is\n{model}")
         return model
 
     @classmethod
@@ -181,7 +180,7 @@ def evaluate(cfg: CfgNode, *, resume: bool = False) -> OrderedDict:
 
     The weights are ``MODEL.WEIGHTS``, or with ``resume`` the last checkpoint in ``OUTPUT_DIR``.
     """
-    model = Trainer.build_model(cfg)
+    model = build_model(cfg)
     checkpointer = SafeCheckpointer(model, cfg.OUTPUT_DIR, strict=True)
     if not (cfg.MODEL.WEIGHTS or (resume and checkpointer.has_checkpoint())):
         logger.warning("MODEL.WEIGHTS is empty: this evaluates an untrained model.")

@@ -83,13 +83,23 @@ def _spread(items: Sequence[Any], number: int) -> list[Any]:
 
 def name_pictures(images: Sequence[Mapping]) -> list[str]:
     """Different names for the pictures of some images: the files' without ending, if possible."""
-    names = [Path(image["file_name"]).stem for image in images]
+    stems = [Path(image["file_name"]).stem for image in images]
+    with_ids = [f"{stem}_{image['id']}" for image, stem in zip(images, stems, strict=True)]
     # Folders of video frames, say, have the same names again and again.
-    counts = Counter(names)
-    return [
-        f"{name}_{image['id']}" if counts[name] > 1 else name
-        for image, name in zip(images, names, strict=True)
-    ]
+    counts = Counter(stems)
+    names = [name if counts[stem] > 1 else stem for name, stem in zip(with_ids, stems, strict=True)]
+    return names if len(set(names)) == len(names) else with_ids
+
+
+def find_earlier_pictures(output: Path) -> list[Path]:
+    """The pictures that an earlier call left in ``output/pictures``, of other weights perhaps.
+
+    To be called before this call starts its log: in a folder without one may be pictures of
+    somebody else, which are not found.
+    """
+    if not (output / "log.txt").exists():
+        return []
+    return [path for path in (output / "pictures").glob("*") if path.suffix in (".png", ".pdf")]
 
 
 def describe_classes(categories: Iterable[Mapping]) -> dict[Any, tuple[str, Color]]:

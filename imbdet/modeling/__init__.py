@@ -14,6 +14,7 @@ from imbdet.modeling.criteria import (
     RankSortCriterion,
     SampleLoss,
 )
+from imbdet.modeling.detector import build_model
 from imbdet.modeling.fast_rcnn import ImbFastRCNNOutputLayers
 from imbdet.modeling.retinanet import ImbRetinaNet
 from imbdet.modeling.roi_heads import ImbROIHeads
@@ -32,5 +33,6 @@ __all__ = [
     "RankSortCriterion",
     "RankingCriterion",
     "SampleLoss",
+    "build_model",
     "refuse_unread_keys",
 ]

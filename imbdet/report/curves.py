@@ -46,12 +46,20 @@ def read_scalars(path: Path) -> tuple[list[Row], int]:
 
 def training_seconds(rows: Sequence[Row]) -> float:
     """How long the iterations took: each logged median stands for those since the one before."""
-    times = {row["iteration"]: row["time"] for row in rows if "time" in row}
     seconds, before = 0.0, -1
-    for iteration, time in sorted(times.items()):
+    for iteration, time in _by_iteration(rows, "time").items():
         seconds += (iteration - before) * time
         before = iteration
     return seconds
+
+
+def _by_iteration(rows: Sequence[Row], key: str) -> dict[int, float]:
+    """The values of a scalar, in the order of the iterations.
+
+    A run that went on from a checkpoint may have an iteration twice: the later line counts.
+    """
+    values = {row["iteration"]: row[key] for row in rows if key in row}
+    return dict(sorted(values.items()))
 
 
 def _draw(
@@ -60,8 +68,7 @@ def _draw(
     keys = sorted({key for row in rows for key in row if is_shown(key)})
     traces = []
     for index, key in enumerate(keys):
-        # A run that went on from a checkpoint may have an iteration twice: the later one counts.
-        points = dict(sorted((row["iteration"], row[key]) for row in rows if key in row))
+        points = _by_iteration(rows, key)
         mode = "lines+markers" if len(points) <= 20 else "lines"
         traces.append(line(key, index, list(points), list(points.values()), mode=mode))
     return (

@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element
 from imbdet.errors import UserError
 from imbdet.files import replacing
 from imbdet.report.curves import training_content
-from imbdet.report.elements import note
+from imbdet.report.elements import caption, note
 from imbdet.report.evaluation import evaluation_content
 from imbdet.report.gallery import Gallery
 from imbdet.report.overview import configuration_content, overview_content
@@ -16,7 +16,7 @@ from imbdet.report.records import records_content
 from imbdet.report.sources import CannotShow, reading
 from imbdet.report.studies import study_content
 
-_SAMPLES = "Boxes that each selection chose, coloured by IoU; the ground truth is white."
+_SELECTIONS = "Boxes that each selection chose, coloured by IoU; the ground truth is white."
 
 
 def write_report(folder: Path) -> Path:
@@ -72,7 +72,10 @@ def _study_tabs(folder: Path, gallery: Gallery) -> list[Tab]:
     tabs = [_tab("Figures", folder, lambda: study_content(folder, gallery))]
     pictures = gallery.embed((folder / "pictures").glob("*.png"))
     if pictures:
-        tabs.append(Tab("Pictures", pictures))
+        # Those of a comparison are explained in its summary.
+        is_analysis = not (folder / "tables" / "pictures.parquet").exists()
+        how_to_read = [caption(_SELECTIONS)] if is_analysis else []
+        tabs.append(Tab("Pictures", [*how_to_read, *pictures]))
     return tabs
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import imbdet.cli
+from imbdet.analysis.collect import Collector
 from imbdet.analysis.results import ResultWriter
 from imbdet.engine import Trainer
 from tests.test_train_net import CONFIGS, TINY
@@ -35,11 +36,19 @@ def _surroundings(datasets_dir, monkeypatch, restored_loggers):
     monkeypatch.setenv("DETECTRON2_DATASETS", str(datasets_dir))
 
 
-def analyze(output, name="faster_rcnn", *options, **overrides):
+def analyze(*args, **overrides):
+    assert run(*args, **overrides) == 0
+
+
+def run(output, name="faster_rcnn", *options, **overrides):
     keys = [str(x) for pair in {**TINY, "SEED": 3, **overrides}.items() for x in pair]
     config = str(CONFIGS / "quick_start" / f"{name}.yaml")
     args = ["analyze", "--config-file", config, "--output", str(output), *options, *keys]
-    assert imbdet.cli.main(args) == 0
+    return imbdet.cli.main(args)
+
+
+def stop(*args):
+    raise KeyboardInterrupt
 
 
 def read_summary(output):
@@ -106,8 +115,17 @@ def test_the_same_seed_gives_the_same_tables(tmp_path, monkeypatch):
     assert first.equals(second)
 
 
-def test_one_stage(tmp_path):
+def test_one_stage(tmp_path, monkeypatch):
+    with monkeypatch.context() as context:
+        context.setattr(Collector, "collect", stop)
+        assert run(tmp_path, "retinanet") == 130
+    stale, own = tmp_path / "pictures" / "stale.png", tmp_path / "pictures" / "notes.txt"
+    stale.parent.mkdir()
+    stale.touch()
+    own.touch()
     analyze(tmp_path, "retinanet", "--num-images", "1")
+    assert own.exists()
+    assert not stale.exists()
     summary = read_summary(tmp_path)
     assert "boosting: no figure, boosting needs a two-stage detector." in summary
     assert files(tmp_path / "figures", "png") == FIGURES - {"boosting"}

@@ -26,6 +26,10 @@ def test_images_are_chosen_by_name(name, row):
     assert choose_images(IMAGES, OBJECTS, [name], 2) == [row]
 
 
+def test_an_image_is_drawn_once():
+    assert choose_images(IMAGES, OBJECTS, ["b", "x/b.png", "12", "y/c.png"], 2) == [1, 3]
+
+
 def test_an_unknown_name_is_said():
     with pytest.raises(UserError, match="--picture 'd'"):
         choose_images(IMAGES, OBJECTS, ["d"], 2)

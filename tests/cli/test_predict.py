@@ -11,7 +11,8 @@ from PIL import Image
 import imbdet
 from imbdet.cli import main
 from imbdet.config import load_config
-from imbdet.engine import Trainer
+from imbdet.evaluation.pictures import save_picture
+from imbdet.modeling import build_model
 from tests.messages import assert_says
 
 pytestmark = pytest.mark.usefixtures("restored_loggers")
@@ -25,7 +26,7 @@ KEYS += ["MODEL.RETINANET.SCORE_THRESH_TEST", "0.0"]
 def weights(tmp_path_factory):
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "model.pth"
-    model = Trainer.build_model(load_config(CONFIG, opts=["MODEL.DEVICE", "cpu"]))
+    model = build_model(load_config(CONFIG, opts=["MODEL.DEVICE", "cpu"]))
     torch.save({"model": model.state_dict()}, path)
     return str(path)
 
@@ -78,6 +79,37 @@ def test_a_second_call_leaves_nothing_of_the_first(weights, images, tmp_path):
     content = json.loads((tmp_path / "out" / "detections.json").read_text())
     assert len(content["images"]) == 1
     assert {path.name for path in own.parent.iterdir()} == {"b.png", "notes.txt"}
+
+
+def test_a_call_after_a_stopped_one_leaves_nothing_of_it(weights, images, tmp_path, monkeypatch):
+    def stop(picture, path):
+        save_picture(picture, path)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("imbdet.prediction.save_picture", stop)
+    assert predict(weights, tmp_path, images / "a.jpg") == 130
+    monkeypatch.undo()
+    assert predict(weights, tmp_path, images / "b.png") == 0
+    assert [path.name for path in (tmp_path / "out" / "pictures").iterdir()] == ["b.png"]
+
+
+def test_pictures_do_not_replace_images(weights, images, tmp_path, capsys):
+    photos = tmp_path / "out" / "pictures"
+    images.rename(photos.parent)
+    (photos.parent / "more").rename(photos)
+    before = (photos / "a.PNG").read_bytes()
+    for _ in range(2):
+        assert predict(weights, tmp_path, photos) == 2
+        assert_says(capsys.readouterr().err, "would replace images that are to be read", "--output")
+    assert (photos / "a.PNG").read_bytes() == before
+
+
+def test_pictures_of_somebody_else_stay(weights, images, tmp_path):
+    own = tmp_path / "out" / "pictures" / "own.png"
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"")
+    assert predict(weights, tmp_path, images / "a.jpg") == 0
+    assert own.exists()
 
 
 def test_goes_on_after_an_image_that_is_broken(weights, images, tmp_path, capsys):

@@ -166,7 +166,8 @@ def test_all_processes_stop_at_what_is_bad_in_one(tmp_path, capfd):
 
 
 @pytest.mark.usefixtures("restored_loggers")
-def test_a_replay_repeats_the_losses(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("in_bfloat16", [False, True])
+def test_a_replay_repeats_the_losses(in_bfloat16, tmp_path, monkeypatch, capsys):
     from imbdet.engine import Trainer
 
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path / "datasets"))
@@ -179,7 +180,8 @@ def test_a_replay_repeats_the_losses(tmp_path, monkeypatch, capsys):
         run_step(self)
 
     monkeypatch.setattr(Trainer, "run_step", run_step_with_a_bad_gradient)
-    assert train_net.main(arguments(tmp_path / "o")) == 2
+    keys = {"MODEL.SPEED.BFLOAT16": in_bfloat16}
+    assert train_net.main(arguments(tmp_path / "o", **keys)) == 2
     assert "The gradients are not finite in iteration 1" in capsys.readouterr().err
     file = Incident.path(tmp_path / "o" / "watch", 1, 0)
     assert imbdet.cli.main(["replay", str(file)]) == 0

@@ -7,6 +7,7 @@ from PIL import Image
 from imbdet.errors import UserError
 from imbdet.evaluation import draw_detections
 from imbdet.evaluation.drawing import class_color
+from imbdet.evaluation.pictures import name_pictures
 
 CATEGORIES = [{"id": 9, "name": "dog"}, {"id": 4, "name": "cat"}]
 CAT_COLOR, DOG_COLOR = class_color(0), class_color(1)
@@ -127,6 +128,14 @@ def test_images_of_one_name_get_pictures_of_their_own(gallery):
     for file_name in ("one/0001.jpg", "two/0001.jpg", "two/0002.jpg"):
         gallery.add(file_name, size=(40, 30))
     assert [path.name for path in gallery.draw()] == ["0001_1.png", "0001_2.png", "0002.png"]
+
+
+def test_names_of_pictures_are_different():
+    stems = ["a_2", "a", "a"]
+    images = [{"id": i, "file_name": f"{i}/{stem}.jpg"} for i, stem in enumerate(stems)]
+    assert name_pictures(images) == ["a_2_0", "a_1", "a_2"]
+    images[0]["id"], images[1]["id"] = 1, 0
+    assert name_pictures(images[:2]) == ["a_2", "a"]
 
 
 def test_labels_keep_apart(gallery):

@@ -36,6 +36,17 @@ def test_bfloat16_is_used():
     assert set(seen) == {torch.bfloat16}
 
 
+def test_a_pyramid_of_single_pixels_is_coarsened_in_full_precision():
+    model = build("retinanet", "MODEL.SPEED.BFLOAT16", "True")
+    seen = []
+    model.backbone.top_block.p7.register_forward_hook(
+        lambda module, inputs, output: seen.append((inputs[0].dtype, tuple(inputs[0].shape[2:])))
+    )
+    levels = model.backbone(torch.randn(1, 3, 64, 64))
+    assert seen == [(torch.float32, (1, 1))]
+    assert levels["p7"].dtype == torch.float32
+
+
 def test_channels_last_is_used():
     model = build("retinanet", "MODEL.SPEED.CHANNELS_LAST", "True")
     seen = []
