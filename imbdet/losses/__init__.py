@@ -1,7 +1,8 @@
 """Losses as pure functions of tensors; they need torch alone.
 
 A shape, an option or a label other than the docstrings say raises a ValueError that names it. What
-logits, boxes and IoUs hold is not checked: NaN makes a loss NaN, unless the row is ignored.
+logits, boxes and IoUs hold is not checked: NaN makes a loss NaN, and so does the infinite logit of
+a positive that is ranked, unless the row is ignored.
 """
 
 from imbdet.losses.alrp import alrp_loss

@@ -36,8 +36,9 @@ class Ranking(NamedTuple):
             large sums: it may be 1e-10 where the truth is 0.
         num_negatives: (P,) float64, |N| of the segment.
         shares: (P,) float64, weights of the positives in the mean over segments of the means over
-            positives; NaN if a logit that counts is.
-        poison: scalar float64, NaN if a logit that counts is, otherwise 0.
+            positives; NaN with ``poison``.
+        poison: scalar float64, NaN if a logit that counts is, or a positive's is infinite;
+            otherwise 0.
     """
 
     steps: Steps

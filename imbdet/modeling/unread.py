@@ -15,6 +15,14 @@ from imbdet.errors import UserError
 from imbdet.modeling.box_losses import box_loss_key
 from imbdet.modeling.sites import SITES, Site, get_key
 
+# Our keys in nodes of detectron2, its class in whose place ours reads them, and ours. Pieces set
+# them for both kinds of detector, so that of the other kind is no mistake.
+_KEYS_IN_ITS_NODES = (
+    ("MODEL.RETINANET.BBOX_REG_LOSS_WEIGHT", "RetinaNet", "ImbRetinaNet"),
+    ("MODEL.ROI_BOX_HEAD.PRIOR_PROB", "ROIHeads", "ImbROIHeads"),
+    ("MODEL.RPN.PRIOR_PROB", "RPN", "ImbRPN"),
+)
+
 
 def refuse_unread_keys(cfg: CfgNode) -> None:
     """Raise UserError if a key is set that nothing in the model of the config reads.
@@ -32,12 +40,15 @@ def refuse_unread_keys(cfg: CfgNode) -> None:
 def _unread_keys(cfg: CfgNode) -> Iterator[tuple[str, str]]:
     """Keys, or nodes of keys, that nothing reads, and why."""
     modules = _modules(cfg)
+    model = ", ".join(modules)
     classes = {base for name, registry in modules.items() for base in _bases(name, registry)}
     for node in dict.fromkeys(node for site in SITES for node in site.nodes):
         readers = [site.module for site in SITES if node in site.nodes]
         if classes.isdisjoint(readers):
-            model = ", ".join(modules)
             yield node, f"only {' and '.join(readers)} would read it, and the model is of {model}"
+    for key, base, reader in _KEYS_IN_ITS_NODES:
+        if base in classes and reader not in classes:
+            yield key, f"only {reader} would read it, and the model is of {model}"
     for site in SITES:
         if site.module in classes:
             yield from _unread_options(cfg, site)
@@ -76,6 +87,8 @@ def _unread_options(cfg: CfgNode, site: Site) -> Iterator[tuple[str, str]]:
     yield from _options_of_others(cfg, site.sampler, "POSITIVE.NAME and NEGATIVE.NAME", names)
     if not site.has_quota:
         yield f"{site.sampler}.MAX_NEG_POS_RATIO", f"{site.module} has no quota to limit"
+    elif names[1] == "all":
+        yield f"{site.sampler}.MAX_NEG_POS_RATIO", f"{site.sampler}.NEGATIVE.NAME is 'all'"
     if site.has_quota or names[1] == "all":
         reason = "only ImbRetinaNet reads it, and only with a sampler of negatives"
         yield f"{site.sampler}.NEG_POS_RATIO", reason

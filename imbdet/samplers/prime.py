@@ -26,8 +26,8 @@ class ScoreHLRNegatives:
     leave is filled at random; see :class:`PoolSampler`.
 
     The importance falls linearly with the rank, from 1 towards 0 at the end of the ranking or of
-    the quota, whichever is later. Those picked at random get the smallest importance among the
-    ranked ones, or 1 if there are none.
+    those that are picked, whichever is later. Those picked at random get the smallest importance
+    among the ranked ones, or 1 if there are none.
 
     Attributes:
         score_thresh: a negative is ranked if its highest score is above this, in [0, 1].

@@ -4,9 +4,12 @@ import copy
 
 import pytest
 import torch
+from detectron2.modeling.box_regression import Box2BoxTransform
 from detectron2.utils.events import EventStorage
 
-from imbdet.structures import Candidates
+from imbdet.losses import sigmoid_cross_entropy_loss, smooth_l1_loss
+from imbdet.modeling import BoxLoss, PointwiseCriterion, SampleLoss
+from imbdet.structures import Candidates, Positives, Samples
 from tests.modeling.conftest import make_batch, small_config, train_step
 
 PISA = [
@@ -137,6 +140,31 @@ def test_guided_scale_brings_classification_to_the_value_of_the_boxes(build):
     losses, gradients, _ = train_step(build(small_config("faster_rcnn", *keys)), make_batch([3, 7]))
     torch.testing.assert_close(losses["loss_cls"], losses["loss_box_reg"])
     assert gradients["roi_heads.box_predictor.cls_score.weight"].any()
+
+
+@pytest.mark.parametrize("logit", [87.0, 200.0])
+def test_guided_scale_of_perfect_scores_is_finite(logit):
+    pred_logits = torch.tensor([[logit], [-logit]], requires_grad=True)
+    boxes = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
+    deltas = torch.full((1, 4), 5.0)
+    samples = Samples(
+        gt_labels=torch.tensor([0, 1]),
+        gt_idxs=torch.tensor([0, -1]),
+        ious=torch.tensor([1.0, 0.0]),
+        num_per_image=[2],
+        num_classes=1,
+        pred_logits=pred_logits,
+        positives=Positives(boxes, boxes, deltas, Box2BoxTransform((1.0, 1.0, 1.0, 1.0))),
+    )
+    criterion = PointwiseCriterion(
+        cls_loss=SampleLoss(sigmoid_cross_entropy_loss),
+        box_loss=BoxLoss(smooth_l1_loss),
+        guided_scale=True,
+    )
+    losses, _ = criterion(samples, 1.0)
+    losses["loss_cls"].backward()
+    assert losses["loss_cls"].isfinite()
+    assert pred_logits.grad.isfinite().all()
 
 
 def test_soft_sampling_lowers_far_negatives_only(build):

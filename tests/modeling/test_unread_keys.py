@@ -44,6 +44,26 @@ from detectron2.modeling import META_ARCH_REGISTRY
         ("retinanet", ["MODEL.SAMPLER.MAX_NEG_POS_RATIO", 5.0], "ImbRetinaNet has no quota"),
         ("retinanet", ["MODEL.SAMPLER.NEG_POS_RATIO", 5.0], "only with a sampler of negatives"),
         ("faster_rcnn", ["MODEL.SAMPLER.MIN_NEGATIVES", 5], "only ImbRetinaNet reads it"),
+        (
+            "faster_rcnn",
+            [*("MODEL.SAMPLER.MAX_NEG_POS_RATIO", 5.0), *("MODEL.SAMPLER.NEGATIVE.NAME", "all")],
+            "MAX_NEG_POS_RATIO is set, but MODEL.SAMPLER.NEGATIVE.NAME is 'all'",
+        ),
+        (
+            "retinanet",
+            ["MODEL.META_ARCHITECTURE", "RetinaNet", "MODEL.RETINANET.BBOX_REG_LOSS_WEIGHT", 2.0],
+            "only ImbRetinaNet would read it, and the model is of RetinaNet",
+        ),
+        (
+            "faster_rcnn",
+            ["MODEL.ROI_HEADS.NAME", "StandardROIHeads", "MODEL.ROI_BOX_HEAD.PRIOR_PROB", 0.01],
+            "only ImbROIHeads would read it",
+        ),
+        (
+            "faster_rcnn",
+            ["MODEL.PROPOSAL_GENERATOR.NAME", "RPN", "MODEL.RPN.PRIOR_PROB", 0.01],
+            "only ImbRPN would read it",
+        ),
         ("retinanet", ["MODEL.WEIGHTING.ISR_P.K", 1.0], "MODEL.WEIGHTING.NAMES is empty"),
         ("retinanet", ["MODEL.CARL.BIAS", 0.1], "MODEL.CARL.BIAS is set, but MODEL.CARL.ENABLED"),
         ("retinanet", ["MODEL.BFP.REFINE_LEVEL", 1], "which has no such part"),
@@ -60,6 +80,7 @@ def test_a_key_that_nothing_reads_is_refused(kind, keys, message):
     ("kind", "keys"),
     [
         ("retinanet", []),
+        ("retinanet", ["MODEL.ROI_BOX_HEAD.PRIOR_PROB", 0.01]),
         ("faster_rcnn", ["MODEL.CLS_LOSS.FOCAL.GAMMA", 1.5, "MODEL.CLS_LOSS.NAME", "focal"]),
         ("retinanet", ["MODEL.SAMPLER.NEG_POS_RATIO", 5.0, "MODEL.SAMPLER.NEGATIVE.NAME", "ohem"]),
         ("faster_rcnn", ["MODEL.RPN_LOSS.CLS.AP.DELTA", 0.5, "MODEL.RPN_LOSS.CLS.NAME", "ap"]),

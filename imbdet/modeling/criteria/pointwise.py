@@ -67,7 +67,8 @@ class PointwiseCriterion(Criterion):
         }
         if self.guided_scale:
             cls_total, box_total = self.total(torch.stack(list(losses.values())))
-            scale = box_total / cls_total.clamp(min=torch.finfo(cls_total.dtype).tiny)
+            # Of perfect scores nothing is left that could be scaled up.
+            scale = box_total / cls_total.clamp(min=torch.finfo(cls_total.dtype).eps)
             losses["loss_cls"] = scale * losses["loss_cls"]
         if self.carl is not None:
             carl_losses = self.carl(samples) * box_losses
