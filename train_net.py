@@ -74,7 +74,7 @@ def start(args: argparse.Namespace) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Run, and tell a user's mistake in a sentence. Returns the exit status."""
-    from imbdet.errors import run_program
+    from imbdet.program import run_program
 
     args = parse_args(argv)
     return run_program(lambda: start(args), output="OUTPUT_DIR")

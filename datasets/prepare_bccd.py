@@ -27,7 +27,8 @@ from imbdet.data.conversion import (
     to_coco,
 )
 from imbdet.data.pascal_voc import read_annotation
-from imbdet.errors import UserError, run_program
+from imbdet.errors import UserError
+from imbdet.program import run_program
 
 CLASSES = ("RBC", "WBC", "Platelets")
 SPLITS = ("train", "val", "test")

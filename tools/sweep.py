@@ -34,7 +34,6 @@ import argparse
 import os
 import queue
 import shlex
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -45,7 +44,7 @@ from sweep_runs import Run, read_sweep
 from sweep_table import summarize, write_table
 from tabulate import tabulate
 
-from imbdet.errors import Stopped, run_program
+from imbdet.program import Stopped, hearing, run_program
 
 TRAIN_NET = Path(__file__).resolve().parent.parent / "train_net.py"
 
@@ -156,12 +155,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     def stop(number: int, frame: object) -> None:
         raise Stopped(number, "The same command goes on.")
 
-    handlers = {n: signal.signal(n, stop) for n in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with hearing(stop):
         return run_program(lambda: sweep(args), output=str(args.output))
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ SUBCOMMANDS = (demo, methods, config, predict, analyze, compare, report, replay)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand, and tell a user's mistake in a sentence. Returns the exit status."""
-    from imbdet.errors import run_program
+    from imbdet.program import run_program
 
     def run() -> int | None:
         args = build_parser().parse_args(argv)

@@ -52,6 +52,14 @@ overrides: {B: 2}
 
 
 @pytest.fixture(autouse=True)
+def _heard_ctrl_c():
+    # The suite may run in the background, where shells ignore it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(autouse=True)
 def _program(tmp_path, monkeypatch):
     (tmp_path / "program.py").write_text(PROGRAM)
     monkeypatch.setattr(sweep, "TRAIN_NET", tmp_path / "program.py")
@@ -121,6 +129,14 @@ def test_a_signal_stops_all_with_their_checkpoints(number, tmp_path, capfd):
     assert len(list(tmp_path.glob("o/*/checkpoint"))) == 2
     assert num_starts(tmp_path) == 2
     assert "The same command goes on." in capfd.readouterr().err
+
+
+def test_an_ignored_signal_stays_ignored(tmp_path):
+    # As of a program that a shell runs in the background.
+    press = "import os, signal; os.kill(os.getppid(), signal.SIGINT)\n"
+    (tmp_path / "program.py").write_text(press + PROGRAM)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert run(tmp_path) == 0
 
 
 def test_each_gpu_has_one_run(tmp_path, monkeypatch):
