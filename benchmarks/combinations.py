@@ -28,7 +28,7 @@ import imbdet.modeling  # noqa: F401  (first: it prepares and extends detectron2
 from detectron2.modeling import build_model
 from detectron2.utils.events import EventStorage
 from runs import CONFIGS
-from sections import exit_status_of, run_sections, section_parser
+from sections import run_sections, section_parser
 from torch import nn
 
 from imbdet.config import load_config
@@ -38,6 +38,7 @@ from imbdet.errors import UserError
 from imbdet.modeling.finite import NotFiniteError
 from imbdet.modeling.registry import NEGATIVE_SAMPLER_REGISTRY, POSITIVE_SAMPLER_REGISTRY
 from imbdet.modeling.unread import refuse_unread_keys
+from imbdet.program import run_program
 
 SMALL = [
     *("MODEL.DEVICE", "cpu"),
@@ -189,4 +190,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status_of(main))
+    sys.exit(run_program(main, output="the file of --json"))
