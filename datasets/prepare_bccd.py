@@ -10,7 +10,6 @@ the annotations of the three splits are written to `$DETECTRON2_DATASETS/bccd`, 
 
 import argparse
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from imbdet.data.catalog import datasets_root
 from imbdet.data.coco_json import check_coco_json
 from imbdet.data.conversion import (
     AnnotatedImage,
@@ -37,7 +37,7 @@ SPLITS = ("train", "val", "test")
 def main(argv: Sequence[str] | None = None) -> int:
     """Convert, and tell a user's mistake in a sentence. Returns the exit status."""
     source = parse_args(argv).source
-    target = Path(os.getenv("DETECTRON2_DATASETS", "datasets")) / "bccd"
+    target = datasets_root() / "bccd"
     return run_program(lambda: prepare(source, target), output=str(target))
 
 

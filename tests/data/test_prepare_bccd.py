@@ -128,7 +128,7 @@ def test_both_forms_become_the_same(form, tmp_path, target, capsys):
     assert [path.name for path in target.parent.iterdir()] == ["bccd"]
 
 
-@pytest.mark.parametrize("is_set", [True, False])
+@pytest.mark.parametrize("root", [None, "~/datasets", "{tmp_path}/datasets"])
 @pytest.mark.parametrize(
     "files",
     [
@@ -138,10 +138,12 @@ def test_both_forms_become_the_same(form, tmp_path, target, capsys):
     ],
     ids=" ".join,
 )
-def test_the_configs_find_it(files, is_set, tmp_path, target, monkeypatch):
+def test_the_configs_find_it(files, root, tmp_path, target, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    if not is_set:
-        monkeypatch.delenv("DETECTRON2_DATASETS")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("DETECTRON2_DATASETS")
+    if root is not None:
+        monkeypatch.setenv("DETECTRON2_DATASETS", root.format(tmp_path=tmp_path))
     main([str(make_coco(tmp_path / "x"))])
     cfg = load_config(*(str(CONFIGS / file) for file in files))
     assert cfg.MODEL.RETINANET.NUM_CLASSES == cfg.MODEL.ROI_HEADS.NUM_CLASSES == 3
