@@ -133,10 +133,11 @@ def _read_coco(folder: Path, split: str) -> Iterator[AnnotatedImage]:
                     raise UserError(f"Annotation {note['id']} of '{path}' has no four numbers.")
                 x, y, width, height = note["bbox"]
                 box = [x, y, x + width, y + height]
-                objects.append(Object(names[note["category_id"]], box))
+                is_crowd = bool(note.get("iscrowd", 0))
+                objects.append(Object(names[note["category_id"]], box, is_crowd))
         size = (image["width"], image["height"])
-        path = folder / "images" / image["file_name"]
-        yield AnnotatedImage(path, path.name, size, objects)
+        image_path = folder / "images" / image["file_name"]
+        yield AnnotatedImage(image_path, image_path.name, size, objects)
 
 
 if __name__ == "__main__":

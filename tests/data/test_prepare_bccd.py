@@ -179,6 +179,28 @@ def test_defects_are_put_right_or_left_out_and_said(tmp_path, target, capsys):
     )
 
 
+def edit_annotations(source, split, edit):
+    path = source / "annotations" / f"{split}.json"
+    content = json.loads(path.read_text())
+    edit(content["annotations"])
+    path.write_text(json.dumps(content))
+
+
+def test_crowds_stay_crowds(tmp_path, target):
+    source = make_coco(tmp_path / "x")
+    edit_annotations(source, "train", lambda notes: notes[1].update(iscrowd=1))
+    assert main([str(source)]) == 0
+    content = json.loads((target / "annotations" / "train.json").read_text())
+    assert [note["iscrowd"] for note in content["annotations"]] == [0, 1, 0, 0]
+
+
+def test_a_box_of_other_numbers_is_found_in_its_file(tmp_path, target, capsys):
+    source = make_coco(tmp_path / "x")
+    edit_annotations(source, "train", lambda notes: notes[-1].update(bbox=[1, 2, 3]))  # image "b"
+    assert main([str(source)]) == 2
+    assert_says(capsys.readouterr().err, "Annotation 3 of", "train.json' has no four numbers")
+
+
 def test_a_second_run_changes_nothing(tmp_path, target, capsys):
     source = str(make_coco(tmp_path / "x"))
     assert main([source]) == 0
