@@ -114,6 +114,29 @@ def test_a_failed_run_is_named_and_the_others_go_on(tmp_path, capfd):
     assert num_starts(tmp_path) == 4 + 2 * 4
 
 
+def test_a_run_that_cannot_be_started_is_named_and_the_others_go_on(tmp_path, capfd):
+    (tmp_path / "o").mkdir()
+    (tmp_path / "o" / "a-c-seed_1").touch()  # where its folder should be
+    assert run(tmp_path) == 1
+    error = capfd.readouterr().err
+    assert error.count("\n") == 1
+    assert error.startswith(f"error: {tmp_path / 'o' / 'a-c-seed_1'} failed with ")
+    assert num_starts(tmp_path) == 7
+
+
+def test_a_launcher_that_does_not_exist_is_said(tmp_path, capfd):
+    assert run(tmp_path, SWEEP % "good", "--launcher", "no_such_program") == 1
+    error = capfd.readouterr().err
+    assert error.count("No such file or directory: 'no_such_program'\n") == error.count("\n") == 8
+
+
+def test_a_launcher_with_an_open_quote_is_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit) as caught:
+        run(tmp_path, SWEEP % "good", "--launcher", "srun 'x")
+    assert caught.value.code == 2
+    assert "--launcher" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_all_with_their_checkpoints(number, tmp_path, capfd):
     def press():
