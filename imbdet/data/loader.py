@@ -22,9 +22,9 @@ from torch.utils.data import DataLoader
 
 from imbdet.data.augmentation import build_train_mapper
 from imbdet.data.batches import TrainLoader
+from imbdet.data.broken_images import SkippingMapper, StrictMapper
 from imbdet.data.checks import load_dataset, skips_broken_images
 from imbdet.data.class_table import format_class_table
-from imbdet.data.mappers import SkippingMapper, StrictMapper
 from imbdet.data.order import BatchOrder
 from imbdet.data.samplers import read_sampler
 from imbdet.data.workers import leave_stopping_to_parent
