@@ -6,10 +6,7 @@ import os
 import sys
 
 from imbdet.cli.arguments import add_config_files, add_overrides
-
-if __name__ == "__mp_main__":
-    # A worker process that starts afresh meets detectron2's classes before anything of imbdet.
-    import imbdet.compat  # noqa: F401
+from imbdet.program import run_program
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -74,8 +71,6 @@ def start(args: argparse.Namespace) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Run, and tell a user's mistake in a sentence. Returns the exit status."""
-    from imbdet.errors import run_program
-
     args = parse_args(argv)
     return run_program(lambda: start(args), output="OUTPUT_DIR")
 

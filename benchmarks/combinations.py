@@ -25,7 +25,7 @@ import torch
 # isort: split
 from detectron2.utils.events import EventStorage
 from runs import CONFIGS
-from sections import exit_status_of, run_sections, section_parser
+from sections import run_sections, section_parser
 from torch import nn
 
 from imbdet.config import load_config
@@ -36,6 +36,7 @@ from imbdet.modeling import build_model
 from imbdet.modeling.finite import NotFiniteError
 from imbdet.modeling.registry import NEGATIVE_SAMPLER_REGISTRY, POSITIVE_SAMPLER_REGISTRY
 from imbdet.modeling.unread import refuse_unread_keys
+from imbdet.program import run_program
 
 SMALL = [
     *("MODEL.DEVICE", "cpu"),
@@ -187,4 +188,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status_of(main))
+    sys.exit(run_program(main, output="the file of --json"))

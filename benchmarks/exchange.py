@@ -20,11 +20,12 @@ from unittest import mock
 import torch
 from losses import NUM_CLASSES, Problem, make_problem
 from measuring import compare, time_in_turns
-from sections import exit_status_of, run_sections
+from sections import run_sections
 from torch import Tensor, distributed
 from torch.distributed import ProcessGroup
 
 from imbdet import losses
+from imbdet.program import run_program
 
 Rows = list[dict[str, Any]]
 
@@ -155,4 +156,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status_of(main))
+    sys.exit(run_program(main, output="the file of --json"))

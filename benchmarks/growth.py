@@ -26,12 +26,13 @@ from losses import make_problem, prepare
 from measuring import time_in_turns
 from runs import CONFIGS, ROOT
 from samplers_alone import SAMPLERS, make_candidates
-from sections import exit_status_of, run_sections, section_parser
+from sections import run_sections, section_parser
 
 # isort: split
 from matplotlib.figure import Figure
 
 from imbdet.analysis.figures.style import COLOR_MAP, DPI, STYLE, label_panel, new_figure
+from imbdet.program import run_program
 from imbdet.records import JointHistograms, SampleRecord, draw_negatives
 from imbdet.records.parquet import Batch, to_rows
 from imbdet.samplers import QuotaSampler, nms_clusters
@@ -255,4 +256,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     torch.manual_seed(0)
-    sys.exit(exit_status_of(main))
+    sys.exit(run_program(main, output="the files of --json and --figure"))

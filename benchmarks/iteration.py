@@ -28,11 +28,12 @@ from detectors import (
     load_detector_config,
     make_batch,
 )
-from measuring import median_interval, peak_memory
-from sections import exit_status_of, run_sections, section_parser
-from stage_timer import STAGES, StageTimer, clock_of
+from measuring import median_interval, now, peak_memory
+from sections import run_sections, section_parser
+from stage_timer import STAGES, StageTimer
 
 from imbdet.data import build_train_loader, register_datasets
+from imbdet.program import run_program
 
 DATA, BACKWARD, UPDATE, OTHER = "data", "backward", "optimizer", "other"
 
@@ -87,10 +88,9 @@ def batches(args: argparse.Namespace) -> Iterator[list[dict[str, Any]]]:
 
 def seconds_of(run: Callable[[], Any], args: argparse.Namespace) -> float:
     """How long a function takes."""
-    clock = clock_of(args.device)
-    start = clock()
+    start = now(args.device)
     run()
-    return clock() - start
+    return now(args.device) - start
 
 
 def time_pairs(args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -136,7 +136,7 @@ def time_stages(args: argparse.Namespace) -> list[dict[str, Any]]:
     rows = []
     for name, detectron2 in (("detectron2", True), ("imbdet", False)):
         training = build("plain", args, detectron2=detectron2)
-        timer = StageTimer(training.model, clock_of(args.device))
+        timer = StageTimer(training.model, args.device)
         source, iterations = batches(args), []
         for i in range(1 + args.iterations):  # the first one warms up
             timer.clear()
@@ -216,4 +216,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status_of(main))
+    sys.exit(run_program(main, output="the file of --json"))

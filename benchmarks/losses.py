@@ -18,10 +18,11 @@ from typing import Any, NamedTuple
 import torch
 from measuring import compare, peak_memory, time_in_turns
 from references import one_hot_focal_loss, pair_loop_ap_loss
-from sections import exit_status_of, run_sections, section_parser
+from sections import run_sections, section_parser
 from torch import Tensor
 
 from imbdet import losses
+from imbdet.program import run_program
 
 NUM_CLASSES = 80
 NUM_IMAGES = 8
@@ -222,4 +223,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status_of(main))
+    sys.exit(run_program(main, output="the file of --json"))

@@ -27,6 +27,12 @@ class Timing(NamedTuple):
         return statistics.median(self.seconds(device))
 
 
+def now(device: str) -> float:
+    """Seconds: of the process on a CPU, where other programs do not count; else of the wall."""
+    _wait(device)
+    return time.process_time() if device == "cpu" else time.perf_counter()
+
+
 def time_in_turns(
     contenders: Mapping[str, Callable[[], Any]],
     repetitions: int,

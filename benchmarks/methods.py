@@ -26,9 +26,9 @@ from pathlib import Path
 
 from results_table import format_table
 from runs import CONFIGS, ROOT, SETTINGS, Run, find_pieces
-from sections import exit_status_of
 
 from imbdet.config import load_config
+from imbdet.program import run_program
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -128,4 +128,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    sys.exit(exit_status_of(main))
+    sys.exit(run_program(main, output="the folder of --output"))

@@ -1,25 +1,17 @@
 """How long the parts of a detector that choose, weigh and pay take inside its iterations."""
 
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from measuring import now
 from torch import Tensor, nn
 
 from imbdet.structures import Positives, Samples
 
 # What :class:`PartTimer` measures, in the order of an iteration.
 PARTS = ("RPN sampling", "preview", "sampling", "cls loss", "box loss", "weighting", "CARL")
-
-
-def now(device: str) -> float:
-    """Seconds: of the process on a CPU, where other programs do not count; else of the wall."""
-    if device == "cpu":
-        return time.process_time()
-    torch.cuda.synchronize()
-    return time.perf_counter()
 
 
 class PartTimer:

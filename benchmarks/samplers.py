@@ -16,10 +16,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from detectors import METHODS, Training, build_detector, make_batch
-from part_timer import PARTS, PartTimer, now
+from measuring import now
+from part_timer import PARTS, PartTimer
 from samplers_alone import time_clusters, time_growth, time_hlr
-from sections import exit_status_of, run_sections, section_parser
+from sections import run_sections, section_parser
 from torch import nn
+
+from imbdet.program import run_program
 
 QUICK_METHODS = ["plain", "OHEM", "PISA"]
 QUICK_KEYS = [
@@ -130,4 +133,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status_of(main))
+    sys.exit(run_program(main, output="the file of --json"))

@@ -29,11 +29,12 @@ import torch
 import torch.distributed as dist
 from detectors import build_detector, make_batch
 from measuring import median_interval
-from sections import exit_status_of, run_sections
+from sections import run_sections
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.nn.parallel import DistributedDataParallel
 
 from imbdet.engine import launch
+from imbdet.program import run_program
 
 # isort: split
 from detectron2.engine import SimpleTrainer
@@ -195,4 +196,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status_of(main))
+    sys.exit(run_program(main, output="the file of --json"))

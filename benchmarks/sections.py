@@ -63,12 +63,3 @@ def run_sections(
     if args.json:
         args.json.write_text(json.dumps(results, indent=2))
     return results
-
-
-def exit_status_of(main: Callable[[], None]) -> int:
-    """Run a benchmark; 130 after Ctrl-C."""
-    try:
-        main()
-    except KeyboardInterrupt:
-        return 130
-    return 0

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
-from part_timer import now
+from measuring import now
 from torch import nn
 
 # Stage, and where it happens; of several places a detector has some. Order as in an iteration.
@@ -40,14 +40,9 @@ class StageTimer:
         seconds: of each stage, since the last ``clear``.
     """
 
-    def __init__(self, model: nn.Module, clock: Callable[[], float]):
-        """Wrap the stages of a detector, for good.
-
-        Args:
-            model: the detector.
-            clock: the time in seconds.
-        """
-        self._clock = clock
+    def __init__(self, model: nn.Module, device: str):
+        """Wrap the stages of a detector, for good."""
+        self._device = device
         self._inside: list[float] = []  # seconds of the stages inside each running one
         self.clear()
         for stage, place in STAGES:
@@ -67,11 +62,11 @@ class StageTimer:
     def measure(self, stage: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call a function as a stage."""
         self._inside.append(0.0)
-        start = self._clock()
+        start = now(self._device)
         try:
             return function(*args, **kwargs)
         finally:
-            seconds = self._clock() - start
+            seconds = now(self._device) - start
             self.seconds[stage] += seconds - self._inside.pop()
             if self._inside:
                 self._inside[-1] += seconds
@@ -86,8 +81,3 @@ class _Stage:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._timer.measure(self._stage, self._function, *args, **kwargs)
-
-
-def clock_of(device: str) -> Callable[[], float]:
-    """The clock of :func:`part_timer.now` for a device."""
-    return lambda: now(device)

@@ -18,7 +18,9 @@ from typing import Any
 
 import numpy as np
 from measuring import median_interval
-from sections import exit_status_of, run_sections
+from sections import run_sections
+
+from imbdet.program import run_program
 
 ROOT = Path(__file__).resolve().parent.parent
 TORCH = "import torch"
@@ -82,5 +84,10 @@ def time_start(args: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
+def main() -> None:
+    """Measure and print."""
+    run_sections({"start": time_start}, parse_args())
+
+
 if __name__ == "__main__":
-    sys.exit(exit_status_of(lambda: run_sections({"start": time_start}, parse_args())))
+    sys.exit(run_program(main, output="the file of --json"))

@@ -25,11 +25,11 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from runs import ROOT, by_choice, read_run
-from sections import exit_status_of
 
 from imbdet.analysis.figures.style import COLOR_MAP, DPI, LINES, STYLE, label_panel, new_figure
 from imbdet.files import replacing
 from imbdet.processes import wait_for
+from imbdet.program import run_program
 
 STUDIES = {path.stem: path for path in sorted((ROOT / "benchmarks" / "studies").glob("*.yaml"))}
 # Those of two settings of the same kind.
@@ -148,4 +148,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    sys.exit(exit_status_of(main))
+    sys.exit(run_program(main, output="the folders of --output and --results"))

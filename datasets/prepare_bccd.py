@@ -10,7 +10,6 @@ the annotations of the three splits are written to `$DETECTRON2_DATASETS/bccd`, 
 
 import argparse
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from imbdet.data.catalog import datasets_root
 from imbdet.data.coco_json import check_coco_json
 from imbdet.data.conversion import (
     AnnotatedImage,
@@ -27,7 +27,8 @@ from imbdet.data.conversion import (
     to_coco,
 )
 from imbdet.data.pascal_voc import read_annotation
-from imbdet.errors import UserError, run_program
+from imbdet.errors import UserError
+from imbdet.program import run_program
 
 CLASSES = ("RBC", "WBC", "Platelets")
 SPLITS = ("train", "val", "test")
@@ -36,7 +37,7 @@ SPLITS = ("train", "val", "test")
 def main(argv: Sequence[str] | None = None) -> int:
     """Convert, and tell a user's mistake in a sentence. Returns the exit status."""
     source = parse_args(argv).source
-    target = Path(os.getenv("DETECTRON2_DATASETS", "datasets")) / "bccd"
+    target = datasets_root() / "bccd"
     return run_program(lambda: prepare(source, target), output=str(target))
 
 
@@ -132,10 +133,11 @@ def _read_coco(folder: Path, split: str) -> Iterator[AnnotatedImage]:
                     raise UserError(f"Annotation {note['id']} of '{path}' has no four numbers.")
                 x, y, width, height = note["bbox"]
                 box = [x, y, x + width, y + height]
-                objects.append(Object(names[note["category_id"]], box))
+                is_crowd = bool(note.get("iscrowd", 0))
+                objects.append(Object(names[note["category_id"]], box, is_crowd))
         size = (image["width"], image["height"])
-        path = folder / "images" / image["file_name"]
-        yield AnnotatedImage(path, path.name, size, objects)
+        image_path = folder / "images" / image["file_name"]
+        yield AnnotatedImage(image_path, image_path.name, size, objects)
 
 
 if __name__ == "__main__":

@@ -21,8 +21,9 @@ from pathlib import Path
 from imbdet.data.conversion import AnnotatedImage, count_objects, describe_defects, to_coco
 from imbdet.data.images import list_images
 from imbdet.data.pascal_voc import read_annotation
-from imbdet.errors import UserError, run_program
+from imbdet.errors import UserError
 from imbdet.files import replacing
+from imbdet.program import run_program
 
 SPLITS = ("train", "val", "test")
 

@@ -19,9 +19,9 @@ from detectron2.data import (
 from detectron2.data.detection_utils import read_image
 from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 
+from imbdet.data.broken_images import ImageError, map_image
 from imbdet.data.checks import read_num_classes
 from imbdet.data.images import list_images
-from imbdet.data.mappers import ImageError, map_image
 from imbdet.engine import setup_frozen
 from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.engine.progress import with_progress

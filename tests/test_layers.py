@@ -17,6 +17,7 @@ FLOORS = [
         "files",
         "keys",
         "processes",
+        "program",
         "startup",
         "structures",
         "losses",

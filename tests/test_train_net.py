@@ -267,3 +267,22 @@ def test_unknown_key_as_a_real_program():
     assert "SOLVER.MAX_ITER" in result.stderr
     assert "Traceback" not in result.stderr
     assert "Warning" not in result.stderr
+
+
+def test_a_worker_process_that_starts_afresh_finds_detectron2():
+    # It runs the file of its parent's program, then unpickles a class of detectron2.
+    code = (
+        "import multiprocessing, sys, imbdet.compat\n"
+        "from detectron2.data import DatasetFromList\n"
+        "sys.modules['__main__'].__file__ = 'train_net.py'\n"
+        "context = multiprocessing.get_context('spawn')\n"
+        "worker = context.Process(target=DatasetFromList, args=([1],))\n"
+        "worker.start()\n"
+        "worker.join()\n"
+        "raise SystemExit(worker.exitcode)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=ROOT
+    )
+    assert result.returncode == 0, result.stderr

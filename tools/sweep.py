@@ -34,7 +34,6 @@ import argparse
 import os
 import queue
 import shlex
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -45,7 +44,8 @@ from sweep_runs import Run, read_sweep
 from sweep_table import summarize, write_table
 from tabulate import tabulate
 
-from imbdet.errors import Stopped, run_program
+from imbdet.errors import UserError
+from imbdet.program import Stopped, hearing, run_program
 
 TRAIN_NET = Path(__file__).resolve().parent.parent / "train_net.py"
 
@@ -56,7 +56,7 @@ class Sweep:
     def __init__(self, runs: Sequence[Run], args: argparse.Namespace):
         """Prepare the places where a run may be; nothing is started yet."""
         self._runs = runs
-        self._launcher = shlex.split(args.launcher)
+        self._launcher = args.launcher
         self._places: queue.Queue[dict[str, str]] = queue.Queue()
         for place in [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in args.gpus] or [{}] * args.parallel:
             self._places.put(place)
@@ -110,6 +110,8 @@ class Sweep:
                 run.write_note(finished=True)
                 return ""
             return f"with exit status {status}: {lines[-1]}"
+        except (OSError, UserError) as error:  # no such launcher, no space for the note, ...
+            return f"with {error}"
         finally:
             self._places.put(place)
 
@@ -129,7 +131,9 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     places = parser.add_mutually_exclusive_group()
     places.add_argument("--parallel", type=int, default=1, metavar="N", help="runs side by side")
     places.add_argument("--gpus", nargs="+", default=[], metavar="ID", help="one run on each")
-    parser.add_argument("--launcher", default="", metavar="COMMAND", help="precedes each command")
+    parser.add_argument(
+        "--launcher", type=shlex.split, default="", metavar="COMMAND", help="precedes each command"
+    )
     args = parser.parse_args(argv)
     if args.parallel < 1:
         parser.error(f"--parallel is {args.parallel}: at least 1")
@@ -156,12 +160,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     def stop(number: int, frame: object) -> None:
         raise Stopped(number, "The same command goes on.")
 
-    handlers = {n: signal.signal(n, stop) for n in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with hearing(stop):
         return run_program(lambda: sweep(args), output=str(args.output))
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

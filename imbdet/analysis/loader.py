@@ -7,7 +7,7 @@ from detectron2.data import DatasetFromList, DatasetMapper, build_detection_test
 from detectron2.data.detection_utils import build_augmentation
 
 from imbdet.data import load_dataset
-from imbdet.data.mappers import StrictMapper
+from imbdet.data.broken_images import StrictMapper
 
 
 def load_records(cfg: CfgNode, dataset_name: str, num_images: int | None) -> list[dict]:

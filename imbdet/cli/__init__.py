@@ -11,6 +11,7 @@ import shtab
 
 from imbdet import __version__
 from imbdet.cli import analyze, compare, config, demo, methods, predict, replay, report
+from imbdet.program import run_program
 
 # In other processes that use multiprocessing it is another name of "__main__".
 if getattr(sys.modules.get("__mp_main__"), "__name__", "") == "__mp_main__":
@@ -22,7 +23,6 @@ SUBCOMMANDS = (demo, methods, config, predict, analyze, compare, report, replay)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand, and tell a user's mistake in a sentence. Returns the exit status."""
-    from imbdet.errors import run_program
 
     def run() -> int | None:
         args = build_parser().parse_args(argv)

@@ -12,7 +12,7 @@ import detectron2.config.defaults
 
 from imbdet.config import defaults
 
-# Node of keys and what is written above it, below the object that a function builds or fills.
+# A key or a group of keys, named within the config that the code builds, and the comment above it.
 _Entry = tuple[str, str]
 
 
@@ -80,10 +80,10 @@ class _Source:
                     yield from self._nested(key, statement.value)
 
     def _nested(self, key: str, value: ast.expr) -> Iterator[_Entry]:
-        name = value.func.id if isinstance(value, ast.Call) and _is_name(value.func) else ""
-        if name in self._functions:
-            for child, comment in self._entries_of(self._functions[name]):
-                yield f"{key}.{child}", comment
+        match value:
+            case ast.Call(func=ast.Name(id=name)) if name in self._functions:
+                for child, comment in self._entries_of(self._functions[name]):
+                    yield f"{key}.{child}", comment
 
     def _comment_above(self, line: int) -> str:
         lines: list[str] = []
@@ -99,7 +99,3 @@ def _dotted_name(target: ast.expr) -> str:
         names.insert(0, target.attr)
         target = target.value
     return ".".join(names)
-
-
-def _is_name(node: ast.expr) -> bool:
-    return isinstance(node, ast.Name)

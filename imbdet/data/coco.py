@@ -8,6 +8,7 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import load_coco_json
 
+from imbdet.data.catalog import datasets_root, replace_dataset
 from imbdet.data.coco_json import check_coco_json
 from imbdet.data.shapes import register_shapes
 from imbdet.errors import UserError, suggest
@@ -58,10 +59,9 @@ def describe_origin(name: str) -> str:
     if isinstance(DatasetCatalog[name], CocoDataset):
         return f"The paths of '{name}' are set in DATASETS.COCO."
     if name in _BUILT_IN_NAMES:
-        root = os.getenv("DETECTRON2_DATASETS", "datasets")
         return (
             f"'{name}' is detectron2's own and belongs under the folder named by the environment "
-            f"variable DETECTRON2_DATASETS (here '{root}'): see docs/data.md."
+            f"variable DETECTRON2_DATASETS (here '{datasets_root()}'): see docs/data.md."
         )
     return ""
 
@@ -84,7 +84,7 @@ def _parse_entry(index: int, entry: object) -> CocoDataset:
 
 def _resolve(path: str) -> str:
     # Where detectron2 looks for its own data sets, whether the variable is set or not.
-    path = path.replace("$DETECTRON2_DATASETS", os.getenv("DETECTRON2_DATASETS", "datasets"))
+    path = path.replace("$DETECTRON2_DATASETS", str(datasets_root()))
     # Absolute, so that error messages are unambiguous.
     return os.path.abspath(os.path.expandvars(os.path.expanduser(path)))
 
@@ -96,12 +96,12 @@ def _register(dataset: CocoDataset) -> None:
             f"DATASETS.COCO has an entry with NAME '{name}', which is already the name of "
             f"{'a data set of detectron2' if name in _BUILT_IN_NAMES else 'another data set'}."
         )
-    # The metadata go too: a Metadata object refuses to have a value changed.
-    DatasetCatalog.pop(name, None)
-    MetadataCatalog.pop(name, None)
-    DatasetCatalog.register(name, dataset)
-    MetadataCatalog.get(name).set(
-        json_file=dataset.json_file, image_root=dataset.image_root, evaluator_type="coco"
+    replace_dataset(
+        name,
+        dataset,
+        json_file=dataset.json_file,
+        image_root=dataset.image_root,
+        evaluator_type="coco",
     )
 
 

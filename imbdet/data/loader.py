@@ -22,9 +22,9 @@ from torch.utils.data import DataLoader
 
 from imbdet.data.augmentation import build_train_mapper
 from imbdet.data.batches import TrainLoader
+from imbdet.data.broken_images import SkippingMapper, StrictMapper
 from imbdet.data.checks import load_dataset, skips_broken_images
 from imbdet.data.class_table import format_class_table
-from imbdet.data.mappers import SkippingMapper, StrictMapper
 from imbdet.data.order import BatchOrder
 from imbdet.data.samplers import read_sampler
 from imbdet.data.workers import leave_stopping_to_parent
@@ -86,12 +86,12 @@ def _plan_order(cfg: CfgNode, records: list[dict]) -> Callable[..., BatchOrder]:
     repeats, subset_size = read_sampler(cfg, records)
     num_processes = comm.get_world_size()
     require_equal_shares(cfg, num_processes)
+    is_grouped = cfg.DATALOADER.ASPECT_RATIO_GROUPING
+    is_wide = _find_wide(records) if is_grouped else np.zeros(len(records), bool)
     return functools.partial(
         BatchOrder,
         repeats,
-        _find_wide(records)
-        if cfg.DATALOADER.ASPECT_RATIO_GROUPING
-        else np.zeros(len(records), bool),
+        is_wide,
         subset_size=subset_size,
         batch_size=cfg.SOLVER.IMS_PER_BATCH // num_processes,
         rank=comm.get_rank(),

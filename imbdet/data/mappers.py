@@ -1,126 +1,68 @@
-"""Detectron2's mapper for images of which some may be broken."""
+"""Mappers of training records: what becomes of the annotations of an augmented image."""
 
+import copy
 import functools
-import logging
-import time
 
+import numpy as np
 import torch
-from detectron2.data import DatasetFromList, DatasetMapper
+from detectron2.data import DatasetMapper
+from detectron2.data import transforms as T
+from detectron2.structures import BoxMode
 
-from imbdet.data.images import find_image_problem, require_8_bits
-from imbdet.errors import UserError
-
-logger = logging.getLogger(__name__)
+from imbdet.data.ssd import has_centre_inside
 
 
-class ImageError(UserError):
-    """An image that cannot be used, told in one sentence even by a worker process.
+class LocatingMapper(DatasetMapper):
+    """Detectron2's mapper of training records, which also tells the way back to the image file.
 
-    For an error in a worker process, the data loader makes a new one of the same class from the
-    printed traceback, which ends with the sentence.
+    The key "to_file" of what it returns is (2, 2): the factors of x and y, then what is
+    added, by which pixels of the augmented image become pixels of the file (turned by its EXIF
+    orientation). Augmentations keep the axes: they resize, crop, expand and flip.
     """
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message.rpartition(f"{type(self).__name__}: ")[2].strip())
-
-
-class StrictMapper:
-    """Refuses a broken image, and says how many others are broken too.
-
-    Args:
-        mapper: reads, augments and converts a record.
-        dataset: all records.
-        advice: a sentence that ends the message.
-    """
-
-    # How long to look for others that are broken.
-    MAX_SECONDS = 30.0
-
-    def __init__(
-        self, mapper: DatasetMapper, dataset: DatasetFromList, *, advice: str = ""
+    def _transform_annotations(
+        self, dataset_dict: dict, transforms: T.TransformList, image_shape: tuple[int, int]
     ) -> None:
-        self._mapper = mapper
-        self._dataset = dataset
-        self._advice = advice
-
-    def __call__(self, record: dict) -> dict:
-        """What ``mapper`` returns for ``record``."""
-        try:
-            return map_image(self._mapper, record)
-        except ImageError as error:
-            others = self._describe_others(record["file_name"])
-            raise ImageError(f"{error}. {others} {self._advice}") from error
-
-    def _describe_others(self, file_name: str) -> str:
-        deadline = time.monotonic() + self.MAX_SECONDS
-        num_checked = num_broken = 0
-        limit = ""
-        for index in range(len(self._dataset)):
-            if time.monotonic() > deadline:
-                limit = " that were checked in time"
-                break
-            record = self._dataset[index]
-            if record["file_name"] != file_name:
-                num_checked += 1
-                num_broken += find_image_problem(record, self._mapper.image_format) is not None
-        return f"Also broken: {num_broken:,} of the {num_checked:,} other images{limit}."
+        start, end = torch.as_tensor(transforms.apply_coords(np.array([[0.0, 0.0], [1.0, 1.0]])))
+        factors = 1 / (end - start)
+        dataset_dict["to_file"] = torch.stack([factors, -start * factors]).float()
+        super()._transform_annotations(dataset_dict, transforms, image_shape)
 
 
-class SkippingMapper:
-    """Takes another image in place of a broken one, with a warning per broken file.
+class CentreMapper(LocatingMapper):
+    """A mapper for crops that look at the objects and keep those centred inside.
 
-    Args:
-        mapper: reads, augments and converts a record.
-        dataset: all records. The next one that is not broken is the substitute.
-
-    Reading fails before any random number is drawn, so that the substitute is the same whether the
-    image was known to be broken or not.
+    It shows the augmentations the boxes of the objects (crowds aside) as ``AugInput.boxes``, and
+    drops the objects whose box has its centre outside the augmented image; of the others it keeps
+    the part inside, as detectron2 does.
     """
 
-    def __init__(self, mapper: DatasetMapper, dataset: DatasetFromList) -> None:
-        self._mapper = mapper
-        self._dataset = dataset
-        # Shared by the worker processes, so that only one of them warns.
-        self._is_broken = torch.zeros(len(dataset), dtype=torch.bool).share_memory_()
+    def __call__(self, dataset_dict: dict) -> dict:
+        """See :class:`DatasetMapper`."""
+        annotations = dataset_dict.get("annotations", [])
+        objects = [annotation for annotation in annotations if not annotation.get("iscrowd", 0)]
+        # DatasetMapper makes the AugInput itself, without boxes: they join it on its way to the
+        # augmentations. A copy, so that no boxes are left behind.
+        mapper = copy.copy(self)
+        mapper.augmentations = functools.partial(self._augment, boxes=_xyxy_boxes(objects))
+        return super(CentreMapper, mapper).__call__(dataset_dict)
 
-    def __call__(self, record: dict) -> dict:
-        """What ``mapper`` returns for ``record`` or for its substitute."""
-        try:
-            return map_image(self._mapper, record)
-        except ImageError as error:
-            start = self._indices[record["file_name"]]
-            self._note(start, error)
-        num_images = len(self._dataset)
-        for index in (i % num_images for i in range(start + 1, start + num_images)):
-            if not self._is_broken[index]:
-                try:
-                    return map_image(self._mapper, self._dataset[index])
-                except ImageError as error:
-                    self._note(index, error)
-        raise ImageError(f"None of the {num_images:,} images can be used.")
+    def _augment(self, aug_input: T.AugInput, boxes: np.ndarray) -> T.TransformList:
+        aug_input.boxes = boxes
+        return self.augmentations(aug_input)
 
-    @functools.cached_property
-    def _indices(self) -> dict[str, int]:
-        # Only made where there is a broken image.
-        return {self._dataset[i]["file_name"]: i for i in range(len(self._dataset))}
-
-    def _note(self, index: int, error: ImageError) -> None:
-        if not self._is_broken[index]:
-            self._is_broken[index] = True
-            logger.warning(f"{error}. Another image takes its place.")
+    def _transform_annotations(
+        self, dataset_dict: dict, transforms: T.TransformList, image_shape: tuple[int, int]
+    ) -> None:
+        annotations = dataset_dict["annotations"]
+        height, width = image_shape
+        boxes = transforms.apply_box(_xyxy_boxes(annotations))
+        is_kept = has_centre_inside(boxes, np.array([0, 0, width, height]))
+        dataset_dict["annotations"] = [annotations[i] for i in np.flatnonzero(is_kept)]
+        super()._transform_annotations(dataset_dict, transforms, image_shape)
 
 
-def map_image(mapper: DatasetMapper, record: dict) -> dict:
-    """What ``mapper`` returns for ``record``.
-
-    Raises:
-        ImageError: its image cannot be used.
-    """
-    try:
-        require_8_bits(record["file_name"])
-        return mapper(record)
-    except Exception as error:
-        problem = find_image_problem(record, mapper.image_format)
-        if problem is None:  # the annotations, or a bug
-            raise
-        raise ImageError(f"Image '{record['file_name']}' {problem}") from error
+def _xyxy_boxes(annotations: list[dict]) -> np.ndarray:
+    """(N, 4) float64."""
+    boxes = [BoxMode.convert(a["bbox"], a["bbox_mode"], BoxMode.XYXY_ABS) for a in annotations]
+    return np.array(boxes, dtype=np.float64).reshape(-1, 4)

@@ -2,18 +2,14 @@
 
 import logging
 import os
-import signal
 import time
-from types import TracebackType
 
 from detectron2.engine import HookBase
 from detectron2.utils import comm
 
-from imbdet.errors import Stopped
+from imbdet.program import Stopped
 
 logger = logging.getLogger(__name__)
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 # Seconds in which a second signal is the same one again: a terminal and SLURM send it to all
 # processes of a job, and whoever started them, as torchrun does, passes it on.
@@ -23,26 +19,29 @@ ECHO_TIME = 1.0
 class StopOnSignal(HookBase):
     """After a signal, saves a checkpoint behind the running iteration and raises Stopped.
 
-    All processes stop if one of them is told to. The same signal later on stops at once. As a
-    context manager it listens, as a hook it stops; it listens from before the loader's workers are
-    made, so that they inherit its patience. The hook's place is behind those that change the
-    state, before those that save and evaluate it.
+    All processes stop if one of them is told to. The same signal later on stops at once. Signals
+    come by ``on_signal``; it has to be their handler before the loader's workers are made, so that
+    they inherit its patience. The hook's place is behind those that change the state, before those
+    that save and evaluate it.
     """
 
-    def __enter__(self) -> "StopOnSignal":
+    def __init__(self) -> None:
         self._process = os.getpid()
         self._received = 0  # number of the signal
         self._received_at = 0.0
-        # What is ignored stays so: a program started with nohup shall outlive its terminal.
-        heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-        self._handlers = {number: signal.signal(number, self._on_signal) for number in heard}
-        return self
 
-    def __exit__(
-        self, kind: type | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
+    def on_signal(self, number: int, frame: object) -> None:
+        """The handler, for :func:`imbdet.program.hearing`."""
+        if os.getpid() != self._process:
+            return  # a worker of the loader: its parent ends it
+        now = time.monotonic()
+        if self._received != number:
+            logger.info("Stopping after this iteration; once more to stop at once.")
+        elif now - self._received_at > ECHO_TIME:
+            raise Stopped(
+                number, "The same command with --resume goes on from the last checkpoint."
+            )
+        self._received, self._received_at = number, now
 
     def after_step(self):
         is_last = self.trainer.iter + 1 >= self.trainer.max_iter  # what follows saves it anyway
@@ -54,15 +53,3 @@ class StopOnSignal(HookBase):
             self.trainer.checkpointer.writer.wait()
             comm.synchronize()  # who has left would have the others ended before it is written
             raise Stopped(number, "The same command with --resume goes on.")
-
-    def _on_signal(self, number, frame):
-        if os.getpid() != self._process:
-            return  # a worker of the loader: its parent ends it
-        now = time.monotonic()
-        if self._received != number:
-            logger.info("Stopping after this iteration; once more to stop at once.")
-        elif now - self._received_at > ECHO_TIME:
-            raise Stopped(
-                number, "The same command with --resume goes on from the last checkpoint."
-            )
-        self._received, self._received_at = number, now

@@ -5,12 +5,11 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable
 from datetime import timedelta
 
 import torch
 
-from imbdet.engine.member import Place, take_part
+from imbdet.engine.member import Place, Run, take_part
 from imbdet.engine.supervisor import supervise
 from imbdet.errors import UserError
 
@@ -28,8 +27,6 @@ TORCHRUN_VARIABLES = (
     "MASTER_ADDR",
     "MASTER_PORT",
 )
-
-Run = Callable[[argparse.Namespace], None]
 
 
 def launch(run: Run, args: argparse.Namespace) -> int:

@@ -15,8 +15,8 @@ from multiprocessing.process import BaseProcess
 import torch.distributed as dist
 import torch.multiprocessing
 
-from imbdet.engine.interrupt import SIGNALS
 from imbdet.engine.member import FOLLOWED, Place, Run, speak, take_part
+from imbdet.program import SIGNALS, hearing
 
 # Seconds that processes have to end by themselves once one of them has failed. As torchrun's.
 GRACE = 30.0
@@ -110,13 +110,8 @@ def _passing_on(processes: Sequence[BaseProcess]) -> Iterator[list[int]]:
             if process.is_alive():
                 os.kill(process.pid, number)
 
-    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    handlers = {number: signal.signal(number, pass_on) for number in heard}
-    try:
+    with hearing(pass_on):
         yield received
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
 
 
 def _wait_for_failure(processes: Sequence[BaseProcess]) -> None:

@@ -42,6 +42,7 @@ from imbdet.engine.watch import Watch
 from imbdet.errors import UserError
 from imbdet.evaluation import build_coco_evaluator
 from imbdet.modeling import build_model
+from imbdet.program import hearing
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class Trainer(DefaultTrainer):
 
         Args:
             cfg: the config.
-            stop: listens to signals that end the training; None lets them end the process.
+            stop: ends the training after a signal; None lets signals end the process.
         """
         self._stop = stop
         super().__init__(cfg)
@@ -191,7 +192,8 @@ def evaluate(cfg: CfgNode, *, resume: bool = False) -> OrderedDict:
 
 def train(cfg: CfgNode, *, resume: bool) -> None:
     """Train from ``MODEL.WEIGHTS``, or go on from the last checkpoint in ``OUTPUT_DIR``."""
-    with StopOnSignal() as stop, explained_worker_deaths():
+    stop = StopOnSignal()
+    with hearing(stop.on_signal), explained_worker_deaths():
         trainer = Trainer(cfg, stop)
         trainer.resume_or_load(resume=resume)
         logger.info(f"{_describe_plan(trainer)}; everything goes to '{cfg.OUTPUT_DIR}'.")

@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import re
+import runpy
 import signal
 import statistics
 import subprocess
@@ -53,7 +54,7 @@ def programs(monkeypatch):
         return 0
 
     monkeypatch.setattr(runs, "wait_for", play)
-    return SimpleNamespace(methods=methods, results_table=results_table, played=played)
+    return SimpleNamespace(methods=methods, results_table=results_table, runs=runs, played=played)
 
 
 def command_line(tmp_path, *more):
@@ -131,6 +132,15 @@ def test_bad_command_lines_are_refused(programs, args, words, capsys):
     with pytest.raises(SystemExit) as caught:
         programs.methods.main(args)
     assert words in capsys.readouterr().err + str(caught.value)
+
+
+def test_a_mistake_is_one_sentence(programs, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(programs.runs, "CONFIGS", tmp_path)  # where no config is
+    monkeypatch.setattr("sys.argv", ["methods.py", "retinanet", "plain", "--iterations", "9"])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_path(str(BENCHMARKS / "methods.py"), run_name="__main__")
+    assert caught.value.code == 2
+    assert re.fullmatch("error: .*retinanet.yaml' does not exist.*\n", capsys.readouterr().err)
 
 
 CHILD = """

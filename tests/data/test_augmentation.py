@@ -9,14 +9,12 @@ from PIL import Image
 
 from imbdet.config import add_imbdet_config
 from imbdet.data import build_train_loader, register_datasets
-from imbdet.data.augmentation import CentreMapper, build_train_mapper
+from imbdet.data.augmentation import build_train_mapper
 from tests.messages import error_of
 
 from detectron2.config import get_cfg  # isort: skip  (after imbdet)
 from detectron2.data import DatasetCatalog, DatasetMapper, MetadataCatalog  # isort: skip
-from detectron2.data import transforms as T  # isort: skip
 from detectron2.structures import BoxMode  # isort: skip
-from fvcore.transforms.transform import CropTransform, NoOpTransform  # isort: skip
 
 # The colours as they are, black around them.
 NO_DISTORTION = (
@@ -107,33 +105,6 @@ def test_moves_keypoints_with_their_box(tmp_path):
             assert is_visible or edge in (0, 96)
 
 
-def test_shows_augmentations_the_boxes_without_crowds(tmp_path):
-    seen = []
-
-    class Spy(T.Augmentation):
-        def get_transform(self, image, boxes):
-            seen.extend(boxes.tolist())
-            return NoOpTransform()
-
-    record = make_record(tmp_path, [(5, 5, 45, 35), (0, 0, 9, 9)])
-    record["annotations"][1]["iscrowd"] = 1
-    record["annotations"][0].update(bbox=[5, 5, 40, 30], bbox_mode=BoxMode.XYWH_ABS)
-    CentreMapper(make_cfg(), is_train=True, augmentations=[Spy()])(record)
-    assert seen == [[5, 5, 45, 35]]
-
-
-def test_keeps_the_objects_centred_in_the_crop(tmp_path):
-    boxes = [(0, 0, 30, 30), (0, 0, 20, 30), (12, 22, 58, 30), (0, 0, 8, 8), (12, 12, 20, 20)]
-    record = make_record(tmp_path, boxes)
-    record["annotations"][-1]["iscrowd"] = 1
-    window = T.TransformList([CropTransform(10, 10, 30, 20), T.HFlipTransform(30)])
-    mapper = CentreMapper(make_cfg(), is_train=True, augmentations=window.transforms)
-    instances = mapper(record)["instances"]
-    # Centres are (15, 15), (10, 15) on the edge, (35, 26), (4, 4), and that of the crowd.
-    assert instances.gt_classes.tolist() == [0, 2]
-    assert instances.gt_boxes.tensor.tolist() == [[10, 0, 30, 20], [0, 12, 28, 20]]
-
-
 @pytest.mark.parametrize("size", [(60, 40), (40, 1), (1, 40), (1, 1)])
 @pytest.mark.parametrize("boxes", [[], [(0, 0, 1, 1)]])
 @pytest.mark.parametrize("iscrowd", [0, 1])
@@ -175,25 +146,6 @@ def test_flips_as_told(tmp_path, flip, flipped):
     ]
     assert [axis for axis in (0, 1) if any(start[axis] > 0 for start in starts)] == flipped
     assert starts.count([0, 0]) >= 10
-
-
-@pytest.mark.parametrize("augmentation", ["", "ssd"])
-def test_tells_the_way_back_to_the_file(tmp_path, augmentation):
-    box = (5, 10, 45, 35)
-    record = make_record(tmp_path, [box])
-    mapper = build_train_mapper(make_cfg("INPUT.AUGMENTATION", augmentation))
-    flipped, cut = set(), set()
-    for seed in range(40):
-        item = mapped(mapper, record, seed)
-        factors, shifts = item["to_file"]
-        corners = item["instances"].gt_boxes.tensor.view(2, 2) * factors + shifts
-        found = [*corners.amin(dim=0).tolist(), *corners.amax(dim=0).tolist()]
-        inside = np.array(found) * [1, 1, -1, -1] - np.array(box) * [1, 1, -1, -1]
-        assert (inside > -1e-3).all()
-        flipped.add(bool(factors[0] < 0))
-        cut.add(bool(inside.max() > 1e-3))
-    assert flipped == {False, True}
-    assert cut == ({False, True} if augmentation == "ssd" else {False})
 
 
 def test_default_is_detectron2s_mapper_that_knows_the_way_back(tmp_path):

@@ -1,8 +1,6 @@
 import json
-import logging
 import random
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -10,7 +8,6 @@ import torch
 from PIL import Image
 
 from imbdet.data import build_test_loader, build_train_loader
-from imbdet.data.mappers import StrictMapper
 from imbdet.errors import UserError
 
 
@@ -21,6 +18,10 @@ def take_batches(loader, number: int) -> list[list[dict]]:
 
 def images_in(batches: list[list[dict]]) -> list[int]:
     return [item["image_id"] for batch in batches for item in batch]
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:60])
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -152,103 +153,6 @@ def test_turns_images_by_their_exif_orientation(toy):
     save_with_exif(toy.images / "turned.jpg", 6)
     (item,) = next(iter(build_test_loader(toy.config(), "toy")))
     assert item["image"].shape == (3, 30, 40)
-
-
-def truncate(path):
-    path.write_bytes(path.read_bytes()[:60])
-
-
-def save_16_bits(path):
-    Image.fromarray(np.zeros((30, 40), dtype=np.uint16)).save(path)
-
-
-BREAKAGES = [
-    (truncate, r"cannot be read \(.*\)"),
-    (lambda path: path.write_bytes(b""), "is empty"),
-    (lambda path: path.write_text("<html>"), "is not an image"),
-    (lambda path: path.unlink(), "is missing"),
-    (save_16_bits, r"cannot be read \(it has more than 8 bits per pixel; convert it to 8 bits\)"),
-    (
-        lambda path: Image.new("RGB", (9, 8)).save(path),
-        "has 9 x 8 pixels, not 40 x 30 as annotated",
-    ),
-    (
-        lambda path: Image.new("RGB", (30, 40)).save(path),
-        r"has 30 x 40 pixels, .* \(images are turned by their EXIF orientation.*\)",
-    ),
-]
-
-
-def message_of(loader) -> str:
-    """What a user reads when iterating over a loader fails."""
-    try:
-        take_batches(loader, 4)
-    except UserError as error:
-        # Frees the loader's iterator, so that its workers stop at once.
-        return str(error.with_traceback(None))
-    pytest.fail("no error")
-
-
-@pytest.mark.parametrize(("break_image", "reason"), BREAKAGES)
-@pytest.mark.parametrize("workers", [0, 1])
-def test_refuses_a_broken_image(toy, break_image, reason, workers):
-    cfg = toy.config("DATALOADER.NUM_WORKERS", workers)
-    train_loader, test_loader = build_train_loader(cfg), build_test_loader(cfg, "toy")
-    break_image(toy.images / "2.png")
-    problem = rf"Image '{toy.images}/2\.png' {reason}\. Also broken: 0 of the"
-    assert re.fullmatch(
-        rf"{problem} 2 other images\. To train .* set DATASETS\.BROKEN_IMAGES to 'skip'\.",
-        message_of(train_loader),
-    )
-    assert re.fullmatch(rf"{problem} 3 other images\.", message_of(test_loader))
-
-
-def test_counts_the_other_broken_images(toy, monkeypatch):
-    for file_name in ("2.png", "3.png", "4.png"):
-        truncate(toy.images / file_name)
-    loader = build_test_loader(toy.config(), "toy")
-    assert message_of(loader).endswith("Also broken: 2 of the 3 other images.")
-    monkeypatch.setattr(StrictMapper, "MAX_SECONDS", -1)
-    words = "Also broken: 0 of the 0 other images that were checked in time."
-    assert message_of(loader).endswith(words)
-
-
-def test_leaves_errors_of_annotations_alone(toy):
-    for annotation in toy.content["annotations"]:
-        annotation["segmentation"] = [["a", "b", "c", "d", "e", "f"]]
-    with pytest.raises(TypeError):
-        take_batches(build_train_loader(toy.config("MODEL.MASK_ON", True)), 1)
-
-
-@pytest.fixture
-def log_file(tmp_path):
-    """Gets the warnings of worker processes too."""
-    handler = logging.FileHandler(tmp_path / "log.txt")
-    logger = logging.getLogger("imbdet")
-    logger.addHandler(handler)
-    yield tmp_path / "log.txt"
-    logger.removeHandler(handler)
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_skips_broken_images(toy, log_file, workers):
-    cfg = toy.config("DATASETS.BROKEN_IMAGES", "skip", "DATALOADER.NUM_WORKERS", workers)
-    loader = build_train_loader(cfg)
-    truncate(toy.images / "2.png")
-    images = images_in(take_batches(loader, 12))
-    assert set(images) == {10, 30}
-    assert images.count(30) > images.count(10)  # the next one takes the place
-    warnings = [line for line in log_file.read_text().splitlines() if "2.png" in line]
-    assert len(warnings) == 1
-    assert "Another image takes its place." in warnings[0]
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_refuses_to_skip_all_images(toy, workers):
-    cfg = toy.config("DATASETS.BROKEN_IMAGES", "skip", "DATALOADER.NUM_WORKERS", workers)
-    loader = build_train_loader(cfg)
-    shutil.rmtree(toy.images)
-    assert message_of(loader) == "None of the 3 images can be used."
 
 
 def test_masks_are_asked_for_where_there_are_none(toy):

@@ -128,7 +128,7 @@ def test_both_forms_become_the_same(form, tmp_path, target, capsys):
     assert [path.name for path in target.parent.iterdir()] == ["bccd"]
 
 
-@pytest.mark.parametrize("is_set", [True, False])
+@pytest.mark.parametrize("root", [None, "~/datasets", "{tmp_path}/datasets"])
 @pytest.mark.parametrize(
     "files",
     [
@@ -138,10 +138,12 @@ def test_both_forms_become_the_same(form, tmp_path, target, capsys):
     ],
     ids=" ".join,
 )
-def test_the_configs_find_it(files, is_set, tmp_path, target, monkeypatch):
+def test_the_configs_find_it(files, root, tmp_path, target, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    if not is_set:
-        monkeypatch.delenv("DETECTRON2_DATASETS")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("DETECTRON2_DATASETS")
+    if root is not None:
+        monkeypatch.setenv("DETECTRON2_DATASETS", root.format(tmp_path=tmp_path))
     main([str(make_coco(tmp_path / "x"))])
     cfg = load_config(*(str(CONFIGS / file) for file in files))
     assert cfg.MODEL.RETINANET.NUM_CLASSES == cfg.MODEL.ROI_HEADS.NUM_CLASSES == 3
@@ -175,6 +177,28 @@ def test_defects_are_put_right_or_left_out_and_said(tmp_path, target, capsys):
         "Boxes without area, of one pixel, or outside their image, left out: 3",
         "Boxes that reach beyond their image, cut at its edge: 1",
     )
+
+
+def edit_annotations(source, split, edit):
+    path = source / "annotations" / f"{split}.json"
+    content = json.loads(path.read_text())
+    edit(content["annotations"])
+    path.write_text(json.dumps(content))
+
+
+def test_crowds_stay_crowds(tmp_path, target):
+    source = make_coco(tmp_path / "x")
+    edit_annotations(source, "train", lambda notes: notes[1].update(iscrowd=1))
+    assert main([str(source)]) == 0
+    content = json.loads((target / "annotations" / "train.json").read_text())
+    assert [note["iscrowd"] for note in content["annotations"]] == [0, 1, 0, 0]
+
+
+def test_a_box_of_other_numbers_is_found_in_its_file(tmp_path, target, capsys):
+    source = make_coco(tmp_path / "x")
+    edit_annotations(source, "train", lambda notes: notes[-1].update(bbox=[1, 2, 3]))  # image "b"
+    assert main([str(source)]) == 2
+    assert_says(capsys.readouterr().err, "Annotation 3 of", "train.json' has no four numbers")
 
 
 def test_a_second_run_changes_nothing(tmp_path, target, capsys):

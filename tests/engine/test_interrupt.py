@@ -12,6 +12,7 @@ from torch import nn
 from imbdet.engine import interrupt
 from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.engine.interrupt import StopOnSignal
+from imbdet.program import hearing
 from tests.engine.jobs import start
 from tests.messages import assert_says
 
@@ -58,7 +59,8 @@ def test_all_processes_stop_with_one_checkpoint(number, hearer, tmp_path, capfd)
             time.sleep(0.2)
 
     def run(args):
-        with StopOnSignal() as stop:
+        stop = StopOnSignal()
+        with hearing(stop.on_signal):
             Trainer(tmp_path, stop, press).train(0, 10)
 
     assert start(run) == 128 + number
@@ -79,7 +81,8 @@ def test_a_second_signal_stops_at_once(tmp_path, monkeypatch):
         raise AssertionError("still here")
 
     def run(args):
-        with StopOnSignal() as stop:
+        stop = StopOnSignal()
+        with hearing(stop.on_signal):
             Trainer(tmp_path, stop, press).train(0, 10)
 
     assert start(run) == 143

@@ -52,6 +52,14 @@ overrides: {B: 2}
 
 
 @pytest.fixture(autouse=True)
+def _heard_ctrl_c():
+    # The suite may run in the background, where shells ignore it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(autouse=True)
 def _program(tmp_path, monkeypatch):
     (tmp_path / "program.py").write_text(PROGRAM)
     monkeypatch.setattr(sweep, "TRAIN_NET", tmp_path / "program.py")
@@ -106,6 +114,29 @@ def test_a_failed_run_is_named_and_the_others_go_on(tmp_path, capfd):
     assert num_starts(tmp_path) == 4 + 2 * 4
 
 
+def test_a_run_that_cannot_be_started_is_named_and_the_others_go_on(tmp_path, capfd):
+    (tmp_path / "o").mkdir()
+    (tmp_path / "o" / "a-c-seed_1").touch()  # where its folder should be
+    assert run(tmp_path) == 1
+    error = capfd.readouterr().err
+    assert error.count("\n") == 1
+    assert error.startswith(f"error: {tmp_path / 'o' / 'a-c-seed_1'} failed with ")
+    assert num_starts(tmp_path) == 7
+
+
+def test_a_launcher_that_does_not_exist_is_said(tmp_path, capfd):
+    assert run(tmp_path, SWEEP % "good", "--launcher", "no_such_program") == 1
+    error = capfd.readouterr().err
+    assert error.count("No such file or directory: 'no_such_program'\n") == error.count("\n") == 8
+
+
+def test_a_launcher_with_an_open_quote_is_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit) as caught:
+        run(tmp_path, SWEEP % "good", "--launcher", "srun 'x")
+    assert caught.value.code == 2
+    assert "--launcher" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_all_with_their_checkpoints(number, tmp_path, capfd):
     def press():
@@ -121,6 +152,14 @@ def test_a_signal_stops_all_with_their_checkpoints(number, tmp_path, capfd):
     assert len(list(tmp_path.glob("o/*/checkpoint"))) == 2
     assert num_starts(tmp_path) == 2
     assert "The same command goes on." in capfd.readouterr().err
+
+
+def test_an_ignored_signal_stays_ignored(tmp_path):
+    # As of a program that a shell runs in the background.
+    press = "import os, signal; os.kill(os.getppid(), signal.SIGINT)\n"
+    (tmp_path / "program.py").write_text(press + PROGRAM)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert run(tmp_path) == 0
 
 
 def test_each_gpu_has_one_run(tmp_path, monkeypatch):

@@ -1,13 +1,12 @@
 """Makes the data set `shapes` known to detectron2."""
 
 import functools
-import os
 from pathlib import Path
 
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import load_coco_json
 
+from imbdet.data.catalog import datasets_root, replace_dataset
 from imbdet.data.shapes.generation import SPLITS, ensure_generated, json_path
 from imbdet.data.shapes.options import ShapesOptions
 
@@ -23,15 +22,11 @@ def register_shapes(cfg: CfgNode) -> None:
         UserError: an option is out of its range.
     """
     options = ShapesOptions.from_config(cfg)
-    root = Path(os.getenv("DETECTRON2_DATASETS", "datasets")).expanduser()
-    folder = root / f"shapes-{options.digest()}"
+    folder = datasets_root() / f"shapes-{options.digest()}"
     for split in SPLITS:
-        name = f"shapes_{split}"
-        # Metadata cannot be changed, only replaced.
-        DatasetCatalog.pop(name, None)
-        MetadataCatalog.pop(name, None)
-        DatasetCatalog.register(name, functools.partial(_load, options, folder, split))
-        MetadataCatalog.get(name).set(
+        replace_dataset(
+            f"shapes_{split}",
+            functools.partial(_load, options, folder, split),
             thing_classes=list(options.class_names),
             json_file=str(json_path(folder, split)),
             image_root=str(folder / split),

@@ -1,0 +1,126 @@
+"""Mapping images of which some may be broken: refuse them, or take others in their place."""
+
+import functools
+import logging
+import time
+
+import torch
+from detectron2.data import DatasetFromList, DatasetMapper
+
+from imbdet.data.images import find_image_problem, require_8_bits
+from imbdet.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+class ImageError(UserError):
+    """An image that cannot be used, told in one sentence even by a worker process.
+
+    For an error in a worker process, the data loader makes a new one of the same class from the
+    printed traceback, which ends with the sentence.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message.rpartition(f"{type(self).__name__}: ")[2].strip())
+
+
+class StrictMapper:
+    """Refuses a broken image, and says how many others are broken too.
+
+    Args:
+        mapper: reads, augments and converts a record.
+        dataset: all records.
+        advice: a sentence that ends the message.
+    """
+
+    # How long to look for others that are broken.
+    MAX_SECONDS = 30.0
+
+    def __init__(
+        self, mapper: DatasetMapper, dataset: DatasetFromList, *, advice: str = ""
+    ) -> None:
+        self._mapper = mapper
+        self._dataset = dataset
+        self._advice = advice
+
+    def __call__(self, record: dict) -> dict:
+        """What ``mapper`` returns for ``record``."""
+        try:
+            return map_image(self._mapper, record)
+        except ImageError as error:
+            others = self._describe_others(record["file_name"])
+            raise ImageError(f"{error}. {others} {self._advice}") from error
+
+    def _describe_others(self, file_name: str) -> str:
+        deadline = time.monotonic() + self.MAX_SECONDS
+        num_checked = num_broken = 0
+        limit = ""
+        for index in range(len(self._dataset)):
+            if time.monotonic() > deadline:
+                limit = " that were checked in time"
+                break
+            record = self._dataset[index]
+            if record["file_name"] != file_name:
+                num_checked += 1
+                num_broken += find_image_problem(record, self._mapper.image_format) is not None
+        return f"Also broken: {num_broken:,} of the {num_checked:,} other images{limit}."
+
+
+class SkippingMapper:
+    """Takes another image in place of a broken one, with a warning per broken file.
+
+    Args:
+        mapper: reads, augments and converts a record.
+        dataset: all records. The next one that is not broken is the substitute.
+
+    Reading fails before any random number is drawn, so that the substitute is the same whether the
+    image was known to be broken or not.
+    """
+
+    def __init__(self, mapper: DatasetMapper, dataset: DatasetFromList) -> None:
+        self._mapper = mapper
+        self._dataset = dataset
+        # Shared by the worker processes, so that only one of them warns.
+        self._is_broken = torch.zeros(len(dataset), dtype=torch.bool).share_memory_()
+
+    def __call__(self, record: dict) -> dict:
+        """What ``mapper`` returns for ``record`` or for its substitute."""
+        try:
+            return map_image(self._mapper, record)
+        except ImageError as error:
+            start = self._indices[record["file_name"]]
+            self._note(start, error)
+        num_images = len(self._dataset)
+        for index in (i % num_images for i in range(start + 1, start + num_images)):
+            if not self._is_broken[index]:
+                try:
+                    return map_image(self._mapper, self._dataset[index])
+                except ImageError as error:
+                    self._note(index, error)
+        raise ImageError(f"None of the {num_images:,} images can be used.")
+
+    @functools.cached_property
+    def _indices(self) -> dict[str, int]:
+        # Only made where there is a broken image.
+        return {self._dataset[i]["file_name"]: i for i in range(len(self._dataset))}
+
+    def _note(self, index: int, error: ImageError) -> None:
+        if not self._is_broken[index]:
+            self._is_broken[index] = True
+            logger.warning(f"{error}. Another image takes its place.")
+
+
+def map_image(mapper: DatasetMapper, record: dict) -> dict:
+    """What ``mapper`` returns for ``record``.
+
+    Raises:
+        ImageError: its image cannot be used.
+    """
+    try:
+        require_8_bits(record["file_name"])
+        return mapper(record)
+    except Exception as error:
+        problem = find_image_problem(record, mapper.image_format)
+        if problem is None:  # the annotations, or a bug
+            raise
+        raise ImageError(f"Image '{record['file_name']}' {problem}") from error
