@@ -9,9 +9,10 @@ from fvcore.common.registry import Registry
 from torch import Tensor
 
 from imbdet.errors import UserError
+from imbdet.modeling.build import combine_samplers
 from imbdet.modeling.registry import NEGATIVE_SAMPLER_REGISTRY, POSITIVE_SAMPLER_REGISTRY
-from imbdet.modeling.sites import Site, get_key
-from imbdet.samplers import PoolSampler, QuotaSampler, RatioSampler, pick_all
+from imbdet.modeling.sites import Site
+from imbdet.samplers import PairSampler, PoolSampler, pick_all
 from imbdet.structures import Candidates
 
 
@@ -28,7 +29,7 @@ class Selections:
 
     positive: Mapping[str, PoolSampler]
     negative: Mapping[str, PoolSampler]
-    quotas: QuotaSampler | RatioSampler
+    quotas: PairSampler
     refused: Mapping[str, str]
 
     @property
@@ -88,22 +89,7 @@ def build_selections(cfg: CfgNode, site: Site) -> Selections:
     refused: dict[str, str] = {}
     positive = _build(cfg, site, POSITIVE_SAMPLER_REGISTRY, refused)
     negative = _build(cfg, site, NEGATIVE_SAMPLER_REGISTRY, refused)
-    node = get_key(cfg, site.sampler)
-    quotas = (
-        QuotaSampler(
-            pick_all,
-            pick_all,
-            batch_size_per_image=cfg.MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE,
-            positive_fraction=cfg.MODEL.ROI_HEADS.POSITIVE_FRACTION,
-        )
-        if site.has_quota
-        else RatioSampler(
-            pick_all,
-            pick_all,
-            neg_pos_ratio=node.NEG_POS_RATIO,
-            min_negatives=node.MIN_NEGATIVES,
-        )
-    )
+    quotas = combine_samplers(cfg, site, pick_all, pick_all)
     return Selections(positive, negative, quotas, refused)
 
 

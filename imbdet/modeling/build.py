@@ -26,6 +26,7 @@ from imbdet.modeling.registry import (
 from imbdet.modeling.sites import Site, get_key
 from imbdet.modeling.weightings import build_carl
 from imbdet.samplers import (
+    PairSampler,
     PoolSampler,
     QuotaSampler,
     RatioSampler,
@@ -37,9 +38,7 @@ from imbdet.structures import Candidates, Choice, Positives, Samples
 from imbdet.weighting import WeightingProduct
 
 
-def build_sampler(
-    cfg: CfgNode, site: Site, *, batch_size_per_image: int = 0, positive_fraction: float = 0.0
-) -> Callable[[Candidates], Choice]:
+def build_sampler(cfg: CfgNode, site: Site) -> Callable[[Candidates], Choice]:
     """Sampler of a site, from its node of keys.
 
     Raises:
@@ -48,25 +47,37 @@ def build_sampler(
     try:
         positive = _build_pool_sampler(cfg, site, "POSITIVE", POSITIVE_SAMPLER_REGISTRY)
         negative = _build_pool_sampler(cfg, site, "NEGATIVE", NEGATIVE_SAMPLER_REGISTRY)
-        node = get_key(cfg, site.sampler)
-        if site.has_quota:
-            return QuotaSampler(
-                positive,
-                negative,
-                batch_size_per_image=batch_size_per_image,
-                positive_fraction=positive_fraction,
-                max_neg_pos_ratio=node.MAX_NEG_POS_RATIO or math.inf,
-            )
-        if negative is pick_all:
+        if negative is pick_all and not site.quota:
             return sample_all
+        return combine_samplers(cfg, site, positive, negative)
+    except ValueError as error:
+        raise UserError(f"{site.sampler}: {error}") from error
+
+
+def combine_samplers(
+    cfg: CfgNode, site: Site, positive: PoolSampler, negative: PoolSampler
+) -> PairSampler:
+    """Two samplers that are asked for as many as the keys of a site say.
+
+    Raises:
+        ValueError: one of these keys is out of range.
+    """
+    node = get_key(cfg, site.sampler)
+    if not site.quota:
         return RatioSampler(
             positive,
             negative,
             neg_pos_ratio=node.NEG_POS_RATIO,
             min_negatives=node.MIN_NEGATIVES,
         )
-    except ValueError as error:
-        raise UserError(f"{site.sampler}: {error}") from error
+    quota = get_key(cfg, site.quota)
+    return QuotaSampler(
+        positive,
+        negative,
+        batch_size_per_image=quota.BATCH_SIZE_PER_IMAGE,
+        positive_fraction=quota.POSITIVE_FRACTION,
+        max_neg_pos_ratio=node.MAX_NEG_POS_RATIO or math.inf,
+    )
 
 
 def require_sample_losses(sampler: Callable[[Candidates], Choice], payee: nn.Module) -> None:
@@ -87,7 +98,7 @@ def _build_pool_sampler(cfg: CfgNode, site: Site, kind: str, registry: Registry)
     key = f"{site.sampler}.{kind}.NAME"
     name = get_key(cfg, key) or site.default_sampler
     sampler = lookup(registry, name, key)(cfg, site)
-    if kind == "POSITIVE" and not site.has_quota and sampler is not pick_all:
+    if kind == "POSITIVE" and not site.quota and sampler is not pick_all:
         raise UserError(
             f"{key} is {name!r}, but {site.module} has no quota of positives per image to fill. "
             f"Use 'all' or leave it empty."

@@ -51,12 +51,7 @@ class ImbROIHeads(RecordsSamples, StandardROIHeads):
     @classmethod
     def from_config(cls, cfg, input_shape):
         """Read MODEL.SAMPLER beside detectron2's keys."""
-        sampler = build_sampler(
-            cfg,
-            sites.ROI_HEADS,
-            batch_size_per_image=cfg.MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE,
-            positive_fraction=cfg.MODEL.ROI_HEADS.POSITIVE_FRACTION,
-        )
+        sampler = build_sampler(cfg, sites.ROI_HEADS)
         return {**super().from_config(cfg, input_shape), "sampler": sampler}
 
     @classmethod

@@ -68,15 +68,9 @@ class ImbRPN(RecordsSamples, RPN):
     def from_config(cls, cfg, input_shape):
         """Read MODEL.RPN_SAMPLER and MODEL.RPN_LOSS beside RPN's keys."""
         criterion, _ = build_criterion(cfg, sites.RPN)
-        sampler = build_sampler(
-            cfg,
-            sites.RPN,
-            batch_size_per_image=cfg.MODEL.RPN.BATCH_SIZE_PER_IMAGE,
-            positive_fraction=cfg.MODEL.RPN.POSITIVE_FRACTION,
-        )
         return {
             **super().from_config(cfg, input_shape),
-            "sampler": sampler,
+            "sampler": build_sampler(cfg, sites.RPN),
             "criterion": criterion,
             "prior_prob": cfg.MODEL.RPN.PRIOR_PROB,
             # Those with a global scope would wait in the RoI heads for a process that stops here.

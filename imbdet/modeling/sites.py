@@ -14,10 +14,12 @@ def get_key(cfg: CfgNode, key: str) -> Any:
 
 @dataclass(frozen=True)
 class Site:
-    """A place of a detector. All attributes but the last six are names of keys.
+    """A place of a detector. All attributes but the last five are names of keys.
 
     Attributes:
         sampler: node of the samplers.
+        quota: node with detectron2's keys for the number of samples per image, or empty if none is
+            set.
         weighting: node of the weightings, or empty if it takes none.
         carl: node of CARL, or empty if it has none.
         cls_loss: node of the classification loss.
@@ -30,11 +32,11 @@ class Site:
         default_sampler: name of the sampler of an empty NAME.
         default_cls_loss: name of the loss of an empty NAME.
         is_dense: whether the candidates are all anchors, and not some proposals.
-        has_quota: whether a number of samples per image is set.
         activations: what a score may be made with, "sigmoid" or "softmax".
     """
 
     sampler: str
+    quota: str
     weighting: str
     carl: str
     cls_loss: str
@@ -47,7 +49,6 @@ class Site:
     default_sampler: str
     default_cls_loss: str
     is_dense: bool
-    has_quota: bool
     activations: tuple[str, ...]
 
     @property
@@ -59,6 +60,7 @@ class Site:
 
 RETINANET = Site(
     sampler="MODEL.SAMPLER",
+    quota="",
     weighting="MODEL.WEIGHTING",
     carl="MODEL.CARL",
     cls_loss="MODEL.CLS_LOSS",
@@ -71,12 +73,12 @@ RETINANET = Site(
     default_sampler="all",
     default_cls_loss="focal",
     is_dense=True,
-    has_quota=False,
     activations=("sigmoid",),
 )
 
 ROI_HEADS = Site(
     sampler="MODEL.SAMPLER",
+    quota="MODEL.ROI_HEADS",
     weighting="MODEL.WEIGHTING",
     carl="MODEL.CARL",
     cls_loss="MODEL.CLS_LOSS",
@@ -89,12 +91,12 @@ ROI_HEADS = Site(
     default_sampler="random",
     default_cls_loss="softmax_cross_entropy",
     is_dense=False,
-    has_quota=True,
     activations=("softmax", "sigmoid"),
 )
 
 RPN = Site(
     sampler="MODEL.RPN_SAMPLER",
+    quota="MODEL.RPN",
     weighting="",
     carl="",
     cls_loss="MODEL.RPN_LOSS.CLS",
@@ -107,7 +109,6 @@ RPN = Site(
     default_sampler="random",
     default_cls_loss="sigmoid_cross_entropy",
     is_dense=True,
-    has_quota=True,
     activations=("sigmoid",),
 )
 

@@ -74,9 +74,9 @@ def _unread_options(cfg: CfgNode, site: Site) -> Iterator[tuple[str, str]]:
     kinds = ("POSITIVE", "NEGATIVE")
     names = [get_key(cfg, f"{site.sampler}.{k}.NAME") or site.default_sampler for k in kinds]
     yield from _options_of_others(cfg, site.sampler, "POSITIVE.NAME and NEGATIVE.NAME", names)
-    if not site.has_quota:
+    if not site.quota:
         yield f"{site.sampler}.MAX_NEG_POS_RATIO", f"{site.module} has no quota to limit"
-    if site.has_quota or names[1] == "all":
+    if site.quota or names[1] == "all":
         reason = "only ImbRetinaNet reads it, and only with a sampler of negatives"
         yield f"{site.sampler}.NEG_POS_RATIO", reason
         yield f"{site.sampler}.MIN_NEGATIVES", reason
