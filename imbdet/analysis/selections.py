@@ -53,7 +53,7 @@ class Selections:
             (M,) bool by name, whether the sampler chose the candidate. One that picks from
             positives alone chose no negative.
         """
-        pos_pool, neg_pool = candidates.pos_idxs, _negatives(candidates)
+        pos_pool, neg_pool = candidates.pos_idxs, candidates.neg_idxs
         pos_quota = self.quotas.max_positives(len(pos_pool))
         neg_quota = self.quotas.max_negatives(min(pos_quota, len(pos_pool)))
         chosen = {
@@ -72,16 +72,11 @@ class Selections:
 
         There are none where it has no meaning.
         """
-        sampler, pool = self.negative.get("score_hlr"), _negatives(candidates)
+        sampler, pool = self.negative.get("score_hlr"), candidates.neg_idxs
         if sampler is None:
             return pool[:0]
         num_ranked = (candidates.predictions.scores[pool] > sampler.score_thresh).any(dim=1).sum()
         return sampler(candidates, pool, int(num_ranked)).idxs
-
-
-def _negatives(candidates: Candidates) -> Tensor:
-    """(N,) int64, their rows."""
-    return (candidates.gt_labels == candidates.num_classes).nonzero().squeeze(1)
 
 
 def build_selections(cfg: CfgNode, site: Site) -> Selections:

@@ -103,7 +103,7 @@ class ImbFastRCNNOutputLayers(RecordsSamples, FastRCNNOutputLayers):
 
         require_finite(losses, by_kind, ROI_HEADS.module, record, locate)
         self.record(record, locate)
-        log_losses("roi_head", record, self.num_classes)
+        log_losses("roi_head", record)
         return {name: loss * self.loss_weight.get(name, 1.0) for name, loss in losses.items()}
 
     def predict_probs(

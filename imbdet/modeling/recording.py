@@ -57,19 +57,19 @@ def log_sampling(part: str, candidates: Candidates, chosen: Candidates) -> None:
         return
     storage, num_images = get_event_storage(), len(candidates.num_per_image)
     for kind, samples in (("available", candidates), ("chosen", chosen)):
-        for sign, mask in _signs(samples.gt_labels, candidates.num_classes):
+        for sign, mask in _signs(samples):
             storage.put_scalar(f"{part}/{sign}_{kind}_count", int(mask.sum()) / num_images)
             _put_mean(f"{part}/{sign}_{kind}_iou", samples.ious[mask])
     predictions = candidates.predictions
     if predictions is not None and predictions.cls_losses is not None:
-        for sign, mask in _signs(candidates.gt_labels, candidates.num_classes):
+        for sign, mask in _signs(candidates):
             _put_mean(f"{part}/{sign}_available_loss", predictions.cls_losses[mask])
 
 
-def log_losses(part: str, record: SampleRecord, num_classes: int) -> None:
+def log_losses(part: str, record: SampleRecord) -> None:
     """Log now and then the mean classification loss of the chosen samples, if they have one."""
     if _is_due() and record.cls_losses is not None:
-        for sign, mask in _signs(record.gt_labels, num_classes):
+        for sign, mask in _signs(record):
             _put_mean(f"{part}/{sign}_chosen_loss", record.cls_losses[mask])
 
 
@@ -77,9 +77,8 @@ def _is_due() -> bool:
     return (get_event_storage().iter + 1) % LOG_PERIOD == 0
 
 
-def _signs(gt_labels: Tensor, num_classes: int) -> list[tuple[str, Tensor]]:
-    is_negative = gt_labels == num_classes
-    return [("pos", (gt_labels >= 0) & ~is_negative), ("neg", is_negative)]
+def _signs(candidates: Candidates) -> list[tuple[str, Tensor]]:
+    return [("pos", candidates.is_positive), ("neg", candidates.is_negative)]
 
 
 def _put_mean(name: str, values: Tensor) -> None:

@@ -96,7 +96,7 @@ class ImbRetinaNet(KeepsMissingBuffers, RecordsSamples, RetinaNet):
         self.record_candidates(candidates)
         self.record(record, locate)
         log_sampling("retinanet", candidates, samples)
-        log_losses("retinanet", record, self.num_classes)
+        log_losses("retinanet", record)
         return {name: loss * self.loss_weight.get(name, 1.0) for name, loss in losses.items()}
 
     def assign_anchors(

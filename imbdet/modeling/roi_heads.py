@@ -162,9 +162,8 @@ class ImbROIHeads(RecordsSamples, StandardROIHeads):
 
     def _log_counts(self, chosen: Candidates) -> None:
         storage, num_images = get_event_storage(), len(chosen.num_per_image)
-        num_background = (chosen.gt_labels == self.num_classes).sum().item()
         storage.put_scalar("roi_head/num_fg_samples", len(chosen.pos_idxs) / num_images)
-        storage.put_scalar("roi_head/num_bg_samples", num_background / num_images)
+        storage.put_scalar("roi_head/num_bg_samples", len(chosen.neg_idxs) / num_images)
 
 
 def _take_proposals(

@@ -140,7 +140,7 @@ class ImbRPN(RecordsSamples, RPN):
         self.record_candidates(candidates)
         self.record(record, locate)
         log_sampling("rpn", candidates, samples)
-        log_losses("rpn", record, candidates.num_classes)
+        log_losses("rpn", record)
         # detectron2 calls the RPN's box loss "loc".
         names = {"loss_cls": "loss_rpn_cls", "loss_box_reg": "loss_rpn_loc"}
         losses = {names[name]: loss for name, loss in losses.items()}
@@ -162,9 +162,8 @@ class ImbRPN(RecordsSamples, RPN):
     @staticmethod
     def _log_counts(samples: Samples) -> None:
         storage, num_images = get_event_storage(), len(samples.num_per_image)
-        num_negatives = (samples.gt_labels == samples.num_classes).sum().item()
         storage.put_scalar("rpn/num_pos_anchors", len(samples.pos_idxs) / num_images)
-        storage.put_scalar("rpn/num_neg_anchors", num_negatives / num_images)
+        storage.put_scalar("rpn/num_neg_anchors", len(samples.neg_idxs) / num_images)
 
 
 def _spread_trouble(losses: dict[str, Tensor], outputs: DenseOutputs) -> dict[str, Tensor]:
