@@ -6,6 +6,7 @@ from dataclasses import replace
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
+from imbdet.modeling.sites import Site
 from imbdet.records import SampleRecord
 from imbdet.structures import Candidates
 
@@ -17,12 +18,12 @@ class RecordsSamples(nn.Module):
     """Mixin: tells what its samples are and what they paid, if somebody listens.
 
     Attributes:
-        site_name: by which records name it.
+        site: the place of the detector that it is.
         record_sink: called with the record of each training batch; None, the default, is off.
         candidate_sink: called with all that the sampler could choose from; None is off.
     """
 
-    site_name: str
+    site: Site
     record_sink: Callable[[SampleRecord], None] | None = None
     candidate_sink: Callable[[Candidates], None] | None = None
 

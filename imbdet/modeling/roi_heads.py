@@ -29,7 +29,7 @@ class ImbROIHeads(RecordsSamples, StandardROIHeads):
     and keypoint branches are detectron2's and train on the same samples.
     """
 
-    site_name = "roi_heads"
+    site = sites.ROI_HEADS
 
     @configurable
     def __init__(self, *, sampler: Callable[[Candidates], Choice], **kwargs):
@@ -51,8 +51,10 @@ class ImbROIHeads(RecordsSamples, StandardROIHeads):
     @classmethod
     def from_config(cls, cfg, input_shape):
         """Read MODEL.SAMPLER beside detectron2's keys."""
-        sampler = build_sampler(cfg, sites.ROI_HEADS)
-        return {**super().from_config(cfg, input_shape), "sampler": sampler}
+        return {
+            **super().from_config(cfg, input_shape),
+            "sampler": build_sampler(cfg, cls.site),
+        }
 
     @classmethod
     def _init_box_head(cls, cfg, input_shape):

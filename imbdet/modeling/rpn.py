@@ -32,7 +32,7 @@ class ImbRPN(RecordsSamples, RPN):
     one class: label 0 is an object, 1 background.
     """
 
-    site_name = "rpn"
+    site = sites.RPN
 
     @configurable
     def __init__(
@@ -67,10 +67,10 @@ class ImbRPN(RecordsSamples, RPN):
     @classmethod
     def from_config(cls, cfg, input_shape):
         """Read MODEL.RPN_SAMPLER and MODEL.RPN_LOSS beside RPN's keys."""
-        criterion, _ = build_criterion(cfg, sites.RPN)
+        criterion, _ = build_criterion(cfg, cls.site)
         return {
             **super().from_config(cfg, input_shape),
-            "sampler": build_sampler(cfg, sites.RPN),
+            "sampler": build_sampler(cfg, cls.site),
             "criterion": criterion,
             "prior_prob": cfg.MODEL.RPN.PRIOR_PROB,
             # Those with a global scope would wait in the RoI heads for a process that stops here.
@@ -136,7 +136,7 @@ class ImbRPN(RecordsSamples, RPN):
             self.in_features, pred_objectness_logits, pred_anchor_deltas
         )
         locate = partial(outputs.locate, choice)
-        require_finite(losses, by_level, sites.RPN.module, record, locate)
+        require_finite(losses, by_level, self.site.module, record, locate)
         self.record_candidates(candidates)
         self.record(record, locate)
         log_sampling("rpn", candidates, samples)

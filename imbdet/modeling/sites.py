@@ -14,9 +14,10 @@ def get_key(cfg: CfgNode, key: str) -> Any:
 
 @dataclass(frozen=True)
 class Site:
-    """A place of a detector. All attributes but the last five are names of keys.
+    """A place of a detector. All attributes but the first and the last five are names of keys.
 
     Attributes:
+        name: by which records name it.
         sampler: node of the samplers.
         quota: node with detectron2's keys for the number of samples per image, or empty if none is
             set.
@@ -35,6 +36,7 @@ class Site:
         activations: what a score may be made with, "sigmoid" or "softmax".
     """
 
+    name: str
     sampler: str
     quota: str
     weighting: str
@@ -59,6 +61,7 @@ class Site:
 
 
 RETINANET = Site(
+    name="retinanet",
     sampler="MODEL.SAMPLER",
     quota="",
     weighting="MODEL.WEIGHTING",
@@ -77,6 +80,7 @@ RETINANET = Site(
 )
 
 ROI_HEADS = Site(
+    name="roi_heads",
     sampler="MODEL.SAMPLER",
     quota="MODEL.ROI_HEADS",
     weighting="MODEL.WEIGHTING",
@@ -95,6 +99,7 @@ ROI_HEADS = Site(
 )
 
 RPN = Site(
+    name="rpn",
     sampler="MODEL.RPN_SAMPLER",
     quota="MODEL.RPN",
     weighting="",
@@ -113,3 +118,15 @@ RPN = Site(
 )
 
 SITES = (RETINANET, ROI_HEADS, RPN)
+
+
+def sampler_names(cfg: CfgNode, site: Site) -> tuple[str, str]:
+    """Of the positives and of the negatives."""
+    names = (get_key(cfg, f"{site.sampler}.{kind}.NAME") for kind in ("POSITIVE", "NEGATIVE"))
+    positive, negative = (name or site.default_sampler for name in names)
+    return positive, negative
+
+
+def cls_loss_name(cfg: CfgNode, site: Site) -> str:
+    """Of the classification loss."""
+    return get_key(cfg, f"{site.cls_loss}.NAME") or site.default_cls_loss
