@@ -14,7 +14,7 @@ from imbdet.modeling import sites
 from imbdet.modeling.build import build_criterion
 from imbdet.modeling.finite import require_finite
 from imbdet.modeling.prior import set_prior
-from imbdet.modeling.recording import RecordsSamples, log_losses
+from imbdet.modeling.recording import RecordsSamples
 from imbdet.structures import Candidates, Positives, Predictions, Samples, deltas_of_class
 
 # Losses that detectron2's main branch can switch on in this place.
@@ -103,7 +103,6 @@ class ImbFastRCNNOutputLayers(RecordsSamples, FastRCNNOutputLayers):
 
         require_finite(losses, by_kind, self.site.module, record, locate)
         self.record(record, locate)
-        log_losses("roi_head", record)
         return {name: loss * self.loss_weight.get(name, 1.0) for name, loss in losses.items()}
 
     def predict_probs(

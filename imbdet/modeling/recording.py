@@ -27,15 +27,17 @@ class RecordsSamples(nn.Module):
     record_sink: Callable[[SampleRecord], None] | None = None
     candidate_sink: Callable[[Candidates], None] | None = None
 
-    def record(self, samples: SampleRecord, locate: Callable[[], dict[str, Tensor]]) -> None:
-        """Hand a record over, with the "boxes" and perhaps "levels" that ``locate`` finds."""
-        if self.record_sink is not None:
-            self.record_sink(replace(samples, **locate()))
-
-    def record_candidates(self, candidates: Candidates) -> None:
-        """Hand over what was available."""
+    def record_sampling(self, candidates: Candidates, chosen: Candidates) -> None:
+        """Tell what was available, and log how what the sampler took differs from it."""
         if self.candidate_sink is not None:
             self.candidate_sink(candidates)
+        _log_sampling(self.site.prefix, candidates, chosen)
+
+    def record(self, samples: SampleRecord, locate: Callable[[], dict[str, Tensor]]) -> None:
+        """Tell what samples paid, with the "boxes" and perhaps "levels" that ``locate`` finds."""
+        if self.record_sink is not None:
+            self.record_sink(replace(samples, **locate()))
+        _log_losses(self.site.prefix, samples)
 
     def recorded_needs(self, criterion: nn.Module) -> frozenset[str]:
         """What is asked for of all candidates beside what the sampler needs; see its ``needs``."""
@@ -43,7 +45,7 @@ class RecordsSamples(nn.Module):
         return frozenset({"cls_losses"} if knows_losses else ())
 
 
-def log_sampling(part: str, candidates: Candidates, chosen: Candidates) -> None:
+def _log_sampling(part: str, candidates: Candidates, chosen: Candidates) -> None:
     """Log now and then how the chosen samples differ from all that were available.
 
     For positives and negatives, as "part/neg_chosen_iou" and so on: numbers per image and mean
@@ -67,7 +69,7 @@ def log_sampling(part: str, candidates: Candidates, chosen: Candidates) -> None:
             _put_mean(f"{part}/{sign}_available_loss", predictions.cls_losses[mask])
 
 
-def log_losses(part: str, record: SampleRecord) -> None:
+def _log_losses(part: str, record: SampleRecord) -> None:
     """Log now and then the mean classification loss of the chosen samples, if they have one."""
     if _is_due() and record.cls_losses is not None:
         for sign, mask in _signs(record):

@@ -16,7 +16,7 @@ from imbdet.modeling.assign import assign
 from imbdet.modeling.build import build_criterion, build_sampler, require_sample_losses
 from imbdet.modeling.dense import DenseOutputs
 from imbdet.modeling.finite import predictions_by_level, require_finite
-from imbdet.modeling.recording import RecordsSamples, log_losses, log_sampling
+from imbdet.modeling.recording import RecordsSamples
 from imbdet.samplers import needs_of
 from imbdet.structures import Candidates, Choice
 
@@ -93,10 +93,8 @@ class ImbRetinaNet(KeepsMissingBuffers, RecordsSamples, RetinaNet):
         by_level = predictions_by_level(self.head_in_features, *predictions)
         locate = partial(outputs.locate, choice)
         require_finite(losses, by_level, self.site.module, record, locate)
-        self.record_candidates(candidates)
+        self.record_sampling(candidates, samples)
         self.record(record, locate)
-        log_sampling("retinanet", candidates, samples)
-        log_losses("retinanet", record)
         return {name: loss * self.loss_weight.get(name, 1.0) for name, loss in losses.items()}
 
     def assign_anchors(

@@ -16,7 +16,7 @@ from imbdet.modeling import sites
 from imbdet.modeling.assign import assign
 from imbdet.modeling.build import build_sampler, require_sample_losses
 from imbdet.modeling.fast_rcnn import ImbFastRCNNOutputLayers
-from imbdet.modeling.recording import RecordsSamples, log_sampling
+from imbdet.modeling.recording import RecordsSamples
 from imbdet.samplers import needs_of
 from imbdet.structures import Candidates, Choice, Predictions
 
@@ -107,9 +107,8 @@ class ImbROIHeads(RecordsSamples, StandardROIHeads):
             candidates = replace(candidates, predictions=predictions)
         choice = self.sampler(candidates)
         chosen = candidates.take(choice)
-        self.record_candidates(candidates)
+        self.record_sampling(candidates, chosen)
         self._log_counts(chosen)
-        log_sampling("roi_head", candidates, chosen)
         fields = {
             "gt_classes": chosen.gt_labels,
             "gt_idxs": chosen.gt_idxs,

@@ -19,7 +19,7 @@ from imbdet.modeling.criteria import all_processes
 from imbdet.modeling.dense import DenseOutputs
 from imbdet.modeling.finite import predictions_by_level, require_finite
 from imbdet.modeling.prior import set_prior
-from imbdet.modeling.recording import RecordsSamples, log_losses, log_sampling
+from imbdet.modeling.recording import RecordsSamples
 from imbdet.samplers import needs_of
 from imbdet.structures import Candidates, Choice, Samples
 
@@ -137,10 +137,8 @@ class ImbRPN(RecordsSamples, RPN):
         )
         locate = partial(outputs.locate, choice)
         require_finite(losses, by_level, self.site.module, record, locate)
-        self.record_candidates(candidates)
+        self.record_sampling(candidates, samples)
         self.record(record, locate)
-        log_sampling("rpn", candidates, samples)
-        log_losses("rpn", record)
         # detectron2 calls the RPN's box loss "loc".
         names = {"loss_cls": "loss_rpn_cls", "loss_box_reg": "loss_rpn_loc"}
         losses = {names[name]: loss for name, loss in losses.items()}

@@ -14,10 +14,11 @@ def get_key(cfg: CfgNode, key: str) -> Any:
 
 @dataclass(frozen=True)
 class Site:
-    """A place of a detector. All attributes but the first and the last five are names of keys.
+    """A place of a detector. All attributes but the first two and the last five are names of keys.
 
     Attributes:
         name: by which records name it.
+        prefix: of the scalars that it logs.
         sampler: node of the samplers.
         quota: node with detectron2's keys for the number of samples per image, or empty if none is
             set.
@@ -37,6 +38,7 @@ class Site:
     """
 
     name: str
+    prefix: str
     sampler: str
     quota: str
     weighting: str
@@ -62,6 +64,7 @@ class Site:
 
 RETINANET = Site(
     name="retinanet",
+    prefix="retinanet",
     sampler="MODEL.SAMPLER",
     quota="",
     weighting="MODEL.WEIGHTING",
@@ -81,6 +84,7 @@ RETINANET = Site(
 
 ROI_HEADS = Site(
     name="roi_heads",
+    prefix="roi_head",
     sampler="MODEL.SAMPLER",
     quota="MODEL.ROI_HEADS",
     weighting="MODEL.WEIGHTING",
@@ -100,6 +104,7 @@ ROI_HEADS = Site(
 
 RPN = Site(
     name="rpn",
+    prefix="rpn",
     sampler="MODEL.RPN_SAMPLER",
     quota="MODEL.RPN",
     weighting="",
