@@ -1,7 +1,7 @@
 """What flows from room to room: candidates are assigned and sampled, samples are weighted and pay.
 
 Shape shorthand: R candidates of one image, M candidates or samples of the whole batch (image after
-image), P positives among them, G ground-truth boxes of the batch, K classes.
+image), P positives and N negatives among them, G ground-truth boxes of the batch, K classes.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from imbdet.losses.iou import paired_iou
-from imbdet.losses.labels import positive_entries
 
 
 class Choice(NamedTuple):
@@ -111,9 +110,24 @@ class Candidates:
         return len(self.gt_labels)
 
     @cached_property
+    def is_positive(self) -> Tensor:
+        """(M,) bool."""
+        return (self.gt_labels >= 0) & ~self.is_negative
+
+    @cached_property
+    def is_negative(self) -> Tensor:
+        """(M,) bool; ignored rows are neither positive nor negative."""
+        return self.gt_labels == self.num_classes
+
+    @cached_property
     def pos_idxs(self) -> Tensor:
         """(P,) int64, rows of the positives, ascending."""
-        return positive_entries(self.gt_labels, self.num_classes)[0]
+        return self.is_positive.nonzero().squeeze(1)
+
+    @cached_property
+    def neg_idxs(self) -> Tensor:
+        """(N,) int64, rows of the negatives, ascending."""
+        return self.is_negative.nonzero().squeeze(1)
 
     @cached_property
     def image_idxs(self) -> Tensor:

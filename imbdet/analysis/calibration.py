@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 from torch import Tensor
 
-from imbdet.analysis.columns import NothingToShow, percent
+from imbdet.analysis.columns import NothingToShow, mean, percent, ratio
+from imbdet.losses.labels import positive_entries
 
 NUM_BINS = 20
 
@@ -34,12 +35,12 @@ class Calibration:
     @property
     def shares(self) -> np.ndarray:
         """(20,) share of positives; NaN in an empty bin."""
-        return _ratio(self.positives, self.counts)
+        return ratio(self.positives, self.counts)
 
     @property
     def mean_scores(self) -> np.ndarray:
         """(20,) mean score; NaN in an empty bin."""
-        return _ratio(self.score_sums, self.counts)
+        return ratio(self.score_sums, self.counts)
 
     @property
     def expected_error(self) -> float:
@@ -48,7 +49,7 @@ class Calibration:
         The lowest bin has nearly all entries and would hide the others; NaN without others.
         """
         errors = np.abs(self.positives - self.score_sums)[1:].sum()
-        return float(_ratio(errors, self.counts[1:].sum()))
+        return mean(errors, self.counts[1:].sum())
 
     def table(self) -> pa.Table:
         """See :class:`Numbers`."""
@@ -68,7 +69,7 @@ class Calibration:
         """See :class:`Numbers`."""
         if not self.counts[1:].any():
             return f"No entry has a score of {1 / NUM_BINS:g} or more."
-        share = float(_ratio(self.num_kept_positives, self.num_kept))
+        share = mean(self.num_kept_positives, self.num_kept)
         return (
             f"Scores of {1 / NUM_BINS:g} or more are off by {self.expected_error:.3f} on average; "
             f"{percent(share)} of the {self.num_kept:,} entries above the test's threshold "
@@ -99,15 +100,14 @@ class EntryScores:
             scores: (M, K) scores of the classes.
             gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
         """
-        num_classes, is_valid = scores.shape[1], gt_labels >= 0
-        scores, labels = scores[is_valid].double(), gt_labels[is_valid]
-        rows = (labels < num_classes).nonzero().squeeze(1)
-        positives = scores[rows, labels[rows]]
-        every, right = (_histogram(values) for values in (scores.flatten(), positives))
+        scores, labels = scores[gt_labels >= 0].double(), gt_labels[gt_labels >= 0]
+        positives = positive_entries(labels, scores.shape[1])
+        bins = (scores * NUM_BINS).long().clamp_(0, NUM_BINS - 1)
+        every, right = _sums(bins), _sums(bins[positives])
         self.counts += np.stack([every - right, right])
-        bins = (scores.flatten() * NUM_BINS).long().clamp_(0, NUM_BINS - 1)
-        self.score_sums += bins.bincount(scores.flatten(), minlength=NUM_BINS).cpu().numpy()
-        kept, kept_right = (int((v > self.score_thresh).sum()) for v in (scores, positives))
+        self.score_sums += _sums(bins, scores)
+        is_kept = scores > self.score_thresh
+        kept, kept_right = (int(mask.sum()) for mask in (is_kept, is_kept[positives]))
         self.num_kept += np.array([kept - kept_right, kept_right])
 
     def result(self) -> Calibration:
@@ -129,11 +129,7 @@ class EntryScores:
         )
 
 
-def _histogram(scores: Tensor) -> np.ndarray:
-    bins = (scores * NUM_BINS).long().clamp_(0, NUM_BINS - 1)
-    return bins.bincount(minlength=NUM_BINS).cpu().numpy()
-
-
-def _ratio(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    values, counts = np.asarray(values, dtype=float), np.asarray(counts)
-    return np.divide(values, counts, out=np.full(values.shape, np.nan), where=counts > 0)
+def _sums(bins: Tensor, values: Tensor | None = None) -> np.ndarray:
+    """(20,) sums of the values in each bin, or their number; both of any shape."""
+    values = None if values is None else values.flatten()
+    return bins.flatten().bincount(values, minlength=NUM_BINS).cpu().numpy()

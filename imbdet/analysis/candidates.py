@@ -155,15 +155,9 @@ def _ignore_not_finite(candidates: Candidates) -> tuple[Candidates, int]:
         & predictions.scores.isfinite().all(dim=1)
         & predictions.pred_deltas.isfinite().all(dim=1)
     )
-    gt_labels = candidates.gt_labels.masked_fill(~is_finite, -1)
-    gt_idxs = candidates.gt_idxs.masked_fill(~is_finite, -1)
-    # Made anew: a candidate keeps the rows of its positives once it has been asked.
-    candidates = Candidates(
-        gt_labels,
-        gt_idxs,
-        candidates.ious,
-        candidates.num_per_image,
-        candidates.num_classes,
-        predictions,
+    candidates = replace(
+        candidates,
+        gt_labels=candidates.gt_labels.masked_fill(~is_finite, -1),
+        gt_idxs=candidates.gt_idxs.masked_fill(~is_finite, -1),
     )
     return candidates, int((~is_finite).sum())

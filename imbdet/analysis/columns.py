@@ -10,6 +10,9 @@ import pyarrow as pa
 Columns = Mapping[str, np.ndarray]
 Chunks = Iterable[Columns]
 
+# The columns of a box, its corners.
+BOX = ("x0", "y0", "x1", "y1")
+
 # The values of the column "label".
 POSITIVE, NEGATIVE, IGNORED = 1, 0, -1
 SIGNS = {"positives": POSITIVE, "negatives": NEGATIVE}
@@ -51,6 +54,11 @@ def sampler_of(selection: str, sign: str) -> str:
 def mean(total: float, count: float) -> float:
     """A mean that is NaN, rather than an error, of nothing."""
     return total / count if count else float("nan")
+
+
+def ratio(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Means as :func:`mean`, of arrays of one shape."""
+    return np.divide(values, counts, out=np.full(counts.shape, np.nan), where=counts > 0)
 
 
 def percent(share: float) -> str:

@@ -19,7 +19,7 @@ from imbdet.analysis.boosting import (
     variants,
 )
 from imbdet.analysis.candidates import ImageCandidates
-from imbdet.analysis.columns import Chunks, NothingToShow
+from imbdet.analysis.columns import BOX, Chunks, NothingToShow
 from imbdet.analysis.rows import hierarchical_ranks
 from imbdet.evaluation.comparison import Comparison, compare
 
@@ -56,7 +56,7 @@ def detect(
     counts = [len(part["score"]) for part in parts.values()]
     joined = {
         name: np.concatenate([part[name] for part in parts.values()])
-        for name in ("class", "score", "x0", "y0", "x1", "y1")
+        for name in ("class", "score", *BOX)
     }
     return {
         "variant": np.repeat(list(parts), counts),
@@ -87,7 +87,7 @@ def _detect(
     return {
         "class": instances.pred_classes.cpu().numpy(),
         "score": instances.scores.cpu().numpy(),
-        **{name: corners[:, i] for i, name in enumerate(("x0", "y0", "x1", "y1"))},
+        **dict(zip(BOX, corners.T, strict=True)),
     }
 
 
@@ -159,7 +159,7 @@ def compare_variants(
 
 def _coco_results(chunk: Mapping[str, np.ndarray]) -> zip:
     """The variant of each detection, and the detection in COCO's result format."""
-    corners = np.stack([chunk[name] for name in ("x0", "y0", "x1", "y1")], axis=1).astype(float)
+    corners = np.stack([chunk[name] for name in BOX], axis=1).astype(float)
     sizes = corners[:, 2:] - corners[:, :2]
     boxes = np.concatenate([corners[:, :2], sizes], axis=1).tolist()
     results = [

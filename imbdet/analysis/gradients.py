@@ -17,6 +17,7 @@ from torch import Tensor
 
 from imbdet.analysis.columns import Chunks, NothingToShow
 from imbdet.losses.asl1 import asl1
+from imbdet.losses.entrywise import entry_weights
 from imbdet.losses.focal import focal_entry
 
 
@@ -112,7 +113,7 @@ class EntryGradients:
             background = 1 - scores.sum(dim=1, keepdim=True)
             scores = torch.cat([scores, background.clamp(0, 1)], dim=1)
         is_positive = labels[:, None] == torch.arange(scores.shape[1], device=labels.device)
-        alphas = (self.alpha, 1 - self.alpha) if self.alpha >= 0 else (1.0, 1.0)
+        alphas = entry_weights(self.alpha)
         for i, norms in enumerate((1 - scores[is_positive], scores[~is_positive])):
             bins = (norms * self.num_bins).long().clamp_(0, self.num_bins - 1)
             focal = alphas[i] * focal_gradient(norms, self.gamma)

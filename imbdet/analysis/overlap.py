@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from imbdet.analysis.columns import SIGNS, Chunks, NothingToShow, chosen_by
+from imbdet.analysis.columns import SIGNS, Chunks, NothingToShow, chosen_by, ratio
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Overlap:
         """(S, S) common / chosen by any of the two, in [0, 1]; NaN where none chose anything."""
         sizes = self.common.diagonal()
         either = sizes[:, None] + sizes - self.common
-        return np.divide(self.common, either, out=np.full(either.shape, np.nan), where=either > 0)
+        return ratio(self.common, either)
 
 
 @dataclass(frozen=True)

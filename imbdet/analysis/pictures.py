@@ -13,15 +13,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from imbdet.analysis.columns import SELECTIONS, SIGNS, Columns, chosen_by, sampler_of
+from imbdet.analysis.columns import BOX, SELECTIONS, SIGNS, Columns, chosen_by, sampler_of
 from imbdet.analysis.figures.style import STYLE, WIDTH, new_figure, save, say
 from imbdet.analysis.tables import PartReader
 from imbdet.errors import UserError, suggest
-from imbdet.evaluation.pictures import name_pictures
+from imbdet.evaluation.pictures import name_pictures, spread
 
 # Lightness rises evenly here, too; without its dark end, which would drown in a dark picture.
 _COLORS = LinearSegmentedColormap.from_list("iou", mpl.colormaps["plasma"](np.linspace(0.3, 1, 64)))
-BOX = ("x0", "y0", "x1", "y1")
 # Losses whose lines are drawn in the legend; widths grow with the logarithm between the ends.
 LEGEND_LOSSES = (0.01, 0.1, 1.0, 10.0)
 _THINNEST, _THICKEST = 0.4, 2.6
@@ -45,8 +44,7 @@ def choose_images(
     if not names:
         has_objects = np.isin(images["image_id"], objects["image_id"])
         rows = np.flatnonzero(has_objects) if has_objects.any() else np.arange(len(has_objects))
-        number = min(number, len(rows))
-        return [int(rows[(2 * i + 1) * len(rows) // (2 * number)]) for i in range(number)]
+        return spread(rows.tolist(), number)
     known: dict[str, int] = {}
     for row, path in enumerate(map(Path, images["file_name"])):
         for alias in (path.stem, path.name, str(path), images["image_id"][row]):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from imbdet.analysis.columns import Chunks, NothingToShow, mean, percent
+from imbdet.losses.labels import positive_entries
 from imbdet.losses.steps import Steps
 
 DELTAS = (0.0, 0.25, 0.5, 1.0, 2.0)
@@ -25,11 +26,11 @@ def negatives_above(scores: Tensor, gt_labels: Tensor) -> Tensor:
         (P,) int64, FP of the ranking losses for the hard step.
     """
     num_classes = scores.shape[1]
-    rows = ((gt_labels >= 0) & (gt_labels < num_classes)).nonzero().squeeze(1)
+    rows, classes = positive_entries(gt_labels, num_classes)
     is_negative = (gt_labels >= 0)[:, None].repeat(1, num_classes)
-    is_negative[rows, gt_labels[rows]] = False
+    is_negative[rows, classes] = False
     negatives = scores[is_negative].sort().values
-    return len(negatives) - torch.searchsorted(negatives, scores[rows, gt_labels[rows]])
+    return len(negatives) - torch.searchsorted(negatives, scores[rows, classes])
 
 
 def step(x: np.ndarray, delta: float) -> np.ndarray:

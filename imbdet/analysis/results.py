@@ -13,6 +13,7 @@ from imbdet.analysis.boosting import BoostingStudy
 from imbdet.analysis.candidates import FrozenDetector
 from imbdet.analysis.collect import Counts
 from imbdet.analysis.columns import (
+    BOX,
     NEGATIVE,
     POSITIVE,
     SIGNS,
@@ -88,7 +89,7 @@ class ResultWriter:
     def write_pictures(self, names: Sequence[str]) -> None:
         """Draw the chosen boxes on images; see :func:`choose_images`."""
         images = self._whole("images", ["image_id", "file_name"])
-        objects = self._whole("objects", ["image_id", "x0", "y0", "x1", "y1"])
+        objects = self._whole("objects", ["image_id", *BOX])
         rows = choose_images(images, objects, names, NUM_PICTURES)
         draw_pictures(self.candidates, images, objects, rows, self.output / "pictures")
 

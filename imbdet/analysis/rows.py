@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from imbdet.analysis.candidates import ImageCandidates
-from imbdet.analysis.columns import IGNORED, NEGATIVE, POSITIVE, chosen_by
+from imbdet.analysis.columns import BOX, IGNORED, NEGATIVE, POSITIVE, chosen_by
 from imbdet.analysis.ranks import negatives_above
 from imbdet.losses.iou import paired_iou
 from imbdet.structures import deltas_of_class
@@ -121,17 +121,13 @@ def _of_positives(found: ImageCandidates) -> dict[str, Tensor]:
     }
 
 
-def pixel_boxes(boxes: Tensor, scale: tuple[float, float]) -> np.ndarray:
-    """(R, 4) float32 boxes in pixels of the original image."""
-    return (boxes.float().cpu().numpy() * np.array([*scale, *scale])).astype(np.float32)
-
-
 def _boxes(boxes: Tensor, found: ImageCandidates) -> np.ndarray:
-    return pixel_boxes(boxes, found.scale)
+    """(R, 4) float32 boxes in pixels of the original image."""
+    return (boxes.float().cpu().numpy() * np.array(found.scale * 2)).astype(np.float32)
 
 
 def _corners(boxes: np.ndarray) -> dict[str, np.ndarray]:
-    return {name: boxes[:, i] for i, name in enumerate(("x0", "y0", "x1", "y1"))}
+    return dict(zip(BOX, boxes.T, strict=True))
 
 
 def _numpy(values: Tensor) -> np.ndarray:

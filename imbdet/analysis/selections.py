@@ -9,9 +9,10 @@ from fvcore.common.registry import Registry
 from torch import Tensor
 
 from imbdet.errors import UserError
+from imbdet.modeling.build import combine_samplers
 from imbdet.modeling.registry import NEGATIVE_SAMPLER_REGISTRY, POSITIVE_SAMPLER_REGISTRY
-from imbdet.modeling.sites import Site, get_key
-from imbdet.samplers import PoolSampler, QuotaSampler, RatioSampler, pick_all
+from imbdet.modeling.sites import Site
+from imbdet.samplers import PairSampler, PoolSampler, pick_all
 from imbdet.structures import Candidates
 
 
@@ -28,7 +29,7 @@ class Selections:
 
     positive: Mapping[str, PoolSampler]
     negative: Mapping[str, PoolSampler]
-    quotas: QuotaSampler | RatioSampler
+    quotas: PairSampler
     refused: Mapping[str, str]
 
     @property
@@ -52,7 +53,7 @@ class Selections:
             (M,) bool by name, whether the sampler chose the candidate. One that picks from
             positives alone chose no negative.
         """
-        pos_pool, neg_pool = candidates.pos_idxs, _negatives(candidates)
+        pos_pool, neg_pool = candidates.pos_idxs, candidates.neg_idxs
         pos_quota = self.quotas.max_positives(len(pos_pool))
         neg_quota = self.quotas.max_negatives(min(pos_quota, len(pos_pool)))
         chosen = {
@@ -71,16 +72,11 @@ class Selections:
 
         There are none where it has no meaning.
         """
-        sampler, pool = self.negative.get("score_hlr"), _negatives(candidates)
+        sampler, pool = self.negative.get("score_hlr"), candidates.neg_idxs
         if sampler is None:
             return pool[:0]
         num_ranked = (candidates.predictions.scores[pool] > sampler.score_thresh).any(dim=1).sum()
         return sampler(candidates, pool, int(num_ranked)).idxs
-
-
-def _negatives(candidates: Candidates) -> Tensor:
-    """(N,) int64, their rows."""
-    return (candidates.gt_labels == candidates.num_classes).nonzero().squeeze(1)
 
 
 def build_selections(cfg: CfgNode, site: Site) -> Selections:
@@ -88,22 +84,7 @@ def build_selections(cfg: CfgNode, site: Site) -> Selections:
     refused: dict[str, str] = {}
     positive = _build(cfg, site, POSITIVE_SAMPLER_REGISTRY, refused)
     negative = _build(cfg, site, NEGATIVE_SAMPLER_REGISTRY, refused)
-    node = get_key(cfg, site.sampler)
-    quotas = (
-        QuotaSampler(
-            pick_all,
-            pick_all,
-            batch_size_per_image=cfg.MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE,
-            positive_fraction=cfg.MODEL.ROI_HEADS.POSITIVE_FRACTION,
-        )
-        if site.has_quota
-        else RatioSampler(
-            pick_all,
-            pick_all,
-            neg_pos_ratio=node.NEG_POS_RATIO,
-            min_negatives=node.MIN_NEGATIVES,
-        )
-    )
+    quotas = combine_samplers(cfg, site, pick_all, pick_all)
     return Selections(positive, negative, quotas, refused)
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from imbdet.analysis.columns import SIGNS, chosen_by
+from imbdet.analysis.columns import BOX, SIGNS, chosen_by
 from imbdet.files import replacing
 
 # Rows of a part. A part and one image are in memory at a time: about 30 MB of candidates.
@@ -27,7 +27,7 @@ IMAGES = pa.schema(
 )
 
 # Boxes are in pixels of the original image.
-_BOX = [(name, pa.float32()) for name in ("x0", "y0", "x1", "y1")]
+_BOX = [(name, pa.float32()) for name in BOX]
 
 OBJECTS = pa.schema(
     [

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from imbdet.analysis.columns import ratio
+
 
 @dataclass(frozen=True, eq=False)
 class BinnedScores:
@@ -74,5 +76,5 @@ def bin_scores(
             count += np.bincount(bins, minlength=num_bins)
             total += np.bincount(bins, scores[is_known], minlength=num_bins)
         counts[run] = count
-        means[run] = np.divide(total, count, out=np.full(num_bins, np.nan), where=count > 0)
+        means[run] = ratio(total, count)
     return BinnedScores(edges, counts, means)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from imbdet.analysis.columns import NothingToShow
+from imbdet.analysis.columns import NothingToShow, ratio
 from imbdet.compare.runs import Run
 
 AP = "AP"
@@ -41,7 +41,7 @@ class Curve:
         total, weight = (
             np.convolve(x, kernel)[reach : reach + len(values)] for x in (values, is_finite)
         )
-        return np.divide(total, weight, out=np.full(len(values), np.nan), where=weight > 0)
+        return ratio(total, weight)
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,8 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from imbdet.errors import UserError
-from imbdet.modeling import sites
 from imbdet.modeling.recording import RecordsSamples
-from imbdet.modeling.sites import get_key
+from imbdet.modeling.sites import SITES, sampler_names
 from imbdet.records import JointHistograms, SampleRecord, draw_negatives
 from imbdet.records.folder import RecordFolder
 from imbdet.records.histograms import picture, to_npz
@@ -33,8 +32,6 @@ BATCHES_PER_PART = 50
 BYTES_PER_MB = 10**6
 
 LOWEST_VALUES = {"PERIOD": 0, "NUM_HARD_NEGATIVES": 0, "NUM_RANDOM_NEGATIVES": 1, "MAX_MB": 1}
-
-SITES = {"retinanet": sites.RETINANET, "rpn": sites.RPN, "roi_heads": sites.ROI_HEADS}
 
 
 class SampleRecorder(HookBase):
@@ -59,12 +56,12 @@ class SampleRecorder(HookBase):
             raise UserError(
                 f"RECORD.PERIOD is {self._keys.PERIOD}, but no part of the model "
                 f"'{cfg.MODEL.META_ARCHITECTURE}' tells of its samples: only "
-                f"{', '.join(site.module for site in SITES.values())} do."
+                f"{', '.join(site.module for site in SITES)} do."
             )
-        names = sorted({module.site_name for module in self._modules})
-        self._chosen_by = {name: _sampler_names(cfg, SITES[name]) for name in names}
+        found = {module.site for module in self._modules}
+        self._chosen_by = {site.name: sampler_names(cfg, site) for site in found}
         self._device = next(model.parameters()).device
-        self._histograms = JointHistograms(names, self._device)
+        self._histograms = JointHistograms(sorted(self._chosen_by), self._device)
         self._folder = RecordFolder(
             Path(cfg.OUTPUT_DIR) / "records",
             max_bytes=self._keys.MAX_MB * BYTES_PER_MB,
@@ -108,8 +105,8 @@ class SampleRecorder(HookBase):
         self._generator = torch.Generator(self._device).manual_seed(seed)
         self._batch_hook = self.trainer.model.register_forward_pre_hook(self._see_batch)
         for module in self._modules:
-            module.record_sink = partial(self._record, module.site_name)
-            module.candidate_sink = partial(self._count, module.site_name)
+            module.record_sink = partial(self._record, module.site.name)
+            module.candidate_sink = partial(self._count, module.site.name)
 
     def _be_deaf(self) -> None:
         if self._batch_hook is not None:
@@ -184,12 +181,6 @@ class SampleRecorder(HookBase):
     def _show(self, named: Mapping[str, np.ndarray]) -> None:
         for name, counts in named.items():
             self.trainer.storage.put_image(f"records/{name}", picture(counts))
-
-
-def _sampler_names(cfg: CfgNode, site: sites.Site) -> tuple[str, str]:
-    """Of the positives and of the negatives."""
-    names = [get_key(cfg, f"{site.sampler}.{kind}.NAME") for kind in ("POSITIVE", "NEGATIVE")]
-    return tuple(name or site.default_sampler for name in names)
 
 
 def _check_keys(cfg: CfgNode) -> None:

@@ -71,11 +71,11 @@ def _group_by_image(records: Iterable[Mapping]) -> defaultdict[Any, list[Mapping
 def _choose_images(images: Sequence[Mapping], annotations: Mapping, number: int) -> list[Mapping]:
     with_objects = [image for image in images if image["id"] in annotations]
     without = [image for image in images if image["id"] not in annotations]
-    chosen = _spread(with_objects, number)
-    return chosen + _spread(without, number - len(chosen))
+    chosen = spread(with_objects, number)
+    return chosen + spread(without, number - len(chosen))
 
 
-def _spread(items: Sequence[Any], number: int) -> list[Any]:
+def spread(items: Sequence[Any], number: int) -> list[Any]:
     """The middle items of ``number`` equal parts of a sequence, or all if it is shorter."""
     number = min(number, len(items))
     return [items[(2 * i + 1) * len(items) // (2 * number)] for i in range(number)]

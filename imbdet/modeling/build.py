@@ -8,7 +8,6 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.modeling.box_regression import Box2BoxTransform
 from detectron2.utils.events import EventStorage
-from fvcore.common.registry import Registry
 from torch import nn
 
 from imbdet.errors import UserError, suggest
@@ -23,9 +22,10 @@ from imbdet.modeling.registry import (
     ClsLoss,
     lookup,
 )
-from imbdet.modeling.sites import Site, get_key
+from imbdet.modeling.sites import Site, cls_loss_name, get_key, sampler_names
 from imbdet.modeling.weightings import build_carl
 from imbdet.samplers import (
+    PairSampler,
     PoolSampler,
     QuotaSampler,
     RatioSampler,
@@ -36,37 +36,53 @@ from imbdet.samplers import (
 from imbdet.structures import Candidates, Choice, Positives, Samples
 from imbdet.weighting import WeightingProduct
 
+_SAMPLER_REGISTRIES = {
+    "POSITIVE": POSITIVE_SAMPLER_REGISTRY,
+    "NEGATIVE": NEGATIVE_SAMPLER_REGISTRY,
+}
 
-def build_sampler(
-    cfg: CfgNode, site: Site, *, batch_size_per_image: int = 0, positive_fraction: float = 0.0
-) -> Callable[[Candidates], Choice]:
+
+def build_sampler(cfg: CfgNode, site: Site) -> Callable[[Candidates], Choice]:
     """Sampler of a site, from its node of keys.
 
     Raises:
         UserError: a name does not exist or has no meaning here, or an option is out of range.
     """
     try:
-        positive = _build_pool_sampler(cfg, site, "POSITIVE", POSITIVE_SAMPLER_REGISTRY)
-        negative = _build_pool_sampler(cfg, site, "NEGATIVE", NEGATIVE_SAMPLER_REGISTRY)
-        node = get_key(cfg, site.sampler)
-        if site.has_quota:
-            return QuotaSampler(
-                positive,
-                negative,
-                batch_size_per_image=batch_size_per_image,
-                positive_fraction=positive_fraction,
-                max_neg_pos_ratio=node.MAX_NEG_POS_RATIO or math.inf,
-            )
-        if negative is pick_all:
+        pos_name, neg_name = sampler_names(cfg, site)
+        positive = _build_pool_sampler(cfg, site, "POSITIVE", pos_name)
+        negative = _build_pool_sampler(cfg, site, "NEGATIVE", neg_name)
+        if negative is pick_all and not site.quota:
             return sample_all
+        return combine_samplers(cfg, site, positive, negative)
+    except ValueError as error:
+        raise UserError(f"{site.sampler}: {error}") from error
+
+
+def combine_samplers(
+    cfg: CfgNode, site: Site, positive: PoolSampler, negative: PoolSampler
+) -> PairSampler:
+    """Two samplers that are asked for as many as the keys of a site say.
+
+    Raises:
+        ValueError: one of these keys is out of range.
+    """
+    node = get_key(cfg, site.sampler)
+    if not site.quota:
         return RatioSampler(
             positive,
             negative,
             neg_pos_ratio=node.NEG_POS_RATIO,
             min_negatives=node.MIN_NEGATIVES,
         )
-    except ValueError as error:
-        raise UserError(f"{site.sampler}: {error}") from error
+    quota = get_key(cfg, site.quota)
+    return QuotaSampler(
+        positive,
+        negative,
+        batch_size_per_image=quota.BATCH_SIZE_PER_IMAGE,
+        positive_fraction=quota.POSITIVE_FRACTION,
+        max_neg_pos_ratio=node.MAX_NEG_POS_RATIO or math.inf,
+    )
 
 
 def require_sample_losses(sampler: Callable[[Candidates], Choice], payee: nn.Module) -> None:
@@ -83,11 +99,10 @@ def require_sample_losses(sampler: Callable[[Candidates], Choice], payee: nn.Mod
         )
 
 
-def _build_pool_sampler(cfg: CfgNode, site: Site, kind: str, registry: Registry) -> PoolSampler:
+def _build_pool_sampler(cfg: CfgNode, site: Site, kind: str, name: str) -> PoolSampler:
     key = f"{site.sampler}.{kind}.NAME"
-    name = get_key(cfg, key) or site.default_sampler
-    sampler = lookup(registry, name, key)(cfg, site)
-    if kind == "POSITIVE" and not site.has_quota and sampler is not pick_all:
+    sampler = lookup(_SAMPLER_REGISTRIES[kind], name, key)(cfg, site)
+    if kind == "POSITIVE" and not site.quota and sampler is not pick_all:
         raise UserError(
             f"{key} is {name!r}, but {site.module} has no quota of positives per image to fill. "
             f"Use 'all' or leave it empty."
@@ -160,17 +175,15 @@ def _read_scope(cfg: CfgNode, site: Site, cls_loss: ClsLoss) -> str:
     if scope not in SCOPES:
         raise UserError(f"{key} is {scope!r}. {suggest(scope, SCOPES)}")
     if scope == "image" and cls_loss.is_pointwise:
-        name = get_key(cfg, f"{site.cls_loss}.NAME") or site.default_cls_loss
         raise UserError(
-            f"{key} is 'image', which gives each image a ranking of its own, but {name!r} is no "
-            "loss of a ranking: use 'batch' or 'global'."
+            f"{key} is 'image', which gives each image a ranking of its own, but "
+            f"{cls_loss_name(cfg, site)!r} is no loss of a ranking: use 'batch' or 'global'."
         )
     return scope
 
 
 def _build_cls_loss(cfg: CfgNode, site: Site) -> ClsLoss:
-    key = f"{site.cls_loss}.NAME"
-    name = get_key(cfg, key) or site.default_cls_loss
+    key, name = f"{site.cls_loss}.NAME", cls_loss_name(cfg, site)
     cls_loss = lookup(CLS_LOSS_REGISTRY, name, key)(cfg, site)
     if cls_loss.activation not in site.activations:
         raise UserError(

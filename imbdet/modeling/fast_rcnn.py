@@ -10,11 +10,11 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
 from imbdet.errors import UserError
+from imbdet.modeling import sites
 from imbdet.modeling.build import build_criterion
 from imbdet.modeling.finite import require_finite
 from imbdet.modeling.prior import set_prior
-from imbdet.modeling.recording import RecordsSamples, log_losses
-from imbdet.modeling.sites import ROI_HEADS
+from imbdet.modeling.recording import RecordsSamples
 from imbdet.structures import Candidates, Positives, Predictions, Samples, deltas_of_class
 
 # Losses that detectron2's main branch can switch on in this place.
@@ -28,7 +28,7 @@ class ImbFastRCNNOutputLayers(RecordsSamples, FastRCNNOutputLayers):
     K + 1 columns of logits; with sigmoid the last one is neither trained nor used.
     """
 
-    site_name = "roi_heads"
+    site = sites.ROI_HEADS
 
     @configurable
     def __init__(
@@ -64,7 +64,7 @@ class ImbFastRCNNOutputLayers(RecordsSamples, FastRCNNOutputLayers):
                     f"MODEL.ROI_BOX_HEAD.{switch} has no effect on ImbROIHeads: "
                     f"set MODEL.CLS_LOSS.NAME instead."
                 )
-        criterion, activation = build_criterion(cfg, ROI_HEADS)
+        criterion, activation = build_criterion(cfg, cls.site)
         prior_prob = cfg.MODEL.ROI_BOX_HEAD.PRIOR_PROB
         if prior_prob and activation != "sigmoid":
             raise UserError(
@@ -101,9 +101,8 @@ class ImbFastRCNNOutputLayers(RecordsSamples, FastRCNNOutputLayers):
         def locate() -> dict[str, Tensor]:
             return {"boxes": _boxes_of(proposals)}
 
-        require_finite(losses, by_kind, ROI_HEADS.module, record, locate)
+        require_finite(losses, by_kind, self.site.module, record, locate)
         self.record(record, locate)
-        log_losses("roi_head", record, self.num_classes)
         return {name: loss * self.loss_weight.get(name, 1.0) for name, loss in losses.items()}
 
     def predict_probs(

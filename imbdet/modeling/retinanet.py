@@ -11,12 +11,12 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
 from imbdet.buffers import KeepsMissingBuffers
+from imbdet.modeling import sites
 from imbdet.modeling.assign import assign
 from imbdet.modeling.build import build_criterion, build_sampler, require_sample_losses
 from imbdet.modeling.dense import DenseOutputs
 from imbdet.modeling.finite import predictions_by_level, require_finite
-from imbdet.modeling.recording import RecordsSamples, log_losses, log_sampling
-from imbdet.modeling.sites import RETINANET
+from imbdet.modeling.recording import RecordsSamples
 from imbdet.samplers import needs_of
 from imbdet.structures import Candidates, Choice
 
@@ -29,7 +29,7 @@ class ImbRetinaNet(KeepsMissingBuffers, RecordsSamples, RetinaNet):
     normalizer is a buffer, so that a checkpoint keeps it.
     """
 
-    site_name = "retinanet"
+    site = sites.RETINANET
     # Weight of the past in the running number of positives, and its first value: as detectron2.
     NORMALIZER_MOMENTUM = 0.9
     INITIAL_NORMALIZER = 100.0
@@ -65,10 +65,10 @@ class ImbRetinaNet(KeepsMissingBuffers, RecordsSamples, RetinaNet):
     @classmethod
     def from_config(cls, cfg):
         """Read MODEL.SAMPLER, MODEL.CLS_LOSS and MODEL.BOX_LOSS beside RetinaNet's keys."""
-        criterion, _ = build_criterion(cfg, RETINANET)
+        criterion, _ = build_criterion(cfg, cls.site)
         return {
             **super().from_config(cfg),
-            "sampler": build_sampler(cfg, RETINANET),
+            "sampler": build_sampler(cfg, cls.site),
             "criterion": criterion,
             "box_reg_loss_weight": cfg.MODEL.RETINANET.BBOX_REG_LOSS_WEIGHT,
         }
@@ -92,11 +92,9 @@ class ImbRetinaNet(KeepsMissingBuffers, RecordsSamples, RetinaNet):
         losses, record = self.criterion(samples, normalizer)
         by_level = predictions_by_level(self.head_in_features, *predictions)
         locate = partial(outputs.locate, choice)
-        require_finite(losses, by_level, RETINANET.module, record, locate)
-        self.record_candidates(candidates)
+        require_finite(losses, by_level, self.site.module, record, locate)
+        self.record_sampling(candidates, samples)
         self.record(record, locate)
-        log_sampling("retinanet", candidates, samples)
-        log_losses("retinanet", record, self.num_classes)
         return {name: loss * self.loss_weight.get(name, 1.0) for name, loss in losses.items()}
 
     def assign_anchors(

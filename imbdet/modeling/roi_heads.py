@@ -16,7 +16,7 @@ from imbdet.modeling import sites
 from imbdet.modeling.assign import assign
 from imbdet.modeling.build import build_sampler, require_sample_losses
 from imbdet.modeling.fast_rcnn import ImbFastRCNNOutputLayers
-from imbdet.modeling.recording import RecordsSamples, log_sampling
+from imbdet.modeling.recording import RecordsSamples
 from imbdet.samplers import needs_of
 from imbdet.structures import Candidates, Choice, Predictions
 
@@ -29,7 +29,7 @@ class ImbROIHeads(RecordsSamples, StandardROIHeads):
     and keypoint branches are detectron2's and train on the same samples.
     """
 
-    site_name = "roi_heads"
+    site = sites.ROI_HEADS
 
     @configurable
     def __init__(self, *, sampler: Callable[[Candidates], Choice], **kwargs):
@@ -51,13 +51,10 @@ class ImbROIHeads(RecordsSamples, StandardROIHeads):
     @classmethod
     def from_config(cls, cfg, input_shape):
         """Read MODEL.SAMPLER beside detectron2's keys."""
-        sampler = build_sampler(
-            cfg,
-            sites.ROI_HEADS,
-            batch_size_per_image=cfg.MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE,
-            positive_fraction=cfg.MODEL.ROI_HEADS.POSITIVE_FRACTION,
-        )
-        return {**super().from_config(cfg, input_shape), "sampler": sampler}
+        return {
+            **super().from_config(cfg, input_shape),
+            "sampler": build_sampler(cfg, cls.site),
+        }
 
     @classmethod
     def _init_box_head(cls, cfg, input_shape):
@@ -110,9 +107,8 @@ class ImbROIHeads(RecordsSamples, StandardROIHeads):
             candidates = replace(candidates, predictions=predictions)
         choice = self.sampler(candidates)
         chosen = candidates.take(choice)
-        self.record_candidates(candidates)
+        self.record_sampling(candidates, chosen)
         self._log_counts(chosen)
-        log_sampling("roi_head", candidates, chosen)
         fields = {
             "gt_classes": chosen.gt_labels,
             "gt_idxs": chosen.gt_idxs,
@@ -167,9 +163,8 @@ class ImbROIHeads(RecordsSamples, StandardROIHeads):
 
     def _log_counts(self, chosen: Candidates) -> None:
         storage, num_images = get_event_storage(), len(chosen.num_per_image)
-        num_background = (chosen.gt_labels == self.num_classes).sum().item()
         storage.put_scalar("roi_head/num_fg_samples", len(chosen.pos_idxs) / num_images)
-        storage.put_scalar("roi_head/num_bg_samples", num_background / num_images)
+        storage.put_scalar("roi_head/num_bg_samples", len(chosen.neg_idxs) / num_images)
 
 
 def _take_proposals(

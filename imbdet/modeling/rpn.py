@@ -19,7 +19,7 @@ from imbdet.modeling.criteria import all_processes
 from imbdet.modeling.dense import DenseOutputs
 from imbdet.modeling.finite import predictions_by_level, require_finite
 from imbdet.modeling.prior import set_prior
-from imbdet.modeling.recording import RecordsSamples, log_losses, log_sampling
+from imbdet.modeling.recording import RecordsSamples
 from imbdet.samplers import needs_of
 from imbdet.structures import Candidates, Choice, Samples
 
@@ -32,7 +32,7 @@ class ImbRPN(RecordsSamples, RPN):
     one class: label 0 is an object, 1 background.
     """
 
-    site_name = "rpn"
+    site = sites.RPN
 
     @configurable
     def __init__(
@@ -67,16 +67,10 @@ class ImbRPN(RecordsSamples, RPN):
     @classmethod
     def from_config(cls, cfg, input_shape):
         """Read MODEL.RPN_SAMPLER and MODEL.RPN_LOSS beside RPN's keys."""
-        criterion, _ = build_criterion(cfg, sites.RPN)
-        sampler = build_sampler(
-            cfg,
-            sites.RPN,
-            batch_size_per_image=cfg.MODEL.RPN.BATCH_SIZE_PER_IMAGE,
-            positive_fraction=cfg.MODEL.RPN.POSITIVE_FRACTION,
-        )
+        criterion, _ = build_criterion(cfg, cls.site)
         return {
             **super().from_config(cfg, input_shape),
-            "sampler": sampler,
+            "sampler": build_sampler(cfg, cls.site),
             "criterion": criterion,
             "prior_prob": cfg.MODEL.RPN.PRIOR_PROB,
             # Those with a global scope would wait in the RoI heads for a process that stops here.
@@ -142,11 +136,9 @@ class ImbRPN(RecordsSamples, RPN):
             self.in_features, pred_objectness_logits, pred_anchor_deltas
         )
         locate = partial(outputs.locate, choice)
-        require_finite(losses, by_level, sites.RPN.module, record, locate)
-        self.record_candidates(candidates)
+        require_finite(losses, by_level, self.site.module, record, locate)
+        self.record_sampling(candidates, samples)
         self.record(record, locate)
-        log_sampling("rpn", candidates, samples)
-        log_losses("rpn", record, candidates.num_classes)
         # detectron2 calls the RPN's box loss "loc".
         names = {"loss_cls": "loss_rpn_cls", "loss_box_reg": "loss_rpn_loc"}
         losses = {names[name]: loss for name, loss in losses.items()}
@@ -168,9 +160,8 @@ class ImbRPN(RecordsSamples, RPN):
     @staticmethod
     def _log_counts(samples: Samples) -> None:
         storage, num_images = get_event_storage(), len(samples.num_per_image)
-        num_negatives = (samples.gt_labels == samples.num_classes).sum().item()
         storage.put_scalar("rpn/num_pos_anchors", len(samples.pos_idxs) / num_images)
-        storage.put_scalar("rpn/num_neg_anchors", num_negatives / num_images)
+        storage.put_scalar("rpn/num_neg_anchors", len(samples.neg_idxs) / num_images)
 
 
 def _spread_trouble(losses: dict[str, Tensor], outputs: DenseOutputs) -> dict[str, Tensor]:

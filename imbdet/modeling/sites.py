@@ -14,10 +14,14 @@ def get_key(cfg: CfgNode, key: str) -> Any:
 
 @dataclass(frozen=True)
 class Site:
-    """A place of a detector. All attributes but the last six are names of keys.
+    """A place of a detector. All attributes but the first two and the last five are names of keys.
 
     Attributes:
+        name: by which records name it.
+        prefix: of the scalars that it logs.
         sampler: node of the samplers.
+        quota: node with detectron2's keys for the number of samples per image, or empty if none is
+            set.
         weighting: node of the weightings, or empty if it takes none.
         carl: node of CARL, or empty if it has none.
         cls_loss: node of the classification loss.
@@ -30,11 +34,13 @@ class Site:
         default_sampler: name of the sampler of an empty NAME.
         default_cls_loss: name of the loss of an empty NAME.
         is_dense: whether the candidates are all anchors, and not some proposals.
-        has_quota: whether a number of samples per image is set.
         activations: what a score may be made with, "sigmoid" or "softmax".
     """
 
+    name: str
+    prefix: str
     sampler: str
+    quota: str
     weighting: str
     carl: str
     cls_loss: str
@@ -47,7 +53,6 @@ class Site:
     default_sampler: str
     default_cls_loss: str
     is_dense: bool
-    has_quota: bool
     activations: tuple[str, ...]
 
     @property
@@ -58,7 +63,10 @@ class Site:
 
 
 RETINANET = Site(
+    name="retinanet",
+    prefix="retinanet",
     sampler="MODEL.SAMPLER",
+    quota="",
     weighting="MODEL.WEIGHTING",
     carl="MODEL.CARL",
     cls_loss="MODEL.CLS_LOSS",
@@ -71,12 +79,14 @@ RETINANET = Site(
     default_sampler="all",
     default_cls_loss="focal",
     is_dense=True,
-    has_quota=False,
     activations=("sigmoid",),
 )
 
 ROI_HEADS = Site(
+    name="roi_heads",
+    prefix="roi_head",
     sampler="MODEL.SAMPLER",
+    quota="MODEL.ROI_HEADS",
     weighting="MODEL.WEIGHTING",
     carl="MODEL.CARL",
     cls_loss="MODEL.CLS_LOSS",
@@ -89,12 +99,14 @@ ROI_HEADS = Site(
     default_sampler="random",
     default_cls_loss="softmax_cross_entropy",
     is_dense=False,
-    has_quota=True,
     activations=("softmax", "sigmoid"),
 )
 
 RPN = Site(
+    name="rpn",
+    prefix="rpn",
     sampler="MODEL.RPN_SAMPLER",
+    quota="MODEL.RPN",
     weighting="",
     carl="",
     cls_loss="MODEL.RPN_LOSS.CLS",
@@ -107,8 +119,19 @@ RPN = Site(
     default_sampler="random",
     default_cls_loss="sigmoid_cross_entropy",
     is_dense=True,
-    has_quota=True,
     activations=("sigmoid",),
 )
 
 SITES = (RETINANET, ROI_HEADS, RPN)
+
+
+def sampler_names(cfg: CfgNode, site: Site) -> tuple[str, str]:
+    """Of the positives and of the negatives."""
+    names = (get_key(cfg, f"{site.sampler}.{kind}.NAME") for kind in ("POSITIVE", "NEGATIVE"))
+    positive, negative = (name or site.default_sampler for name in names)
+    return positive, negative
+
+
+def cls_loss_name(cfg: CfgNode, site: Site) -> str:
+    """Of the classification loss."""
+    return get_key(cfg, f"{site.cls_loss}.NAME") or site.default_cls_loss

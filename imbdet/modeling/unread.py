@@ -1,6 +1,6 @@
 """Keys that are set but that nothing reads, such as an option of a loss that is not chosen."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from detectron2.config import CfgNode, get_cfg
 from detectron2.modeling import (
@@ -13,7 +13,7 @@ from fvcore.common.registry import Registry
 from imbdet.config import add_imbdet_config
 from imbdet.errors import UserError
 from imbdet.modeling.box_losses import box_loss_key
-from imbdet.modeling.sites import SITES, Site, get_key
+from imbdet.modeling.sites import SITES, Site, cls_loss_name, get_key, sampler_names
 
 # Our keys in nodes of detectron2, its class in whose place ours reads them, and ours. Pieces set
 # them for both kinds of detector, so that of the other kind is no mistake.
@@ -75,21 +75,19 @@ def _bases(name: str, registry: Registry) -> list[str]:
 
 
 def _unread_options(cfg: CfgNode, site: Site) -> Iterator[tuple[str, str]]:
-    cls_loss = get_key(cfg, f"{site.cls_loss}.NAME") or site.default_cls_loss
-    yield from _options_of_others(cfg, site.cls_loss, "NAME", [cls_loss])
+    yield from _options_of_others(cfg, site.cls_loss, "NAME", [cls_loss_name(cfg, site)])
     if not site.focal_alpha.startswith(site.cls_loss):
         where = f"{site.focal_alpha} and {site.focal_gamma}"
         yield f"{site.cls_loss}.FOCAL", f"{site.module} reads {where}: set those instead"
     yield from _options_of_others(cfg, site.box_loss, "NAME", [box_loss_key(cfg, site)[0]])
 
-    kinds = ("POSITIVE", "NEGATIVE")
-    names = [get_key(cfg, f"{site.sampler}.{k}.NAME") or site.default_sampler for k in kinds]
+    names = sampler_names(cfg, site)
     yield from _options_of_others(cfg, site.sampler, "POSITIVE.NAME and NEGATIVE.NAME", names)
-    if not site.has_quota:
+    if not site.quota:
         yield f"{site.sampler}.MAX_NEG_POS_RATIO", f"{site.module} has no quota to limit"
     elif names[1] == "all":
         yield f"{site.sampler}.MAX_NEG_POS_RATIO", f"{site.sampler}.NEGATIVE.NAME is 'all'"
-    if site.has_quota or names[1] == "all":
+    if site.quota or names[1] == "all":
         reason = "only ImbRetinaNet reads it, and only with a sampler of negatives"
         yield f"{site.sampler}.NEG_POS_RATIO", reason
         yield f"{site.sampler}.MIN_NEGATIVES", reason
@@ -103,7 +101,7 @@ def _unread_options(cfg: CfgNode, site: Site) -> Iterator[tuple[str, str]]:
 
 
 def _options_of_others(
-    cfg: CfgNode, node: str, key: str, names: list[str]
+    cfg: CfgNode, node: str, key: str, names: Sequence[str]
 ) -> Iterator[tuple[str, str]]:
     """Options of the names that are not chosen; the options of "name" are the node NAME."""
     for child, value in get_key(cfg, node).items():

@@ -77,9 +77,8 @@ class JointHistograms:
             losses: (M,) their classification losses, or None.
         """
         counts = self.counts[self.sites.index(site), KINDS.index(kind)]
-        is_negative = candidates.gt_labels == candidates.num_classes
-        is_positive = (candidates.gt_labels >= 0) & ~is_negative
-        for of_sign, mask in zip(counts, (is_positive, is_negative), strict=True):
+        masks = candidates.is_positive, candidates.is_negative
+        for of_sign, mask in zip(counts, masks, strict=True):
             losses_of_sign = None if losses is None else losses[mask]
             of_sign += joint_histogram(candidates.ious[mask], losses_of_sign)
 

@@ -38,9 +38,8 @@ def draw_negatives(
         generator: source of randomness on the record's device, or None.
     """
     hardness = record.scores if record.cls_losses is None else record.cls_losses
-    is_negative = record.gt_labels == record.num_classes
     rows, weights, start = [], [], 0
-    for is_negative_i in is_negative.split(list(record.num_per_image)):
+    for is_negative_i in record.is_negative.split(list(record.num_per_image)):
         pool = start + is_negative_i.nonzero().squeeze(1)
         hardest = hardness[pool].topk(min(num_hard, len(pool))).indices
         is_hard = torch.zeros_like(pool, dtype=torch.bool).index_fill(0, hardest, True)

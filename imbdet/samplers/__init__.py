@@ -10,6 +10,7 @@ from imbdet.samplers.nms_clusters import nms_clusters
 from imbdet.samplers.prime import IoUHLRPositives, ScoreHLRNegatives
 from imbdet.samplers.ratio import RatioSampler
 from imbdet.samplers.sampler import (
+    PairSampler,
     Pick,
     PoolSampler,
     QuotaSampler,
@@ -23,6 +24,7 @@ __all__ = [
     "HardSampler",
     "IoUBalancedNegatives",
     "IoUHLRPositives",
+    "PairSampler",
     "Pick",
     "PoolSampler",
     "QuotaSampler",

@@ -168,12 +168,11 @@ def sample_all(candidates: Candidates, generator: torch.Generator | None = None)
 
 def _pools(candidates: Candidates) -> Iterator[tuple[Tensor, Tensor]]:
     """Rows of the positives and of the negatives of each image."""
-    start = 0
-    for labels in candidates.gt_labels.split(list(candidates.num_per_image)):
-        is_negative = labels == candidates.num_classes
-        is_positive = (labels >= 0) & ~is_negative
+    start, sizes = 0, list(candidates.num_per_image)
+    masks = candidates.is_positive.split(sizes), candidates.is_negative.split(sizes)
+    for is_positive, is_negative in zip(*masks, strict=True):
         yield start + is_positive.nonzero().squeeze(1), start + is_negative.nonzero().squeeze(1)
-        start += len(labels)
+        start += len(is_positive)
 
 
 def _join(picks: list[tuple[Pick, Pick]]) -> Choice:

@@ -3,7 +3,7 @@
 An option out of the range that a docstring gives raises a ValueError that names it.
 """
 
-from imbdet.weighting.carl import carl_loss, carl_weights, gt_class_scores
+from imbdet.weighting.carl import carl_weights, gt_class_scores
 from imbdet.weighting.hlr import hierarchical_local_rank
 from imbdet.weighting.importance import (
     ImportanceNegatives,
@@ -20,7 +20,6 @@ __all__ = [
     "Weighting",
     "WeightingProduct",
     "Weights",
-    "carl_loss",
     "carl_weights",
     "gt_class_scores",
     "hierarchical_local_rank",

@@ -11,25 +11,12 @@ from imbdet.losses.precision import at_least_float32
 from imbdet.structures import Samples
 
 
-def carl_loss(scores: Tensor, box_losses: Tensor, *, k: float = 1.0, bias: float = 0.2) -> Tensor:
-    """sum_i c_i L_i: lowers the scores of badly regressed positives in favour of the good ones.
-
-    It is added to the ordinary box loss, and the caller divides it by that loss's normalizer.
-
-    Args:
-        scores: (P,) scores of the ground-truth classes in [0, 1], with gradient.
-        box_losses: (P,) regression losses, summed over the coordinates, with gradient.
-        k: see :func:`carl_weights`.
-        bias: see :func:`carl_weights`.
-
-    Returns:
-        Scalar, connected to both arguments.
-    """
-    return (carl_weights(scores, k=k, bias=bias) * box_losses).sum()
-
-
 def carl_weights(scores: Tensor, *, k: float = 1.0, bias: float = 0.2) -> Tensor:
     """c_i = v_i / mean(v) with v_i = ((1 - bias) p_i + bias)^k; the mean has a gradient, too.
+
+    The loss is sum_i c_i L_i of the box losses L_i, (P,), with gradient: it lowers the scores of
+    badly regressed positives in favour of the good ones. It is added to the ordinary box loss and
+    divided by that loss's normalizer.
 
     Args:
         scores: (P,) scores p of the ground-truth classes in [0, 1], with gradient.

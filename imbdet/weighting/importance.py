@@ -83,7 +83,7 @@ class ImportanceNegatives:
                 "ImportanceNegatives needs samples with importance: use a sampler that ranks "
                 "negatives, such as ScoreHLRNegatives"
             )
-        rows = (samples.gt_labels == samples.num_classes).nonzero().squeeze(1)
+        rows = samples.neg_idxs
         weights = importance_weights(samples.importance[rows], k=self.k, bias=self.bias)
         weights = keep_totals(
             weights, cls_losses[rows], samples.image_idxs[rows], len(samples.num_per_image)

@@ -39,7 +39,7 @@ class SoftSampling:
 
     def __call__(self, samples: Samples, cls_losses: Tensor) -> Weights:
         """See :class:`Weighting`."""
-        rows = (samples.gt_labels == samples.num_classes).nonzero().squeeze(1)
+        rows = samples.neg_idxs
         ious = at_least_float32(samples.ious[rows])
         certainty = (-self.b * (-self.c * ious).exp()).exp()
         return Weights.of_rows(samples, rows, self.minimum + (1 - self.minimum) * certainty)

@@ -78,6 +78,12 @@ def test_all_registered_samplers_are_there():
     assert built.quotas.max_negatives(8) == 24
 
 
+def test_quotas_are_those_of_the_training():
+    options = ("MODEL.SAMPLER.MAX_NEG_POS_RATIO", 1.0)
+    built = build_selections(small_config("faster_rcnn", *options), ROI_HEADS)
+    assert built.quotas.max_negatives(8) == 8
+
+
 def test_dense_detectors_lack_what_compares_all_pairs():
     built = build_selections(small_config("retinanet"), RETINANET)
     assert "score_hlr" not in built.negative

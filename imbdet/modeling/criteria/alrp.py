@@ -35,7 +35,7 @@ class ALRPCriterion(KeepsMissingBuffers, Criterion):
         smooth_localisation: bool,
         **shared: Any,
     ):
-        """Put the loss and its companion together.
+        """Start the running means with ``INITIAL_BALANCE``.
 
         Args:
             delta: half the width of the step.

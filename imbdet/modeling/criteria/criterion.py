@@ -27,7 +27,7 @@ class Criterion(nn.Module):
     """
 
     def __init__(self, *, box_loss: BoxLoss, scope: str = "batch"):
-        """Keep what all need.
+        """Say what boxes pay, and which samples belong together.
 
         Args:
             box_loss: of each positive.

@@ -18,7 +18,7 @@ class RankSortCriterion(Criterion):
     """Rank & Sort loss beside a box loss of the same value, so that there is nothing to tune."""
 
     def __init__(self, *, delta: float, **shared: Any):
-        """Put the loss and its companion together.
+        """Rank and sort with the same step.
 
         Args:
             delta: half the width of the step.
