@@ -145,6 +145,8 @@ def _pointwise_options(
     keys = {}  # the key that asks for each
     if site.weighting and (names := get_key(cfg, f"{site.weighting}.NAMES")):
         keys["weighting"] = key = f"{site.weighting}.NAMES"
+        if len(set(names)) < len(names):
+            raise UserError(f"{key} is {list(names)}, but each weighting counts once.")
         weightings = [lookup(WEIGHTING_REGISTRY, name, key)(cfg, site) for name in names]
         options["weighting"] = WeightingProduct(*weightings)
     if site.carl and get_key(cfg, f"{site.carl}.ENABLED"):

@@ -2,17 +2,49 @@
 
 import detectron2.modeling
 from detectron2.config import CfgNode
+from detectron2.modeling import (
+    BACKBONE_REGISTRY,
+    META_ARCH_REGISTRY,
+    PROPOSAL_GENERATOR_REGISTRY,
+    ROI_BOX_HEAD_REGISTRY,
+    ROI_HEADS_REGISTRY,
+    ROI_KEYPOINT_HEAD_REGISTRY,
+    ROI_MASK_HEAD_REGISTRY,
+)
+from detectron2.modeling.anchor_generator import ANCHOR_GENERATOR_REGISTRY
+from detectron2.modeling.proposal_generator import RPN_HEAD_REGISTRY
 from torch import nn
 
+from imbdet.modeling.registry import lookup
+from imbdet.modeling.sites import get_key
 from imbdet.modeling.speed import speed_up
+
+# Where detectron2 looks up the parts that keys name.
+_REGISTRIES = {
+    "MODEL.META_ARCHITECTURE": META_ARCH_REGISTRY,
+    "MODEL.BACKBONE.NAME": BACKBONE_REGISTRY,
+    "MODEL.ANCHOR_GENERATOR.NAME": ANCHOR_GENERATOR_REGISTRY,
+    "MODEL.PROPOSAL_GENERATOR.NAME": PROPOSAL_GENERATOR_REGISTRY,
+    "MODEL.RPN.HEAD_NAME": RPN_HEAD_REGISTRY,
+    "MODEL.ROI_HEADS.NAME": ROI_HEADS_REGISTRY,
+    "MODEL.ROI_BOX_HEAD.NAME": ROI_BOX_HEAD_REGISTRY,
+    "MODEL.ROI_MASK_HEAD.NAME": ROI_MASK_HEAD_REGISTRY,
+    "MODEL.ROI_KEYPOINT_HEAD.NAME": ROI_KEYPOINT_HEAD_REGISTRY,
+}
 
 
 def build_model(cfg: CfgNode) -> nn.Module:
     """MODEL.META_ARCHITECTURE as the config's keys say, computing as MODEL.SPEED says.
 
     Raises:
-        UserError: keys that exclude each other.
+        UserError: a part that does not exist, or keys that exclude each other.
     """
-    model = detectron2.modeling.build_model(cfg)
+    try:
+        model = detectron2.modeling.build_model(cfg)
+    except KeyError as error:
+        for key, registry in _REGISTRIES.items():
+            if repr(get_key(cfg, key)) in str(error):
+                lookup(registry, get_key(cfg, key), key)
+        raise
     speed_up(model, cfg)
     return model

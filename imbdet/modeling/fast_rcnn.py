@@ -51,6 +51,9 @@ class ImbFastRCNNOutputLayers(RecordsSamples, FastRCNNOutputLayers):
             kwargs: see :class:`FastRCNNOutputLayers`.
         """
         super().__init__(input_shape, **kwargs)
+        # CARL's is a box loss, too.
+        box_reg_loss_weight = self.loss_weight.get("loss_box_reg", 1.0)
+        self.loss_weight = {**self.loss_weight, "loss_carl": box_reg_loss_weight}
         self.criterion = criterion
         self.activation = activation
         set_prior(self.cls_score, prior_prob, "MODEL.ROI_BOX_HEAD.PRIOR_PROB")

@@ -49,7 +49,7 @@ class ImbRetinaNet(KeepsMissingBuffers, RecordsSamples, RetinaNet):
             sampler: chooses anchors; :func:`imbdet.samplers.sample_all` takes all.
             criterion: what they pay to. The arguments of RetinaNet that describe its own losses,
                 ``focal_loss_*``, ``smooth_l1_beta`` and ``box_reg_loss_type``, are not read.
-            box_reg_loss_weight: factor of the box loss.
+            box_reg_loss_weight: factor of the box loss, and of CARL's.
             kwargs: see :class:`detectron2.modeling.RetinaNet`.
 
         Raises:
@@ -59,7 +59,7 @@ class ImbRetinaNet(KeepsMissingBuffers, RecordsSamples, RetinaNet):
         require_sample_losses(sampler, criterion)
         self.sampler = sampler
         self.criterion = criterion
-        self.loss_weight = {"loss_box_reg": box_reg_loss_weight}
+        self.loss_weight = {"loss_box_reg": box_reg_loss_weight, "loss_carl": box_reg_loss_weight}
         self.register_buffer("loss_normalizer", torch.tensor(self.INITIAL_NORMALIZER))
 
     @classmethod

@@ -23,9 +23,10 @@ from tests.test_train_net import CONFIGS, TINY
 
 # isort: split
 from detectron2.engine import SimpleTrainer, TrainerBase
-from detectron2.modeling import build_model
 from detectron2.structures import Boxes, pairwise_iou
 from detectron2.utils import comm
+
+from imbdet.modeling import build_model
 
 # The network sees files twice as large, 300 wide, flipped.
 TO_FILE = torch.tensor([[-2.0, 2.0], [300.0, 0.0]])

@@ -7,11 +7,11 @@ import imbdet.modeling  # noqa: F401  (first: it prepares and extends detectron2
 
 # isort: split
 from detectron2.config import get_cfg
-from detectron2.modeling import build_model
 from detectron2.structures import BitMasks, Boxes, Instances
 from detectron2.utils.events import EventStorage
 
 from imbdet.config import add_imbdet_config
+from imbdet.modeling import build_model
 
 NUM_CLASSES = 5
 

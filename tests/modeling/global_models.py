@@ -8,14 +8,13 @@ import torch
 import imbdet.modeling  # noqa: F401  (first: it prepares and extends detectron2)
 
 # isort: split
-from detectron2.modeling import build_model
 from detectron2.modeling.box_regression import Box2BoxTransform
 from detectron2.utils.events import EventStorage
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from imbdet.errors import UserError
-from imbdet.modeling import sites
+from imbdet.modeling import build_model, sites
 from imbdet.modeling.build import build_criterion
 from imbdet.structures import Positives, Samples
 from tests.modeling.conftest import make_batch, small_config, train_step

@@ -30,6 +30,22 @@ ALRP = ["MODEL.CLS_LOSS.NAME", "alrp", "MODEL.BOX_LOSS.NAME", "giou"]
         ),
         (
             "retinanet",
+            ["MODEL.WEIGHTING.NAMES", ["isr_p", "soft_sampling", "isr_p"]],
+            "MODEL.WEIGHTING.NAMES is ['isr_p', 'soft_sampling', 'isr_p'], but each weighting",
+        ),
+        (
+            "retinanet",
+            ["MODEL.META_ARCHITECTURE", "ImbRetinanet"],
+            "MODEL.META_ARCHITECTURE is 'ImbRetinanet', which does not exist. Did you mean 'ImbRet",
+        ),
+        (
+            "faster_rcnn",
+            ["MODEL.BACKBONE.NAME", "build_resnet_fpn"],
+            "MODEL.BACKBONE.NAME is 'build_resnet_fpn', which does not exist. Did you mean",
+        ),
+        ("faster_rcnn", ["MODEL.ROI_BOX_HEAD.NAME", ""], "MODEL.ROI_BOX_HEAD.NAME is ''"),
+        (
+            "retinanet",
             ["MODEL.SAMPLER.POSITIVE.NAME", "random"],
             "MODEL.SAMPLER.POSITIVE.NAME is 'random', but ImbRetinaNet has no quota",
         ),

@@ -121,6 +121,27 @@ def test_importance_leaves_the_total_loss(kind, cls_loss, build):
 
 
 @pytest.mark.parametrize("kind", ["retinanet", "faster_rcnn"])
+def test_carl_has_the_weight_of_the_box_loss(kind, build):
+    node = "RETINANET" if kind == "retinanet" else "ROI_BOX_HEAD"
+    once, tenfold = (
+        train_step(
+            build(
+                small_config(
+                    kind,
+                    *("MODEL.CARL.ENABLED", True),
+                    *(f"MODEL.{node}.BBOX_REG_LOSS_WEIGHT", weight),
+                )
+            ),
+            make_batch([3, 7]),
+        )[0]
+        for weight in (1.0, 10.0)
+    )
+    for name in ("loss_box_reg", "loss_carl"):
+        torch.testing.assert_close(tenfold[name], 10 * once[name])
+    torch.testing.assert_close(tenfold["loss_cls"], once["loss_cls"])
+
+
+@pytest.mark.parametrize("kind", ["retinanet", "faster_rcnn"])
 def test_carl_teaches_the_classifier_by_the_boxes(kind, build):
     cfg = small_config(kind, "MODEL.CARL.ENABLED", True)
     model = build(cfg)
