@@ -7,6 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import imbdet.compat  # noqa: F401  (before detectron2)
+
+# isort: split
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import (
