@@ -83,6 +83,7 @@ class Benchmark:
             "detector": self.args.detector,
             "setting": self.args.setting,
             "iterations": self.args.iterations,
+            "choice_iterations": self.args.choice_iterations,
             "methods": methods,
         }
 

@@ -46,6 +46,9 @@ def format_methods(results: dict) -> str:
         row = {"method": name}
         if "learning_rate" in result:
             row["learning rate"] = f"{result['learning_rate']:g}"
+            row[_title_of_choice(results)] = ", ".join(
+                f"{ap:.1f}" for ap in result["choice"].values()
+            )
         row.update(_means(runs, split))
         if len(runs) > 1:
             pairs = zip(runs, methods[baseline]["runs"], strict=True)
@@ -87,6 +90,13 @@ def renew(page: Path) -> None:
 
     pattern = r"(<!-- table: (.*?) -->)\n.*?(<!-- end of table -->)"
     page.write_text(re.sub(pattern, table, page.read_text(), flags=re.DOTALL))
+
+
+def _title_of_choice(results: dict) -> str:
+    """Of the column of the short trainings by which the learning rates were chosen."""
+    rates = next(iter(results["methods"].values()))["choice"]
+    iterations = results["choice_iterations"]
+    return f"val AP after {iterations} iterations at {', '.join(f'{float(r):g}' for r in rates)}"
 
 
 def _means(runs: Sequence[dict], split: str) -> dict[str, str]:

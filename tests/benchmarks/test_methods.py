@@ -76,7 +76,10 @@ def test_one_command_is_the_whole_protocol(programs, tmp_path, capsys):
         opts = dict(itertools.pairwise(command))
         assert (opts["SOLVER.MAX_ITER"], opts["SOLVER.STEPS"]) == ("300", "(240, 279)")
     assert not any("SOLVER.MAX_ITER" in command for command in programs.played[4:])
-    plain_row, ap_row = re.findall(r"^\| (?:plain|AP) .*", capsys.readouterr().out, re.MULTILINE)
+    out = capsys.readouterr().out
+    assert "| val AP after 300 iterations at 0.1, 0.2 " in out
+    plain_row, ap_row = re.findall(r"^\| (?:plain|AP) .*", out, re.MULTILINE)
+    assert "| 0.2             | 11.0, 31.0 " in plain_row
     assert "33.0 ± 1.0" in plain_row
     # Differences 10, 12 and 16: 12.67 with a standard error of 1.76.
     assert "+12.7 [+5.1, +20.3] |" in ap_row
