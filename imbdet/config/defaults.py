@@ -165,7 +165,8 @@ def _cls_loss_node(*, tau: float) -> CfgNode:
     node.AUC = CfgNode({"DELTA": 1.0})
     # aLRP loss (with BOX_LOSS "giou"). TAU: IoU from which a sample is positive, by which the
     # localisation error is scaled. MOMENTUM: weight of the past in the running balance of the two
-    # parts, in [0, 1). SMOOTH_LOCALISATION: False is the published code's hard order.
+    # parts, which starts at 50, in [0, 1). SMOOTH_LOCALISATION: False is the published code's hard
+    # order.
     node.ALRP = CfgNode(
         {
             "DELTA": 1.0,

@@ -84,6 +84,21 @@ def test_alrp_balances_its_parts_by_running_means(build):
     assert "criterion.running_parts" in model.state_dict()
 
 
+def test_the_first_balance_of_alrp_fades_as_fast_as_its_momentum(build):
+    keys = ["MODEL.CLS_LOSS.NAME", "alrp", "MODEL.BOX_LOSS.NAME", "giou"]
+    model = build(small_config("retinanet", *keys, "MODEL.CLS_LOSS.ALRP.MOMENTUM", 0.5))
+    weighted, unweighted = [], []
+    for _ in range(6):
+        losses, _, _ = train_step(model, make_batch([3, 4]))
+        weighted.append(model.criterion.balance)
+        unweighted.append(losses["loss_box_reg"] / model.criterion.balance)
+    cls_part, box_part = losses["loss_cls"], unweighted[0]
+    torch.testing.assert_close(unweighted, [box_part] * 6)
+    ratio = (cls_part + box_part) / box_part
+    past = 0.5 ** torch.arange(1.0, 7)
+    torch.testing.assert_close(torch.stack(weighted), past * 50 + (1 - past) * ratio)
+
+
 @pytest.mark.parametrize("kind", ["retinanet", "faster_rcnn"])
 @pytest.mark.parametrize("name", BOX_LOSSES)
 def test_box_loss_by_key_equals_detectron2s_key(kind, name, build):

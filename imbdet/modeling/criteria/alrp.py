@@ -15,7 +15,7 @@ from imbdet.modeling.criteria.criterion import Criterion
 from imbdet.records import SampleRecord
 from imbdet.structures import Samples
 
-# The first weight of the localisation part, as published.
+# The weight of the localisation part in the beginning, as published.
 INITIAL_BALANCE = 50.0
 
 
@@ -23,7 +23,10 @@ class ALRPCriterion(KeepsMissingBuffers, Criterion):
     """aLRP loss, whose two parts depend on each other.
 
     The localisation part is multiplied by (classification + localisation) / localisation (self-
-    balancing, sec. 4.3). The article averages both over an epoch; here they are running means.
+    balancing, sec. 4.3). The article starts at ``INITIAL_BALANCE`` and takes both from the epoch
+    before; here they are running means, which the first batch starts in that proportion, at the
+    size of its own localisation part: so the start fades out as fast as the momentum says, however
+    small the parts are.
     """
 
     def __init__(
@@ -35,7 +38,7 @@ class ALRPCriterion(KeepsMissingBuffers, Criterion):
         smooth_localisation: bool,
         **shared: Any,
     ):
-        """Start the running means with ``INITIAL_BALANCE``.
+        """Start without running means.
 
         Args:
             delta: half the width of the step.
@@ -57,8 +60,8 @@ class ALRPCriterion(KeepsMissingBuffers, Criterion):
         self.tau = tau
         self.momentum = momentum
         self.smooth_localisation = smooth_localisation
-        # Classification and localisation part.
-        self.register_buffer("running_parts", torch.tensor([INITIAL_BALANCE - 1, 1.0]))
+        # Classification and localisation part; 0 before the first batch with positives.
+        self.register_buffer("running_parts", torch.zeros(2))
 
     def forward(
         self, samples: Samples, normalizer: float | Tensor
@@ -87,9 +90,12 @@ class ALRPCriterion(KeepsMissingBuffers, Criterion):
     def balance(self) -> Tensor:
         """Scalar weight of the localisation part, >= 1."""
         cls_part, box_part = self.running_parts
-        return (cls_part + box_part) / box_part.clamp(min=torch.finfo(box_part.dtype).eps)
+        balance = (cls_part + box_part) / box_part.clamp(min=torch.finfo(box_part.dtype).eps)
+        return balance.where(box_part > 0, INITIAL_BALANCE)
 
     def _update(self, cls_part: Tensor, box_part: Tensor) -> None:
-        # A new tensor: graphs of earlier batches may still hold the old one.
         parts = torch.stack([cls_part.detach().float(), box_part.detach().float()])
-        self.running_parts = self.momentum * self.running_parts + (1 - self.momentum) * parts
+        start = torch.stack([(INITIAL_BALANCE - 1) * parts[1], parts[1]])
+        past = self.running_parts.where(self.running_parts[1] > 0, start)
+        # A new tensor: graphs of earlier batches may still hold the old one.
+        self.running_parts = self.momentum * past + (1 - self.momentum) * parts
