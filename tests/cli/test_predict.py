@@ -86,9 +86,9 @@ def test_a_call_after_a_stopped_one_leaves_nothing_of_it(weights, images, tmp_pa
         save_picture(picture, path)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("imbdet.prediction.save_picture", stop)
-    assert predict(weights, tmp_path, images / "a.jpg") == 130
-    monkeypatch.undo()
+    with monkeypatch.context() as context:
+        context.setattr("imbdet.prediction.save_picture", stop)
+        assert predict(weights, tmp_path, images / "a.jpg") == 130
     assert predict(weights, tmp_path, images / "b.png") == 0
     assert [path.name for path in (tmp_path / "out" / "pictures").iterdir()] == ["b.png"]
 
