@@ -31,8 +31,9 @@ def speed_up(model: nn.Module, cfg: CfgNode) -> None:
     if keys.BFLOAT16:
         # Where the input is one pixel wide, as P6 of a small image, torch on the CPU computes the
         # gradient of a bfloat16 convolution with strides from memory that nobody wrote (2.15).
-        for module in [modules[name] for name in modules if name.endswith("top_block")]:
-            module.forward = _InFloat32(module.forward)
+        for name, module in modules.items():
+            if name.endswith("top_block"):
+                module.forward = _InFloat32(module.forward)
     for part in [modules[name] for name in PARTS if name in modules]:
         if keys.BFLOAT16:
             part.forward = _InBFloat16(part.forward)
