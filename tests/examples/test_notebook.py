@@ -91,4 +91,4 @@ def test_what_is_kept_is_whole_and_tells_no_paths():
     texts += [output.get("text", []) for output in outputs]
     texts += [text for content in contents for kind, text in content.items() if "text" in kind]
     assert not re.findall(r"(?<![\w.:/<])/\w+/[\w/.-]+", "\n".join(map("".join, texts)))
-    assert NOTEBOOK.stat().st_size < 1.5e6
+    assert NOTEBOOK.stat().st_size < 0.6e6
