@@ -97,7 +97,7 @@ class NonLocal(nn.Module):
 
 def _resize(features: Tensor, size: torch.Size) -> Tensor:
     """Shrink by the maximum, enlarge by repetition, as published."""
-    if size[0] < features.shape[-2]:
+    if size < features.shape[-2:]:  # in height or, of levels one pixel high, in width
         return F.adaptive_max_pool2d(features, size)
     return F.interpolate(features, size=size, mode="nearest")
 

@@ -47,6 +47,13 @@ def test_every_level_gets_the_mean_of_all():
     torch.testing.assert_close(found["p0"], fine + upsampled)
 
 
+def test_a_level_of_one_row_shrinks_by_the_maximum_too():
+    fine = torch.tensor([[1.0, 5.0, 2.0, 4.0]]).view(1, 1, 1, 4)
+    coarse = torch.zeros(1, 1, 1, 2)
+    found = balance(fine, coarse)(None)
+    torch.testing.assert_close(found["p1"], torch.tensor([5.0, 4.0]).view(1, 1, 1, 2) / 2)
+
+
 def test_the_refinement_starts_as_the_identity_and_attends_to_all_places():
     levels = [torch.randn(2, 8, n, n) for n in (8, 4, 2)]
     plain, refined = balance(*levels), balance(*levels, refinement="non_local")
