@@ -1,6 +1,6 @@
 """What a criterion tells of each sample."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 from torch import Tensor
@@ -48,6 +48,8 @@ class SampleRecord(Samples):
         """The record of samples that paid these losses."""
         known = {field.name: getattr(samples, field.name) for field in fields(Samples)}
         known["pred_logits"] = samples.pred_logits.detach()
+        pred_deltas = samples.positives.pred_deltas.detach()
+        known["positives"] = replace(samples.positives, pred_deltas=pred_deltas)
         return cls(
             **known,
             cls_losses=None if cls_losses is None else cls_losses.detach(),

@@ -60,9 +60,10 @@ def test_half_precision(dtype, softmax):
 
 def test_everything_is_detached():
     record = make_record(weighted=True)
+    positives = record.positives
     columns = (
         *(record.pred_logits, record.cls_losses, record.box_losses, record.scores),
-        *(record.grad_norms, record.positives.pred_ious),
+        *(record.grad_norms, positives.pred_deltas, positives.pred_boxes, positives.pred_ious),
     )
     assert not any(column.requires_grad for column in columns)
 
