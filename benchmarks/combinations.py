@@ -21,9 +21,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
-
-# isort: split
-from detectron2.utils.events import EventStorage
 from runs import CONFIGS
 from sections import run_sections, section_parser
 from torch import nn
@@ -37,6 +34,9 @@ from imbdet.modeling.finite import NotFiniteError
 from imbdet.modeling.registry import NEGATIVE_SAMPLER_REGISTRY, POSITIVE_SAMPLER_REGISTRY
 from imbdet.modeling.unread import refuse_unread_keys
 from imbdet.program import run_program
+
+# isort: split
+from detectron2.utils.events import EventStorage
 
 SMALL = [
     *("MODEL.DEVICE", "cpu"),

@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-
-# isort: split
-from detectron2.config import CfgNode
-from detectron2.structures import Boxes, Instances
-from detectron2.utils.events import EventStorage
 from runs import CONFIGS, find_pieces
 from torch import Tensor, nn
 
 from imbdet.config import load_config
 from imbdet.modeling import build_model
+
+# isort: split
+from detectron2.config import CfgNode
+from detectron2.structures import Boxes, Instances
+from detectron2.utils.events import EventStorage
 
 # Each method as it would stand on a command line: pieces of `configs/`, then keys and values.
 METHODS: dict[str, dict[str, str]] = {
