@@ -15,6 +15,8 @@ from imbdet.compare.matches import ClassMatches
 from imbdet.engine.progress import with_progress
 
 CONFIDENCE = 0.95
+# Fewer images say too little of others: one that a run gains in would be a gain for certain.
+MIN_IMAGES = 3
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,10 @@ def resample(num_images: int, num_resamples: int, seed: int) -> np.ndarray:
     """How often each resample has each image, drawn with replacement.
 
     Returns:
-        (1 + B, I) int64; the first row is the data set as it is. B is 0 for less than two images,
-        which say nothing of others.
+        (1 + B, I) int64; the first row is the data set as it is.
     """
-    shares = np.full(num_images, 1 / max(num_images, 1))
-    size = num_resamples if num_images > 1 else 0
-    drawn = np.random.default_rng(seed).multinomial(num_images, shares, size=size)
+    shares = np.full(num_images, 1 / num_images)
+    drawn = np.random.default_rng(seed).multinomial(num_images, shares, size=num_resamples)
     return np.concatenate([np.ones((1, num_images), dtype=np.int64), drawn])
 
 
@@ -65,10 +65,15 @@ def resampled_ap(
     return 100 * np.stack([average_precisions(found, weights) for found in classes], axis=1)
 
 
-def estimate(values: np.ndarray) -> Estimate:
-    """The value (1 + B,) of the data set with the interval of those of its resamples."""
+def estimate(values: np.ndarray, num_images: int) -> Estimate:
+    """The value (1 + B,) of the data set with the interval of those of its resamples.
+
+    Args:
+        values: perhaps NaN.
+        num_images: with objects that the value is about; less than MIN_IMAGES give no interval.
+    """
     resamples = values[1:][np.isfinite(values[1:])]
-    if not len(resamples) or np.isnan(values[0]):
+    if num_images < MIN_IMAGES or not len(resamples) or np.isnan(values[0]):
         return Estimate(float(values[0]), np.nan, np.nan)
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(resamples, [tail, 1 - tail])

@@ -55,13 +55,17 @@ class ClassAP:
 
 
 def class_ap(
-    classes: Sequence[str], num_objects: np.ndarray, resampled: Mapping[str, np.ndarray]
+    classes: Sequence[str],
+    num_objects: np.ndarray,
+    num_images: np.ndarray,
+    resampled: Mapping[str, np.ndarray],
 ) -> ClassAP:
     """Compare the classes.
 
     Args:
         classes: K names.
         num_objects: (K,) int64, not all 0.
+        num_images: (K,) int64, images with such objects.
         resampled: by run, the baseline first, (1 + B, K, A, T) of :func:`resampled_ap`.
     """
     ap = {run: values[:, :, 0].mean(axis=-1) for run, values in resampled.items()}  # (1 + B, K)
@@ -73,6 +77,7 @@ def class_ap(
         num_objects=[int(num_objects[k]) for k in order],
         values={run: ap[run][0, order].tolist() for run in ap},
         differences={
-            run: [estimate((ap[run] - ap[baseline])[:, k]) for k in order] for run in others
+            run: [estimate((ap[run] - ap[baseline])[:, k], num_images[k]) for k in order]
+            for run in others
         },
     )

@@ -67,10 +67,11 @@ class CocoTable:
         return tabulate(rows, ["run", *_METRICS], tablefmt="simple", disable_numparse=True)
 
 
-def coco_table(resampled: Mapping[str, np.ndarray]) -> CocoTable:
+def coco_table(num_images: np.ndarray, resampled: Mapping[str, np.ndarray]) -> CocoTable:
     """Summarise the classes as COCO does.
 
     Args:
+        num_images: (A,) int64, images with objects of each area.
         resampled: by run, the baseline first, (1 + B, K, A, T) of :func:`resampled_ap`.
     """
     metrics = {
@@ -80,14 +81,15 @@ def coco_table(resampled: Mapping[str, np.ndarray]) -> CocoTable:
         }
         for run, values in resampled.items()
     }
+    counts = {metric: num_images[area] for metric, (area, _) in _METRICS.items()}
     baseline, *others = metrics
     return CocoTable(
         values={
-            run: {metric: estimate(values) for metric, values in of_run.items()}
+            run: {m: estimate(values, counts[m]) for m, values in of_run.items()}
             for run, of_run in metrics.items()
         },
         differences={
-            run: {m: estimate(metrics[run][m] - metrics[baseline][m]) for m in _METRICS}
+            run: {m: estimate(metrics[run][m] - metrics[baseline][m], counts[m]) for m in _METRICS}
             for run in others
         },
     )

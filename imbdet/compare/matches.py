@@ -73,6 +73,16 @@ class Matches:
         """(K,) int64, objects of each class, crowds excluded."""
         return np.array([found.num_objects[0].sum() for found in self.by_class.values()])
 
+    @property
+    def images_of_class(self) -> np.ndarray:
+        """(K,) int64, images with objects of each class, crowds excluded."""
+        return np.array([np.count_nonzero(c.num_objects[0]) for c in self.by_class.values()])
+
+    @property
+    def images_of_area(self) -> np.ndarray:
+        """(A,) int64, images with objects of each area, crowds excluded."""
+        return np.count_nonzero(sum(c.num_objects for c in self.by_class.values()), axis=1)
+
 
 def match(ground_truth: Mapping, results: Iterable[Mapping], title: str = "") -> Matches:
     """Match the detections of boxes by pycocotools; for the arguments see :func:`compare`.

@@ -128,13 +128,16 @@ class ResultWriter:
         return read_curves(self.runs, self.ground_truth.name)
 
     def _coco_table(self) -> CocoTable:
-        numbers = coco_table(self._resampled)
+        images_of_area = self._matches[self.runs[0].name].images_of_area
+        numbers = coco_table(images_of_area, self._resampled)
         logger.info(f"Results on '{self.ground_truth.name}', in percent:\n{numbers.text()}")
         return numbers
 
     def _class_ap(self) -> ClassAP:
         matches = self._matches[self.runs[0].name]
-        return class_ap(list(matches.by_class), matches.num_objects, self._resampled)
+        return class_ap(
+            list(matches.by_class), matches.num_objects, matches.images_of_class, self._resampled
+        )
 
     def _error_types(self) -> ErrorTypes:
         return error_types(self._matches)

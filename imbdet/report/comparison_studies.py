@@ -13,7 +13,7 @@ from imbdet.report.study import Study
 
 _INTERVALS = (
     "Lines are intervals of 95 %, for other images of this kind. A hollow point is a difference "
-    "that is undecided: its interval contains 0."
+    "that is undecided: its interval contains 0, or its objects are in too few images for one."
 )
 COMPARISON: Mapping[str, Study] = {
     "curves": Study(

@@ -6,6 +6,8 @@ from imbdet.compare.class_ap import class_ap
 from imbdet.compare.coco_table import coco_table
 from tests.compare.problems import worked_example
 
+MANY = np.full(4, 100)  # images with objects of each area
+
 
 def test_resamples_draw_as_many_images():
     weights = resample(5, 2000, seed=1)
@@ -17,15 +19,26 @@ def test_resamples_draw_as_many_images():
     assert (weights != resample(5, 2000, seed=2)).any()
 
 
-def test_one_image_has_no_resamples():
-    assert resample(1, 100, seed=0).tolist() == [[1]]
-
-
 def test_interval():
-    found = estimate(np.array([7.0, *np.arange(101), np.nan]))
+    found = estimate(np.array([7.0, *np.arange(101), np.nan]), 3)
     assert (found.value, found.low, found.high) == pytest.approx((7.0, 2.5, 97.5))
-    assert np.isnan(estimate(np.array([7.0])).low)
-    assert np.isnan(estimate(np.array([np.nan, 1.0, 2.0])).low)
+    assert np.isnan(estimate(np.array([7.0]), 3).low)
+    assert np.isnan(estimate(np.array([np.nan, 1.0, 2.0]), 3).low)
+
+
+@pytest.mark.parametrize(
+    ("num_images", "verdict"), [(1, "undecided"), (2, "undecided"), (3, "better")]
+)
+def test_a_gain_in_one_or_two_images_may_be_chance(num_images, verdict):
+    found = estimate(np.array([7.0, 7.0, 7.0]), num_images)
+    assert found.verdict == verdict
+    assert np.isnan(found.low) == (verdict == "undecided")
+
+
+def test_images_are_counted_by_class_and_area():
+    found = worked_example()
+    assert found.images_of_class.tolist() == [2, 1]
+    assert found.images_of_area.tolist() == [2, 0, 0, 2]  # 100 x 100 pixels are large
 
 
 @pytest.mark.parametrize(
@@ -57,7 +70,7 @@ def test_differences_are_paired():
     # Resamples move both runs by the same amount: the difference is certain, the values are not.
     base = [[10.0, 20.0], [0.0, 10.0], [20.0, 30.0], [10.0, np.nan]]
     better = [[a + 1, b + 1] for a, b in base]
-    table = coco_table({"base": ap(*base), "better": ap(*better)})
+    table = coco_table(MANY, {"base": ap(*base), "better": ap(*better)})
     assert table.values["base"]["AP"].value == 15
     assert table.values["base"]["AP"].high - table.values["base"]["AP"].low > 15
     difference = table.differences["better"]["AP50"]
@@ -73,7 +86,7 @@ def test_metrics_are_those_of_coco():
     values[0, :, 0] = np.arange(10) * 10
     values[0, 0, 1] = 1
     values[0, :, 2] = 2
-    table = coco_table({"base": values, "other": values})
+    table = coco_table(MANY, {"base": values, "other": values})
     found = {metric: value.value for metric, value in table.values["base"].items()}
     expected = {"AP": 45, "AP50": 0, "AP75": 50, "APs": 1, "APm": 2, "APl": np.nan}
     assert found == pytest.approx(expected, nan_ok=True)
@@ -83,7 +96,7 @@ def test_metrics_are_those_of_coco():
 
 def test_classes_are_sorted_by_their_change():
     base, other = ap([10.0, 20.0], [10.0, 20.0]), ap([9.0, 25.0], [9.5, 26.0])
-    found = class_ap(["a", "b"], np.array([3, 7]), {"base": base, "other": other})
+    found = class_ap(["a", "b"], np.array([3, 7]), np.array([3, 7]), {"base": base, "other": other})
     assert found.classes == ["b", "a"]
     assert found.num_objects == [7, 3]
     assert [d.value for d in found.differences["other"]] == [5, -1]
@@ -96,7 +109,22 @@ def test_classes_are_sorted_by_their_change():
 
 def test_classes_without_objects_are_left_out():
     both = ap([10.0, np.nan], [10.0, np.nan])
-    assert class_ap(["a", "b"], np.array([3, 0]), {"x": both, "y": both}).classes == ["a"]
+    assert class_ap(
+        ["a", "b"], np.array([3, 0]), np.array([3, 0]), {"x": both, "y": both}
+    ).classes == ["a"]
+
+
+def test_a_class_in_one_image_is_undecided():
+    base, other = ap([10.0, 20.0], [10.0, 20.0]), ap([15.0, 25.0], [15.0, 25.0])
+    found = class_ap(["a", "b"], np.array([9, 9]), np.array([1, 9]), {"base": base, "other": other})
+    assert [d.verdict for d in found.differences["other"]] == ["undecided", "better"]
+
+
+def test_objects_of_an_area_in_one_image_are_undecided():
+    values = {"base": ap([10.0, 20.0], [10.0, 20.0]), "other": ap([15.0, 25.0], [15.0, 25.0])}
+    differences = coco_table(np.array([9, 1, 9, 9]), values).differences["other"]
+    undecided = [metric for metric, found in differences.items() if found.verdict == "undecided"]
+    assert undecided == ["APs"]
 
 
 def test_ap_of_resamples_is_in_percent():
