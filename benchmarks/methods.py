@@ -24,7 +24,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from results_table import format_table
+from results_table import T_QUANTILES, format_table
 from runs import CONFIGS, ROOT, SETTINGS, Run, find_pieces
 
 from imbdet.config import load_config
@@ -56,6 +56,8 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.test and SETTINGS[args.setting].test is None:
         parser.error(f"--test: the setting '{args.setting}' has no test split")
+    if len(args.seeds) > 1 + len(T_QUANTILES):
+        parser.error(f"--seeds: {len(args.seeds)} are more than the table has intervals for")
     return args
 
 

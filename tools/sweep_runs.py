@@ -69,14 +69,20 @@ def read_sweep(path: Path, output: Path) -> list[Run]:
         [(axis, name, choice) for name, choice in _choices(path, axis, choices).items()]
         for axis, choices in sweep["axes"].items()
     ]
-    runs = []
+    runs: dict[Path, Run] = {}
     for seed, combination in itertools.product(sweep["seeds"], list(itertools.product(*axes))):
         names = {axis: name for axis, name, _ in combination}
         shared = [*sweep["base"], sweep["overrides"]]
         parts = [*shared, *(part for *_, choice in combination for part in choice), {"SEED": seed}]
         folder = output / "-".join([*names.values(), f"seed_{seed}"])
-        runs.append(Run({**names, "seed": str(seed)}, _to_arguments(path, parts), folder))
-    return runs
+        if folder in runs:
+            raise UserError(
+                f"'{path}' has two runs for the folder '{folder.name}': name choices and seeds so "
+                "that each combination has a name of its own."
+            )
+        choices = {**names, "seed": str(seed)}
+        runs[folder] = Run(choices, _to_arguments(path, parts), folder)
+    return list(runs.values())
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -14,8 +14,11 @@ from imbdet.files import replacing
 METRICS = ("AP", "AP50", "AP75")
 
 
-def read_results(run: Run) -> dict[str, float]:
-    """The metrics of a run, as "<data set>/<kind>/<metric>"; nothing if there are none yet."""
+def read_results(run: Run) -> dict[str, float | None]:
+    """The metrics of a run, as "<data set>/<kind>/<metric>"; nothing if there are none yet.
+
+    A metric is None where the data set has no objects.
+    """
     results = {}
     for file in sorted(run.folder.glob("inference/*/metrics.json")):
         for kind, metrics in json.loads(file.read_text())["metrics"].items():
@@ -47,7 +50,13 @@ def summarize(runs: Sequence[Run]) -> Iterator[dict[str, str]]:
         results = [result for result in results if result]
         row = {**dict(choices), "runs": str(len(results))}
         for name in results[0] if results else ():
-            values = [result[name] for result in results]
-            deviation = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-            row[name] = f"{statistics.mean(values):.1f}{deviation}"
+            row[name] = _mean([result[name] for result in results])
         yield row
+
+
+def _mean(values: Sequence[float | None]) -> str:
+    """Mean and, of several, standard deviation; "-" if some are not there."""
+    if None in values:
+        return "-"
+    deviation = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.1f}{deviation}"

@@ -96,6 +96,15 @@ def test_all_combinations_are_run_once(tmp_path, capfd):
     assert num_starts(tmp_path) == 8
 
 
+def test_a_metric_without_objects_is_a_dash(tmp_path, capfd):
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM.replace('"AP75": value', '"AP75": None'))
+    assert run(tmp_path) == 0
+    rows = [line.split() for line in capfd.readouterr().out.splitlines() if "15.0 ± 7.1" in line]
+    assert [row[-1] for row in rows] == ["-"] * 4
+    assert read_table(tmp_path)[0]["val/bbox/AP75"] == ""
+
+
 def test_the_parts_of_a_run_are_in_order(tmp_path):
     (tmp_path / "sweep.yaml").write_text(SWEEP % "good")
     first = sweep_runs.read_sweep(tmp_path / "sweep.yaml", tmp_path)[0]
@@ -188,6 +197,11 @@ BAD_SWEEPS = {
     "no choices": ("axes: {loss: []}", "'loss' must have choices"),
     "no choice": ("axes: {loss: {a: 3}}", "'a' of 'loss' must be a list"),
     "a folder": ("axes: {loss: {a/b: []}}", "'a/b'"),
+    "one folder for two": (
+        "axes: {a: {x: [], x-y: []}, b: {z: [], y-z: []}}",
+        "two runs for the folder 'x-y-z-seed_0'",
+    ),
+    "a seed twice": ("axes: {a: {x: []}}\nseeds: [1, 1]", "two runs for the folder 'x-seed_1'"),
     "no YAML": ("base: [", "cannot be read"),
     "nothing": ("", "has no keys"),
 }
