@@ -230,7 +230,8 @@ def draw(results: dict[str, list[dict[str, Any]]]) -> Figure:
                 for size, milliseconds in row.items()
                 if size not in ("part", "growth") and milliseconds is not None
             }
-            growth = [milliseconds / min(points.values()) for milliseconds in points.values()]
+            smallest, *_ = points.values()
+            growth = [milliseconds / smallest for milliseconds in points.values()]
             panel.loglog(points.keys(), growth, **styles[row["part"]], label=row["part"])
         sizes_drawn = [int(size.replace(",", "")) for size in list(rows[0])[1:-1]]
         for power, dashes in ((1, "--"), (2, ":")):

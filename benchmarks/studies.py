@@ -91,7 +91,7 @@ def draw(results: dict) -> Figure:
     for panel, metric in zip(figure.subplots(1, 2), metrics, strict=True):
         values = {choice: [run["val"][metric] for run in runs] for choice, runs in groups.items()}
         draw_panel(panel, values, *axes)
-        label_panel(panel, metric)
+        label_panel(panel, f"{metric} in percent")
     return figure
 
 
