@@ -99,6 +99,7 @@ def draw_picture(pixels: np.ndarray, candidates: Columns, gt_boxes: np.ndarray) 
             column = chosen_by(sampler_of(selection, sign))
             if column not in candidates:
                 axes.set_title(f"{selection} {sign}", loc="left")
+                axes.set_box_aspect(height / width)
                 say(axes, "needs a two-stage detector")
                 continue
             axes.imshow(grey, cmap="gray", vmin=0, vmax=255)

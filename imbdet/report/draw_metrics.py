@@ -42,7 +42,7 @@ def draw_error_types(table: Columns) -> list[Plot]:
             title,
             errors[part],
             {run: rows["gain"][part] for run, rows in runs.items()},
-            y="AP50 gained if mended",
+            y="points of AP50 gained if mended",
         )
         for title, part in (("Types of errors", slice(-2)), ("All of them", slice(-2, None)))
     ]

@@ -44,6 +44,8 @@ function dress(layout) {
       legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
       hoverlabel: { bgcolor: color("paper"), bordercolor: line, font: { color: color("ink") } },
       bargap: 0.25,
+      // Long names below an axis leave room for the plot.
+      minreducedheight: 170,
     },
   };
   const scale = { colorscale: "Cividis", reversescale: !isDark() };

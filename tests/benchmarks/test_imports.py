@@ -1,4 +1,4 @@
-"""The order of imports, by which the benchmarks start on a detectron2 without compiled operators."""
+"""The order of imports: without it benchmarks need detectron2's compiled operators to start."""
 
 import re
 

@@ -86,6 +86,17 @@ def test_what_is_missing_is_said(tmp_path):
     assert files(output / "pictures", "png") == {"1"}
 
 
+def test_names_are_drawn_as_they_are(tmp_path, recwarn):
+    # Between dollars matplotlib reads mathematics, and its legends leave out what begins with "_".
+    truth = write_truth(tmp_path / "data", classes=("$_$", "US$ and CA$"))
+    runs = [write_run(tmp_path / name, truth, ap=30.0) for name in ("_base", "$_$")]
+    for run in runs:
+        analysed(run, ["1", "2"])
+    output, _ = compare(tmp_path, *runs)
+    assert files(output / "figures", "png") == FIGURES
+    assert not [warning for warning in recwarn if "legend" in str(warning.message)]
+
+
 @pytest.mark.parametrize("objects", [[], [(1, 0, 1, "crowd")]])
 def test_no_objects(objects, tmp_path):
     truth = write_truth(tmp_path / "data", objects)

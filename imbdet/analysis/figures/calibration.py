@@ -9,7 +9,7 @@ from imbdet.analysis.figures.style import DARK, LIGHT, MIDDLE, label_panel, new_
 
 def draw_calibration(numbers: Calibration) -> Figure:
     """Share of right entries by score above, how many have that score below."""
-    figure = new_figure(4.2, width=4.2)
+    figure = new_figure(4.7, width=4.2)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     edges = np.arange(NUM_BINS + 1) / NUM_BINS
     top.stairs(np.nan_to_num(numbers.shares), edges, fill=True, color=LIGHT, label="share right")
@@ -30,7 +30,7 @@ def draw_calibration(numbers: Calibration) -> Figure:
         axes.axvline(
             numbers.score_thresh, color=MIDDLE, linestyle="--", label="threshold of the test"
         )
-    top.legend(loc="upper left")
+    figure.legend(*top.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     error = numbers.expected_error
     label_panel(
         top,

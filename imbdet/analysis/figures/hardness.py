@@ -2,7 +2,7 @@
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from imbdet.analysis.columns import percent
 from imbdet.analysis.figures.style import LINES, new_figure
@@ -30,7 +30,7 @@ def draw_hardness(numbers: Hardness) -> Figure:
         ylabel="share of the chosen negatives",
     )
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g}%")
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid()
     axes.legend(title="negatives chosen")

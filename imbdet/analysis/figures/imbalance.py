@@ -4,10 +4,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from imbdet.analysis.figures.style import BARS, DARK, label_panel, new_figure
+from imbdet.analysis.figures.style import BARS, DARK, MIDDLE, label_panel, new_figure, short
 from imbdet.analysis.imbalance import COCO_EDGES, POSITIVES_EDGES, SIZE_EDGES, Imbalance
 
-# Names of more classes would be too small to read.
+# Of more classes names and bars would be too small.
 _MAX_NAMES = 30
 
 
@@ -25,16 +25,20 @@ def draw_imbalance(numbers: Imbalance) -> Figure:
 
 def _draw_classes(axes: Axes, numbers: Imbalance) -> None:
     order = np.argsort(-numbers.objects, kind="stable")
-    names = [*(numbers.classes[i] for i in order), "background"]
+    names = [*(short(numbers.classes[i]) for i in order), "background"]
     places = np.arange(len(names))
-    candidates = [*numbers.positives[order], numbers.num_negatives]
-    axes.bar(places[:-1] - 0.2, numbers.objects[order], 0.4, label="objects", **BARS[0])
-    axes.bar(places + 0.2, candidates, 0.4, label="candidates", **BARS[1])
+    objects, candidates = numbers.objects[order], [*numbers.positives[order], numbers.num_negatives]
     if len(names) <= _MAX_NAMES:
-        axes.set_xticks(places, names, rotation=45 if len(names) > 6 else 0)
+        axes.bar(places[:-1] - 0.2, objects, 0.4, label="objects", **BARS[0])
+        axes.bar(places + 0.2, candidates, 0.4, label="candidates", **BARS[1])
+        is_tight = len(names) * max(map(len, names)) > 90
+        turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if is_tight else {}
+        axes.set_xticks(places, names, **turned)
     else:
+        axes.stairs(objects, places - 0.5, fill=True, color=DARK, label="objects")
+        axes.plot(places, candidates, ".", markersize=2, color=MIDDLE, label="candidates")
         axes.set_xticks([])
-        axes.set_xlabel(f"{len(numbers.classes)} classes, the most frequent first; background")
+        axes.set_xlabel(f"{len(numbers.classes):,} classes, the most frequent first; background")
     axes.set(yscale="log", ylim=(0.5, None), ylabel="number")
     axes.legend(loc="upper center", ncols=2)
     label_panel(axes, "(a) classes")
@@ -48,7 +52,7 @@ def _draw_sizes(axes: Axes, sizes: np.ndarray) -> None:
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     for edge in COCO_EDGES:
-        axes.axvline(edge, color="black", linewidth=0.8, linestyle=":")
+        axes.axvline(edge, color=MIDDLE, linewidth=1.2, linestyle=":")
     axes.set(xlabel="square root of the area in pixels\n(dotted: small, medium, large in COCO)")
     axes.set(ylabel="objects")
     label_panel(axes, "(b) sizes")

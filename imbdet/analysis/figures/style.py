@@ -52,6 +52,16 @@ def new_figure(height: float, width: float = WIDTH) -> Figure:
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 
+def plain(name: str) -> str:
+    """A name as it is: between two $ matplotlib would read mathematics."""
+    return name.replace("$", r"\$")
+
+
+def short(name: str) -> str:
+    """A plain name for a place that is narrow: of a long one the middle is left out."""
+    return plain(name if len(name) <= 24 else f"{name[:11]}…{name[-12:]}")
+
+
 def say(axes: Axes, sentence: str) -> None:
     """Write in a panel why there is nothing in it."""
     axes.text(

@@ -3,10 +3,11 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from imbdet.analysis.figures.style import label_panel, new_figure
+from imbdet.analysis.figures.style import label_panel, new_figure, short
 from imbdet.compare.binned_scores import BinnedScores
-from imbdet.compare.figures.style import add_run_legend, run_lines
+from imbdet.compare.figures.style import add_legend, run_lines
 from imbdet.compare.score_by_iou import ScoreByIoU
 from imbdet.compare.score_by_rank import RANKINGS, ScoreByRank
 
@@ -21,11 +22,11 @@ def draw_score_by_rank(numbers: ScoreByRank) -> Figure:
         lows, highs = scores.edges[:-1], scores.edges[1:] - 1
         labels = [f"{a}" if a == b else f"{a}-{b}" for a, b in zip(lows, highs, strict=True)]
         labels[-1] = f"≥ {lows[-1]}"
-        _draw(panels[:, i], scores, np.arange(used))
+        handles = _draw(panels[:, i], scores, np.arange(used))
         panels[1, i].set_xticks(np.arange(used), labels[:used], rotation=45, ha="right")
         panels[1, i].set_xlabel(f"{RANKINGS[sign][0]}, 0 first")
         label_panel(panels[0, i], f"({'ab'[i]}) {sign}")
-    add_run_legend(figure, panels[0, 0])
+    add_legend(figure, handles)
     return figure
 
 
@@ -34,28 +35,28 @@ def draw_score_by_iou(numbers: ScoreByIoU) -> Figure:
     figure = new_figure(4.0, width=4.2)
     panels = figure.subplots(2, 1, sharex=True)
     scores = numbers.of_positives
-    _draw(panels, scores, (scores.edges[:-1] + scores.edges[1:]) / 2)
+    handles = _draw(panels, scores, (scores.edges[:-1] + scores.edges[1:]) / 2)
     panels[1].set(xlabel="IoU of a positive after regression", xlim=(0, 1))
     label_panel(panels[0], "positives")
-    add_run_legend(figure, panels[0])
+    add_legend(figure, handles)
     return figure
 
 
-def _draw(panels: np.ndarray, scores: BinnedScores, places: np.ndarray) -> None:
-    """Mean scores in the upper panel, changes in the lower one."""
+def _draw(panels: np.ndarray, scores: BinnedScores, places: np.ndarray) -> dict[str, Line2D]:
+    """Mean scores in the upper panel, changes in the lower one. Returns the lines by run."""
     top, bottom = panels
     lines = run_lines(scores.means)
     baseline = next(iter(lines))
-    for run, line in lines.items():
-        _plot(top, places, scores.means[run], line, run)
+    handles = {run: _plot(top, places, scores.means[run], line) for run, line in lines.items()}
     for run, change in scores.differences.items():
-        _plot(bottom, places, change, lines[run], run)
+        _plot(bottom, places, change, lines[run])
     bottom.axhline(0, color="black", linewidth=0.8)
     top.set(ylabel="mean score", ylim=(0, None))
-    bottom.set(ylabel=f"minus {baseline}")
+    bottom.set(ylabel=f"minus {short(baseline)}")
     for axes in panels:
         axes.grid()
+    return handles
 
 
-def _plot(axes: Axes, places: np.ndarray, values: np.ndarray, line: dict, run: str) -> None:
-    axes.plot(places, values[: len(places)], marker="o", markersize=3.5, label=run, **line)
+def _plot(axes: Axes, places: np.ndarray, values: np.ndarray, line: dict) -> Line2D:
+    return axes.plot(places, values[: len(places)], marker="o", markersize=3.5, **line)[0]

@@ -3,10 +3,10 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from imbdet.analysis.figures.style import label_panel, new_figure
+from imbdet.analysis.figures.style import label_panel, new_figure, short
 from imbdet.compare.bootstrap import CONFIDENCE
 from imbdet.compare.coco_table import CocoTable
-from imbdet.compare.figures.style import add_run_legend, draw_estimates, run_points, spread
+from imbdet.compare.figures.style import add_legend, draw_estimates, run_points, spread
 
 
 def draw_coco_table(numbers: CocoTable) -> Figure:
@@ -16,22 +16,23 @@ def draw_coco_table(numbers: CocoTable) -> Figure:
     points = run_points(numbers.values)
     baseline, *others = points
     metrics = list(numbers.values[baseline])
-    places = np.arange(len(metrics))
+    places, handles = np.arange(len(metrics)), {}
     for i, (run, point) in enumerate(points.items()):
         estimates = list(numbers.values[run].values())
-        draw_estimates(left, places + spread(i, len(points)), estimates, point, label=run)
+        at = places + spread(i, len(points))
+        handles[run] = draw_estimates(left, at, estimates, point)
     for i, run in enumerate(others):
         estimates = list(numbers.differences[run].values())
         at = places + spread(i, len(others))
         draw_estimates(right, at, estimates, points[run], is_difference=True)
     right.axhline(0, color="black", linewidth=0.8)
     left.set(ylabel="percent", ylim=(0, None))
-    right.set(ylabel="percentage points")
+    right.set(ylabel="percentage points\n(hollow: undecided)")
     for axes in (left, right):
         axes.set_xticks(places, metrics)
         axes.set_xlim(-0.6, len(metrics) - 0.4)
         axes.grid(axis="y")
     label_panel(left, f"(a) values with {CONFIDENCE:.0%} intervals")
-    label_panel(right, f"(b) minus {baseline}; hollow: undecided")
-    add_run_legend(figure, left)
+    label_panel(right, f"(b) minus {short(baseline)}")
+    add_legend(figure, handles)
     return figure

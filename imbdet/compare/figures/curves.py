@@ -5,6 +5,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from imbdet.analysis.figures.style import label_panel, new_figure
 from imbdet.compare.curves import AP, Curve, Curves
@@ -29,8 +30,7 @@ def draw_curves(numbers: Curves) -> Figure:
         axes.grid()
     for axes in panels[len(scalars) :]:
         axes.set_axis_off()
-    handles = [figure.axes[0].plot([], [], **lines[run])[0] for run in runs]
-    add_legend(figure, handles, runs)
+    add_legend(figure, {run: Line2D([], [], **line) for run, line in lines.items()})
     return figure
 
 

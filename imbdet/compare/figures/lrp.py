@@ -2,12 +2,13 @@
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
-from imbdet.analysis.figures.style import label_panel, new_figure
+from imbdet.analysis.figures.style import label_panel, new_figure, short
 from imbdet.compare.figures.style import (
     GROUP_WIDTH,
-    add_run_legend,
+    add_legend,
     run_bars,
     run_points,
     spread,
@@ -25,10 +26,10 @@ def draw_lrp(numbers: LRPTable) -> Figure:
     order = order[-_MAX_CLASSES:]
     figure = new_figure(max(3.0, 1.2 + 0.16 * len(order)))
     left, middle, right = figure.subplots(1, 3, width_ratios=[5, 4, 3])
-    _draw_means(left, numbers)
+    handles = _draw_means(left, numbers)
     _draw_classes(middle, numbers, order, "olrp")
     _draw_classes(right, numbers, order, "threshold")
-    middle.set_yticks(np.arange(len(order)), [numbers.classes[k] for k in order])
+    middle.set_yticks(np.arange(len(order)), [short(numbers.classes[k]) for k in order])
     middle.set(xlabel="percent")
     right.set(xlabel="score", xlim=(-0.02, 1.02))
     right.tick_params(labelleft=False)
@@ -36,19 +37,22 @@ def draw_lrp(numbers: LRPTable) -> Figure:
     label_panel(left, "(a) means, lower is better")
     label_panel(middle, f"(b) oLRP{f', {len(order)} worst classes' if hidden else ' of classes'}")
     label_panel(right, "(c) best thresholds")
-    add_run_legend(figure, left)
+    add_legend(figure, handles)
     return figure
 
 
-def _draw_means(axes: Axes, numbers: LRPTable) -> None:
-    places = np.arange(len(COMPONENTS))
+def _draw_means(axes: Axes, numbers: LRPTable) -> dict[str, BarContainer]:
+    """Returns the bars by run."""
+    places, handles = np.arange(len(COMPONENTS)), {}
     bars = run_bars(numbers.values)
     for i, (run, bar) in enumerate(bars.items()):
         at = places + spread(i, len(bars))
-        axes.bar(at, numbers.means(run).values(), GROUP_WIDTH / len(bars), label=run, **bar)
+        means = numbers.means(run).values()
+        handles[run] = axes.bar(at, means, GROUP_WIDTH / len(bars), **bar)
     axes.set_xticks(places, [title.replace(" ", "\n") for title in COMPONENTS.values()])
     axes.set(ylabel="percent")
     axes.grid(axis="y")
+    return handles
 
 
 def _draw_classes(axes: Axes, numbers: LRPTable, order: np.ndarray, name: str) -> None:

@@ -1,13 +1,18 @@
 """Detections by score and IoU."""
 
+import textwrap
+
 import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
-from imbdet.analysis.figures.style import COLOR_MAP, WIDTH, label_panel, new_figure
+from imbdet.analysis.figures.style import COLOR_MAP, WIDTH, label_panel, new_figure, plain
 from imbdet.compare.score_iou import EDGES, LOCALISED, ScoreIoU, number
 
 _MAX_COLUMNS = 3
+# Characters above a panel.
+_TITLE_WIDTH = 28
 
 
 def draw_score_iou(numbers: ScoreIoU) -> Figure:
@@ -24,11 +29,21 @@ def draw_score_iou(numbers: ScoreIoU) -> Figure:
         axes.axhline(LOCALISED, color="black", linewidth=0.8, linestyle=":")
         axes.set(aspect="equal", xlabel="score")
         every, localised = map(number, numbers.correlations[run])
-        title = f"{run}\nrank correlation {every};\nfrom IoU {LOCALISED:g} on {localised}"
+        name = "\n".join(textwrap.wrap(run, _TITLE_WIDTH))
+        title = f"{plain(name)}\nrank correlation {every};\nfrom IoU {LOCALISED:g} on {localised}"
         label_panel(axes, title)
     for axes in panels[:, 0]:
         axes.set_ylabel("IoU with the nearest\nobject of the class")
     for axes in panels.flat[len(numbers.counts) :]:
         axes.set_axis_off()
-    figure.colorbar(mesh, ax=panels, label="detections", shrink=0.8, pad=0.02)
+    bar = figure.colorbar(
+        mesh,
+        ax=panels,
+        label="detections",
+        ticks=LogLocator(subs=(1, 2, 5)),
+        format="{x:,.0f}",
+        shrink=0.8,
+        pad=0.02,
+    )
+    bar.minorformatter = NullFormatter()
     return figure

@@ -1,16 +1,17 @@
 """How runs are told apart, by colour, lightness and dash or hatch."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
-from imbdet.analysis.figures.style import COLOR_MAP, LINES
+from imbdet.analysis.figures.style import COLOR_MAP, LINES, plain
 from imbdet.compare.bootstrap import Estimate
 
 # Of the distance from one group of bars or points to the next.
@@ -57,17 +58,20 @@ def draw_estimates(
     estimates: Sequence[Estimate],
     style: Mapping[str, Any],
     *,
-    label: str = "",
     is_difference: bool = False,
-) -> None:
-    """Points with their intervals as vertical lines; an undecided difference is hollow."""
+) -> PathCollection:
+    """Points with their intervals as vertical lines; an undecided difference is hollow.
+
+    Returns:
+        The points.
+    """
     values, lows, highs = np.array([(e.value, e.low, e.high) for e in estimates]).T
     axes.vlines(places, lows, highs, color=style["color"], linewidth=1.2)
     faces = [
         "white" if is_difference and estimate.verdict == "undecided" else style["color"]
         for estimate in estimates
     ]
-    axes.scatter(
+    return axes.scatter(
         places,
         values,
         s=18,
@@ -75,18 +79,21 @@ def draw_estimates(
         edgecolors=style["color"],
         marker=style["marker"],
         zorder=3,
-        label=label,
     )
 
 
-def add_run_legend(figure: Figure, axes: Axes) -> None:
-    """The runs that are labelled in some axes, below the panels."""
-    handles, labels = axes.get_legend_handles_labels()
-    add_legend(figure, handles, labels)
+def add_legend(figure: Figure, handles: Mapping[str, Any]) -> None:
+    """A legend below the panels, as wide as the figure allows.
 
-
-def add_legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str]) -> None:
-    """A legend below the panels, as wide as the figure allows."""
-    widths = [0.07 * len(label) + 0.6 for label in labels]  # inches
-    ncols = max(1, min(len(labels), int(figure.get_figwidth() / max(widths))))
-    figure.legend(handles, labels, loc="outside lower center", ncols=ncols)
+    Args:
+        figure: with its panels.
+        handles: by run, what matplotlib draws in a legend.
+    """
+    width = max(0.07 * len(run) + 0.6 for run in handles)  # inches
+    num_rows = math.ceil(len(handles) / max(1, int(figure.get_figwidth() / width)))
+    figure.legend(
+        handles.values(),
+        map(plain, handles),
+        loc="outside lower center",
+        ncols=math.ceil(len(handles) / num_rows),
+    )

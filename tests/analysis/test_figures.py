@@ -1,0 +1,62 @@
+"""What drawings say, of names and numbers that are hard to draw."""
+
+import numpy as np
+import pytest
+
+from imbdet.analysis.figures.hardness import draw_hardness
+from imbdet.analysis.figures.imbalance import draw_imbalance
+from imbdet.analysis.figures.style import save, short
+from imbdet.analysis.hardness import EDGES, Hardness
+from imbdet.analysis.imbalance import imbalance
+
+
+def draw_classes(names):
+    """The upper panel of an imbalance, the first class is the most frequent."""
+    chunk = {
+        "class": np.repeat(np.arange(len(names)), np.arange(len(names), 0, -1)),
+        "area": np.array(100.0),
+        "num_positives": np.array(2),
+    }
+    columns = {
+        name: np.broadcast_to(values, chunk["class"].shape) for name, values in chunk.items()
+    }
+    return draw_imbalance(imbalance([columns], num_negatives=50, classes=names))
+
+
+def test_dollars_are_no_mathematics(tmp_path):
+    figure = draw_classes(["$_$", "US$ and CA$"])
+    assert save(figure, tmp_path / "figure")
+    labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert labels == [r"\$_\$", r"US\$ and CA\$", "background"]
+
+
+def test_the_middle_of_a_long_name_is_left_out():
+    name = "a name of 24 characters,"
+    assert short(name) == name
+    assert short(f"{name} and a tail") == "a name of 2…, and a tail"
+
+
+@pytest.mark.parametrize("num_classes", [3, 1203])
+def test_every_class_is_drawn(num_classes, recwarn):
+    axes = draw_classes([f"class {i}" for i in range(num_classes)]).axes[0]
+    handles, labels = axes.get_legend_handles_labels()
+    assert sorted(labels) == ["candidates", "objects"]
+    candidates = handles[labels.index("candidates")]
+    heights = (
+        [bar.get_height() for bar in candidates] if num_classes == 3 else candidates.get_ydata()
+    )
+    assert list(heights) == [*range(2 * num_classes, 0, -2), 50]
+    assert not recwarn.list
+
+
+def test_shares_below_a_percent_are_not_called_zero():
+    counts = np.zeros(len(EDGES) - 1, dtype=np.int64)
+    counts[:2] = 995, 5
+    figure = draw_hardness(Hardness({"random": counts, "hard": counts}, {"random": 0, "hard": 0}))
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    low, high = axes.get_ylim()
+    ticks = zip(axes.get_yticks(), axes.get_yticklabels(), strict=True)
+    labels = [label.get_text() for value, label in ticks if low <= value <= high]
+    assert "0.5%" in labels
+    assert "0%" not in labels

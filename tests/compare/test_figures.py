@@ -1,0 +1,45 @@
+"""Legends of runs, whatever their names are."""
+
+import pytest
+from matplotlib.lines import Line2D
+
+from imbdet.analysis.figures.style import new_figure
+from imbdet.compare.figures.binned_scores import draw_score_by_iou
+from imbdet.compare.figures.coco_table import draw_coco_table
+from imbdet.compare.figures.curves import draw_curves
+from imbdet.compare.figures.error_types import draw_error_types
+from imbdet.compare.figures.lrp import draw_lrp
+from imbdet.compare.figures.style import add_legend
+from tests.report.comparisons import all_comparisons
+
+
+def legend_of(figure):
+    (legend,) = figure.legends
+    return [text.get_text() for text in legend.get_texts()]
+
+
+@pytest.mark.parametrize(("number", "columns"), [(2, 2), (7, 7), (8, 4), (15, 5)])
+def test_rows_of_a_legend_are_of_one_length(number, columns):
+    figure = new_figure(2.0)
+    add_legend(figure, {f"run{i:02}": Line2D([], []) for i in range(number)})
+    assert figure.legends[0]._ncols == columns
+
+
+def test_every_run_is_in_the_legend():
+    figure = new_figure(2.0)
+    add_legend(figure, dict.fromkeys(["_base", "$x$"], Line2D([], [])))
+    assert legend_of(figure) == ["_base", r"\$x\$"]
+
+
+@pytest.mark.parametrize(
+    ("draw", "name"),
+    [
+        (draw_coco_table, "coco"),
+        (draw_error_types, "error_types"),
+        (draw_lrp, "lrp"),
+        (draw_curves, "curves"),
+        (draw_score_by_iou, "score_by_iou"),
+    ],
+)
+def test_legends_name_all_runs(draw, name):
+    assert legend_of(draw(all_comparisons(3)[name])) == ["base", "<b>bold", "c/seed_1"]
