@@ -10,6 +10,7 @@ process, medians over repetitions in turns: of its own CPU time and of the wall 
 """
 
 import argparse
+import statistics
 import sys
 import tempfile
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from unittest import mock
 import torch
 from losses import NUM_CLASSES, Problem, make_problem
 from measuring import compare, time_in_turns
-from sections import run_sections
+from sections import run_sections, section_parser
 from torch import Tensor, distributed
 from torch.distributed import ProcessGroup
 
@@ -42,17 +43,12 @@ COLLECTIVES = ("all_reduce", "all_gather_into_tensor")
 
 def parse_args() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
+    parser = section_parser(__doc__, SECTIONS, cpu_only=True)
     parser.add_argument("--processes", type=int, default=2, metavar="W")
     parser.add_argument("--logits", type=float, default=1e6, metavar="N", help="of each process")
     parser.add_argument("--positives", type=int, default=500, metavar="P", help="of each process")
     parser.add_argument("--repetitions", type=int, default=9, metavar="N")
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of each process")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
-    parser.set_defaults(device="cpu", dtype="float32")
+    parser.set_defaults(dtype="float32")
     return parser.parse_args()
 
 
@@ -125,8 +121,11 @@ def measure_time(args: argparse.Namespace) -> Rows:
         rows.append(
             {
                 "loss": name,
-                **{f"{scope} cpu": 1e3 * t.median("cpu") for scope, t in timings.items()},
-                **{f"{scope} wall": 1e3 * t.median("cuda") for scope, t in timings.items()},
+                **{
+                    f"{scope} {clock}": 1e3 * statistics.median(getattr(timing, clock))
+                    for clock in ("cpu", "wall")
+                    for scope, timing in timings.items()
+                },
                 "cpu ratio": ratio,
                 "low": low,
                 "high": high,

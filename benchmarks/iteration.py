@@ -14,7 +14,7 @@ are images of noise, or with --dataset real ones, which makes loading them a sta
 import argparse
 import statistics
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle, islice
 from typing import Any
 
@@ -86,33 +86,28 @@ def batches(args: argparse.Namespace) -> Iterator[list[dict[str, Any]]]:
     return iter(build_train_loader(cfg))
 
 
-def seconds_of(run: Callable[[], Any], args: argparse.Namespace) -> float:
-    """How long a function takes."""
-    start = now(args.device)
-    run()
-    return now(args.device) - start
+def in_turns(contenders: Mapping[str, Training], args: argparse.Namespace) -> dict[str, np.ndarray]:
+    """Seconds (pairs,) of the iterations of each; in a turn they learn from the same batch."""
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    order = list(contenders)
+    for i, batch in enumerate(islice(batches(args), 1 + args.pairs)):  # the first one warms up
+        for name in order if i % 2 else reversed(order):
+            start = now(args.device)
+            contenders[name].step(batch, seed=i)
+            seconds[name].append(now(args.device) - start)
+    return {name: np.array(values[1:]) for name, values in seconds.items()}
 
 
 def time_pairs(args: argparse.Namespace) -> list[dict[str, Any]]:
     """An iteration of ours over one of detectron2's, same configuration; goal: high <= 1.02."""
-    pair = [build("plain", args, detectron2=True), build("plain", args)]
-    seconds: list[list[float]] = [[], []]
-    for i, batch in enumerate(islice(batches(args), 1 + args.pairs)):  # the first one warms up
-        for which in (0, 1) if i % 2 else (1, 0):
-            step = pair[which].step
-            seconds[which].append(seconds_of(lambda step=step: step(batch, seed=i), args))  # noqa: B023
-    theirs, ours = (np.array(s[1:]) for s in seconds)
-    ratio, low, high = median_interval(ours / theirs)
-    return [
-        {
-            "detector": args.detector,
-            "detectron2 [ms]": 1e3 * np.median(theirs),
-            "imbdet [ms]": 1e3 * np.median(ours),
-            "ratio": ratio,
-            "low": low,
-            "high": high,
-        }
-    ]
+    pair = {
+        "detectron2": build("plain", args, detectron2=True),
+        "imbdet": build("plain", args),
+    }
+    seconds = in_turns(pair, args)
+    ratio, low, high = median_interval(seconds["imbdet"] / seconds["detectron2"])
+    milliseconds = {f"{name} [ms]": 1e3 * np.median(values) for name, values in seconds.items()}
+    return [{"detector": args.detector, **milliseconds, "ratio": ratio, "low": low, "high": high}]
 
 
 def compare_memory(args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -178,17 +173,12 @@ def time_speed(args: argparse.Namespace) -> list[dict[str, Any]]:
 def _compare_with_plain(args: argparse.Namespace, methods: Sequence[str]) -> list[dict[str, Any]]:
     contenders = {"": build("plain", args)}
     contenders.update({method: build(method, args) for method in methods})
-    seconds: dict[str, list[float]] = {method: [] for method in contenders}
-    order = list(contenders)
-    for i, batch in enumerate(islice(batches(args), 1 + args.pairs)):  # the first one warms up
-        for method in order if i % 2 else reversed(order):
-            step = contenders[method].step
-            seconds[method].append(seconds_of(lambda step=step: step(batch, seed=i), args))  # noqa: B023
-    plain = np.array(seconds.pop("")[1:])
+    seconds = in_turns(contenders, args)
+    plain = seconds.pop("")
+    milliseconds = {"plain [ms]": 1e3 * np.median(plain)}
     rows = []
     for method, values in seconds.items():
-        ratio, low, high = median_interval(np.array(values[1:]) / plain)
-        milliseconds = {"plain [ms]": 1e3 * np.median(plain)}
+        ratio, low, high = median_interval(values / plain)
         rows.append({"method": method, **milliseconds, "ratio": ratio, "low": low, "high": high})
     return rows
 

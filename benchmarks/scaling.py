@@ -29,7 +29,7 @@ import torch
 import torch.distributed as dist
 from detectors import build_detector, make_batch
 from measuring import median_interval
-from sections import run_sections
+from sections import run_sections, section_parser
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.nn.parallel import DistributedDataParallel
 
@@ -164,10 +164,7 @@ SECTIONS = {"weak": weak, "strong": strong}
 
 def parse_args() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
+    parser = section_parser(__doc__, SECTIONS, cpu_only=True)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=["tiny", "R18"])
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2], metavar="N")
     parser.add_argument("--images", type=int, default=4, metavar="N", help="of a batch")
@@ -178,10 +175,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--turns", type=int, default=3, metavar="N")
     parser.add_argument("--warm-up", type=int, default=2, metavar="N", help="iterations before")
     parser.add_argument("--quick", action="store_true", help="small images, few repetitions")
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of each process")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
     args = parser.parse_args()
-    args.device = "cpu"
     if any(args.images % n for n in args.processes):
         parser.error("--images must be a multiple of all --processes")
     if args.quick:

@@ -18,15 +18,18 @@ Section = Callable[[argparse.Namespace], list[dict[str, Any]]]
 
 
 def section_parser(
-    description: str | None, sections: Mapping[str, Section]
+    description: str | None, sections: Mapping[str, Section], *, cpu_only: bool = False
 ) -> argparse.ArgumentParser:
     """A command line with what :func:`run_sections` takes from it."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", nargs="+", choices=sections, default=list(sections))
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of each process")
+    if cpu_only:
+        parser.set_defaults(device="cpu")
+    else:
+        parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
     return parser
 
