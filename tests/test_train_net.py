@@ -174,6 +174,13 @@ def test_bad_input_is_one_clear_error(bad, message, tmp_path, capsys):
     assert error.count("\n") == 1
 
 
+def test_missing_test_data_are_told_before_the_training(tmp_path, capsys):
+    args = arguments("retinanet", tmp_path, **{"DATASETS.TEST": "('coco_2017_val',)"})
+    assert train_net.main(args) == 2
+    assert "There is no annotation file" in capsys.readouterr().err
+    assert not (tmp_path / "last_checkpoint").exists()
+
+
 def test_missing_gpus_are_said(capsys):
     assert train_net.main(["--num-gpus", "99"]) == 2
     assert "--num-gpus is 99" in capsys.readouterr().err

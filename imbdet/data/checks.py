@@ -16,6 +16,8 @@ from imbdet.errors import UserError
 
 logger = logging.getLogger(__name__)
 
+_NO_BOX = "not of four numbers"
+
 
 def load_dataset(cfg: CfgNode, name: str, *, training: bool = False) -> list[dict]:
     """Load and check a registered data set.
@@ -25,7 +27,8 @@ def load_dataset(cfg: CfgNode, name: str, *, training: bool = False) -> list[dic
             ``DATASETS.INVALID_BOXES`` and ``DATASETS.BROKEN_IMAGES``.
         name: a name in DATASETS.TRAIN or DATASETS.TEST.
         training: drop or refuse boxes and images by the policies. Otherwise every image must be
-            there and the boxes stay as they are, since an evaluation reads the annotation file.
+            there, and boxes of four numbers stay as they are, since an evaluation reads the
+            annotation file.
 
     Returns:
         Detectron2's dicts, one per image.
@@ -41,7 +44,9 @@ def load_dataset(cfg: CfgNode, name: str, *, training: bool = False) -> list[dic
     if training:
         present = _remove_invalid_boxes(cfg, name, present)
         if cfg.MODEL.MASK_ON:
-            _require_masks(name, present)
+            _require_masks(cfg, name, present)
+    else:
+        _require_boxes(name, present)
     if not present:
         raise UserError(f"Data set '{name}' has no images. {describe_origin(name)}")
     return present
@@ -167,15 +172,41 @@ def _remove_invalid_boxes(cfg: CfgNode, name: str, records: list[dict]) -> list[
     return cleaned
 
 
-def _require_masks(name: str, records: list[dict]) -> None:
+def _require_boxes(name: str, records: list[dict]) -> None:
+    for record in records:
+        for annotation in _annotations(record):
+            if _find_box_problem(annotation, record) == _NO_BOX:
+                raise UserError(
+                    f"Data set '{name}' has a box {_NO_BOX}: {annotation.get('bbox')} in "
+                    f"'{os.path.basename(record['file_name'])}'. Correct it or remove its "
+                    "annotation."
+                )
+
+
+def _require_masks(cfg: CfgNode, name: str, records: list[dict]) -> None:
     for record in records:
         for annotation in record["annotations"]:
-            if not annotation.get("segmentation") and not annotation.get("iscrowd"):
+            if annotation.get("iscrowd"):
+                continue
+            problem, remedy = _find_mask_problem(cfg, annotation.get("segmentation"), record)
+            if problem:
                 raise UserError(
-                    f"MODEL.MASK_ON is True, but data set '{name}' has objects without a "
-                    f"'segmentation' (first: in '{os.path.basename(record['file_name'])}'). "
-                    "Set MODEL.MASK_ON to False."
+                    f"MODEL.MASK_ON is True, but data set '{name}' has objects {problem} (first: "
+                    f"in '{os.path.basename(record['file_name'])}'). {remedy}"
                 )
+
+
+def _find_mask_problem(cfg: CfgNode, mask: list | dict | None, record: dict) -> tuple[str, str]:
+    """What is wrong with the mask of an object, and what to do; both empty if nothing is."""
+    if not mask:
+        return "without a 'segmentation'", "Set MODEL.MASK_ON to False."
+    if isinstance(mask, dict):  # run lengths
+        if cfg.INPUT.MASK_FORMAT == "polygon":
+            return "whose mask is in run lengths", "Set INPUT.MASK_FORMAT to 'bitmask'."
+        height, width = mask["size"]
+        if (height, width) != (record.get("height", height), record.get("width", width)):
+            return "whose mask has another size than their image", "Correct or remove them."
+    return "", ""
 
 
 def _find_box_problem(annotation: dict, record: dict) -> str | None:
@@ -183,7 +214,7 @@ def _find_box_problem(annotation: dict, record: dict) -> str | None:
         x0, y0, x1, y1 = box = annotation["bbox"]
         is_finite = all(map(math.isfinite, box))
     except (KeyError, TypeError, ValueError):
-        return "not of four numbers"
+        return _NO_BOX
     if not is_finite:
         return "with NaN or infinity"
     if annotation["bbox_mode"] == BoxMode.XYWH_ABS:

@@ -39,7 +39,8 @@ def check_coco_json(path: str, *, if_missing: str = "") -> None:
     problem = (
         _find_missing_list(content)
         or _first(_find_bad_record(content, name) for name in _FIELDS)
-        or _first(_find_repeated_id(content, name) for name in _FIELDS)
+        or _first(_find_repeated(content, name, "id") for name in _FIELDS)
+        or _find_repeated(content, "categories", "name")  # by which metrics are told
         or _find_bad_annotation(content)
     )
     if problem:
@@ -87,25 +88,37 @@ def _find_bad_record(content: dict, name: str) -> str | None:
     return None
 
 
-def _find_repeated_id(content: dict, name: str) -> str | None:
-    counts = Counter(record["id"] for record in content[name])
-    repeated = [record_id for record_id, count in counts.items() if count > 1]
+def _find_repeated(content: dict, name: str, field: str) -> str | None:
+    counts = Counter(record[field] for record in content[name])
+    repeated = [value for value, count in counts.items() if count > 1]
     if not repeated:
         return None
     first = repeated[0]
-    return f"id {first!r} occurs {counts[first]} times in '{name}'{_first_of(repeated)}"
+    return f"{field} {first!r} occurs {counts[first]} times in '{name}'{_first_of(repeated)}"
 
 
 def _find_bad_annotation(content: dict) -> str | None:
     # Annotations of images that are not listed are ignored by detectron2, with a warning.
     image_ids = {image["id"] for image in content["images"]}
     annotations = [note for note in content["annotations"] if note["image_id"] in image_ids]
+    if image_ids and content["annotations"] and not annotations:
+        return (
+            f"none of its annotations belongs to one of its images: the first has image_id "
+            f"{content['annotations'][0]['image_id']!r}, the first image id "
+            f"{content['images'][0]['id']!r}"
+        )
     category_ids = {category["id"] for category in content["categories"]}
     stray = [note for note in annotations if note["category_id"] not in category_ids]
     if stray:
         return (
             f"category_id {stray[0]['category_id']!r} of annotation {stray[0]['id']!r} is not in "
             f"'categories'{_first_of(stray)}"
+        )
+    odd = [note for note in annotations if note.get("iscrowd", 0) not in (0, 1)]
+    if odd:
+        return (
+            f"annotation {odd[0]['id']!r} has iscrowd {odd[0]['iscrowd']!r}, neither 0 nor 1"
+            f"{_first_of(odd)}"
         )
     ignored = [note for note in annotations if note.get("ignore", 0)]
     if ignored:

@@ -2,7 +2,7 @@
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import zip_longest
 
 import numpy as np
@@ -71,6 +71,20 @@ def build_test_loader(cfg: CfgNode, name: str) -> DataLoader:
     return loader
 
 
+def check_test_sets(cfg: CfgNode) -> None:
+    """Refuse at the start of a training what would fail or mislead at its first evaluation.
+
+    The training data must be loaded already.
+
+    Raises:
+        UserError: a data set in DATASETS.TEST is wrong, or its classes are not, in their order,
+            the first ones of the training data.
+    """
+    for name in cfg.DATASETS.TEST:
+        load_dataset(cfg, name)
+        _require_same_classes((cfg.DATASETS.TRAIN[0], name), zip)
+
+
 def require_equal_shares(cfg: CfgNode, num_processes: int) -> None:
     """Raise UserError if the processes cannot have equally many images of a batch."""
     num_images = cfg.SOLVER.IMS_PER_BATCH
@@ -116,7 +130,8 @@ def _load_training_records(cfg: CfgNode) -> list[dict]:
     if not names:
         raise UserError("DATASETS.TRAIN is empty: name at least one data set to train on.")
     records = [record for name in names for record in load_dataset(cfg, name, training=True)]
-    classes, num_images = _require_same_classes(names), len(records)
+    classes, num_images = MetadataCatalog.get(names[0]).thing_classes, len(records)
+    _require_same_classes(names, zip_longest)
     if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
         records = filter_images_with_only_crowd_annotations(records)
     if cfg.MODEL.KEYPOINT_ON:
@@ -131,15 +146,19 @@ def _load_training_records(cfg: CfgNode) -> list[dict]:
     return records
 
 
-def _require_same_classes(names: tuple[str, ...]) -> list[str]:
-    first, *others = names
-    classes = MetadataCatalog.get(first).thing_classes
-    for name in others:
-        pairs = zip_longest(classes, MetadataCatalog.get(name).thing_classes, fillvalue="nothing")
-        for index, (expected, found) in enumerate(pairs):
+def _require_same_classes(names: Sequence[str], pair: Callable[..., Iterable]) -> None:
+    """Compare the classes of data sets with those of the first one.
+
+    Args:
+        names: of the data sets.
+        pair: ``zip_longest``, or ``zip``, which leaves out what only one of them has.
+    """
+    classes = [MetadataCatalog.get(name).thing_classes for name in names]
+    for name, others in zip(names, classes, strict=True):
+        for index, (expected, found) in enumerate(pair(classes[0], others)):
             if found != expected:
                 raise UserError(
-                    f"The data sets in DATASETS.TRAIN must have the same classes, but class "
-                    f"{index} is '{expected}' in '{first}' and '{found}' in '{name}'."
+                    f"The data sets must have the same classes in the order of their ids, but "
+                    f"class {index} is '{expected or 'nothing'}' in '{names[0]}' and "
+                    f"'{found or 'nothing'}' in '{name}'."
                 )
-    return classes

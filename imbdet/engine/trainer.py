@@ -27,6 +27,7 @@ from imbdet.data import (
     TrainLoader,
     build_test_loader,
     build_train_loader,
+    check_test_sets,
     explained_worker_deaths,
 )
 from imbdet.data.seeding import seed_sequence, seeded_globals
@@ -195,6 +196,7 @@ def train(cfg: CfgNode, *, resume: bool) -> None:
     stop = StopOnSignal()
     with hearing(stop.on_signal), explained_worker_deaths():
         trainer = Trainer(cfg, stop)
+        check_test_sets(cfg)
         trainer.resume_or_load(resume=resume)
         logger.info(f"{_describe_plan(trainer)}; everything goes to '{cfg.OUTPUT_DIR}'.")
         trainer.train()

@@ -1,6 +1,7 @@
 import logging
 import re
 import shutil
+from contextlib import nullcontext
 
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -81,7 +82,29 @@ def test_drops_or_refuses_an_invalid_box(toy, log, bbox, words):
 
     with pytest.raises(UserError, match=re.escape(words)):
         load_dataset(toy.config("DATASETS.INVALID_BOXES", "refuse"), "toy", training=True)
-    assert num_boxes(load_dataset(toy.config(), "toy")) == 5  # an evaluation keeps them
+    if "four numbers" in words:  # nothing can be compared with them
+        with pytest.raises(UserError, match=r"has a box not of four numbers: .* in '1\.png'"):
+            load_dataset(toy.config(), "toy")
+    else:
+        assert num_boxes(load_dataset(toy.config(), "toy")) == 5  # an evaluation keeps them
+
+
+@pytest.mark.parametrize(
+    ("mask", "mask_format", "words"),
+    [
+        (None, "polygon", r"without a 'segmentation' .*Set MODEL\.MASK_ON to False"),
+        ({"size": [30, 40], "counts": [1199, 1]}, "polygon", "Set INPUT.MASK_FORMAT to 'bitmask'"),
+        ({"size": [40, 30], "counts": [1199, 1]}, "bitmask", "another size than their image"),
+        ({"size": [30, 40], "counts": [1199, 1]}, "bitmask", ""),
+        ([[5, 5, 25, 5, 25, 15]], "bitmask", ""),
+    ],
+)
+def test_refuses_masks_that_cannot_be_used(toy, mask, mask_format, words):
+    for annotation in toy.content["annotations"]:
+        annotation["segmentation"] = mask
+    cfg = toy.config("MODEL.MASK_ON", True, "INPUT.MASK_FORMAT", mask_format)
+    with pytest.raises(UserError, match=words) if words else nullcontext():
+        load_dataset(cfg, "toy", training=True)
 
 
 def test_counts_invalid_boxes_by_kind(toy, log):

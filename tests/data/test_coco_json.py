@@ -53,6 +53,14 @@ def test_refuses_what_is_not_json(toy, data, words):
             lambda c: [note.update(id=note["id"] % 2) for note in c["annotations"]],
             "id 1 occurs 3 times in 'annotations' (the first of 2)",
         ),
+        (lambda c: c["categories"][0].update(name="dog"), "name 'dog' occurs 2 times in 'categor"),
+        (
+            lambda c: [note.update(image_id=str(note["image_id"])) for note in c["annotations"]],
+            "none of its annotations belongs to one of its images: the first has image_id '10', "
+            "the first image id 10",
+        ),
+        (lambda c: c["annotations"][0].update(iscrowd="0"), "annotation 1 has iscrowd '0', neith"),
+        (lambda c: c["annotations"][0].update(iscrowd=None), "annotation 1 has iscrowd None"),
         (
             lambda c: [note.update(category_id=8) for note in c["annotations"][1:3]],
             "category_id 8 of annotation 2 is not in 'categories' (the first of 2)",

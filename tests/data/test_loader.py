@@ -1,13 +1,14 @@
 import json
 import random
 import re
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from imbdet.data import build_test_loader, build_train_loader
+from imbdet.data import build_test_loader, build_train_loader, check_test_sets
 from imbdet.errors import UserError
 
 
@@ -95,6 +96,26 @@ def test_refuses_data_sets_of_different_classes(toy):
     cfg = toy.config("DATASETS.COCO", entries, "DATASETS.TRAIN", "('toy', 'cows')")
     with pytest.raises(UserError, match="class 1 is 'dog' in 'toy' and 'cow' in 'cows'"):
         build_train_loader(cfg)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["cat", "dog"], ""),
+        (["cat"], ""),
+        (["dog", "cat"], "class 0 is 'cat' in 'toy' and 'dog' in 'test'"),
+        (["dog"], "class 0 is 'cat' in 'toy' and 'dog' in 'test'"),
+    ],
+)
+def test_checks_test_sets_against_the_training(toy, names, words):
+    categories = [{"id": i, "name": name} for i, name in enumerate(names)]
+    content = {**toy.content, "categories": categories, "annotations": []}
+    (toy.folder / "test.json").write_text(json.dumps(content))
+    entries = [toy.entry(), {**toy.entry("test"), "JSON": str(toy.folder / "test.json")}]
+    cfg = toy.config("DATASETS.COCO", entries, "DATASETS.TEST", "('test',)")
+    build_train_loader(cfg)
+    with pytest.raises(UserError, match=words) if words else nullcontext():
+        check_test_sets(cfg)
 
 
 @pytest.mark.parametrize(
