@@ -4,6 +4,7 @@ detectron2 does the merging; this module refuses python tags, which detectron2 w
 turns every failure into one sentence about the file, the line and the key.
 """
 
+import functools
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -81,6 +82,14 @@ def _merge_file(cfg: CfgNode, path: str) -> None:
     except Exception as error:  # detectron2, fvcore, yacs and PyYAML each raise their own
         _blame(cfg, path)
         raise UserError(f"Cannot load the config file '{path}': {error}") from error
+    _refuse_repeated_keys(path)
+    if _empty_keys(cfg):
+        _blame(cfg, path)
+
+
+def _refuse_repeated_keys(path: str) -> None:
+    for base in find_bases(path):  # which reads the file
+        _refuse_repeated_keys(base)
 
 
 def _merge_overrides(cfg: CfgNode, opts: Sequence[str]) -> None:
@@ -144,6 +153,7 @@ def _entries(path: str, text: str) -> list[tuple[tuple[str, ...], Any, int]]:
     try:
         loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
+        repeated = _find_repeated_key(root)  # before << is resolved, which a key may repeat
         if root is not None:
             loader.construct_document(root)
     except yaml.reader.ReaderError as error:
@@ -154,7 +164,27 @@ def _entries(path: str, text: str) -> list[tuple[tuple[str, ...], Any, int]]:
         raise UserError(f"Config file '{path}' is empty.")
     if not isinstance(root, yaml.MappingNode):
         raise UserError(f"Config file '{path}' holds no keys: write 'KEY: value' lines.")
+    if repeated is not None:
+        raise UserError(
+            f"'{repeated.value}' in {path}:{repeated.start_mark.line + 1} is there twice, and of "
+            "the first one nothing would count: write both as one."
+        )
     return [(names, loader.construct_object(node, True), line) for names, node, line in _walk(root)]
+
+
+def _find_repeated_key(node: yaml.Node | None) -> yaml.Node | None:
+    """The first key that a mapping has already, however deep; PyYAML would take the last value."""
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    seen: set[str] = set()
+    for key, value in node.value:
+        name = str(key.value)
+        if name in seen:
+            return key
+        seen.add(name)
+        if repeated := _find_repeated_key(value):
+            return repeated
+    return None
 
 
 def _walk(
@@ -204,6 +234,18 @@ def _set(cfg: CfgNode, key: str, value: Any, where: str) -> None:
         if cfg.key_is_renamed(key):
             raise UserError(f"{error.args[0].rstrip('.')} ({where}).") from error
         raise UserError(_misfit(cfg, key, value, where)) from error
+    if key in _empty_keys(cfg):
+        raise UserError(f"'{key}' {where} has no value: write one, or leave the key out.")
+
+
+def _empty_keys(cfg: CfgNode) -> set[str]:
+    """Keys with None, which yacs takes for a value of any type, that may not have it."""
+    return {key for key, value in leaves(cfg) if value is None} - _optional_keys()
+
+
+@functools.cache
+def _optional_keys() -> frozenset[str]:
+    return frozenset(key for key, value in leaves(get_cfg()) if value is None)
 
 
 def _misfit(cfg: CfgNode, key: str, value: Any, where: str) -> str:

@@ -204,11 +204,43 @@ def test_wrong_type(write, key, value, needed):
         ("SOLVER.BASE_LR: 0.1\n", ["'SOLVER.BASE_LR' in a.yaml:1 must be written as nested keys"]),
         ("SEED: 1\nVERSION: 3\n", ["VERSION is 3 in a.yaml:2", "write VERSION: 2"]),
         ("VERSION: 1\nMODEL: {NOTHING: 1}\n", ["VERSION is 1 in a.yaml:1", "write VERSION: 2"]),
+        (
+            "MODEL: {MASK_ON: True}\nSEED: 1\nMODEL: {WEIGHTS: x}\n",
+            ["'MODEL' in a.yaml:4"],
+        ),
+        ("SOLVER:\n  GAMMA: 0.1\n  GAMMA: 0.2\n", ["'GAMMA' in a.yaml:3 is there twice"]),
+        ("SEED: 1\nSOLVER:\n  STEPS:\n", ["'SOLVER.STEPS' in a.yaml:3 has no value"]),
+        ("OUTPUT_DIR: null\n", ["'OUTPUT_DIR' in a.yaml:1 has no value"]),
     ],
 )
 def test_wrong_structure(write, text, words):
     write("a.yaml", text)
     assert_says(error_of("a.yaml"), *words)
+
+
+@pytest.mark.parametrize("text", ["SEED: 1\nSEED: 2\n", "SEED:\n"])
+def test_a_base_without_error_is_looked_at(write, text):
+    write("b.yaml", text)
+    write("a.yaml", "VERSION: 2\n_BASE_: b.yaml\n")
+    assert_says(error_of("a.yaml"), "'SEED' in b.yaml:")
+
+
+def test_what_only_looks_like_a_repeated_or_an_empty_key(write):
+    write("b.yaml", "OUTPUT_DIR:\nSOLVER: {WEIGHT_DECAY_BIAS: 0.1}\n")  # which a.yaml corrects
+    write(
+        "a.yaml",
+        """
+        _BASE_: b.yaml
+        MODEL:
+          CLS_LOSS: &loss {NAME: focal, SCOPE: batch}
+          RPN_LOSS: {CLS: {<<: *loss, NAME: ap}}
+        SOLVER: {WEIGHT_DECAY_BIAS: null}
+        OUTPUT_DIR: here
+        """,
+    )
+    cfg = load_config("a.yaml")
+    assert (cfg.MODEL.CLS_LOSS.NAME, cfg.MODEL.RPN_LOSS.CLS.NAME) == ("focal", "ap")
+    assert (cfg.SOLVER.WEIGHT_DECAY_BIAS, cfg.OUTPUT_DIR) == (None, "here")
 
 
 @pytest.mark.parametrize(
@@ -219,6 +251,7 @@ def test_wrong_structure(write, text, words):
         (["SEED=1", "VIS_PERIOD=2"], ["write 'SEED 1', with a space"]),
         (["MODEL.CLS_LOSS", "focal"], ["is a group of keys", "such as 'MODEL.CLS_LOSS.NAME'"]),
         (["MODEL.CLS_LOSS", "{}"], ["is a group of keys", "such as 'MODEL.CLS_LOSS.NAME'"]),
+        (["SOLVER.MAX_ITER", "None"], ["'SOLVER.MAX_ITER' on the command line has no value"]),
         (["OUTPUT_DIR.NAME", "x"], ["'OUTPUT_DIR' is a value, not a group of keys"]),
     ],
 )
