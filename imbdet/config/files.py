@@ -166,8 +166,8 @@ def _entries(path: str, text: str) -> list[tuple[tuple[str, ...], Any, int]]:
         raise UserError(f"Config file '{path}' holds no keys: write 'KEY: value' lines.")
     if repeated is not None:
         raise UserError(
-            f"'{repeated.value}' in {path}:{repeated.start_mark.line + 1} is there twice, and of "
-            "the first one nothing would count: write both as one."
+            f"'{repeated.value}' in {path}:{repeated.start_mark.line + 1} is there twice, "
+            "and of the first one nothing would count: write both as one."
         )
     return [(names, loader.construct_object(node, True), line) for names, node, line in _walk(root)]
 

@@ -206,7 +206,7 @@ def test_wrong_type(write, key, value, needed):
         ("VERSION: 1\nMODEL: {NOTHING: 1}\n", ["VERSION is 1 in a.yaml:1", "write VERSION: 2"]),
         (
             "MODEL: {MASK_ON: True}\nSEED: 1\nMODEL: {WEIGHTS: x}\n",
-            ["'MODEL' in a.yaml:4"],
+            ["'MODEL' in a.yaml:3"],
         ),
         ("SOLVER:\n  GAMMA: 0.1\n  GAMMA: 0.2\n", ["'GAMMA' in a.yaml:3 is there twice"]),
         ("SEED: 1\nSOLVER:\n  STEPS:\n", ["'SOLVER.STEPS' in a.yaml:3 has no value"]),
