@@ -140,6 +140,28 @@ def test_resuming_a_finished_run_evaluates_again(tmp_path):
     assert read_metrics(tmp_path)
 
 
+def test_a_resumed_run_follows_its_config(tmp_path, capsys):
+    keys = {"SOLVER.MAX_ITER": 2, "SOLVER.WARMUP_ITERS": 0, "DATASETS.TEST": "()"}
+    assert train_net.main(arguments("retinanet", tmp_path, **keys)) == 0
+    keys |= {"SOLVER.MAX_ITER": 3, "SOLVER.BASE_LR": 7e-05, "SOLVER.WEIGHT_DECAY": 0.5}
+    assert train_net.main(arguments("retinanet", tmp_path, "--resume", **keys)) == 0
+    out = capsys.readouterr().out
+    assert "WARNING: The run goes on with another config: " in out
+    assert "SOLVER.BASE_LR was 0.001 and is 7e-05" in out
+    last_line = (tmp_path / "metrics.json").read_text().splitlines()[-1]
+    assert json.loads(last_line)["lr"] == 7e-05
+    state = torch.load(tmp_path / "model_final.pth", weights_only=True)["trainer"]
+    assert state["_trainer"]["optimizer"]["param_groups"][0]["weight_decay"] == 0.5
+
+    for bad, words in (
+        ({"SOLVER.OPTIMIZER": "SGD"}, "its optimizer is AdamW, that of the config another"),
+        ({"MODEL.BACKBONE.FREEZE_AT": 3}, "the config trains other parameters"),
+    ):
+        args = arguments("retinanet", tmp_path, "--resume", **keys, **bad)
+        assert train_net.main(args) == 2
+        assert words in capsys.readouterr().err
+
+
 # In process, each of a kind; the details are tested beside the code that finds them.
 BAD_INPUT = {
     "config file missing": (["--config-file", "nowhere.yaml"], "nowhere.yaml"),
@@ -179,6 +201,12 @@ def test_missing_test_data_are_told_before_the_training(tmp_path, capsys):
     assert train_net.main(args) == 2
     assert "There is no annotation file" in capsys.readouterr().err
     assert not (tmp_path / "last_checkpoint").exists()
+
+
+def test_nothing_to_evaluate_on_is_said(tmp_path, capsys):
+    args = arguments("retinanet", tmp_path, "--eval-only", **{"DATASETS.TEST": "()"})
+    assert train_net.main(args) == 2
+    assert "DATASETS.TEST is empty" in capsys.readouterr().err
 
 
 def test_missing_gpus_are_said(capsys):

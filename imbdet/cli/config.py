@@ -2,16 +2,13 @@
 
 import argparse
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import shtab
 
 from imbdet.cli.arguments import add_command, add_config_files, add_overrides
 from imbdet.errors import UserError
 from imbdet.startup import quick_imports
-
-if TYPE_CHECKING:
-    from detectron2.config import CfgNode
 
 _WIDTH = 100
 
@@ -104,18 +101,16 @@ def check(args: argparse.Namespace) -> None:
         from imbdet.config import load_config
 
         cfg = load_config(*args.config_file, opts=args.opts)
+        from imbdet.engine import check_training
         from imbdet.engine.setup import check_config
 
     check_config(cfg)
-    print(f"A training would start: {_describe_model(cfg)}.")
-
-
-def _describe_model(cfg: "CfgNode") -> str:
-    from imbdet.modeling import build_model
-
-    model = build_model(cfg)
+    model = check_training(cfg)
     number = sum(parameter.numel() for parameter in model.parameters())
-    return f"{type(model).__name__} with {number / 1e6:.1f} million parameters"
+    print(
+        f"A training would start: {type(model).__name__} with {number / 1e6:.1f} million "
+        "parameters."
+    )
 
 
 def _write(value: Any) -> str:

@@ -7,6 +7,7 @@ from imbdet.data.coco import register_datasets
 from imbdet.data.loader import (
     build_test_loader,
     build_train_loader,
+    check_data_keys,
     check_test_sets,
     require_equal_shares,
 )
@@ -16,6 +17,7 @@ __all__ = [
     "TrainLoader",
     "build_test_loader",
     "build_train_loader",
+    "check_data_keys",
     "check_test_sets",
     "explained_worker_deaths",
     "load_dataset",

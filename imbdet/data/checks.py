@@ -65,6 +65,11 @@ def skips_broken_images(cfg: CfgNode) -> bool:
     return read_policy(cfg, "BROKEN_IMAGES", ("refuse", "skip")) == "skip"
 
 
+def drops_invalid_boxes(cfg: CfgNode) -> bool:
+    """Whether training goes on without boxes that cannot be."""
+    return read_policy(cfg, "INVALID_BOXES", ("drop", "refuse")) == "drop"
+
+
 def read_dataset(name: str) -> list[dict]:
     """A registered data set as it stands there; UserError if it does not load."""
     try:
@@ -149,7 +154,7 @@ def _report_missing(
 
 
 def _remove_invalid_boxes(cfg: CfgNode, name: str, records: list[dict]) -> list[dict]:
-    refuse = read_policy(cfg, "INVALID_BOXES", ("drop", "refuse")) == "refuse"
+    refuse = not drops_invalid_boxes(cfg)
     found = defaultdict(list)  # kind of problem -> where
     cleaned = []
     for record in records:

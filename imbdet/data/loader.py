@@ -23,10 +23,10 @@ from torch.utils.data import DataLoader
 from imbdet.data.augmentation import build_train_mapper
 from imbdet.data.batches import TrainLoader
 from imbdet.data.broken_images import SkippingMapper, StrictMapper
-from imbdet.data.checks import load_dataset, skips_broken_images
+from imbdet.data.checks import drops_invalid_boxes, load_dataset, skips_broken_images
 from imbdet.data.class_table import format_class_table
 from imbdet.data.order import BatchOrder
-from imbdet.data.samplers import read_sampler
+from imbdet.data.samplers import check_sampler, read_sampler
 from imbdet.data.workers import leave_stopping_to_parent
 from imbdet.errors import UserError
 
@@ -41,6 +41,7 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
     Raises:
         UserError: a data set or a key is wrong. While iterating: an image is broken.
     """
+    check_data_keys(cfg)
     records = _load_training_records(cfg)
     build_order = _plan_order(cfg, records)
     dataset = DatasetFromList(records, copy=False)
@@ -69,6 +70,20 @@ def build_test_loader(cfg: CfgNode, name: str) -> DataLoader:
     )
     loader.worker_init_fn = leave_stopping_to_parent
     return loader
+
+
+def check_data_keys(cfg: CfgNode) -> None:
+    """Refuse values of keys by which :func:`build_train_loader` would fail whatever the data.
+
+    Raises:
+        UserError: names the key.
+    """
+    if not cfg.DATASETS.TRAIN:
+        raise UserError("DATASETS.TRAIN is empty: name at least one data set to train on.")
+    drops_invalid_boxes(cfg)
+    skips_broken_images(cfg)
+    check_sampler(cfg)
+    build_train_mapper(cfg)
 
 
 def check_test_sets(cfg: CfgNode) -> None:
@@ -127,8 +142,6 @@ def _find_wide(records: list[dict]) -> np.ndarray:
 
 def _load_training_records(cfg: CfgNode) -> list[dict]:
     names = cfg.DATASETS.TRAIN
-    if not names:
-        raise UserError("DATASETS.TRAIN is empty: name at least one data set to train on.")
     records = [record for name in names for record in load_dataset(cfg, name, training=True)]
     classes, num_images = MetadataCatalog.get(names[0]).thing_classes, len(records)
     _require_same_classes(names, zip_longest)

@@ -11,6 +11,13 @@ from imbdet.errors import UserError, suggest
 SAMPLERS = ("TrainingSampler", "RepeatFactorTrainingSampler", "RandomSubsetTrainingSampler")
 
 
+def check_sampler(cfg: CfgNode) -> None:
+    """Raise UserError unless the sampler exists."""
+    name = cfg.DATALOADER.SAMPLER_TRAIN
+    if name not in SAMPLERS:
+        raise UserError(f"DATALOADER.SAMPLER_TRAIN is {name!r}. {suggest(name, SAMPLERS)}")
+
+
 def read_sampler(cfg: CfgNode, records: Sequence[dict]) -> tuple[np.ndarray, int]:
     """What detectron2's sampler of that name shows.
 
@@ -18,11 +25,9 @@ def read_sampler(cfg: CfgNode, records: Sequence[dict]) -> tuple[np.ndarray, int
         ``repeats`` and ``subset_size`` of :class:`imbdet.data.order.BatchOrder`.
 
     Raises:
-        UserError: the sampler does not exist, or takes no image.
+        UserError: the sampler takes no image.
     """
     name = cfg.DATALOADER.SAMPLER_TRAIN
-    if name not in SAMPLERS:
-        raise UserError(f"DATALOADER.SAMPLER_TRAIN is {name!r}. {suggest(name, SAMPLERS)}")
     repeats, size = np.ones(len(records)), len(records)
     if name == "RepeatFactorTrainingSampler":
         # The main branch alone has a key to leave out the square root.

@@ -3,6 +3,6 @@
 from imbdet import compat  # noqa: F401  (before detectron2)
 from imbdet.engine.launch import launch
 from imbdet.engine.setup import setup, setup_frozen
-from imbdet.engine.trainer import Trainer, evaluate, train
+from imbdet.engine.trainer import Trainer, check_training, evaluate, train
 
-__all__ = ["Trainer", "evaluate", "launch", "setup", "setup_frozen", "train"]
+__all__ = ["Trainer", "check_training", "evaluate", "launch", "setup", "setup_frozen", "train"]

@@ -1,5 +1,7 @@
 """The optimizer by key: detectron2's SGD, or AdamW, which learns faster from scratch."""
 
+from typing import Any
+
 import torch
 from detectron2.config import CfgNode
 from detectron2.solver import build_optimizer as build_sgd
@@ -9,7 +11,8 @@ from torch import nn
 
 from imbdet.errors import UserError, suggest
 
-OPTIMIZERS = ("SGD", "AdamW")
+# Each with an option that it alone has.
+OPTIMIZERS = {"SGD": "momentum", "AdamW": "betas"}
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
@@ -33,3 +36,25 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     return maybe_add_gradient_clipping(cfg, torch.optim.AdamW)(
         params, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY
     )
+
+
+def adopt_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """The state of a checkpoint with the options of an optimizer, such as rates and weight decay.
+
+    So that a training goes on by its config, as its schedule does.
+
+    Raises:
+        UserError: the state is of another optimizer, or of other parameters.
+    """
+    advice = "Go on with the config of the run, or start from the file by MODEL.WEIGHTS."
+    saved, own = state["param_groups"], optimizer.param_groups
+    for name, option in OPTIMIZERS.items():
+        if option in saved[0] and option not in own[0]:
+            raise UserError(f"its optimizer is {name}, that of the config another. {advice}")
+    if [len(group["params"]) for group in saved] != [len(group["params"]) for group in own]:
+        raise UserError(
+            "the config trains other parameters (MODEL.BACKBONE.FREEZE_AT), or groups them "
+            f"otherwise (SOLVER.WEIGHT_DECAY_BIAS, ...). {advice}"
+        )
+    groups = [{**mine, "params": group["params"]} for group, mine in zip(saved, own, strict=True)]
+    return {**state, "param_groups": groups}

@@ -24,9 +24,24 @@ from imbdet.engine.logs import setup_logging
 from imbdet.engine.run_info import write_run_info
 from imbdet.errors import UserError
 from imbdet.files import replacing
+from imbdet.keys import changed_keys, leaves
 from imbdet.modeling.unread import refuse_unread_keys
 
 logger = logging.getLogger(__name__)
+
+# What detectron2 would meet with a traceback, perhaps after hours: lowest values, and options.
+LOWEST_VALUES = {
+    "SOLVER.MAX_ITER": 1,
+    "SOLVER.CHECKPOINT_PERIOD": 1,
+    "DATALOADER.NUM_WORKERS": 0,
+}
+OPTIONS = {
+    "INPUT.RANDOM_FLIP": ("none", "horizontal", "vertical"),
+    "INPUT.MIN_SIZE_TRAIN_SAMPLING": ("choice", "range"),
+    "INPUT.MASK_FORMAT": ("polygon", "bitmask"),
+    "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": ("value", "norm"),
+    "MODEL.RESNETS.DEPTH": (18, 34, 50, 101, 152),
+}
 
 PACKAGES = (torch, torchvision, detectron2, numpy)
 
@@ -54,6 +69,8 @@ def setup(args: argparse.Namespace) -> CfgNode:
         logger.info("No GPU is used: MODEL.DEVICE is 'cpu'.")
     logger.debug(f"{_describe_environment()}; {args}")
     if comm.is_main_process() and not args.eval_only:
+        if args.resume:
+            _tell_changes(cfg)
         with replacing(Path(cfg.OUTPUT_DIR, "config.yaml")) as draft:
             # Of the device that was asked for: the next machine may have it.
             draft.write_text(config_text)
@@ -87,16 +104,34 @@ def check_config(cfg: CfgNode) -> bool:
         Whether the device was changed.
 
     Raises:
-        UserError: a key that nothing reads or that is not supported, or an unknown data set.
+        UserError: a key that nothing reads, that is not supported or out of range, or an unknown
+            data set.
     """
     no_gpu = cfg.MODEL.DEVICE.startswith("cuda") and not _has_gpu()
     if no_gpu:
         cfg.MODEL.DEVICE = "cpu"
     cfg.freeze()
+    _refuse_values(cfg)
     _refuse_unsupported(cfg)
     refuse_unread_keys(cfg)
     register_datasets(cfg)
     return no_gpu
+
+
+def _refuse_values(cfg: CfgNode) -> None:
+    values = dict(leaves(cfg))
+    for key, lowest in LOWEST_VALUES.items():
+        if values[key] < lowest:
+            raise UserError(f"{key} is {values[key]}: it must be at least {lowest}.")
+    for key, options in OPTIONS.items():
+        if values[key] not in options:
+            raise UserError(f"{key} is {values[key]!r}; it can be {', '.join(map(repr, options))}.")
+    try:
+        torch.device(cfg.MODEL.DEVICE)
+    except RuntimeError as error:
+        raise UserError(
+            f"MODEL.DEVICE is {cfg.MODEL.DEVICE!r}; it can be 'cuda' or 'cpu'."
+        ) from error
 
 
 def _refuse_unsupported(cfg: CfgNode) -> None:
@@ -111,6 +146,22 @@ def _refuse_unsupported(cfg: CfgNode) -> None:
         raise UserError("MODEL.DEVICE is 'cpu': start its processes by --num-processes.")
     # With a REFERENCE_WORLD_SIZE detectron2 scales the batch to the number of processes.
     require_equal_shares(cfg, cfg.SOLVER.REFERENCE_WORLD_SIZE or num_processes)
+
+
+def _tell_changes(cfg: CfgNode) -> None:
+    """Warn of keys that were others when the run in the output folder was last started."""
+    file = Path(cfg.OUTPUT_DIR, "config.yaml")
+    try:
+        changes = changed_keys(cfg, load_config(str(file)) if file.exists() else cfg)
+    except UserError:  # of another version of the program
+        return
+    named = [
+        f"{key} was {old!r} and is {new!r}"
+        for key, (old, new) in changes.items()
+        if key not in ("OUTPUT_DIR", "MODEL.DEVICE")  # the folder may have moved
+    ]
+    if named:
+        logger.warning(f"The run goes on with another config: {', '.join(named)}.")
 
 
 def _has_gpu() -> bool:

@@ -27,6 +27,7 @@ from imbdet.data import (
     TrainLoader,
     build_test_loader,
     build_train_loader,
+    check_data_keys,
     check_test_sets,
     explained_worker_deaths,
 )
@@ -34,7 +35,7 @@ from imbdet.data.seeding import seed_sequence, seeded_globals
 from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.engine.curves import CurveWriter
 from imbdet.engine.interrupt import StopOnSignal
-from imbdet.engine.optimizer import build_optimizer
+from imbdet.engine.optimizer import adopt_state, build_optimizer
 from imbdet.engine.process_state import find_own_state, gather_process_states, restore_process_state
 from imbdet.engine.progress import ProgressBar, with_progress
 from imbdet.engine.recorder import SampleRecorder
@@ -80,6 +81,15 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         return build_optimizer(cfg, model)
+
+    @classmethod
+    def build_lr_scheduler(
+        cls, cfg: CfgNode, optimizer: torch.optim.Optimizer
+    ) -> torch.optim.lr_scheduler.LRScheduler:
+        try:
+            return super().build_lr_scheduler(cfg, optimizer)
+        except ValueError as error:
+            raise UserError(f"The keys under SOLVER make no schedule: {error}.") from error
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
@@ -161,7 +171,8 @@ class Trainer(DefaultTrainer):
         """Go on from a state; what is not exact then is said in a warning.
 
         Raises:
-            UserError: it is of a program that does not keep the optimizer, such as detectron2 v0.6.
+            UserError: it is of a program that does not keep the optimizer, such as detectron2 v0.6,
+                or of another optimizer than the config's.
         """
         if "_trainer" not in state_dict:
             raise UserError("it has no state of the optimizer: start from it by MODEL.WEIGHTS.")
@@ -169,19 +180,47 @@ class Trainer(DefaultTrainer):
         if own is not None:
             restore_process_state(self.checkpointer.model, own)
             state_dict = {**state_dict, "hooks": own["hooks"]}
+        base_lrs = self.scheduler.base_lrs
         super().load_state_dict(state_dict)
-        self._trainer.load_state_dict(state_dict["_trainer"])
+        step = state_dict["_trainer"]
+        state = adopt_state(self.optimizer, step["optimizer"])
+        self._trainer.load_state_dict({**step, "optimizer": state})
+        self.scheduler.base_lrs = base_lrs
+        for group, rate in zip(self.optimizer.param_groups, self.scheduler.get_lr(), strict=True):
+            group["lr"] = rate
         seed = state_dict.get("seed", self.data_loader.seed)
         if self.cfg.SEED not in (seed, -1):
             logger.warning(f"SEED is {self.cfg.SEED}, but the run began with {seed}, which stays.")
         self.data_loader.seed = seed
 
 
+def check_training(cfg: CfgNode) -> nn.Module:
+    """Build what a training needs beside its data, and return the detector.
+
+    Raises:
+        UserError: a key has a value that a training would refuse.
+    """
+    check_data_keys(cfg)
+    model = Trainer.build_model(cfg)
+    Trainer.build_lr_scheduler(cfg, Trainer.build_optimizer(cfg, model))
+    Watch(cfg, model)
+    if cfg.RECORD.PERIOD != 0:
+        SampleRecorder(cfg, model)
+    for name in cfg.DATASETS.TEST:
+        Trainer.build_evaluator(cfg, name)
+    return model
+
+
 def evaluate(cfg: CfgNode, *, resume: bool = False) -> OrderedDict:
     """Evaluate on ``DATASETS.TEST`` and return the metrics of each data set.
 
     The weights are ``MODEL.WEIGHTS``, or with ``resume`` the last checkpoint in ``OUTPUT_DIR``.
+
+    Raises:
+        UserError: there is nothing to evaluate on, or the weights do not fit.
     """
+    if not cfg.DATASETS.TEST:
+        raise UserError("DATASETS.TEST is empty: name at least one data set to evaluate on.")
     model = build_model(cfg)
     checkpointer = SafeCheckpointer(model, cfg.OUTPUT_DIR, strict=True)
     if not (cfg.MODEL.WEIGHTS or (resume and checkpointer.has_checkpoint())):
