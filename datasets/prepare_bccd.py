@@ -26,7 +26,7 @@ from imbdet.data.conversion import (
     describe_defects,
     to_coco,
 )
-from imbdet.data.pascal_voc import read_annotation
+from imbdet.data.pascal_voc import read_annotation, read_image_list
 from imbdet.errors import UserError
 from imbdet.program import run_program
 
@@ -111,10 +111,7 @@ def _write(target: Path, contents: dict[str, dict], images: Sequence[Path]) -> N
 
 
 def _read_voc(folder: Path, split: str) -> Iterator[AnnotatedImage]:
-    names = folder / "ImageSets" / "Main" / f"{split}.txt"
-    if not names.is_file():
-        raise UserError(f"There is no list of images '{names}'.")
-    for name in names.read_text().split():
+    for name in read_image_list(folder / "ImageSets" / "Main" / f"{split}.txt"):
         size, objects = read_annotation(folder / "Annotations" / f"{name}.xml")
         path = folder / "JPEGImages" / f"{name}.jpg"
         yield AnnotatedImage(path, path.name, size, objects)

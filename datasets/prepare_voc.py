@@ -20,7 +20,7 @@ from pathlib import Path
 
 from imbdet.data.conversion import AnnotatedImage, count_objects, describe_defects, to_coco
 from imbdet.data.images import list_images
-from imbdet.data.pascal_voc import read_annotation
+from imbdet.data.pascal_voc import read_annotation, read_image_list
 from imbdet.errors import UserError
 from imbdet.files import replacing
 from imbdet.program import run_program
@@ -100,11 +100,7 @@ def _read_lists(folder: Path) -> dict[str, list[str]]:
             f"'{folder}/ImageSets/Main' has only {', '.join(f'{split}.txt' for split in lists)}: "
             "train.txt is needed, and val.txt or test.txt."
         )
-    # Line by line: names may have spaces.
-    return {
-        split: [line.strip() for line in file.read_text().splitlines() if line.strip()]
-        for split, file in lists.items()
-    }
+    return {split: read_image_list(file) for split, file in lists.items()}
 
 
 def _split(names: list[str], val_share: float) -> dict[str, list[str]]:

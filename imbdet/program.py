@@ -14,7 +14,8 @@ from imbdet.errors import UserError
 # Those that ask a program to end.
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+# Errors of a disk that is full, or of somebody else.
+NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 
 
 class Stopped(KeyboardInterrupt):
@@ -53,12 +54,12 @@ def run_program(
 
     Args:
         run: does the work, and may return an exit status.
-        output: what cannot be written to when the disk is full and the error does not say.
+        output: what cannot be written to when the error does not say.
         tell: says a sentence; None prints it to standard error.
 
     Returns:
-        The exit status: 0, 2 after a mistake or on a full disk, 130 after Ctrl-C (SIGINT), 143
-        after SIGTERM, 141 where nobody reads the output any more.
+        The exit status: 0, 2 after a mistake or where the disk is full or not the user's, 130 after
+        Ctrl-C (SIGINT), 143 after SIGTERM, 141 where nobody reads the output any more.
     """
     tell = tell or _print
     try:
@@ -71,7 +72,7 @@ def run_program(
             raise
         return 128 + signal.SIGPIPE
     except OSError as error:
-        if error.errno not in NO_SPACE:
+        if error.errno not in NOT_WRITABLE:
             raise
         tell(f"error: {error.strerror}: {error.filename or output}")
         return 2

@@ -1,5 +1,6 @@
 """How programs end, and what they do about signals."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -38,12 +39,13 @@ def test_another_broken_pipe_is_a_bug(capfd):
         run_program(fail, output="it")
 
 
-def test_a_full_disk_is_one_sentence(capsys):
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS])
+def test_a_disk_that_takes_nothing_is_one_sentence(number, capsys):
     def fill():
-        raise OSError(28, "No space left on device")
+        raise OSError(number, "It takes nothing")
 
     assert run_program(fill, output="the folder") == 2
-    assert capsys.readouterr().err == "error: No space left on device: the folder\n"
+    assert capsys.readouterr().err == "error: It takes nothing: the folder\n"
 
 
 @pytest.mark.parametrize("number", SIGNALS)

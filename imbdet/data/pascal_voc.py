@@ -23,6 +23,19 @@ def read_annotation(path: Path) -> tuple[tuple[int, int], list[Object]]:
         raise UserError(f"The annotation '{path}' cannot be read: {error}.") from error
 
 
+def read_image_list(path: Path) -> list[str]:
+    """The names in a list of images, one a line: they may have spaces.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"The list of images '{path}' cannot be read: {error}.") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
 def _parse_object(node: ElementTree.Element) -> Object:
     edges = [node.findtext(f"bndbox/{edge}", "") for edge in ("xmin", "ymin", "xmax", "ymax")]
     x0, y0, x1, y1 = map(float, edges)

@@ -122,7 +122,7 @@ def _group(store: dist.Store, place: Place) -> Iterator[None]:
         # detectron2 asks for a GPU of each process.
         defaults.create_ddp_model = functools.partial(defaults.create_ddp_model, device_ids=None)
         if "OMP_NUM_THREADS" not in os.environ:
-            torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // place.local_size))
+            torch.set_num_threads(max(1, torch.get_num_threads() // place.local_size))
     comm.synchronize()
     yield
     # Only after success: otherwise the others may still use it, and it would wait for them.

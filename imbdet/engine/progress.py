@@ -26,6 +26,9 @@ def with_progress(loader: T, description: str) -> T:
 class ProgressBar(HookBase):
     """Shows iterations done, iterations a second, time left and the smoothed total loss."""
 
+    def __init__(self) -> None:
+        self._bar = tqdm(disable=True)  # if a hook before this one fails
+
     def before_train(self):
         self._bar = tqdm(
             desc="training",

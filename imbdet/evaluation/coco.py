@@ -126,14 +126,17 @@ class COCOEvaluator(DatasetEvaluator):
         metrics = self._compare(ground_truth, detections)
         if metrics:
             self._report(metrics, len(ground_truth["images"]), len(detections))
-        draw_detections(
+        folder = self._output_dir / "pictures"
+        drawn = draw_detections(
             ground_truth,
             detections,
             image_root=metadata.get("image_root", ""),
-            output_dir=self._output_dir / "pictures",
+            output_dir=folder,
             num_pictures=self._num_pictures,
             score_thresh=self._picture_score_thresh,
         )
+        for path in set(folder.glob("*.png")).difference(drawn):
+            path.unlink()  # of an earlier evaluation, of other weights
         return {iou_type: values.flatten() for iou_type, values in metrics.items()}
 
     def _compare(self, ground_truth: dict, detections: list[dict]) -> dict[str, CocoMetrics]:

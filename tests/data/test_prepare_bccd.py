@@ -114,6 +114,16 @@ def boxes_of(target, split):
     return boxes
 
 
+def test_a_list_has_a_name_on_each_line(tmp_path, target):
+    source = make_voc(tmp_path / "source")
+    for file in [*source.rglob("a.jpg"), *source.rglob("a.xml")]:
+        file.rename(file.with_stem("a 1"))
+    list_file = source / "BCCD" / "ImageSets" / "Main" / "train.txt"
+    list_file.write_text("a 1\n\nb\n", encoding="utf-8-sig")
+    assert main([str(source)]) == 0
+    assert boxes_of(target, "train") == {"a 1": BOXES["a"], "b": BOXES["b"]}
+
+
 @pytest.mark.parametrize("form", ["voc", "voc's folder BCCD", "coco"])
 def test_both_forms_become_the_same(form, tmp_path, target, capsys):
     source = make_coco(tmp_path / "x") if form == "coco" else make_voc(tmp_path / "x")
@@ -232,7 +242,11 @@ def write(text, *parts):
 @pytest.mark.parametrize(
     ("make", "damage", "words"),
     [
-        (make_voc, remove("BCCD", "ImageSets", "Main", "val.txt"), "no list of images .*val.txt"),
+        (
+            make_voc,
+            remove("BCCD", "ImageSets", "Main", "val.txt"),
+            "list of images .*val.txt' cannot be",
+        ),
         (make_voc, remove("BCCD", "Annotations", "b.xml"), "annotation .*b.xml' cannot be read"),
         (make_voc, write("<annot", "BCCD", "Annotations", "b.xml"), "b.xml' cannot be read"),
         (

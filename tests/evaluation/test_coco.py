@@ -241,6 +241,8 @@ def test_pictures_follow_the_metrics(register, tmp_path):
     evaluate(tmp_path, {5: instances(CAT)}, num_pictures=2)
     pictures = sorted(path.name for path in (tmp_path / "ours" / "pictures").iterdir())
     assert pictures == ["5.png", "6.png"]
+    evaluate(tmp_path, {5: instances(CAT)}, num_pictures=1)  # none of the other weights is left
+    assert len(list((tmp_path / "ours" / "pictures").iterdir())) == 1
 
 
 def test_a_folder_that_cannot_be_made_is_named(register, tmp_path):
