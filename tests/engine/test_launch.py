@@ -59,6 +59,22 @@ def test_two_processes_train_as_one_job(tmp_path, capfd):
     assert (tmp_path / "o" / "log.txt.rank1").exists()
 
 
+def note_threads(args):
+    (args.folder / str(comm.get_rank())).write_text(str(torch.get_num_threads()))
+
+
+def test_processes_share_the_threads(tmp_path, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)  # which macOS lacks
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        assert start(note_threads, folder=tmp_path) == 0
+    finally:
+        torch.set_num_threads(before)
+    assert [(tmp_path / name).read_text() for name in ("0", "1")] == ["2", "2"]
+
+
 def torchrun_environment(rank, port):
     values = (rank, rank, 2, 2, "127.0.0.1", port)
     variables = dict(zip(TORCHRUN_VARIABLES, map(str, values), strict=True))
