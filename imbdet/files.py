@@ -31,7 +31,7 @@ def replacing(path: Path) -> Iterator[Path]:
             raise
         raise UserError(
             f"'{path}' cannot be written: {cause.strerror or cause}. Make room or choose another "
-            f"OUTPUT_DIR; what was there before is intact."
+            "folder; what was there before is intact."
         ) from error
     finally:
         # On an error of the disk, removing may fail as well; the first error is the telling one.

@@ -150,9 +150,12 @@ def _refuse_unsupported(cfg: CfgNode) -> None:
 
 def _tell_changes(cfg: CfgNode) -> None:
     """Warn of keys that were others when the run in the output folder was last started."""
-    file = Path(cfg.OUTPUT_DIR, "config.yaml")
+    folder = Path(cfg.OUTPUT_DIR)
+    file = folder / "config.yaml"
+    if not ((folder / "last_checkpoint").exists() and file.exists()):
+        return  # it begins
     try:
-        changes = changed_keys(cfg, load_config(str(file)) if file.exists() else cfg)
+        changes = changed_keys(cfg, load_config(str(file)))
     except UserError:  # of another version of the program
         return
     named = [
