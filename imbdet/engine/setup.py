@@ -12,6 +12,7 @@ import numpy
 import torch
 import torch.distributed as dist
 import torchvision
+import yaml
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 from detectron2.utils.env import seed_all_rng
@@ -154,10 +155,9 @@ def _tell_changes(cfg: CfgNode) -> None:
     file = folder / "config.yaml"
     if not ((folder / "last_checkpoint").exists() and file.exists()):
         return  # it begins
-    try:
-        changes = changed_keys(cfg, load_config(str(file)))
-    except UserError:  # of another version of the program
-        return
+    # Both as they are written, where tuples are lists.
+    now, before = (yaml.safe_load(text) for text in (cfg.dump(), file.read_text()))
+    changes = changed_keys(now, before)
     named = [
         f"{key} was {old!r} and is {new!r}"
         for key, (old, new) in changes.items()
