@@ -56,5 +56,7 @@ def adopt_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict
             "the config trains other parameters (MODEL.BACKBONE.FREEZE_AT), or groups them "
             f"otherwise (SOLVER.WEIGHT_DECAY_BIAS, ...). {advice}"
         )
-    groups = [{**mine, "params": group["params"]} for group, mine in zip(saved, own, strict=True)]
+    groups = [
+        {**group, **mine, "params": group["params"]} for group, mine in zip(saved, own, strict=True)
+    ]
     return {**state, "param_groups": groups}
