@@ -55,7 +55,10 @@ function dress(layout) {
 
 function draw(plot) {
   const canvas = plot.querySelector(".canvas");
-  if (canvas.data) return;
+  if (canvas.data) {
+    Plotly.Plots.resize(canvas); // the window may have changed while it was hidden
+    return;
+  }
   const { data, layout, frames } = JSON.parse(plot.querySelector("script").textContent);
   Plotly.newPlot(canvas, { data: data.map(paint), layout: dress(layout), frames, config })
     .then(() => showStage(plot));

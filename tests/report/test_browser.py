@@ -192,6 +192,9 @@ def test_light_and_dark(page):
 
 
 def test_a_phone_never_scrolls_sideways(page):
+    for name in TABS:  # plots that are hidden when the window shrinks, too
+        page.execute_script("location.hash = arguments[0]", name)
+        wait_for(lambda: number_undrawn(page) == 0)
     size = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
     page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     width = "return document.documentElement.scrollWidth"
