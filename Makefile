@@ -67,7 +67,7 @@ clean:
 
 # uv, alone in a folder of its own, so that the user's Python stays as it is.
 $(UV): .tools/python requirements-uv.lock
-	$(PYTHON) -m venv .tools || \
+	@$(PYTHON) -m venv .tools || \
 		{ echo "'$(PYTHON)' cannot make environments; on Debian: apt install python3-venv"; exit 1; }
 	.tools/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.lock
 	@touch $@

@@ -47,11 +47,9 @@ def run(args: argparse.Namespace) -> None:
     """One process of the job."""
     from imbdet.engine import evaluate, setup, train
 
-    cfg = setup(args)
-    if args.eval_only:
-        evaluate(cfg, resume=args.resume)
-    else:
-        train(cfg, resume=args.resume)
+    cfg, keep_start = setup(args)
+    run_task = evaluate if args.eval_only else train
+    run_task(cfg, resume=args.resume, on_start=keep_start)
 
 
 def start(args: argparse.Namespace) -> int:

@@ -108,8 +108,9 @@ class Benchmark:
         if iterations is not None:
             # The learning rate falls where it does in the config's schedule, relative to the whole.
             schedule = load_config(*map(str, files)).SOLVER
-            steps = [round(step * iterations / schedule.MAX_ITER) for step in schedule.STEPS]
-            overrides += ["SOLVER.MAX_ITER", str(iterations), "SOLVER.STEPS", str(tuple(steps))]
+            steps = {round(step * iterations / schedule.MAX_ITER) for step in schedule.STEPS}
+            steps = tuple(sorted(steps - {0, iterations}))  # of a short one some fall together
+            overrides += ["SOLVER.MAX_ITER", str(iterations), "SOLVER.STEPS", str(steps)]
         if rate is not None:
             overrides += ["SOLVER.BASE_LR", str(rate)]
             parts.append(f"learning rate {rate}")

@@ -154,13 +154,17 @@ def test_a_resumed_run_follows_its_config(tmp_path, capsys):
     state = torch.load(tmp_path / "model_final.pth", weights_only=True)["trainer"]
     assert state["_trainer"]["optimizer"]["param_groups"][0]["weight_decay"] == 0.5
 
+    kept = [(tmp_path / name).read_text() for name in ("config.yaml", "run.json")]
     for bad, words in (
         ({"SOLVER.OPTIMIZER": "SGD"}, "its optimizer is AdamW, that of the config another"),
         ({"MODEL.BACKBONE.FREEZE_AT": 3}, "the config trains other parameters"),
+        ({"MODEL.RETINANET.NUM_CONVS": 3}, "it does not fit the model"),
     ):
         args = arguments("retinanet", tmp_path, "--resume", **keys, **bad)
         assert train_net.main(args) == 2
         assert words in capsys.readouterr().err
+    # What is refused leaves the run as it was.
+    assert [(tmp_path / name).read_text() for name in ("config.yaml", "run.json")] == kept
 
 
 # In process, each of a kind; the details are tested beside the code that finds them.

@@ -45,13 +45,24 @@ def choose_images(
         has_objects = np.isin(images["image_id"], objects["image_id"])
         rows = np.flatnonzero(has_objects) if has_objects.any() else np.arange(len(has_objects))
         return spread(rows.tolist(), number)
+    return find_rows(images["image_id"], images["file_name"], names)
+
+
+def find_rows(
+    image_ids: Sequence[str], file_names: Sequence[str], names: Sequence[str]
+) -> list[int]:
+    """Rows of the images of these names; see :func:`choose_images`.
+
+    Raises:
+        UserError: there is no image of a name.
+    """
     known: dict[str, int] = {}
-    for row, path in enumerate(map(Path, images["file_name"])):
-        for alias in (path.stem, path.name, str(path), images["image_id"][row]):
+    for row, path in enumerate(map(Path, file_names)):
+        for alias in (path.stem, path.name, str(path), image_ids[row]):
             known.setdefault(alias, row)
     for name in names:
         if name not in known:
-            stems = [Path(path).stem for path in images["file_name"]]
+            stems = [Path(path).stem for path in file_names]
             raise UserError(f"--picture '{name}': no image has this name. {suggest(name, stems)}")
     return list(dict.fromkeys(known[name] for name in names))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from imbdet.analysis.candidates import FrozenDetector
 from imbdet.analysis.collect import Collector
 from imbdet.analysis.loader import load_records
+from imbdet.analysis.pictures import find_rows
 from imbdet.analysis.results import ResultWriter
 from imbdet.engine import setup_frozen
 from imbdet.errors import UserError
@@ -34,6 +35,9 @@ def analyze(args: argparse.Namespace) -> None:
     if not cfg.DATASETS.TEST:
         raise UserError("DATASETS.TEST is empty: name a data set by --dataset.")
     records = load_records(cfg, cfg.DATASETS.TEST[0], args.num_images)
+    # A name that no image has is told before all the work.
+    ids = [str(record["image_id"]) for record in records]
+    find_rows(ids, [record["file_name"] for record in records], args.picture)
     detector = FrozenDetector(cfg)
     if not cfg.MODEL.WEIGHTS:
         logger.warning("There are no weights: this analyses an untrained model.")

@@ -49,7 +49,9 @@ def run(args: argparse.Namespace) -> int:
         if status != 0:
             print("The same command goes on from there.", file=sys.stderr)
             return status
-    other = shlex.join([*train, "MODEL.BOX_LOSS.NAME", "giou", "OUTPUT_DIR", "output/giou"])
+    other = shlex.join(
+        [*train, "MODEL.BOX_LOSS.NAME", "giou", "OUTPUT_DIR", f"output/{args.detector}_giou"]
+    )
     print(f"\nNext, for instance:\n  {path_of('tensorboard')} --logdir output\n  {other}")
     return 0
 

@@ -11,7 +11,7 @@ from detectron2.data.detection_utils import read_image
 from PIL import Image
 
 from imbdet.analysis.columns import NothingToShow
-from imbdet.analysis.pictures import choose_images
+from imbdet.analysis.pictures import find_rows
 from imbdet.analysis.tables import write_table
 from imbdet.compare.kept import Kept, keep, most_different
 from imbdet.compare.matches import Matches
@@ -33,11 +33,8 @@ def find_images(ground_truth: Mapping, names: Sequence[str]) -> list[int]:
         UserError: there is no image of a name.
     """
     images = sorted(ground_truth["images"], key=lambda image: image["id"])
-    columns = {
-        "image_id": [str(image["id"]) for image in images],
-        "file_name": [image["file_name"] for image in images],
-    }
-    return choose_images(columns, {}, names, len(names)) if names else []
+    ids = [str(image["id"]) for image in images]
+    return find_rows(ids, [image["file_name"] for image in images], names)
 
 
 def write_pictures(

@@ -36,7 +36,7 @@ class StopOnSignal(HookBase):
             return  # a worker of the loader: its parent ends it
         now = time.monotonic()
         if self._received != number:
-            logger.info("Stopping after this iteration; once more to stop at once.")
+            logger.info("Stopping after this iteration or evaluation; once more to stop at once.")
         elif now - self._received_at > ECHO_TIME:
             raise Stopped(
                 number, "The same command with --resume goes on from the last checkpoint."

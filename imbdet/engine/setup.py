@@ -4,7 +4,7 @@ import argparse
 import logging
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import detectron2
@@ -47,14 +47,16 @@ OPTIONS = {
 PACKAGES = (torch, torchvision, detectron2, numpy)
 
 
-def setup(args: argparse.Namespace) -> CfgNode:
+def setup(args: argparse.Namespace) -> tuple[CfgNode, Callable[[], None]]:
     """Load and check the config, and prepare the process for it. A collective call.
 
     Args:
         args: with ``config_file``, ``opts``, ``resume`` and ``eval_only``.
 
     Returns:
-        The frozen config. ``MODEL.DEVICE`` is "cpu" where there is no GPU.
+        The frozen config, whose ``MODEL.DEVICE`` is "cpu" where there is no GPU; and what keeps
+        ``config.yaml`` and ``run.json`` in the output folder, to be called when the run can begin:
+        one that is refused shall not overwrite those of another.
 
     Raises:
         UserError: a bad config, an unknown data set, an output folder that cannot be used, or
@@ -69,17 +71,21 @@ def setup(args: argparse.Namespace) -> CfgNode:
     if no_gpu:
         logger.info("No GPU is used: MODEL.DEVICE is 'cpu'.")
     logger.debug(f"{_describe_environment()}; {args}")
-    if comm.is_main_process() and not args.eval_only:
-        if args.resume:
-            _tell_changes(cfg)
-        with replacing(Path(cfg.OUTPUT_DIR, "config.yaml")) as draft:
-            # Of the device that was asked for: the next machine may have it.
-            draft.write_text(config_text)
-    if comm.is_main_process():
-        write_run_info(cfg, args, PACKAGES)
     seed_all_rng(None if cfg.SEED < 0 else cfg.SEED + comm.get_rank())
     torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK and not args.eval_only
-    return cfg
+
+    def keep_start() -> None:
+        if not comm.is_main_process():
+            return
+        if not args.eval_only:
+            if args.resume:
+                _tell_changes(cfg)
+            with replacing(Path(cfg.OUTPUT_DIR, "config.yaml")) as draft:
+                # Of the device that was asked for: the next machine may have it.
+                draft.write_text(config_text)
+        write_run_info(cfg, args, PACKAGES)
+
+    return cfg, keep_start
 
 
 def setup_frozen(args: argparse.Namespace, opts: Sequence[str] = ()) -> CfgNode:
@@ -93,9 +99,11 @@ def setup_frozen(args: argparse.Namespace, opts: Sequence[str] = ()) -> CfgNode:
     opts = [*args.opts, "OUTPUT_DIR", repr(args.output), *opts]
     if args.weights is not None:
         opts += ["MODEL.WEIGHTS", repr(args.weights)]
-    return setup(
+    cfg, keep_start = setup(
         argparse.Namespace(config_file=args.config_file, opts=opts, resume=False, eval_only=True)
     )
+    keep_start()
+    return cfg
 
 
 def check_config(cfg: CfgNode) -> bool:

@@ -4,7 +4,7 @@ import logging
 import os
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -211,10 +211,13 @@ def check_training(cfg: CfgNode) -> nn.Module:
     return model
 
 
-def evaluate(cfg: CfgNode, *, resume: bool = False) -> OrderedDict:
+def evaluate(cfg: CfgNode, *, resume: bool, on_start: Callable[[], None]) -> OrderedDict:
     """Evaluate on ``DATASETS.TEST`` and return the metrics of each data set.
 
-    The weights are ``MODEL.WEIGHTS``, or with ``resume`` the last checkpoint in ``OUTPUT_DIR``.
+    Args:
+        cfg: the config.
+        resume: take the weights of the last checkpoint in ``OUTPUT_DIR``, not ``MODEL.WEIGHTS``.
+        on_start: called when the weights are loaded.
 
     Raises:
         UserError: there is nothing to evaluate on, or the weights do not fit.
@@ -226,17 +229,25 @@ def evaluate(cfg: CfgNode, *, resume: bool = False) -> OrderedDict:
     if not (cfg.MODEL.WEIGHTS or (resume and checkpointer.has_checkpoint())):
         logger.warning("MODEL.WEIGHTS is empty: this evaluates an untrained model.")
     checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=resume)
+    on_start()
     with explained_worker_deaths():
         return Trainer.test(cfg, model)
 
 
-def train(cfg: CfgNode, *, resume: bool) -> None:
-    """Train from ``MODEL.WEIGHTS``, or go on from the last checkpoint in ``OUTPUT_DIR``."""
+def train(cfg: CfgNode, *, resume: bool, on_start: Callable[[], None]) -> None:
+    """Train.
+
+    Args:
+        cfg: the config.
+        resume: go on from the last checkpoint in ``OUTPUT_DIR``, not from ``MODEL.WEIGHTS``.
+        on_start: called when data and weights are loaded.
+    """
     stop = StopOnSignal()
     with hearing(stop.on_signal), explained_worker_deaths():
         trainer = Trainer(cfg, stop)
         check_test_sets(cfg)
         trainer.resume_or_load(resume=resume)
+        on_start()
         logger.info(f"{_describe_plan(trainer)}; everything goes to '{cfg.OUTPUT_DIR}'.")
         trainer.train()
 

@@ -88,7 +88,8 @@ def score_hlr(cfg: CfgNode, site: Site) -> PoolSampler:
     if site.is_dense:
         raise UserError(
             f"{site.sampler}.NEGATIVE.NAME is 'score_hlr', which compares all pairs of negatives: "
-            f"the anchors of {site.module} are too many. It is for the RoI heads."
+            f"the anchors of {site.module} are too many. It is for the RoI heads; pieces "
+            "for one-stage detectors end in -Dense."
         )
     node = get_key(cfg, f"{site.sampler}.SCORE_HLR")
     return ScoreHLRNegatives(node.SCORE_THRESH, node.IOU_THRESH)

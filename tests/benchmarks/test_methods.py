@@ -87,6 +87,12 @@ def test_one_command_is_the_whole_protocol(programs, tmp_path, capsys):
     assert "| 0.60 ± 0.00 | 3 " in plain_row
 
 
+def test_a_short_schedule_is_one_that_the_solver_takes(programs, tmp_path):
+    programs.methods.main(command_line(tmp_path, "--iterations", "5", "--choice-iterations", "1"))
+    steps = [dict(itertools.pairwise(command))["SOLVER.STEPS"] for command in programs.played]
+    assert set(steps) == {"()", "(4,)"}
+
+
 def test_what_is_done_is_not_repeated_and_test_is_looked_at_on_demand(programs, tmp_path):
     args = command_line(tmp_path)
     programs.methods.main(args)

@@ -84,6 +84,7 @@ BAD_INPUT = {
     "unknown key": (["MODEL.CLS_LOS.NAME", "focal"], "MODEL.CLS_LOSS.NAME"),
     "option among the keys": (["SEED", "1", "--dataset", "shapes_val"], "Unknown key '--dataset'"),
     "unknown data set": (["--dataset", "shapes_vla"], "shapes_val"),
+    "unknown image": (["--picture", "nosuch"], "--picture 'nosuch': no image has this name"),
     "no weights": (["--weights", "nowhere.pth"], "nowhere.pth"),
     "no images": (["--num-images", "0"], "--num-images is 0"),
     "another detector": (["MODEL.ROI_HEADS.NAME", "StandardROIHeads"], "'ImbROIHeads'"),
