@@ -100,8 +100,8 @@ def predict(args: argparse.Namespace) -> None:
     score_thresh = cfg.TEST.PICTURE_SCORE_THRESH
     num_drawn = sum(note["score"] >= score_thresh for note in found["annotations"])
     logger.info(
-        f"{len(found['annotations']):,} detections on {num_read:,} images are in '{file}', the "
-        f"{num_drawn:,} with a score of {score_thresh:g} or more on pictures in "
+        f"{len(found['annotations']):,} detections on {num_read:,} images are in '{file}'; "
+        f"those with a score of {score_thresh:g} or more, {num_drawn:,}, are on pictures in "
         f"'{folder}'."
     )
     if num_read < len(images):

@@ -107,7 +107,8 @@ def _describe_start(start: Settings) -> Sequence[tuple[str, str]]:
 
 def _describe_settings(settings: Settings) -> Sequence[tuple[str, str]]:
     model, solver = settings["MODEL"], settings["SOLVER"]
-    sampler = model["SAMPLER"]
+    sampler, end = model["SAMPLER"], solver["MAX_ITER"]
+    steps = [f"{step:,}" for step in solver["STEPS"] if step < end]
     default = "Detectron2's"
     return (
         ("architecture", model["META_ARCHITECTURE"]),
@@ -120,8 +121,8 @@ def _describe_settings(settings: Settings) -> Sequence[tuple[str, str]]:
         ("CARL", "on" if model["CARL"]["ENABLED"] else "off"),
         ("images in a batch", str(solver["IMS_PER_BATCH"])),
         ("optimizer", f"{solver['OPTIMIZER']}, learning rate {solver['BASE_LR']:g}"),
-        ("iterations", f"{solver['MAX_ITER']:,}"),
-        ("lower rate from", ", ".join(f"{step:,}" for step in solver["STEPS"])),
+        ("iterations", f"{end:,}"),
+        ("lower rate from", ", ".join(steps) or "no iteration"),
     )
 
 
