@@ -104,11 +104,8 @@ class Trainer(DefaultTrainer):
             keep=cfg.SOLVER.CHECKPOINT_KEEP,
             trainer=weakref.proxy(self),
         )
-        # These two first: others call the model behind a step, too.
-        hooks: list[HookBase] = [Watch(cfg, self.model)]
-        if cfg.RECORD.PERIOD != 0:
-            hooks.append(SampleRecorder(cfg, self.model))
-        hooks += [IterationTimer(), LRScheduler()]
+        # The observers first: others call the model behind a step, too.
+        hooks = [*_build_observers(cfg, self.model), IterationTimer(), LRScheduler()]
         if cfg.TEST.PRECISE_BN.ENABLED and get_bn_modules(self.model):
             number = cfg.TEST.PRECISE_BN.NUM_ITER
             # Always of the same images, so that a checkpoint need not know which ones are next.
@@ -194,6 +191,14 @@ class Trainer(DefaultTrainer):
         self.data_loader.seed = seed
 
 
+def _build_observers(cfg: CfgNode, model: nn.Module) -> list[HookBase]:
+    """Hooks that look at what the model computes in a step."""
+    observers: list[HookBase] = [Watch(cfg, model)]
+    if cfg.RECORD.PERIOD != 0:
+        observers.append(SampleRecorder(cfg, model))
+    return observers
+
+
 def check_training(cfg: CfgNode) -> nn.Module:
     """Build what a training needs beside its data, and return the detector.
 
@@ -203,9 +208,7 @@ def check_training(cfg: CfgNode) -> nn.Module:
     check_data_keys(cfg)
     model = Trainer.build_model(cfg)
     Trainer.build_lr_scheduler(cfg, Trainer.build_optimizer(cfg, model))
-    Watch(cfg, model)
-    if cfg.RECORD.PERIOD != 0:
-        SampleRecorder(cfg, model)
+    _build_observers(cfg, model)
     for name in cfg.DATASETS.TEST:
         Trainer.build_evaluator(cfg, name)
     return model
