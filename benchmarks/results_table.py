@@ -21,6 +21,21 @@ from tabulate import tabulate
 # Two-sided 95 % quantiles of Student's t distribution, by degrees of freedom.
 T_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
+# What articles report on COCO, in AP, by the detector and what the method is compared with. All are
+# of a ResNet-50 for one schedule, but DR loss: a ResNet-101 for two, at several scales.
+PUBLISHED_GAINS = {
+    ("retinanet", "GIoU"): {
+        "GHM-C+GIoU": "+0.2",  # 1811.05181, with smooth L1 loss
+        "aLRP": "-0.2",  # 2009.13592, 100 epochs on images of 500 pixels
+        "DR+GIoU": "+2.6",  # 1907.10156, with smooth L1 loss
+    },
+    ("faster_rcnn", "plain"): {
+        "OHEM": "+0.4",  # 1904.04821, table of random, hard and prime samples
+        "Libra": "+2.6",  # 1904.02701
+        "PISA": "+2.0",  # 1904.04821
+    },
+}
+
 
 def format_table(results: dict) -> str:
     """Of methods or of a study."""
@@ -31,9 +46,10 @@ def format_methods(results: dict) -> str:
     """A row for each method: its metrics, and how far it is from the first method.
 
     Metrics are means over the seeds, with their standard deviation where there are several. They
-    are those of the test split if it was looked at, otherwise of the validation split. The last
-    column is the difference of the AP to the first method, seed by seed: its mean, the 95 %
-    interval of the mean by Student's t, and "undecided" where the interval holds 0.
+    are those of the test split if it was looked at, otherwise of the validation split. Then comes
+    the difference of the AP to the first method, seed by seed: its mean, the 95 % interval of the
+    mean by Student's t, and "undecided" where the interval holds 0. The last column is what the
+    method's article reports, if one does.
 
     Args:
         results: see ``Benchmark.run``.
@@ -41,6 +57,7 @@ def format_methods(results: dict) -> str:
     methods = results["methods"]
     split = "test" if all("test" in run for run in _all_runs(results)) else "val"
     baseline, rows = next(iter(methods)), []
+    published = PUBLISHED_GAINS.get((results["detector"], baseline), {})
     for name, result in methods.items():
         runs = result["runs"]
         row = {"method": name}
@@ -54,6 +71,8 @@ def format_methods(results: dict) -> str:
             pairs = zip(runs, methods[baseline]["runs"], strict=True)
             differences = [run[split]["AP"] - other[split]["AP"] for run, other in pairs]
             row[f"AP - {baseline}"] = "" if name == baseline else interval(differences)
+        if published.keys() & methods.keys():
+            row["published, on COCO"] = published.get(name, "")
         rows.append(row)
     seeds = ", ".join(str(run["seed"]) for run in methods[baseline]["runs"])
     title = f"{results['detector']} on {results['setting']}, {split} split, seeds {seeds}:"

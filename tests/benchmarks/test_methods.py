@@ -120,6 +120,24 @@ def test_a_page_renews_its_tables(programs, tmp_path):
     assert page.read_text() == text
 
 
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["plain", "PISA", "Focal"], ["", "+2.0", ""]),
+        (["PISA", "plain"], None),  # gains are over the detector alone
+        (["plain", "Focal"], None),  # no article has it
+    ],
+)
+def test_what_articles_report_stands_beside(programs, names, expected):
+    measured = {"val": {"AP": 1.0}, "s/iter": 1.0, "not finite": 0}
+    methods = {name: {"runs": [{"seed": 1, **measured}]} for name in names}
+    results = {"detector": "faster_rcnn", "setting": "bccd", "methods": methods}
+    _, _, head, _, *rows = programs.results_table.format_table(results).splitlines()
+    assert ("published" in head) == (expected is not None)
+    if expected is not None:
+        assert [row.split("|")[-2].strip() for row in rows] == expected
+
+
 @pytest.mark.parametrize(("shift", "is_undecided"), [(0.0, True), (5.0, False)])
 def test_an_interval_that_holds_0_is_undecided(programs, shift, is_undecided):
     differences = [shift + x for x in (-1.0, 0.5, 0.5, 1.0)]

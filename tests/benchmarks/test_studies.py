@@ -92,10 +92,10 @@ def test_curves_go_through_the_means_of_the_seeds(programs, tmp_path):
     programs.studies.main(["isr_k", "--output", str(tmp_path), "--results", str(tmp_path)])
     results = json.loads((tmp_path / "isr_k.json").read_text())
     of_all, of_rare = programs.studies.draw(results).axes
-    # Four choices, three seeds one after the other.
-    assert list(of_all.lines[0].get_ydata()) == [40.0, 50.0, 60.0, 70.0]
-    assert list(of_rare.lines[0].get_ydata()) == [41.0, 51.0, 61.0, 71.0]
-    assert sorted(of_all.lines[1].get_ydata()) == [10.0 * i for i in range(12)]
+    # Four choices, two seeds one after the other.
+    assert list(of_all.lines[0].get_ydata()) == [20.0, 30.0, 40.0, 50.0]
+    assert list(of_rare.lines[0].get_ydata()) == [21.0, 31.0, 41.0, 51.0]
+    assert sorted(of_all.lines[1].get_ydata()) == [10.0 * i for i in range(8)]
 
 
 @pytest.mark.usefixtures("play")
