@@ -98,6 +98,8 @@ def _merge_overrides(cfg: CfgNode, opts: Sequence[str]) -> None:
             raise UserError(
                 f"'{key}' on the command line: write '{key.replace('=', ' ', 1)}', with a space."
             )
+        if key.endswith((".yaml", ".yml")):
+            raise UserError(f"Config files are given by an option: --config-file {key}.")
         if not value:
             raise UserError(f"The key '{key}' on the command line has no value after it.")
         _set(cfg, key, value[0], "on the command line")

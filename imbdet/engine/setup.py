@@ -18,6 +18,7 @@ from detectron2.utils import comm
 from detectron2.utils.env import seed_all_rng
 
 from imbdet.config import load_config
+from imbdet.config.values import refuse_values
 from imbdet.data import register_datasets, require_equal_shares
 from imbdet.engine.agreement import require_agreement
 from imbdet.engine.lock import lock_folder
@@ -25,24 +26,10 @@ from imbdet.engine.logs import setup_logging
 from imbdet.engine.run_info import write_run_info
 from imbdet.errors import UserError
 from imbdet.files import replacing
-from imbdet.keys import changed_keys, leaves
+from imbdet.keys import changed_keys
 from imbdet.modeling.unread import refuse_unread_keys
 
 logger = logging.getLogger(__name__)
-
-# What detectron2 would meet with a traceback, perhaps after hours: lowest values, and options.
-LOWEST_VALUES = {
-    "SOLVER.MAX_ITER": 1,
-    "SOLVER.CHECKPOINT_PERIOD": 1,
-    "DATALOADER.NUM_WORKERS": 0,
-}
-OPTIONS = {
-    "INPUT.RANDOM_FLIP": ("none", "horizontal", "vertical"),
-    "INPUT.MIN_SIZE_TRAIN_SAMPLING": ("choice", "range"),
-    "INPUT.MASK_FORMAT": ("polygon", "bitmask"),
-    "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": ("value", "norm"),
-    "MODEL.RESNETS.DEPTH": (18, 34, 50, 101, 152),
-}
 
 PACKAGES = (torch, torchvision, detectron2, numpy)
 
@@ -90,6 +77,7 @@ def setup(args: argparse.Namespace) -> tuple[CfgNode, Callable[[], None]]:
 
 def setup_frozen(args: argparse.Namespace, opts: Sequence[str] = ()) -> CfgNode:
     """:func:`setup` for a program that looks at trained weights and writes to a folder.
+
     Args:
         args: with ``config_file``, ``opts``, ``weights`` (None leaves MODEL.WEIGHTS) and
             ``output``, which becomes OUTPUT_DIR.
@@ -120,27 +108,11 @@ def check_config(cfg: CfgNode) -> bool:
     if no_gpu:
         cfg.MODEL.DEVICE = "cpu"
     cfg.freeze()
-    _refuse_values(cfg)
+    refuse_values(cfg)
     _refuse_unsupported(cfg)
     refuse_unread_keys(cfg)
     register_datasets(cfg)
     return no_gpu
-
-
-def _refuse_values(cfg: CfgNode) -> None:
-    values = dict(leaves(cfg))
-    for key, lowest in LOWEST_VALUES.items():
-        if values[key] < lowest:
-            raise UserError(f"{key} is {values[key]}: it must be at least {lowest}.")
-    for key, options in OPTIONS.items():
-        if values[key] not in options:
-            raise UserError(f"{key} is {values[key]!r}; it can be {', '.join(map(repr, options))}.")
-    try:
-        torch.device(cfg.MODEL.DEVICE)
-    except RuntimeError as error:
-        raise UserError(
-            f"MODEL.DEVICE is {cfg.MODEL.DEVICE!r}; it can be 'cuda' or 'cpu'."
-        ) from error
 
 
 def _refuse_unsupported(cfg: CfgNode) -> None:

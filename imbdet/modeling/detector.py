@@ -15,6 +15,8 @@ from detectron2.modeling.anchor_generator import ANCHOR_GENERATOR_REGISTRY
 from detectron2.modeling.proposal_generator import RPN_HEAD_REGISTRY
 from torch import nn
 
+from imbdet.errors import UserError
+from imbdet.keys import leaves
 from imbdet.modeling.registry import lookup
 from imbdet.modeling.sites import get_key
 from imbdet.modeling.speed import speed_up
@@ -45,6 +47,17 @@ def build_model(cfg: CfgNode) -> nn.Module:
         for key, registry in _REGISTRIES.items():
             if repr(get_key(cfg, key)) in str(error):
                 lookup(registry, get_key(cfg, key), key)
+        _blame_key(cfg, error)
         raise
     speed_up(model, cfg)
     return model
+
+
+def _blame_key(cfg: CfgNode, error: KeyError) -> None:
+    """Raise UserError if a key of the config names what was not found: a norm or a feature map."""
+    missing = str(error.args[0])
+    for key, value in leaves(cfg.MODEL, "MODEL."):
+        if missing in (value if isinstance(value, (list, tuple)) else [value]):
+            raise UserError(
+                f"{key} is {value!r}, but there is no {missing!r} for it to name."
+            ) from error

@@ -92,6 +92,12 @@ def test_checks_a_config_without_its_data(capsys, monkeypatch, tmp_path):
         (["TEST.COCO_LIBRARY", "coco"], "TEST.COCO_LIBRARY"),
         (["MODEL.DEVICE", "gpu"], "MODEL.DEVICE is 'gpu'"),
         (["MODEL.RESNETS.DEPTH", "42"], "18, 34, 50"),
+        (["MODEL.FPN.FUSE_TYPE", "mean"], "'sum', 'avg'"),
+        (["MODEL.FPN.NORM", "BM"], "MODEL.FPN.NORM is 'BM', but there is no 'BM'"),
+        (["MODEL.RETINANET.IN_FEATURES", "['p3', 'p9']"], "MODEL.RETINANET.IN_FEATURES is ['p3'"),
+        (["MODEL.PIXEL_MEAN", "[1.0, 2.0]"], "MODEL.PIXEL_MEAN has 2 numbers, but images in"),
+        (["INPUT.FORMAT", "BRG"], "INPUT.FORMAT is 'BRG'"),
+        (["configs/Loss-AP.yaml"], "--config-file configs/Loss-AP.yaml"),
     ],
 )
 def test_refuses_what_a_training_would_refuse(opts, words, capsys):
