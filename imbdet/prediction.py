@@ -80,18 +80,21 @@ def predict(args: argparse.Namespace) -> None:
     images = [{"id": i, "file_name": str(path)} for i, path in enumerate(paths, start=1)]
     pictures = [folder / f"{name}.png" for name in name_pictures(images)]
     file = Path(cfg.OUTPUT_DIR, "detections.json")
-    for path in (file, *earlier):
-        path.unlink(missing_ok=True)
     found: dict[str, list[dict[str, Any]]] = {"images": [], "annotations": []}
     for item, picture in zip(_map_images(cfg, images), pictures, strict=True):
         if "problem" in item:
             logger.warning(f"{item['problem']}. It is left out.")
             continue
+        if not found["images"]:  # the first one
+            for path in (file, *earlier):
+                path.unlink(missing_ok=True)
         detections = _detect(model, item, categories)
         image = {key: item[key] for key in ("file_name", "width", "height")}
         found["images"].append({"id": item["image_id"], **image})
         found["annotations"] += detections
         _draw(detections, classes, item["file_name"], picture, cfg.TEST.PICTURE_SCORE_THRESH)
+    if not found["images"]:
+        raise UserError("None of the images could be used (above): nothing is written.")
     for note_id, note in enumerate(found["annotations"], start=1):
         note["id"] = note_id
     with replacing(file) as draft:

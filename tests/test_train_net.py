@@ -107,7 +107,7 @@ def test_stops_between_iterations_and_resumes(tmp_path, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "run_step", run_step_and_press_ctrl_c)
         assert train_net.main(arguments("retinanet", tmp_path)) == 130
-    assert "--resume goes on" in capsys.readouterr().err
+    assert "With --resume, the same command goes on" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert (tmp_path / "last_checkpoint").read_text() == "model_0000001.pth"
     state = torch.load(tmp_path / "model_0000001.pth", weights_only=True)["trainer"]

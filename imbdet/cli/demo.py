@@ -49,10 +49,9 @@ def run(args: argparse.Namespace) -> int:
         if status != 0:
             print("The same command goes on from there.", file=sys.stderr)
             return status
-    other = shlex.join(
-        [*train, "MODEL.BOX_LOSS.NAME", "giou", "OUTPUT_DIR", f"output/{args.detector}_giou"]
-    )
-    print(f"\nNext, for instance:\n  {path_of('tensorboard')} --logdir output\n  {other}")
+    print("\nNext, for instance, another method, and what it changes:")
+    for command in _comparison(root, args.detector):
+        print(f"  {shlex.join(command)}")
     return 0
 
 
@@ -67,3 +66,14 @@ def _commands(root: Path, detector: str, opts: Sequence[str]) -> list[list[str]]
     analyze += ["--weights", f"{output}/model_final.pth"]
     analyze += ["--output", f"{output}/analysis", "--num-images", "4"]
     return [[*train, *opts], analyze, [path_of("imbdet"), "report", output]]
+
+
+def _comparison(root: Path, detector: str) -> list[list[str]]:
+    """Training with another method, and a comparison with the demo's."""
+    piece = {"retinanet": "Loss-AP", "faster_rcnn": "PISA"}[detector]
+    configs, output = os.path.relpath(root / "configs"), f"output/{detector}_{piece}"
+    train = [path_of("python"), os.path.relpath(root / "train_net.py")]
+    train += ["--config-file", f"{configs}/quick_start/{detector}.yaml"]
+    train += ["--config-file", f"{configs}/{piece}.yaml", "OUTPUT_DIR", output]
+    compare = [path_of("imbdet"), "compare", f"output/{detector}", output]
+    return [train, [*compare, "--output", "output/comparison"]]

@@ -51,7 +51,7 @@ def open_runs(folders: Sequence[str]) -> list[Run]:
     paths = [Path(folder).resolve() for folder in folders]
     for folder, path in zip(folders, paths, strict=True):
         if paths.count(path) > 1:
-            raise UserError(f"The run '{folder}' is named twice.")
+            raise UserError(f"The run '{folder}' is named twice: name another one beside it.")
         if not (path / "config.yaml").is_file():
             raise UserError(
                 f"'{folder}' is no run: a run is the OUTPUT_DIR of a training by train_net.py, "

@@ -98,6 +98,8 @@ def _merge_overrides(cfg: CfgNode, opts: Sequence[str]) -> None:
             raise UserError(
                 f"'{key}' on the command line: write '{key.replace('=', ' ', 1)}', with a space."
             )
+        if key.startswith("--"):
+            raise UserError(f"'{key}' is an option: it stands before the first KEY VALUE.")
         if key.endswith((".yaml", ".yml")):
             raise UserError(f"Config files are given by an option: --config-file {key}.")
         if not value:

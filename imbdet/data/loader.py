@@ -79,7 +79,10 @@ def check_data_keys(cfg: CfgNode) -> None:
         UserError: names the key.
     """
     if not cfg.DATASETS.TRAIN:
-        raise UserError("DATASETS.TRAIN is empty: name at least one data set to train on.")
+        raise UserError(
+            "DATASETS.TRAIN is empty: name a data set to train on, or, by --config-file, a config "
+            "that does."
+        )
     drops_invalid_boxes(cfg)
     skips_broken_images(cfg)
     check_sampler(cfg)

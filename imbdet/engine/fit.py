@@ -13,6 +13,8 @@ from imbdet.errors import UserError
 _PREDICTOR = re.compile(
     r"\b(cls_score|bbox_pred|predictor|score_lowres|objectness_logits|anchor_deltas)\.(weight|bias)$"
 )
+# How the names of their last layers begin.
+_KINDS = {"head.": "a one-stage detector", "roi_heads.": "a two-stage detector"}
 
 
 def find_dropped(
@@ -55,6 +57,12 @@ def check_fit(
     ]
     if strict:
         misfits += [f"'{name}' is missing" for name in incompatible.missing_keys]
+    in_file, in_model = _kind(shapes), _kind(model.state_dict())
+    if misfits and in_file and in_model and in_file != in_model:
+        raise UserError(
+            f"it is of {in_file}, and the model is {in_model}. Use the config it was trained with, "
+            "or other weights."
+        )
     if misfits:
         raise UserError(
             f"it does not fit the model: {_some(misfits)}. Use the config it was trained with, or "
@@ -67,6 +75,15 @@ def check_fit(
             f"none of its tensors ({_some(map(repr, shapes))}) belongs to the model. Set "
             'MODEL.WEIGHTS to weights of this architecture, or to "" to start from scratch.'
         )
+
+
+def _kind(names: Iterable[str]) -> str | None:
+    """What kind of detector has tensors of these names, if it can be told."""
+    names = list(names)
+    for start, kind in _KINDS.items():
+        if any(name.startswith(start) for name in names):
+            return kind
+    return None
 
 
 def _some(items: Iterable[str]) -> str:

@@ -39,7 +39,7 @@ class StopOnSignal(HookBase):
             logger.info("Stopping after this iteration or evaluation; once more to stop at once.")
         elif now - self._received_at > ECHO_TIME:
             raise Stopped(
-                number, "The same command with --resume goes on from the last checkpoint."
+                number, "With --resume, the same command goes on from the last checkpoint."
             )
         self._received, self._received_at = number, now
 
@@ -52,4 +52,4 @@ class StopOnSignal(HookBase):
             self.trainer.checkpointer.save(f"model_{iteration:07d}", iteration=iteration)
             self.trainer.checkpointer.writer.wait()
             comm.synchronize()  # who has left would have the others ended before it is written
-            raise Stopped(number, "The same command with --resume goes on.")
+            raise Stopped(number, "With --resume, the same command goes on.")

@@ -230,7 +230,10 @@ def evaluate(cfg: CfgNode, *, resume: bool, on_start: Callable[[], None]) -> Ord
     model = build_model(cfg)
     checkpointer = SafeCheckpointer(model, cfg.OUTPUT_DIR, strict=True)
     if not (cfg.MODEL.WEIGHTS or (resume and checkpointer.has_checkpoint())):
-        logger.warning("MODEL.WEIGHTS is empty: this evaluates an untrained model.")
+        logger.warning(
+            "MODEL.WEIGHTS is empty: this evaluates an untrained model. Name a checkpoint by "
+            "MODEL.WEIGHTS, such as output/model_final.pth."
+        )
     checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=resume)
     on_start()
     with explained_worker_deaths():
@@ -251,6 +254,8 @@ def train(cfg: CfgNode, *, resume: bool, on_start: Callable[[], None]) -> None:
         check_test_sets(cfg)
         trainer.resume_or_load(resume=resume)
         on_start()
+        if resume and trainer.start_iter == 0:
+            logger.info(f"There is nothing to resume in '{cfg.OUTPUT_DIR}': this is the start.")
         logger.info(f"{_describe_plan(trainer)}; everything goes to '{cfg.OUTPUT_DIR}'.")
         trainer.train()
 

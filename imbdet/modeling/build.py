@@ -105,7 +105,7 @@ def _build_pool_sampler(cfg: CfgNode, site: Site, kind: str, name: str) -> PoolS
     if kind == "POSITIVE" and not site.quota and sampler is not pick_all:
         raise UserError(
             f"{key} is {name!r}, but {site.module} has no quota of positives per image to fill. "
-            f"Use 'all' or leave it empty."
+            "Use 'all' or leave it empty; pieces for one-stage detectors end in -Dense."
         )
     if "cls_losses" in needs_of(sampler) and not _build_cls_loss(cfg, site).is_pointwise:
         loss_key = f"{site.cls_loss}.NAME"

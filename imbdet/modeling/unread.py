@@ -1,6 +1,6 @@
 """Keys that are set but that nothing reads, such as an option of a loss that is not chosen."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 from detectron2.config import CfgNode, get_cfg
 from detectron2.modeling import (
@@ -22,6 +22,11 @@ _KEYS_IN_ITS_NODES = (
     ("MODEL.ROI_BOX_HEAD.PRIOR_PROB", "ROIHeads", "ImbROIHeads"),
     ("MODEL.RPN.PRIOR_PROB", "RPN", "ImbRPN"),
 )
+# Where each kind of detector has its number of classes.
+_NUM_CLASSES = {
+    "RetinaNet": "MODEL.RETINANET.NUM_CLASSES",
+    "ROIHeads": "MODEL.ROI_HEADS.NUM_CLASSES",
+}
 
 
 def refuse_unread_keys(cfg: CfgNode) -> None:
@@ -45,17 +50,33 @@ def _unread_keys(cfg: CfgNode) -> Iterator[tuple[str, str]]:
     for node in dict.fromkeys(node for site in SITES for node in site.nodes):
         readers = [site.module for site in SITES if node in site.nodes]
         if classes.isdisjoint(readers):
-            yield node, f"only {' and '.join(readers)} would read it, and the model is of {model}"
+            yield (
+                node,
+                f"only {' and '.join(readers)} would read it, and the model is of {model}: give "
+                "the config of a detector first, such as --config-file "
+                "configs/quick_start/retinanet.yaml",
+            )
     for key, base, reader in _KEYS_IN_ITS_NODES:
         if base in classes and reader not in classes:
             yield key, f"only {reader} would read it, and the model is of {model}"
     for site in SITES:
         if site.module in classes:
             yield from _unread_options(cfg, site)
+    yield from _other_num_classes(cfg, model, classes)
     if "bfp" not in cfg.MODEL.BACKBONE.NAME:
         yield "MODEL.BFP", f"the backbone is {cfg.MODEL.BACKBONE.NAME!r}, which has no such part"
     if "SSD" in cfg.INPUT and cfg.INPUT.AUGMENTATION != "ssd":
         yield "INPUT.SSD", f"INPUT.AUGMENTATION is {cfg.INPUT.AUGMENTATION!r}: set it to 'ssd'"
+
+
+def _other_num_classes(
+    cfg: CfgNode, model: str, classes: Container[str]
+) -> Iterator[tuple[str, str]]:
+    """The number of classes of the other kind of detector, unless a config sets both alike."""
+    for base, key in _NUM_CLASSES.items():
+        for other in _NUM_CLASSES.values():
+            if base in classes and get_key(cfg, other) != get_key(cfg, key):
+                yield other, f"the model is of {model}, which reads {key}: set that one"
 
 
 def _modules(cfg: CfgNode) -> dict[str, Registry]:

@@ -98,6 +98,7 @@ def test_checks_a_config_without_its_data(capsys, monkeypatch, tmp_path):
         (["MODEL.PIXEL_MEAN", "[1.0, 2.0]"], "MODEL.PIXEL_MEAN has 2 numbers, but images in"),
         (["INPUT.FORMAT", "BRG"], "INPUT.FORMAT is 'BRG'"),
         (["configs/Loss-AP.yaml"], "--config-file configs/Loss-AP.yaml"),
+        (["SEED", "1", "--resume"], "'--resume' is an option: it stands before"),
     ],
 )
 def test_refuses_what_a_training_would_refuse(opts, words, capsys):

@@ -1,5 +1,6 @@
 """``imbdet demo``: the commands that it runs."""
 
+import itertools
 import shlex
 
 import pytest
@@ -32,6 +33,11 @@ def test_trains_analyses_and_reports(detector, commands, capsys):
     assert args.config_file == [f"output/{detector}/config.yaml"]
     assert build_parser().parse_args(report[1:]).output == f"output/{detector}"
     out = capsys.readouterr().out
+    train, compare = (shlex.split(line) for line in out.splitlines()[-2:])
+    args = train_net.parse_args(train[2:])
+    assert len(args.config_file) == 2
+    output = dict(itertools.pairwise(args.opts))["OUTPUT_DIR"]
+    assert build_parser().parse_args(compare[1:]).runs == [f"output/{detector}", output]
     assert all(f"$ {shlex.join(command)}\n" in out for command in commands)
 
 

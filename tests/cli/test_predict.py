@@ -122,6 +122,17 @@ def test_goes_on_after_an_image_that_is_broken(weights, images, tmp_path, capsys
     assert [image["id"] for image in content["images"]] == [1, 3]
 
 
+def test_earlier_results_stay_where_no_image_can_be_used(weights, images, tmp_path, capsys):
+    assert predict(weights, tmp_path, images / "a.jpg") == 0
+    (images / "b.png").write_bytes(b"broken")
+    assert predict(weights, tmp_path, images / "b.png") == 2
+    error = capsys.readouterr().err
+    assert_says(error, "error: None of the images could be used (above): nothing is written.")
+    content = json.loads((tmp_path / "out" / "detections.json").read_text())
+    assert [Path(image["file_name"]).name for image in content["images"]] == ["a.jpg"]
+    assert (tmp_path / "out" / "pictures" / "a.png").exists()
+
+
 def test_classes_are_numbered_where_their_names_are_not_known(weights, images, tmp_path, capsys):
     entry = "[{'NAME': 'mine', 'JSON': 'nowhere.json', 'IMAGES': '.'}]"
     keys = [*KEYS, "DATASETS.COCO", entry, "DATASETS.TEST", "('mine',)", "DATASETS.TRAIN", "()"]

@@ -65,7 +65,7 @@ def test_all_processes_stop_with_one_checkpoint(number, hearer, tmp_path, capfd)
 
     assert start(run) == 128 + number
     error = capfd.readouterr().err
-    assert error == "Stopped. The same command with --resume goes on.\n"
+    assert error == "Stopped. With --resume, the same command goes on.\n"
     (name,) = {file.name for file in tmp_path.glob("*.pth")}
     assert (tmp_path / "last_checkpoint").read_text() == name
     assert torch.load(tmp_path / name, weights_only=True)["iteration"] in (2, 3)

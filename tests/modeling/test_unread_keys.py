@@ -67,6 +67,16 @@ from detectron2.modeling import META_ARCH_REGISTRY
         ("retinanet", ["MODEL.WEIGHTING.ISR_P.K", 1.0], "MODEL.WEIGHTING.NAMES is empty"),
         ("retinanet", ["MODEL.CARL.BIAS", 0.1], "MODEL.CARL.BIAS is set, but MODEL.CARL.ENABLED"),
         ("retinanet", ["MODEL.BFP.REFINE_LEVEL", 1], "which has no such part"),
+        (
+            "retinanet",
+            ["MODEL.ROI_HEADS.NUM_CLASSES", 7],
+            "ImbRetinaNet, which reads MODEL.RETINANET.NUM_CLASSES: set that one",
+        ),
+        (
+            "faster_rcnn",
+            ["MODEL.RETINANET.NUM_CLASSES", 7],
+            "which reads MODEL.ROI_HEADS.NUM_CLASSES: set that one",
+        ),
         ("retinanet", ["INPUT.SSD.SIZE", 300], "INPUT.AUGMENTATION is '': set it to 'ssd'"),
     ],
 )
@@ -81,6 +91,7 @@ def test_a_key_that_nothing_reads_is_refused(kind, keys, message):
     [
         ("retinanet", []),
         ("retinanet", ["MODEL.ROI_BOX_HEAD.PRIOR_PROB", 0.01]),
+        ("retinanet", ["MODEL.RETINANET.NUM_CLASSES", 7, "MODEL.ROI_HEADS.NUM_CLASSES", 7]),
         ("faster_rcnn", ["MODEL.CLS_LOSS.FOCAL.GAMMA", 1.5, "MODEL.CLS_LOSS.NAME", "focal"]),
         ("retinanet", ["MODEL.SAMPLER.NEG_POS_RATIO", 5.0, "MODEL.SAMPLER.NEGATIVE.NAME", "ohem"]),
         ("faster_rcnn", ["MODEL.RPN_LOSS.CLS.AP.DELTA", 0.5, "MODEL.RPN_LOSS.CLS.NAME", "ap"]),
@@ -96,7 +107,7 @@ def test_a_class_reads_the_keys_of_its_bases(monkeypatch):
     cfg = small_config("retinanet", "MODEL.META_ARCHITECTURE", "Mine", "MODEL.CLS_LOSS.NAME", "ap")
     refuse_unread_keys(cfg)
     cfg.MODEL.RPN_LOSS.CLS.NAME = "focal"
-    with pytest.raises(UserError, match=r"only ImbRPN would read it, and the model is of Mine\."):
+    with pytest.raises(UserError, match=r"only ImbRPN would read it, and the model is of Mine:"):
         refuse_unread_keys(cfg)
 
 
