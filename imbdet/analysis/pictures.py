@@ -99,7 +99,8 @@ def draw_picture(pixels: np.ndarray, candidates: Columns, gt_boxes: np.ndarray) 
     height, width = pixels.shape[:2]
     # Panels of the image's shape beside the colour bar, titles, and the legend below.
     panel_width = (WIDTH - 0.8) / len(SELECTIONS)
-    figure = new_figure(len(SIGNS) * (panel_width * height / width + 0.3) + 0.7)
+    figure_height = len(SIGNS) * (panel_width * height / width + 0.3) + 0.7
+    figure = new_figure(figure_height, layout="compressed")
     panels = figure.subplots(len(SIGNS), len(SELECTIONS))
     # Grey and dark, so that colours and white stand out.
     grey = pixels @ np.array([0.299, 0.587, 0.114]) * 0.5

@@ -11,6 +11,7 @@ import imbdet.cli
 from imbdet.analysis.collect import Collector
 from imbdet.analysis.results import ResultWriter
 from imbdet.engine import Trainer
+from tests.ink import is_cut_off
 from tests.test_train_net import CONFIGS, TINY
 
 FIGURES = {
@@ -67,6 +68,7 @@ def test_everything_is_written_and_agrees(tmp_path, capsys):
         assert files(tmp_path / "figures", ending) == FIGURES
         assert files(tmp_path / "pictures", ending) == {"000002"}
     assert files(tmp_path / "tables", "parquet") == FIGURES
+    assert not any(map(is_cut_off, tmp_path.glob("*/*.png")))
 
     rows = pq.read_table(tmp_path / "tables" / "candidates").to_pydict()
     images = pq.read_table(tmp_path / "tables" / "images").to_pydict()
@@ -130,6 +132,7 @@ def test_one_stage(tmp_path, monkeypatch):
     assert "boosting: no figure, boosting needs a two-stage detector." in summary
     assert files(tmp_path / "figures", "png") == FIGURES - {"boosting"}
     assert len(files(tmp_path / "pictures", "png")) == 1
+    assert not any(map(is_cut_off, (tmp_path / "figures").glob("*.png")))
 
 
 def test_no_objects(tmp_path):

@@ -10,6 +10,7 @@ import imbdet.cli
 from imbdet.processes import path_of
 from tests.compare.problems import OBJECTS, RESULTS, place, write_run, write_truth
 from tests.compare.test_candidates import analysed
+from tests.ink import is_cut_off
 
 pytestmark = pytest.mark.usefixtures("restored_loggers")
 
@@ -44,6 +45,7 @@ def test_everything_is_written_and_agrees(tmp_path, capsys):
     for ending in ("png", "pdf"):
         assert files(output / "figures", ending) == FIGURES
     assert files(output / "tables", "parquet") == FIGURES | {"pictures"}
+    assert not any(map(is_cut_off, (output / "figures").glob("*.png")))
     assert files(output / "pictures", "png") == {"1"}
     rows = pq.read_table(output / "tables" / "coco.parquet").to_pylist()
     ap = {row["run"]: row["value"] for row in rows if row["metric"] == "AP"}

@@ -1,15 +1,19 @@
-"""Legends of runs, whatever their names are."""
+"""Names of runs, whatever they are, and room for them."""
 
+import numpy as np
 import pytest
 from matplotlib.lines import Line2D
 
-from imbdet.analysis.figures.style import new_figure
+from imbdet.analysis.figures.style import new_figure, save
 from imbdet.compare.figures.binned_scores import draw_score_by_iou
 from imbdet.compare.figures.coco_table import draw_coco_table
 from imbdet.compare.figures.curves import draw_curves
 from imbdet.compare.figures.error_types import draw_error_types
 from imbdet.compare.figures.lrp import draw_lrp
+from imbdet.compare.figures.score_iou import draw_score_iou
 from imbdet.compare.figures.style import add_legend
+from imbdet.compare.score_iou import EDGES, ScoreIoU
+from tests.ink import is_cut_off
 from tests.report.comparisons import all_comparisons
 
 
@@ -43,3 +47,12 @@ def test_every_run_is_in_the_legend():
 )
 def test_legends_name_all_runs(draw, name):
     assert legend_of(draw(all_comparisons(3)[name])) == ["base", "<b>bold", "c/seed_1"]
+
+
+@pytest.mark.parametrize("names", [("retinanet", "ap"), ("b" * 99, "ap", "c")])
+def test_titles_of_square_panels_are_not_cut_off(names, tmp_path):
+    counts = np.ones([len(EDGES) - 1] * 2, dtype=np.int64)
+    counts[5, 0] = 7000
+    numbers = ScoreIoU(dict.fromkeys(names, counts), dict.fromkeys(names, (0.18, 0.11)))
+    png, _ = save(draw_score_iou(numbers), tmp_path / "figure")
+    assert not is_cut_off(png)

@@ -11,7 +11,7 @@ from imbdet.analysis.overlap import Overlap, Overlaps
 
 def draw_overlaps(numbers: Overlaps) -> Figure:
     """Positives on the left, negatives on the right."""
-    figure = new_figure(3.6)
+    figure = new_figure(3.6, layout="compressed")
     panels = figure.subplots(1, len(numbers.of_sign))
     for axes, (sign, overlap) in zip(panels, numbers.of_sign.items(), strict=True):
         mesh = _draw_matrix(axes, overlap)

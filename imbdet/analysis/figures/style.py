@@ -47,9 +47,16 @@ STYLE: Mapping[str, Any] = {
 }
 
 
-def new_figure(height: float, width: float = WIDTH) -> Figure:
-    """An empty figure, in inches."""
-    return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+def new_figure(height: float, width: float = WIDTH, layout: str = "constrained") -> Figure:
+    """An empty figure.
+
+    Args:
+        height: in inches.
+        width: in inches.
+        layout: "compressed" where the shape of the panels is fixed; "constrained" would cut off
+            what is written around them.
+    """
+    return Figure(figsize=(width, height), dpi=DPI, layout=layout)
 
 
 def plain(name: str) -> str:

@@ -19,7 +19,8 @@ def draw_score_iou(numbers: ScoreIoU) -> Figure:
     """A panel for each run, all with the same colours."""
     num_rows = -(-len(numbers.counts) // _MAX_COLUMNS)
     num_columns = -(-len(numbers.counts) // num_rows)
-    figure = new_figure(2.7 * num_rows, width=min(WIDTH, 1.0 + 2.4 * num_columns))
+    width = min(WIDTH, 1.0 + 2.4 * num_columns)
+    figure = new_figure(2.7 * num_rows, width, layout="compressed")
     panels = figure.subplots(num_rows, num_columns, squeeze=False)
     norm = LogNorm(1, max(2, *(counts.max() for counts in numbers.counts.values())))
     for axes, (run, counts) in zip(panels.flat, numbers.counts.items(), strict=False):
