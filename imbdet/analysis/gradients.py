@@ -29,7 +29,7 @@ class GradientShares:
         entries: what is counted: "entries" or "box coordinates".
         counts: by kind, (B,) int64.
         sums: by loss, (B,) sum of the gradients of the bin's entries.
-        curves: by loss, f at the (C,) norms ``norms``.
+        curves: by loss, f at the (C,) norms ``norms``; NaN of GHM in empty bins.
         norms: (C,) in [0, 1].
     """
 
@@ -196,5 +196,6 @@ def smooth_l1_gradient(errors: np.ndarray, beta: float) -> np.ndarray:
 
 
 def _at(weights: np.ndarray, norms: np.ndarray) -> np.ndarray:
-    """Weights of the bins that norms fall into."""
-    return weights[np.minimum((norms * len(weights)).astype(int), len(weights) - 1)]
+    """Weights of the bins that norms fall into; NaN of empty bins."""
+    found = weights[np.minimum((norms * len(weights)).astype(int), len(weights) - 1)]
+    return np.where(found > 0, found, np.nan)

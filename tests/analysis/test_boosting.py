@@ -15,6 +15,7 @@ from imbdet.analysis.boosting import (
 )
 from imbdet.analysis.columns import NothingToShow
 from imbdet.analysis.detections import coco_ground_truth, compare_variants, evaluate_boosts
+from imbdet.analysis.figures.boosting import draw_boosting
 from imbdet.evaluation import CocoMetrics
 
 CLASSES = ["cat", "dog"]
@@ -131,6 +132,11 @@ def test_evaluation_by_hand(library):
     assert study.decreases == {5: 0.5, 25: 0.5}
     assert "AP: as it is 35.0, top 5 70.0" in study.sentence()
     assert len(study.table()) == 9 * 101
+    figure = draw_boosting(study)
+    legends = [figure.axes[1].get_legend(), *figure.legends]
+    shown, overall = ([text.get_text() for text in legend.get_texts()] for legend in legends)
+    assert shown == ["as it is: AP 50.0", "top 5: AP 100.0", "top 25: AP 100.0"]  # at IoU 0.75
+    assert overall == ["as it is: AP 35.0", "top 5: AP 70.0", "top 25: AP 70.0"]
 
 
 def test_a_variant_without_detections_finds_nothing():

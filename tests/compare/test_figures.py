@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from matplotlib.collections import PathCollection
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 
 from imbdet.analysis.figures.style import new_figure, save
 from imbdet.compare.figures.binned_scores import draw_score_by_iou
@@ -56,3 +58,19 @@ def test_titles_of_square_panels_are_not_cut_off(names, tmp_path):
     numbers = ScoreIoU(dict.fromkeys(names, counts), dict.fromkeys(names, (0.18, 0.11)))
     png, _ = save(draw_score_iou(numbers), tmp_path / "figure")
     assert not is_cut_off(png)
+
+
+def test_a_legend_shows_bars_and_points():
+    (legend,) = draw_lrp(all_comparisons(2)["lrp"]).legends
+    assert [line.get_marker() for line in legend.findobj(Line2D)] == ["o", "s"]
+    hatches = [
+        bar.get_hatch() for bar in legend.findobj(Rectangle) if bar is not legend.legendPatch
+    ]
+    assert hatches == ["", "////"]
+
+
+def test_points_at_the_end_of_an_axis_are_whole():
+    figure = draw_coco_table(all_comparisons(2)["coco"])
+    points = [points for axes in figure.axes for points in axes.findobj(PathCollection)]
+    assert len(points) == 3
+    assert not any(of_run.get_clip_on() for of_run in points)

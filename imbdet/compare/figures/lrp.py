@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from imbdet.analysis.figures.style import label_panel, new_figure, short
 from imbdet.compare.figures.style import (
@@ -26,8 +27,8 @@ def draw_lrp(numbers: LRPTable) -> Figure:
     order = order[-_MAX_CLASSES:]
     figure = new_figure(max(3.0, 1.2 + 0.16 * len(order)))
     left, middle, right = figure.subplots(1, 3, width_ratios=[5, 4, 3])
-    handles = _draw_means(left, numbers)
-    _draw_classes(middle, numbers, order, "olrp")
+    bars = _draw_means(left, numbers)
+    points = _draw_classes(middle, numbers, order, "olrp")
     _draw_classes(right, numbers, order, "threshold")
     middle.set_yticks(np.arange(len(order)), [short(numbers.classes[k]) for k in order])
     middle.set(xlabel="percent")
@@ -37,7 +38,7 @@ def draw_lrp(numbers: LRPTable) -> Figure:
     label_panel(left, "(a) means, lower is better")
     label_panel(middle, f"(b) oLRP{f', {len(order)} worst classes' if hidden else ' of classes'}")
     label_panel(right, "(c) best thresholds")
-    add_legend(figure, handles)
+    add_legend(figure, {run: (bars[run], points[run]) for run in bars})
     return figure
 
 
@@ -55,13 +56,15 @@ def _draw_means(axes: Axes, numbers: LRPTable) -> dict[str, BarContainer]:
     return handles
 
 
-def _draw_classes(axes: Axes, numbers: LRPTable, order: np.ndarray, name: str) -> None:
-    places = np.arange(len(order))
+def _draw_classes(axes: Axes, numbers: LRPTable, order: np.ndarray, name: str) -> dict[str, Line2D]:
+    """Returns the points by run."""
+    places, handles = np.arange(len(order)), {}
     points = run_points(numbers.values)
     for i, (run, point) in enumerate(points.items()):
         values = [getattr(numbers.values[run][k], name) for k in order]
         at = places - spread(i, len(points))  # the baseline at the top
-        axes.plot(values, at, linestyle="", markersize=4.5, **point)
+        (handles[run],) = axes.plot(values, at, linestyle="", markersize=4.5, **point)
     axes.set_yticks(places)
     axes.set_ylim(-0.6, len(order) - 0.4)
     axes.grid()
+    return handles

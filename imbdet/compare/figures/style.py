@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
+from matplotlib.legend_handler import HandlerTuple
 
 from imbdet.analysis.figures.style import COLOR_MAP, LINES, plain
 from imbdet.compare.bootstrap import Estimate
@@ -79,6 +80,7 @@ def draw_estimates(
         edgecolors=style["color"],
         marker=style["marker"],
         zorder=3,
+        clip_on=False,  # whole, even at the end of an axis
     )
 
 
@@ -87,7 +89,7 @@ def add_legend(figure: Figure, handles: Mapping[str, Any]) -> None:
 
     Args:
         figure: with its panels.
-        handles: by run, what matplotlib draws in a legend.
+        handles: by run, what matplotlib draws in a legend; a tuple side by side.
     """
     width = max(0.07 * len(run) + 0.6 for run in handles)  # inches
     num_rows = math.ceil(len(handles) / max(1, int(figure.get_figwidth() / width)))
@@ -96,4 +98,5 @@ def add_legend(figure: Figure, handles: Mapping[str, Any]) -> None:
         map(plain, handles),
         loc="outside lower center",
         ncols=math.ceil(len(handles) / num_rows),
+        handler_map={tuple: HandlerTuple(ndivide=None)},
     )
