@@ -24,6 +24,8 @@ from imbdet.evaluation.pictures import (
 )
 
 NUM_PICTURES = 4
+# More labels would hide the image.
+_MAX_LABELS = 20
 
 
 def find_images(ground_truth: Mapping, names: Sequence[str]) -> list[int]:
@@ -112,13 +114,20 @@ def draw_picture(
 
 
 def _marks(matches: Matches, kept: Kept, row: int, classes: Mapping) -> list[Mark]:
+    """The highest score first; no more than the first ones are labelled."""
+    found = [
+        (matches.detections[place], is_wrong)
+        for places, is_wrong in ((kept.right, False), (kept.wrong, True))
+        for place in places
+    ]
+    found = [(record, is_wrong) for record, is_wrong in found if record["image_id"] == row + 1]
+    found.sort(key=lambda pair: -pair[0]["score"])
     marks = []
-    for places, is_wrong in ((kept.right, False), (kept.wrong, True)):
-        for record in (matches.detections[place] for place in places):
-            if record["image_id"] == row + 1:
-                name, color = classes[record["category_id"]]
-                label = f"{'✗ ' if is_wrong else ''}{name} {record['score']:.2f}"
-                marks.append(Mark(record["bbox"], label, color, is_dashed=is_wrong))
+    for i, (record, is_wrong) in enumerate(found):
+        name, color = classes[record["category_id"]]
+        label = f"{'✗ ' if is_wrong else ''}{name} {record['score']:.2f}"
+        label = label if i < _MAX_LABELS else ""
+        marks.append(Mark(record["bbox"], label, color, is_dashed=is_wrong))
     return marks
 
 

@@ -26,7 +26,10 @@ _FONT_FILE = os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSan
 
 @dataclass(frozen=True)
 class Mark:
-    """An object to draw: its box XYWH in pixels of the image, and what is written at it."""
+    """An object to draw: its box XYWH in pixels of the image, and what is written at it.
+
+    With an empty label it is a thin line, for one of many.
+    """
 
     box: Sequence[float]
     label: str
@@ -55,10 +58,12 @@ def draw_panel(pixels: np.ndarray, marks: Sequence[Mark], title: str) -> Image.I
     font = ImageFont.truetype(_FONT_FILE, max(12, min(image.size) // 36))
     draw = ImageDraw.Draw(image)
     boxes = [_to_corners(mark.box, scale, image.size) for mark in marks]
-    labels = _place_labels([_measure(mark.label, font) for mark in marks], boxes, image.size)
     for mark, box in reversed(list(zip(marks, boxes, strict=True))):
         _draw_box(draw, box, mark, max(2, min(image.size) // 250))
-    for mark, label in reversed(list(zip(marks, labels, strict=True))):
+    named = [(mark, box) for mark, box in zip(marks, boxes, strict=True) if mark.label]
+    sizes = [_measure(mark.label, font) for mark, _ in named]
+    labels = _place_labels(sizes, [box for _, box in named], image.size)
+    for (mark, _), label in reversed(list(zip(named, labels, strict=True))):
         _draw_label(draw, label, mark, font)
     return _add_title(image, title, font)
 
@@ -130,6 +135,9 @@ def _overlap(first: Corners, second: Corners) -> bool:
 
 
 def _draw_box(draw: ImageDraw.ImageDraw, box: Corners, mark: Mark, width: int) -> None:
+    if not mark.label:
+        draw.rectangle(box, outline=mark.color)
+        return
     # A black rim makes any color visible on any background.
     left, top, right, bottom = box
     draw.rectangle((left - 1, top - 1, right + 1, bottom + 1), outline=_BLACK, width=width + 2)

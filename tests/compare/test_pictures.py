@@ -106,3 +106,18 @@ def test_a_wrong_detection_is_crossed(tmp_path, monkeypatch):
     assert (right.label, right.is_dashed) == ("a 0.90", False)
     assert (wrong.label, wrong.is_dashed) == ("✗ a 0.50", True)
     assert wrong.box == place(1, 0, shift=10.0)["bbox"]
+
+
+def test_the_highest_scores_are_labelled(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "imbdet.compare.pictures.draw_panel",
+        lambda pixels, marks, title: seen.append(marks) or Image.new("RGB", (9, 9)),
+    )
+    write_truth(tmp_path / "images")
+    wrong = [place(1, 2, category_id=2, score=0.01 * i) for i in range(1, 26)]
+    runs = {"x": match(TRUTH, [*wrong, place(1, 0, score=0.9)])}
+    write_pictures(runs, {"x": {"a": 0, "b": 0}}, str(tmp_path / "images"), [0], tmp_path)
+    labels = [mark.label for mark in seen[1]]
+    assert labels[:3] == ["a 0.90", "✗ b 0.25", "✗ b 0.24"]
+    assert labels[19:] == ["✗ b 0.07", *[""] * 6]

@@ -6,7 +6,7 @@ from PIL import Image
 
 from imbdet.errors import UserError
 from imbdet.evaluation import draw_detections
-from imbdet.evaluation.drawing import class_color
+from imbdet.evaluation.drawing import Mark, class_color, draw_panel
 from imbdet.evaluation.pictures import name_pictures
 
 CATEGORIES = [{"id": 9, "name": "dog"}, {"id": 4, "name": "cat"}]
@@ -144,6 +144,15 @@ def test_labels_keep_apart(gallery):
     two, _ = gallery.draw_halves([CAT, CAT])
     # The second label of the same box stands beside the first one and is not hidden by it.
     assert count(two, CAT_COLOR) > count(one, CAT_COLOR) + 200
+
+
+def test_a_box_without_a_label_is_a_thin_line():
+    grey, red = np.full((400, 400, 3), 90, dtype=np.uint8), (255, 0, 0)
+    mark = Mark([100, 100, 200, 200], "", red, is_dashed=True)
+    panel = np.asarray(draw_panel(grey, [mark], ""))[-400:]
+    is_drawn = (panel != 90).any(axis=-1)
+    assert is_drawn.sum() == 4 * 199
+    assert (panel[is_drawn] == red).all()
 
 
 def test_a_picture_that_cannot_be_written_is_named(gallery):
