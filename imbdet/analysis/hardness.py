@@ -48,12 +48,7 @@ class Hardness:
 
     def table(self) -> pa.Table:
         """See :class:`Numbers`."""
-        ends = {"iou_from": EDGES[:-1], "iou_to": EDGES[1:]}
-        shares = {
-            f"share_of_{name}_above_{THRESHOLD}": np.full(len(EDGES) - 1, share)
-            for name, share in self.shares_above.items()
-        }
-        return pa.table({**ends, **self.counts, **shares})
+        return pa.table({"iou_from": EDGES[:-1], "iou_to": EDGES[1:], **self.counts})
 
     def sentence(self) -> str:
         """See :class:`Numbers`."""

@@ -37,12 +37,13 @@ class Imbalance:
 
     def table(self) -> pa.Table:
         """See :class:`Numbers`; a row for each bin of each of the distributions."""
-        owned_to = POSITIVES_EDGES[1:] - 1
+        sizes = [*(f"{round(edge, 1):g}" for edge in SIZE_EDGES[1:-1]), "more"]
+        owned = [*(str(edge - 1) for edge in POSITIVES_EDGES[1:-1]), "more"]
         rows = [
             *_rows("class: objects", self.classes, self.objects),
             *_rows("class: positives", self.classes, self.positives),
-            *_rows("size below (pixels)", SIZE_EDGES[1:], self.sizes),
-            *_rows("positives of an object, up to", owned_to, self.owned),
+            *_rows("size below (pixels)", sizes, self.sizes),
+            *_rows("positives of an object, up to", owned, self.owned),
             *_rows("candidates", ["background"], np.array([self.num_negatives])),
         ]
         return pa.Table.from_pylist(rows)
@@ -59,9 +60,9 @@ class Imbalance:
         )
 
 
-def _rows(distribution: str, bins: Sequence, counts: np.ndarray) -> list[dict]:
+def _rows(distribution: str, bins: Sequence[str], counts: np.ndarray) -> list[dict]:
     return [
-        {"distribution": distribution, "bin": str(name), "count": int(count)}
+        {"distribution": distribution, "bin": name, "count": int(count)}
         for name, count in zip(bins, counts, strict=True)
     ]
 

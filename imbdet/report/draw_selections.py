@@ -107,13 +107,7 @@ def draw_imbalance(table: Columns) -> list[Plot]:
 def _bar_plot(title: str, names: list[str], counts: np.ndarray, x: str) -> Plot:
     used = np.flatnonzero(counts)
     shown = slice(used[0], used[-1] + 1) if len(used) else slice(None)
-    labels = [_short(name) for name in names][shown]
     figure = new_figure(
-        bars("objects", 0, labels, counts[shown]), x=x, y="objects", xaxis_type="category"
+        bars("objects", 0, names[shown], counts[shown]), x=x, y="objects", xaxis_type="category"
     )
     return Plot(title, figure)
-
-
-def _short(number: str) -> str:
-    value = float(number)
-    return "more" if value >= 1e9 else f"{value:.4g}"

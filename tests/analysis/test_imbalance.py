@@ -23,7 +23,14 @@ def test_numbers_by_hand():
     assert {least: n for least, n in owned.items() if n} == {0: 1, 1: 1, 4: 1, 256: 1}
     assert "the most are 'cat' (3), the fewest 'dog' (0)" in numbers.sentence()
     assert "2.0 negatives for each positive" in numbers.sentence()
-    assert sum(row["count"] for row in numbers.table().to_pylist()) == 4 + 306 + 4 + 4 + 612
+    rows = numbers.table().to_pylist()
+    assert sum(row["count"] for row in rows) == 4 + 306 + 4 + 4 + 612
+    sizes, owned = (
+        [row["bin"] for row in rows if row["distribution"].startswith(name)]
+        for name in ("size below", "positives of an object")
+    )
+    assert [*sizes[:3], *sizes[-2:]] == ["4", "5.7", "8", "1448.2", "more"]
+    assert [*owned[:6], *owned[-2:]] == ["0", "1", "2", "3", "7", "15", "255", "more"]
 
 
 def test_no_objects_are_said():
