@@ -12,6 +12,7 @@ from detectron2.config import CfgNode
 
 from imbdet.analysis.calibration import EntryScores
 from imbdet.analysis.candidates import FrozenDetector, ImageCandidates
+from imbdet.analysis.columns import sampler_of
 from imbdet.analysis.detections import boost_variants, boosted, detect
 from imbdet.analysis.gradients import EntryGradients
 from imbdet.analysis.loader import build_loader
@@ -67,8 +68,14 @@ class Collector:
         self.cfg = cfg
         self.detector = detector
         self.selections = build_selections(cfg, detector.site)
-        for reason in self.selections.refused.values():
-            logger.warning(f"A sampler is left out: {reason}")
+        for name, reason in self.selections.refused.items():
+            if name == sampler_of("prime", "negatives"):
+                logger.info(
+                    f"RetinaNet has no prime negatives: {name} compares all pairs of negatives, "
+                    "and the anchors are too many."
+                )
+            else:
+                logger.warning(f"The sampler {name} is left out: {reason}")
         self.generator = torch.Generator(detector.model.device).manual_seed(max(cfg.SEED, 0))
 
     def collect(self, records: Sequence[dict], folder: Path) -> Counts:

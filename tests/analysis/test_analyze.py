@@ -126,6 +126,9 @@ def test_one_stage(tmp_path, monkeypatch):
     stale.touch()
     own.touch()
     analyze(tmp_path, "retinanet", "--num-images", "1")
+    log = (tmp_path / "log.txt").read_text()
+    assert "INFO: RetinaNet has no prime negatives: score_hlr compares all pairs" in log
+    assert "left out" not in log
     assert own.exists()
     assert not stale.exists()
     summary = read_summary(tmp_path)
