@@ -103,15 +103,19 @@ def predict(args: argparse.Namespace) -> None:
     score_thresh = cfg.TEST.PICTURE_SCORE_THRESH
     num_drawn = sum(note["score"] >= score_thresh for note in found["annotations"])
     logger.info(
-        f"{len(found['annotations']):,} detections on {num_read:,} images are in '{file}'; "
-        f"those with a score of {score_thresh:g} or more, {num_drawn:,}, are on pictures in "
-        f"'{folder}'."
+        f"'{file}' has {_counted(len(found['annotations']), 'detection')} on "
+        f"{_counted(num_read, 'image')}; pictures in '{folder}' show those with a score of "
+        f"{score_thresh:g} or more, {num_drawn:,}."
     )
     if num_read < len(images):
         raise UserError(
             f"{len(images) - num_read:,} of {len(images):,} images could not be used (above); the "
             "others are done."
         )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def find_images(places: Sequence[str]) -> list[Path]:

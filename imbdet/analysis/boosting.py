@@ -140,8 +140,11 @@ class BoostingStudy:
         """See :class:`Numbers`."""
         values = ", ".join(f"{variant} {value:.1f}" for variant, value in self.ap.items())
         falls = " and ".join(dict.fromkeys(f"{self.decreases[top]:.4g}" for top in TOPS))
-        counts = " and ".join(f"{self.num_boosted[top]:,}" for top in TOPS)
-        return f"AP: {values}; the loss falls by {falls}, shared by {counts} positives."
+        counts = " and ".join(f"{self.num_boosted[top]:,} ({variant_name(top)})" for top in TOPS)
+        return (
+            f"AP: {values}. Each boost raises scores until the classification loss, summed over "
+            f"all images, is lower by {falls}; it raises those of {counts} positives."
+        )
 
 
 def variant_name(top: int) -> str:

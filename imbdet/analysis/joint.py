@@ -28,11 +28,13 @@ class SamplingDistribution:
             gives them, or None where the detector has no such sampler.
         mean_ious: by selection and sign, of the chosen candidates; NaN of none.
         mean_losses: the same of their classification losses.
+        takes_all: by sign, whether every selection chose all candidates.
     """
 
     counts: Mapping[tuple[str, str], np.ndarray | None]
     mean_ious: Mapping[tuple[str, str], float]
     mean_losses: Mapping[tuple[str, str], float]
+    takes_all: Mapping[str, bool]
 
     def table(self) -> pa.Table:
         """See :class:`Numbers`; a row for each bin that is not empty."""
@@ -55,16 +57,15 @@ class SamplingDistribution:
 
     def sentence(self) -> str:
         """See :class:`Numbers`."""
-        of_sign = [
-            f"of the {sign}: "
-            + ", ".join(
-                f"{selection} {self._describe(selection, sign)}"
-                for selection in SELECTIONS
-                if self.counts[selection, sign] is not None
-            )
-            for sign in SIGNS
-        ]
-        return f"Mean IoU / mean loss {'; '.join(of_sign)}."
+        return f"Mean IoU / mean loss {'; '.join(map(self._describe_sign, SIGNS))}."
+
+    def _describe_sign(self, sign: str) -> str:
+        known = [name for name in SELECTIONS if self.counts[name, sign] is not None]
+        if self.takes_all[sign]:
+            same = self._describe(known[0], sign)
+            return f"of the {sign}: {same}, the same for {', '.join(known)}, which take all of them"
+        values = ", ".join(f"{name} {self._describe(name, sign)}" for name in known)
+        return f"of the {sign}: {values}"
 
     def _describe(self, selection: str, sign: str) -> str:
         iou, loss = self.mean_ious[selection, sign], self.mean_losses[selection, sign]
@@ -83,7 +84,10 @@ def sampling_distribution(candidates: Chunks) -> SamplingDistribution:
     keys = [(selection, sign) for sign in SIGNS for selection in SELECTIONS]
     counts: dict[tuple[str, str], np.ndarray | None] = dict.fromkeys(keys)
     sums = {key: np.zeros(3) for key in keys}  # of ones, IoUs and losses
+    num_available = dict.fromkeys(SIGNS, 0)
     for chunk in candidates:
+        for sign, label in SIGNS.items():
+            num_available[sign] += int((chunk["label"] == label).sum())
         for selection, sign in keys:
             column = chosen_by(sampler_of(selection, sign))
             if column not in chunk:
@@ -96,8 +100,13 @@ def sampling_distribution(candidates: Chunks) -> SamplingDistribution:
             sums[selection, sign] += [len(ious), ious.sum(dtype=float), losses.sum(dtype=float)]
     if not any(total[0] for total in sums.values()):
         raise NothingToShow("no candidate was chosen.")
+    takes_all = {}
+    for sign, number in num_available.items():
+        chosen = [sums[key][0] for key in keys if key[1] == sign and counts[key] is not None]
+        takes_all[sign] = number > 0 and min(chosen) == number
     return SamplingDistribution(
         counts,
         mean_ious={key: mean(total[1], total[0]) for key, total in sums.items()},
         mean_losses={key: mean(total[2], total[0]) for key, total in sums.items()},
+        takes_all=takes_all,
     )

@@ -116,8 +116,12 @@ def draw_picture(pixels: np.ndarray, candidates: Columns, gt_boxes: np.ndarray) 
                 continue
             axes.imshow(grey, cmap="gray", vmin=0, vmax=255)
             axes.autoscale(False)  # boxes may leave the image
-            rows = candidates[column] & (candidates["label"] == SIGNS[sign])
-            axes.set_title(f"{selection} {sign} ({rows.sum()})", loc="left")
+            is_available = candidates["label"] == SIGNS[sign]
+            rows = candidates[column] & is_available
+            title = f"{selection} {sign} ({rows.sum()})"
+            if rows.any() and (rows == is_available).all():  # then panels are alike
+                title = f"{selection}: all {rows.sum()} {sign}"
+            axes.set_title(title, loc="left")
             _draw_ground_truth(axes, gt_boxes)
             _draw_boxes(axes, {name: values[rows] for name, values in candidates.items()})
     _add_legend(figure, panels)

@@ -86,8 +86,8 @@ class Curves:
         parts = []
         if ends:
             parts.append(
-                f"The total losses end at {', '.join(ends)} (smoothed), which says something of "
-                "runs with the same losses alone."
+                f"Total losses at the end (smoothed): {', '.join(ends)}. Do not compare those of "
+                "different kinds of losses: their scales differ."
             )
         parts += [
             f"{scalar} of {run} is not finite at iteration {curve.iterations[-1]}, its last."

@@ -131,6 +131,7 @@ def test_evaluation_by_hand(library):
     np.testing.assert_allclose(study.precisions["top 5", 0.9], 0.0)
     assert study.decreases == {5: 0.5, 25: 0.5}
     assert "AP: as it is 35.0, top 5 70.0" in study.sentence()
+    assert "lower by 0.5; it raises those of 2 (top 5) and 2 (top 25)" in study.sentence()
     assert len(study.table()) == 9 * 101
     figure = draw_boosting(study)
     legends = [figure.axes[1].get_legend(), *figure.legends]

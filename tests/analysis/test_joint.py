@@ -79,3 +79,15 @@ def test_nothing_chosen_is_said():
         sampling_distribution([chunk])
     with pytest.raises(NothingToShow):
         sampling_distribution([])
+
+
+def test_that_all_were_taken_is_said():
+    chunk = random_table(50)
+    is_positive = chunk["label"] == 1
+    for name in ("random", "ohem", "iou_hlr"):
+        chunk[f"chosen_by_{name}"] = chunk[f"chosen_by_{name}"] | is_positive
+    numbers = sampling_distribution(split(chunk, 20))
+    assert numbers.takes_all == {"positives": True, "negatives": False}
+    iou, loss = chunk["iou"][is_positive].mean(), chunk["cls_loss"][is_positive].mean()
+    same = "the same for random, hard, prime, which take all of them"
+    assert f"of the positives: {iou:.2f} / {loss:.3g}, {same}; of the" in numbers.sentence()

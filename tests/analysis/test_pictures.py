@@ -47,6 +47,8 @@ def test_a_picture_shows_what_was_chosen(num_objects, tmp_path):
     table |= {name: np.linspace(1, 20, 40) for name in ("x0", "y0")}
     table |= {name: np.linspace(25, 60, 40) for name in ("x1", "y1")}
     del table["chosen_by_score_hlr"]
+    table["chosen_by_iou_hlr"] = table["label"] == 1
+    num_positives = table["chosen_by_iou_hlr"].sum()
     gt_boxes = np.array([[1.0, 2, 30, 40], [5, 5, 9, 9]])[:num_objects]
     figure = draw_picture(np.full((64, 64, 3), 200, dtype=np.uint8), table, gt_boxes)
     panels = {axes.get_title(loc="left"): axes for axes in figure.axes}
@@ -54,6 +56,7 @@ def test_a_picture_shows_what_was_chosen(num_objects, tmp_path):
     axes = panels[f"hard negatives ({hard})"]
     assert len(axes.collections[0].get_paths()) == hard
     assert len(axes.patches) == num_objects
+    assert f"prime: all {num_positives} positives" in panels
     assert panels["prime negatives"].texts[0].get_text() == "needs a two-stage detector"
     png, pdf = save(figure, tmp_path / "picture")
     assert png.read_bytes()[1:4] == b"PNG"
