@@ -112,6 +112,11 @@ def test_pictures_of_somebody_else_stay(weights, images, tmp_path):
     assert own.exists()
 
 
+def test_one_image_is_no_images(weights, images, tmp_path, capsys):
+    assert predict(weights, tmp_path, images / "more" / "a.PNG") == 0
+    assert_says(capsys.readouterr().out, " on 1 image; pictures in")
+
+
 def test_goes_on_after_an_image_that_is_broken(weights, images, tmp_path, capsys):
     (images / "b.png").write_bytes(b"broken")
     assert predict(weights, tmp_path, images) == 2

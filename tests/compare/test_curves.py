@@ -34,6 +34,7 @@ def test_losses_and_ap_are_read(tmp_path):
     assert found.curves["AP"]["third"].values.tolist() == [1]
     assert found.curves["loss_mask"].keys() == {"second"}
     assert found.runs == ["first", "second", "third"]
+    assert found.sentence().startswith("Total losses at the end (smoothed): first 1.38, second 4. ")
     assert found.sentence().endswith("fourth has no curves.")
     assert found.table().num_rows == 2 + 1 + 2 + 1 + 2
 
