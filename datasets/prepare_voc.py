@@ -5,7 +5,8 @@ FOLDER is in Pascal VOC's own layout (`Annotations`, `JPEGImages`, lists of imag
 `ImageSets/Main`), or has images and XML files of the same names anywhere in it, as labelImg leaves
 them. `annotations/train.json`, `val.json` and, where there is a list of it, `test.json` are written
 to it; images stay where they are. Without lists, every fifth image or so is for validation. What is
-wrong in the annotations is put right or left out, and said. At the end come the lines for a config.
+wrong in the annotations is put right or left out, and said. At the end come a config to save, and
+the command that trains with it.
 
     python datasets/prepare_voc.py path/to/FOLDER
 """
@@ -13,6 +14,7 @@ wrong in the annotations is put right or left out, and said. At the end come the
 import argparse
 import json
 import random
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -26,6 +28,15 @@ from imbdet.files import replacing
 from imbdet.program import run_program
 
 SPLITS = ("train", "val", "test")
+# The head of the config; docs/data.md has the same.
+_BASE = """\
+# A small network, from scratch, for a CPU. The path starts in the folder of this file.
+_BASE_: "BCCD/retinanet.yaml"
+# For a GPU instead, from pretrained weights:
+# _BASE_: "COCO-Detection/retinanet_R_50_FPN_1x.yaml"
+# SOLVER: {IMS_PER_BATCH: 4, BASE_LR: 0.0025, MAX_ITER: 3000, STEPS: [2000, 2700], \
+WARMUP_ITERS: 300}
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,8 +91,10 @@ def prepare(folder: Path, val_share: float) -> None:
         print(f"Images without an XML file or in no list, left out: {left_out}")
     for line in describe_defects(found, classes):
         print(line)
-    print(f"\nIn a config:\n\n{_write_config(folder, images, len(classes))}")
-    print("\nWith a _BASE_ and a schedule it is ready for train_net.py: see docs/data.md.")
+    config = f"configs/{folder.resolve().name}.yaml"
+    print(f"\nSave as {config}:\n\n{_write_config(folder, images, len(classes))}")
+    print("\nand train:\n")
+    print(f".venv/bin/python train_net.py --config-file {shlex.quote(config)}")
 
 
 def _index(paths: Iterable[Path]) -> dict[str, list[Path]]:
@@ -136,10 +149,11 @@ def _write_config(folder: Path, splits: Sequence[str], num_classes: int) -> str:
         for split in splits
     )
     return (
-        f"DATASETS:\n  COCO:\n{entries}"
+        f"{_BASE}DATASETS:\n  COCO:\n{entries}"
         f'  TRAIN: ("{name}_train",)\n  TEST: ("{name}_{test}",)\n'
-        f"MODEL: {{RETINANET: {{NUM_CLASSES: {num_classes}}}}}  "
-        f"# two-stage: {{ROI_HEADS: {{NUM_CLASSES: {num_classes}}}}}"
+        f"MODEL: {{RETINANET: {{NUM_CLASSES: {num_classes}}}, "
+        f"ROI_HEADS: {{NUM_CLASSES: {num_classes}}}}}\n"
+        f'OUTPUT_DIR: "output/{name}"'
     )
 
 

@@ -1,17 +1,19 @@
 """datasets/prepare_voc.py, on folders of a few images."""
 
 import json
+import re
 import shutil
 
 import pytest
-import yaml
 from PIL import ExifTags, Image
 
 from imbdet.config import load_config
 from imbdet.data import build_train_loader, register_datasets
 from imbdet.data.images import find_image_problem
+from imbdet.modeling import refuse_unread_keys
 from tests.data.test_prepare_bccd import load_program, save_image, write_xml
 from tests.messages import assert_says
+from tests.test_configs import CONFIGS
 
 program = load_program("prepare_voc")
 OBJECTS = {
@@ -109,20 +111,33 @@ def test_boxes_are_of_the_image_turned_by_its_exif_orientation(pets, annotated_s
         )
 
 
-def test_a_training_can_use_the_lines_for_a_config(pets, tmp_path, capsys):
+def printed_config(text):
+    return re.search(r"Save as configs/pets\.yaml:\n\n(.*?\n)\nand train:", text, re.DOTALL)[1]
+
+
+def test_a_training_can_use_the_config(pets, tmp_path, capsys):
     add_lists(pets, train=["a", "b"], val=["d"])
     program.main([str(pets)])
-    config = tmp_path / "pets.yaml"
-    lines = capsys.readouterr().out.split("In a config:\n\n")[1].split("\n\n")[0]
-    config.write_text(f"VERSION: 2\n{lines}\n")
-    assert yaml.safe_load(config.read_text())["MODEL"]["RETINANET"]["NUM_CLASSES"] == 2
-    cfg = load_config(
-        str(config), opts=["MODEL.META_ARCHITECTURE", "ImbRetinaNet", "SOLVER.IMS_PER_BATCH", "2"]
-    )
+    out = capsys.readouterr().out
+    assert out.endswith("train_net.py --config-file configs/pets.yaml\n")
+    shutil.copytree(CONFIGS, tmp_path / "configs")
+    config = tmp_path / "configs" / "pets.yaml"
+    config.write_text(printed_config(out))
+    cfg = load_config(str(config))
+    assert cfg.MODEL.RETINANET.NUM_CLASSES == cfg.MODEL.ROI_HEADS.NUM_CLASSES == 2
+    refuse_unread_keys(cfg)
+    cfg.SOLVER.IMS_PER_BATCH = 2
     cfg.DATALOADER.NUM_WORKERS = 0
     register_datasets(cfg)
     batch = next(iter(build_train_loader(cfg)))
     assert sorted(len(item["instances"]) for item in batch) == [1, 2]
+
+
+def test_the_pages_have_the_same_choice_of_bases(pets, capsys):
+    program.main([str(pets)])
+    head, _ = printed_config(capsys.readouterr().out).split("DATASETS:")
+    for page in ("README.md", "docs/data.md"):
+        assert f"```yaml\n{head}DATASETS:" in (CONFIGS.parent / page).read_text()
 
 
 @pytest.mark.parametrize(
