@@ -54,13 +54,16 @@ def prepare(source: Path, target: Path) -> None:
     """Write the data set to ``target``, where it appears when it is complete.
 
     Raises:
-        UserError: the source is not BCCD, or the target is something else or cannot be written.
+        UserError: the source does not exist or is not BCCD, or the target is something else or
+            cannot be written.
     """
     if all((target / "annotations" / f"{split}.json").is_file() for split in SPLITS):
         print(f"'{target}' is there already: nothing to do. Delete it to prepare it anew.")
         return
     if target.exists():
         raise UserError(f"'{target}' exists and is not a prepared BCCD: delete or rename it.")
+    if not source.is_dir():
+        raise UserError(f"There is no folder '{source}'.")
     splits = {split: list(read(source, split)) for split in SPLITS}
     images = [image for split in SPLITS for image in splits[split]]
     name, count = Counter(image.file_name for image in images).most_common(1)[0]

@@ -65,8 +65,11 @@ def prepare(folder: Path, val_share: float) -> None:
     """Write the annotation files.
 
     Raises:
-        UserError: the folder is not in Pascal VOC's form, or something in it is missing.
+        UserError: there is no such folder, it is not in Pascal VOC's form, or something in it is
+            missing.
     """
+    if not folder.is_dir():
+        raise UserError(f"There is no folder '{folder}'.")
     annotations = _index(p for p in sorted(folder.rglob("*")) if p.suffix.lower() == ".xml")
     if not annotations:
         raise UserError(f"'{folder}' has no XML file in it: name a folder in Pascal VOC's form.")

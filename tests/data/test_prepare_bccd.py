@@ -272,6 +272,8 @@ def test_a_source_that_is_not_whole_is_refused(make, damage, words, tmp_path, ta
 def test_a_folder_that_is_something_else_is_refused(tmp_path, target, capsys):
     assert main([str(tmp_path)]) == 2
     assert_says(capsys.readouterr().err, f"'{tmp_path}' is not BCCD", "ImageSets/Main")
+    assert main([str(tmp_path / "nowhere")]) == 2
+    assert_says(capsys.readouterr().err, f"There is no folder '{tmp_path / 'nowhere'}'.")
     (target / "images").mkdir(parents=True)
     assert main([str(make_coco(tmp_path / "x"))]) == 2
     assert_says(capsys.readouterr().err, f"'{target}' exists and is not a prepared BCCD")

@@ -143,7 +143,8 @@ def test_the_pages_have_the_same_choice_of_bases(pets, capsys):
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (shutil.rmtree, "has no XML file in it"),
+        (shutil.rmtree, "There is no folder '{folder}'."),
+        (lambda folder: [f.unlink() for f in folder.rglob("*.xml")], "has no XML file in it"),
         (lambda folder: (folder / "photos" / "a.png").unlink(), "0 images with the name 'a'"),
         (lambda folder: save_image(folder / "a.jpg"), "2 images with the name 'a'"),
         (lambda folder: (folder / "photos" / "a.xml").write_text("<a"), "a.xml' cannot be read"),
@@ -155,7 +156,7 @@ def test_the_pages_have_the_same_choice_of_bases(pets, capsys):
 def test_bad_input_is_one_clear_error(pets, damage, words, capsys):
     damage(pets)
     assert program.main([str(pets)]) == 2
-    assert_says(capsys.readouterr().err, words)
+    assert_says(capsys.readouterr().err, words.format(folder=pets))
     assert not (pets / "annotations").exists()
 
 
