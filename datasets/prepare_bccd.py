@@ -17,17 +17,17 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from imbdet.data.catalog import datasets_root
-from imbdet.data.coco_json import check_coco_json
-from imbdet.data.conversion import (
+from imbdet.errors import UserError
+from imbdet.formats.coco_json import check_coco_json
+from imbdet.formats.conversion import (
     AnnotatedImage,
     Object,
     count_objects,
     describe_defects,
     to_coco,
 )
-from imbdet.data.pascal_voc import read_annotation, read_image_list
-from imbdet.errors import UserError
+from imbdet.formats.folders import datasets_root
+from imbdet.formats.pascal_voc import read_annotation, read_image_list
 from imbdet.program import run_program
 
 CLASSES = ("RBC", "WBC", "Platelets")

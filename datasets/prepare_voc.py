@@ -20,11 +20,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from imbdet.data.conversion import AnnotatedImage, count_objects, describe_defects, to_coco
-from imbdet.data.images import list_images
-from imbdet.data.pascal_voc import read_annotation, read_image_list
 from imbdet.errors import UserError
 from imbdet.files import replacing
+from imbdet.formats.conversion import AnnotatedImage, count_objects, describe_defects, to_coco
+from imbdet.formats.folders import list_images
+from imbdet.formats.pascal_voc import read_annotation, read_image_list
 from imbdet.program import run_program
 
 SPLITS = ("train", "val", "test")

@@ -24,7 +24,6 @@ from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 
 from imbdet.data.broken_images import ImageError, map_image
 from imbdet.data.checks import read_num_classes
-from imbdet.data.images import list_images
 from imbdet.engine import setup_frozen
 from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.engine.progress import with_progress
@@ -39,6 +38,7 @@ from imbdet.evaluation.pictures import (
     save_picture,
 )
 from imbdet.files import replacing
+from imbdet.formats.folders import list_images
 from imbdet.modeling import build_model
 
 logger = logging.getLogger(__name__)

@@ -15,6 +15,7 @@ FLOORS = [
         "buffers",
         "errors",
         "files",
+        "formats",
         "keys",
         "processes",
         "program",

@@ -1,16 +1,9 @@
-"""Detectron2's catalogs of data sets, and the folder where it looks for its own."""
+"""Detectron2's catalogs of data sets."""
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
-
-
-def datasets_root() -> Path:
-    """The folder that ``DETECTRON2_DATASETS`` names, by default "datasets", as in detectron2."""
-    return Path(os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets")))
 
 
 def replace_dataset(name: str, load: Callable[[], list[dict]], **metadata: Any) -> None:

@@ -11,8 +11,8 @@ from detectron2.structures import BoxMode
 from detectron2.utils.logger import log_first_n
 
 from imbdet.data.coco import describe_origin
-from imbdet.data.coco_json import check_coco_json
 from imbdet.errors import UserError
+from imbdet.formats.coco_json import check_coco_json
 
 logger = logging.getLogger(__name__)
 

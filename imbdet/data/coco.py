@@ -8,10 +8,11 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import load_coco_json
 
-from imbdet.data.catalog import datasets_root, replace_dataset
-from imbdet.data.coco_json import check_coco_json
+from imbdet.data.catalog import replace_dataset
 from imbdet.data.shapes import register_shapes
 from imbdet.errors import UserError, suggest
+from imbdet.formats.coco_json import check_coco_json
+from imbdet.formats.folders import datasets_root
 
 _BUILT_IN_NAMES = frozenset(DatasetCatalog.list())  # nothing else is registered yet
 _ENTRY_KEYS = ("NAME", "JSON", "IMAGES")

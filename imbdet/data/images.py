@@ -1,22 +1,10 @@
-"""Which files are images, and why the image of a record cannot be used."""
+"""Why the image of a record cannot be used."""
 
 import os
-from pathlib import Path
 
 from detectron2.data.detection_utils import read_image
 from detectron2.utils.file_io import PathManager
 from PIL import Image, UnidentifiedImageError
-
-# Of what Pillow reads also videos and documents.
-_FORMATS = {"BMP", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"}
-
-
-def list_images(folder: Path) -> list[Path]:
-    """The image files of a folder and of the folders in it, in the order of names."""
-    formats = Image.registered_extensions()
-    return [
-        path for path in sorted(folder.rglob("*")) if formats.get(path.suffix.lower()) in _FORMATS
-    ]
 
 
 def find_image_problem(record: dict, image_format: str) -> str | None:

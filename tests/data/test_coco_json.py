@@ -3,8 +3,8 @@ import re
 import pytest
 
 from imbdet.data import load_dataset
-from imbdet.data.coco_json import check_coco_json
 from imbdet.errors import UserError
+from imbdet.formats.coco_json import check_coco_json
 
 
 def test_accepts_what_detectron2_accepts(toy):

@@ -6,9 +6,10 @@ from pathlib import Path
 from detectron2.config import CfgNode
 from detectron2.data.datasets import load_coco_json
 
-from imbdet.data.catalog import datasets_root, replace_dataset
+from imbdet.data.catalog import replace_dataset
 from imbdet.data.shapes.generation import SPLITS, ensure_generated, json_path
 from imbdet.data.shapes.options import ShapesOptions
+from imbdet.formats.folders import datasets_root
 
 
 def register_shapes(cfg: CfgNode) -> None:

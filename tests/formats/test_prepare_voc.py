@@ -11,7 +11,7 @@ from imbdet.config import load_config
 from imbdet.data import build_train_loader, register_datasets
 from imbdet.data.images import find_image_problem
 from imbdet.modeling import refuse_unread_keys
-from tests.data.test_prepare_bccd import load_program, save_image, write_xml
+from tests.formats.test_prepare_bccd import load_program, save_image, write_xml
 from tests.messages import assert_says
 from tests.test_configs import CONFIGS
 

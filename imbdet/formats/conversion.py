@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image
@@ -28,7 +28,9 @@ class AnnotatedImage(NamedTuple):
     objects: list[Object]
 
 
-def to_coco(images: Sequence[AnnotatedImage], classes: Sequence[str], found: Counter[str]) -> dict:
+def to_coco(
+    images: Sequence[AnnotatedImage], classes: Sequence[str], found: Counter[str]
+) -> dict[str, Any]:
     """The content of an annotation file in COCO's format.
 
     Args:
@@ -39,7 +41,8 @@ def to_coco(images: Sequence[AnnotatedImage], classes: Sequence[str], found: Cou
     Raises:
         UserError: an image cannot be read.
     """
-    infos, annotations = [], []
+    infos: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for image_id, image in enumerate(images, start=1):
         stored_size, size = _measure(image.path)
         width, height = size
@@ -85,7 +88,7 @@ def describe_defects(found: Counter[str], classes: Sequence[str]) -> list[str]:
     return [f"{words[defect]}: {count}" for defect, count in (+found).items()]
 
 
-def count_objects(content: dict) -> str:
+def count_objects(content: dict[str, Any]) -> str:
     """ "12 images, 30 cat, 4 dog" of an annotation file."""
     counts = Counter(note["category_id"] for note in content["annotations"])
     numbers = [f"{counts[category['id']]} {category['name']}" for category in content["categories"]]

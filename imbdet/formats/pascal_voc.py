@@ -3,8 +3,8 @@
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from imbdet.data.conversion import Object
 from imbdet.errors import UserError
+from imbdet.formats.conversion import Object
 
 
 def read_annotation(path: Path) -> tuple[tuple[int, int], list[Object]]:

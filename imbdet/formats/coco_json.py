@@ -5,6 +5,7 @@ import os
 import reprlib
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 from imbdet.errors import UserError
 
@@ -15,7 +16,7 @@ _BOX = (list, "a list of four numbers")
 
 # What detectron2 reads: list -> field -> (types, in words). The numbers of a box are checked later,
 # by DATASETS.INVALID_BOXES.
-_FIELDS = {
+_FIELDS: dict[str, dict[str, tuple[Any, str]]] = {
     "images": {"id": _ID, "file_name": _TEXT, "width": _NUMBER, "height": _NUMBER},
     "categories": {"id": _ID, "name": _TEXT},
     "annotations": {"id": _ID, "image_id": _ID, "category_id": _ID, "bbox": _BOX},
@@ -47,7 +48,7 @@ def check_coco_json(path: str, *, if_missing: str = "") -> None:
         raise UserError(f"Annotation file '{path}' is not in COCO format: {problem}.")
 
 
-def _parse(path: str) -> object:
+def _parse(path: str) -> Any:
     try:
         with open(path, encoding="utf-8") as file:
             return json.load(file)
@@ -75,7 +76,7 @@ def _find_missing_list(content: object) -> str | None:
     return None if content["categories"] else "'categories' is empty"
 
 
-def _find_bad_record(content: dict, name: str) -> str | None:
+def _find_bad_record(content: dict[str, Any], name: str) -> str | None:
     for index, record in enumerate(content[name]):
         if not isinstance(record, dict):
             return f"{name}[{index}] is {reprlib.repr(record)}, not an object"
@@ -88,7 +89,7 @@ def _find_bad_record(content: dict, name: str) -> str | None:
     return None
 
 
-def _find_repeated(content: dict, name: str, field: str) -> str | None:
+def _find_repeated(content: dict[str, Any], name: str, field: str) -> str | None:
     counts = Counter(record[field] for record in content[name])
     repeated = [value for value, count in counts.items() if count > 1]
     if not repeated:
@@ -97,7 +98,7 @@ def _find_repeated(content: dict, name: str, field: str) -> str | None:
     return f"{field} {first!r} occurs {counts[first]} times in '{name}'{_first_of(repeated)}"
 
 
-def _find_bad_annotation(content: dict) -> str | None:
+def _find_bad_annotation(content: dict[str, Any]) -> str | None:
     # Annotations of images that are not listed are ignored by detectron2, with a warning.
     image_ids = {image["id"] for image in content["images"]}
     annotations = [note for note in content["annotations"] if note["image_id"] in image_ids]
@@ -133,5 +134,5 @@ def _first(problems: Iterable[str | None]) -> str | None:
     return next(filter(None, problems), None)
 
 
-def _first_of(found: list) -> str:
+def _first_of(found: list[Any]) -> str:
     return f" (the first of {len(found):,})" if len(found) > 1 else ""

@@ -1,0 +1,22 @@
+"""Where data sets are, and which of their files are images."""
+
+import os
+from pathlib import Path
+
+from PIL import Image
+
+# Of what Pillow reads also videos and documents.
+_FORMATS = {"BMP", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"}
+
+
+def datasets_root() -> Path:
+    """The folder that ``DETECTRON2_DATASETS`` names, by default "datasets", as in detectron2."""
+    return Path(os.path.expanduser(os.getenv("DETECTRON2_DATASETS", "datasets")))
+
+
+def list_images(folder: Path) -> list[Path]:
+    """The image files of a folder and of the folders in it, in the order of names."""
+    formats = Image.registered_extensions()
+    return [
+        path for path in sorted(folder.rglob("*")) if formats.get(path.suffix.lower()) in _FORMATS
+    ]
