@@ -200,8 +200,8 @@ def _add_dataset_keys(cfg: CfgNode) -> None:
     # ..., JSON: annotation file, IMAGES: folder of the images}. Relative paths start at the
     # working directory; "~" and "$VARIABLES" are expanded.
     cfg.DATASETS.COCO = []
-    # Boxes of no area, outside their image or with NaN: "drop" them with a warning, or "refuse"
-    # the data set.
+    # Boxes whose width or height is not above 0, outside their image or with NaN: "drop" them with
+    # a warning, or "refuse" the data set.
     cfg.DATASETS.INVALID_BOXES = "drop"
     # Images that are missing or cannot be decoded, in training: "refuse" them, or "skip" with a
     # warning.

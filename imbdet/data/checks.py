@@ -164,8 +164,7 @@ def _remove_invalid_boxes(cfg: CfgNode, name: str, records: list[dict]) -> list[
             if problem is None:
                 valid.append(annotation)
             else:
-                where = f"{annotation.get('bbox')} in '{os.path.basename(record['file_name'])}'"
-                found[problem].append(where)
+                found[problem].append(_describe_box(annotation, record))
         # A copy: the catalog's records may be shared with an evaluation.
         cleaned.append({**record, "annotations": valid})
     if found:
@@ -182,9 +181,8 @@ def _require_boxes(name: str, records: list[dict]) -> None:
         for annotation in _annotations(record):
             if _find_box_problem(annotation, record) == _NO_BOX:
                 raise UserError(
-                    f"Data set '{name}' has a box {_NO_BOX}: {annotation.get('bbox')} in "
-                    f"'{os.path.basename(record['file_name'])}'. Correct it or remove its "
-                    "annotation."
+                    f"Data set '{name}' has a box {_NO_BOX}: {_describe_box(annotation, record)}. "
+                    "Correct it or remove its annotation."
                 )
 
 
@@ -225,12 +223,18 @@ def _find_box_problem(annotation: dict, record: dict) -> str | None:
     if annotation["bbox_mode"] == BoxMode.XYWH_ABS:
         x1, y1 = x0 + x1, y0 + y1
     if x1 <= x0 or y1 <= y0:
-        return "without area"
+        return "whose width or height is not above 0"
     # Only data sets of other programs may lack the size.
     width, height = record.get("width", math.inf), record.get("height", math.inf)
     if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
         return "outside the image"
     return None
+
+
+def _describe_box(annotation: dict, record: dict) -> str:
+    # Data sets that detectron2 registers have no ids.
+    note = f" of annotation {annotation['id']}" if "id" in annotation else ""
+    return f"{annotation.get('bbox')}{note} in '{os.path.basename(record['file_name'])}'"
 
 
 def _annotations(record: dict) -> list[dict]:

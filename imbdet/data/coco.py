@@ -32,7 +32,8 @@ class CocoDataset:
         # Reads the file once more than detectron2, which keeps the last of several images with the
         # same id and says nothing.
         check_coco_json(self.json_file, if_missing=describe_origin(self.name))
-        return load_coco_json(self.json_file, self.image_root, self.name)
+        # The ids are for messages about annotations.
+        return load_coco_json(self.json_file, self.image_root, self.name, ["id"])
 
 
 def register_datasets(cfg: CfgNode) -> None:

@@ -61,9 +61,11 @@ def test_refuses_an_empty_data_set(toy):
         load_dataset(toy.config(), "toy")
 
 
+NO_AREA = "whose width or height is not above 0"
 INVALID_BOXES = [
-    ([5, 5, 0, 10], "1 without area (first: [5, 5, 0, 10] in '1.png')"),
-    ([5, 5, 10, -2], "1 without area"),
+    ([5, 5, 0, 10], f"1 {NO_AREA} (first: [5, 5, 0, 10] of annotation 2 in '1.png')"),
+    ([5, 5, 10, -2], f"1 {NO_AREA}"),
+    ([5, 5, -10, 2], f"1 {NO_AREA}"),
     ([40, 5, 10, 10], "1 outside the image"),
     ([5, -20, 10, 10], "1 outside the image"),
     ([5, float("nan"), 10, 10], "1 with NaN or infinity"),
@@ -83,7 +85,7 @@ def test_drops_or_refuses_an_invalid_box(toy, log, bbox, words):
     with pytest.raises(UserError, match=re.escape(words)):
         load_dataset(toy.config("DATASETS.INVALID_BOXES", "refuse"), "toy", training=True)
     if "four numbers" in words:  # nothing can be compared with them
-        with pytest.raises(UserError, match=r"has a box not of four numbers: .* in '1\.png'"):
+        with pytest.raises(UserError, match=r"not of four numbers: .* of annotation 2 in '1\.png'"):
             load_dataset(toy.config(), "toy")
     else:
         assert num_boxes(load_dataset(toy.config(), "toy")) == 5  # an evaluation keeps them
@@ -112,7 +114,8 @@ def test_counts_invalid_boxes_by_kind(toy, log):
         toy.content["annotations"][index]["bbox"] = bbox
     load_dataset(toy.config(), "toy", training=True)
     (warning,) = warnings_in(log)
-    assert "2 without area (first: [0, 0, 0, 0] in '1.png'); 1 outside the image" in warning
+    words = f"2 {NO_AREA} (first: [0, 0, 0, 0] of annotation 1 in '1.png'); 1 outside the image"
+    assert words in warning
 
 
 def test_refuses_an_unknown_policy(toy):
