@@ -3,15 +3,17 @@
 import inspect
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+import imbdet.cli
 import imbdet.losses
 import imbdet.samplers
 from imbdet.config import load_config
-from imbdet.modeling import cls_losses, samplers, sites
+from imbdet.modeling import build_model, cls_losses, samplers, sites
 from imbdet.modeling.build import build_criterion, build_sampler
 
 # isort: split
@@ -45,7 +47,7 @@ def _restored_registries():
 
 @pytest.mark.usefixtures("_restored_registries")
 def test_a_loss_is_one_file_one_key_and_one_test(monkeypatch):
-    file, key, default, elsewhere, test = python_blocks("adding_a_loss.md")
+    file, key, default, test, _ = python_blocks("adding_a_loss.md")
     loss = run(file)["poly_loss"]
     monkeypatch.setattr(imbdet.losses, "poly_loss", loss, raising=False)
     run(key, **vars(cls_losses))
@@ -55,21 +57,55 @@ def test_a_loss_is_one_file_one_key_and_one_test(monkeypatch):
     criterion, activation = build_criterion(cfg, sites.RETINANET)
     assert activation == "sigmoid"
     assert criterion.cls_loss.loss.keywords == {"epsilon": 1.0}
-    run(elsewhere)
     torch.manual_seed(0)
     run(test)["test_poly_loss_is_its_definition"]()
 
 
 @pytest.mark.usefixtures("_restored_registries")
 def test_a_sampler_is_one_file_one_key_and_one_test(monkeypatch):
-    file, key, elsewhere, test = python_blocks("adding_a_sampler.md")
+    file, key, test, _ = python_blocks("adding_a_sampler.md")
     pick_nearest = run(file)["pick_nearest"]
     monkeypatch.setattr(imbdet.samplers, "pick_nearest", pick_nearest, raising=False)
     run(key, **vars(samplers), pick_nearest=pick_nearest)
     cfg = small_config("faster_rcnn", "MODEL.SAMPLER.NEGATIVE.NAME", "nearest")
     assert build_sampler(cfg, sites.ROI_HEADS).negative is pick_nearest
-    run(elsewhere)
     run(test)["test_picks_the_highest_ious"]()
+
+
+@pytest.mark.usefixtures("_restored_registries")
+@pytest.mark.parametrize(
+    ("page", "detector", "key", "name"),
+    [
+        ("adding_a_loss.md", "retinanet", "MODEL.CLS_LOSS.NAME", "poly"),
+        ("adding_a_sampler.md", "faster_rcnn", "MODEL.SAMPLER.NEGATIVE.NAME", "nearest"),
+    ],
+)
+def test_a_method_outside_the_project_is_one_file(page, detector, key, name, monkeypatch):
+    model = []
+
+    def main():
+        model.append(build_model(small_config(detector, key, name)))
+        return 0
+
+    monkeypatch.setattr(train_net, "main", main)
+    with pytest.raises(SystemExit, match="0"):
+        run(python_blocks(page)[-1], __name__="__main__")
+    assert len(model) == 1
+
+
+@pytest.mark.usefixtures("_restored_registries")
+def test_imbdet_knows_a_method_whose_file_is_imported(tmp_path, monkeypatch, capsys):
+    config = ["--config-file", str(DOCS.parent / "configs" / "quick_start" / "retinanet.yaml")]
+    check = ["config", "check", *config, "MODEL.CLS_LOSS.NAME", "poly"]
+    assert imbdet.cli.main(check) == 2
+    assert "'poly', which does not exist" in capsys.readouterr().err
+    (tmp_path / "poly.py").write_text(python_blocks("adding_a_loss.md")[-1])
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["-c", *check])
+    (code,) = re.findall(r'python -c "(.*?)"', (DOCS / "adding_a_loss.md").read_text())
+    with pytest.raises(SystemExit, match="0"):
+        run(code)
+    sys.modules.pop("poly")
 
 
 def test_every_name_is_in_the_methods_page():
