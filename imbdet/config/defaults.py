@@ -55,17 +55,20 @@ def add_modeling_config(cfg: CfgNode) -> None:
 
     # Classification loss: a name of CLS_LOSS_REGISTRY ("sigmoid_cross_entropy",
     # "softmax_cross_entropy", "focal", "quality_focal", "varifocal", "ghm_c", and the losses of a
-    # ranking "dr", "ap", "auc", "alrp", "rank_sort").
+    # ranking "dr", "ap", "auc", "alrp", "rank_sort"). Empty is detectron2's: "focal" of RetinaNet,
+    # "softmax_cross_entropy" of the RoI heads.
     cfg.MODEL.CLS_LOSS = _cls_loss_node(tau=0.5)
     # Box regression loss: a name of BOX_LOSS_REGISTRY ("l1", "smooth_l1", "decayed_smooth_l1",
-    # "balanced_l1", "asl1", "ghm_r", "giou", "diou", "ciou"). With an empty NAME detectron2's
-    # BBOX_REG_LOSS_TYPE decides. Smooth L1's transition point stays detectron2's
-    # SMOOTH_L1_(LOSS_)BETA.
+    # "balanced_l1", "asl1", "ghm_r", "giou", "diou", "ciou"). Empty leaves it to detectron2's
+    # MODEL.RETINANET.BBOX_REG_LOSS_TYPE or MODEL.ROI_BOX_HEAD.BBOX_REG_LOSS_TYPE. Smooth L1's
+    # transition point stays detectron2's SMOOTH_L1_(LOSS_)BETA.
     cfg.MODEL.BOX_LOSS = _box_loss_node()
 
-    # The same for ImbRPN.
+    # The losses of ImbRPN.
     cfg.MODEL.RPN_LOSS = CfgNode()
+    # As MODEL.CLS_LOSS. Empty is detectron2's "sigmoid_cross_entropy".
     cfg.MODEL.RPN_LOSS.CLS = _cls_loss_node(tau=0.7)
+    # As MODEL.BOX_LOSS. Empty leaves it to detectron2's MODEL.RPN.BBOX_REG_LOSS_TYPE.
     cfg.MODEL.RPN_LOSS.BOX = _box_loss_node()
 
     # Balanced feature pyramid, with the backbones "build_resnet_bfp_backbone" and
@@ -91,9 +94,11 @@ def _add_speed_keys(cfg: CfgNode) -> None:
 
 def _sampler_node() -> CfgNode:
     node = CfgNode()
-    # "random", "all", "ohem", "instance_balanced" or "iou_hlr".
+    # "random", "all", "ohem", "instance_balanced" or "iou_hlr". Empty is detectron2's: "all" of
+    # RetinaNet, "random" of RoI heads and RPN.
     node.POSITIVE = CfgNode({"NAME": ""})
-    # "random", "all", "ohem", "iou_balanced" or "score_hlr" (RoI heads only).
+    # "random", "all", "ohem", "iou_balanced" or "score_hlr" (RoI heads only). Empty is
+    # detectron2's: "all" of RetinaNet, "random" of RoI heads and RPN.
     node.NEGATIVE = CfgNode({"NAME": ""})
     # RoI heads and RPN, whose BATCH_SIZE_PER_IMAGE is the number of samples: at most so many
     # negatives for each positive (for 1 if there is none). 0 = no such limit.

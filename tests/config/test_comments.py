@@ -3,6 +3,7 @@ import pytest
 from imbdet.config import load_config
 from imbdet.config.comments import _Source, explain_key
 from imbdet.keys import leaves
+from imbdet.modeling.sites import SITES
 
 from detectron2.config import get_cfg  # isort: skip  (after imbdet)
 
@@ -23,6 +24,17 @@ def test_a_key_is_explained_by_the_comment_above_it():
     # detectron2's.
     assert "decrease learning rate" in explain_key("SOLVER.STEPS")
     assert explain_key("MODEL.MASK_ON") == ""
+
+
+@pytest.mark.parametrize("site", SITES, ids=lambda site: site.name)
+def test_an_empty_name_is_explained_for_each_site(site):
+    def about_empty(key):
+        return explain_key(key).partition("Empty ")[2]
+
+    assert f'"{site.default_cls_loss}"' in about_empty(f"{site.cls_loss}.NAME")
+    assert site.box_reg_loss_type in about_empty(f"{site.box_loss}.NAME")
+    for kind in ("POSITIVE", "NEGATIVE"):
+        assert f'"{site.default_sampler}" of' in about_empty(f"{site.sampler}.{kind}.NAME")
 
 
 SOURCE = """
