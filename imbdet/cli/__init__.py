@@ -1,6 +1,7 @@
-"""The program ``imbdet``: what one does with a detector beside training it.
+"""What one does with a detector beside training it.
 
-Exit status: 0, 1 for a bug (with its traceback), 2 for a mistake in the input, 130 after Ctrl-C.
+Exit status: 0; 1 after a bug, with its traceback; 2 after a mistake in the input or on a full disk;
+130 after Ctrl-C, 143 after SIGTERM; 141 where nobody reads the output any more.
 """
 
 import argparse

@@ -225,8 +225,10 @@ def _base_files(path: str, value: Any, where: str) -> list[str]:
         raise UserError(f"{BASE_KEY} in {where} must be a file name or a list of file names.")
     folder = os.path.dirname(path)
     return [
-        # `join` leaves an absolute path as it is.
-        base if base.startswith(("http://", "https://")) else os.path.join(folder, base)
+        # `join` leaves an absolute path as it is. Files are opened by their normal paths.
+        base
+        if base.startswith(("http://", "https://"))
+        else os.path.normpath(os.path.join(folder, base))
         for base in map(os.path.expanduser, bases)
     ]
 

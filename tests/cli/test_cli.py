@@ -1,6 +1,7 @@
 """The program ``imbdet`` as its users call it."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,17 @@ def test_help_needs_neither_torch_nor_detectron2(tmp_path):
 
 def test_the_version_is_said():
     assert run_program("--version").stdout == f"imbdet {imbdet.__version__}\n"
+
+
+def test_the_help_has_the_exit_statuses_of_the_page(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        imbdet.cli.main(["--help"])
+    description = capsys.readouterr().out.partition("positional arguments:")[0]
+    assert "`" not in description
+    table = (ROOT / "docs" / "command_line.md").read_text().partition("| exit status |")[2]
+    statuses = re.findall(r"^\| ([\d, ]+) \|", table, re.MULTILINE)
+    listed = {number for cell in statuses for number in cell.split(", ")}
+    assert set(re.findall(r"\b\d+\b", description)) == listed
 
 
 def test_a_shell_completes_commands(tmp_path):

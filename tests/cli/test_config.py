@@ -61,6 +61,15 @@ def test_shows_what_a_config_changes_of_its_base(tmp_path, capsys):
     assert main(["config", "diff", "--config-file", child, "--base", "nowhere.yaml"]) == 2
 
 
+def test_a_base_in_another_folder_is_named_without_detours(tmp_path, capsys):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    write(tmp_path / "a", base="SEED: 5\nVERSION: 2\n")
+    (child,) = write(tmp_path / "b", child='_BASE_: "../a/base.yaml"\nSEED: 6\n')
+    main(["config", "diff", "--config-file", child])
+    assert f"Beside {tmp_path}/a/base.yaml, 1 keys differ:\n" in capsys.readouterr().out
+
+
 def test_checks_a_config_without_its_data(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert main(["config", "check", "--config-file", RETINANET]) == 0

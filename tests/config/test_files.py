@@ -136,7 +136,7 @@ def test_a_python_tag_runs_nothing(write, tmp_path):
         ("bse.yaml", ["'configs/bse.yaml', the _BASE_ of configs/a.yaml:2,", "mean 'base.yaml'"]),
         ("[base.yaml, /no/b.yaml]", ["'/no/b.yaml', the _BASE_ of configs/a.yaml:2, does not"]),
         ("a.yaml", ["circle: configs/a.yaml -> configs/a.yaml"]),
-        ("b.yaml", ["circle: configs/a.yaml -> configs/b.yaml -> configs/../configs/a.yaml"]),
+        ("b.yaml", ["circle: configs/a.yaml -> configs/b.yaml -> configs/a.yaml"]),
         ("", ["_BASE_ in configs/a.yaml:2 must be a file name or a list"]),
         ("[base.yaml, 3]", ["_BASE_ in configs/a.yaml:2 must be a file name or a list"]),
     ],
