@@ -94,7 +94,7 @@ def test_a_wrong_command_line_is_said(arguments, message, capsys):
 BAD_INPUT = {
     "config file missing": (["--config-file", "nowhere.yaml"], "nowhere.yaml"),
     "unknown key": (["MODEL.CLS_LOS.NAME", "focal"], "MODEL.CLS_LOSS.NAME"),
-    "option among the keys": (["SEED", "1", "--dataset", "shapes_val"], "Unknown key '--dataset'"),
+    "option among the keys": (["SEED", "1", "--dataset", "shapes_val"], "'--dataset' is an option"),
     "unknown data set": (["--dataset", "shapes_vla"], "shapes_val"),
     "unknown image": (["--picture", "nosuch"], "--picture 'nosuch': no image has this name"),
     "no weights": (["--weights", "nowhere.pth"], "nowhere.pth"),
