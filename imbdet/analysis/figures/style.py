@@ -105,5 +105,8 @@ def save(figure: Figure, path: Path) -> list[Path]:
         figure.set_layout_engine("none")
         for target in paths:
             with replacing(target) as draft:
-                figure.savefig(draft, format=target.suffix[1:])
+                # Panels of a fixed shape leave white around them.
+                figure.savefig(
+                    draft, format=target.suffix[1:], bbox_inches="tight", pad_inches=0.05
+                )
     return paths
