@@ -57,17 +57,12 @@ def check_fit(
     ]
     if strict:
         misfits += [f"'{name}' is missing" for name in incompatible.missing_keys]
-    in_file, in_model = _kind(shapes), _kind(model.state_dict())
-    if misfits and in_file and in_model and in_file != in_model:
-        raise UserError(
-            f"it is of {in_file}, and the model is {in_model}. Use the config it was trained with, "
-            "or other weights."
-        )
     if misfits:
-        raise UserError(
-            f"it does not fit the model: {_some(misfits)}. Use the config it was trained with, or "
-            "other weights."
-        )
+        in_file, in_model = _kind(shapes), _kind(model.state_dict())
+        reason = f"it does not fit the model: {_some(misfits)}"
+        if in_file and in_model and in_file != in_model:
+            reason = f"it is of {in_file}, and the model is {in_model}"
+        raise UserError(f"{reason}. Use the config it was trained with, or other weights.")
     names = {name for name, _ in model.named_parameters()}
     names.difference_update(incompatible.missing_keys)
     if not names.difference(name for name, *_ in incompatible.incorrect_shapes):

@@ -47,14 +47,18 @@ def _unread_keys(cfg: CfgNode) -> Iterator[tuple[str, str]]:
     modules = _modules(cfg)
     model = ", ".join(modules)
     classes = {base for name, registry in modules.items() for base in _bases(name, registry)}
+    hint = ""
+    if classes.isdisjoint(site.module for site in SITES):
+        hint = (
+            ": give the config of a detector first, such as --config-file "
+            "configs/quick_start/retinanet.yaml"
+        )
     for node in dict.fromkeys(node for site in SITES for node in site.nodes):
         readers = [site.module for site in SITES if node in site.nodes]
         if classes.isdisjoint(readers):
             yield (
                 node,
-                f"only {' and '.join(readers)} would read it, and the model is of {model}: give "
-                "the config of a detector first, such as --config-file "
-                "configs/quick_start/retinanet.yaml",
+                f"only {' and '.join(readers)} would read it, and the model is of {model}{hint}",
             )
     for key, base, reader in _KEYS_IN_ITS_NODES:
         if base in classes and reader not in classes:
