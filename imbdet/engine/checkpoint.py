@@ -73,7 +73,8 @@ class SafeCheckpointer(DetectionCheckpointer):
         content = io.BytesIO()
         torch.save({"model": self.model.state_dict(), **states, **kwargs}, content)
         logger.debug(f"Saving checkpoint '{name}.pth'.")
-        self.writer.start(f"{name}.pth", content.getbuffer())
+        # Not its buffer: Python 3.12.1 and 3.13.0 crash when they collect one after an error.
+        self.writer.start(f"{name}.pth", content.getvalue())
 
     def load(self, path: str, checkpointables: list[str] | None = None) -> dict[str, Any]:
         """See :class:`DetectionCheckpointer`.

@@ -20,22 +20,22 @@ from imbdet.engine.array_pickle import load_arrays
 from imbdet.errors import UserError
 from imbdet.files import replacing
 
-# The last record of a zip archive: its start, its length, and its last two bytes, the length of the
-# comment that follows.
-_END, _END_SIZE = b"PK\x05\x06", 22
+# What a zip archive begins with, as torch tells one; and its last record: its start, its length,
+# and its last two bytes, the length of the comment that follows.
+_BEGIN, _END, _END_SIZE = b"PK\x03\x04", b"PK\x05\x06", 22
 _TAG = b"sha256:"
 _COMMENT_SIZE = len(_TAG) + hashlib.sha256().digest_size * 2
 _SEAL_SIZE = 2 + _COMMENT_SIZE
 _SEAL_START = struct.pack("<H", _COMMENT_SIZE) + _TAG
 
 
-def write_sealed(path: Path, content: memoryview) -> None:
+def write_sealed(path: Path, content: bytes) -> None:
     """Write what ``torch.save`` made, with a checksum; the file appears when it is complete.
 
     Raises:
         UserError: the disk does not take it.
     """
-    body = content[:-2]  # without the length of the comment, which is 0
+    body = memoryview(content)[:-2]  # without the length of the comment, which is 0
     with replacing(path) as draft, open(draft, "wb") as file:
         file.write(body)
         file.write(_SEAL_START + hashlib.sha256(body).hexdigest().encode())
@@ -88,9 +88,10 @@ def not_weights(what: str, value: Any) -> UserError:
 
 
 def _check_bytes(path: str) -> None:
-    """Raise UserError if a checksum of the file is wrong."""
-    if not zipfile.is_zipfile(path):
-        return  # torch's format before 1.6, or nothing that torch can read
+    """Raise UserError if a checksum of the file is wrong, EOFError if its end is missing."""
+    with open(path, "rb") as file:
+        if file.read(len(_BEGIN)) != _BEGIN:
+            return  # torch's format before 1.6, or nothing that torch can read
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         seal, end = data[-_SEAL_SIZE:], data[-_END_SIZE:]
         if seal.startswith(_SEAL_START):
@@ -101,6 +102,6 @@ def _check_bytes(path: str) -> None:
             with zipfile.ZipFile(path) as archive:
                 is_whole = archive.testzip() is None
         else:
-            is_whole = False
+            raise EOFError  # it is truncated
     if not is_whole:
         raise UserError("it is damaged: its checksum differs. Copy or download it again.")

@@ -19,7 +19,7 @@ class CheckpointWriter:
         self._keep = keep
         self._writing: Future | None = None
 
-    def start(self, name: str, content: memoryview) -> None:
+    def start(self, name: str, content: bytes) -> None:
         """Begin to write a file, once the one before is written.
 
         Args:
@@ -49,7 +49,7 @@ class CheckpointWriter:
         if writing is not None:
             writing.result()
 
-    def _write(self, name: str, content: memoryview) -> None:
+    def _write(self, name: str, content: bytes) -> None:
         write_sealed(self._folder.root / name, content)
         self._folder.set_tag(name)
         if self._keep > 0:
