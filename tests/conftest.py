@@ -1,4 +1,5 @@
 import logging
+import os
 
 import pytest
 from hypothesis import settings
@@ -6,6 +7,16 @@ from hypothesis import settings
 # A slow machine is no failure.
 settings.register_profile("imbdet", deadline=None)
 settings.load_profile("imbdet")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--gpu", action="store_true", help="let tests see the GPUs: tests/test_gpu.py")
+
+
+def pytest_configure(config):
+    # The other tests mean the CPU, whatever the machine has; so do the programs that they start.
+    if not config.getoption("gpu"):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 @pytest.fixture

@@ -66,18 +66,18 @@ def get_random_states() -> dict[str, Any]:
         "numpy": (name, torch.from_numpy(keys.astype(np.int64)), *rest),
         "torch": torch.get_rng_state(),
     }
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():  # the process works on a GPU
         states["cuda"] = torch.cuda.get_rng_state()  # of the process's own GPU
     return states
 
 
 def set_random_states(states: dict[str, Any]) -> None:
-    """Go on from ``states``; a GPU that was not there then, or is not here now, is left alone."""
+    """Go on from ``states``; a GPU that was not used then, or is not used now, is left alone."""
     random.setstate(states["python"])
     name, keys, *rest = states["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
     torch.set_rng_state(states["torch"])
-    if "cuda" in states and torch.cuda.is_available():
+    if "cuda" in states and torch.cuda.is_initialized():
         torch.cuda.set_rng_state(states["cuda"])
 
 
