@@ -129,10 +129,9 @@ class Steps:
         scores = scores.double()
         buckets = self.bucket(scores, segments).flatten()
         scores = self.clamp(scores.flatten())
-        if weights is None:
-            weights = torch.ones_like(scores)
-        sums = [torch.bincount(buckets, w, self.num_buckets) for w in (weights, weights * scores)]
-        return torch.stack(sums).double()  # of no scores bincount gives integers
+        moments = scores if weights is None else weights * scores
+        sums = [torch.bincount(buckets, w, self.num_buckets) for w in (weights, moments)]
+        return torch.stack([x.double() for x in sums])  # without weights bincount gives integers
 
     def sum_over_scores(self, histogram: Tensor) -> Tensor:
         """(P,) sum_j w_j H(s_j - p_i) over the scores of a histogram, for each positive i."""
