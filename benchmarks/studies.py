@@ -88,15 +88,19 @@ def draw(results: dict) -> Figure:
     draw_panel = _draw_grid if results["study"] in GRIDS else _draw_curves
     groups = by_choice(results["runs"])
     figure = new_figure(height=2.8)
-    for panel, metric in zip(figure.subplots(1, 2), metrics, strict=True):
+    panels = figure.subplots(1, 2)
+    for panel, metric in zip(panels, metrics, strict=True):
         values = {choice: [run["val"][metric] for run in runs] for choice, runs in groups.items()}
         draw_panel(panel, values, *axes)
         label_panel(panel, f"{metric} in percent")
+    lines, names = panels[0].get_legend_handles_labels()
+    if any(names):
+        figure.legend(lines, names, title=axes[1], loc="outside right upper")
     return figure
 
 
 def _draw_curves(
-    panel: Axes, values: dict[tuple[str, ...], list[float]], axis: str, lines: str | None = None
+    panel: Axes, values: dict[tuple[str, ...], list[float]], axis: str, _lines: str = ""
 ) -> None:
     doses = list(dict.fromkeys(choice[0] for choice in values))
     names = list(dict.fromkeys(choice[1:] for choice in values))
@@ -110,8 +114,6 @@ def _draw_curves(
     panel.set_xlabel(axis)
     panel.set_ylim(bottom=0)
     panel.grid(axis="y")
-    if lines is not None:
-        panel.legend(title=lines)
 
 
 def _draw_grid(

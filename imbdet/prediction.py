@@ -23,7 +23,6 @@ from detectron2.data.detection_utils import read_image
 from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 
 from imbdet.data.broken_images import ImageError, map_image
-from imbdet.data.checks import read_num_classes
 from imbdet.engine import setup_frozen
 from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.engine.progress import with_progress
@@ -40,6 +39,8 @@ from imbdet.evaluation.pictures import (
 from imbdet.files import replacing
 from imbdet.formats.folders import list_images
 from imbdet.modeling import build_model
+from imbdet.modeling.kind import num_classes_key
+from imbdet.modeling.sites import get_key
 
 logger = logging.getLogger(__name__)
 
@@ -143,7 +144,7 @@ def find_categories(cfg: CfgNode) -> list[dict[str, Any]]:
 
     As the data sets of the config tell; with a warning, just numbers from 1 where none is there.
     """
-    _, number = read_num_classes(cfg)
+    number = get_key(cfg, num_classes_key(cfg))
     for dataset in (*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN):
         metadata = MetadataCatalog.get(dataset)
         if metadata.get("thing_classes") is None:

@@ -13,6 +13,8 @@ from detectron2.utils.logger import log_first_n
 from imbdet.data.coco import describe_origin
 from imbdet.errors import UserError
 from imbdet.formats.coco_json import check_coco_json
+from imbdet.modeling.kind import num_classes_key
+from imbdet.modeling.sites import get_key
 
 logger = logging.getLogger(__name__)
 
@@ -86,18 +88,13 @@ def read_dataset(name: str) -> list[dict]:
         ) from error
 
 
-def read_num_classes(cfg: CfgNode) -> tuple[str, int]:
-    """The key that a detector takes its number of classes from, and the number."""
-    part = "RETINANET" if "RetinaNet" in cfg.MODEL.META_ARCHITECTURE else "ROI_HEADS"
-    return f"MODEL.{part}.NUM_CLASSES", cfg.MODEL[part].NUM_CLASSES
-
-
 def _check_classes(cfg: CfgNode, name: str, records: list[dict]) -> None:
     classes = MetadataCatalog.get(name).get("thing_classes")
     if classes is None:
         raise UserError(f"Data set '{name}' has no 'thing_classes': it is not for detection.")
     _check_category_ids(name, records, len(classes))
-    key, num_classes = read_num_classes(cfg)
+    key = num_classes_key(cfg)
+    num_classes = get_key(cfg, key)
     message = (
         f"Data set '{name}' has {len(classes)} classes, but {key} is "
         f"{num_classes}: set it to {len(classes)}."

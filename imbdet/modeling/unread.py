@@ -3,16 +3,11 @@
 from collections.abc import Container, Iterator, Sequence
 
 from detectron2.config import CfgNode, get_cfg
-from detectron2.modeling import (
-    META_ARCH_REGISTRY,
-    PROPOSAL_GENERATOR_REGISTRY,
-    ROI_HEADS_REGISTRY,
-)
-from fvcore.common.registry import Registry
 
 from imbdet.config import add_imbdet_config
 from imbdet.errors import UserError
 from imbdet.modeling.box_losses import box_loss_key
+from imbdet.modeling.kind import NUM_CLASSES_KEYS, bases_of, modules_of
 from imbdet.modeling.sites import SITES, Site, cls_loss_name, get_key, sampler_names
 
 # Our keys in nodes of detectron2, its class in whose place ours reads them, and ours. Pieces set
@@ -22,11 +17,6 @@ _KEYS_IN_ITS_NODES = (
     ("MODEL.ROI_BOX_HEAD.PRIOR_PROB", "ROIHeads", "ImbROIHeads"),
     ("MODEL.RPN.PRIOR_PROB", "RPN", "ImbRPN"),
 )
-# Where each kind of detector has its number of classes.
-_NUM_CLASSES = {
-    "RetinaNet": "MODEL.RETINANET.NUM_CLASSES",
-    "ROIHeads": "MODEL.ROI_HEADS.NUM_CLASSES",
-}
 
 
 def refuse_unread_keys(cfg: CfgNode) -> None:
@@ -44,9 +34,9 @@ def refuse_unread_keys(cfg: CfgNode) -> None:
 
 def _unread_keys(cfg: CfgNode) -> Iterator[tuple[str, str]]:
     """Keys, or nodes of keys, that nothing reads, and why."""
-    modules = _modules(cfg)
+    modules = modules_of(cfg)
     model = ", ".join(modules)
-    classes = {base for name, registry in modules.items() for base in _bases(name, registry)}
+    classes = {base for name, registry in modules.items() for base in bases_of(name, registry)}
     hint = ""
     if classes.isdisjoint(site.module for site in SITES):
         hint = (
@@ -77,26 +67,10 @@ def _other_num_classes(
     cfg: CfgNode, model: str, classes: Container[str]
 ) -> Iterator[tuple[str, str]]:
     """The number of classes of the other kind of detector, unless a config sets both alike."""
-    for base, key in _NUM_CLASSES.items():
-        for other in _NUM_CLASSES.values():
+    for base, key in NUM_CLASSES_KEYS.items():
+        for other in NUM_CLASSES_KEYS.values():
             if base in classes and get_key(cfg, other) != get_key(cfg, key):
                 yield other, f"the model is of {model}, which reads {key}: set that one"
-
-
-def _modules(cfg: CfgNode) -> dict[str, Registry]:
-    """Names of the classes that a model is made of, and where they are registered."""
-    architecture = cfg.MODEL.META_ARCHITECTURE
-    modules = {architecture: META_ARCH_REGISTRY}
-    if "RetinaNet" not in _bases(architecture, META_ARCH_REGISTRY):  # which has no second stage
-        modules[cfg.MODEL.ROI_HEADS.NAME] = ROI_HEADS_REGISTRY
-        modules[cfg.MODEL.PROPOSAL_GENERATOR.NAME] = PROPOSAL_GENERATOR_REGISTRY
-    return modules
-
-
-def _bases(name: str, registry: Registry) -> list[str]:
-    """Names of a registered class and of all that it is derived from; none of anything else."""
-    module = registry.get(name) if name in registry else None
-    return [base.__name__ for base in module.__mro__] if isinstance(module, type) else []
 
 
 def _unread_options(cfg: CfgNode, site: Site) -> Iterator[tuple[str, str]]:

@@ -5,9 +5,11 @@ from contextlib import nullcontext
 
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.modeling import META_ARCH_REGISTRY
 
 from imbdet.data import load_dataset
 from imbdet.errors import UserError
+from imbdet.modeling import ImbRetinaNet
 
 
 def num_boxes(records: list[dict]) -> int:
@@ -126,9 +128,16 @@ def test_refuses_an_unknown_policy(toy):
 
 @pytest.mark.parametrize(
     ("architecture", "key"),
-    [("RetinaNet", "RETINANET"), ("ImbRetinaNet", "RETINANET"), ("GeneralizedRCNN", "ROI_HEADS")],
+    [
+        ("RetinaNet", "RETINANET"),
+        ("ImbRetinaNet", "RETINANET"),
+        ("Dense", "RETINANET"),
+        ("GeneralizedRCNN", "ROI_HEADS"),
+    ],
 )
-def test_compares_the_number_of_classes(toy, log, architecture, key):
+def test_compares_the_number_of_classes(toy, log, architecture, key, monkeypatch):
+    # A detector of a user's, under a name that does not tell its kind.
+    monkeypatch.setitem(META_ARCH_REGISTRY._obj_map, "Dense", type("Dense", (ImbRetinaNet,), {}))
     key = f"MODEL.{key}.NUM_CLASSES"
     cfg = toy.config("MODEL.META_ARCHITECTURE", architecture, key, 1)
     with pytest.raises(UserError, match=f"has 2 classes, but {key} is 1: set it to 2"):

@@ -9,7 +9,9 @@ from PIL import Image
 
 from imbdet.config import load_config
 from imbdet.data import register_datasets
-from imbdet.data.checks import load_dataset, read_num_classes
+from imbdet.data.checks import load_dataset
+from imbdet.modeling.kind import num_classes_key
+from imbdet.modeling.sites import get_key
 from tests.messages import assert_says
 from tests.test_configs import CONFIGS
 
@@ -156,7 +158,7 @@ def test_the_configs_find_it(files, root, tmp_path, target, monkeypatch):
         monkeypatch.setenv("DETECTRON2_DATASETS", root.format(tmp_path=tmp_path))
     main([str(make_coco(tmp_path / "x"))])
     cfg = load_config(*(str(CONFIGS / file) for file in files))
-    assert read_num_classes(cfg)[1] == 3
+    assert get_key(cfg, num_classes_key(cfg)) == 3
     assert (cfg.DATASETS.TRAIN, cfg.DATASETS.TEST) == (("bccd_train",), ("bccd_val",))
     register_datasets(cfg)
     for split, names in SPLITS.items():
