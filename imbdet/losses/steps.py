@@ -75,10 +75,12 @@ class Steps:
         rank[order[self.places]] = torch.arange(len(order), device=order.device)
         # Buckets between which a step rises: it is 0 up to start, a ramp in start+1..stop, and 1 in
         # stop+1..last, where the segment ends.
-        self.start, self.stop = (rank + own.repeat(2)).chunk(2)
+        rise = rank + own.repeat(2)
+        self.start = rise[: len(own)]
         sizes = 2 * torch.bincount(own, minlength=num_segments) + 1
         self.lasts = sizes.cumsum(dim=0) - 1
-        self.last = self.lasts[own]
+        self.cuts = torch.cat([rise, self.lasts[own]]).view(3, len(own))  # start, stop, last
+        self.begins = rise + 1  # of the ramps, then of where the steps are 1
         self.first_of_bucket = (self.lasts + 1 - sizes).repeat_interleave(
             sizes, output_size=len(order) + num_segments
         )
@@ -135,13 +137,11 @@ class Steps:
 
     def sum_over_scores(self, histogram: Tensor) -> Tensor:
         """(P,) sum_j w_j H(s_j - p_i) over the scores of a histogram, for each positive i."""
-        # Of the scores up to the end of each bucket.
-        weight, moment = histogram.cumsum(dim=1).unbind()
-        beyond = weight[self.last] - weight[self.stop]
+        # Of the scores on the ramp and of those beyond it.
+        weights, moments = histogram.cumsum(dim=1)[:, self.cuts].diff(dim=1).unbind()
+        (on_ramp, beyond), moment = weights.unbind(), moments[0]
         if self.delta == 0:
             return beyond
-        on_ramp = weight[self.stop] - weight[self.start]
-        moment = moment[self.stop] - moment[self.start]
         return beyond + (moment - (self.pos_scores - self.delta) * on_ramp) / (2 * self.delta)
 
     def segment_weights(self, histogram: Tensor) -> Tensor:
@@ -156,14 +156,13 @@ class Steps:
             pos_weights: (P,) w_i.
         """
         pos_weights = pos_weights.double()
-        lines = pos_weights.new_zeros(2, self.num_buckets)
-        lines[0].index_add_(0, self.stop + 1, pos_weights)
-        if self.delta > 0:
-            slope = pos_weights / (2 * self.delta)
-            intercept = -slope * (self.pos_scores - self.delta)
-            ramp = torch.stack([intercept, slope])
-            lines.index_add_(1, self.start + 1, ramp).index_add_(1, self.stop + 1, -ramp)
-        lines = lines.cumsum(dim=1)
+        slope = pos_weights / (2 * self.delta) if self.delta > 0 else torch.zeros_like(pos_weights)
+        intercept = slope * (self.delta - self.pos_scores)
+        # What changes where a ramp begins, and where it ends.
+        intercepts = torch.cat([intercept, pos_weights - intercept])
+        changes = torch.stack([intercepts, torch.cat([slope, -slope])])
+        lines = changes.new_zeros(2, self.num_buckets)
+        lines = lines.index_add_(1, self.begins, changes).cumsum(dim=1)
         return Lines(self, *(lines - lines[:, self.first_of_bucket]))
 
     def sum_over_pairs(self, values: Tensor | None = None) -> Tensor:
@@ -173,4 +172,5 @@ class Steps:
             values: (P,) v_k, or None for ones.
         """
         values = None if values is None else values.double()
-        return self.sum_over_scores(self.histogram(self.pos_scores, self.pos_segments, values))
+        segments = self.pos_segments if self.num_segments > 1 else None
+        return self.sum_over_scores(self.histogram(self.pos_scores, segments, values))
