@@ -33,7 +33,7 @@ from imbdet.program import run_program
 
 STUDIES = {path.stem: path for path in sorted((ROOT / "benchmarks" / "studies").glob("*.yaml"))}
 # Those of two settings of the same kind.
-GRIDS = ("sampling_grid",)
+GRIDS = ("appended_gt", "sampling_grid")
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -112,7 +112,8 @@ def _draw_curves(
         panel.plot(*zip(*dots, strict=True), "o", markersize=2.5, color=style["color"])
     panel.set_xticks(range(len(doses)), doses)
     panel.set_xlabel(axis)
-    panel.set_ylim(bottom=0)
+    highest = max(max(of_seeds) for of_seeds in values.values())
+    panel.set_ylim(0, 1.05 * highest or 1)
     panel.grid(axis="y")
 
 
