@@ -137,7 +137,7 @@ def _all_runs(results: dict) -> Iterable[dict]:
 
 
 def _mean(values: Sequence[float | None], *, digits: int) -> str:
-    """Mean and, of several, standard deviation; "-" where a class has no ground truth."""
+    """Mean and, of several, standard deviation; "-" if some are not there."""
     if None in values:
         return "-"
     text = f"{statistics.mean(values):.{digits}f}"

@@ -92,17 +92,18 @@ def read_run(folder: str | Path) -> dict:
 
     Returns:
         The metrics of the validation split, "val": "AP", "AP50", "AP75" and, of each class, "AP
-        <class>", None where there is none; "s/iter", median seconds per iteration; "not finite",
-        number of losses that are not.
+        <class>", None where there is none; "s/iter", median seconds per iteration, None where a few
+        are all; "not finite", number of losses that are not.
     """
     folder = Path(folder)
     lines = (folder / "metrics.json").read_text().splitlines()
     steps = [step for step in map(json.loads, lines) if "total_loss" in step]
+    times = [step["time"] for step in steps if "time" in step]  # not of the first iterations
     losses = [value for step in steps for name, value in step.items() if "loss" in name]
     (dataset,) = (path.name for path in (folder / "inference").iterdir())
     return {
         "val": _read_metrics(folder, dataset),
-        "s/iter": statistics.median(step["time"] for step in steps),
+        "s/iter": statistics.median(times) if times else None,
         "not finite": sum(not math.isfinite(loss) for loss in losses),
     }
 

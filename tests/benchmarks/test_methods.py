@@ -62,6 +62,17 @@ def command_line(tmp_path, *more):
     return [*words.split(), "--output", str(tmp_path), "--json", str(tmp_path / "r.json"), *more]
 
 
+def test_a_training_too_short_to_be_timed(programs, tmp_path):
+    folder = tmp_path / "inference" / "val"
+    folder.mkdir(parents=True)
+    metrics = {"bbox": {"overall": dict.fromkeys(["AP", "AP50", "AP75"], 1.0), "per_class": {}}}
+    (folder / "metrics.json").write_text(json.dumps({"metrics": metrics}))
+    (tmp_path / "metrics.json").write_text(json.dumps({"total_loss": 1.0, "iteration": 1}))
+    run = programs.runs.read_run(tmp_path)
+    assert run["s/iter"] is None
+    assert programs.results_table._means([run], "val")["s/iter"] == "-"
+
+
 def test_one_command_is_the_whole_protocol(programs, tmp_path, capsys):
     programs.methods.main(command_line(tmp_path, "--test"))
     # Four trainings to choose, then for each of three seeds and two methods: training and test.
