@@ -91,7 +91,7 @@ def draw(results: dict) -> Figure:
     panels = figure.subplots(1, 2)
     for panel, metric in zip(panels, metrics, strict=True):
         values = {choice: [run["val"][metric] for run in runs] for choice, runs in groups.items()}
-        draw_panel(panel, values, *axes)
+        draw_panel(panel, values, axes)
         label_panel(panel, f"{metric} in percent")
     lines, names = panels[0].get_legend_handles_labels()
     if any(names):
@@ -100,7 +100,7 @@ def draw(results: dict) -> Figure:
 
 
 def _draw_curves(
-    panel: Axes, values: dict[tuple[str, ...], list[float]], axis: str, _lines: str = ""
+    panel: Axes, values: dict[tuple[str, ...], list[float]], axes: Sequence[str]
 ) -> None:
     doses = list(dict.fromkeys(choice[0] for choice in values))
     names = list(dict.fromkeys(choice[1:] for choice in values))
@@ -111,14 +111,14 @@ def _draw_curves(
         dots = [(x, y) for x, of_seeds in enumerate(of_doses) for y in of_seeds]
         panel.plot(*zip(*dots, strict=True), "o", markersize=2.5, color=style["color"])
     panel.set_xticks(range(len(doses)), doses)
-    panel.set_xlabel(axis)
+    panel.set_xlabel(axes[0])
     highest = max(max(of_seeds) for of_seeds in values.values())
     panel.set_ylim(0, 1.05 * highest or 1)
     panel.grid(axis="y")
 
 
 def _draw_grid(
-    panel: Axes, values: dict[tuple[str, ...], list[float]], rows: str, columns: str
+    panel: Axes, values: dict[tuple[str, ...], list[float]], axes: Sequence[str]
 ) -> None:
     names = [list(dict.fromkeys(choice[i] for choice in values)) for i in (0, 1)]
     means = [[statistics.mean(values[row, column]) for column in names[1]] for row in names[0]]
@@ -130,8 +130,8 @@ def _draw_grid(
             panel.text(j, i, f"{mean:.1f}", ha="center", va="center", color=color)
     panel.set_xticks(range(len(names[1])), names[1])
     panel.set_yticks(range(len(names[0])), names[0])
-    panel.set_xlabel(columns)
-    panel.set_ylabel(rows)
+    panel.set_ylabel(axes[0])
+    panel.set_xlabel(axes[1])
     panel.spines[:].set_visible(False)
 
 

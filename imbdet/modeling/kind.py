@@ -17,9 +17,8 @@ NUM_CLASSES_KEYS = {
 
 def modules_of(cfg: CfgNode) -> dict[str, Registry]:
     """Names of the classes that a detector is made of, and where they are registered."""
-    architecture = cfg.MODEL.META_ARCHITECTURE
-    modules = {architecture: META_ARCH_REGISTRY}
-    if "RetinaNet" not in bases_of(architecture, META_ARCH_REGISTRY):  # which has no second stage
+    modules = {cfg.MODEL.META_ARCHITECTURE: META_ARCH_REGISTRY}
+    if not _is_one_stage(cfg):
         modules[cfg.MODEL.ROI_HEADS.NAME] = ROI_HEADS_REGISTRY
         modules[cfg.MODEL.PROPOSAL_GENERATOR.NAME] = PROPOSAL_GENERATOR_REGISTRY
     return modules
@@ -33,5 +32,8 @@ def bases_of(name: str, registry: Registry) -> list[str]:
 
 def num_classes_key(cfg: CfgNode) -> str:
     """The key that the detector takes its number of classes from."""
-    is_one_stage = "RetinaNet" in bases_of(cfg.MODEL.META_ARCHITECTURE, META_ARCH_REGISTRY)
-    return NUM_CLASSES_KEYS["RetinaNet" if is_one_stage else "ROIHeads"]
+    return NUM_CLASSES_KEYS["RetinaNet" if _is_one_stage(cfg) else "ROIHeads"]
+
+
+def _is_one_stage(cfg: CfgNode) -> bool:
+    return "RetinaNet" in bases_of(cfg.MODEL.META_ARCHITECTURE, META_ARCH_REGISTRY)
