@@ -26,6 +26,7 @@ from imbdet.formats.conversion import AnnotatedImage, count_objects, describe_de
 from imbdet.formats.folders import list_images
 from imbdet.formats.pascal_voc import read_annotation, read_image_list
 from imbdet.program import run_program
+from imbdet.wording import counted
 
 SPLITS = ("train", "val", "test")
 # The head of the config; docs/data.md has the same.
@@ -123,8 +124,8 @@ def _split(names: list[str], val_share: float) -> dict[str, list[str]]:
     num_val = round(val_share * len(names))
     if not 0 < num_val < len(names):
         raise UserError(
-            f"--val-share is {val_share}: of {len(names)} images it must leave some for training "
-            "and some for validation."
+            f"--val-share is {val_share}: of {counted(len(names), 'image')} it must leave some for "
+            "training and some for validation."
         )
     val = set(random.Random(0).sample(names, num_val))
     return {"train": [name for name in names if name not in val], "val": sorted(val)}

@@ -41,6 +41,7 @@ from imbdet.formats.folders import list_images
 from imbdet.modeling import build_model
 from imbdet.modeling.kind import num_classes_key
 from imbdet.modeling.sites import get_key
+from imbdet.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -104,8 +105,8 @@ def predict(args: argparse.Namespace) -> None:
     score_thresh = cfg.TEST.PICTURE_SCORE_THRESH
     num_drawn = sum(note["score"] >= score_thresh for note in found["annotations"])
     logger.info(
-        f"'{file}' has {_counted(len(found['annotations']), 'detection')} on "
-        f"{_counted(num_read, 'image')}; pictures in '{folder}' show those with a score of "
+        f"'{file}' has {counted(len(found['annotations']), 'detection')} on "
+        f"{counted(num_read, 'image')}; pictures in '{folder}' show those with a score of "
         f"{score_thresh:g} or more, {num_drawn:,}."
     )
     if num_read < len(images):
@@ -113,10 +114,6 @@ def predict(args: argparse.Namespace) -> None:
             f"{len(images) - num_read:,} of {len(images):,} images could not be used (above); the "
             "others are done."
         )
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def find_images(places: Sequence[str]) -> list[Path]:

@@ -21,6 +21,7 @@ FLOORS = [
         "program",
         "startup",
         "structures",
+        "wording",
         "losses",
         "samplers",
         "weighting",

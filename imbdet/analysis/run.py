@@ -12,6 +12,7 @@ from imbdet.analysis.results import ResultWriter
 from imbdet.engine import setup_frozen
 from imbdet.errors import UserError
 from imbdet.evaluation.pictures import find_earlier_pictures
+from imbdet.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ def analyze(args: argparse.Namespace) -> None:
             "No sample pays a loss of its own here: cross-entropy stands in as the classification "
             "loss."
         )
-    logger.info(f"Looking at the candidates of {len(records):,} images.")
+    logger.info(f"Looking at the candidates of {counted(len(records), 'image')}.")
     for path in earlier:
         path.unlink()
     output = Path(cfg.OUTPUT_DIR)

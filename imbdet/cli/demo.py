@@ -1,6 +1,7 @@
 """``imbdet demo``."""
 
 import argparse
+import itertools
 import os
 import shlex
 import sys
@@ -42,38 +43,42 @@ def run(args: argparse.Namespace) -> int:
     root = Path(imbdet.__file__).resolve().parents[1]
     if not (root / "configs" / "quick_start").is_dir():
         raise UserError("The demo needs configs/ and train_net.py beside imbdet: use a checkout.")
-    train, *look = _commands(root, args.detector, args.opts)
-    for command in (train, *look):
+    choices = dict(zip(args.opts[::2], args.opts[1::2], strict=False))
+    output = choices.pop("OUTPUT_DIR", f"output/{args.detector}")
+    detector = f"quick_start/{args.detector}"
+    for command in (
+        _train(root, detector, "quick_start/Records", opts=args.opts, options=["--resume"]),
+        _analyze(output),
+        [path_of("imbdet"), "report", output],
+    ):
         print(f"\n$ {shlex.join(command)}", flush=True)
         status = wait_for(command)
         if status != 0:
             print("The same command goes on from there.", file=sys.stderr)
             return status
     print("\nNext, for instance, another method, and what it changes:")
-    for command in _comparison(root, args.detector):
+    piece = {"retinanet": "Loss-AP", "faster_rcnn": "PISA"}[args.detector]
+    choices["OUTPUT_DIR"] = f"{output}_{piece}"
+    compare = [path_of("imbdet"), "compare", output, choices["OUTPUT_DIR"]]
+    for command in (
+        _train(root, detector, piece, opts=list(itertools.chain(*choices.items()))),
+        [*compare, "--output", "output/comparison"],
+    ):
         print(f"  {shlex.join(command)}")
     return 0
 
 
-def _commands(root: Path, detector: str, opts: Sequence[str]) -> list[list[str]]:
-    """Training, analysis and report."""
-    configs = os.path.relpath(root / "configs" / "quick_start")
-    output = dict(zip(opts[::2], opts[1::2], strict=False)).get("OUTPUT_DIR", f"output/{detector}")
-    files = [f"{configs}/{detector}.yaml", f"{configs}/Records.yaml"]
-    train = [path_of("python"), os.path.relpath(root / "train_net.py"), "--resume"]
-    train += [word for file in files for word in ("--config-file", file)]
-    analyze = [path_of("imbdet"), "analyze", "--config-file", f"{output}/config.yaml"]
-    analyze += ["--weights", f"{output}/model_final.pth"]
-    analyze += ["--output", f"{output}/analysis", "--num-images", "4"]
-    return [[*train, *opts], analyze, [path_of("imbdet"), "report", output]]
+def _train(root: Path, *names: str, opts: Sequence[str], options: Sequence[str] = ()) -> list[str]:
+    """A training by files of configs/."""
+    configs = os.path.relpath(root / "configs")
+    command = [path_of("python"), os.path.relpath(root / "train_net.py"), *options]
+    for name in names:
+        command += ["--config-file", f"{configs}/{name}.yaml"]
+    return [*command, *opts]
 
 
-def _comparison(root: Path, detector: str) -> list[list[str]]:
-    """Training with another method, and a comparison with the demo's."""
-    piece = {"retinanet": "Loss-AP", "faster_rcnn": "PISA"}[detector]
-    configs, output = os.path.relpath(root / "configs"), f"output/{detector}_{piece}"
-    train = [path_of("python"), os.path.relpath(root / "train_net.py")]
-    train += ["--config-file", f"{configs}/quick_start/{detector}.yaml"]
-    train += ["--config-file", f"{configs}/{piece}.yaml", "OUTPUT_DIR", output]
-    compare = [path_of("imbdet"), "compare", f"output/{detector}", output]
-    return [train, [*compare, "--output", "output/comparison"]]
+def _analyze(output: str) -> list[str]:
+    """The analysis of a few images."""
+    command = [path_of("imbdet"), "analyze", "--config-file", f"{output}/config.yaml"]
+    command += ["--weights", f"{output}/model_final.pth"]
+    return [*command, "--output", f"{output}/analysis", "--num-images", "4"]

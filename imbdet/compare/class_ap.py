@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from imbdet.compare.bootstrap import Estimate, estimate
 from imbdet.compare.coco_table import as_columns
+from imbdet.wording import counted
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,9 @@ class ClassAP:
                 for pick in (max, min)
             )
             parts.append(
-                f"{run} is better in {verdicts.count('better')} of {len(verdicts)} classes, worse "
-                f"in {verdicts.count('worse')}, undecided in {verdicts.count('undecided')}; from "
+                f"{run} is better in {verdicts.count('better')} of "
+                f"{counted(len(verdicts), 'class', 'classes')}, worse in "
+                f"{verdicts.count('worse')}, undecided in {verdicts.count('undecided')}; from "
                 f"{differences[worst].value:+.1f} ({self.classes[worst]}) to "
                 f"{differences[best].value:+.1f} ({self.classes[best]})"
             )

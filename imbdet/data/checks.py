@@ -15,6 +15,7 @@ from imbdet.errors import UserError
 from imbdet.formats.coco_json import check_coco_json
 from imbdet.modeling.kind import num_classes_key
 from imbdet.modeling.sites import get_key
+from imbdet.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ def _check_classes(cfg: CfgNode, name: str, records: list[dict]) -> None:
     key = num_classes_key(cfg)
     num_classes = get_key(cfg, key)
     message = (
-        f"Data set '{name}' has {len(classes)} classes, but {key} is "
+        f"Data set '{name}' has {counted(len(classes), 'class', 'classes')}, but {key} is "
         f"{num_classes}: set it to {len(classes)}."
     )
     if len(classes) > num_classes:
@@ -114,8 +115,8 @@ def _check_category_ids(name: str, records: list[dict], num_classes: int) -> Non
     strays = category_ids.difference(range(num_classes))
     if strays:
         raise UserError(
-            f"Data set '{name}' has {num_classes} classes, but an annotation with category_id "
-            f"{min(strays)}; it must be at least 0 and less than {num_classes}."
+            f"Data set '{name}' has {counted(num_classes, 'class', 'classes')}, but an annotation "
+            f"with category_id {min(strays)}; it must be at least 0 and less than {num_classes}."
         )
 
 

@@ -29,6 +29,7 @@ from imbdet.data.order import BatchOrder
 from imbdet.data.samplers import check_sampler, read_sampler
 from imbdet.data.workers import leave_stopping_to_parent
 from imbdet.errors import UserError
+from imbdet.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -158,7 +159,7 @@ def _load_training_records(cfg: CfgNode) -> list[dict]:
     left_out = num_images - len(records)
     without = f" (left out, without objects: {left_out:,})" if left_out else ""
     table = format_class_table(records, classes)
-    logger.info(f"Training on {len(records):,} images{without}:\n{table}")
+    logger.info(f"Training on {counted(len(records), 'image')}{without}:\n{table}")
     return records
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from imbdet.errors import UserError
+from imbdet.wording import counted
 
 
 class Object(NamedTuple):
@@ -92,7 +93,7 @@ def count_objects(content: dict[str, Any]) -> str:
     """ "12 images, 30 cat, 4 dog" of an annotation file."""
     counts = Counter(note["category_id"] for note in content["annotations"])
     numbers = [f"{counts[category['id']]} {category['name']}" for category in content["categories"]]
-    return ", ".join([f"{len(content['images'])} images", *numbers])
+    return ", ".join([counted(len(content["images"]), "image"), *numbers])
 
 
 def _measure(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:

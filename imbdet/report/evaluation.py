@@ -9,6 +9,7 @@ from imbdet.report.elements import caption, note, section, sortable_table
 from imbdet.report.gallery import Gallery
 from imbdet.report.plots import Plot, bars, grid, new_figure
 from imbdet.report.sources import CannotShow, read_json, reading
+from imbdet.wording import counted
 
 KINDS = {"bbox": "boxes", "segm": "masks"}
 _PERCENT = ".2f"
@@ -52,9 +53,10 @@ def _dataset_sections(name: str, evaluation: Mapping[str, Any]) -> list[Element]
         _PERCENT,
     )
     text = (
-        f"{evaluation['num_detections']:,} detections on {evaluation['num_images']:,} images, by "
-        f"{evaluation['library']}; in percent. APs, APm and APl are of small, medium and large "
-        "objects, AR@n the recall of at most n detections in an image."
+        f"{counted(evaluation['num_detections'], 'detection')} on "
+        f"{counted(evaluation['num_images'], 'image')}, by {evaluation['library']}; in percent. "
+        "APs, APm and APl are of small, medium and large objects, AR@n the "
+        "recall of at most n detections in an image."
     )
     return [
         section(f"COCO's metrics on {name}", caption(text), table),

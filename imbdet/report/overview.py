@@ -10,6 +10,7 @@ from imbdet.report.curves import read_scalars, training_seconds
 from imbdet.report.elements import caption, details, element, facts, note, section, sortable_table
 from imbdet.report.evaluation import KINDS
 from imbdet.report.sources import CannotShow, read_json, read_yaml, reading
+from imbdet.wording import counted
 
 Settings = Mapping[str, Any]
 _HEADLINES = ("AP", "AP50", "AP75", "AR@100")
@@ -74,9 +75,11 @@ def _headlines(folder: Path) -> Iterator[Element]:
             with reading(path):
                 for kind, found in evaluation["metrics"].items():
                     title = f"{KINDS.get(kind, kind).capitalize()} of {path.parent.name}"
-                    num_classes = len(found["per_class"])
-                    text = f"{evaluation['num_images']:,} images, {num_classes:,} classes"
-                    yield section(title, caption(text), _large(found["overall"]))
+                    num_images = counted(evaluation["num_images"], "image")
+                    num_classes = counted(len(found["per_class"]), "class", "classes")
+                    yield section(
+                        title, caption(f"{num_images}, {num_classes}"), _large(found["overall"])
+                    )
         except CannotShow as reason:
             yield note(str(reason))
 

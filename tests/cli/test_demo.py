@@ -36,14 +36,18 @@ def test_trains_analyses_and_reports(detector, commands, capsys):
     train, compare = (shlex.split(line) for line in out.splitlines()[-2:])
     args = train_net.parse_args(train[2:])
     assert len(args.config_file) == 2
+    assert args.opts[:2] == ["SOLVER.MAX_ITER", "5"]
     output = dict(itertools.pairwise(args.opts))["OUTPUT_DIR"]
     assert build_parser().parse_args(compare[1:]).runs == [f"output/{detector}", output]
     assert all(f"$ {shlex.join(command)}\n" in out for command in commands)
 
 
-def test_looks_where_the_training_went(commands):
+def test_looks_where_the_training_went(commands, capsys):
     assert main(["demo", "retinanet", "OUTPUT_DIR", "elsewhere"]) == 0
     assert commands[-1][-1] == "elsewhere"
+    train, compare = (shlex.split(line) for line in capsys.readouterr().out.splitlines()[-2:])
+    assert train_net.parse_args(train[2:]).opts == ["OUTPUT_DIR", "elsewhere_Loss-AP"]
+    assert build_parser().parse_args(compare[1:]).runs == ["elsewhere", "elsewhere_Loss-AP"]
 
 
 def test_ends_with_the_first_command_that_fails(monkeypatch):

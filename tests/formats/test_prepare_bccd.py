@@ -135,7 +135,7 @@ def test_both_forms_become_the_same(form, tmp_path, target, capsys):
         for name in names:
             assert (target / "images" / f"{name}.jpg").is_file()
     output = capsys.readouterr().out
-    assert_says(output, "train: 2 images, 2 RBC, 1 WBC, 1 Platelets", "val: 1 images, 0 RBC")
+    assert_says(output, "train: 2 images, 2 RBC, 1 WBC, 1 Platelets", "val: 1 image, 0 RBC")
     assert ("Boxes that reach beyond their image, cut at its edge: 1" in output) == (form != "coco")
     assert [path.name for path in target.parent.iterdir()] == ["bccd"]
 

@@ -29,4 +29,4 @@ def test_neither_torch_nor_detectron2_is_needed(name, tmp_path):
         },
     )
     assert result.returncode == 0, result.stderr
-    assert "1 images, " in result.stdout
+    assert "1 image, " in result.stdout

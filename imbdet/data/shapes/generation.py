@@ -14,6 +14,7 @@ from imbdet.data.shapes.annotations import describe
 from imbdet.data.shapes.drawing import Drawing, draw_image, image_rng
 from imbdet.data.shapes.options import ShapesOptions
 from imbdet.errors import UserError
+from imbdet.wording import counted
 
 SPLITS = ("train", "val")
 
@@ -43,7 +44,7 @@ def ensure_generated(options: ShapesOptions, folder: Path) -> None:
         return
     start = time.perf_counter()
     num_images = sum(options.num_images(split) for split in SPLITS)
-    logger.info(f"Generating {num_images} images of the data set 'shapes' in '{folder}'")
+    logger.info(f"Generating {counted(num_images, 'image')} of the data set 'shapes' in '{folder}'")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".shapes-", dir=folder.parent) as workplace:
