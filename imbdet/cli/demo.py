@@ -54,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"\n$ {shlex.join(command)}", flush=True)
         status = wait_for(command)
         if status != 0:
-            print("The same command goes on from there.", file=sys.stderr)
+            if status != 2:  # a mistake, which the same command would repeat
+                print("The same command goes on from there.", file=sys.stderr)
             return status
     print("\nNext, for instance, another method, and what it changes:")
     piece = {"retinanet": "Loss-AP", "faster_rcnn": "PISA"}[args.detector]

@@ -70,7 +70,8 @@ def _other_num_classes(
     for base, key in NUM_CLASSES_KEYS.items():
         for other in NUM_CLASSES_KEYS.values():
             if base in classes and get_key(cfg, other) != get_key(cfg, key):
-                yield other, f"the model is of {model}, which reads {key}: set that one"
+                reason = f"the model is of {model}, which reads {key}: set that one, or both alike"
+                yield other, reason
 
 
 def _unread_options(cfg: CfgNode, site: Site) -> Iterator[tuple[str, str]]:

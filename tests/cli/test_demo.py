@@ -50,8 +50,11 @@ def test_looks_where_the_training_went(commands, capsys):
     assert build_parser().parse_args(compare[1:]).runs == ["elsewhere", "elsewhere_Loss-AP"]
 
 
-def test_ends_with_the_first_command_that_fails(monkeypatch):
+@pytest.mark.parametrize(("status", "goes_on"), [(130, True), (1, True), (2, False)])
+def test_ends_with_the_first_command_that_fails(status, goes_on, monkeypatch, capsys):
     seen = []
-    monkeypatch.setattr(demo, "wait_for", lambda command: seen.append(command) or 130)
-    assert main(["demo"]) == 130
+    monkeypatch.setattr(demo, "wait_for", lambda command: seen.append(command) or status)
+    assert main(["demo"]) == status
     assert len(seen) == 1
+    # Not after a mistake of the user, which the same command repeats.
+    assert ("goes on" in capsys.readouterr().err) == goes_on
