@@ -1,13 +1,13 @@
 """Keys that are set but that nothing reads, such as an option of a loss that is not chosen."""
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from detectron2.config import CfgNode, get_cfg
 
 from imbdet.config import add_imbdet_config
 from imbdet.errors import UserError
 from imbdet.modeling.box_losses import box_loss_key
-from imbdet.modeling.kind import NUM_CLASSES_KEYS, bases_of, modules_of
+from imbdet.modeling.kind import NUM_CLASSES_KEYS, bases_of, modules_of, num_classes_key
 from imbdet.modeling.sites import SITES, Site, cls_loss_name, get_key, sampler_names
 
 # Our keys in nodes of detectron2, its class in whose place ours reads them, and ours. Pieces set
@@ -56,22 +56,19 @@ def _unread_keys(cfg: CfgNode) -> Iterator[tuple[str, str]]:
     for site in SITES:
         if site.module in classes:
             yield from _unread_options(cfg, site)
-    yield from _other_num_classes(cfg, model, classes)
+    yield from _other_num_classes(cfg, model)
     if "bfp" not in cfg.MODEL.BACKBONE.NAME:
         yield "MODEL.BFP", f"the backbone is {cfg.MODEL.BACKBONE.NAME!r}, which has no such part"
     if "SSD" in cfg.INPUT and cfg.INPUT.AUGMENTATION != "ssd":
         yield "INPUT.SSD", f"INPUT.AUGMENTATION is {cfg.INPUT.AUGMENTATION!r}: set it to 'ssd'"
 
 
-def _other_num_classes(
-    cfg: CfgNode, model: str, classes: Container[str]
-) -> Iterator[tuple[str, str]]:
+def _other_num_classes(cfg: CfgNode, model: str) -> Iterator[tuple[str, str]]:
     """The number of classes of the other kind of detector, unless a config sets both alike."""
-    for base, key in NUM_CLASSES_KEYS.items():
-        for other in NUM_CLASSES_KEYS.values():
-            if base in classes and get_key(cfg, other) != get_key(cfg, key):
-                reason = f"the model is of {model}, which reads {key}: set that one, or both alike"
-                yield other, reason
+    key = num_classes_key(cfg)
+    for other in NUM_CLASSES_KEYS.values():
+        if get_key(cfg, other) != get_key(cfg, key):
+            yield other, f"the model is of {model}, which reads {key}: set that one, or both alike"
 
 
 def _unread_options(cfg: CfgNode, site: Site) -> Iterator[tuple[str, str]]:

@@ -80,7 +80,7 @@ def test_what_is_missing_is_said(tmp_path):
         f"base has no analysis, which `{path_of('imbdet')} analyze --config-file",
         "curves: no figure, no run has curves",
         "coco: AP of base 100.0, empty 0.0 (-100.0, no interval)",
-        "class_ap: empty is better in 0 of 1 class",
+        "class_ap: empty is better in 0 of 1 class, worse in",
         "score_by_rank: no figure, it needs an analysis of base, empty, unknown.",
     ):
         assert sentence in summary
