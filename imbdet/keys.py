@@ -1,7 +1,7 @@
 """The keys of a config by their full names, such as "MODEL.CLS_LOSS.NAME"."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from imbdet.errors import suggest
@@ -32,5 +32,11 @@ def suggest_key(cfg: Mapping[str, Any], key: str) -> str:
     options = options or [
         other[: other.index(name) + len(name)] for other in keys if f"{name}." in other
     ]
-    options = options or difflib.get_close_matches(key, keys, cutoff=0.5) or list(cfg)
+    options = options or difflib.get_close_matches(key, [*keys, *_groups(keys)], cutoff=0.5)
+    options = options or list(cfg)
     return suggest(key, options)
+
+
+def _groups(keys: Iterable[str]) -> set[str]:
+    """The groups that keys are in, and those that these are in."""
+    return {key[:i] for key in keys for i, letter in enumerate(key) if letter == "."}

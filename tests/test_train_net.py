@@ -140,6 +140,17 @@ def test_resuming_a_finished_run_evaluates_again(tmp_path):
     assert read_metrics(tmp_path)
 
 
+def test_a_run_is_not_shortened(tmp_path, capsys):
+    keys = {"SOLVER.MAX_ITER": 2, "SOLVER.WARMUP_ITERS": 1, "DATASETS.TEST": "()"}
+    assert train_net.main(arguments("retinanet", tmp_path, **keys)) == 0
+    kept = (tmp_path / "config.yaml").read_text()
+    args = arguments("retinanet", tmp_path, "--resume", **keys | {"SOLVER.MAX_ITER": 1})
+    assert train_net.main(args) == 2
+    message = f"The run in '{tmp_path}' has done 2 iterations, but SOLVER.MAX_ITER is 1."
+    assert message in capsys.readouterr().err
+    assert (tmp_path / "config.yaml").read_text() == kept
+
+
 def test_a_resumed_run_follows_its_config(tmp_path, capsys):
     keys = {"SOLVER.MAX_ITER": 2, "SOLVER.WARMUP_ITERS": 0, "DATASETS.TEST": "()"}
     assert train_net.main(arguments("retinanet", tmp_path, **keys)) == 0

@@ -52,7 +52,10 @@ def run(args: argparse.Namespace) -> int:
         [path_of("imbdet"), "report", output],
     ):
         print(f"\n$ {shlex.join(command)}", flush=True)
-        status = wait_for(command)
+        try:
+            status = wait_for(command)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("The demo, started again, goes on from there.") from None
         if status != 0:
             if status != 2:  # a mistake, which the same command would repeat
                 print("The same command goes on from there.", file=sys.stderr)

@@ -1,5 +1,9 @@
 """Values of detectron2's keys that it would meet with a traceback, perhaps after hours."""
 
+import itertools
+import math
+from collections.abc import Sequence
+
 import torch
 from detectron2.config import CfgNode
 from PIL import ImageMode
@@ -7,13 +11,35 @@ from PIL import ImageMode
 from imbdet.errors import UserError
 from imbdet.keys import leaves
 
-_LOWEST = {
-    "SOLVER.MAX_ITER": 1,
-    "SOLVER.CHECKPOINT_PERIOD": 1,
-    "DATALOADER.NUM_WORKERS": 0,
-    "MODEL.FPN.OUT_CHANNELS": 1,
-    "MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION": 1,
-    "MODEL.ROI_MASK_HEAD.POOLER_RESOLUTION": 1,
+# The lowest and the highest value.
+_RANGES = {
+    "SOLVER.MAX_ITER": (1, math.inf),
+    "SOLVER.CHECKPOINT_PERIOD": (1, math.inf),
+    "SOLVER.BASE_LR": (0, math.inf),
+    "SOLVER.GAMMA": (0, math.inf),
+    "SOLVER.WARMUP_ITERS": (0, math.inf),
+    "SOLVER.WARMUP_FACTOR": (0, math.inf),
+    "SOLVER.MOMENTUM": (0, 1),
+    "SOLVER.WEIGHT_DECAY": (0, math.inf),
+    "SOLVER.CLIP_GRADIENTS.CLIP_VALUE": (0, math.inf),
+    "DATALOADER.NUM_WORKERS": (0, math.inf),
+    "INPUT.MAX_SIZE_TRAIN": (1, math.inf),
+    "INPUT.MIN_SIZE_TEST": (0, math.inf),  # 0: as large as they are
+    "INPUT.MAX_SIZE_TEST": (1, math.inf),
+    "MODEL.ANCHOR_GENERATOR.OFFSET": (0, 1),
+    "MODEL.FPN.OUT_CHANNELS": (1, math.inf),
+    "MODEL.RETINANET.NUM_CONVS": (1, math.inf),
+    "MODEL.RETINANET.NMS_THRESH_TEST": (0, 1),
+    "MODEL.RETINANET.SCORE_THRESH_TEST": (0, 1),
+    "MODEL.ROI_HEADS.NMS_THRESH_TEST": (0, 1),
+    "MODEL.ROI_HEADS.SCORE_THRESH_TEST": (0, 1),
+    "MODEL.RPN.NMS_THRESH": (0, 1),
+    "MODEL.RPN.PRE_NMS_TOPK_TRAIN": (1, math.inf),
+    "MODEL.RPN.PRE_NMS_TOPK_TEST": (1, math.inf),
+    "MODEL.RPN.POST_NMS_TOPK_TRAIN": (1, math.inf),
+    "MODEL.RPN.POST_NMS_TOPK_TEST": (1, math.inf),
+    "MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION": (1, math.inf),
+    "MODEL.ROI_MASK_HEAD.POOLER_RESOLUTION": (1, math.inf),
 }
 _POOLERS = ("ROIAlign", "ROIAlignV2", "ROIPool", "ROIAlignRotated")
 _OPTIONS = {
@@ -28,6 +54,28 @@ _OPTIONS = {
 }
 
 
+def _are_sizes(values: Sequence[float]) -> bool:
+    return len(values) > 0 and all(value > 0 for value in values)
+
+
+def _are_weights(values: Sequence[float]) -> bool:
+    return len(values) >= 4 and all(value > 0 for value in values)
+
+
+_SIZES = (_are_sizes, "one or more numbers above 0")
+_WEIGHTS = (_are_weights, "four numbers above 0, or five of rotated boxes")
+# What other values must be.
+_RULES = {
+    "INPUT.MIN_SIZE_TRAIN": _SIZES,
+    "MODEL.PIXEL_STD": _SIZES,
+    "MODEL.RETINANET.PRIOR_PROB": (lambda value: 0 < value < 1, "above 0 and below 1"),
+    "MODEL.RETINANET.BBOX_REG_WEIGHTS": _WEIGHTS,
+    "MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS": _WEIGHTS,
+    "MODEL.RPN.BBOX_REG_WEIGHTS": _WEIGHTS,
+    "SOLVER.STEPS": (lambda values: list(values) == sorted(values), "in ascending order"),
+}
+
+
 def refuse_values(cfg: CfgNode) -> None:
     """Look at the values that each config has, whatever its model.
 
@@ -35,9 +83,13 @@ def refuse_values(cfg: CfgNode) -> None:
         UserError: one is out of range or does not exist.
     """
     values = dict(leaves(cfg))
-    for key, lowest in _LOWEST.items():
-        if values[key] < lowest:
-            raise UserError(f"{key} is {values[key]}: it must be at least {lowest}.")
+    for key, (lowest, highest) in _RANGES.items():
+        if not lowest <= values[key] <= highest:
+            limits = f"at least {lowest}" if highest == math.inf else f"from {lowest} to {highest}"
+            raise UserError(f"{key} is {values[key]}: it must be {limits}.")
+    for key, (is_valid, expectation) in _RULES.items():
+        if not is_valid(values[key]):
+            raise UserError(f"{key} is {values[key]}: it must be {expectation}.")
     for key, options in _OPTIONS.items():
         if values[key] not in options:
             raise UserError(f"{key} is {values[key]!r}; it can be {', '.join(map(repr, options))}.")
@@ -48,6 +100,8 @@ def refuse_values(cfg: CfgNode) -> None:
             f"MODEL.DEVICE is {cfg.MODEL.DEVICE!r}; it can be 'cuda' or 'cpu'."
         ) from error
     _refuse_channels(cfg)
+    for name in ("RETINANET", "RPN", "ROI_HEADS"):
+        _refuse_thresholds(cfg, f"MODEL.{name}")
 
 
 def _refuse_channels(cfg: CfgNode) -> None:
@@ -70,3 +124,19 @@ def _num_channels(image_format: str) -> int:
         raise UserError(
             f"INPUT.FORMAT is {image_format!r}; it can be 'BGR', 'RGB', 'L' or 'YUV-BT.601'."
         ) from error
+
+
+def _refuse_thresholds(cfg: CfgNode, node: str) -> None:
+    """Those of the IoU by which anchors or proposals become positives, negatives or neither."""
+    values = dict(leaves(cfg))
+    thresholds, labels = values[f"{node}.IOU_THRESHOLDS"], values[f"{node}.IOU_LABELS"]
+    bounds = [0, *thresholds]
+    if not all(lower < upper for lower, upper in itertools.pairwise(bounds)):
+        raise UserError(
+            f"{node}.IOU_THRESHOLDS is {thresholds}: they must be above 0, the lowest first."
+        )
+    if len(labels) != len(bounds) or not {*labels} <= {-1, 0, 1}:
+        raise UserError(
+            f"{node}.IOU_LABELS is {labels}: with IOU_THRESHOLDS {thresholds} there must be "
+            f"{len(bounds)}, each 0 (negative), 1 (positive) or -1 (neither)."
+        )

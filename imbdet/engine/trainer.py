@@ -153,6 +153,22 @@ class Trainer(DefaultTrainer):
                 hook.after_step()
         self.iter = self.storage.iter = start
 
+    def resume_or_load(self, resume: bool = True) -> None:
+        """Take up the last checkpoint of ``OUTPUT_DIR``, or the weights to start from.
+
+        Raises:
+            UserError: they cannot be loaded, or the run is longer than the config's.
+        """
+        super().resume_or_load(resume)
+        if self.start_iter > self.max_iter:
+            raise UserError(
+                f"The run in '{self.cfg.OUTPUT_DIR}' has done {self.start_iter:,} iterations, but "
+                f"SOLVER.MAX_ITER is {self.max_iter:,}. For a shorter one choose another "
+                "OUTPUT_DIR; to go on, a higher SOLVER.MAX_ITER."
+            )
+        for group, rate in zip(self.optimizer.param_groups, self.scheduler.get_lr(), strict=True):
+            group["lr"] = rate
+
     def state_dict(self) -> dict[str, Any]:
         """All that a training goes on from, of all processes; a collective call."""
         state = super().state_dict()
@@ -183,8 +199,6 @@ class Trainer(DefaultTrainer):
         state = adopt_state(self.optimizer, step["optimizer"])
         self._trainer.load_state_dict({**step, "optimizer": state})
         self.scheduler.base_lrs = base_lrs
-        for group, rate in zip(self.optimizer.param_groups, self.scheduler.get_lr(), strict=True):
-            group["lr"] = rate
         seed = state_dict.get("seed", self.data_loader.seed)
         if self.cfg.SEED not in (seed, -1):
             logger.warning(f"SEED is {self.cfg.SEED}, but the run began with {seed}, which stays.")

@@ -49,6 +49,10 @@ def build_model(cfg: CfgNode) -> nn.Module:
                 lookup(registry, get_key(cfg, key), key)
         _blame_key(cfg, error)
         raise
+    except AssertionError as error:
+        if not str(error):
+            raise
+        raise UserError(f"There is no detector of these keys under MODEL: {error}") from error
     speed_up(model, cfg)
     return model
 

@@ -36,7 +36,7 @@ def _unread_keys(cfg: CfgNode) -> Iterator[tuple[str, str]]:
     """Keys, or nodes of keys, that nothing reads, and why."""
     modules = modules_of(cfg)
     model = ", ".join(modules)
-    classes = {base for name, registry in modules.items() for base in bases_of(name, registry)}
+    classes = {base for module in modules.values() for base in bases_of(module)}
     hint = ""
     if classes.isdisjoint(site.module for site in SITES):
         hint = (

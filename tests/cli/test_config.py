@@ -27,6 +27,7 @@ def test_says_which_key_may_be_meant(capsys):
     for key, meant in (
         ("MODEL.CLS_LOS.NAME", "'MODEL.CLS_LOSS.NAME'"),
         ("SAMPLER", "'MODEL.SAMPLER'"),
+        ("MODEL.CLS_LOS", "'MODEL.CLS_LOSS'"),
         ("MAX_ITER", "'SOLVER.MAX_ITER'"),
     ):
         assert main(["config", "explain", key]) == 2
@@ -106,6 +107,18 @@ def test_checks_a_config_without_its_data(capsys, monkeypatch, tmp_path):
         (["MODEL.RETINANET.IN_FEATURES", "['p3', 'p9']"], "MODEL.RETINANET.IN_FEATURES is ['p3'"),
         (["MODEL.PIXEL_MEAN", "[1.0, 2.0]"], "MODEL.PIXEL_MEAN has 2 numbers, but images in"),
         (["INPUT.FORMAT", "BRG"], "INPUT.FORMAT is 'BRG'"),
+        (["MODEL.META_ARCHITECTURE", "ImbRetinanet"], "Did you mean 'ImbRetinaNet'"),
+        (["MODEL.ANCHOR_GENERATOR.SIZES", "[[32], [64]]"], "sizes of length 2"),
+        (["MODEL.RETINANET.IOU_THRESHOLDS", "[0.5]"], "IOU_LABELS is [0, -1, 1]: with"),
+        (["MODEL.RETINANET.IOU_THRESHOLDS", "[0.5, 0.4]"], "the lowest first"),
+        (["MODEL.RETINANET.PRIOR_PROB", "1.0"], "above 0 and below 1"),
+        (["MODEL.RETINANET.BBOX_REG_WEIGHTS", "(1.0, 1.0)"], "four numbers"),
+        (["MODEL.RETINANET.NMS_THRESH_TEST", "1.5"], "it must be from 0 to 1"),
+        (["INPUT.MIN_SIZE_TRAIN", "()"], "INPUT.MIN_SIZE_TRAIN is ()"),
+        (["INPUT.MIN_SIZE_TRAIN", "(-10,)"], "INPUT.MIN_SIZE_TRAIN is (-10,)"),
+        (["SOLVER.BASE_LR", "-0.1"], "SOLVER.BASE_LR is -0.1"),
+        (["SOLVER.WARMUP_ITERS", "-5"], "SOLVER.WARMUP_ITERS is -5"),
+        (["SOLVER.STEPS", "(400, 200)"], "SOLVER.STEPS is (400, 200): it must be in ascending"),
         (["configs/Loss-AP.yaml"], "--config-file configs/Loss-AP.yaml"),
         (["SEED", "1", "--resume"], "'--resume' is an option: it stands before"),
     ],

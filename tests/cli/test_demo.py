@@ -58,3 +58,12 @@ def test_ends_with_the_first_command_that_fails(status, goes_on, monkeypatch, ca
     assert len(seen) == 1
     # Not after a mistake of the user, which the same command repeats.
     assert ("goes on" in capsys.readouterr().err) == goes_on
+
+
+def test_says_after_ctrl_c_that_it_goes_on(monkeypatch, capsys):
+    def press_ctrl_c(command):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "wait_for", press_ctrl_c)
+    assert main(["demo"]) == 130
+    assert capsys.readouterr().err == "Stopped. The demo, started again, goes on from there.\n"
