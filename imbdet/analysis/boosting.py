@@ -130,7 +130,8 @@ class BoostingStudy:
                 "iou_threshold": np.full(len(recalls), threshold),
                 "recall": recalls,
                 "precision": precision,
-                "AP": np.full(len(recalls), self.ap[variant]),
+                "AP_at_threshold": np.full(len(recalls), ap_of(precision)),
+                "AP_over_thresholds": np.full(len(recalls), self.ap[variant]),
             }
             for (variant, threshold), precision in self.precisions.items()
         ]
@@ -145,6 +146,11 @@ class BoostingStudy:
             f"AP: {values}. Each boost raises scores until the classification loss, summed over "
             f"all images, is lower by {falls}; it raises those of {counts} positives."
         )
+
+
+def ap_of(precision: np.ndarray) -> float:
+    """AP in percent at the IoU threshold of a curve (101,) in [0, 1]."""
+    return 100 * float(precision.mean())
 
 
 def variant_name(top: int) -> str:

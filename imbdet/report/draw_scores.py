@@ -88,13 +88,13 @@ def draw_calibration(table: Columns) -> list[Plot]:
 
 
 def draw_boosting(table: Columns) -> list[Plot]:
-    """Precision over recall, a plot for each IoU threshold."""
+    """Precision over recall, a plot for each IoU threshold, with the AP there."""
     plots = []
     for threshold in np.unique(table["iou_threshold"]):
         traces = []
         for index, variant in enumerate(dict.fromkeys(table["variant"])):
             own = (table["variant"] == variant) & (table["iou_threshold"] == threshold)
-            name = f"{variant}: AP {table['AP'][own][0]:.1f}"
+            name = f"{variant}: AP {table['AP_at_threshold'][own][0]:.1f}"
             traces.append(line(name, index, table["recall"][own], table["precision"][own]))
         figure = new_figure(*traces, x="recall", y="precision")
         figure.update_layout(xaxis_range=[0, 1], yaxis_range=[0, 1.02])

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from imbdet.analysis.boosting import BoostingStudy, variants
+from imbdet.analysis.boosting import BoostingStudy, ap_of, variants
 from imbdet.analysis.figures.style import LINES, label_panel, new_figure
 
 
@@ -16,7 +16,7 @@ def draw_boosting(numbers: BoostingStudy) -> Figure:
     for axes, threshold in zip(panels, thresholds, strict=True):
         for variant, style in zip(variants(), LINES, strict=False):
             curve = numbers.precisions[variant, threshold]
-            axes.plot(recalls, curve, label=f"{variant}: AP {100 * curve.mean():.1f}", **style)
+            axes.plot(recalls, curve, label=f"{variant}: AP {ap_of(curve):.1f}", **style)
         axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall")
         axes.grid()
         axes.legend(handlelength=1.5, frameon=True, edgecolor="none")  # perhaps on curves
