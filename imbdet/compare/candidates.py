@@ -6,25 +6,9 @@ from pathlib import Path
 
 from imbdet.analysis.columns import NothingToShow
 from imbdet.analysis.tables import PartReader
+from imbdet.compare.ground_truth import GroundTruth
 from imbdet.compare.runs import Run
 from imbdet.processes import path_of
-
-
-def is_analysed(run: Run) -> bool:
-    """Whether ``imbdet analyze`` looked at all images."""
-    return all(any((_folder(run) / name).glob("part-*")) for name in ("candidates", "images"))
-
-
-def analyze_command(run: Run, dataset_name: str) -> str:
-    """The command that analyses a run."""
-    options = {
-        "--config-file": run.folder / "config.yaml",
-        "--weights": run.weights,
-        "--dataset": dataset_name,
-        "--output": run.folder / "analysis",
-    }
-    words = [str(word) for option in options.items() for word in option]
-    return shlex.join([path_of("imbdet"), "analyze", *words])
 
 
 def open_candidates(runs: Sequence[Run]) -> dict[str, PartReader]:
@@ -36,7 +20,7 @@ def open_candidates(runs: Sequence[Run]) -> dict[str, PartReader]:
     Raises:
         NothingToShow: a run was not analysed, or on other images than the baseline.
     """
-    missing = [run.name for run in runs if not is_analysed(run)]
+    missing = [run.name for run in runs if not _is_analysed(run)]
     if missing:
         raise NothingToShow(f"it needs an analysis of {', '.join(missing)}.")
     images = {run.name: _images(run) for run in runs}
@@ -44,6 +28,49 @@ def open_candidates(runs: Sequence[Run]) -> dict[str, PartReader]:
         if images[run.name] != images[runs[0].name]:
             raise NothingToShow(f"{run.name} and {runs[0].name} were analysed on other images.")
     return {run.name: PartReader(_folder(run) / "candidates") for run in runs}
+
+
+def advise_analyses(runs: Sequence[Run], ground_truth: GroundTruth) -> list[str]:
+    """A sentence with a command for each run whose candidates cannot be compared.
+
+    All are to look at the images of the first run that was analysed, or at all of the test set.
+
+    Args:
+        runs: the baseline first.
+        ground_truth: the test set of all.
+    """
+    images = {run: _images(run) for run in runs if _is_analysed(run)}
+    first = next(iter(images), None)
+    num_images = len(images[first] if first else ground_truth.content["images"])
+    sentences = []
+    for run in runs:
+        command = _analyze_command(run, ground_truth, num_images)
+        if run not in images:
+            sentences.append(f"{run.name} has no analysis, which `{command}` writes.")
+        elif images[run] != images[first]:
+            sentences.append(
+                f"{run.name} was analysed on other images than {first.name}; `{command}` looks at "
+                "the same ones."
+            )
+    return sentences
+
+
+def _analyze_command(run: Run, ground_truth: GroundTruth, num_images: int) -> str:
+    options = {
+        "--config-file": run.folder / "config.yaml",
+        "--weights": run.weights,
+        "--dataset": ground_truth.name,
+        "--output": run.folder / "analysis",
+    }
+    if num_images < len(ground_truth.content["images"]):
+        options["--num-images"] = num_images
+    words = [str(word) for option in options.items() for word in option]
+    return shlex.join([path_of("imbdet"), "analyze", *words])
+
+
+def _is_analysed(run: Run) -> bool:
+    """Whether ``imbdet analyze`` looked at all images that it was to look at."""
+    return all(any((_folder(run) / name).glob("part-*")) for name in ("candidates", "images"))
 
 
 def _folder(run: Run) -> Path:

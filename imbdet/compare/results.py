@@ -14,7 +14,7 @@ from imbdet.analysis.columns import NothingToShow, Numbers
 from imbdet.analysis.tables import PartReader
 from imbdet.analysis.writing import write_figure, write_summary
 from imbdet.compare.bootstrap import resample, resampled_ap
-from imbdet.compare.candidates import analyze_command, is_analysed, open_candidates
+from imbdet.compare.candidates import advise_analyses, open_candidates
 from imbdet.compare.class_ap import ClassAP, class_ap
 from imbdet.compare.coco_table import CocoTable, coco_table
 from imbdet.compare.curves import Curves, read_curves
@@ -73,13 +73,8 @@ class ResultWriter:
         Args:
             rows: of the images to draw, see :func:`write_pictures`.
         """
-        dataset_name = self.ground_truth.name
         sentences = [self._not_evaluated(run) for run in self.runs if run not in self._evaluated]
-        sentences += [
-            f"{run.name} has no analysis, which `{analyze_command(run, dataset_name)}` writes."
-            for run in self.runs
-            if not is_analysed(run)
-        ]
+        sentences += advise_analyses(self.runs, self.ground_truth)
         for name, (compute, draw) in self._figures().items():
             sentences.append(write_figure(name, compute, draw, self.output))
         sentences.append(self._write_pictures(rows))

@@ -5,7 +5,8 @@ import pytest
 from imbdet.analysis.columns import NothingToShow
 from imbdet.analysis.tables import IMAGES, PartReader, PartWriter
 from imbdet.compare.binned_scores import bin_scores
-from imbdet.compare.candidates import analyze_command, open_candidates
+from imbdet.compare.candidates import advise_analyses, open_candidates
+from imbdet.compare.ground_truth import GroundTruth
 from imbdet.compare.runs import Run
 from imbdet.compare.score_by_iou import score_by_iou
 from imbdet.compare.score_by_rank import score_by_rank
@@ -101,12 +102,19 @@ def analysed(folder, image_ids):
     return Run(folder.name, folder, cfg=None)
 
 
+def a_test_set(num_images):
+    return GroundTruth("tiny", {"images": [{}] * num_images}, image_root="", json_file="")
+
+
 def test_candidates_of_the_same_images(tmp_path):
     first, second = (analysed(tmp_path / name, ["1", "2"]) for name in ("a", "b"))
     assert open_candidates([first, second]).keys() == {"a", "b"}
     third = analysed(tmp_path / "c", ["1", "3"])
     with pytest.raises(NothingToShow, match="c and a were analysed on other images"):
         open_candidates([first, third])
+    (advice,) = advise_analyses([first, second, third], a_test_set(num_images=9))
+    assert advice.startswith("c was analysed on other images than a; `")
+    assert advice.endswith(f"{third.folder}/analysis --num-images 2` looks at the same ones.")
 
 
 def test_a_missing_analysis_is_said(tmp_path):
@@ -116,7 +124,13 @@ def test_a_missing_analysis_is_said(tmp_path):
     run = Run("my run", folder, cfg=None)
     with pytest.raises(NothingToShow, match="needs an analysis of my run"):
         open_candidates([analysed(tmp_path / "a", ["1"]), run])
-    assert analyze_command(run, "tiny") == (
+    command = (
         f"{path_of('imbdet')} analyze --config-file '{folder}/config.yaml' --weights "
         f"'{folder}/model_0000099.pth' --dataset tiny --output '{folder}/analysis'"
     )
+    for runs in ([run], [run, analysed(tmp_path / "b", ["1", "2"])]):
+        sentence = f"my run has no analysis, which `{command}` writes."
+        assert advise_analyses(runs, a_test_set(num_images=2)) == [sentence]
+    # An analysis of a few images, as the demo makes one, asks for another of as few.
+    (advice,) = advise_analyses([analysed(tmp_path / "c", ["1"]), run], a_test_set(num_images=2))
+    assert f"`{command} --num-images 1`" in advice
