@@ -18,6 +18,7 @@ from imbdet.compare.candidates import advise_analyses, open_candidates
 from imbdet.compare.class_ap import ClassAP, class_ap
 from imbdet.compare.coco_table import CocoTable, coco_table
 from imbdet.compare.curves import Curves, read_curves
+from imbdet.compare.differing_keys import write_differing_keys
 from imbdet.compare.error_types import ErrorTypes, error_types
 from imbdet.compare.figures.binned_scores import draw_score_by_iou, draw_score_by_rank
 from imbdet.compare.figures.class_ap import draw_class_ap
@@ -75,6 +76,7 @@ class ResultWriter:
         """
         sentences = [self._not_evaluated(run) for run in self.runs if run not in self._evaluated]
         sentences += advise_analyses(self.runs, self.ground_truth)
+        sentences.append(write_differing_keys(self.runs, self.output))
         for name, (compute, draw) in self._figures().items():
             sentences.append(write_figure(name, compute, draw, self.output))
         sentences.append(self._write_pictures(rows))

@@ -51,12 +51,14 @@ def worked_example():
     return match(ground_truth(OBJECTS), RESULTS)
 
 
-def write_run(folder, truth_file, *, results=RESULTS, losses=(2.0, 1.0), ap=None, dataset="tiny"):
+def write_run(
+    folder, truth_file, *, results=RESULTS, losses=(2.0, 1.0), ap=None, dataset="tiny", opts=()
+):
     """What ``train_net.py`` leaves behind."""
     folder.mkdir(parents=True)
     images = str(truth_file.parent)
     entry = {"NAME": dataset, "JSON": str(truth_file), "IMAGES": images}
-    cfg = load_config()
+    cfg = load_config(opts=opts)
     cfg.DATASETS.COCO, cfg.DATASETS.TEST = [entry], [dataset]
     (folder / "config.yaml").write_text(cfg.dump())
     lines = [

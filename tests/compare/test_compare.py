@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 
 import pyarrow.parquet as pq
 import pytest
@@ -35,7 +36,9 @@ def files(folder, ending):
 def test_everything_is_written_and_agrees(tmp_path, capsys):
     truth = write_truth(tmp_path / "data")
     base = write_run(tmp_path / "base", truth, ap=30.0)
-    other = write_run(tmp_path / "x" / "base", truth, results=BETTER, losses=(1.0, float("nan")))
+    opts = ["MODEL.CLS_LOSS.NAME", "ap", "OUTPUT_DIR", "other"]
+    losses = (1.0, float("nan"))
+    other = write_run(tmp_path / "x" / "base", truth, results=BETTER, losses=losses, opts=opts)
     for run in (base, other):
         analysed(run, ["1", "2"])
     output, summary = compare(tmp_path, base, other)
@@ -44,7 +47,8 @@ def test_everything_is_written_and_agrees(tmp_path, capsys):
     assert "nan" not in summary.lower()
     for ending in ("png", "pdf"):
         assert files(output / "figures", ending) == FIGURES
-    assert files(output / "tables", "parquet") == FIGURES | {"pictures"}
+    assert files(output / "tables", "parquet") == FIGURES | {"differing_keys", "pictures"}
+    assert "differing_keys: x/base has MODEL.CLS_LOSS.NAME 'ap' instead of ''.\n" in summary
     assert not any(map(is_cut_off, (output / "figures").glob("*.png")))
     assert files(output / "pictures", "png") == {"1"}
     rows = pq.read_table(output / "tables" / "coco.parquet").to_pylist()
@@ -55,12 +59,14 @@ def test_everything_is_written_and_agrees(tmp_path, capsys):
     assert "total_loss of x/base is not finite at iteration 39, its last." in summary
 
     # A second time, of what shows less: nothing of the first is left.
+    shutil.copy(base / "config.yaml", other)
     results = tmp_path / "x" / "base" / "inference" / "tiny" / "coco_instances_results.json"
     results.unlink()
     output, summary = compare(tmp_path, base, other)
     assert files(output / "figures", "png") == {"curves", "score_by_iou", "score_by_rank"}
     assert files(output / "tables", "parquet") == {"curves", "score_by_iou", "score_by_rank"}
     assert files(output / "pictures", "png") == set()
+    assert "differing_keys: x/base has the baseline's config.\n" in summary
     command = f"{path_of('python')} train_net.py --config-file"
     assert f"x/base has no results on 'tiny', which `{command}" in summary
     assert "coco: no figure, it needs results of the baseline and another run" in summary

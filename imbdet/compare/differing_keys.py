@@ -1,0 +1,77 @@
+"""In which keys of the config runs differ: perhaps in more than the method in question."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import yaml
+
+from imbdet.analysis.tables import write_table
+from imbdet.compare.runs import Run
+from imbdet.keys import changed_keys
+from imbdet.wording import counted
+
+# Two detectors differ in dozens of keys, which the table has.
+_MAX_KEYS = 8
+
+
+@dataclass(frozen=True)
+class DifferingKeys:
+    """The keys in which runs differ from the baseline.
+
+    Attributes:
+        of_run: by run, without the baseline, and full name of a key, the baseline's value and the
+            run's own.
+    """
+
+    of_run: Mapping[str, Mapping[str, Sequence[Any]]]
+
+    def table(self) -> pa.Table:
+        """A row for each run and key."""
+        rows = [
+            {"run": run, "key": key, "baseline": repr(old), "value": repr(new)}
+            for run, changes in self.of_run.items()
+            for key, (old, new) in changes.items()
+        ]
+        return pa.Table.from_pylist(rows)
+
+    def sentence(self) -> str:
+        """The first keys of each run."""
+        return " ".join(f"{run} has {_describe(keys)}." for run, keys in self.of_run.items())
+
+
+def _describe(changes: Mapping[str, Sequence[Any]]) -> str:
+    named = [f"{key} {new!r} instead of {old!r}" for key, (old, new) in changes.items()]
+    if len(named) > _MAX_KEYS:
+        named[_MAX_KEYS:] = [f"and {counted(len(named) - _MAX_KEYS, 'more key')}"]
+    return ", ".join(named) or "the baseline's config"
+
+
+def write_differing_keys(runs: Sequence[Run], output: Path) -> str:
+    """Write ``output/tables/differing_keys.parquet``, if there are any but OUTPUT_DIR.
+
+    Args:
+        runs: the baseline first.
+        output: folder of the comparison.
+
+    Returns:
+        A sentence.
+    """
+    baseline, *others = map(_settings, runs)
+    changes = [changed_keys(settings, baseline) for settings in others]
+    numbers = DifferingKeys({run.name: keys for run, keys in zip(runs[1:], changes, strict=True)})
+    path = output / "tables" / "differing_keys.parquet"
+    if any(changes):
+        write_table(numbers.table(), path)
+    else:
+        path.unlink(missing_ok=True)
+    return f"differing_keys: {numbers.sentence()}"
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    """The config as it was written, with keys that another version may have had."""
+    settings = yaml.safe_load((run.folder / "config.yaml").read_text())
+    settings.pop("OUTPUT_DIR", None)
+    return settings
