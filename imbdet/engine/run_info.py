@@ -18,6 +18,7 @@ from detectron2.utils import comm
 from imbdet.config import load_config
 from imbdet.files import replacing
 from imbdet.keys import changed_keys
+from imbdet.modeling.chosen import chosen_methods
 
 
 def write_run_info(cfg: CfgNode, args: Namespace, packages: Sequence[ModuleType]) -> None:
@@ -50,6 +51,7 @@ def _describe(cfg: CfgNode, args: Namespace, packages: Sequence[ModuleType]) -> 
         "config_files": list(args.config_file),
         "overrides": dict(zip(args.opts[::2], args.opts[1::2], strict=True)),
         "changed_keys": {key: values for key, values in changes.items() if key != "OUTPUT_DIR"},
+        "methods": chosen_methods(cfg),
         "seed": cfg.SEED if cfg.SEED >= 0 else None,
         "datasets": {"train": list(cfg.DATASETS.TRAIN), "test": list(cfg.DATASETS.TEST)},
         "device": cfg.MODEL.DEVICE,

@@ -33,7 +33,7 @@ def modules_of(cfg: CfgNode) -> dict[str, Any]:
         UserError: one does not exist.
     """
     registries = {_META_ARCHITECTURE: META_ARCH_REGISTRY}
-    if not _is_one_stage(cfg):
+    if not is_one_stage(cfg):
         registries |= _PARTS_OF_TWO_STAGES
     names = {key: get_key(cfg, key) for key in registries}
     return {name: lookup(registries[key], name, key) for key, name in names.items()}
@@ -50,9 +50,14 @@ def num_classes_key(cfg: CfgNode) -> str:
     Raises:
         UserError: there is no such detector.
     """
-    return NUM_CLASSES_KEYS["RetinaNet" if _is_one_stage(cfg) else "ROIHeads"]
+    return NUM_CLASSES_KEYS["RetinaNet" if is_one_stage(cfg) else "ROIHeads"]
 
 
-def _is_one_stage(cfg: CfgNode) -> bool:
+def is_one_stage(cfg: CfgNode) -> bool:
+    """Whether the detector is derived from RetinaNet.
+
+    Raises:
+        UserError: there is no such detector.
+    """
     module = lookup(META_ARCH_REGISTRY, get_key(cfg, _META_ARCHITECTURE), _META_ARCHITECTURE)
     return "RetinaNet" in bases_of(module)

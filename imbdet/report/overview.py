@@ -21,17 +21,19 @@ def overview_content(folder: Path) -> list[Element]:
     parts = {
         "What it was": ("run.json", lambda path: _describe_start(last_start(path))),
         "Detector": ("config.yaml", lambda path: _describe_settings(read_yaml(path))),
+        "Methods": ("run.json", lambda path: _describe_methods(last_start(path)["methods"])),
         "Training": ("metrics.json", lambda path: _describe_training(read_scalars(path)[0])),
     }
-    sections, notes = [], []
+    sections, reasons = [], []
     for title, (name, describe) in parts.items():
         try:
             with reading(folder / name):
                 sections.append(section(title, facts(describe(folder / name))))
         except CannotShow as reason:
-            notes.append(note(str(reason)))
+            reasons.append(str(reason))
     columns = [element("div", *sections, class_="columns")] if sections else []
-    return [*_headlines(folder / "inference"), *columns, *notes]
+    # Two parts may miss the same file.
+    return [*_headlines(folder / "inference"), *columns, *map(note, dict.fromkeys(reasons))]
 
 
 def configuration_content(folder: Path) -> list[Element]:
@@ -110,22 +112,26 @@ def _describe_start(start: Settings) -> Sequence[tuple[str, str]]:
 
 def _describe_settings(settings: Settings) -> Sequence[tuple[str, str]]:
     model, solver = settings["MODEL"], settings["SOLVER"]
-    sampler, end = model["SAMPLER"], solver["MAX_ITER"]
+    end = solver["MAX_ITER"]
     steps = [f"{step:,}" for step in solver["STEPS"] if step < end]
-    default = "Detectron2's"
     return (
         ("architecture", model["META_ARCHITECTURE"]),
         ("backbone", f"{model['BACKBONE']['NAME']}, depth {model['RESNETS']['DEPTH']}"),
-        ("sampler of positives", sampler["POSITIVE"]["NAME"] or default),
-        ("sampler of negatives", sampler["NEGATIVE"]["NAME"] or default),
-        ("weighting", ", ".join(model["WEIGHTING"]["NAMES"]) or "none"),
-        ("classification loss", model["CLS_LOSS"]["NAME"] or default),
-        ("box loss", model["BOX_LOSS"]["NAME"] or default),
-        ("CARL", "on" if model["CARL"]["ENABLED"] else "off"),
         ("images in a batch", str(solver["IMS_PER_BATCH"])),
         ("optimizer", f"{solver['OPTIMIZER']}, learning rate {solver['BASE_LR']:g}"),
         ("iterations", f"{end:,}"),
         ("lower rate from", ", ".join(steps) or "no iteration"),
+    )
+
+
+def _describe_methods(methods: Settings) -> Sequence[tuple[str, str]]:
+    return (
+        ("sampler of positives", methods["positive_sampler"]),
+        ("sampler of negatives", methods["negative_sampler"]),
+        ("weighting", ", ".join(methods["weightings"]) or "none"),
+        ("classification loss", methods["cls_loss"]),
+        ("box loss", methods["box_loss"]),
+        ("CARL", "on" if methods["carl"] else "off"),
     )
 
 
