@@ -3,6 +3,9 @@
 import difflib
 from collections.abc import Iterable
 
+# Of more options, as of images, a sentence has the first ten; methods and data sets are fewer.
+_MAX_OPTIONS = 30
+
 
 class UserError(Exception):
     """Something the user can put right: a config file, a key, a data set, a checkpoint.
@@ -13,9 +16,14 @@ class UserError(Exception):
 
 
 def suggest(name: str, options: Iterable[str]) -> str:
-    """A sentence with the ``options`` nearest to a ``name`` that does not exist, or with all."""
+    """A sentence with the ``options`` nearest to a ``name`` that does not exist.
+
+    If none is near, it has all of them, or the first of many.
+    """
     options = sorted(options)
     nearest = difflib.get_close_matches(name, options, n=3, cutoff=0.5)
     if nearest:
         return f"Did you mean {' or '.join(repr(option) for option in nearest)}?"
+    if len(options) > _MAX_OPTIONS:
+        return f"There are: {', '.join(options[:10])} and {len(options) - 10:,} others."
     return f"There are: {', '.join(options)}." if options else "There are none."
