@@ -12,6 +12,7 @@ from imbdet.analysis.results import ResultWriter
 from imbdet.engine import setup_frozen
 from imbdet.errors import UserError
 from imbdet.evaluation.pictures import find_earlier_pictures
+from imbdet.modeling.sites import cls_loss_name
 from imbdet.wording import counted
 
 logger = logging.getLogger(__name__)
@@ -44,8 +45,8 @@ def analyze(args: argparse.Namespace) -> None:
         logger.warning("There are no weights: this analyses an untrained model.")
     if not detector.has_sample_losses:
         logger.warning(
-            "No sample pays a loss of its own here: cross-entropy stands in as the classification "
-            "loss."
+            f"The loss '{cls_loss_name(cfg, detector.site)}' is one of the whole ranking, not of "
+            "each sample: where the figures need a sample's loss, they take its cross-entropy."
         )
     logger.info(f"Looking at the candidates of {counted(len(records), 'image')}.")
     for path in earlier:

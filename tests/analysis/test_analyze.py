@@ -125,10 +125,11 @@ def test_one_stage(tmp_path, monkeypatch):
     stale.parent.mkdir()
     stale.touch()
     own.touch()
-    analyze(tmp_path, "retinanet", "--num-images", "1")
+    analyze(tmp_path, "retinanet", "--num-images", "1", **{"MODEL.CLS_LOSS.NAME": "ap"})
     log = (tmp_path / "log.txt").read_text()
     assert "INFO: RetinaNet has no prime negatives: score_hlr compares all pairs" in log
     assert "left out" not in log
+    assert "The loss 'ap' is one of the whole ranking, not of each sample: where the" in log
     assert own.exists()
     assert not stale.exists()
     summary = read_summary(tmp_path)
