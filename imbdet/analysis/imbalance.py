@@ -10,7 +10,7 @@ from imbdet.analysis.columns import Chunks, NothingToShow
 
 # Sides of squares, in pixels, by factors of the square root of 2; 32 and 96 part COCO's sizes.
 SIZE_EDGES = np.concatenate([[0.0], 2 ** (np.arange(4, 22) / 2), [np.inf]])
-COCO_EDGES = (32, 96)
+COCO_EDGES = {32: "small below 32", 96: "large from 96"}
 # 0, 1, 2, 3, 4, then in powers of two.
 POSITIVES_EDGES = np.array([0, 1, 2, 3, 4, 8, 16, 32, 64, 128, 256, 1 << 40])
 
@@ -20,7 +20,7 @@ class Imbalance:
     """The objects of a data set, and the positives around them.
 
     Attributes:
-        classes: (K,) names.
+        classes: (K,) names, the one with the most objects first.
         objects: (K,) int64.
         positives: (K,) int64, candidates of each class, ground-truth boxes appended included.
         num_negatives: candidates of the background.
@@ -50,14 +50,25 @@ class Imbalance:
 
     def sentence(self) -> str:
         """See :class:`Numbers`."""
-        most, least = (int(f(self.objects)) for f in (np.argmax, np.argmin))
+        most, least = int(self.objects[0]), int(self.objects[-1])
         ratio = self.num_negatives / max(int(self.positives.sum()), 1)
-        return (
-            f"Of {self.objects.sum():,} objects the most are '{self.classes[most]}' "
-            f"({self.objects[most]:,}), the fewest '{self.classes[least]}' "
-            f"({self.objects[least]:,}); {self.owned[0]:,} objects own no positive; there are "
-            f"{ratio:.1f} negatives for each positive."
+        share = (
+            f"the most are {self._with_objects(most)}, the fewest {self._with_objects(least)}"
+            if most > least
+            else f"each class has {most:,}"
         )
+        return (
+            f"Of {self.objects.sum():,} objects {share}; {self.owned[0]:,} objects own no "
+            f"positive; there are {ratio:.1f} negatives for each positive."
+        )
+
+    def _with_objects(self, number: int) -> str:
+        """The classes that have a number of objects, or how many classes they are."""
+        names = [repr(self.classes[k]) for k in np.flatnonzero(self.objects == number)]
+        if len(names) == 1:
+            return f"{names[0]} ({number:,})"
+        said = " and ".join(names) if len(names) == 2 else f"{len(names):,} classes"
+        return f"{said} ({number:,} each)"
 
 
 def _rows(distribution: str, bins: Sequence[str], counts: np.ndarray) -> list[dict]:
@@ -89,4 +100,6 @@ def imbalance(objects: Chunks, num_negatives: int, classes: Sequence[str]) -> Im
         owned += np.histogram(chunk["num_positives"], POSITIVES_EDGES)[0]
     if not per_class.any():
         raise NothingToShow("there are no objects.")
-    return Imbalance(classes, per_class, positives, num_negatives, sizes, owned)
+    order = np.argsort(-per_class, kind="stable")
+    names = [classes[k] for k in order]
+    return Imbalance(names, per_class[order], positives[order], num_negatives, sizes, owned)

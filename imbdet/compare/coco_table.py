@@ -18,6 +18,7 @@ _METRICS = {
     "APm": (2, slice(None)),
     "APl": (3, slice(None)),
 }
+_SIZES = {"APs": "small", "APm": "medium", "APl": "large"}
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class CocoTable:
     """AP in percent.
 
     Attributes:
-        values: by run, the baseline first, and metric.
+        values: by run, the baseline first, and metric; without those that the test set has no
+            objects for.
         differences: to the baseline, by all other runs and metric.
     """
 
@@ -53,6 +55,11 @@ class CocoTable:
             f"AP of {baseline} {self.values[baseline]['AP'].value:.1f}, {', '.join(parts)}; in "
             f"brackets the difference and its {CONFIDENCE:.0%} interval, over the chance of the "
             "test images; another seed of a training may differ by more."
+            + "".join(
+                f" There are no {size} objects for {metric}."
+                for metric, size in _SIZES.items()
+                if metric not in self.values[baseline]
+            )
         )
 
     def text(self) -> str:
@@ -64,20 +71,22 @@ class CocoTable:
                 differences = self.differences[run].values()
                 rows.append(["  difference", *(_format(value, "+") for value in differences)])
                 rows.append(["", *(value.verdict for value in differences)])
-        return tabulate(rows, ["run", *_METRICS], tablefmt="simple", disable_numparse=True)
+        metrics = next(iter(self.values.values()))
+        return tabulate(rows, ["run", *metrics], tablefmt="simple", disable_numparse=True)
 
 
 def coco_table(num_images: np.ndarray, resampled: Mapping[str, np.ndarray]) -> CocoTable:
     """Summarise the classes as COCO does.
 
     Args:
-        num_images: (A,) int64, images with objects of each area.
+        num_images: (A,) int64, images with objects of each area, of the first at least one.
         resampled: by run, the baseline first, (1 + B, K, A, T) of :func:`resampled_ap`.
     """
     metrics = {
         run: {
             metric: nan_mean(values[:, :, area, thresholds], axis=(1, 2))
             for metric, (area, thresholds) in _METRICS.items()
+            if num_images[area]
         }
         for run, values in resampled.items()
     }
@@ -89,7 +98,10 @@ def coco_table(num_images: np.ndarray, resampled: Mapping[str, np.ndarray]) -> C
             for run, of_run in metrics.items()
         },
         differences={
-            run: {m: estimate(metrics[run][m] - metrics[baseline][m], counts[m]) for m in _METRICS}
+            run: {
+                m: estimate(values - metrics[baseline][m], counts[m])
+                for m, values in metrics[run].items()
+            }
             for run in others
         },
     )

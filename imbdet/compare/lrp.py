@@ -76,7 +76,7 @@ class LRPTable:
     """Optimal LRP of the classes that have objects.
 
     Attributes:
-        classes: their names.
+        classes: their names, the one with the baseline's highest error first.
         values: by run, the baseline first, of each class.
     """
 
@@ -123,8 +123,12 @@ def lrp_table(runs: Mapping[str, Mapping[str, ClassMatches]]) -> LRPTable:
         runs: by run, the baseline first, the matches of each class, of which some have objects.
     """
     first = next(iter(runs.values()))
-    classes = [name for name, found in first.items() if found.num_objects[0].any()]
+    values = {
+        run: {name: optimal_lrp(of_run[name]) for name in first if first[name].num_objects[0].any()}
+        for run, of_run in runs.items()
+    }
+    baseline = next(iter(values.values()))
+    classes = sorted(baseline, key=lambda name: -baseline[name].olrp)
     return LRPTable(
-        classes,
-        {run: [optimal_lrp(found[name]) for name in classes] for run, found in runs.items()},
+        classes, {run: [of_run[name] for name in classes] for run, of_run in values.items()}
     )

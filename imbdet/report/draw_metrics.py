@@ -55,12 +55,9 @@ def draw_lrp(table: Columns) -> list[Plot]:
         is_mean = rows["class"] == ""
         means[run] = np.array([rows[name][is_mean][0] for name in _COMPONENTS])
         classes[run] = {name: values[~is_mean] for name, values in rows.items()}
-    first = next(iter(classes.values()))
-    worst_first = np.argsort(-first["olrp"], kind="stable")
-    labels = first["class"][worst_first]
+    labels = next(iter(classes.values()))["class"]
     errors, thresholds = (
-        {run: rows[name][worst_first] for run, rows in classes.items()}
-        for name in ("olrp", "threshold")
+        {run: rows[name] for run, rows in classes.items()} for name in ("olrp", "threshold")
     )
     return [
         _bars("Means", list(_COMPONENTS.values()), means),

@@ -86,11 +86,10 @@ def draw_imbalance(table: Columns) -> list[Plot]:
     _, negatives = part("candidates")
     if not len(classes):
         raise CannotShow("'imbalance.parquet' has no classes.")
-    order = np.argsort(-objects, kind="stable")
-    names = [*(classes[i] for i in order), "background"]
+    names = [*classes, "background"]
     figure = new_figure(
-        bars("objects", 0, names[:-1], objects[order]),
-        bars("candidates", 1, names, [*positives[order], *negatives]),
+        bars("objects", 0, classes, objects),
+        bars("candidates", 1, names, [*positives, *negatives]),
         y="number",
         yaxis=LOG_AXIS,
         xaxis_type="category",

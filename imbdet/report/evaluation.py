@@ -72,12 +72,12 @@ def _class_section(name: str, kind: str, per_class: Mapping[str, Mapping[str, An
         (label, values["objects"], values["AP"], values["AP50"])
         for label, values in per_class.items()
     ]
+    rows.sort(key=lambda row: -row[1])
     table = sortable_table(("class", "objects", "AP", "AP50"), rows, _PERCENT)
-    most_first = sorted(rows, key=lambda row: -row[1])[:MAX_BARS]
-    labels = [row[0] for row in most_first]
+    labels, _, ap, ap50 = zip(*rows[:MAX_BARS], strict=True)
     figure = new_figure(
-        bars("AP", 0, labels, [row[2] for row in most_first]),
-        bars("AP50", 1, labels, [row[3] for row in most_first]),
+        bars("AP", 0, labels, ap),
+        bars("AP50", 1, labels, ap50),
         y="percent",
         xaxis_type="category",
         yaxis_rangemode="nonnegative",

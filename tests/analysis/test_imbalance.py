@@ -13,8 +13,9 @@ OBJECTS = {
 
 def test_numbers_by_hand():
     numbers = imbalance([OBJECTS], num_negatives=612, classes=["cat", "dog", "emu"])
-    assert numbers.objects.tolist() == [3, 0, 1]  # a class may be empty
-    assert numbers.positives.tolist() == [6, 0, 300]
+    assert numbers.classes == ["cat", "emu", "dog"]  # the most frequent first; one may be empty
+    assert numbers.objects.tolist() == [3, 1, 0]
+    assert numbers.positives.tolist() == [6, 300, 0]
     places = np.searchsorted(SIZE_EDGES, np.sqrt(OBJECTS["area"]), side="right") - 1
     assert numbers.sizes.tolist() == np.bincount(places, minlength=len(SIZE_EDGES) - 1).tolist()
     # 32 pixels and more are of another bin than less.
@@ -31,6 +32,21 @@ def test_numbers_by_hand():
     )
     assert [*sizes[:3], *sizes[-2:]] == ["4", "5.7", "8", "1448.2", "more"]
     assert [*owned[:6], *owned[-2:]] == ["0", "1", "2", "3", "7", "15", "255", "more"]
+
+
+@pytest.mark.parametrize(
+    ("classes", "sentence"),
+    [
+        ([0, 0, 1, 2, 2], "the most are 'a' and 'c' (2 each), the fewest 'b' (1);"),
+        ([0, 0, 0, 1, 2], "the most are 'a' (3), the fewest 'b' and 'c' (1 each);"),
+        ([0, 1, 2], "Of 3 objects each class has 1;"),
+    ],
+)
+def test_all_classes_of_a_tie_are_said(classes, sentence):
+    rows = {"class": np.array(classes), "area": np.full(len(classes), 9.0)}
+    chunk = {**rows, "num_positives": np.full(len(classes), 2)}
+    numbers = imbalance([chunk], num_negatives=5, classes=["a", "b", "c"])
+    assert sentence in numbers.sentence()
 
 
 def test_no_objects_are_said():

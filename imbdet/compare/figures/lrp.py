@@ -21,22 +21,20 @@ _MAX_CLASSES = 40
 
 
 def draw_lrp(numbers: LRPTable) -> Figure:
-    """Means on the left; classes and their thresholds, by the baseline's error, on the right."""
-    baseline = next(iter(numbers.values))
-    order = np.argsort([value.olrp for value in numbers.values[baseline]], kind="stable")
-    order = order[-_MAX_CLASSES:]
-    figure = new_figure(max(3.0, 1.2 + 0.16 * len(order)))
+    """Means on the left; classes, the worst at the top, and their thresholds on the right."""
+    shown = numbers.classes[:_MAX_CLASSES]
+    figure = new_figure(max(3.0, 1.2 + 0.16 * len(shown)))
     left, middle, right = figure.subplots(1, 3, width_ratios=[5, 4, 3])
     bars = _draw_means(left, numbers)
-    points = _draw_classes(middle, numbers, order, "olrp")
-    _draw_classes(right, numbers, order, "threshold")
-    middle.set_yticks(np.arange(len(order)), [short(numbers.classes[k]) for k in order])
+    points = _draw_classes(middle, numbers, "olrp")
+    _draw_classes(right, numbers, "threshold")
+    middle.set_yticks(np.arange(len(shown)), map(short, shown))
     middle.set(xlabel="percent")
     right.set(xlabel="score", xlim=(-0.02, 1.02))
     right.tick_params(labelleft=False)
-    hidden = len(numbers.classes) - len(order)
+    hidden = len(numbers.classes) - len(shown)
     label_panel(left, "(a) means, lower is better")
-    label_panel(middle, f"(b) oLRP{f', {len(order)} worst classes' if hidden else ' of classes'}")
+    label_panel(middle, f"(b) oLRP{f', {len(shown)} worst classes' if hidden else ' of classes'}")
     label_panel(right, "(c) best thresholds")
     add_legend(figure, {run: (bars[run], points[run]) for run in bars})
     return figure
@@ -56,15 +54,15 @@ def _draw_means(axes: Axes, numbers: LRPTable) -> dict[str, BarContainer]:
     return handles
 
 
-def _draw_classes(axes: Axes, numbers: LRPTable, order: np.ndarray, name: str) -> dict[str, Line2D]:
+def _draw_classes(axes: Axes, numbers: LRPTable, name: str) -> dict[str, Line2D]:
     """Returns the points by run."""
-    places, handles = np.arange(len(order)), {}
+    places, handles = np.arange(min(len(numbers.classes), _MAX_CLASSES)), {}
     points = run_points(numbers.values)
     for i, (run, point) in enumerate(points.items()):
-        values = [getattr(numbers.values[run][k], name) for k in order]
-        at = places - spread(i, len(points))  # the baseline at the top
+        values = [getattr(numbers.values[run][place], name) for place in places]
+        at = places + spread(i, len(points))
         (handles[run],) = axes.plot(values, at, linestyle="", markersize=4.5, **point)
     axes.set_yticks(places)
-    axes.set_ylim(-0.6, len(order) - 0.4)
+    axes.set_ylim(len(places) - 0.4, -0.6)
     axes.grid()
     return handles
