@@ -5,9 +5,11 @@ import pytest
 
 from imbdet.analysis.figures.hardness import draw_hardness
 from imbdet.analysis.figures.imbalance import draw_imbalance
+from imbdet.analysis.figures.ranks import draw_ranks
 from imbdet.analysis.figures.style import save, short
 from imbdet.analysis.hardness import EDGES, Hardness
 from imbdet.analysis.imbalance import imbalance
+from imbdet.analysis.ranks import RankHistogram
 
 
 def draw_classes(names):
@@ -60,3 +62,31 @@ def test_shares_below_a_percent_are_not_called_zero():
     labels = [label.get_text() for value, label in ticks if low <= value <= high]
     assert "0.5%" in labels
     assert "0%" not in labels
+
+
+@pytest.mark.parametrize(
+    ("sides", "said"),
+    [
+        ([20, 40], "\n(dotted, as in COCO: small below 32)"),
+        ([20, 200], "\n(dotted, as in COCO: small below 32, large from 96)"),
+        ([4, 8], ""),
+    ],
+)
+def test_sizes_of_coco_are_said_as_they_are_drawn(sides, said):
+    rows = {"class": np.array([0, 0]), "area": np.array(sides) ** 2.0}
+    figure = draw_imbalance(imbalance([{**rows, "num_positives": np.array([1, 1])}], 9, ["a"]))
+    _, sizes, owned = figure.axes
+    assert sizes.get_xlabel() == f"square root of the area in pixels{said}"
+    assert len(sizes.lines) == said.count(" below ") + said.count(" from ")
+    figure.draw_without_rendering()
+    assert not any(tick % 1 for axes in (sizes, owned) for tick in axes.get_yticks())
+
+
+def test_the_legend_of_ranks_is_above_the_bars():
+    # As many in each bin: no place beside the bars is left.
+    numbers = RankHistogram(np.array([0, 1, 2, 4]), np.full(3, 5), np.full(3, 5))
+    figure = draw_ranks(numbers)
+    figure.draw_without_rendering()
+    axes = figure.axes[1]
+    legend = axes.get_legend().get_window_extent()
+    assert all(bar.get_window_extent().y1 < legend.y0 for bar in axes.patches)

@@ -8,6 +8,7 @@ from matplotlib.patches import Rectangle
 
 from imbdet.analysis.figures.style import new_figure, save
 from imbdet.compare.figures.binned_scores import draw_score_by_iou
+from imbdet.compare.figures.class_ap import draw_class_ap
 from imbdet.compare.figures.coco_table import draw_coco_table
 from imbdet.compare.figures.curves import draw_curves
 from imbdet.compare.figures.error_types import draw_error_types
@@ -74,3 +75,11 @@ def test_points_at_the_end_of_an_axis_are_whole():
     points = [points for axes in figure.axes for points in axes.findobj(PathCollection)]
     assert len(points) == 3
     assert not any(of_run.get_clip_on() for of_run in points)
+
+
+def test_undecided_bars_are_hollow():
+    numbers = all_comparisons(2)["class_ap"]
+    (axes,) = draw_class_ap(numbers).axes
+    for bar, difference in zip(axes.patches, numbers.differences["<b>bold"], strict=True):
+        is_hollow = bar.get_facecolor() == (1, 1, 1, 1)
+        assert is_hollow == (difference.verdict == "undecided")

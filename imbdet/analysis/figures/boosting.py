@@ -10,7 +10,7 @@ from imbdet.analysis.figures.style import LINES, label_panel, new_figure
 def draw_boosting(numbers: BoostingStudy) -> Figure:
     """A panel for each IoU threshold, a curve for each variant with its AP at that threshold."""
     thresholds = sorted({threshold for _, threshold in numbers.precisions})
-    figure = new_figure(3.1)
+    figure = new_figure(3.7)
     panels = figure.subplots(1, len(thresholds), sharey=True)
     recalls = np.linspace(0, 1, 101)
     for axes, threshold in zip(panels, thresholds, strict=True):
@@ -19,7 +19,7 @@ def draw_boosting(numbers: BoostingStudy) -> Figure:
             axes.plot(recalls, curve, label=f"{variant}: AP {ap_of(curve):.1f}", **style)
         axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall")
         axes.grid()
-        axes.legend(handlelength=1.5, frameon=True, edgecolor="none")  # perhaps on curves
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2))  # below, off the curves
         label_panel(axes, f"IoU {threshold:g}")
     panels[0].set_ylabel("precision")
     of_all = [f"{variant}: AP {numbers.ap[variant]:.1f}" for variant in variants()]

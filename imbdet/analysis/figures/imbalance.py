@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from imbdet.analysis.figures.style import BARS, DARK, MIDDLE, label_panel, new_figure, short
 from imbdet.analysis.imbalance import COCO_EDGES, POSITIVES_EDGES, SIZE_EDGES, Imbalance
@@ -24,10 +25,9 @@ def draw_imbalance(numbers: Imbalance) -> Figure:
 
 
 def _draw_classes(axes: Axes, numbers: Imbalance) -> None:
-    order = np.argsort(-numbers.objects, kind="stable")
-    names = [*(short(numbers.classes[i]) for i in order), "background"]
+    names = [*map(short, numbers.classes), "background"]
     places = np.arange(len(names))
-    objects, candidates = numbers.objects[order], [*numbers.positives[order], numbers.num_negatives]
+    objects, candidates = numbers.objects, [*numbers.positives, numbers.num_negatives]
     if len(names) <= _MAX_NAMES:
         axes.bar(places[:-1] - 0.2, objects, 0.4, label="objects", **BARS[0])
         axes.bar(places + 0.2, candidates, 0.4, label="candidates", **BARS[1])
@@ -50,11 +50,16 @@ def _draw_sizes(axes: Axes, sizes: np.ndarray) -> None:
     axes.stairs(sizes, ends, fill=True, color=DARK)
     axes.set(xlim=(ends[max(used[0] - 1, 0)], ends[min(used[-1] + 2, len(sizes))]))
     axes.set_xscale("log", base=2)
+    axes.yaxis.set_major_locator(MaxNLocator("auto", integer=True))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    for edge in COCO_EDGES:
+    low, high = axes.get_xlim()
+    sizes_of_coco = {edge: name for edge, name in COCO_EDGES.items() if low < edge < high}
+    for edge in sizes_of_coco:
         axes.axvline(edge, color=MIDDLE, linewidth=1.2, linestyle=":")
-    axes.set(xlabel="square root of the area in pixels\n(dotted: small, medium, large in COCO)")
-    axes.set(ylabel="objects")
+    xlabel = "square root of the area in pixels"
+    if sizes_of_coco:
+        xlabel += f"\n(dotted, as in COCO: {', '.join(sizes_of_coco.values())})"
+    axes.set(xlabel=xlabel, ylabel="objects")
     label_panel(axes, "(b) sizes")
 
 
@@ -66,5 +71,6 @@ def _draw_owned(axes: Axes, owned: np.ndarray) -> None:
     labels[-1] = f"≥ {lows[-1]}"
     axes.bar(places, owned[:used], color=DARK)
     axes.set_xticks(places, labels[:used], rotation=45 if used > 7 else 0)
+    axes.yaxis.set_major_locator(MaxNLocator("auto", integer=True))
     axes.set(xlabel="positives that belong to the object", ylabel="objects")
     label_panel(axes, "(c) positives of an object")

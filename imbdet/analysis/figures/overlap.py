@@ -1,6 +1,5 @@
 """Matrices of the samplers' Jaccard indices."""
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -22,7 +21,7 @@ def draw_overlaps(numbers: Overlaps) -> Figure:
 
 def _draw_matrix(axes: Axes, overlap: Overlap) -> object:
     jaccard, names = overlap.jaccard, overlap.samplers
-    mesh = axes.imshow(np.ma.masked_invalid(jaccard), vmin=0, vmax=1, cmap=COLOR_MAP)
+    mesh = axes.imshow(np.ma.masked_invalid(jaccard), vmin=0, vmax=1, cmap=f"{COLOR_MAP}_r")
     ticks = range(len(names))
     axes.set_xticks(ticks, names, rotation=45, ha="right")
     axes.set_yticks(ticks, names)
@@ -30,7 +29,7 @@ def _draw_matrix(axes: Axes, overlap: Overlap) -> object:
     axes.tick_params(length=0)
     for (i, j), value in np.ndenumerate(jaccard):
         text = "none" if np.isnan(value) else f"{value:.2f}"
-        is_light = np.isnan(value) or sum(mpl.colormaps[COLOR_MAP](value)[:3]) > 1.5
+        is_light = np.isnan(value) or sum(mesh.cmap(value)[:3]) > 1.5
         axes.text(
             j, i, text, ha="center", va="center", fontsize=8, color="black" if is_light else "white"
         )

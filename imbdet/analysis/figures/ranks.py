@@ -39,5 +39,6 @@ def _draw_histogram(axes: Axes, numbers: RankHistogram) -> None:
     axes.set_xticks(places, labels, rotation=45, ha="right")
     axes.set(xlabel="negatives of its image at or above the positive", ylabel="share")
     axes.grid(axis="y")
-    axes.legend()
+    axes.set_ylim(0, 1.2 * axes.get_ylim()[1])  # room for the legend
+    axes.legend(loc="upper center", ncols=2)
     label_panel(axes, "(b) where positives stand")

@@ -25,7 +25,7 @@ def draw_score_by_rank(numbers: ScoreByRank) -> Figure:
         handles = _draw(panels[:, i], scores, np.arange(used))
         panels[1, i].set_xticks(np.arange(used), labels[:used], rotation=45, ha="right")
         panels[1, i].set_xlabel(f"{RANKINGS[sign][0]}, 0 first")
-        label_panel(panels[0, i], f"({'ab'[i]}) {sign}")
+        label_panel(panels[0, i], f"({'ab'[i]}) {sign}" if num_columns > 1 else sign)
     add_legend(figure, handles)
     return figure
 

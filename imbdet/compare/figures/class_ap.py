@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from imbdet.analysis.figures.style import label_panel, new_figure, short
 from imbdet.compare.bootstrap import CONFIDENCE
@@ -22,12 +23,15 @@ def draw_class_ap(numbers: ClassAP) -> Figure:
     baseline, *others = run_bars(numbers.values).items()
     figure = new_figure(1.2 + len(shown) * (0.1 + 0.12 * len(others)))
     axes = figure.add_subplot()
-    places, handles = np.arange(len(shown)), {}
+    places = np.arange(len(shown))
     for i, (run, bar) in enumerate(others):
         differences = [numbers.differences[run][k] for k in shown]
         at = places + spread(i, len(others))
         height = GROUP_WIDTH / len(others)
-        handles[run] = axes.barh(at, [d.value for d in differences], height, **bar)
+        drawn = axes.barh(at, [d.value for d in differences], height, **bar)
+        for rectangle, difference in zip(drawn, differences, strict=True):
+            if difference.verdict == "undecided":
+                rectangle.set(facecolor="white", edgecolor=bar["facecolor"], linewidth=1, hatch="")
         lows, highs = [d.low for d in differences], [d.high for d in differences]
         axes.hlines(at, lows, highs, color="black", linewidth=0.8)
     axes.axvline(0, color="black", linewidth=0.8)
@@ -36,13 +40,13 @@ def draw_class_ap(numbers: ClassAP) -> Figure:
     axes.set(ylim=(len(shown) - 0.4, -0.6))
     axes.set_xlabel(
         f"change of AP against {short(baseline[0])}\n"
-        f"in percentage points, with {CONFIDENCE:.0%} intervals"
+        f"in percentage points, with {CONFIDENCE:.0%} intervals (hollow: undecided)"
     )
     axes.grid(axis="x")
     if len(shown) < num_classes:
         axes.axhline(half - 0.5, color="black", linestyle=":", linewidth=0.8)
     label_panel(axes, _title(len(shown), num_classes))
-    add_legend(figure, handles)
+    add_legend(figure, {run: Patch(**bar) for run, bar in others})
     return figure
 
 

@@ -35,7 +35,7 @@ def run_lines(runs: Iterable[str]) -> dict[str, dict[str, Any]]:
 def run_bars(runs: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Each run's bars."""
     return {
-        run: {"color": line["color"], "hatch": hatch, "edgecolor": "white", "linewidth": 0}
+        run: {"facecolor": line["color"], "hatch": hatch, "edgecolor": "white", "linewidth": 0}
         for (run, line), hatch in zip(run_lines(runs).items(), cycle(_HATCHES), strict=False)
     }
 
