@@ -8,7 +8,7 @@ const config = { responsive: true, displaylogo: false, displayModeBar: false };
 
 /* Plots: drawn when their tab is opened, anew when the colours change. */
 
-const isDark = () => (root.style.colorScheme || (systemIsDark.matches ? "dark" : "light")) === "dark";
+const isDark = () => (root.dataset.theme || (systemIsDark.matches ? "dark" : "light")) === "dark";
 
 function color(name) {
   const probe = document.createElement("span");
@@ -169,7 +169,7 @@ document.querySelectorAll("th button").forEach((button) => {
 /* Light and dark: the system's choice until the reader makes another. */
 
 document.getElementById("theme").addEventListener("click", () => {
-  root.style.colorScheme = isDark() ? "light" : "dark";
+  root.dataset.theme = isDark() ? "light" : "dark";
   redraw();
 });
 systemIsDark.addEventListener("change", redraw);

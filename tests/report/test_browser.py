@@ -189,6 +189,14 @@ def test_light_and_dark(page):
     assert all(a != b for a, b in zip(light, dark, strict=True))
     switch.click()
     assert colors() == light
+    # Before a reader chooses, the system does.
+    page.execute_script("delete document.documentElement.dataset.theme")
+    for features, expected in (
+        ([{"name": "prefers-color-scheme", "value": "dark"}], dark),
+        ([], light),
+    ):
+        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        wait_for(lambda expected=expected: colors() == expected)
 
 
 def test_a_phone_never_scrolls_sideways(page):
