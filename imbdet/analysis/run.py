@@ -9,6 +9,7 @@ from imbdet.analysis.collect import Collector
 from imbdet.analysis.loader import load_records
 from imbdet.analysis.pictures import find_rows
 from imbdet.analysis.results import ResultWriter
+from imbdet.analysis.writing import remove_report
 from imbdet.engine import setup_frozen
 from imbdet.errors import UserError
 from imbdet.evaluation.pictures import find_earlier_pictures
@@ -52,6 +53,7 @@ def analyze(args: argparse.Namespace) -> None:
     for path in earlier:
         path.unlink()
     output = Path(cfg.OUTPUT_DIR)
+    remove_report(output)
     counts = Collector(cfg, detector).collect(records, output / "tables")
     results = ResultWriter(cfg, detector, records, counts, output)
     results.write_figures()

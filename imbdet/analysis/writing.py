@@ -39,6 +39,11 @@ def write_figure(
     return f"{name}: {numbers.sentence()}"
 
 
+def remove_report(output: Path) -> None:
+    """Remove the page that ``imbdet report`` made of an earlier run: it has other numbers."""
+    (output / "report.html").unlink(missing_ok=True)
+
+
 def write_summary(sentences: Sequence[str], output: Path) -> None:
     """Tell the sentences, and write ``output/summary.txt``."""
     logger.info("\n".join(sentences))

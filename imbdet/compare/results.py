@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from imbdet.analysis.columns import NothingToShow, Numbers
 from imbdet.analysis.tables import PartReader
-from imbdet.analysis.writing import write_figure, write_summary
+from imbdet.analysis.writing import remove_report, write_figure, write_summary
 from imbdet.compare.bootstrap import resample, resampled_ap
 from imbdet.compare.candidates import advise_analyses, open_candidates
 from imbdet.compare.class_ap import ClassAP, class_ap
@@ -74,6 +74,7 @@ class ResultWriter:
         Args:
             rows: of the images to draw, see :func:`write_pictures`.
         """
+        remove_report(self.output)
         sentences = [self._not_evaluated(run) for run in self.runs if run not in self._evaluated]
         sentences += advise_analyses(self.runs, self.ground_truth)
         sentences.append(write_differing_keys(self.runs, self.output))

@@ -9,6 +9,7 @@ import pytest
 
 import imbdet.cli
 from imbdet.processes import path_of
+from imbdet.report import write_report
 from tests.compare.problems import OBJECTS, RESULTS, place, write_run, write_truth
 from tests.compare.test_candidates import analysed
 from tests.ink import is_cut_off
@@ -59,6 +60,7 @@ def test_everything_is_written_and_agrees(tmp_path, capsys):
     assert "total_loss of x/base is not finite at iteration 39, its last." in summary
 
     # A second time, of what shows less: nothing of the first is left.
+    page = write_report(output)
     shutil.copy(base / "config.yaml", other)
     results = tmp_path / "x" / "base" / "inference" / "tiny" / "coco_instances_results.json"
     results.unlink()
@@ -66,6 +68,7 @@ def test_everything_is_written_and_agrees(tmp_path, capsys):
     assert files(output / "figures", "png") == {"curves", "score_by_iou", "score_by_rank"}
     assert files(output / "tables", "parquet") == {"curves", "score_by_iou", "score_by_rank"}
     assert files(output / "pictures", "png") == set()
+    assert not page.exists()
     assert "differing_keys: x/base has the baseline's config.\n" in summary
     command = f"{path_of('python')} train_net.py --config-file"
     assert f"x/base has no results on 'tiny', which `{command}" in summary
