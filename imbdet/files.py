@@ -29,6 +29,12 @@ def replacing(path: Path) -> Iterator[Path]:
         cause = error if isinstance(error, OSError) else error.__context__
         if not isinstance(cause, OSError):
             raise
+        in_the_way = next(filter(os.path.isfile, path.parents), None)
+        if in_the_way:
+            raise UserError(
+                f"'{path}' cannot be written: '{in_the_way}' is a file, not a folder. Rename it or "
+                "choose another folder."
+            ) from error
         raise UserError(
             f"'{path}' cannot be written: {cause.strerror or cause}. Make room or choose another "
             "folder; what was there before is intact."

@@ -17,6 +17,15 @@ def test_a_full_disk_leaves_no_half_written_file(tmp_path):
     assert path.read_text() == "old"
 
 
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path):
+    (tmp_path / "folder").write_text("")
+    with (
+        pytest.raises(UserError, match=r"a\.json' cannot be written: .*folder' is a file, not a"),
+        replacing(tmp_path / "folder" / "inside" / "a.json"),
+    ):
+        pass
+
+
 def write_on_full_disk(path: Path):
     with replacing(path) as draft:
         draft.write_text("half")
