@@ -13,7 +13,7 @@ import json
 import shutil
 import sys
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -69,7 +69,7 @@ def prepare(source: Path, target: Path) -> None:
     name, count = Counter(image.file_name for image in images).most_common(1)[0]
     if count > 1:
         raise UserError(f"The splits of '{source}' name the image '{name}' {count} times.")
-    found: Counter[str] = Counter()
+    found: defaultdict[str, list[str]] = defaultdict(list)
     contents = {split: to_coco(splits[split], CLASSES, found) for split in SPLITS}
     try:
         _write(target, contents, [image.path for image in images])

@@ -16,8 +16,8 @@ import json
 import random
 import shlex
 import sys
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from imbdet.errors import UserError
@@ -66,33 +66,35 @@ def prepare(folder: Path, val_share: float) -> None:
     """Write the annotation files.
 
     Raises:
-        UserError: there is no such folder, it is not in Pascal VOC's form, or something in it is
-            missing.
+        UserError: there is no such folder, it is not in Pascal VOC's form, something in it is
+            missing or malformed, or the files cannot be written.
     """
     if not folder.is_dir():
         raise UserError(f"There is no folder '{folder}'.")
     annotations = _index(p for p in sorted(folder.rglob("*")) if p.suffix.lower() == ".xml")
     if not annotations:
         raise UserError(f"'{folder}' has no XML file in it: name a folder in Pascal VOC's form.")
-    splits = _read_lists(folder) or _split(sorted(annotations), val_share)
+    splits = _read_lists(folder) or _split(annotations, val_share)
     files = _index(list_images(folder))
     images = {
-        split: [_read(folder, name, annotations, files) for name in names]
+        split: [_read(folder, name, origin, annotations, files) for name, origin in names.items()]
         for split, names in splits.items()
     }
     classes = sorted({o.class_name for split in images.values() for i in split for o in i.objects})
     if not classes:
         raise UserError(f"None of the XML files in '{folder}' has an object.")
-    found: Counter[str] = Counter()
-    for split, of_split in images.items():
-        content = to_coco(of_split, classes, found)
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    contents = {split: to_coco(images[split], classes, found) for split in splits}
+    for split, content in contents.items():
         file = folder / "annotations" / f"{split}.json"
         with replacing(file) as draft:
             draft.write_text(json.dumps(content))
         print(f"'{file}': {count_objects(content)}")
-    left_out = len(set(files) - {name for names in splits.values() for name in names})
+    left_out = len(set(files).difference(*splits.values()))
     if left_out:
         print(f"Images without an XML file or in no list, left out: {left_out}")
+    for line in _describe_overlaps(splits):
+        print(line)
     for line in describe_defects(found, classes):
         print(line)
     config = f"configs/{folder.resolve().name}.yaml"
@@ -109,7 +111,8 @@ def _index(paths: Iterable[Path]) -> dict[str, list[Path]]:
     return index
 
 
-def _read_lists(folder: Path) -> dict[str, list[str]]:
+def _read_lists(folder: Path) -> dict[str, dict[str, str]]:
+    """Of each split the names of its images, and in words where each comes from."""
     lists = {split: folder / "ImageSets" / "Main" / f"{split}.txt" for split in SPLITS}
     lists = {split: file for split, file in lists.items() if file.is_file()}
     if lists and not ("train" in lists and len(lists) > 1):
@@ -120,7 +123,9 @@ def _read_lists(folder: Path) -> dict[str, list[str]]:
     return {split: read_image_list(file) for split, file in lists.items()}
 
 
-def _split(names: list[str], val_share: float) -> dict[str, list[str]]:
+def _split(annotations: dict[str, list[Path]], val_share: float) -> dict[str, dict[str, str]]:
+    """The same where there are no lists."""
+    names = sorted(annotations)
     num_val = round(val_share * len(names))
     if not 0 < num_val < len(names):
         raise UserError(
@@ -128,21 +133,48 @@ def _split(names: list[str], val_share: float) -> dict[str, list[str]]:
             "training and some for validation."
         )
     val = set(random.Random(0).sample(names, num_val))
-    return {"train": [name for name in names if name not in val], "val": sorted(val)}
+    splits: dict[str, dict[str, str]] = {"train": {}, "val": {}}
+    for name in names:
+        splits["val" if name in val else "train"][name] = f"'{annotations[name][0]}'"
+    return splits
 
 
 def _read(
-    folder: Path, name: str, annotations: dict[str, list[Path]], files: dict[str, list[Path]]
+    folder: Path,
+    name: str,
+    origin: str,
+    annotations: dict[str, list[Path]],
+    files: dict[str, list[Path]],
 ) -> AnnotatedImage:
-    for what, paths in (("XML files", annotations), ("images", files)):
-        if len(paths.get(name, [])) != 1:
+    for what, index in (("XML files", annotations), ("images", files)):
+        found = index.get(name, [])
+        if len(found) != 1:
+            names = f" ({', '.join(map(str, found))})" if found else ""
             raise UserError(
-                f"'{folder}' has {len(paths.get(name, []))} {what} with the name '{name}': there "
-                "must be one."
+                f"'{folder}' has {len(found)} {what} with the name '{name}'{names}, for {origin}: "
+                "there must be one."
             )
-    size, objects = read_annotation(annotations[name][0])
-    (path,) = files[name]
+    (annotation,), (path,) = annotations[name], files[name]
+    size, objects = read_annotation(annotation)
+    for number, (class_name, *_) in enumerate(objects, start=1):
+        if not class_name:
+            raise UserError(
+                f"Object {number} of '{annotation}' has no class: write it into its <name>, or "
+                "remove the object."
+            )
     return AnnotatedImage(path, path.relative_to(folder).as_posix(), size, objects)
+
+
+def _describe_overlaps(splits: Mapping[str, Collection[str]]) -> Iterator[str]:
+    """A line for each split that has images of the training."""
+    for split, names in splits.items():
+        shared = [name for name in names if name in splits["train"]]
+        if split != "train" and shared:
+            first = ", ".join(f"'{name}'" for name in shared[:3])
+            yield (
+                f"Images in train.txt and in {split}.txt, on which results are too good: "
+                f"{len(shared)} (first: {first})"
+            )
 
 
 def _write_config(folder: Path, splits: Sequence[str], num_classes: int) -> str:

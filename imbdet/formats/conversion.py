@@ -1,7 +1,7 @@
-"""Images annotated in another format as a data set in COCO's; what is wrong is counted."""
+"""Images annotated in another format as a data set in COCO's; what is wrong is noted."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,23 +21,26 @@ class Object(NamedTuple):
 
 
 class AnnotatedImage(NamedTuple):
-    """An image file, its name in the data set, and what is annotated: width and height, objects."""
+    """An image file, its name in the data set, and what is annotated: width and height, objects.
+
+    A size with a 0 is unknown.
+    """
 
     path: Path
     file_name: str
-    size: tuple[int, int]
+    size: tuple[float, float]
     objects: list[Object]
 
 
 def to_coco(
-    images: Sequence[AnnotatedImage], classes: Sequence[str], found: Counter[str]
+    images: Sequence[AnnotatedImage], classes: Sequence[str], found: defaultdict[str, list[str]]
 ) -> dict[str, Any]:
     """The content of an annotation file in COCO's format.
 
     Args:
         images: get the ids 1, 2, ...
         classes: get the ids 1, 2, ...
-        found: counts the defects; :func:`describe_defects` puts them in words.
+        found: gets where the defects are, by their kind; :func:`describe_defects` puts it in words.
 
     Raises:
         UserError: an image cannot be read.
@@ -48,21 +51,27 @@ def to_coco(
         stored_size, size = _measure(image.path)
         width, height = size
         if image.size == stored_size != size:
-            found["turned"] += 1
+            found["turned"].append(f"'{image.file_name}'")
             continue
-        found["size"] += size != image.size
+        if image.size != size and 0 not in image.size:
+            annotated = " x ".join(f"{side:g}" for side in image.size)
+            found["size"].append(
+                f"'{image.file_name}' of {width} x {height} pixels, annotated as {annotated}"
+            )
         infos.append(
             {"id": image_id, "file_name": image.file_name, "width": width, "height": height}
         )
-        for name, box, is_crowd in image.objects:
+        for number, (name, box, is_crowd) in enumerate(image.objects, start=1):
+            where = f"object {number}, '{name}', of '{image.file_name}'"
             x0, y0, x1, y1 = cut = np.clip(box, 0, [width, height] * 2).tolist()
             if name not in classes:
-                found["class"] += 1
+                found["class"].append(where)
             elif not (x1 - x0 > 1 and y1 - y0 > 1):  # also of NaN
                 # Public annotations have boxes of a single pixel, which nobody meant.
-                found["area"] += 1
+                found["area"].append(where)
             else:
-                found["edge"] += cut != box
+                if cut != box:
+                    found["edge"].append(where)
                 annotation = {
                     "id": len(annotations) + 1,
                     "image_id": image_id,
@@ -76,17 +85,18 @@ def to_coco(
     return {"images": infos, "annotations": annotations, "categories": categories}
 
 
-def describe_defects(found: Counter[str], classes: Sequence[str]) -> list[str]:
-    """A line for each kind of defect that :func:`to_coco` met."""
+def describe_defects(found: Mapping[str, list[str]], classes: Sequence[str]) -> list[str]:
+    """A line for each kind of defect that :func:`to_coco` met: how many, and where the first is."""
     words = {
         "turned": "Images that were annotated without the turn that their EXIF orientation asks "
         "for, left out",
-        "size": "Images of another size than annotated, of which that of the file counts",
+        "size": "Images of another size than annotated, of which that of the file counts; if they "
+        "were resized since, their boxes are wrong",
         "class": f"Boxes of no class among {', '.join(classes)}, left out",
         "area": "Boxes without area, of one pixel, or outside their image, left out",
         "edge": "Boxes that reach beyond their image, cut at its edge",
     }
-    return [f"{words[defect]}: {count}" for defect, count in (+found).items()]
+    return [f"{words[kind]}: {len(where)} (first: {where[0]})" for kind, where in found.items()]
 
 
 def count_objects(content: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from imbdet.errors import UserError
 from imbdet.formats.conversion import Object
 
 
-def read_annotation(path: Path) -> tuple[tuple[int, int], list[Object]]:
+def read_annotation(path: Path) -> tuple[tuple[float, float], list[Object]]:
     """Width and height of an image, (0, 0) if they are missing, and its objects.
 
     Objects that are marked as difficult become crowds: neither Pascal VOC nor COCO counts them.
@@ -17,28 +17,57 @@ def read_annotation(path: Path) -> tuple[tuple[int, int], list[Object]]:
     """
     try:
         root = ElementTree.parse(path).getroot()
-        size = (int(root.findtext("size/width", "0")), int(root.findtext("size/height", "0")))
-        return size, [_parse_object(node) for node in root.iter("object")]
-    except (OSError, ElementTree.ParseError, ValueError) as error:
+    except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:  # encodings, too
         raise UserError(f"The annotation '{path}' cannot be read: {error}.") from error
+    width, height = (
+        _parse_number(root.findtext(f"size/{side}") or "0", side, f"The annotation '{path}'")
+        for side in ("width", "height")
+    )
+    objects = enumerate(root.iter("object"), start=1)
+    return (width, height), [_parse_object(node, i, path) for i, node in objects]
 
 
-def read_image_list(path: Path) -> list[str]:
-    """The names in a list of images, one a line: they may have spaces.
+def read_image_list(path: Path) -> dict[str, str]:
+    """The names in a list of images, one a line, and in words the place of each.
+
+    Names may have spaces.
 
     Raises:
-        UserError: the file cannot be read.
+        UserError: the file cannot be read, is empty, or has a name twice.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"The list of images '{path}' cannot be read: {error}.") from error
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    places: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        name, place = line.strip(), f"line {number} of '{path}'"
+        if name in places:
+            raise UserError(f"'{name}' is in {places[name]} and again in {place}: remove one.")
+        if name:
+            places[name] = place
+    if not places:
+        raise UserError(f"The list of images '{path}' is empty: write a name into each line.")
+    return places
 
 
-def _parse_object(node: ElementTree.Element) -> Object:
-    edges = [node.findtext(f"bndbox/{edge}", "") for edge in ("xmin", "ymin", "xmax", "ymax")]
-    x0, y0, x1, y1 = map(float, edges)
+def _parse_object(node: ElementTree.Element, number: int, path: Path) -> Object:
+    name = node.findtext("name", "").strip()
+    owner = f"Object {number} ('{name}') of '{path}'"
+    x0, y0, x1, y1 = (
+        _parse_number(node.findtext(f"bndbox/{edge}", ""), edge, owner)
+        for edge in ("xmin", "ymin", "xmax", "ymax")
+    )
     is_difficult = node.findtext("difficult", "0").strip() == "1"
     # Pascal VOC counts pixels from 1, and the last one is inside.
-    return Object(node.findtext("name", ""), [x0 - 1, y0 - 1, x1, y1], is_difficult)
+    return Object(name, [x0 - 1, y0 - 1, x1, y1], is_difficult)
+
+
+def _parse_number(text: str, tag: str, owner: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        found = f", but '{text}'" if text.strip() else ""
+        raise UserError(
+            f"{owner} has no number in its <{tag}>{found}: correct or remove it."
+        ) from None

@@ -136,7 +136,8 @@ def test_both_forms_become_the_same(form, tmp_path, target, capsys):
             assert (target / "images" / f"{name}.jpg").is_file()
     output = capsys.readouterr().out
     assert_says(output, "train: 2 images, 2 RBC, 1 WBC, 1 Platelets", "val: 1 image, 0 RBC")
-    assert ("Boxes that reach beyond their image, cut at its edge: 1" in output) == (form != "coco")
+    edge = "reach beyond their image, cut at its edge: 1 (first: object 1, 'RBC', of 'a.jpg')"
+    assert (edge in output) == (form != "coco")
     assert [path.name for path in target.parent.iterdir()] == ["bccd"]
 
 
@@ -177,6 +178,7 @@ def test_defects_are_put_right_or_left_out_and_said(tmp_path, target, capsys):
     }
     source = make_voc(tmp_path / "x", objects)
     write_xml(source / "BCCD" / "Annotations" / "c.xml", [("WBC", 1, 1, 60, 40)], size=(0, 0))
+    write_xml(source / "BCCD" / "Annotations" / "d.xml", [], size=(128, 96))
     assert main([str(source)]) == 0
     assert boxes_of(target, "train") == {"a": [(1, [49, 39, 15, 9])], "b": []}
     assert boxes_of(target, "val") == {"c": [(2, [0, 0, 60, 40])]}
@@ -184,8 +186,8 @@ def test_defects_are_put_right_or_left_out_and_said(tmp_path, target, capsys):
     assert (content["images"][0]["width"], content["images"][0]["height"]) == (64, 48)
     assert_says(
         capsys.readouterr().out,
-        "Images of another size than annotated, of which that of the file counts: 1",
-        "Boxes of no class among RBC, WBC, Platelets, left out: 2",
+        "their boxes are wrong: 1 (first: 'd.jpg' of 64 x 48 pixels, annotated as 128 x 96)\n",
+        "class among RBC, WBC, Platelets, left out: 2 (first: object 1, 'rbc', of 'b.jpg')",
         "Boxes without area, of one pixel, or outside their image, left out: 3",
         "Boxes that reach beyond their image, cut at its edge: 1",
     )
@@ -254,10 +256,15 @@ def write(text, *parts):
         (
             make_voc,
             write("<a><object><name>RBC</name></object></a>", "BCCD", "Annotations", "b.xml"),
-            "b.xml' cannot be read: could not convert",
+            r"Object 1 \('RBC'\) of '.*b.xml' has no number in its <xmin>: correct or remove it",
         ),
         (make_voc, remove("BCCD", "JPEGImages", "d.jpg"), "image .*d.jpg' cannot be read"),
-        (make_voc, write("a\nb\na", "BCCD", "ImageSets", "Main", "train.txt"), "'a.jpg' 2 times"),
+        (
+            make_voc,
+            write("a\nb\na", "BCCD", "ImageSets", "Main", "train.txt"),
+            "'a' is in line 1 of .* line 3",
+        ),
+        (make_voc, write("c", "BCCD", "ImageSets", "Main", "train.txt"), "'c.jpg' 2 times"),
         (make_coco, remove("annotations", "test.json"), "no annotation file .*test.json"),
         (make_coco, write("{}", "annotations", "test.json"), "test.json' is not in COCO format"),
         (make_coco, write("text", "images", "d.jpg"), "image .*d.jpg' cannot be read"),

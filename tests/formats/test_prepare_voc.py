@@ -58,7 +58,16 @@ def test_the_lists_say_what_is_for_what(pets, capsys):
     out = capsys.readouterr().out
     assert "train.json': 2 images, 1 cat, 2 dog\n" in out
     assert "in no list, left out: 1\n" in out
-    assert "cut at its edge: 1\n" in out
+    assert "cut at its edge: 1 (first: object 1, 'dog', of 'photos/a.png')\n" in out
+    assert "Images in train.txt" not in out
+
+
+def test_images_of_the_training_in_another_split_are_counted(pets, capsys):
+    add_lists(pets, train=["a", "b", "d"], val=["d", "e", "b"], test=["c"])
+    assert program.main([str(pets)]) == 0
+    out = capsys.readouterr().out
+    assert out.count("Images in train.txt") == 1
+    assert "and in val.txt, on which results are too good: 2 (first: 'd', 'b')\n" in out
 
 
 def test_without_lists_some_images_are_for_validation(pets, capsys):
@@ -67,7 +76,7 @@ def test_without_lists_some_images_are_for_validation(pets, capsys):
     assert len(names["train"]) == 4
     assert len(names["val"]) == 1
     assert not names["train"] & names["val"]
-    assert "of one pixel, or outside their image, left out: 1\n" in capsys.readouterr().out
+    assert "outside their image, left out: 1 (first: object 1, 'cat', of" in capsys.readouterr().out
     before = read(pets, "train")
     assert program.main([str(pets)]) == 0  # once more, the same
     assert read(pets, "train") == before
@@ -100,7 +109,7 @@ def test_boxes_are_of_the_image_turned_by_its_exif_orientation(pets, annotated_s
     content = read(pets, "train")
     if annotated_size == (64, 48):
         assert [image["file_name"] for image in content["images"]] == ["photos/b.png"]
-        assert "asks for, left out: 1\n" in capsys.readouterr().out
+        assert "asks for, left out: 1 (first: 'photos/a.png')\n" in capsys.readouterr().out
     else:
         image, box = content["images"][0], content["annotations"][0]["bbox"]
         assert (image["width"], image["height"]) == (48, 64)
@@ -140,16 +149,52 @@ def test_the_pages_have_the_same_choice_of_bases(pets, capsys):
         assert f"```yaml\n{head}DATASETS:" in (CONFIGS.parent / page).read_text()
 
 
+def replace(name, old, new):
+    def damage(folder):
+        file = folder / "photos" / name
+        file.write_text(file.read_text().replace(old, new, 1))
+
+    return damage
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
         (shutil.rmtree, "There is no folder '{folder}'."),
         (lambda folder: [f.unlink() for f in folder.rglob("*.xml")], "has no XML file in it"),
-        (lambda folder: (folder / "photos" / "a.png").unlink(), "0 images with the name 'a'"),
-        (lambda folder: save_image(folder / "a.jpg"), "2 images with the name 'a'"),
+        (
+            lambda folder: (folder / "photos" / "a.png").unlink(),
+            "0 images with the name 'a', for '",
+        ),
+        (
+            lambda folder: save_image(folder / "a.jpg"),
+            "2 images with the name 'a' ({folder}/a.jpg, {folder}/photos/a.png), for '",
+        ),
         (lambda folder: (folder / "photos" / "a.xml").write_text("<a"), "a.xml' cannot be read"),
+        (
+            replace("a.xml", "<ymin>1</ymin>", ""),
+            "Object 2 ('cat') of '{folder}/photos/a.xml' has no number in its <ymin>: correct or",
+        ),
+        (replace("a.xml", "40", "4O"), "Object 1 ('dog') of"),
+        (replace("a.xml", "40", "4O"), "has no number in its <xmax>, but '4O': correct"),
+        (replace("a.xml", "64", "?"), "a.xml' has no number in its <width>, but '?'"),
+        (
+            replace("a.xml", "<name>cat", "<name> "),
+            "Object 2 of '{folder}/photos/a.xml' has no class: write it into its <name>",
+        ),
         (lambda folder: add_lists(folder, train=["a"]), "has only train.txt"),
-        (lambda folder: add_lists(folder, train=["a"], val=["z"]), "0 XML files with the name 'z'"),
+        (
+            lambda folder: add_lists(folder, train=["a"], val=["b", "z"]),
+            "0 XML files with the name 'z', for line 2 of '{folder}/ImageSets/Main/val.txt'",
+        ),
+        (lambda folder: add_lists(folder, train=[""], val=["a"]), "train.txt' is empty"),
+        (
+            lambda folder: (
+                add_lists(folder, train=["a"], val=["e"]),
+                (folder / "photos" / "e.png").write_text(""),
+            ),
+            "The image '{folder}/photos/e.png' cannot be read",
+        ),
         (lambda folder: [write_xml(f, []) for f in folder.rglob("*.xml")], "has an object"),
     ],
 )
