@@ -30,8 +30,8 @@ def load_dataset(cfg: CfgNode, name: str, *, training: bool = False) -> list[dic
             ``DATASETS.INVALID_BOXES`` and ``DATASETS.BROKEN_IMAGES``.
         name: a name in DATASETS.TRAIN or DATASETS.TEST.
         training: drop or refuse boxes and images by the policies. Otherwise every image must be
-            there, and boxes of four numbers stay as they are, since an evaluation reads the
-            annotation file.
+            there, and boxes of four numbers stay as they are, with a warning, since an evaluation
+            reads the annotation file.
 
     Returns:
         Detectron2's dicts, one per image.
@@ -49,7 +49,7 @@ def load_dataset(cfg: CfgNode, name: str, *, training: bool = False) -> list[dic
         if cfg.MODEL.MASK_ON:
             _require_masks(cfg, name, present)
     else:
-        _require_boxes(name, present)
+        _report_invalid_boxes(name, present)
     if not present:
         raise UserError(f"Data set '{name}' has no images. {describe_origin(name)}")
     return present
@@ -153,7 +153,32 @@ def _report_missing(
 
 def _remove_invalid_boxes(cfg: CfgNode, name: str, records: list[dict]) -> list[dict]:
     refuse = not drops_invalid_boxes(cfg)
-    found = defaultdict(list)  # kind of problem -> where
+    cleaned, found = _split_by_validity(records)
+    if found:
+        message = _describe_invalid(name, found)
+        if refuse:
+            raise UserError(f"{message} To train without, set DATASETS.INVALID_BOXES to 'drop'.")
+        logger.warning(f"{message} They are dropped.")
+    return cleaned
+
+
+def _report_invalid_boxes(name: str, records: list[dict]) -> None:
+    _, found = _split_by_validity(records)
+    if _NO_BOX in found:
+        raise UserError(
+            f"Data set '{name}' has a box {_NO_BOX}: {found[_NO_BOX][0]}. Correct it or remove its "
+            "annotation."
+        )
+    if found:
+        message = (
+            f"{_describe_invalid(name, found)} They stay, as objects that no detection matches."
+        )
+        log_first_n(logging.WARNING, message, key="message")  # as each evaluation loads them again
+
+
+def _split_by_validity(records: list[dict]) -> tuple[list[dict], dict[str, list[str]]]:
+    """The records without boxes that cannot be, and where these are, by kind of problem."""
+    found = defaultdict(list)
     cleaned = []
     for record in records:
         valid = []
@@ -165,23 +190,12 @@ def _remove_invalid_boxes(cfg: CfgNode, name: str, records: list[dict]) -> list[
                 found[problem].append(_describe_box(annotation, record))
         # A copy: the catalog's records may be shared with an evaluation.
         cleaned.append({**record, "annotations": valid})
-    if found:
-        kinds = [f"{len(where):,} {kind} (first: {where[0]})" for kind, where in found.items()]
-        message = f"Data set '{name}' has invalid boxes: {'; '.join(kinds)}."
-        if refuse:
-            raise UserError(f"{message} To train without, set DATASETS.INVALID_BOXES to 'drop'.")
-        logger.warning(f"{message} They are dropped.")
-    return cleaned
+    return cleaned, found
 
 
-def _require_boxes(name: str, records: list[dict]) -> None:
-    for record in records:
-        for annotation in _annotations(record):
-            if _find_box_problem(annotation, record) == _NO_BOX:
-                raise UserError(
-                    f"Data set '{name}' has a box {_NO_BOX}: {_describe_box(annotation, record)}. "
-                    "Correct it or remove its annotation."
-                )
+def _describe_invalid(name: str, found: dict[str, list[str]]) -> str:
+    kinds = [f"{len(where):,} {kind} (first: {where[0]})" for kind, where in found.items()]
+    return f"Data set '{name}' has invalid boxes: {'; '.join(kinds)}."
 
 
 def _require_masks(cfg: CfgNode, name: str, records: list[dict]) -> None:

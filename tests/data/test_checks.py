@@ -10,6 +10,7 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from imbdet.data import load_dataset
 from imbdet.errors import UserError
 from imbdet.modeling import ImbRetinaNet
+from tests.messages import assert_says
 
 
 def num_boxes(records: list[dict]) -> int:
@@ -90,7 +91,11 @@ def test_drops_or_refuses_an_invalid_box(toy, log, bbox, words):
         with pytest.raises(UserError, match=r"not of four numbers: .* of annotation 2 in '1\.png'"):
             load_dataset(toy.config(), "toy")
     else:
-        assert num_boxes(load_dataset(toy.config(), "toy")) == 5  # an evaluation keeps them
+        log.clear()
+        for _ in range(2):  # an evaluation keeps them
+            assert num_boxes(load_dataset(toy.config(), "toy")) == 5
+        (warning,) = warnings_in(log)
+        assert_says(warning, words, "They stay, as objects that no detection matches.")
 
 
 @pytest.mark.parametrize(
