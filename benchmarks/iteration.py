@@ -34,6 +34,7 @@ from stage_timer import STAGES, StageTimer
 
 from imbdet.data import build_train_loader, register_datasets
 from imbdet.program import run_program
+from imbdet.wording import counted
 
 DATA, BACKWARD, UPDATE, OTHER = "data", "backward", "optimizer", "other"
 
@@ -195,12 +196,12 @@ SECTIONS = {
 def main() -> None:
     """Run the sections and print their tables."""
     args = parse_args()
-    images = args.dataset or f"noise, {args.size[0]} x {args.size[1]}, {args.boxes} objects"
+    noise = f"noise, {args.size[0]} x {args.size[1]}, {counted(args.boxes, 'object')}"
     run_sections(
         SECTIONS,
         args,
         detector=args.detector,
-        images=f"{images}, {args.images} a batch",
+        images=f"{args.dataset or noise}, {args.images} a batch",
         pairs=args.pairs,
     )
 

@@ -74,8 +74,8 @@ def format_methods(results: dict) -> str:
         if published.keys() & methods.keys():
             row["published, on COCO"] = published.get(name, "")
         rows.append(row)
-    seeds = ", ".join(str(run["seed"]) for run in methods[baseline]["runs"])
-    title = f"{results['detector']} on {results['setting']}, {split} split, seeds {seeds}:"
+    seeds = _name_seeds(methods[baseline]["runs"])
+    title = f"{results['detector']} on {results['setting']}, {split} split, {seeds}:"
     return _titled(title, rows)
 
 
@@ -87,8 +87,8 @@ def format_study(results: dict) -> str:
     """
     groups = by_choice(results["runs"]).values()
     rows = [{**runs[0]["choices"], **_means(runs, "val")} for runs in groups]
-    seeds = ", ".join(dict.fromkeys(str(run["seed"]) for run in results["runs"]))
-    return _titled(f"{results['question']} Validation split, seeds {seeds}:", rows)
+    seeds = _name_seeds(results["runs"])
+    return _titled(f"{results['question']} Validation split, {seeds}:", rows)
 
 
 def interval(differences: Sequence[float]) -> str:
@@ -116,6 +116,12 @@ def _title_of_choice(results: dict) -> str:
     rates = next(iter(results["methods"].values()))["choice"]
     iterations = results["choice_iterations"]
     return f"val AP after {iterations} iterations at {', '.join(f'{float(r):g}' for r in rates)}"
+
+
+def _name_seeds(runs: Iterable[dict]) -> str:
+    """ "seed 1", "seeds 1, 2"."""
+    seeds = dict.fromkeys(str(run["seed"]) for run in runs)
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}"
 
 
 def _means(runs: Sequence[dict], split: str) -> dict[str, str]:

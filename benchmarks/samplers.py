@@ -23,6 +23,7 @@ from sections import run_sections, section_parser
 from torch import nn
 
 from imbdet.program import run_program
+from imbdet.wording import counted
 
 QUICK_METHODS = ["plain", "OHEM", "PISA"]
 QUICK_KEYS = [
@@ -125,9 +126,10 @@ SECTIONS = {
 def main() -> None:
     """Run the sections and print their tables."""
     args = parse_args()
+    iterations = counted(args.iterations, "iteration")
     setting = {
-        "detector": f"{args.detector}, {args.images} x {args.boxes} objects",
-        "size of parts": f"{args.size[0]} x {args.size[1]}, {args.iterations} iterations",
+        "detector": f"{args.detector}, {args.images} x {counted(args.boxes, 'object')}",
+        "size of parts": f"{args.size[0]} x {args.size[1]}, {iterations}",
     }
     run_sections(SECTIONS, args, **setting)
 

@@ -111,8 +111,8 @@ def predict(args: argparse.Namespace) -> None:
     )
     if num_read < len(images):
         raise UserError(
-            f"{len(images) - num_read:,} of {len(images):,} images could not be used (above); the "
-            "others are done."
+            f"{len(images) - num_read:,} of {counted(len(images), 'image')} could not be used "
+            "(above); the others are done."
         )
 
 

@@ -85,7 +85,7 @@ def test_a_finished_training_is_only_evaluated_again(tmp_path):
     metrics = read_metrics(tmp_path)
     assert train_net.main(arguments("retinanet", tmp_path, "--resume")) == 0
     text = (tmp_path / "log.txt").read_text()
-    assert "are done, only what follows is done again" in text
+    assert "is done, only what follows is done again" in text
     assert "eta: -" not in text
     assert read_metrics(tmp_path) == metrics
     lines = map(json.loads, (tmp_path / "metrics.json").read_text().splitlines())

@@ -46,6 +46,7 @@ from tabulate import tabulate
 
 from imbdet.errors import UserError
 from imbdet.program import Stopped, hearing, run_program
+from imbdet.wording import counted
 
 TRAIN_NET = Path(__file__).resolve().parent.parent / "train_net.py"
 
@@ -66,7 +67,7 @@ class Sweep:
     def train(self) -> dict[Path, str]:
         """Train what is not finished. Returns the failures by folder."""
         todo = [run for run in self._runs if not run.is_finished()]
-        print(f"{len(self._runs)} runs, of which {len(self._runs) - len(todo)} are finished")
+        print(f"{counted(len(self._runs), 'run')}, finished: {len(self._runs) - len(todo)}")
         failures = {}
         with ThreadPoolExecutor(self._places.qsize()) as pool:
             jobs = {pool.submit(self._train, run): run for run in todo}

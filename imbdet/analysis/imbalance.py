@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from imbdet.analysis.columns import Chunks, NothingToShow
+from imbdet.wording import counted
 
 # Sides of squares, in pixels, by factors of the square root of 2; 32 and 96 part COCO's sizes.
 SIZE_EDGES = np.concatenate([[0.0], 2 ** (np.arange(4, 22) / 2), [np.inf]])
@@ -57,9 +58,10 @@ class Imbalance:
             if most > least
             else f"each class has {most:,}"
         )
+        unmatched = counted(int(self.owned[0]), "object got", "objects got")
         return (
-            f"Of {self.objects.sum():,} objects {share}; {self.owned[0]:,} objects own no "
-            f"positive; there are {ratio:.1f} negatives for each positive."
+            f"Of {self.objects.sum():,} objects {share}; {unmatched} no positive; there are "
+            f"{ratio:.1f} negatives for each positive."
         )
 
     def _with_objects(self, number: int) -> str:

@@ -42,6 +42,7 @@ from imbdet.analysis.ranks import RankHistogram, rank_histogram
 from imbdet.analysis.tables import PartReader
 from imbdet.analysis.writing import write_figure, write_summary
 from imbdet.modeling.sites import get_key
+from imbdet.wording import counted
 
 NUM_PICTURES = 4
 
@@ -79,8 +80,8 @@ class ResultWriter:
         sentences = []
         if self.counts.num_not_finite:
             sentences.append(
-                f"{self.counts.num_not_finite:,} candidates have predictions that are not finite; "
-                "they are ignored in all figures."
+                f"{counted(self.counts.num_not_finite, 'candidate')} had predictions that are not "
+                "finite, and no place in the figures."
             )
         for name, (compute, draw) in self._figures().items():
             sentences.append(write_figure(name, compute, draw, self.output))

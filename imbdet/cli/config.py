@@ -9,6 +9,7 @@ import shtab
 from imbdet.cli.arguments import add_command, add_config_files, add_overrides
 from imbdet.errors import UserError
 from imbdet.startup import quick_imports
+from imbdet.wording import counted
 
 _WIDTH = 100
 
@@ -86,7 +87,8 @@ def diff(args: argparse.Namespace) -> None:
     cfg = load_config(*args.config_file, opts=args.opts)
     bases = find_bases(args.config_file[0]) if args.base is None else [args.base]
     changes = changed_keys(cfg, load_config(*bases))
-    print(f"Beside {' and '.join(bases) or 'the defaults'}, {len(changes)} keys differ:")
+    others = " and ".join(bases) or "the defaults"
+    print(f"{counted(len(changes), 'key')} other than in {others}:")
     for key, (old, new) in changes.items():
         print(f"  {key}: {_write(old)} -> {_write(new)}")
 

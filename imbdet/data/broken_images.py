@@ -9,6 +9,7 @@ from detectron2.data import DatasetFromList, DatasetMapper
 
 from imbdet.data.images import find_image_problem, require_8_bits
 from imbdet.errors import UserError
+from imbdet.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -57,13 +58,14 @@ class StrictMapper:
         limit = ""
         for index in range(len(self._dataset)):
             if time.monotonic() > deadline:
-                limit = " that were checked in time"
+                limit = " checked in time"
                 break
             record = self._dataset[index]
             if record["file_name"] != file_name:
                 num_checked += 1
                 num_broken += find_image_problem(record, self._mapper.image_format) is not None
-        return f"Also broken: {num_broken:,} of the {num_checked:,} other images{limit}."
+        others = counted(num_checked, "other image")
+        return f"Also broken: {num_broken:,} of the {others}{limit}."
 
 
 class SkippingMapper:
@@ -97,7 +99,7 @@ class SkippingMapper:
                     return map_image(self._mapper, self._dataset[index])
                 except ImageError as error:
                     self._note(index, error)
-        raise ImageError(f"None of the {num_images:,} images can be used.")
+        raise ImageError(f"None of the {counted(num_images, 'image')} can be used.")
 
     @functools.cached_property
     def _indices(self) -> dict[str, int]:

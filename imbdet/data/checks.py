@@ -140,8 +140,8 @@ def _report_missing(
 ) -> None:
     folder, file_name = os.path.split(os.path.abspath(missing[0]["file_name"]))
     message = (
-        f"Data set '{name}' misses {len(missing):,} of its {num_images:,} images: the first, "
-        f"'{file_name}', is not in folder '{folder}'"
+        f"Data set '{name}' misses {len(missing):,} of its {counted(num_images, 'image')}: the "
+        f"first, '{file_name}', is not in folder '{folder}'"
         f"{'' if os.path.isdir(folder) else ', which does not exist'}. {describe_origin(name)}"
     )
     if not training or len(missing) == num_images:

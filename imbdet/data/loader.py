@@ -109,8 +109,9 @@ def require_equal_shares(cfg: CfgNode, num_processes: int) -> None:
     num_images = cfg.SOLVER.IMS_PER_BATCH
     if num_images < 1 or num_images % num_processes != 0:
         raise UserError(
-            f"SOLVER.IMS_PER_BATCH is {num_images}, which {num_processes} processes cannot share "
-            "equally: set it to a multiple of their number."
+            f"SOLVER.IMS_PER_BATCH is {num_images}, which "
+            f"{counted(num_processes, 'process', 'processes')} cannot share equally: set it to a "
+            "multiple of their number."
         )
 
 

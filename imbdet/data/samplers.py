@@ -7,6 +7,7 @@ from detectron2.config import CfgNode
 from detectron2.data.samplers import RepeatFactorTrainingSampler
 
 from imbdet.errors import UserError, suggest
+from imbdet.wording import counted
 
 SAMPLERS = ("TrainingSampler", "RepeatFactorTrainingSampler", "RandomSubsetTrainingSampler")
 
@@ -39,8 +40,9 @@ def read_sampler(cfg: CfgNode, records: Sequence[dict]) -> tuple[np.ndarray, int
         ratio = cfg.DATALOADER.RANDOM_SUBSET_RATIO
         size = int(len(records) * ratio)
         if not 0 < size <= len(records):
+            images = counted(len(records), "image")
             raise UserError(
-                f"DATALOADER.RANDOM_SUBSET_RATIO is {ratio}: of {len(records):,} images it must "
-                "take at least one and at most all."
+                f"DATALOADER.RANDOM_SUBSET_RATIO is {ratio}: of {images} it must take at least one "
+                "and at most all."
             )
     return repeats, size

@@ -12,6 +12,7 @@ import torch
 from imbdet.engine.member import Place, Run, take_part
 from imbdet.engine.supervisor import supervise
 from imbdet.errors import UserError
+from imbdet.wording import counted
 
 LOCALHOST = "127.0.0.1"
 
@@ -90,8 +91,9 @@ def _join_torchrun(run: Run, args: argparse.Namespace) -> int:
     num_gpus = torch.cuda.device_count()
     if 0 < num_gpus < local_size:
         raise UserError(
-            f"torchrun started {local_size} processes, but this machine has {num_gpus} GPUs: start "
-            'as many, or hide the GPUs (CUDA_VISIBLE_DEVICES="") to train on the CPU.'
+            f"torchrun started {local_size} processes, but this machine has "
+            f"{counted(num_gpus, 'GPU')}: start as many, or hide the GPUs "
+            '(CUDA_VISIBLE_DEVICES="") to train on the CPU.'
         )
     if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0:
         args.resume = True  # what a restarted job is there for

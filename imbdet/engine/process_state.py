@@ -9,6 +9,8 @@ import torch
 from detectron2.utils import comm
 from torch import nn
 
+from imbdet.wording import counted
+
 logger = logging.getLogger(__name__)
 
 
@@ -43,9 +45,9 @@ def find_own_state(states: list[dict[str, Any]]) -> dict[str, Any] | None:
             "The checkpoint does not tell where random numbers and the order of images were: they "
             "start anew. The rest goes on exactly."
             if not states
-            else f"The checkpoint is of {len(states)} processes and goes on with {num_now}: random "
-            "numbers start anew, running quantities are those of the first process, and images "
-            "meet others in their batches. The rest goes on exactly."
+            else f"The checkpoint is of {counted(len(states), 'process', 'processes')} and goes on "
+            f"with {num_now}: random numbers start anew, running quantities are those of the first "
+            "process, and images meet others in their batches. The rest goes on exactly."
         )
     return None
 

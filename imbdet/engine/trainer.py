@@ -45,6 +45,7 @@ from imbdet.errors import UserError
 from imbdet.evaluation import build_coco_evaluator
 from imbdet.modeling import build_model
 from imbdet.program import hearing
+from imbdet.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -277,7 +278,7 @@ def train(cfg: CfgNode, *, resume: bool, on_start: Callable[[], None]) -> None:
 def _describe_plan(trainer: Trainer) -> str:
     start, end = trainer.start_iter, trainer.max_iter
     if start == 0:
-        return f"Training for {end:,} iterations"
+        return f"Training for {counted(end, 'iteration')}"
     if start < end:
         return f"Going on behind iteration {start:,} of {end:,}"
-    return f"All {end:,} iterations are done, only what follows is done again"
+    return f"The last iteration, {end:,}, is done, only what follows is done again"

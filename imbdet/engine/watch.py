@@ -16,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from imbdet.engine.incident import Incident
 from imbdet.engine.process_state import get_random_states
 from imbdet.errors import UserError
+from imbdet.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +117,8 @@ class Watch(HookBase):
         self._save(complaints[comm.get_rank()])
         file = Incident.path(self._folder, self.trainer.iter, culprit)
         if self._num_skipped >= self._max_skipped:
-            after = f" after {self._num_skipped} others were skipped" if self._num_skipped else ""
+            others = counted(self._num_skipped, "other")
+            after = f" after skipping {others}" if self._num_skipped else ""
             raise UserError(f"{reason} Stopped{after}: `imbdet replay {file}` repeats it.")
         self._num_skipped += 1
         logger.warning(

@@ -8,6 +8,7 @@ from xml.etree.ElementTree import Element
 from imbdet.report.elements import caption, note, section
 from imbdet.report.plots import Plot, grid, line, new_figure
 from imbdet.report.sources import CannotShow, read_json_lines
+from imbdet.wording import counted
 
 Row = Mapping[str, Any]
 
@@ -34,7 +35,7 @@ def training_content(path: Path) -> list[Element]:
         raise CannotShow(f"'{path.name}' has no curves.")
     content = [grid(plots)]
     if num_damaged:
-        content.append(note(f"{num_damaged} lines of '{path.name}' are damaged and left out."))
+        content.append(note(f"Left out of '{path.name}': {counted(num_damaged, 'damaged line')}."))
     return [section("Curves", caption(_CAPTION), *content)]
 
 

@@ -12,6 +12,7 @@ from imbdet.report.elements import caption, color_scale, element, note, section,
 from imbdet.report.joint import HOW_TO_READ, iou_plot, joint_plots
 from imbdet.report.plots import grid
 from imbdet.report.sources import CannotShow, count_rows, read_arrays
+from imbdet.wording import counted
 
 # More would make the page large and the slider fine beyond use: neighbours are added up.
 MAX_STRETCHES = 20
@@ -143,6 +144,6 @@ def _describe_rows(folder: Path, whole: Arrays) -> str:
             num_rows += count_rows(path)
         except CannotShow as reason:
             damaged.append(str(reason))
-    batches = f"{int(whole['num_batches']):,} batches were recorded"
-    rows = f"{num_rows:,} samples are kept as rows in records/samples"
+    batches = f"{counted(int(whole['num_batches']), 'batch', 'batches')} recorded"
+    rows = f"{counted(num_rows, 'sample')} kept as rows in records/samples"
     return " ".join([f"{batches}; {rows}.", *damaged])

@@ -166,7 +166,7 @@ def test_nothing_finite(tmp_path):
     weights = ("--weights", str(tmp_path / "nan.pth"))
     analyze(tmp_path / "output", "faster_rcnn", *weights)
     summary = read_summary(tmp_path / "output")
-    assert "candidates have predictions that are not finite; they are ignored" in summary
+    assert "had predictions that are not finite, and no place" in summary
     for name in FIGURES - {"imbalance"}:
         assert f"{name}: no figure, " in summary
     assert len(files(tmp_path / "output" / "pictures", "png")) == 4

@@ -88,6 +88,7 @@ def test_one_command_is_the_whole_protocol(programs, tmp_path, capsys):
         assert (opts["SOLVER.MAX_ITER"], opts["SOLVER.STEPS"]) == ("300", "(240, 279)")
     assert not any("SOLVER.MAX_ITER" in command for command in programs.played[4:])
     out = capsys.readouterr().out
+    assert "test split, seeds 1, 2, 3:\n" in out
     assert "| val AP after 300 iterations at 0.1, 0.2 " in out
     plain_row, ap_row = re.findall(r"^\| (?:plain|AP) .*", out, re.MULTILINE)
     assert "| 0.2             | 11.0, 31.0 " in plain_row
@@ -143,7 +144,8 @@ def test_what_articles_report_stands_beside(programs, names, expected):
     measured = {"val": {"AP": 1.0}, "s/iter": 1.0, "not finite": 0}
     methods = {name: {"runs": [{"seed": 1, **measured}]} for name in names}
     results = {"detector": "faster_rcnn", "setting": "bccd", "methods": methods}
-    _, _, head, _, *rows = programs.results_table.format_table(results).splitlines()
+    title, _, head, _, *rows = programs.results_table.format_table(results).splitlines()
+    assert title == "faster_rcnn on bccd, val split, seed 1:"
     assert ("published" in head) == (expected is not None)
     if expected is not None:
         assert [row.split("|")[-2].strip() for row in rows] == expected

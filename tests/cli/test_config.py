@@ -49,16 +49,16 @@ def test_shows_what_a_config_changes_of_its_base(tmp_path, capsys):
     )
     main(["config", "diff", "--config-file", child, "--config-file", piece, "SOLVER.MAX_ITER", "8"])
     first, *lines = capsys.readouterr().out.splitlines()
-    assert first == f"Beside {tmp_path}/base.yaml, 3 keys differ:"
+    assert first == f"3 keys other than in {tmp_path}/base.yaml:"
     assert set(lines) == {
         "  SEED: 5 -> 6",
         "  SOLVER.MAX_ITER: 7 -> 8",
         "  MODEL.CLS_LOSS.NAME: '' -> 'ap'",
     }
     main(["config", "diff", "--config-file", base])
-    assert "Beside the defaults, 2 keys differ:\n" in capsys.readouterr().out
+    assert "2 keys other than in the defaults:\n" in capsys.readouterr().out
     main(["config", "diff", "--config-file", child, "--base", child])
-    assert f"Beside {child}, 0 keys differ:\n" in capsys.readouterr().out
+    assert f"0 keys other than in {child}:\n" in capsys.readouterr().out
     assert main(["config", "diff", "--config-file", child, "--base", "nowhere.yaml"]) == 2
 
 
@@ -68,7 +68,7 @@ def test_a_base_in_another_folder_is_named_without_detours(tmp_path, capsys):
     write(tmp_path / "a", base="SEED: 5\nVERSION: 2\n")
     (child,) = write(tmp_path / "b", child='_BASE_: "../a/base.yaml"\nSEED: 6\n')
     main(["config", "diff", "--config-file", child])
-    assert f"Beside {tmp_path}/a/base.yaml, 1 keys differ:\n" in capsys.readouterr().out
+    assert f"1 key other than in {tmp_path}/a/base.yaml:\n" in capsys.readouterr().out
 
 
 def test_checks_a_config_without_its_data(capsys, monkeypatch, tmp_path):

@@ -63,7 +63,7 @@ def test_counts_the_other_broken_images(toy, monkeypatch):
     loader = build_test_loader(toy.config(), "toy")
     assert message_of(loader).endswith("Also broken: 2 of the 3 other images.")
     monkeypatch.setattr(StrictMapper, "MAX_SECONDS", -1)
-    words = "Also broken: 0 of the 0 other images that were checked in time."
+    words = "Also broken: 0 of the 0 other images checked in time."
     assert message_of(loader).endswith(words)
 
 

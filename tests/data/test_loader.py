@@ -134,7 +134,7 @@ def test_checks_test_sets_against_the_training(toy, names, words):
             ),
             "RANDOM_SUBSET_RATIO is 0.2: of 3 images it must take at least one",
         ),
-        (("SOLVER.IMS_PER_BATCH", 0), "IMS_PER_BATCH is 0, which 1 processes cannot share"),
+        (("SOLVER.IMS_PER_BATCH", 0), "IMS_PER_BATCH is 0, which 1 process cannot share"),
     ],
 )
 def test_refuses_a_config(toy, overrides, words):

@@ -123,7 +123,7 @@ def test_the_number_of_skipped_iterations_is_kept(tmp_path):
     (watch,) = ToyTrainer(tmp_path, "loss", max_skipped=1).train()._hooks
     again = ToyTrainer(tmp_path, "loss", max_skipped=1)
     again._hooks[0].load_state_dict(watch.state_dict())
-    assert_says(error_of(again.train), "Stopped after 1 others were skipped")
+    assert_says(error_of(again.train), "Stopped after skipping 1 other: ")
 
 
 def test_the_scaler_of_mixed_precision_skips_infinite_gradients_itself(tmp_path):

@@ -56,7 +56,7 @@ def test_page_says_totals_and_what_is_not_known(tmp_path):
     for kind in PANELS:
         assert f">{truth[f'roi_heads/{kind}'].sum():,}<" in text
     assert "No loss is known, only the IoU: available positives, chosen positives, " in text
-    assert "6 batches were recorded" in text
+    assert "6 batches recorded" in text
     assert text.count('class="stages"') == 2
 
 
@@ -69,7 +69,7 @@ def test_damaged_parts_are_left_out_and_named(tmp_path):
     text = to_html(records_content(tmp_path))
     assert "'part-0000009-rank0.npz' is damaged or incomplete." in text
     assert "'part-0000009-rank0.parquet' is damaged or incomplete." in text
-    assert "2 batches were recorded" in text
+    assert "2 batches recorded" in text
     second.unlink()
     with pytest.raises(CannotShow, match=r"no histograms.*part-0000009-rank0.npz"):
         read_stretches(tmp_path / "histograms")

@@ -134,7 +134,7 @@ DAMAGE = {
             "metrics.json",
             write('{"iteration": 1, "lr": 0.1}\n{"iterat'),
             "training",
-            "1 lines of 'metrics.json' are damaged",
+            "Left out of 'metrics.json': 1 damaged line.",
         ),
         (METRICS, truncate, "evaluation", "'metrics.json' is damaged or incomplete."),
         (TABLE, truncate, "figures", "'ranks.parquet' is damaged or incomplete."),

@@ -161,7 +161,7 @@ def _noisy_label(label: int, options: ShapesOptions, rng: Generator) -> int:
 def _warn_of_left_out(split: str, num_left_out: int, num_drawn: int) -> None:
     if num_left_out > _MANY_LEFT_OUT * num_drawn:
         logger.warning(
-            f"{num_left_out} objects and clutter of '{split}' found no place and were left out. "
+            f"Objects and clutter of '{split}' that found no place, left out: {num_left_out:,}. "
             "Lower DATASETS.SHAPES.OBJECTS_PER_IMAGE, CLUTTER_RATIO or OBJECT_SIZE, or raise "
             "IMAGE_SIZE."
         )
