@@ -7,7 +7,7 @@ import time
 import torch
 from detectron2.data import DatasetFromList, DatasetMapper
 
-from imbdet.data.images import find_image_problem, require_8_bits
+from imbdet.data.images import find_image_problem, find_resize_problem, require_8_bits
 from imbdet.errors import UserError
 from imbdet.wording import counted
 
@@ -63,7 +63,7 @@ class StrictMapper:
             record = self._dataset[index]
             if record["file_name"] != file_name:
                 num_checked += 1
-                num_broken += find_image_problem(record, self._mapper.image_format) is not None
+                num_broken += _find_problem(self._mapper, record) is not None
         others = counted(num_checked, "other image")
         return f"Also broken: {num_broken:,} of the {others}{limit}."
 
@@ -120,9 +120,17 @@ def map_image(mapper: DatasetMapper, record: dict) -> dict:
     """
     try:
         require_8_bits(record["file_name"])
+        if find_resize_problem(record, mapper.augmentations):
+            raise ValueError  # as Pillow would, but before a random number is drawn
         return mapper(record)
     except Exception as error:
-        problem = find_image_problem(record, mapper.image_format)
+        problem = _find_problem(mapper, record)
         if problem is None:  # the annotations, or a bug
             raise
         raise ImageError(f"Image '{record['file_name']}' {problem}") from error
+
+
+def _find_problem(mapper: DatasetMapper, record: dict) -> str | None:
+    return find_image_problem(record, mapper.image_format) or find_resize_problem(
+        record, mapper.augmentations
+    )

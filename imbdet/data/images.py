@@ -2,6 +2,7 @@
 
 import os
 
+from detectron2.data import transforms as T
 from detectron2.data.detection_utils import read_image
 from detectron2.utils.file_io import PathManager
 from PIL import Image, UnidentifiedImageError
@@ -30,6 +31,35 @@ def find_image_problem(record: dict, image_format: str) -> str | None:
     except Exception as error:  # decoders raise nearly everything
         return f"cannot be read ({error})"
     return _find_size_problem(record, (width, height))
+
+
+def find_resize_problem(record: dict, augmentations: T.AugmentationList) -> str | None:
+    """Whether resizing would round a side of the image to 0 pixels, by which Pillow fails.
+
+    Args:
+        record: "file_name" and, optionally, "width" and "height" are used.
+        augmentations: of a mapper.
+
+    Returns:
+        None, or what is wrong, to be put after the name of the file.
+    """
+    if {"width", "height"} <= record.keys():
+        width, height = record["width"], record["height"]
+    else:
+        with PathManager.open(record["file_name"], "rb") as file:
+            width, height = Image.open(file).size
+    for resize in augmentations.augs:
+        if isinstance(resize, T.ResizeShortestEdge):
+            short_edge = max(resize.short_edge_length)
+            # detectron2 takes 0 for the size that the image has.
+            if short_edge and 0 in resize.get_output_shape(
+                height, width, short_edge, resize.max_size
+            ):
+                return (
+                    f"has {width} x {height} pixels: no pixel of its short side is left when it is "
+                    f"resized to at most {resize.max_size}"
+                )
+    return None
 
 
 def require_8_bits(path: str) -> None:

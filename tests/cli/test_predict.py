@@ -117,11 +117,23 @@ def test_one_image_is_no_images(weights, images, tmp_path, capsys):
     assert_says(capsys.readouterr().out, " on 1 image; pictures in")
 
 
-def test_goes_on_after_an_image_that_is_broken(weights, images, tmp_path, capsys):
-    (images / "b.png").write_bytes(b"broken")
+@pytest.mark.parametrize(
+    ("break_image", "problem"),
+    [
+        (lambda path: path.write_bytes(b"broken"), "is not an image"),
+        (
+            lambda path: Image.new("RGB", (1, 4000)).save(path),
+            "has 1 x 4000 pixels: no pixel of its short side is left when it is resized",
+        ),
+    ],
+)
+def test_goes_on_after_an_image_that_is_broken(
+    weights, images, tmp_path, break_image, problem, capsys
+):
+    break_image(images / "b.png")
     assert predict(weights, tmp_path, images) == 2
     out, error = capsys.readouterr()
-    assert_says(out, f"'{images}/b.png' is not an image. It is left out.")
+    assert_says(out, f"'{images}/b.png' {problem}", ". It is left out.")
     assert_says(error, "error: 1 of 3 images could not be used (above); the others are done.")
     content = json.loads((tmp_path / "out" / "detections.json").read_text())
     assert [image["id"] for image in content["images"]] == [1, 3]

@@ -57,6 +57,29 @@ def test_refuses_a_broken_image(toy, break_image, reason, workers):
     assert re.fullmatch(rf"{problem} 3 other images\.", message_of(test_loader))
 
 
+def make_narrow(toy, file_name):
+    """An image of which resizing to at most 1333 pixels leaves nothing."""
+    Image.new("RGB", (4000, 1)).save(toy.images / file_name)
+    record = next(r for r in toy.content["images"] if r["file_name"] == file_name)
+    record.update(width=4000, height=1)
+    for annotation in toy.content["annotations"]:
+        if annotation["image_id"] == record["id"]:
+            annotation["bbox"] = [100, 0, 50, 1]
+
+
+def test_refuses_or_skips_an_image_that_is_too_narrow(toy):
+    for file_name in ("1.png", "2.png"):
+        make_narrow(toy, file_name)
+    cfg = toy.config()
+    words = (
+        rf"Image '{toy.images}/[12]\.png' has 4000 x 1 pixels: .* at most 1333\. Also broken: 1 of "
+    )
+    for loader in (build_train_loader(cfg), build_test_loader(cfg, "toy")):
+        assert re.match(words, message_of(loader))
+    cfg = toy.config("DATASETS.BROKEN_IMAGES", "skip")
+    assert set(images_in(take_batches(build_train_loader(cfg), 12))) == {30}
+
+
 def test_counts_the_other_broken_images(toy, monkeypatch):
     for file_name in ("2.png", "3.png", "4.png"):
         truncate(toy.images / file_name)
