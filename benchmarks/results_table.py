@@ -18,6 +18,8 @@ from pathlib import Path
 from runs import by_choice
 from tabulate import tabulate
 
+from imbdet.wording import averaged
+
 # Two-sided 95 % quantiles of Student's t distribution, by degrees of freedom.
 T_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
@@ -127,9 +129,10 @@ def _name_seeds(runs: Iterable[dict]) -> str:
 def _means(runs: Sequence[dict], split: str) -> dict[str, str]:
     """The columns that all tables have."""
     row = {
-        metric: _mean([run[split][metric] for run in runs], digits=1) for metric in runs[0][split]
+        metric: averaged([run[split][metric] for run in runs], digits=1)
+        for metric in runs[0][split]
     }
-    row["s/iter"] = _mean([run["s/iter"] for run in runs], digits=2)
+    row["s/iter"] = averaged([run["s/iter"] for run in runs], digits=2)
     row["not finite"] = str(sum(run["not finite"] for run in runs))
     return row
 
@@ -140,14 +143,6 @@ def _titled(title: str, rows: Sequence[dict[str, str]]) -> str:
 
 def _all_runs(results: dict) -> Iterable[dict]:
     return (run for result in results["methods"].values() for run in result["runs"])
-
-
-def _mean(values: Sequence[float | None], *, digits: int) -> str:
-    """Mean and, of several, standard deviation; "-" if some are not there."""
-    if None in values:
-        return "-"
-    text = f"{statistics.mean(values):.{digits}f}"
-    return f"{text} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else text
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:

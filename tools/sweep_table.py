@@ -2,7 +2,6 @@
 
 import csv
 import json
-import statistics
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from sweep_runs import Run
 
 from imbdet.files import replacing
+from imbdet.wording import averaged
 
 METRICS = ("AP", "AP50", "AP75")
 
@@ -50,13 +50,5 @@ def summarize(runs: Sequence[Run]) -> Iterator[dict[str, str]]:
         results = [result for result in results if result]
         row = {**dict(choices), "runs": str(len(results))}
         for name in results[0] if results else ():
-            row[name] = _mean([result[name] for result in results])
+            row[name] = averaged([result[name] for result in results], digits=1)
         yield row
-
-
-def _mean(values: Sequence[float | None]) -> str:
-    """Mean and, of several, standard deviation; "-" if some are not there."""
-    if None in values:
-        return "-"
-    deviation = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.1f}{deviation}"
