@@ -92,16 +92,16 @@ def _check_bytes(path: str) -> None:
     with open(path, "rb") as file:
         if file.read(len(_BEGIN)) != _BEGIN:
             return  # torch's format before 1.6, or nothing that torch can read
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        seal, end = data[-_SEAL_SIZE:], data[-_END_SIZE:]
-        if seal.startswith(_SEAL_START):
-            with memoryview(data) as view, view[:-_SEAL_SIZE] as body:
-                digest = hashlib.sha256(body).hexdigest().encode()
-            is_whole = seal.endswith(digest)
-        elif end.startswith(_END):  # of somebody else, who has a checksum for each tensor
-            with zipfile.ZipFile(path) as archive:
-                is_whole = archive.testzip() is None
-        else:
-            raise EOFError  # it is truncated
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            seal, end = data[-_SEAL_SIZE:], data[-_END_SIZE:]
+            if seal.startswith(_SEAL_START):
+                with memoryview(data) as view, view[:-_SEAL_SIZE] as body:
+                    digest = hashlib.sha256(body).hexdigest().encode()
+                is_whole = seal.endswith(digest)
+            elif end.startswith(_END):  # of somebody else, who has a checksum for each tensor
+                with zipfile.ZipFile(file) as archive:
+                    is_whole = archive.testzip() is None
+            else:
+                raise EOFError  # it is truncated
     if not is_whole:
         raise UserError("it is damaged: its checksum differs. Copy or download it again.")
