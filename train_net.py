@@ -47,8 +47,8 @@ def run(args: argparse.Namespace) -> None:
     """One process of the job."""
     from imbdet.engine import evaluate, setup, train
 
-    cfg, keep_start = setup(args)
-    run_task = evaluate if args.eval_only else train
+    task, run_task = ("evaluation", evaluate) if args.eval_only else ("training", train)
+    cfg, keep_start = setup(args, task)
     run_task(cfg, resume=args.resume, on_start=keep_start)
 
 

@@ -72,7 +72,7 @@ def predict(args: argparse.Namespace) -> None:
             f"'{folder}'. Choose another one."
         )
     earlier = find_earlier_pictures(Path(args.output))
-    cfg = setup_frozen(args)
+    cfg = setup_frozen(args, "prediction")
     if not cfg.MODEL.WEIGHTS:
         raise UserError("There are no weights: name a checkpoint by --weights.")
     model = build_model(cfg).eval()

@@ -34,7 +34,7 @@ def analyze(args: argparse.Namespace) -> None:
     # Quoted, so that a name that looks like a number stays a name.
     opts = [] if args.dataset is None else ["DATASETS.TEST", repr((args.dataset,))]
     earlier = find_earlier_pictures(Path(args.output))
-    cfg = setup_frozen(args, opts)
+    cfg = setup_frozen(args, "analysis", opts)
     if not cfg.DATASETS.TEST:
         raise UserError("DATASETS.TEST is empty: name a data set by --dataset.")
     records = load_records(cfg, cfg.DATASETS.TEST[0], args.num_images)

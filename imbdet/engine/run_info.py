@@ -21,32 +21,37 @@ from imbdet.keys import changed_keys
 from imbdet.modeling.chosen import chosen_methods
 
 
-def write_run_info(cfg: CfgNode, args: Namespace, packages: Sequence[ModuleType]) -> None:
+def write_run_info(
+    cfg: CfgNode, args: Namespace, task: str, packages: Sequence[ModuleType]
+) -> None:
     """Add a start to ``OUTPUT_DIR/run.json``, a list with the latest one last.
 
     A training from the beginning opens a new list. A list that cannot be read is given up.
 
     Args:
         cfg: the config.
-        args: with ``config_file``, ``opts``, ``resume`` and ``eval_only``.
+        args: with ``config_file``, ``opts`` and ``resume``.
+        task: "training" or another one.
         packages: whose versions matter.
 
     Raises:
         UserError: the file cannot be written.
     """
     path = Path(cfg.OUTPUT_DIR) / "run.json"
-    goes_on = args.resume or args.eval_only
-    starts = [*(_read(path) if goes_on else []), _describe(cfg, args, packages)]
+    goes_on = args.resume or task != "training"
+    starts = [*(_read(path) if goes_on else []), _describe(cfg, args, task, packages)]
     with replacing(path) as draft:
         draft.write_text(json.dumps(starts, indent=1) + "\n")
 
 
-def _describe(cfg: CfgNode, args: Namespace, packages: Sequence[ModuleType]) -> dict[str, Any]:
+def _describe(
+    cfg: CfgNode, args: Namespace, task: str, packages: Sequence[ModuleType]
+) -> dict[str, Any]:
     changes = changed_keys(cfg, load_config())
     return {
         "time": datetime.now().astimezone().isoformat(timespec="seconds"),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "task": "evaluation" if args.eval_only else "training",
+        "task": task,
         "resume": args.resume,
         "config_files": list(args.config_file),
         "overrides": dict(zip(args.opts[::2], args.opts[1::2], strict=True)),

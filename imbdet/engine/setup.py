@@ -34,11 +34,13 @@ logger = logging.getLogger(__name__)
 PACKAGES = (torch, torchvision, detectron2, numpy)
 
 
-def setup(args: argparse.Namespace) -> tuple[CfgNode, Callable[[], None]]:
+def setup(args: argparse.Namespace, task: str) -> tuple[CfgNode, Callable[[], None]]:
     """Load and check the config, and prepare the process for it. A collective call.
 
     Args:
-        args: with ``config_file``, ``opts``, ``resume`` and ``eval_only``.
+        args: with ``config_file``, ``opts`` and ``resume``.
+        task: what ``run.json`` calls it, "training" or another one, which leaves the training in
+            the output folder alone.
 
     Returns:
         The frozen config, whose ``MODEL.DEVICE`` is "cpu" where there is no GPU; and what keeps
@@ -53,43 +55,44 @@ def setup(args: argparse.Namespace) -> tuple[CfgNode, Callable[[], None]]:
     config_text = cfg.dump()
     require_agreement(config_text)
     no_gpu = check_config(cfg)
-    _prepare_output_dir(cfg.OUTPUT_DIR, args)
+    is_training = task == "training"
+    _prepare_output_dir(cfg.OUTPUT_DIR, is_training=is_training, resume=args.resume)
     setup_logging(cfg.OUTPUT_DIR, comm.get_rank())
     if no_gpu:
         logger.info("No GPU is used: MODEL.DEVICE is 'cpu'.")
-    logger.debug(f"{_describe_environment()}; {args}")
+    logger.debug(f"{_describe_environment()}; {task}, {args}")
     seed_all_rng(None if cfg.SEED < 0 else cfg.SEED + comm.get_rank())
-    torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK and not args.eval_only
+    torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK and is_training
 
     def keep_start() -> None:
         if not comm.is_main_process():
             return
-        if not args.eval_only:
+        if is_training:
             if args.resume:
                 _tell_changes(cfg)
             with replacing(Path(cfg.OUTPUT_DIR, "config.yaml")) as draft:
                 # Of the device that was asked for: the next machine may have it.
                 draft.write_text(config_text)
-        write_run_info(cfg, args, PACKAGES)
+        write_run_info(cfg, args, task, PACKAGES)
 
     return cfg, keep_start
 
 
-def setup_frozen(args: argparse.Namespace, opts: Sequence[str] = ()) -> CfgNode:
+def setup_frozen(args: argparse.Namespace, task: str, opts: Sequence[str] = ()) -> CfgNode:
     """:func:`setup` for a program that looks at trained weights and writes to a folder.
 
     Args:
         args: with ``config_file``, ``opts``, ``weights`` (None leaves MODEL.WEIGHTS) and
             ``output``, which becomes OUTPUT_DIR.
+        task: as for :func:`setup`.
         opts: overrides that count more than those of ``args``.
     """
     # Quoted, so that a name that looks like a number stays a name.
     opts = [*args.opts, "OUTPUT_DIR", repr(args.output), *opts]
     if args.weights is not None:
         opts += ["MODEL.WEIGHTS", repr(args.weights)]
-    cfg, keep_start = setup(
-        argparse.Namespace(config_file=args.config_file, opts=opts, resume=False, eval_only=True)
-    )
+    args = argparse.Namespace(config_file=args.config_file, opts=opts, resume=False)
+    cfg, keep_start = setup(args, task)
     keep_start()
     return cfg
 
@@ -161,10 +164,8 @@ def _describe_environment() -> str:
     return f"{platform.platform()}, Python {platform.python_version()}, {packages}, {gpu}"
 
 
-def _prepare_output_dir(folder: str, args: argparse.Namespace) -> None:
-    if not (args.resume or args.eval_only) and os.path.exists(
-        os.path.join(folder, "last_checkpoint")
-    ):
+def _prepare_output_dir(folder: str, *, is_training: bool, resume: bool) -> None:
+    if is_training and not resume and os.path.exists(os.path.join(folder, "last_checkpoint")):
         raise UserError(
             f"OUTPUT_DIR '{folder}' already holds a run. Go on with it by --resume, choose "
             f"another OUTPUT_DIR, or remove the folder."
@@ -179,7 +180,7 @@ def _prepare_output_dir(folder: str, args: argparse.Namespace) -> None:
         raise UserError(
             f"OUTPUT_DIR '{folder}' cannot be written to ({error.strerror}). Choose another one."
         ) from error
-    if not args.eval_only:
+    if is_training:
         if comm.is_main_process():
             lock_folder(Path(folder))
         comm.synchronize()  # nobody writes to the folder of another job

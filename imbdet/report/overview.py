@@ -62,7 +62,7 @@ def configuration_content(folder: Path) -> list[Element]:
 
 
 def last_start(path: Path) -> Settings:
-    """What a ``run.json`` says of the last training, or of the last evaluation if there is none."""
+    """What a ``run.json`` says of the last training, or of the last start if there is none."""
     starts = read_json(path)
     with reading(path):
         trainings = [start for start in starts if start["task"] == "training"]

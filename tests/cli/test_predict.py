@@ -50,6 +50,8 @@ def predict(weights, tmp_path, *images, keys=KEYS):
 
 def test_detects_on_a_folder_of_images(weights, images, tmp_path):
     assert predict(weights, tmp_path, images) == 0
+    (start,) = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert start["task"] == "prediction"
     content = json.loads((tmp_path / "out" / "detections.json").read_text())
     names = [str(images / name) for name in ("a.jpg", "b.png", "more/a.PNG")]
     assert content["images"] == [

@@ -15,10 +15,10 @@ from imbdet.engine.run_info import write_run_info
 def start(tmp_path):
     """A function that notes a start with some overrides, and returns all that are noted."""
 
-    def write(*opts, resume=False, eval_only=False):
+    def write(*opts, task="training", resume=False):
         cfg = load_config(opts=["OUTPUT_DIR", str(tmp_path), "MODEL.DEVICE", "cpu", *opts])
-        args = Namespace(config_file=["a.yaml"], opts=opts, resume=resume, eval_only=eval_only)
-        write_run_info(cfg, args, [torch, np])
+        args = Namespace(config_file=["a.yaml"], opts=opts, resume=resume)
+        write_run_info(cfg, args, task, [torch, np])
         return json.loads((tmp_path / "run.json").read_text())
 
     return write
@@ -45,7 +45,7 @@ def test_says_what_was_started(start):
 def test_keeps_earlier_starts_unless_a_training_begins_anew(start):
     start("SEED", "1")
     start("SEED", "1", resume=True)
-    tasks = [(info["task"], info["resume"]) for info in start(eval_only=True)]
+    tasks = [(info["task"], info["resume"]) for info in start(task="evaluation")]
     assert tasks == [("training", False), ("training", True), ("evaluation", False)]
     assert [info["seed"] for info in start("SEED", "2")] == [2]
 
@@ -53,4 +53,4 @@ def test_keeps_earlier_starts_unless_a_training_begins_anew(start):
 @pytest.mark.parametrize("content", ["", "[{", "{}"])
 def test_gives_up_a_list_that_cannot_be_read(start, tmp_path, content):
     (tmp_path / "run.json").write_text(content)
-    assert len(start(eval_only=True)) == 1
+    assert len(start(task="evaluation")) == 1

@@ -106,8 +106,8 @@ def write_run(folder):
     cfg = load_config(opts=opts)
     (folder / "config.yaml").write_text(cfg.dump())
     cfg.MODEL.DEVICE = "cpu"
-    args = Namespace(config_file=[], opts=opts, resume=False, eval_only=False)
-    write_run_info(cfg, args, [torch, np])
+    args = Namespace(config_file=[], opts=opts, resume=False)
+    write_run_info(cfg, args, "training", [torch, np])
     rows = [
         {"iteration": i, "total_loss": 2.0 - i / 100, "loss_cls": 1.0, "lr": 0.1, "time": 0.5}
         for i in range(19, 100, 20)
