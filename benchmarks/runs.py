@@ -54,7 +54,7 @@ class Run:
         """
         if _metrics_file(self.folder, self.setting.val).exists():
             return True
-        return self._start("--resume", opts=["OUTPUT_DIR", str(self.folder)])
+        return self._start("training", "--resume", opts=["OUTPUT_DIR", str(self.folder)])
 
     def test(self) -> bool:
         """Look at the test split, unless that is done. Returns whether it came to its end."""
@@ -64,7 +64,7 @@ class Run:
         weights = self.folder / "model_final.pth"
         opts = ["OUTPUT_DIR", str(folder), "MODEL.WEIGHTS", str(weights)]
         opts += ["DATASETS.TEST", f"('{self.setting.test}',)"]
-        return self._start("--eval-only", opts=opts)
+        return self._start("test", "--eval-only", opts=opts)
 
     def read(self, *, with_test: bool = False) -> dict:
         """What it measured, as :func:`read_run`; with the "test" split as well."""
@@ -73,12 +73,12 @@ class Run:
             measured["test"] = _read_metrics(self.folder / "test", self.setting.test)
         return measured
 
-    def _start(self, mode: str, *, opts: Sequence[str]) -> bool:
+    def _start(self, task: str, mode: str, *, opts: Sequence[str]) -> bool:
         command = [sys.executable, str(ROOT / "train_net.py"), mode]
         for file in self.files:
             command += ["--config-file", str(file)]
         command += [*self.overrides, *opts, "TEST.NUM_PICTURES", "0"]
-        print(f"{mode[2:]}: {self.folder}", file=sys.stderr, flush=True)
+        print(f"{task}: {self.folder}", file=sys.stderr, flush=True)
         status = wait_for(command, stdout=subprocess.DEVNULL)
         if status == 130:
             raise KeyboardInterrupt

@@ -105,15 +105,18 @@ def test_a_short_schedule_is_one_that_the_solver_takes(programs, tmp_path):
     assert set(steps) == {"()", "(4,)"}
 
 
-def test_what_is_done_is_not_repeated_and_test_is_looked_at_on_demand(programs, tmp_path):
+def test_what_is_done_is_not_repeated_and_test_is_looked_at_on_demand(programs, tmp_path, capsys):
     args = command_line(tmp_path)
     programs.methods.main(args)
     assert not any("--eval-only" in command for command in programs.played)
     programs.played.clear()
+    capsys.readouterr()
     programs.methods.main([*args, "--test"])
     # The training that failed is tried again.
     modes = [command[2] for command in programs.played]
     assert modes == ["--resume"] + ["--eval-only"] * 6
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["training", "failed"] + ["test"] * 6
     programs.played.clear()
     programs.methods.main([*args, "--test"])
     assert len(programs.played) == 1
