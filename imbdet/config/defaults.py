@@ -153,7 +153,7 @@ def _cls_loss_node(*, tau: float) -> CfgNode:
     # GHM: number of bins of the gradient norm; weight of the past in their counts, in [0, 1);
     # whether to make up for the start of the counts at 0 (the published code does not).
     node.GHM_C = CfgNode({"BINS": 30, "MOMENTUM": 0.75, "CORRECT_BIAS": False})
-    # DR loss: the margin between positives and negatives, in scores; sharpness L of the hinge and
+    # DR loss: the margin between positives and negatives, in scores; sharpness of the hinge and
     # factor TAU of the loss; temperatures by which hard positives and negatives stand out.
     node.DR = CfgNode(
         {

@@ -38,7 +38,7 @@ def dr_loss(
     lambda_pos: float = 1.0,
     lambda_neg: float = 0.1 / math.log(3.5),
 ) -> Tensor:
-    """tau / L log(1 + exp(L (P- - P+ + margin))) with the means P of the hardest scores.
+    """tau / kappa log(1 + exp(kappa (P- - P+ + margin))) with the means P of the hardest scores.
 
     P- = sum_j q_j p_j over the negatives with q = softmax(p / lambda_neg), and P+ over the
     positives with q = softmax(-p / lambda_pos). Gradient flows through p and q.
@@ -51,7 +51,7 @@ def dr_loss(
         group: processes whose batches are ranked together, see :mod:`imbdet.losses.exchange`; the
             loss is that of all, the same on each. None is this process alone.
         margin: by which the scores are to differ.
-        sharpness: L of the smooth hinge, > 0; a large one approaches max(0, x).
+        sharpness: kappa of the smooth hinge (the paper's L), > 0; a large one approaches max(0, x).
         tau: factor of the loss.
         lambda_pos: temperature of the positives, > 0; towards 0 their lowest score counts alone,
             towards infinity the mean of all.

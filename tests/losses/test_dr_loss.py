@@ -87,8 +87,8 @@ def test_equals_its_definition(
 
 
 def test_by_hand():
-    # One positive and one negative at p = 1/2: L x = 6 * 1/2, so 4 / 6 ln(1 + e^3). By itself the
-    # positive has P- = 0: L x = 0; the negative has P+ = 1: L x = 0 as well.
+    # One positive and one negative at p = 1/2: kappa x = 6 * 1/2, so 4 / 6 ln(1 + e^3). By itself
+    # the positive has P- = 0: kappa x = 0; the negative has P+ = 1: kappa x = 0 as well.
     logits, labels = torch.zeros(2, 1), torch.tensor([0, 1])
     assert dr_loss(logits, labels).item() == pytest.approx(4 / 6 * math.log(1 + math.exp(3)))
     loss = dr_loss(logits, labels, image_idxs=torch.tensor([5, 2]))
