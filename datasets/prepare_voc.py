@@ -75,7 +75,8 @@ def prepare(folder: Path, val_share: float) -> None:
     if not annotations:
         raise UserError(f"'{folder}' has no XML file in it: name a folder in Pascal VOC's form.")
     splits = _read_lists(folder) or _split(annotations, val_share)
-    files = _index(list_images(folder))
+    photos = folder / "JPEGImages"  # its neighbours have segmentations under the same names
+    files = _index(list_images(photos if photos.is_dir() else folder))
     images = {
         split: [_read(folder, name, origin, annotations, files) for name, origin in names.items()]
         for split, names in splits.items()

@@ -62,6 +62,14 @@ def test_the_lists_say_what_is_for_what(pets, capsys):
     assert "Images in train.txt" not in out
 
 
+def test_segmentations_are_no_images(pets):
+    (pets / "photos").rename(pets / "JPEGImages")
+    save_image(pets / "SegmentationClass" / "a.png")
+    add_lists(pets, train=["a"], val=["b"])
+    assert program.main([str(pets)]) == 0
+    assert read(pets, "train")["images"][0]["file_name"] == "JPEGImages/a.png"
+
+
 def test_images_of_the_training_in_another_split_are_counted(pets, capsys):
     add_lists(pets, train=["a", "b", "d"], val=["d", "e", "b"], test=["c"])
     assert program.main([str(pets)]) == 0
