@@ -152,8 +152,8 @@ def _read(
         if len(found) != 1:
             names = f" ({', '.join(map(str, found))})" if found else ""
             raise UserError(
-                f"'{folder}' has {len(found)} {what} with the name '{name}'{names}, for {origin}: "
-                "there must be one."
+                f"'{folder}' has {len(found) or 'no'} {what} with the name '{name}'{names}, for "
+                f"{origin}: there must be one."
             )
     (annotation,), (path,) = annotations[name], files[name]
     size, objects = read_annotation(annotation)

@@ -140,6 +140,17 @@ def test_resuming_a_finished_run_evaluates_again(tmp_path):
     assert read_metrics(tmp_path)
 
 
+def test_steps_behind_the_end_are_not_reached(tmp_path, capsys):
+    keys = {"SOLVER.MAX_ITER": 2, "SOLVER.STEPS": "(1, 2, 3)", "SOLVER.WARMUP_ITERS": 0}
+    keys |= {"DATASETS.TEST": "()"}
+    assert train_net.main(arguments("retinanet", tmp_path, **keys)) == 0
+    out = capsys.readouterr().out
+    assert "ends at SOLVER.MAX_ITER 2, before SOLVER.STEPS 2, 3." in out
+    assert "WARNING" not in out
+    last_line = (tmp_path / "metrics.json").read_text().splitlines()[-1]
+    assert json.loads(last_line)["lr"] == pytest.approx(1e-4)  # a tenth of the base's
+
+
 def test_a_run_is_not_shortened(tmp_path, capsys):
     keys = {"SOLVER.MAX_ITER": 2, "SOLVER.WARMUP_ITERS": 1, "DATASETS.TEST": "()"}
     assert train_net.main(arguments("retinanet", tmp_path, **keys)) == 0

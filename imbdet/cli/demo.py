@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     compare = [path_of("imbdet"), "compare", output, choices["OUTPUT_DIR"]]
     for command in (
         _train(root, detector, piece, opts=list(itertools.chain(*choices.items()))),
-        [*compare, "--output", "output/comparison"],
+        [*compare, "--output", f"{choices['OUTPUT_DIR']}/comparison"],
     ):
         print(f"  {shlex.join(command)}")
     return 0

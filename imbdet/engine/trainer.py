@@ -87,6 +87,15 @@ class Trainer(DefaultTrainer):
     def build_lr_scheduler(
         cls, cfg: CfgNode, optimizer: torch.optim.Optimizer
     ) -> torch.optim.lr_scheduler.LRScheduler:
+        end, steps = cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS
+        reached = tuple(step for step in steps if step < end)
+        if reached != tuple(steps):
+            # detectron2 would warn as of a mistake, and refuse a step at the very end.
+            later = ", ".join(str(step) for step in steps if step >= end)
+            logger.info(f"The training ends at SOLVER.MAX_ITER {end}, before SOLVER.STEPS {later}.")
+            cfg = cfg.clone()
+            cfg.defrost()
+            cfg.SOLVER.STEPS = reached
         try:
             return super().build_lr_scheduler(cfg, optimizer)
         except ValueError as error:

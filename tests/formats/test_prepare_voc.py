@@ -172,7 +172,7 @@ def replace(name, old, new):
         (lambda folder: [f.unlink() for f in folder.rglob("*.xml")], "has no XML file in it"),
         (
             lambda folder: (folder / "photos" / "a.png").unlink(),
-            "0 images with the name 'a', for '",
+            "no images with the name 'a', for '",
         ),
         (
             lambda folder: save_image(folder / "a.jpg"),
@@ -193,7 +193,7 @@ def replace(name, old, new):
         (lambda folder: add_lists(folder, train=["a"]), "has only train.txt"),
         (
             lambda folder: add_lists(folder, train=["a"], val=["b", "z"]),
-            "0 XML files with the name 'z', for line 2 of '{folder}/ImageSets/Main/val.txt'",
+            "no XML files with the name 'z', for line 2 of '{folder}/ImageSets/Main/val.txt'",
         ),
         (lambda folder: add_lists(folder, train=[""], val=["a"]), "train.txt' is empty"),
         (
