@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import yaml
 
 from imbdet.analysis.tables import write_table
 from imbdet.compare.runs import Run
@@ -59,8 +58,9 @@ def write_differing_keys(runs: Sequence[Run], output: Path) -> str:
     Returns:
         A sentence.
     """
-    baseline, *others = map(_settings, runs)
-    changes = [changed_keys(settings, baseline) for settings in others]
+    changes = [changed_keys(run.settings, runs[0].settings) for run in runs[1:]]
+    for keys in changes:
+        keys.pop("OUTPUT_DIR", None)
     numbers = DifferingKeys({run.name: keys for run, keys in zip(runs[1:], changes, strict=True)})
     path = output / "tables" / "differing_keys.parquet"
     if any(changes):
@@ -68,10 +68,3 @@ def write_differing_keys(runs: Sequence[Run], output: Path) -> str:
     else:
         path.unlink(missing_ok=True)
     return f"differing_keys: {numbers.sentence()}"
-
-
-def _settings(run: Run) -> dict[str, Any]:
-    """The config as it was written, with keys that another version may have had."""
-    settings = yaml.safe_load((run.folder / "config.yaml").read_text())
-    settings.pop("OUTPUT_DIR", None)
-    return settings

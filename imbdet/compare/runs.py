@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,14 @@ class Run:
     Attributes:
         name: tells it from the other runs.
         folder: the OUTPUT_DIR.
+        settings: ``config.yaml`` as it was written.
         cfg: a config with the run's DATASETS. Other keys have their defaults, since a run of
             another version may have keys that do not exist here.
     """
 
     name: str
     folder: Path
+    settings: Mapping[str, Any]
     cfg: CfgNode
 
     def results_file(self, dataset_name: str) -> Path:
@@ -58,19 +60,20 @@ def open_runs(folders: Sequence[str]) -> list[Run]:
                 f"with config.yaml in it{'' if path.is_dir() else ', and there is no such folder'}."
             )
     return [
-        Run(name, Path(folder), _read_config(path / "config.yaml"))
+        Run(name, Path(folder), *_read_config(path / "config.yaml"))
         for name, folder, path in zip(distinct_names(paths), folders, paths, strict=True)
     ]
 
 
-def _read_config(path: Path) -> CfgNode:
+def _read_config(path: Path) -> tuple[dict[str, Any], CfgNode]:
+    """The attributes ``settings`` and ``cfg`` of a run."""
     cfg = load_config()
     try:
-        content = yaml.safe_load(path.read_text())
-        cfg.DATASETS.merge_from_other_cfg(CfgNode(content["DATASETS"]))
+        settings = yaml.safe_load(path.read_text())
+        cfg.DATASETS.merge_from_other_cfg(CfgNode(settings["DATASETS"]))
     except Exception as error:  # PyYAML and yacs each raise their own
         raise UserError(f"DATASETS cannot be read from '{path}': {error}") from error
-    return cfg
+    return settings, cfg
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:

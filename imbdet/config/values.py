@@ -2,7 +2,8 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from detectron2.config import CfgNode
@@ -54,16 +55,13 @@ _OPTIONS = {
 }
 
 
-def _are_sizes(values: Sequence[float]) -> bool:
-    return len(values) > 0 and all(value > 0 for value in values)
+def _above_0(at_least: int) -> Callable[[Sequence[float]], bool]:
+    """Whether there are so many values or more, all above 0."""
+    return lambda values: len(values) >= at_least and all(value > 0 for value in values)
 
 
-def _are_weights(values: Sequence[float]) -> bool:
-    return len(values) >= 4 and all(value > 0 for value in values)
-
-
-_SIZES = (_are_sizes, "one or more numbers above 0")
-_WEIGHTS = (_are_weights, "four numbers above 0, or five of rotated boxes")
+_SIZES = (_above_0(1), "one or more numbers above 0")
+_WEIGHTS = (_above_0(4), "four numbers above 0, or five of rotated boxes")
 # What other values must be.
 _RULES = {
     "INPUT.MIN_SIZE_TRAIN": _SIZES,
@@ -101,7 +99,7 @@ def refuse_values(cfg: CfgNode) -> None:
         ) from error
     _refuse_channels(cfg)
     for name in ("RETINANET", "RPN", "ROI_HEADS"):
-        _refuse_thresholds(cfg, f"MODEL.{name}")
+        _refuse_thresholds(values, f"MODEL.{name}")
 
 
 def _refuse_channels(cfg: CfgNode) -> None:
@@ -126,9 +124,8 @@ def _num_channels(image_format: str) -> int:
         ) from error
 
 
-def _refuse_thresholds(cfg: CfgNode, node: str) -> None:
+def _refuse_thresholds(values: Mapping[str, Any], node: str) -> None:
     """Those of the IoU by which anchors or proposals become positives, negatives or neither."""
-    values = dict(leaves(cfg))
     thresholds, labels = values[f"{node}.IOU_THRESHOLDS"], values[f"{node}.IOU_LABELS"]
     bounds = [0, *thresholds]
     if not all(lower < upper for lower, upper in itertools.pairwise(bounds)):

@@ -176,6 +176,7 @@ class Trainer(DefaultTrainer):
                 f"SOLVER.MAX_ITER is {self.max_iter:,}. For a shorter one choose another "
                 "OUTPUT_DIR; to go on, a higher SOLVER.MAX_ITER."
             )
+        # Of the config that counts from here on, not of the one that the checkpoint was made with.
         for group, rate in zip(self.optimizer.param_groups, self.scheduler.get_lr(), strict=True):
             group["lr"] = rate
 

@@ -74,10 +74,11 @@ def _class_section(name: str, kind: str, per_class: Mapping[str, Mapping[str, An
     ]
     rows.sort(key=lambda row: -row[1])
     table = sortable_table(("class", "objects", "AP", "AP50"), rows, _PERCENT)
-    labels, _, ap, ap50 = zip(*rows[:MAX_BARS], strict=True)
+    shown = rows[:MAX_BARS]
+    labels = [row[0] for row in shown]
     figure = new_figure(
-        bars("AP", 0, labels, ap),
-        bars("AP50", 1, labels, ap50),
+        bars("AP", 0, labels, [row[2] for row in shown]),
+        bars("AP50", 1, labels, [row[3] for row in shown]),
         y="percent",
         xaxis_type="category",
         yaxis_rangemode="nonnegative",

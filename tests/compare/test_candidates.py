@@ -99,7 +99,7 @@ def analysed(folder, image_ids):
         rows = {name: [1] * len(image_ids) for name in IMAGES.names}
         files = [f"{folder}/{i}.png" for i in image_ids]
         writer.add({**rows, "image_id": image_ids, "file_name": files})
-    return Run(folder.name, folder, cfg=None)
+    return Run(folder.name, folder, settings={}, cfg=None)
 
 
 def a_test_set(num_images):
@@ -121,7 +121,7 @@ def test_a_missing_analysis_is_said(tmp_path):
     folder = tmp_path / "my run"
     folder.mkdir()
     (folder / "last_checkpoint").write_text("model_0000099.pth")
-    run = Run("my run", folder, cfg=None)
+    run = Run("my run", folder, settings={}, cfg=None)
     with pytest.raises(NothingToShow, match="needs an analysis of my run"):
         open_candidates([analysed(tmp_path / "a", ["1"]), run])
     command = (

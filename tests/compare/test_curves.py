@@ -13,7 +13,7 @@ def run_with(folder, *lines):
     if lines:
         texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
         (folder / "metrics.json").write_text("\n".join(texts))
-    return Run(folder.name, folder, cfg=None)
+    return Run(folder.name, folder, settings={}, cfg=None)
 
 
 def test_losses_and_ap_are_read(tmp_path):
