@@ -137,6 +137,14 @@ def test_every_piece_fits_the_detectors(piece, detector):
         build_parts(cfg)
 
 
+@pytest.mark.parametrize(
+    "piece", [p for p in PIECES if "iou_hlr" in p.read_text()], ids=lambda p: p.stem
+)
+def test_selected_prime_positives_are_never_the_ground_truth(piece):
+    cfg = load_config(str(CONFIGS / "quick_start" / "faster_rcnn.yaml"), str(piece))
+    assert not cfg.MODEL.ROI_HEADS.PROPOSAL_APPEND_GT
+
+
 def test_every_loss_has_a_piece():
     texts = [piece.read_text() for piece in PIECES]
     for registry in (CLS_LOSS_REGISTRY, BOX_LOSS_REGISTRY):
