@@ -16,3 +16,9 @@ def averaged(values: Sequence[float | None], *, digits: int) -> str:
         return "-"
     text = f"{statistics.mean(numbers):.{digits}f}"
     return f"{text} ± {statistics.stdev(numbers):.{digits}f}" if len(numbers) > 1 else text
+
+
+def shortened(value: object, length: int = 100) -> str:
+    """The text of a value, cut off where it is longer than a sentence can bear."""
+    text = str(value)
+    return text if len(text) <= length else f"{text[:length]}..."

@@ -81,7 +81,7 @@ def diff(args: argparse.Namespace) -> None:
     """Print the keys that differ, with both values."""
     with quick_imports():
         from imbdet.config import load_config
-        from imbdet.config.files import find_bases
+        from imbdet.config.yaml_file import find_bases
         from imbdet.keys import changed_keys
 
     cfg = load_config(*args.config_file, opts=args.opts)

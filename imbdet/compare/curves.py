@@ -1,6 +1,5 @@
 """Losses and AP over the training."""
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ import pyarrow as pa
 
 from imbdet.analysis.columns import NothingToShow, ratio
 from imbdet.compare.runs import Run
+from imbdet.reading import read_json_lines
 
 AP = "AP"
 # The width (standard deviation) of the smoothing: a share of a curve's points, and at least 1.
@@ -127,11 +127,13 @@ def _position(scalar: str) -> tuple[bool, bool, str]:
 
 def _read(path: Path, dataset_name: str) -> dict[str, Curve]:
     points: defaultdict[str, dict[int, float]] = defaultdict(dict)
-    for line in path.read_text().splitlines() if path.is_file() else ():
-        try:
-            entries = json.loads(line)
-            iteration = entries["iteration"]
-        except (ValueError, KeyError, TypeError):  # the last line of a killed run
+    try:
+        lines, _ = read_json_lines(path)  # the last line of a killed run is damaged
+    except OSError:
+        return {}
+    for entries in lines:
+        iteration = entries.get("iteration")
+        if not isinstance(iteration, int):
             continue
         for key, value in entries.items():
             scalar = _scalar(key, dataset_name)

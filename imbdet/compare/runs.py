@@ -1,17 +1,17 @@
 """Folders of finished or running trainings."""
 
-import json
 import math
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from detectron2.config import CfgNode
 
 from imbdet.config import load_config
 from imbdet.errors import UserError
+from imbdet.plain_yaml import load_yaml
+from imbdet.reading import read_json, read_text
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +69,9 @@ def _read_config(path: Path) -> tuple[dict[str, Any], CfgNode]:
     """The attributes ``settings`` and ``cfg`` of a run."""
     cfg = load_config()
     try:
-        settings = yaml.safe_load(path.read_text())
+        settings = load_yaml(read_text(path))
         cfg.DATASETS.merge_from_other_cfg(CfgNode(settings["DATASETS"]))
-    except Exception as error:  # PyYAML and yacs each raise their own
+    except Exception as error:  # yacs raises its own
         raise UserError(f"DATASETS cannot be read from '{path}': {error}") from error
     return settings, cfg
 
@@ -98,7 +98,7 @@ def read_results(run: Run, dataset_name: str, category_ids: Container[Any]) -> l
     """
     path = run.results_file(dataset_name)
     try:
-        results = json.loads(path.read_text())
+        results = read_json(path)
     except (ValueError, OSError) as error:
         raise UserError(f"'{path}' cannot be read ({error}): evaluate the run again.") from error
     for i, record in enumerate(results if isinstance(results, list) else [results]):

@@ -13,12 +13,12 @@ from detectron2.checkpoint.c2_model_loading import convert_c2_detectron_names
 from detectron2.utils import comm
 from torch import nn
 
-from imbdet.config.files import suggest_file
 from imbdet.engine.checkpoint_file import check_weights, not_weights, read_checkpoint
 from imbdet.engine.checkpoint_folder import CheckpointFolder
 from imbdet.engine.checkpoint_writer import CheckpointWriter
 from imbdet.engine.fit import check_fit, find_dropped
 from imbdet.errors import UserError
+from imbdet.reading import suggest_file
 
 logger = logging.getLogger(__name__)
 

@@ -1,12 +1,15 @@
 """Curves of a training that go on where a checkpoint was, as if it had never ended."""
 
-import json
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 from detectron2.engine.hooks import PeriodicWriter
 from detectron2.utils.events import JSONWriter, TensorboardXWriter
+
+from imbdet.errors import UserError
+from imbdet.files import replacing
+from imbdet.reading import parse_json, require_file
 
 # How many of a scalar's last values the writers smooth over.
 WINDOW = 20
@@ -67,16 +70,22 @@ class CurveWriter(PeriodicWriter):
 
 
 def _drop_later_lines(file: Path, iteration: int) -> None:
-    """Cut the file before the first line that is later than ``iteration``, or half a line."""
-    if not file.exists():
+    """Remove the lines that are later than ``iteration``, and those that are damaged."""
+    try:
+        require_file(file)
+    except FileNotFoundError:
         return
-    with open(file, "r+b") as lines:
-        end = 0
-        for line in lines:
-            try:
-                if json.loads(line)["iteration"] > iteration:
-                    break
-            except (ValueError, KeyError, TypeError):
-                break
-            end += len(line)
-        lines.truncate(end)
+    except OSError as error:
+        raise UserError(f"'{file}' cannot be gone on with: {error.strerror}.") from error
+    lines = file.read_bytes().splitlines(keepends=True)
+    kept = [line for line in lines if _is_upto(line, iteration)]
+    if len(kept) < len(lines):
+        with replacing(file) as draft:
+            draft.write_bytes(b"".join(kept))
+
+
+def _is_upto(line: bytes, iteration: int) -> bool:
+    try:
+        return line.endswith(b"\n") and parse_json(line)["iteration"] <= iteration
+    except (ValueError, LookupError, TypeError):
+        return False

@@ -1,6 +1,7 @@
 """What a run is: ``run.json``, which says what was started, on what, with which settings."""
 
 import json
+import logging
 import platform
 import shlex
 import sys
@@ -19,6 +20,12 @@ from imbdet.config import load_config
 from imbdet.files import replacing
 from imbdet.keys import changed_keys
 from imbdet.modeling.chosen import chosen_methods
+from imbdet.reading import read_json
+
+logger = logging.getLogger(__name__)
+
+# Of run.json: thousands of starts.
+MAX_BYTES = 1 << 24
 
 
 def write_run_info(
@@ -26,7 +33,8 @@ def write_run_info(
 ) -> None:
     """Add a start to ``OUTPUT_DIR/run.json``, a list with the latest one last.
 
-    A training from the beginning opens a new list. A list that cannot be read is given up.
+    A training from the beginning opens a new list. A list that cannot be read is given up, with a
+    warning.
 
     Args:
         cfg: the config.
@@ -70,9 +78,18 @@ def _describe(
     }
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
+def _read(path: Path) -> list[Any]:
     try:
-        starts = json.loads(path.read_text())
-    except (OSError, ValueError):
+        starts = read_json(path, max_bytes=MAX_BYTES)
+    except FileNotFoundError:
         return []
-    return starts if isinstance(starts, list) else []
+    except (OSError, ValueError) as error:
+        problem = str(error)
+    else:
+        if isinstance(starts, list):
+            return starts
+        problem = "it is no list"
+    logger.warning(
+        f"'{path}' is damaged ({problem}): what was started before this is no longer known."
+    )
+    return []

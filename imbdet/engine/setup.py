@@ -12,7 +12,6 @@ import numpy
 import torch
 import torch.distributed as dist
 import torchvision
-import yaml
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 from detectron2.utils.env import seed_all_rng
@@ -28,6 +27,8 @@ from imbdet.errors import UserError
 from imbdet.files import replacing
 from imbdet.keys import changed_keys
 from imbdet.modeling.unread import refuse_unread_keys
+from imbdet.plain_yaml import load_yaml
+from imbdet.reading import read_text
 
 logger = logging.getLogger(__name__)
 
@@ -138,9 +139,16 @@ def _tell_changes(cfg: CfgNode) -> None:
     file = folder / "config.yaml"
     if not ((folder / "last_checkpoint").exists() and file.exists()):
         return  # it begins
-    # Both as they are written, where tuples are lists.
-    now, before = (yaml.safe_load(text) for text in (cfg.dump(), file.read_text()))
-    changes = changed_keys(now, before)
+    try:
+        before = load_yaml(read_text(file))
+        # Both as they are written, where tuples are lists.
+        changes = changed_keys(load_yaml(cfg.dump()), before)
+    except (OSError, ValueError, AttributeError) as error:
+        logger.warning(
+            f"'{file}' is damaged ({error}): whether the run goes on with another config is not "
+            "known."
+        )
+        return
     named = [
         f"{key} was {old!r} and is {new!r}"
         for key, (old, new) in changes.items()

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from imbdet.reading import read_json_lines
 from imbdet.report.elements import caption, note, section
 from imbdet.report.plots import Plot, grid, line, new_figure
-from imbdet.report.sources import CannotShow, read_json_lines
+from imbdet.report.sources import CannotShow, reading
 from imbdet.wording import counted
 
 Row = Mapping[str, Any]
@@ -41,7 +42,8 @@ def training_content(path: Path) -> list[Element]:
 
 def read_scalars(path: Path) -> tuple[list[Row], int]:
     """The lines of a ``metrics.json`` that tell their iteration, and how many are damaged."""
-    rows, num_damaged = read_json_lines(path)
+    with reading(path):
+        rows, num_damaged = read_json_lines(path)
     return [row for row in rows if isinstance(row.get("iteration"), int)], num_damaged
 
 

@@ -1,7 +1,6 @@
 """Reads the files of a run; a missing or damaged one is a sentence on the page, not an error."""
 
 import contextlib
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
+
+from imbdet.plain_yaml import load_yaml
+from imbdet.reading import parse_json, read_text
 
 # Arrays of one length by the names of a table's columns.
 Columns = Mapping[str, np.ndarray]
@@ -34,39 +35,22 @@ def reading(path: Path) -> Iterator[None]:
         # Arrow reports damaged files by an OSError without a number.
         cause = error.strerror or "it is damaged or incomplete"
         raise CannotShow(f"'{path.name}' cannot be read: {cause}.") from error
-    except (ValueError, EOFError, pa.ArrowException, yaml.YAMLError) as error:
+    except (ValueError, EOFError, pa.ArrowException) as error:
         raise CannotShow(f"'{path.name}' is damaged or incomplete.") from error
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except (LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise CannotShow(f"'{path.name}' is not as imbdet writes it ({error!r}).") from error
 
 
 def read_json(path: Path) -> Any:
     """The content of a JSON file; NaN is read as such."""
     with reading(path):
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(read_text(path))
 
 
 def read_yaml(path: Path) -> Any:
     """The content of a YAML file."""
     with reading(path):
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-
-
-def read_json_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """The objects of a file with one in each line, and how many lines are damaged."""
-    with reading(path):
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    found = [_parse(line) for line in lines if line.strip()]
-    whole = [record for record in found if record is not None]
-    return whole, len(found) - len(whole)
-
-
-def _parse(line: str) -> dict[str, Any] | None:
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) else None
+        return load_yaml(read_text(path))
 
 
 def read_table(path: Path) -> Columns:

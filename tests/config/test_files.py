@@ -1,3 +1,4 @@
+import os
 import textwrap
 from functools import partial
 
@@ -90,7 +91,7 @@ def test_unreadable_file(write, monkeypatch):
     def refuse(*args, **kwargs):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("detectron2.utils.file_io.PathManager.open", refuse)
+    monkeypatch.setattr("pathlib.Path.read_text", refuse)
     assert_says(error_of("a.yaml"), "'a.yaml' cannot be read: Permission denied")
 
 
@@ -121,6 +122,60 @@ def test_not_a_text_file(tmp_path, content):
 def test_not_a_mapping_of_plain_values(write, text, words):
     write("a.yaml", text)
     assert_says(error_of("a.yaml"), *words)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f"SEED: {'[' * 5000}", ["a.yaml:1", "nested too deep"]),
+        ("SEED: 1\nOUTPUT_DIR: &a [*a]", ["a.yaml:2", "contains itself"]),
+        (f"SEED: 1\nVIS_PERIOD: {'9' * 5000}", ["a.yaml:2", "not what its tag or form says"]),
+        ("SEED: 1\nOUTPUT_DIR: 2026-01-01", ["a.yaml:2", "a date", "quote it"]),
+        ("SEED: 1\nDATASETS: {TRAIN: !!set {a}}", ["a.yaml:2", "holds a YAML tag"]),
+        (f"OUTPUT_DIR: {'a' * 300_000}", ["'a.yaml' is none", "more than 262,144 bytes"]),
+        ("SEED: 1\nDATASETS: {COCO: [{NAME: a, NAME: b}]}", ["'NAME' in a.yaml:2", "twice"]),
+        (f"SEED: {'a' * 5000}", ["'SEED' must be a whole number", "aaa..."]),
+    ],
+)
+def test_traps_of_yaml(write, text, words):
+    write("a.yaml", text)
+    message = error_of("a.yaml")
+    assert_says(message, *words)
+    assert len(message) < 300
+
+
+def test_files_that_stand_on_each_other_without_end(write):
+    for i in range(40):
+        write(f"{i}.yaml", f"_BASE_: [{i + 1}.yaml, {i + 1}.yaml]\n")
+    write("40.yaml", "SEED: 1\n")
+    assert_says(error_of("0.yaml"), "'0.yaml' stands on more than 100 _BASE_ files")
+
+
+@pytest.mark.parametrize("address", ["http://localhost:1/b.yaml", "https://localhost:1/b.yaml"])
+def test_nothing_is_fetched(write, address):
+    assert_says(error_of(address), f"Config file '{address}' is not fetched: download it")
+    write("a.yaml", f"SEED: 1\n_BASE_: {address}\n")
+    assert_says(error_of("a.yaml"), f"'{address}', the _BASE_ of a.yaml:2, is not fetched")
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["root:x:0:0:root:/root:/bin/sh\nhunter2:x:1:1::\n", "TOKEN=hunter2\n", "a: [hunter2\nb: }"],
+)
+def test_lines_of_files_that_are_no_configs_are_not_shown(write, secret):
+    write("secret", secret)
+    write("a.yaml", "_BASE_: secret\n")
+    message = error_of("a.yaml")
+    assert "secret" in message
+    assert "hunter2" not in message
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "pipe", "/"])
+def test_only_regular_files_are_opened(write, tmp_path, path):
+    os.mkfifo(tmp_path / "pipe")
+    write("a.yaml", f"_BASE_: {path}\n")
+    for message in (error_of("a.yaml"), error_of(path)):
+        assert_says(message, f"Config file '{path}'", "it is a device" if path != "/" else "folder")
 
 
 def test_a_python_tag_runs_nothing(write, tmp_path):

@@ -1,0 +1,200 @@
+"""One YAML file of a config, or a tree of them: entries with their lines, or what is wrong."""
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from fvcore.common.config import BASE_KEY
+
+from imbdet.errors import UserError
+from imbdet.plain_yaml import MAX_BYTES, PlainLoader, TagError
+from imbdet.reading import read_text, suggest_file
+
+# That one file may stand on: of two bases each, thirty files are a billion.
+MAX_BASES = 100
+
+# The anchor sizes of detectron2's RetinaNet, which its config has Python compute.
+_RETINANET_SIZES_CODE = "[[x, x * 2**(1.0/3), x * 2**(2.0/3) ] for x in [32, 64, 128, 256, 512 ]]"
+_RETINANET_SIZES = [[x * 2 ** (i / 3) for i in range(3)] for x in (32, 64, 128, 256, 512)]
+
+
+class Entry(NamedTuple):
+    """A value that is no group of keys.
+
+    Attributes:
+        names: of the groups that it is in, then its own.
+        value: as YAML reads it.
+        where: file and line.
+    """
+
+    names: tuple[str, ...]
+    value: Any
+    where: str
+
+
+def read_tree(path: str) -> list[Entry]:
+    """The entries of a file, with those of the files that it is based on in place of ``_BASE_``.
+
+    Nothing is fetched over the network, and only regular files are opened.
+
+    Raises:
+        UserError: one of them is missing, no YAML, repeats a key or has values that are not plain;
+            or they refer to each other without end.
+    """
+    return list(_walk_files(path))
+
+
+def find_bases(path: str) -> list[str]:
+    """The paths of the ``_BASE_`` files of a YAML file, none for one that stands alone.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    entries = read_entries(path)
+    return [base for entry in entries if entry.names == (BASE_KEY,) for base in _bases(path, entry)]
+
+
+def read_entries(path: str, origin: str = "") -> list[Entry]:
+    """The entries of one file, however deep.
+
+    Args:
+        path: of the file.
+        origin: what names it, if that is not the user, to be put after its name.
+
+    Raises:
+        UserError: it cannot be used.
+    """
+    loader, root = _parse(path, _read(path, origin))
+    return [
+        Entry(names, loader.construct_object(node, True), f"{path}:{line}")
+        for names, node, line in _walk(root)
+    ]
+
+
+def _walk_files(
+    path: str,
+    origin: str = "",
+    referrers: tuple[str, ...] = (),
+    counter: Iterator[int] | None = None,
+) -> Iterator[Entry]:
+    counter = counter or itertools.count()
+    referrers = (*referrers, path)
+    if os.path.realpath(path) in map(os.path.realpath, referrers[:-1]):
+        raise UserError(
+            f"The {BASE_KEY} files refer to each other in a circle: {' -> '.join(referrers)}."
+        )
+    if next(counter) > MAX_BASES:
+        raise UserError(f"'{referrers[0]}' stands on more than {MAX_BASES} {BASE_KEY} files.")
+    for entry in read_entries(path, origin):
+        if entry.names == (BASE_KEY,):
+            for base in _bases(path, entry):
+                origin = f", the {BASE_KEY} of {entry.where},"
+                yield from _walk_files(base, origin, referrers, counter)
+        else:
+            yield entry
+
+
+def _bases(path: str, entry: Entry) -> list[str]:
+    """The paths that the ``_BASE_`` of a file stands for, resolved as fvcore does."""
+    bases = entry.value if isinstance(entry.value, list) else [entry.value]
+    if not all(isinstance(base, str) for base in bases):
+        raise UserError(f"{BASE_KEY} in {entry.where} must be a file name or a list of file names.")
+    folder = os.path.dirname(path)
+    return [
+        # `join` leaves an absolute path as it is. Files are opened by their normal paths.
+        base if "://" in base else os.path.normpath(os.path.join(folder, base))
+        for base in map(os.path.expanduser, bases)
+    ]
+
+
+def _read(path: str, origin: str) -> str:
+    subject = f"Config file '{path}'{origin}"
+    if "://" in path:
+        raise UserError(f"{subject} is not fetched: download it, and name the file on the disk.")
+    try:
+        return read_text(Path(path), max_bytes=MAX_BYTES)
+    except IsADirectoryError as error:
+        raise UserError(f"{subject} is a folder: name a YAML file.") from error
+    except FileNotFoundError as error:
+        hint = suggest_file(path, (".yaml", ".yml"))
+        raise UserError(f"{subject} does not exist. {hint}") from error
+    except UnicodeDecodeError as error:
+        raise _not_text(path) from error
+    except OSError as error:
+        raise UserError(f"{subject} cannot be read: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise UserError(f"{subject} is none: {error}.") from error
+
+
+def _not_text(path: str) -> UserError:
+    return UserError(f"Config file '{path}' is not a text file: name a YAML file.")
+
+
+def _parse(path: str, text: str) -> tuple[PlainLoader, yaml.MappingNode]:
+    """The root of a document, all of which has a value, and the loader that has the values."""
+    try:
+        loader = PlainLoader(text)
+        root = loader.get_single_node()
+        repeated = _find_repeated_key(root)  # before << is resolved, which a key may repeat
+        if root is not None:
+            loader.construct_document(root)
+    except yaml.reader.ReaderError as error:
+        raise _not_text(path) from error
+    except yaml.MarkedYAMLError as error:
+        raise _yaml_error(path, text, error) from error
+    if root is None:
+        raise UserError(f"Config file '{path}' is empty.")
+    if not isinstance(root, yaml.MappingNode):
+        raise UserError(f"Config file '{path}' holds no keys: write 'KEY: value' lines.")
+    if repeated is not None:
+        raise UserError(
+            f"'{repeated.value}' in {path}:{repeated.start_mark.line + 1} is there twice, "
+            "and of the first one nothing would count: write both as one."
+        )
+    return loader, root
+
+
+def _find_repeated_key(node: yaml.Node | None) -> yaml.Node | None:
+    """The first key that a mapping has already, however deep; PyYAML would take the last value."""
+    seen: set[str] = set()
+    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        name = str(key.value)
+        if name in seen:
+            return key
+        seen.add(name)
+        if repeated := _find_repeated_key(value):
+            return repeated
+    inside = node.value if isinstance(node, yaml.SequenceNode) else ()
+    return next(filter(None, map(_find_repeated_key, inside)), None)
+
+
+def _walk(
+    mapping: yaml.MappingNode, parents: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], yaml.Node, int]]:
+    for key, value in mapping.value:
+        names = (*parents, key.value)
+        if isinstance(value, yaml.MappingNode):
+            yield from _walk(value, names)
+        else:
+            yield names, value, key.start_mark.line + 1
+
+
+def _yaml_error(path: str, text: str, error: yaml.MarkedYAMLError) -> UserError:
+    line = error.problem_mark.line
+    where = f"{path}:{line + 1}"
+    if not isinstance(error, TagError):
+        return UserError(f"YAML syntax error in {where}: {error.problem:.100}.")
+    if error.is_date:
+        return UserError(f"{where} holds a date, which is no value of a key: quote it.")
+    if _RETINANET_SIZES_CODE in text.splitlines()[line]:
+        return UserError(
+            f"{where} has Python compute the anchor sizes, which is refused: write "
+            f"SIZES: {_RETINANET_SIZES} instead."
+        )
+    return UserError(
+        f"{where} holds a YAML tag, which could run code and is refused: write plain numbers, "
+        "texts and lists."
+    )
