@@ -14,6 +14,7 @@ from imbdet.analysis.calibration import EntryScores
 from imbdet.analysis.candidates import FrozenDetector, ImageCandidates
 from imbdet.analysis.columns import sampler_of
 from imbdet.analysis.detections import boost_variants, boosted, detect
+from imbdet.analysis.distributions import ScoreWeights
 from imbdet.analysis.gradients import EntryGradients
 from imbdet.analysis.loader import build_loader
 from imbdet.analysis.rows import candidate_rows, image_row, object_rows
@@ -47,11 +48,13 @@ class Counts:
     Attributes:
         gradients: of the classification entries.
         scores: of the same, without the appended ground truth.
+        score_weights: likewise, and what DR loss makes of them.
         num_not_finite: candidates whose predictions are not finite.
     """
 
     gradients: EntryGradients
     scores: EntryScores
+    score_weights: ScoreWeights
     num_not_finite: int
 
 
@@ -87,6 +90,8 @@ class Collector:
             gamma=get_key(self.cfg, site.focal_gamma),
         )
         scores = EntryScores(self._score_thresh)
+        dr = get_key(self.cfg, f"{site.cls_loss}.DR")
+        score_weights = ScoreWeights(dr.LAMBDA_POS, dr.LAMBDA_NEG, dr.MARGIN)
         num_not_finite = 0
         with ExitStack() as stack:
             writers = {
@@ -101,8 +106,9 @@ class Collector:
                 all_scores = candidates.predictions.scores
                 gradients.add(all_scores, candidates.gt_labels, self.detector.activation)
                 scores.add(all_scores[own], candidates.gt_labels[own])
+                score_weights.add(all_scores[own], candidates.gt_labels[own])
                 num_not_finite += found.num_not_finite
-        return Counts(gradients, scores, num_not_finite)
+        return Counts(gradients, scores, score_weights, num_not_finite)
 
     @property
     def _score_thresh(self) -> float:

@@ -26,6 +26,7 @@ from imbdet.analysis.columns import (
 from imbdet.analysis.detections import evaluate_boosts
 from imbdet.analysis.figures.boosting import draw_boosting
 from imbdet.analysis.figures.calibration import draw_calibration
+from imbdet.analysis.figures.distributions import draw_distributions
 from imbdet.analysis.figures.gradients import draw_gradients
 from imbdet.analysis.figures.hardness import draw_hardness
 from imbdet.analysis.figures.imbalance import draw_imbalance
@@ -104,6 +105,7 @@ class ResultWriter:
             "ranks": (self._ranks, draw_ranks),
             "overlap": (self._overlaps, draw_overlaps),
             "calibration": (self.counts.scores.result, draw_calibration),
+            "distributions": (self.counts.score_weights.result, draw_distributions),
             "imbalance": (self._imbalance, draw_imbalance),
             "boosting": (self._boosting, draw_boosting),
         }

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from imbdet.report.draw_scores import (
     draw_boosting,
     draw_calibration,
+    draw_distributions,
     draw_gradients,
     draw_ranks,
 )
@@ -56,6 +57,13 @@ ANALYSIS: Mapping[str, Study] = {
         "Of the entries with some score, how many are right. Below the diagonal the scores are "
         "too high, above it too low.",
         draw_calibration,
+    ),
+    "distributions": Study(
+        "Scores as DR loss weighs them",
+        "Nearly all entries are easy. DR loss weighs the positives with low and the negatives with "
+        "high scores, and compares the expectations of both, P⁺ and P⁻: apart by the margin, they "
+        "cost little more.",
+        draw_distributions,
     ),
     "imbalance": Study(
         "Imbalance of the data",

@@ -87,6 +87,24 @@ def draw_calibration(table: Columns) -> list[Plot]:
     return [Plot("Reliability", reliability), Plot("How many have that score", numbers)]
 
 
+def draw_distributions(table: Columns) -> list[Plot]:
+    """Entries by score, and what DR loss makes of them, with the two numbers that it compares."""
+    edges = np.append(table["score_from"], table["score_to"][-1])
+    score = "score of a candidate for a class"
+    entries, weights = [], []
+    for index, (sign, name) in enumerate({"positives": "P⁺", "negatives": "P⁻"}.items()):
+        counts, mean = table[sign], table[f"mean_of_{sign}"][0]
+        entries.append(stairs(sign, index, edges, counts / counts.sum()))
+        own = table[f"weight_of_{sign}"]
+        weights.append(stairs(f"{sign}, {name} {mean:.2f}", index, edges, own))
+        weights.append(line(name, index, [mean, mean], [0, own.max()], showlegend=False))
+    shares = new_figure(*entries, x=score, y="share of the entries", yaxis=LOG_AXIS)
+    hardest = new_figure(*weights, x=score, y="share of the weight of an image")
+    for figure in (shares, hardest):
+        figure.update_layout(xaxis_range=[0, 1])
+    return [Plot("As they are", shares), Plot("As DR loss weighs them", hardest)]
+
+
 def draw_boosting(table: Columns) -> list[Plot]:
     """Precision over recall, a plot for each IoU threshold, with the AP there."""
     plots = []

@@ -17,6 +17,7 @@ from tests.test_train_net import CONFIGS, TINY
 FIGURES = {
     "boosting",
     "calibration",
+    "distributions",
     "gradients_box",
     "gradients_cls",
     "hardness",
@@ -145,6 +146,7 @@ def test_no_objects(tmp_path):
     for name, sentence in {
         "gradients_box": "there are no positives, whose boxes would be regressed.",
         "ranks": "there are no positives to rank.",
+        "distributions": "no image has both positives and negatives to rank.",
         "imbalance": "there are no objects.",
         "boosting": "there are no positives whose scores could be raised.",
     }.items():

@@ -11,6 +11,7 @@ from PIL import Image
 from imbdet.analysis.boosting import BoostingStudy, variants
 from imbdet.analysis.calibration import EntryScores
 from imbdet.analysis.columns import SIGNS
+from imbdet.analysis.distributions import ScoreWeights
 from imbdet.analysis.gradients import EntryGradients, box_gradients
 from imbdet.analysis.hardness import hardness
 from imbdet.analysis.imbalance import imbalance
@@ -47,6 +48,8 @@ def all_numbers():
     gradients.add(scores, labels.clamp(max=3), "sigmoid")
     entry_scores = EntryScores(score_thresh=0.05)
     entry_scores.add(scores, labels.clamp(max=3))
+    score_weights = ScoreWeights(lambda_pos=1.0, lambda_neg=0.08, margin=0.5)
+    score_weights.add(scores, labels.clamp(max=3))
     curves = {(v, iou): rng.random(101) for v in variants() for iou in (0.5, 0.75)}
     return {
         "sampling_distribution": sampling_distribution([chunk]),
@@ -56,6 +59,7 @@ def all_numbers():
         "ranks": rank_histogram([positives]),
         "overlap": overlaps([chunk], {sign: SAMPLERS[:3] for sign in SIGNS}),
         "calibration": entry_scores.result(),
+        "distributions": score_weights.result(),
         "imbalance": imbalance([objects], 1000, CLASSES),
         "boosting": BoostingStudy(
             ap=dict.fromkeys(variants(), 12.5),

@@ -121,6 +121,18 @@ def test_calibration(drawn):
     np.testing.assert_array_equal(counts["right entries"].y[:-1], table["positives"])
 
 
+def test_distributions(drawn, numbers):
+    figures, table = drawn("distributions")
+    entries = traces(figures["As they are"])
+    weights = traces(figures["As DR loss weighs them"])
+    for sign, name in {"positives": "P⁺", "negatives": "P⁻"}.items():
+        mean = numbers["distributions"].means[sign]
+        np.testing.assert_array_equal(entries[sign].y[:-1], numbers["distributions"].shares[sign])
+        own = weights[f"{sign}, {name} {mean:.2f}"]
+        np.testing.assert_array_equal(own.y[:-1], table[f"weight_of_{sign}"])
+        assert weights[name].x.tolist() == [mean, mean]
+
+
 def test_imbalance(drawn, numbers):
     figures, _ = drawn("imbalance")
     truth = numbers["imbalance"]
