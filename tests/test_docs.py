@@ -108,6 +108,13 @@ def test_imbdet_knows_a_method_whose_file_is_imported(tmp_path, monkeypatch, cap
     sys.modules.pop("poly")
 
 
+def test_the_example_of_weights_prints_what_the_page_says(capsys):
+    (code,) = python_blocks("methods.md")
+    (printed,) = re.findall(r"```text\n(.*?)```", (DOCS / "methods.md").read_text(), re.DOTALL)
+    run(code)
+    assert capsys.readouterr().out == printed
+
+
 def test_every_name_is_in_the_methods_page():
     text = (DOCS / "methods.md").read_text()
     assert len(REGISTRIES) == 5
