@@ -2,11 +2,15 @@
 
 Matching is a matter of one image and does not change with the others; only what is summed over
 images does. So a resample of the images is a weight for each, and the matches serve all resamples.
+
+Shape shorthand, besides that of :mod:`imbdet.compare.matches`: B resamples, C correct detections.
+Arrays of resamples have these as rows, which are contiguous, since sums and gathers run along them.
 """
 
 import numpy as np
 
-from imbdet.compare.matches import NUM_AREAS, NUM_THRESHOLDS, ClassMatches
+from imbdet.compare.matches import ClassMatches
+from imbdet.compare.matching import NUM_AREAS, NUM_THRESHOLDS
 
 RECALLS = np.linspace(0, 1, 101)
 # Elements of an array of resamples x detections: bounds the memory.
@@ -31,36 +35,74 @@ def average_precisions(matches: ClassMatches, weights: np.ndarray) -> np.ndarray
     num_rows = max(1, _CHUNK_SIZE // max(1, len(matches.scores)))
     for start in range(0, len(weights), num_rows):
         rows = slice(start, start + num_rows)
-        of_detections = weights[rows, matches.image_idxs].astype(float)
+        of_detections = np.take(weights[rows].astype(np.int32), matches.image_idxs, axis=1)
         num_objects = weights[rows] @ matches.num_objects.T
-        for area, threshold in np.ndindex(NUM_AREAS, NUM_THRESHOLDS):
-            is_counted = matches.is_counted[area, threshold]
-            result[rows, area, threshold] = _average_precision(
-                of_detections[:, is_counted],
-                matches.is_correct[area, threshold, is_counted],
+        for area in range(NUM_AREAS):
+            result[rows, area] = _of_area(
+                of_detections,
+                matches.is_correct[area],
+                matches.is_counted[area],
                 num_objects[:, area],
             )
     return result
 
 
-def _average_precision(
-    weights: np.ndarray, is_correct: np.ndarray, num_objects: np.ndarray
+def _of_area(
+    weights: np.ndarray, is_correct: np.ndarray, is_counted: np.ndarray, num_objects: np.ndarray
 ) -> np.ndarray:
-    """(B,) average precision of D detections that count, the highest score first.
+    """(B, T) average precisions of D detections, the highest score first.
 
     Args:
         weights: (B, D) of the detections.
-        is_correct: (D,) bool.
+        is_correct: (T, D) bool.
+        is_counted: (T, D) bool.
         num_objects: (B,).
     """
-    # The curve rises, and reaches further recalls, at correct detections alone.
-    num_detections = weights.cumsum(axis=1)[:, is_correct]
-    num_correct = weights[:, is_correct].cumsum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):  # 0 / 0: no objects
-        precision = num_correct / (num_detections + np.spacing(1))
-        recall = num_correct / num_objects[:, None]
+    # Nearly all detections count at all thresholds or at none, and are summed up once.
+    always = is_counted.all(axis=0)
+    sums = _sums(weights, always)
+    result = np.empty((len(weights), NUM_THRESHOLDS))
+    for threshold in range(NUM_THRESHOLDS):
+        places = np.flatnonzero(is_correct[threshold])
+        sometimes = is_counted[threshold] & ~always
+        # The curve rises, and reaches further recalls, at correct detections alone.
+        num_detections = np.take(sums, always.cumsum()[places], axis=1)
+        if sometimes.any():
+            num_detections += np.take(_sums(weights, sometimes), sometimes.cumsum()[places], axis=1)
+        num_correct = np.take(weights, places, axis=1).cumsum(axis=1)
+        result[:, threshold] = _average_precision(num_correct, num_detections, num_objects)
+    return result
+
+
+def _sums(weights: np.ndarray, is_chosen: np.ndarray) -> np.ndarray:
+    """(B, 1 + n) sums over none, the first one, the first two, ... of the n chosen columns."""
+    places = np.flatnonzero(is_chosen)
+    sums = np.zeros((len(weights), 1 + len(places)), dtype=weights.dtype)
+    np.cumsum(np.take(weights, places, axis=1), axis=1, out=sums[:, 1:])
+    return sums
+
+
+def _average_precision(
+    num_correct: np.ndarray, num_detections: np.ndarray, num_objects: np.ndarray
+) -> np.ndarray:
+    """(B,) average precisions.
+
+    Args:
+        num_correct: (B, C) correct detections up to each of them.
+        num_detections: (B, C) detections that count up to there.
+        num_objects: (B,).
+    """
+    precision = num_correct / (num_detections + np.spacing(1))
+    recall = num_correct / np.maximum(num_objects, 1)[:, None]
     envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    num_recalls = np.searchsorted(RECALLS, recall, side="right")  # reached so far
-    reached = np.diff(num_recalls, axis=1, prepend=0)
+    reached = np.diff(_num_reached(recall), axis=1, prepend=0)
+
     values = (envelope * reached).sum(axis=1) / len(RECALLS)
     return np.where(num_objects > 0, values, np.nan)
+
+
+def _num_reached(recall: np.ndarray) -> np.ndarray:
+    """How many of the RECALLS are not above each recall in [0, 1]; a search whose end is known."""
+    below = (recall * (len(RECALLS) - 1)).astype(np.int32)  # rounding makes it one off at times
+    ends = np.append(RECALLS, np.inf)
+    return below + (ends[below] <= recall) + (ends[below + 1] <= recall)

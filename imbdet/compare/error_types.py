@@ -5,6 +5,7 @@ https://arxiv.org/abs/2008.08115.
 """
 
 import importlib.util
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ from imbdet.compare.matches import Matches
 
 if TYPE_CHECKING:
     from tidecv import Data
+
+logger = logging.getLogger(__name__)
 
 # tidecv's names of them.
 ERROR_TYPES = {
@@ -88,6 +91,7 @@ def error_types(runs: Mapping[str, Matches]) -> ErrorTypes:
     with mpl.rc_context():  # tidecv changes how all figures look
         ground_truth = _ground_truth(next(iter(runs.values())))
         for run, matches in runs.items():
+            logger.info(f"Sorting the errors of {run}.")
             gains[run], ap50[run] = _sort_errors(ground_truth, _detections(matches))
     return ErrorTypes(gains, ap50)
 

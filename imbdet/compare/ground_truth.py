@@ -1,5 +1,6 @@
 """The images and annotations that all runs are compared on."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from imbdet.data import register_datasets
 from imbdet.data.checks import read_dataset
 from imbdet.errors import UserError, suggest
 from imbdet.evaluation.coco import load_ground_truth
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +76,7 @@ def _load(run: Run, name: str, known: GroundTruth | None = None) -> GroundTruth:
     json_file = str(MetadataCatalog.get(name).get("json_file", ""))
     if known and json_file and json_file == known.json_file:
         return known
+    logger.info(f"Reading the test set '{name}' of {run.name}.")
     read_dataset(name)
     metadata = MetadataCatalog.get(name)
     image_root = metadata.get("image_root", "")

@@ -1,24 +1,21 @@
-"""Which detections are right, image by image, as COCO matches them.
+"""Which detections of a run are right, class by class, as COCO matches them.
 
 Shape shorthand: K classes, A = 4 areas of objects (all, small, medium, large), T = 10 IoU
 thresholds (0.5, 0.55, ..., 0.95), D detections of a class, I images.
 """
 
-import contextlib
-import io
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
-from imbdet.engine.progress import with_progress
-from imbdet.evaluation.comparison import Frame, box_area
-
-NUM_AREAS, NUM_THRESHOLDS = 4, 10
+from imbdet.compare.matching import (
+    Detections,
+    Objects,
+    match_boxes,
+    rank_detections,
+)
+from imbdet.evaluation.comparison import Frame
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,107 +81,65 @@ class Matches:
         return np.count_nonzero(sum(c.num_objects for c in self.by_class.values()), axis=1)
 
 
-def match(ground_truth: Mapping, results: Iterable[Mapping], title: str = "") -> Matches:
-    """Match the detections of boxes by pycocotools; for the arguments see :func:`compare`.
+def match(ground_truth: Mapping, results: Iterable[Mapping]) -> Matches:
+    """Match the detections of boxes; for the arguments see :func:`compare`.
 
     Args:
         ground_truth: the content of a COCO-format annotation file.
         results: records of COCO's result format.
-        title: of the progress bar.
     """
     frame = Frame.of(ground_truth)
     objects = frame.place_objects(ground_truth["annotations"])
-    detections = frame.place({**record, "area": box_area(record)} for record in results)
-    objects_of, detections_of = _by_class(objects), _by_class(detections)
-    categories = list(frame.categories.values())
-    by_class = {
-        category["name"]: _match_class(
-            frame, objects_of[category["id"]], detections_of[category["id"]], category["id"]
+    detections = frame.place(results)
+    targets = Objects(
+        groups=_groups(frame, objects),
+        boxes=_boxes(objects),
+        areas=np.array([note["area"] for note in objects], dtype=float),
+        is_crowd=np.array([note["iscrowd"] for note in objects], dtype=bool),
+    )
+    groups = _groups(frame, detections)
+    scores = np.array([record["score"] for record in detections], dtype=float)
+    ranked = rank_detections(groups, scores)
+    groups = groups[ranked]
+    found = match_boxes(targets, Detections(groups, _boxes(detections)[ranked]))
+    num_objects = _count_objects(frame, targets)
+    ends = np.searchsorted(groups, np.arange(len(frame.categories) + 1) * len(frame.images))
+    by_class = {}
+    for category in frame.categories.values():
+        start, end = ends[category["id"] - 1 : category["id"] + 1]
+        # By image, then by score; equal scores stay so.
+        order = start + np.argsort(-scores[ranked[start:end]], kind="stable")
+        by_class[category["name"]] = ClassMatches(
+            scores=scores[ranked[order]],
+            image_idxs=groups[order] % len(frame.images),
+            detection_idxs=ranked[order],
+            object_idxs=found.object_idxs[order],
+            ious=found.best_ious[order],
+            match_ious=found.match_ious[order],
+            is_correct=found.is_correct[..., order],
+            is_counted=found.is_counted[..., order],
+            num_objects=num_objects[category["id"] - 1],
         )
-        for category in with_progress(categories, title)
-    }
     return Matches(list(frame.images.values()), objects, detections, by_class)
 
 
-def _by_class(records: Iterable[dict]) -> defaultdict[Any, list[dict]]:
-    groups = defaultdict(list)
-    for record in records:
-        groups[record["category_id"]].append(record)
-    return groups
+def _groups(frame: Frame, records: Sequence[Mapping]) -> np.ndarray:
+    """(N,) a number for each class and image, images of a class side by side."""
+    places = [(record["category_id"] - 1, record["image_id"] - 1) for record in records]
+    classes, images = np.array(places, dtype=np.int64).reshape(-1, 2).T
+    return classes * len(frame.images) + images
 
 
-def _match_class(
-    frame: Frame, objects: list[dict], detections: list[dict], category_id: int
-) -> ClassMatches:
-    if not objects and not detections:
-        return _nothing(len(frame.images))
-    evaluation = _evaluate(frame, objects, detections, category_id)
-    num_images = len(evaluation.params.imgIds)
-    by_area = [evaluation.evalImgs[i * num_images :][:num_images] for i in range(NUM_AREAS)]
-    every = by_area[0]
-    scores = _join(every, "dtScores")
-    order = np.argsort(-scores, kind="stable")
-    matched_ids = np.stack([_join(found, "dtMatches") for found in by_area]).astype(np.int64)
-    is_counted = ~np.stack([_join(found, "dtIgnore") for found in by_area]).astype(bool)
-    ious = np.concatenate([_ious(evaluation, found) for found in every], axis=-1)
-    image_idxs = np.repeat([f["image_id"] - 1 for f in every], [len(f["dtIds"]) for f in every])
-    return ClassMatches(
-        scores=scores[order],
-        image_idxs=image_idxs[order],
-        detection_idxs=_join(every, "dtIds").astype(np.int64)[order] - 1,
-        object_idxs=matched_ids[0, 0, order] - 1,
-        ious=ious[0, order],
-        match_ious=ious[1, order],
-        is_correct=((matched_ids > 0) & is_counted)[..., order],
-        is_counted=is_counted[..., order],
-        num_objects=np.stack([_count_objects(found, len(frame.images)) for found in by_area]),
-    )
+def _boxes(records: Sequence[Mapping]) -> np.ndarray:
+    """(N, 4) XYWH in pixels."""
+    return np.array([record["bbox"] for record in records], dtype=float).reshape(-1, 4)
 
 
-def _nothing(num_images: int) -> ClassMatches:
-    """Of a class without objects and detections."""
-    idxs, values = np.zeros(0, dtype=np.int64), np.zeros(0)
-    flags = np.zeros((NUM_AREAS, NUM_THRESHOLDS, 0), dtype=bool)
-    num_objects = np.zeros((NUM_AREAS, num_images), dtype=np.int64)
-    return ClassMatches(values, idxs, idxs, idxs, values, values, flags, flags, num_objects)
-
-
-def _evaluate(
-    frame: Frame, objects: list[dict], detections: list[dict], category_id: int
-) -> COCOeval:
-    """pycocotools' matches on the images that have anything of a class."""
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
-        evaluation = COCOeval(frame.fill(COCO, objects), frame.fill(COCO, detections), "bbox")
-        evaluation.params.catIds = [category_id]
-        image_ids = {record["image_id"] for record in (*objects, *detections)}
-        evaluation.params.imgIds = sorted(image_ids)
-        evaluation.evaluate()
-    return evaluation
-
-
-def _join(found: Iterable[Mapping], name: str) -> np.ndarray:
-    """An entry of all images; detections are its last axis."""
-    return np.concatenate([image[name] for image in found], axis=-1)
-
-
-def _ious(evaluation: COCOeval, found: Mapping) -> np.ndarray:
-    """(2, D) IoUs of an image's detections with their best and with their matched object."""
-    key = found["image_id"], found["category_id"]
-    # Columns in the order of the annotations, which the matching has changed in `found`.
-    columns = {note["id"]: i for i, note in enumerate(evaluation._gts[key])}
-    is_object = [not note["iscrowd"] for note in evaluation._gts[key]]
-    num_detections = len(found["dtIds"])
-    ious = np.reshape(evaluation.ious[key], (num_detections, len(columns)))
-    best = ious[:, is_object].max(axis=1, initial=0)
-    matched = np.full(num_detections, np.nan)
-    for row, note_id in enumerate(found["dtMatches"][0]):
-        if note_id > 0:
-            matched[row] = ious[row, columns[note_id]]
-    return np.stack([best, matched])
-
-
-def _count_objects(found: Iterable[Mapping], num_images: int) -> np.ndarray:
-    counts = np.zeros(num_images, dtype=np.int64)
-    for image in found:
-        counts[image["image_id"] - 1] = np.count_nonzero(image["gtIgnore"] == 0)
-    return counts
+def _count_objects(frame: Frame, objects: Objects) -> np.ndarray:
+    """(K, A, I) objects that count."""
+    shape = len(frame.categories), len(frame.images)
+    counts = [
+        np.bincount(objects.groups[of_area], minlength=shape[0] * shape[1]).reshape(shape)
+        for of_area in objects.counts
+    ]
+    return np.stack(counts, axis=1)

@@ -79,6 +79,7 @@ class ResultWriter:
         sentences += advise_analyses(self.runs, self.ground_truth)
         sentences.append(write_differing_keys(self.runs, self.output))
         for name, (compute, draw) in self._figures().items():
+            logger.info(f"Figure {name}.")
             sentences.append(write_figure(name, compute, draw, self.output))
         sentences.append(self._write_pictures(rows))
         write_summary(sentences, self.output)
@@ -104,10 +105,11 @@ class ResultWriter:
         if all(note.get("iscrowd") for note in content.get("annotations", ())):
             raise NothingToShow(f"'{name}' has no objects.")
         known = {category["id"] for category in content["categories"]}
-        return {
-            run.name: match(content, read_results(run, name, known), f"matching {run.name}")
-            for run in self._evaluated
-        }
+        found = {}
+        for run in self._evaluated:
+            logger.info(f"Reading and matching the detections of {run.name}.")
+            found[run.name] = match(content, read_results(run, name, known))
+        return found
 
     @property
     def _by_class(self) -> dict[str, Mapping[str, ClassMatches]]:
@@ -117,10 +119,11 @@ class ResultWriter:
     def _resampled(self) -> dict[str, np.ndarray]:
         num_images = len(self._matches[self.runs[0].name].images)
         weights = resample(num_images, self.num_resamples, self.seed)
-        return {
-            run: resampled_ap(by_class, weights, f"resampling {run}")
-            for run, by_class in self._by_class.items()
-        }
+        resampled = {}
+        for run, by_class in self._by_class.items():
+            logger.info(f"Computing AP of {run} on {self.num_resamples:,} resamples of the images.")
+            resampled[run] = resampled_ap(by_class, weights, f"resampling {run}")
+        return resampled
 
     def _curves(self) -> Curves:
         return read_curves(self.runs, self.ground_truth.name)

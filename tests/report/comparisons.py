@@ -8,7 +8,7 @@ from imbdet.compare.coco_table import coco_table
 from imbdet.compare.curves import Curve, Curves
 from imbdet.compare.error_types import ERROR_TYPES, ErrorTypes
 from imbdet.compare.lrp import LRPTable, OptimalLRP
-from imbdet.compare.matches import NUM_AREAS, NUM_THRESHOLDS
+from imbdet.compare.matching import NUM_AREAS, NUM_THRESHOLDS
 from imbdet.compare.score_by_iou import EDGES as IOU_EDGES
 from imbdet.compare.score_by_iou import ScoreByIoU
 from imbdet.compare.score_by_rank import EDGES as RANK_EDGES

@@ -1,0 +1,197 @@
+"""COCO's matching of boxes, of all images and classes, areas and IoU thresholds at once.
+
+The rule is that of pycocotools, which goes through one image and class after the other: the highest
+score first, a detection takes the object with the highest IoU that no other detection has. Here all
+images and classes take their first detections, then their second ones, and so on.
+
+Shape shorthand, besides that of :mod:`imbdet.compare.matches`: G objects, N detections, E pairs of
+a detection and an object of its image and class.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pycocotools.mask
+
+# In square pixels: all, small, medium, large. Both ends belong to an area.
+AREA_RANGES = np.array([[0, 1e5**2], [0, 32**2], [32**2, 96**2], [96**2, 1e5**2]])
+IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
+NUM_AREAS, NUM_THRESHOLDS = len(AREA_RANGES), len(IOU_THRESHOLDS)
+# Of an image and class.
+MAX_DETECTIONS = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Objects:
+    """What is to be found.
+
+    Attributes:
+        groups: (G,) int64, a number for each image and class.
+        boxes: (G, 4) XYWH in pixels.
+        areas: (G,) square pixels.
+        is_crowd: (G,) bool; crowds never count, and take any number of detections.
+    """
+
+    groups: np.ndarray
+    boxes: np.ndarray
+    areas: np.ndarray
+    is_crowd: np.ndarray
+
+    @property
+    def counts(self) -> np.ndarray:
+        """(A, G) bool, whether an object counts among those of an area."""
+        return _is_within(self.areas) & ~self.is_crowd
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """What was found; detections of a group stand together, the highest score first.
+
+    Attributes:
+        groups: (N,) int64, ascending.
+        boxes: (N, 4) XYWH in pixels.
+    """
+
+    groups: np.ndarray
+    boxes: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class BoxMatches:
+    """What the detections are matched to.
+
+    Attributes:
+        object_idxs: (N,) int64, the object matched at IoU 0.5 among all areas; -1 for none.
+        match_ious: (N,) IoU with it, of a crowd the covered share; NaN for none.
+        best_ious: (N,) highest IoU with an object of the group, crowds excluded; 0 without any.
+        is_correct: (A, T, N) bool, whether it is matched to an object that counts.
+        is_counted: (A, T, N) bool; the others are neither right nor wrong.
+    """
+
+    object_idxs: np.ndarray
+    match_ious: np.ndarray
+    best_ious: np.ndarray
+    is_correct: np.ndarray
+    is_counted: np.ndarray
+
+
+def rank_detections(groups: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Places of the detections that COCO looks at, MAX_DETECTIONS of a group.
+
+    Args:
+        groups: (N,) int64.
+        scores: (N,); equal ones stay in their order.
+
+    Returns:
+        (n,) int64, by group, then the highest score first.
+    """
+    order = np.lexsort([-scores, groups])
+    return order[_places_in_groups(groups[order]) < MAX_DETECTIONS]
+
+
+def match_boxes(objects: Objects, detections: Detections) -> BoxMatches:
+    """Match as COCO does."""
+    num = len(detections.groups)
+    pairs = _pair(objects, detections)
+    object_counts = objects.counts
+    is_taken = np.zeros((NUM_AREAS, NUM_THRESHOLDS, len(objects.groups)), dtype=bool)
+    is_matched = np.zeros((NUM_AREAS, NUM_THRESHOLDS, num), dtype=bool)
+    is_counted = np.zeros_like(is_matched)
+    object_idxs, match_ious = np.full(num, -1), np.full(num, np.nan)
+    for turn in _turns(pairs, _places_in_groups(detections.groups)):
+        is_free = ~is_taken[..., turn.objects] | objects.is_crowd[turn.objects]
+        area, threshold, chosen = turn.choose(is_free, object_counts[:, None, turn.objects])
+        found, matched = turn.detections[chosen], turn.objects[chosen]
+        is_taken[area, threshold, matched] = True
+        is_matched[area, threshold, found] = True
+        is_counted[area, threshold, found] = object_counts[area, matched]
+        at_half = (area == 0) & (threshold == 0)
+        object_idxs[found[at_half]] = matched[at_half]
+        match_ious[found[at_half]] = turn.ious[chosen[at_half]]
+    is_correct = is_counted.copy()
+    # What is on nothing is wrong among the objects of its own size.
+    areas = detections.boxes[:, 2] * detections.boxes[:, 3]
+    is_counted |= ~is_matched & _is_within(areas)[:, None]
+    best_ious = np.zeros(num)
+    no_crowd = ~objects.is_crowd[pairs.objects]
+    np.maximum.at(best_ious, pairs.detections[no_crowd], pairs.ious[no_crowd])
+    return BoxMatches(object_idxs, match_ious, best_ious, is_correct, is_counted)
+
+
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """Detections with the objects of their groups; the pairs of a detection stand together.
+
+    Attributes:
+        detections: (E,) int64.
+        objects: (E,) int64; those of a detection ascend.
+        ious: (E,) of crowds the covered share of the detection.
+    """
+
+    detections: np.ndarray
+    objects: np.ndarray
+    ious: np.ndarray
+
+    def choose(self, is_free: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Where detections, each of another group, are matched: areas, thresholds and pairs.
+
+        Args:
+            is_free: (A, T, E) bool, whether the object can be taken.
+            counts: (A, 1, E) bool, whether it counts.
+        """
+        starts = np.flatnonzero(np.diff(self.detections, prepend=-1))  # of each detection's pairs
+        sizes = np.diff(starts, append=len(self.detections))
+        fits = is_free & (self.ious >= IOU_THRESHOLDS[:, None])
+        # An object that counts is taken before one that does not.
+        best = np.logical_or.reduceat(fits & counts, starts, axis=-1)
+        fits &= counts | ~best.repeat(sizes, axis=-1)
+        # Of equal IoUs the last one.
+        best = np.maximum.reduceat(np.where(fits, self.ious, -1), starts, axis=-1)
+        fits &= self.ious == best.repeat(sizes, axis=-1)
+        last = np.maximum.reduceat(np.where(fits, np.arange(fits.shape[-1]), -1), starts, axis=-1)
+        area, threshold, place = np.nonzero(last >= 0)
+        return area, threshold, last[area, threshold, place]
+
+
+def _pair(objects: Objects, detections: Detections) -> _Pairs:
+    order = np.argsort(objects.groups, kind="stable")
+    groups = objects.groups[order]
+    first, last = (np.searchsorted(groups, detections.groups, side) for side in ("left", "right"))
+    num_objects = last - first
+    detection_idxs = np.repeat(np.arange(len(num_objects)), num_objects)
+    within = np.arange(len(detection_idxs)) - np.repeat(
+        num_objects.cumsum() - num_objects, num_objects
+    )
+    ious = [np.zeros(0)]
+    _, starts, counts = np.unique(detections.groups, return_index=True, return_counts=True)
+    for start, count in zip(starts, counts, strict=True):
+        own = order[first[start] : last[start]]
+        if len(own):
+            found = detections.boxes[start : start + count]
+            table = pycocotools.mask.iou(found, objects.boxes[own], objects.is_crowd[own])
+            ious.append(table.ravel())
+    object_idxs = order[first[detection_idxs] + within]
+    return _Pairs(detection_idxs, object_idxs, np.concatenate(ious))
+
+
+def _turns(pairs: _Pairs, ranks: np.ndarray) -> Iterator[_Pairs]:
+    """The pairs of the first detection of each group, then those of the second, and so on."""
+    rank_of_pairs = ranks[pairs.detections]
+    order = np.argsort(rank_of_pairs, kind="stable")
+    ends = np.bincount(rank_of_pairs).cumsum()
+    for rows in np.split(order, ends[:-1]) if len(order) else ():
+        if len(rows):
+            yield _Pairs(pairs.detections[rows], pairs.objects[rows], pairs.ious[rows])
+
+
+def _places_in_groups(groups: np.ndarray) -> np.ndarray:
+    """(N,) 0, 1, ... in each of the groups, which ascend."""
+    _, starts, counts = np.unique(groups, return_index=True, return_counts=True)
+    return np.arange(len(groups)) - np.repeat(starts, counts)
+
+
+def _is_within(areas: np.ndarray) -> np.ndarray:
+    """(A, N) bool, which of N areas are in which range."""
+    low, high = AREA_RANGES.T[..., None]
+    return (low <= areas) & (areas <= high)
