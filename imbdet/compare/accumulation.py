@@ -3,14 +3,14 @@
 Matching is a matter of one image and does not change with the others; only what is summed over
 images does. So a resample of the images is a weight for each, and the matches serve all resamples.
 
-Shape shorthand, besides that of :mod:`imbdet.compare.matches`: B resamples, C correct detections.
-Arrays of resamples have these as rows, which are contiguous, since sums and gathers run along them.
+Shape shorthand, besides that of :mod:`imbdet.evaluation.matches`: B resamples, C correct
+detections. Arrays of resamples have these as rows, which are contiguous, since sums and gathers run along them.
 """
 
 import numpy as np
 
-from imbdet.compare.matches import ClassMatches
-from imbdet.compare.matching import NUM_AREAS, NUM_THRESHOLDS
+from imbdet.evaluation.matches import ClassMatches
+from imbdet.evaluation.matching import NUM_AREAS, NUM_THRESHOLDS
 
 RECALLS = np.linspace(0, 1, 101)
 # Elements of an array of resamples x detections: bounds the memory.

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from imbdet.compare.accumulation import average_precisions
-from imbdet.compare.matches import ClassMatches
 from imbdet.engine.progress import with_progress
+from imbdet.evaluation.matches import ClassMatches
 
 CONFIDENCE = 0.95
 # Fewer images say too little of others: one that a run gains in would be a gain for certain.

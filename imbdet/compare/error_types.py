@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from imbdet.analysis.columns import NothingToShow
-from imbdet.compare.matches import Matches
+from imbdet.evaluation.matches import Matches
 
 if TYPE_CHECKING:
     from tidecv import Data

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from imbdet.compare.matches import Matches
+from imbdet.evaluation.matches import Matches
 
 
 @dataclass(frozen=True, eq=False)

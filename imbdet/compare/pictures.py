@@ -14,8 +14,8 @@ from imbdet.analysis.columns import NothingToShow
 from imbdet.analysis.pictures import find_rows
 from imbdet.analysis.tables import write_table
 from imbdet.compare.kept import Kept, keep, most_different
-from imbdet.compare.matches import Matches
 from imbdet.evaluation.drawing import Mark, draw_panel, join_panels
+from imbdet.evaluation.matches import Matches
 from imbdet.evaluation.pictures import (
     describe_classes,
     mark_objects,

@@ -29,12 +29,12 @@ from imbdet.compare.figures.lrp import draw_lrp
 from imbdet.compare.figures.score_iou import draw_score_iou
 from imbdet.compare.ground_truth import GroundTruth
 from imbdet.compare.lrp import LRPTable, lrp_table
-from imbdet.compare.matches import ClassMatches, Matches, match
 from imbdet.compare.pictures import remove_pictures, write_pictures
 from imbdet.compare.runs import Run, read_results
 from imbdet.compare.score_by_iou import ScoreByIoU, score_by_iou
 from imbdet.compare.score_by_rank import ScoreByRank, score_by_rank
 from imbdet.compare.score_iou import ScoreIoU, score_iou
+from imbdet.evaluation.matches import ClassMatches, Matches, match
 from imbdet.processes import path_of
 
 logger = logging.getLogger(__name__)

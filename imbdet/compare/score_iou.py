@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imbdet.analysis.columns import NothingToShow
-from imbdet.compare.matches import ClassMatches
+from imbdet.evaluation.matches import ClassMatches
 
 EDGES = np.linspace(0, 1, 26)
 # From this IoU on a detection is on its object.

@@ -5,8 +5,8 @@ import json
 import numpy as np
 from PIL import Image
 
-from imbdet.compare.matches import match
 from imbdet.config import load_config
+from imbdet.evaluation.matches import match
 
 # Objects of a class stand in a row, 100 x 100 pixels each.
 SIZE = 100

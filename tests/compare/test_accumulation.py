@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from imbdet.compare.accumulation import average_precisions
-from imbdet.compare.matches import match
 from imbdet.evaluation.comparison import compare
+from imbdet.evaluation.matches import match
 from tests.compare.problems import worked_example
 from tests.evaluation.conftest import imperfect_detections
 

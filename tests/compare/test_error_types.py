@@ -6,8 +6,8 @@ import pytest
 
 from imbdet.analysis.columns import NothingToShow
 from imbdet.compare.error_types import ERROR_TYPES, error_types
-from imbdet.compare.matches import match
 from imbdet.evaluation.comparison import compare
+from imbdet.evaluation.matches import match
 from tests.compare.problems import OBJECTS, RESULTS, ground_truth, place
 from tests.evaluation.conftest import imperfect_detections
 

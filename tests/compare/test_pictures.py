@@ -5,9 +5,9 @@ from PIL import Image
 
 from imbdet.analysis.columns import NothingToShow
 from imbdet.compare.kept import keep, most_different
-from imbdet.compare.matches import match
 from imbdet.compare.pictures import find_images, remove_pictures, write_pictures
 from imbdet.errors import UserError
+from imbdet.evaluation.matches import match
 from tests.compare.problems import OBJECTS, RESULTS, ground_truth, place, write_truth
 
 TRUTH = ground_truth(OBJECTS)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from imbdet.analysis.columns import NothingToShow
-from imbdet.compare.matches import match
 from imbdet.compare.score_iou import rank_correlation, score_iou
+from imbdet.evaluation.matches import match
 from tests.compare.problems import OBJECTS, ground_truth, worked_example
 
 

@@ -7,13 +7,14 @@ from imbdet.compare.class_ap import class_ap
 from imbdet.compare.coco_table import coco_table
 from imbdet.compare.curves import Curve, Curves
 from imbdet.compare.error_types import ERROR_TYPES, ErrorTypes
-from imbdet.compare.lrp import LRPTable, OptimalLRP
-from imbdet.compare.matching import NUM_AREAS, NUM_THRESHOLDS
+from imbdet.compare.lrp import LRPTable
 from imbdet.compare.score_by_iou import EDGES as IOU_EDGES
 from imbdet.compare.score_by_iou import ScoreByIoU
 from imbdet.compare.score_by_rank import EDGES as RANK_EDGES
 from imbdet.compare.score_by_rank import RANKINGS, ScoreByRank
 from imbdet.compare.score_iou import EDGES, ScoreIoU
+from imbdet.evaluation.lrp import OptimalLRP
+from imbdet.evaluation.matching import NUM_AREAS, NUM_THRESHOLDS
 from tests.report.factories import CLASSES
 
 RUNS = ("base", "<b>bold", "c/seed_1", "d/seed_1")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from imbdet.compare.matches import match
+from imbdet.evaluation.matches import match
 from tests.compare.problems import OBJECTS, RESULTS, ground_truth, worked_example
 
 

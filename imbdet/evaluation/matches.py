@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from imbdet.compare.matching import (
+from imbdet.evaluation.comparison import Frame
+from imbdet.evaluation.matching import (
     Detections,
     Objects,
     match_boxes,
     rank_detections,
 )
-from imbdet.evaluation.comparison import Frame
 
 
 @dataclass(frozen=True, eq=False)

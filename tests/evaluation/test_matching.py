@@ -8,9 +8,9 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from imbdet.compare.matches import match
-from imbdet.compare.matching import AREA_RANGES, IOU_THRESHOLDS, MAX_DETECTIONS
 from imbdet.evaluation.comparison import Frame, box_area
+from imbdet.evaluation.matches import match
+from imbdet.evaluation.matching import AREA_RANGES, IOU_THRESHOLDS, MAX_DETECTIONS
 from tests.evaluation.conftest import imperfect_detections
 
 

@@ -4,8 +4,8 @@ The rule is that of pycocotools, which goes through one image and class after th
 score first, a detection takes the object with the highest IoU that no other detection has. Here all
 images and classes take their first detections, then their second ones, and so on.
 
-Shape shorthand, besides that of :mod:`imbdet.compare.matches`: G objects, N detections, E pairs of
-a detection and an object of its image and class.
+Shape shorthand, besides that of :mod:`imbdet.evaluation.matches`: G objects, N detections, E pairs
+of a detection and an object of its image and class.
 """
 
 from collections.abc import Iterator
