@@ -1,76 +1,15 @@
 #!/usr/bin/env python
-"""Train or evaluate a detector; see README.md."""
+"""``imbdet train`` under the name that Detectron2's users know; see README.md."""
 
-import argparse
-import os
 import sys
+from collections.abc import Sequence
 
-from imbdet.cli.arguments import add_config_files, add_overrides
-from imbdet.program import run_program
-
-
-def parse_args(argv: list[str] | None) -> argparse.Namespace:
-    """The command line, as detectron2's users know it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    add_config_files(parser)
-    parser.add_argument(
-        "--resume", action="store_true", help="go on from the last checkpoint in OUTPUT_DIR"
-    )
-    parser.add_argument("--eval-only", action="store_true", help="evaluate MODEL.WEIGHTS")
-    parser.add_argument(
-        "--num-gpus", type=int, default=1, metavar="N", help="processes per machine, a GPU for each"
-    )
-    parser.add_argument(
-        "--num-processes",
-        type=int,
-        default=0,
-        metavar="N",
-        help="instead: processes per machine, on the CPU",
-    )
-    parser.add_argument("--num-machines", type=int, default=1, metavar="N")
-    parser.add_argument("--machine-rank", type=int, default=0, metavar="I")
-    parser.add_argument(
-        "--dist-url", default="auto", metavar="URL", help="where machines meet: tcp://HOST:PORT"
-    )
-    parser.add_argument(
-        "--timeout",
-        type=float,
-        default=1800,
-        metavar="SECONDS",
-        help="how long a process waits for the others before it gives up (default: 1800)",
-    )
-    add_overrides(parser, "SOLVER.MAX_ITER 100")
-    return parser.parse_args(argv)
+import imbdet.cli
 
 
-def run(args: argparse.Namespace) -> None:
-    """One process of the job."""
-    from imbdet.engine import evaluate, setup, train
-
-    task, run_task = ("evaluation", evaluate) if args.eval_only else ("training", train)
-    cfg, keep_start = setup(args, task)
-    run_task(cfg, resume=args.resume, on_start=keep_start)
-
-
-def start(args: argparse.Namespace) -> int:
-    """All processes of this machine. Returns the exit status."""
-    from imbdet.startup import quick_imports
-
-    with quick_imports():
-        from imbdet.config import load_config
-
-        if os.environ.get("RANK", "0") == "0":  # of torchrun's processes one is to speak
-            # A mistake is told before the imports that a training needs, which take seconds.
-            load_config(*args.config_file, opts=args.opts)
-        from imbdet.engine import launch
-
-    return launch(run, args)
-
-
-def main(argv: list[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run, and tell a user's mistake in a sentence. Returns the exit status."""
-    args = parse_args(argv)
-    return run_program(lambda: start(args), output="OUTPUT_DIR")
+    return imbdet.cli.main(["train", *(sys.argv[1:] if argv is None else argv)])
 
 
 if __name__ == "__main__":

@@ -58,14 +58,23 @@ def run_program(
         tell: says a sentence; None prints it to standard error.
 
     Returns:
-        The exit status: 0, 2 after a mistake or where the disk is full or not the user's, 130 after
-        Ctrl-C (SIGINT), 143 after SIGTERM, 141 where nobody reads the output any more.
+        The exit status: 0, 2 after a mistake, where the disk is full or not the user's or where a
+        library is not installed, 130 after Ctrl-C (SIGINT), 143 after SIGTERM, 141 where nobody
+        reads the output any more.
     """
     tell = tell or _print
     try:
         return run() or 0
     except (UserError, FloatingPointError) as error:  # the latter from detectron2, of NaN
         tell(f"error: {error}".replace("\n", " "))
+        return 2
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("imbdet"):
+            raise
+        tell(
+            f"error: '{error.name}' is not installed: `pip install 'imbdet[programs]'` brings what "
+            "imbdet's programs need beside detectron2."
+        )
         return 2
     except BrokenPipeError:
         if not _is_closed(sys.stdout):

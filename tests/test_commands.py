@@ -35,7 +35,10 @@ def program_of(command):
     )
     match = re.fullmatch(pattern, command.strip(), re.DOTALL)
     if match:
-        return match[1] or match[2], shlex.split(match[3] or "", comments=True)
+        program, arguments = match[1] or match[2], shlex.split(match[3] or "", comments=True)
+        return (
+            ("imbdet", ["train", *arguments]) if program == "train_net.py" else (program, arguments)
+        )
 
 
 PARSED = [

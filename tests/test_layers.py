@@ -12,6 +12,7 @@ ROOT = Path(imbdet.__file__).parent
 # From the ground floor up. Packages of one floor may use each other, as long as no cycle arises.
 FLOORS = [
     {
+        "addresses",
         "buffers",
         "errors",
         "files",

@@ -1,4 +1,4 @@
-"""What one does with a detector beside training it.
+"""Trains detectors, and looks at what they learn from.
 
 Exit status: 0; 1 after a bug, with its traceback; 2 after a mistake in the input or on a full disk;
 130 after Ctrl-C, 143 after SIGTERM; 141 where nobody reads the output any more.
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import shtab
 
 from imbdet import __version__
-from imbdet.cli import analyze, compare, config, demo, methods, predict, replay, report
+from imbdet.cli import analyze, compare, config, demo, methods, predict, replay, report, train
 from imbdet.program import run_program
 
 # In other processes that use multiprocessing it is another name of "__main__".
@@ -19,7 +19,7 @@ if getattr(sys.modules.get("__mp_main__"), "__name__", "") == "__mp_main__":
     # A worker process that starts afresh meets detectron2's classes before anything of imbdet.
     import imbdet.compat  # noqa: F401
 
-SUBCOMMANDS = (demo, methods, config, predict, analyze, compare, report, replay)
+SUBCOMMANDS = (demo, methods, config, train, predict, analyze, compare, report, replay)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

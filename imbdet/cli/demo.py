@@ -2,15 +2,12 @@
 
 import argparse
 import itertools
-import os
 import shlex
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-import imbdet
+from imbdet.addresses import PREFIX
 from imbdet.cli.arguments import add_command
-from imbdet.errors import UserError
 from imbdet.processes import path_of, wait_for
 
 DETECTORS = ("retinanet", "faster_rcnn")
@@ -37,17 +34,16 @@ def run(args: argparse.Namespace) -> int:
     """Run the commands of a demo, each after it is shown. Returns the first status that is not 0.
 
     Raises:
-        UserError: this is no checkout of the repository, whose configs it needs.
         KeyboardInterrupt: Ctrl-C, after the running command has ended by it.
     """
-    root = Path(imbdet.__file__).resolve().parents[1]
-    if not (root / "configs" / "quick_start").is_dir():
-        raise UserError("The demo needs configs/ and train_net.py beside imbdet: use a checkout.")
+    from imbdet.formats.folders import datasets_root
+
     choices = dict(zip(args.opts[::2], args.opts[1::2], strict=False))
     output = choices.pop("OUTPUT_DIR", f"output/{args.detector}")
     detector = f"quick_start/{args.detector}"
+    print(f"The results go to '{output}', the data set that is drawn to '{datasets_root()}'.")
     for command in (
-        _train(root, detector, "quick_start/Records", opts=args.opts, options=["--resume"]),
+        _train(detector, "quick_start/Records", opts=args.opts, options=["--resume"]),
         _analyze(output),
         [path_of("imbdet"), "report", output],
     ):
@@ -65,20 +61,17 @@ def run(args: argparse.Namespace) -> int:
     choices["OUTPUT_DIR"] = f"{output}_{piece}"
     compare = [path_of("imbdet"), "compare", output, choices["OUTPUT_DIR"]]
     for command in (
-        _train(root, detector, piece, opts=list(itertools.chain(*choices.items()))),
+        _train(detector, piece, opts=list(itertools.chain(*choices.items()))),
         [*compare, "--output", f"{choices['OUTPUT_DIR']}/comparison"],
     ):
         print(f"  {shlex.join(command)}")
     return 0
 
 
-def _train(root: Path, *names: str, opts: Sequence[str], options: Sequence[str] = ()) -> list[str]:
+def _train(*names: str, opts: Sequence[str], options: Sequence[str] = ()) -> list[str]:
     """A training by files of configs/."""
-    configs = os.path.relpath(root / "configs")
-    command = [path_of("python"), os.path.relpath(root / "train_net.py"), *options]
-    for name in names:
-        command += ["--config-file", f"{configs}/{name}.yaml"]
-    return [*command, *opts]
+    files = [f"--config-file={PREFIX}{name}.yaml" for name in names]
+    return [path_of("imbdet"), "train", *options, *files, *opts]
 
 
 def _analyze(output: str) -> list[str]:

@@ -179,11 +179,6 @@ class ResultWriter:
 
     def _not_evaluated(self, run: Run) -> str:
         keys = ["DATASETS.TEST", f'["{self.ground_truth.name}"]', "OUTPUT_DIR", str(run.folder)]
-        words = [
-            path_of("python"),
-            "train_net.py",
-            "--config-file",
-            str(run.folder / "config.yaml"),
-        ]
+        words = [path_of("imbdet"), "train", "--config-file", str(run.folder / "config.yaml")]
         command = shlex.join([*words, "--eval-only", "MODEL.WEIGHTS", str(run.weights), *keys])
         return f"{run.name} has no results on '{self.ground_truth.name}', which `{command}` writes."

@@ -16,7 +16,7 @@ from imbdet.reading import read_json, read_text
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What ``train_net.py`` wrote into an OUTPUT_DIR.
+    """What a training wrote into its OUTPUT_DIR.
 
     Attributes:
         name: tells it from the other runs.
@@ -56,8 +56,8 @@ def open_runs(folders: Sequence[str]) -> list[Run]:
             raise UserError(f"The run '{folder}' is named twice: name another one beside it.")
         if not (path / "config.yaml").is_file():
             raise UserError(
-                f"'{folder}' is no run: a run is the OUTPUT_DIR of a training by train_net.py, "
-                f"with config.yaml in it{'' if path.is_dir() else ', and there is no such folder'}."
+                f"'{folder}' is no run: a run is the OUTPUT_DIR of a training, with "
+                f"config.yaml in it{'' if path.is_dir() else ', and there is no such folder'}."
             )
     return [
         Run(name, Path(folder), *_read_config(path / "config.yaml"))

@@ -8,7 +8,8 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from detectron2.config import CfgNode, get_cfg
+from detectron2.config import CfgNode, downgrade_config, get_cfg, upgrade_config
+from detectron2.config.compat import guess_version
 
 from imbdet.config.defaults import add_imbdet_config
 from imbdet.config.yaml_file import Entry, read_tree
@@ -32,7 +33,8 @@ def load_config(*config_files: str, opts: Sequence[str] = ()) -> CfgNode:
     """The config of a run: defaults, then YAML files, then overrides.
 
     Args:
-        config_files: YAML files, each with its ``_BASE_`` files; a later one wins.
+        config_files: YAML files or addresses of imbdet's, each with its ``_BASE_`` files; a later
+            one wins.
         opts: overrides KEY, VALUE, KEY, VALUE, ... as they stand on a command line.
 
     Raises:
@@ -50,12 +52,39 @@ def load_config(*config_files: str, opts: Sequence[str] = ()) -> CfgNode:
 def _merge_file(cfg: CfgNode, path: str) -> None:
     entries = read_tree(path)
     try:
-        cfg.merge_from_file(path, allow_unsafe=False)
+        _merge_versioned(cfg, CfgNode(_nest(entries)), path)
     except Exception as error:  # detectron2, fvcore and yacs each raise their own
         _blame(cfg, entries)
         raise UserError(f"Cannot load the config file '{path}': {error}") from error
     if _empty_keys(cfg):
         _blame(cfg, entries)
+
+
+def _nest(entries: Sequence[Entry]) -> dict[str, Any]:
+    """The groups of keys that entries are in; a later one wins."""
+    root: dict[str, Any] = {}
+    for names, value, _ in entries:
+        node = root
+        for name in names[:-1]:
+            if not isinstance(node.get(name), dict):
+                node[name] = {}
+            node = node[name]
+        if value != {} or not isinstance(node.get(names[-1]), dict):
+            node[names[-1]] = value
+    return root
+
+
+def _merge_versioned(cfg: CfgNode, loaded: CfgNode, path: str) -> None:
+    """Merge as detectron2's ``merge_from_file``, which would read the files once more."""
+    version = loaded.get("VERSION") or guess_version(loaded, path)
+    if version == cfg.VERSION:
+        cfg.merge_from_other_cfg(loaded)
+        return
+    old = downgrade_config(cfg, to_version=version)
+    old.merge_from_other_cfg(loaded)
+    upgraded = upgrade_config(old)
+    cfg.clear()
+    cfg.update(upgraded)
 
 
 def _merge_overrides(cfg: CfgNode, opts: Sequence[str]) -> None:
@@ -86,7 +115,8 @@ def _blame(cfg: CfgNode, entries: Sequence[Entry]) -> None:
             raise UserError(
                 f"'{key}' in {where} must be written as nested keys, one line for each part."
             )
-        _set(cfg, key, value, f"in {where}")
+        if value != {}:
+            _set(cfg, key, value, f"in {where}")
 
 
 def _set(cfg: CfgNode, key: str, value: Any, where: str) -> None:

@@ -1,4 +1,7 @@
-"""One YAML file of a config, or a tree of them: entries with their lines, or what is wrong."""
+"""One YAML file of a config, or a tree of them: entries with their lines, or what is wrong.
+
+Files are named by path, or as imbdet's own by address (``imbdet://PISA.yaml``).
+"""
 
 import itertools
 import os
@@ -9,6 +12,7 @@ from typing import Any, NamedTuple
 import yaml
 from fvcore.common.config import BASE_KEY
 
+from imbdet.addresses import resolve
 from imbdet.errors import UserError
 from imbdet.plain_yaml import MAX_BYTES, PlainLoader, TagError
 from imbdet.reading import read_text, suggest_file
@@ -22,7 +26,7 @@ _RETINANET_SIZES = [[x * 2 ** (i / 3) for i in range(3)] for x in (32, 64, 128, 
 
 
 class Entry(NamedTuple):
-    """A value that is no group of keys.
+    """A value that is no group of keys, or an empty one.
 
     Attributes:
         names: of the groups that it is in, then its own.
@@ -36,7 +40,7 @@ class Entry(NamedTuple):
 
 
 def read_tree(path: str) -> list[Entry]:
-    """The entries of a file, with those of the files that it is based on in place of ``_BASE_``.
+    """The entries of a file, behind those of the files that it is based on: a later one wins.
 
     Nothing is fetched over the network, and only regular files are opened.
 
@@ -44,7 +48,7 @@ def read_tree(path: str) -> list[Entry]:
         UserError: one of them is missing, no YAML, repeats a key or has values that are not plain;
             or they refer to each other without end.
     """
-    return list(_walk_files(path))
+    return list(_walk_files(resolve(path)))
 
 
 def find_bases(path: str) -> list[str]:
@@ -53,8 +57,8 @@ def find_bases(path: str) -> list[str]:
     Raises:
         UserError: the file cannot be read.
     """
-    entries = read_entries(path)
-    return [base for entry in entries if entry.names == (BASE_KEY,) for base in _bases(path, entry)]
+    path = resolve(path)
+    return [base for _, base in _bases(path, read_entries(path))]
 
 
 def read_entries(path: str, origin: str = "") -> list[Entry]:
@@ -88,26 +92,31 @@ def _walk_files(
         )
     if next(counter) > MAX_BASES:
         raise UserError(f"'{referrers[0]}' stands on more than {MAX_BASES} {BASE_KEY} files.")
-    for entry in read_entries(path, origin):
-        if entry.names == (BASE_KEY,):
-            for base in _bases(path, entry):
-                origin = f", the {BASE_KEY} of {entry.where},"
-                yield from _walk_files(base, origin, referrers, counter)
-        else:
-            yield entry
+    entries = read_entries(path, origin)
+    for entry, base in _bases(path, entries):
+        yield from _walk_files(base, _origin(entry), referrers, counter)
+    yield from (entry for entry in entries if entry.names != (BASE_KEY,))
 
 
-def _bases(path: str, entry: Entry) -> list[str]:
-    """The paths that the ``_BASE_`` of a file stands for, resolved as fvcore does."""
-    bases = entry.value if isinstance(entry.value, list) else [entry.value]
-    if not all(isinstance(base, str) for base in bases):
-        raise UserError(f"{BASE_KEY} in {entry.where} must be a file name or a list of file names.")
+def _bases(path: str, entries: list[Entry]) -> Iterator[tuple[Entry, str]]:
+    """The paths that the ``_BASE_`` of a file stands for, from its folder on or by address."""
     folder = os.path.dirname(path)
-    return [
-        # `join` leaves an absolute path as it is. Files are opened by their normal paths.
-        base if "://" in base else os.path.normpath(os.path.join(folder, base))
-        for base in map(os.path.expanduser, bases)
-    ]
+    for entry in entries:
+        if entry.names != (BASE_KEY,):
+            continue
+        bases = entry.value if isinstance(entry.value, list) else [entry.value]
+        if not all(isinstance(base, str) for base in bases):
+            raise UserError(
+                f"{BASE_KEY} in {entry.where} must be a file name or a list of file names."
+            )
+        for base in bases:
+            base = resolve(os.path.expanduser(base), _origin(entry))
+            # `join` leaves an absolute path as it is. Files are opened by their normal paths.
+            yield entry, base if "://" in base else os.path.normpath(os.path.join(folder, base))
+
+
+def _origin(entry: Entry) -> str:
+    return f", the {BASE_KEY} of {entry.where},"
 
 
 def _read(path: str, origin: str) -> str:
@@ -176,7 +185,7 @@ def _walk(
 ) -> Iterator[tuple[tuple[str, ...], yaml.Node, int]]:
     for key, value in mapping.value:
         names = (*parents, key.value)
-        if isinstance(value, yaml.MappingNode):
+        if isinstance(value, yaml.MappingNode) and value.value:
             yield from _walk(value, names)
         else:
             yield names, value, key.start_mark.line + 1

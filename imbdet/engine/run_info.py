@@ -58,7 +58,7 @@ def _describe(
     changes = changed_keys(cfg, load_config())
     return {
         "time": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join([_program(Path(sys.argv[0])), *sys.argv[1:]]),
         "task": task,
         "resume": args.resume,
         "config_files": list(args.config_file),
@@ -76,6 +76,11 @@ def _describe(
             **{package.__name__: str(package.__version__) for package in packages},
         },
     }
+
+
+def _program(path: Path) -> str:
+    """Its name; of ``python -m imbdet.cli`` that of the same program on the path."""
+    return "imbdet" if path.name == "__main__.py" else path.name
 
 
 def _read(path: Path) -> list[Any]:

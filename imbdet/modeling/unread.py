@@ -41,7 +41,7 @@ def _unread_keys(cfg: CfgNode) -> Iterator[tuple[str, str]]:
     if classes.isdisjoint(site.module for site in SITES):
         hint = (
             ": give the config of a detector first, such as --config-file "
-            "configs/quick_start/retinanet.yaml"
+            "imbdet://quick_start/retinanet.yaml"
         )
     for node in dict.fromkeys(node for site in SITES for node in site.nodes):
         readers = [site.module for site in SITES if node in site.nodes]

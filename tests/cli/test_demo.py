@@ -5,7 +5,6 @@ import shlex
 
 import pytest
 
-import train_net
 from imbdet.cli import build_parser, demo, main
 
 
@@ -21,11 +20,11 @@ def commands(monkeypatch):
 def test_trains_analyses_and_reports(detector, commands, capsys):
     assert main(["demo", detector, "SOLVER.MAX_ITER", "5"]) == 0
     train, analyze, report = commands
-    args = train_net.parse_args(train[2:])
+    args = build_parser().parse_args(train[1:])
     assert args.resume
-    assert [file.rpartition("/")[2] for file in args.config_file] == [
-        f"{detector}.yaml",
-        "Records.yaml",
+    assert args.config_file == [
+        f"imbdet://quick_start/{detector}.yaml",
+        "imbdet://quick_start/Records.yaml",
     ]
     assert args.opts == ["SOLVER.MAX_ITER", "5"]
     args = build_parser().parse_args(analyze[1:])
@@ -33,8 +32,9 @@ def test_trains_analyses_and_reports(detector, commands, capsys):
     assert args.config_file == [f"output/{detector}/config.yaml"]
     assert build_parser().parse_args(report[1:]).output == f"output/{detector}"
     out = capsys.readouterr().out
+    assert out.startswith(f"The results go to 'output/{detector}', the data set")
     train, compare = (shlex.split(line) for line in out.splitlines()[-2:])
-    args = train_net.parse_args(train[2:])
+    args = build_parser().parse_args(train[1:])
     assert len(args.config_file) == 2
     assert args.opts[:2] == ["SOLVER.MAX_ITER", "5"]
     output = dict(itertools.pairwise(args.opts))["OUTPUT_DIR"]
@@ -46,7 +46,7 @@ def test_looks_where_the_training_went(commands, capsys):
     assert main(["demo", "retinanet", "OUTPUT_DIR", "elsewhere"]) == 0
     assert commands[-1][-1] == "elsewhere"
     train, compare = (shlex.split(line) for line in capsys.readouterr().out.splitlines()[-2:])
-    assert train_net.parse_args(train[2:]).opts == ["OUTPUT_DIR", "elsewhere_Loss-AP"]
+    assert build_parser().parse_args(train[1:]).opts == ["OUTPUT_DIR", "elsewhere_Loss-AP"]
     assert build_parser().parse_args(compare[1:]).runs == ["elsewhere", "elsewhere_Loss-AP"]
 
 

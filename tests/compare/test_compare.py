@@ -70,7 +70,7 @@ def test_everything_is_written_and_agrees(tmp_path, capsys):
     assert files(output / "pictures", "png") == set()
     assert not page.exists()
     assert "differing_keys: x/base has the baseline's config.\n" in summary
-    command = f"{path_of('python')} train_net.py --config-file"
+    command = f"{path_of('imbdet')} train --config-file"
     assert f"x/base has no results on 'tiny', which `{command}" in summary
     assert "coco: no figure, it needs results of the baseline and another run" in summary
 

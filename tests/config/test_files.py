@@ -59,6 +59,30 @@ def test_bases_are_relative_to_their_file_and_the_later_one_wins(write, monkeypa
     assert (cfg.OUTPUT_DIR, cfg.SEED, cfg.VIS_PERIOD, cfg.MODEL.MASK_ON) == ("a", 2, 1, True)
 
 
+def test_a_file_of_imbdet_is_named_by_its_address(write):
+    write("a.yaml", "_BASE_: [imbdet://PISA.yaml, imbdet://quick_start/Shapes.yaml]\nSEED: 2\n")
+    cfg = load_config("imbdet://Loss-AP.yaml", "a.yaml")
+    assert (cfg.MODEL.CLS_LOSS.NAME, cfg.MODEL.CARL.ENABLED, cfg.SEED) == ("ap", True, 2)
+    assert cfg.DATASETS.TRAIN == ("shapes_train",)
+    # Those of Loss-GHM lies beside it.
+    assert load_config("imbdet://Loss-GHM.yaml").MODEL.CLS_LOSS.NAME == "ghm_c"
+
+
+@pytest.mark.parametrize(
+    ("address", "meant"),
+    [
+        ("imbdet://PISAA.yaml", "imbdet://PISA.yaml"),
+        ("imbdet://quick_start/retinanet", "imbdet://quick_start/retinanet.yaml"),
+        ("imbdet://configs/PISA.yaml", "imbdet://PISA.yaml"),
+        ("imbdet://../pyproject.toml", "imbdet://"),
+    ],
+)
+def test_a_wrong_address_is_said(write, address, meant):
+    write("a.yaml", f"_BASE_: {address}\n")
+    assert_says(error_of(address), f"'{address}' does not exist. Did you mean '{meant}")
+    assert_says(error_of("a.yaml"), f"'{address}', the _BASE_ of a.yaml:1, does not exist", meant)
+
+
 def test_a_base_may_hold_what_a_later_file_corrects(write):
     write("b.yaml", "SOLVER:\n  BASE_LR: wrong\n")
     write("a.yaml", "VERSION: 2\n_BASE_: b.yaml\nSOLVER:\n  BASE_LR: 0.1\n")

@@ -1,12 +1,11 @@
 """Jobs for the tests of launching and of what may go wrong in a training."""
 
 import argparse
-from pathlib import Path
 
-import train_net
+from imbdet.addresses import configs_folder
+from imbdet.cli import build_parser
 from imbdet.engine import launch
 
-ROOT = Path(train_net.__file__).parent
 SMALL = {
     "MODEL.FPN.OUT_CHANNELS": 32,
     "DATASETS.SHAPES.NUM_TRAIN": 12,
@@ -26,12 +25,12 @@ SMALL = {
 def arguments(output_dir, *flags, **overrides):
     """The command line of a small training."""
     pairs = {**SMALL, "OUTPUT_DIR": output_dir, **overrides}
-    config = ROOT / "configs" / "quick_start" / "retinanet.yaml"
+    config = configs_folder() / "quick_start" / "retinanet.yaml"
     return ["--config-file", str(config), *flags, *(str(x) for pair in pairs.items() for x in pair)]
 
 
 def start(run, num_processes=2, timeout=60.0, **attributes):
     """Run a function in processes, and return the exit status."""
-    argv = ["--num-processes", str(num_processes), "--timeout", str(timeout)]
-    args = argparse.Namespace(**{**vars(train_net.parse_args(argv)), **attributes})
+    argv = ["train", "--num-processes", str(num_processes), "--timeout", str(timeout)]
+    args = argparse.Namespace(**{**vars(build_parser().parse_args(argv)), **attributes})
     return launch(run, args)
