@@ -12,6 +12,7 @@ import shtab
 
 from imbdet import __version__
 from imbdet.cli import analyze, compare, config, demo, methods, predict, replay, report, train
+from imbdet.cli.parsing import Parser
 from imbdet.program import run_program
 
 # In other processes that use multiprocessing it is another name of "__main__".
@@ -34,11 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line; ``run`` is the function of its subcommand."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="imbdet",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     shtab.add_argument_to(
         parser, "--print-completion", help="print what completes commands in a shell"

@@ -1,7 +1,9 @@
 """What the command lines have in common: subcommands, and the arguments of a config."""
 
 import argparse
+import json
 from collections.abc import Callable
+from typing import Any
 
 import shtab
 
@@ -13,7 +15,7 @@ def add_command(
     run: Callable[[argparse.Namespace], int | None],
 ) -> argparse.ArgumentParser:
     """Add a subcommand: its name, what it is for, and the function that does it."""
-    parser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+    parser = commands.add_parser(name, help=text, description=text)
     parser.set_defaults(run=run)
     return parser
 
@@ -49,9 +51,19 @@ def add_weights(parser: argparse._ActionsContainer) -> None:
     action.complete = shtab.FILE
 
 
+def add_json(parser: argparse._ActionsContainer) -> None:
+    """Add ``--json``, of commands whose answer is what they print."""
+    parser.add_argument("--json", action="store_true", help="print the answer as JSON")
+
+
 def add_output(parser: argparse._ActionsContainer) -> None:
     """Add ``--output``."""
     action = parser.add_argument(
         "--output", required=True, metavar="DIR", help="folder of the results"
     )
     action.complete = shtab.DIRECTORY
+
+
+def print_json(answer: Any) -> None:
+    """Print an answer for other programs."""
+    print(json.dumps(answer, indent=1))

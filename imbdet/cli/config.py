@@ -6,8 +6,17 @@ from typing import Any
 
 import shtab
 
-from imbdet.cli.arguments import add_command, add_config_files, add_overrides
+from imbdet.cli.arguments import (
+    add_command,
+    add_config_files,
+    add_json,
+    add_overrides,
+    print_json,
+)
 from imbdet.errors import UserError
+from imbdet.keys import changed_keys, leaves, suggest_key
+from imbdet.reference.comments import explain_key
+from imbdet.reference.defaults import default_config
 from imbdet.startup import quick_imports
 from imbdet.wording import counted
 
@@ -17,7 +26,7 @@ _WIDTH = 100
 def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add the subcommand."""
     text = "explain keys, show what a config changes, check it"
-    parser = commands.add_parser("config", help=text, description=text, allow_abbrev=False)
+    parser = commands.add_parser("config", help=text, description=text)
     questions = parser.add_subparsers(required=True, metavar="QUESTION")
     _add_explain(questions)
     _add_diff(questions)
@@ -27,6 +36,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 def _add_explain(questions: argparse._SubParsersAction) -> None:
     text = "what a key, or each of a group of keys, means, and its default"
     parser = add_command(questions, "explain", text, explain)
+    add_json(parser)
     parser.add_argument("keys", nargs="+", metavar="KEY", help="such as MODEL.CLS_LOSS.AP")
 
 
@@ -41,6 +51,7 @@ def _add_diff(questions: argparse._SubParsersAction) -> None:
         "where it has none)",
     )
     action.complete = shtab.FILE
+    add_json(parser)
     add_overrides(parser, "MODEL.CLS_LOSS.NAME ap")
 
 
@@ -48,6 +59,7 @@ def _add_check(questions: argparse._SubParsersAction) -> None:
     text = "whether a training would start: all that can be known without its data"
     parser = add_command(questions, "check", text, check)
     add_config_files(parser)
+    add_json(parser)
     add_overrides(parser, "MODEL.CLS_LOSS.NAME ap")
 
 
@@ -57,36 +69,37 @@ def explain(args: argparse.Namespace) -> None:
     Raises:
         UserError: there is no such key.
     """
-    with quick_imports():
-        from imbdet.config import load_config
-        from imbdet.config.comments import explain_key
-        from imbdet.keys import leaves, suggest_key
-
-    cfg = load_config()
-    defaults = dict(leaves(cfg))
+    defaults, answer = dict(leaves(default_config())), {}
     for key in args.keys:
         group = [other for other in defaults if other == key or other.startswith(f"{key}.")]
         if not group:
-            raise UserError(f"Unknown key '{key}'. {suggest_key(cfg, key)}")
-        said = ""
+            raise UserError(f"Unknown key '{key}'. {suggest_key(default_config(), key)}")
         for other in group:
-            print(f"{other}: {_write(defaults[other])}")
-            explanation = explain_key(other) or "Not explained where it is defined."
-            if explanation != said:  # neighbours may share it
-                print(textwrap.indent(textwrap.fill(explanation, _WIDTH - 4), " " * 4))
-            said = explanation
+            answer[other] = {"default": defaults[other], "meaning": explain_key(other)}
+    if args.json:
+        print_json(answer)
+        return
+    said = ""
+    for key, about in answer.items():
+        print(f"{key}: {_write(about['default'])}")
+        meaning = about["meaning"] or "Not explained where it is defined."
+        if meaning != said:  # neighbours may share it
+            print(textwrap.indent(textwrap.fill(meaning, _WIDTH - 4), " " * 4))
+        said = meaning
 
 
 def diff(args: argparse.Namespace) -> None:
     """Print the keys that differ, with both values."""
     with quick_imports():
         from imbdet.config import load_config
-        from imbdet.config.yaml_file import find_bases
-        from imbdet.keys import changed_keys
+        from imbdet.yaml_file import find_bases
 
     cfg = load_config(*args.config_file, opts=args.opts)
     bases = find_bases(args.config_file[0]) if args.base is None else [args.base]
     changes = changed_keys(cfg, load_config(*bases))
+    if args.json:
+        print_json({"bases": bases, "keys": changes})
+        return
     others = " and ".join(bases) or "the defaults"
     print(f"{counted(len(changes), 'key')} other than in {others}:")
     for key, (old, new) in changes.items():
@@ -108,11 +121,12 @@ def check(args: argparse.Namespace) -> None:
 
     check_config(cfg)
     model = check_training(cfg)
+    name = type(model).__name__
     number = sum(parameter.numel() for parameter in model.parameters())
-    print(
-        f"A training would start: {type(model).__name__} with {number / 1e6:.1f} million "
-        "parameters."
-    )
+    if args.json:
+        print_json({"model": name, "parameters": number})
+        return
+    print(f"A training would start: {name} with {number / 1e6:.1f} million parameters.")
 
 
 def _write(value: Any) -> str:

@@ -2,14 +2,16 @@
 
 import argparse
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from imbdet.cli.arguments import add_command
+from imbdet.addresses import PREFIX
+from imbdet.cli.arguments import add_command, add_json, print_json
 from imbdet.errors import UserError, suggest
-from imbdet.startup import quick_imports
+from imbdet.reference.comments import explain_key
+from imbdet.reference.methods import KINDS, Kind, Method, list_methods
 
 if TYPE_CHECKING:
-    from imbdet.modeling.catalog import Kind, Method
+    from imbdet.reference.pieces import Piece
 
 _WIDTH = 100
 # Keys beside those that take a name, each with the options of its own.
@@ -24,50 +26,68 @@ _SWITCHES = (
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add the subcommand."""
-    text = "the methods that a YAML file can name: keys, defaults, papers"
+    text = "the methods that a YAML file can name, and the pieces that set them"
     parser = add_command(commands, "methods", text, run)
+    add_json(parser)
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="only these, with what their options mean"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="only these methods and pieces, with what their options and keys mean",
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print the methods.
+    """Print the methods, and the pieces of configs/ that set them.
 
     Raises:
-        UserError: there is no method of a name.
+        UserError: there is no method and no piece of a name.
     """
-    with quick_imports():
-        import imbdet.modeling  # noqa: F401  (registers the methods)
-        from imbdet.config import load_config
-        from imbdet.modeling.catalog import KINDS, list_methods
+    from imbdet.reference.pieces import list_pieces  # reads YAML, which other commands need not
 
-    cfg = load_config()
-    methods = {kind: list_methods(kind, cfg) for kind in KINDS}
-    known = {method.name for of_kind in methods.values() for method in of_kind}
-    names = [name.lower() for name in args.names]
+    methods = {kind: list_methods(kind) for kind in KINDS}
+    pieces = list_pieces()
+    names = [name.removeprefix(PREFIX).removesuffix(".yaml").lower() for name in args.names]
+    known = [method.name for of_kind in methods.values() for method in of_kind]
+    known += [piece.name for piece in pieces]
     for name in names:
-        if name not in known:
-            raise UserError(f"There is no method '{name}'. {suggest(name, known)}")
+        if name not in map(str.lower, known):
+            raise UserError(f"There is no method '{name}'. {suggest(name, set(known))}")
+    if names:
+        methods = {kind: [m for m in methods[kind] if m.name in names] for kind in methods}
+        pieces = [piece for piece in pieces if piece.name.lower() in names]
+    if args.json:
+        print_json(_as_json(methods, pieces))
+        return
     for kind, of_kind in methods.items():
-        chosen = [method for method in of_kind if not names or method.name in names]
-        if chosen:
-            _print_kind(kind, chosen, explained=bool(names))
+        if of_kind:
+            _print_kind(kind, of_kind, explained=bool(names))
     if not names:
         _print_switches()
+    if pieces:
+        _print_pieces(pieces, explained=bool(names))
+    if not names:
         print(
-            "'imbdet methods NAME' explains the options of a method, 'imbdet config explain KEY' a "
-            "key."
+            "'imbdet methods NAME' explains the options of a method and shows what a piece sets, "
+            "'imbdet\nconfig explain KEY' explains a key."
         )
 
 
-def _print_kind(kind: "Kind", methods: "list[Method]", *, explained: bool) -> None:
-    from imbdet.config.comments import explain_key
+def _as_json(methods: dict[Kind, list[Method]], pieces: "list[Piece]") -> dict[str, Any]:
+    return {
+        "methods": [
+            {"kind": kind.title, "keys": kind.keys, **method._asdict()}
+            for kind, of_kind in methods.items()
+            for method in of_kind
+        ],
+        "pieces": [piece._asdict() for piece in pieces],
+    }
 
+
+def _print_kind(kind: Kind, methods: list[Method], *, explained: bool) -> None:
     print(f"{kind.title}: {', of the RPN '.join(kind.keys)}")
     for method in methods:
-        text = f"{method.description} {method.source}".rstrip()
-        print(textwrap.fill(f"{method.name:23} {text}", _WIDTH, initial_indent="  ", **_HANGING))
+        _print_entry(method.name, f"{method.description} {method.source}")
         for key, value in method.options.items():
             print(f"{_INDENT}{key}: {value}")
         # Options of a method are explained together.
@@ -78,13 +98,25 @@ def _print_kind(kind: "Kind", methods: "list[Method]", *, explained: bool) -> No
 
 
 def _print_switches() -> None:
-    from imbdet.config.comments import explain_key
-
     print("Beside them")
     for key in _SWITCHES:
         print(f"  {key}")
         print(textwrap.fill(explain_key(key), _WIDTH, initial_indent=_INDENT, **_HANGING))
     print()
+
+
+def _print_pieces(pieces: "list[Piece]", *, explained: bool) -> None:
+    print(f"Pieces, by the option --config-file {pieces[0].address} or in _BASE_")
+    for piece in pieces:
+        _print_entry(piece.name, piece.description)
+        for key, value in piece.keys.items() if explained else ():
+            print(f"{_INDENT}{key}: {value}")
+    print()
+
+
+def _print_entry(name: str, text: str) -> None:
+    line = f"{name:23} {text}".rstrip()
+    print(textwrap.fill(line, _WIDTH, initial_indent="  ", **_HANGING))
 
 
 _INDENT = " " * 26

@@ -12,10 +12,10 @@ from detectron2.config import CfgNode, downgrade_config, get_cfg, upgrade_config
 from detectron2.config.compat import guess_version
 
 from imbdet.config.defaults import add_imbdet_config
-from imbdet.config.yaml_file import Entry, read_tree
 from imbdet.errors import UserError
 from imbdet.keys import leaves, suggest_key
 from imbdet.wording import shortened
+from imbdet.yaml_file import Entry, read_tree
 
 # How to write a value of a type, said when another type is given.
 _HOW_TO_WRITE = {

@@ -1,5 +1,6 @@
 """``imbdet config`` and ``imbdet methods``."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,7 @@ def test_lists_all_methods(capsys):
     assert "MODEL.CLS_LOSS.RANK_SORT.DELTA:" in words
     assert "https://arxiv.org/abs/1904.06373" in words
     assert "MODEL.CARL" in words
+    assert "Loss-AP" in words
 
 
 def test_explains_the_options_of_a_method(capsys):
@@ -150,3 +152,30 @@ def test_explains_the_options_of_a_method(capsys):
     assert capsys.readouterr().out == out
     assert main(["methods", "ohm"]) == 2
     assert "'ohem'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["PISA", "pisa", "PISA.yaml", "imbdet://PISA.yaml"])
+def test_shows_what_a_piece_sets(name, capsys):
+    assert main(["methods", name]) == 0
+    out = capsys.readouterr().out
+    assert "imbdet://PISA.yaml" in out
+    assert "MODEL.SAMPLER.NEGATIVE.NAME: score_hlr" in out
+    assert "soft_sampling" not in out
+
+
+def test_answers_are_json_on_demand(tmp_path, capsys):
+    (config,) = write(tmp_path, own="_BASE_: imbdet://Loss-AP.yaml\nSEED: 6\nVERSION: 2\n")
+
+    def answer(*args):
+        assert main([*args, "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    about = answer("config", "explain", "INPUT.SSD.SIZE")
+    assert about == {
+        "INPUT.SSD.SIZE": {"default": 512, "meaning": "Side of the square, in pixels."}
+    }
+    assert answer("config", "diff", "--config-file", config)["keys"] == {"SEED": [-1, 6]}
+    assert answer("config", "check", "--config-file", RETINANET)["model"] == "ImbRetinaNet"
+    answers = answer("methods", "ap", "Loss-AP")
+    assert answers["methods"][0]["options"]["MODEL.CLS_LOSS.AP.DELTA"] == 1.0
+    assert answers["pieces"][0]["keys"]["MODEL.CLS_LOSS.NAME"] == "ap"

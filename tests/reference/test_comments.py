@@ -1,9 +1,9 @@
 import pytest
 
 from imbdet.config import load_config
-from imbdet.config.comments import _Source, explain_key
 from imbdet.keys import leaves
 from imbdet.modeling.sites import SITES
+from imbdet.reference.comments import _Source, explain_key
 
 from detectron2.config import get_cfg  # isort: skip  (after imbdet)
 

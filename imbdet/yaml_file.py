@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from fvcore.common.config import BASE_KEY
 
 from imbdet.addresses import resolve
 from imbdet.errors import UserError
 from imbdet.plain_yaml import MAX_BYTES, PlainLoader, TagError
 from imbdet.reading import read_text, suggest_file
+
+# As fvcore has it.
+BASE_KEY = "_BASE_"
 
 # That one file may stand on: of two bases each, thirty files are a billion.
 MAX_BASES = 100

@@ -6,11 +6,9 @@ import io
 import re
 import tokenize
 from collections.abc import Iterator
-from pathlib import Path
 
-import detectron2.config.defaults
-
-from imbdet.config import defaults
+from imbdet.reference.defaults import DETECTRON2_KEYS, IMBDET_KEYS
+from imbdet.reference.sources import read_source
 
 # A key or a group of keys, named within the config that the code builds, and the comment above it.
 _Entry = tuple[str, str]
@@ -34,8 +32,8 @@ def explain_key(key: str) -> str:
 @functools.cache
 def _all_comments() -> dict[str, str]:
     comments: dict[str, str] = {}
-    for module in (detectron2.config.defaults, defaults):
-        for key, comment in _Source(Path(module.__file__).read_text()).entries():
+    for module in (DETECTRON2_KEYS, IMBDET_KEYS):
+        for key, comment in _Source(read_source(*module)).entries():
             comments.setdefault(key, comment)
     return comments
 

@@ -1,0 +1,62 @@
+"""What is read from the sources is what the imported modules have."""
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import imbdet
+from imbdet.config import load_config
+from imbdet.keys import leaves
+from imbdet.modeling import registry
+from imbdet.modeling.sites import ROI_HEADS, RPN
+from imbdet.reference.defaults import default_config
+from imbdet.reference.methods import KINDS, list_methods
+from imbdet.reference.pieces import list_pieces
+from tests.registries import REGISTRIES
+
+CONFIGS = Path(imbdet.__file__).parents[1] / "configs"
+
+
+def test_defaults_are_those_of_a_config():
+    assert list(leaves(default_config())) == list(leaves(load_config()))
+
+
+def test_every_registry_has_a_kind():
+    assert {id(getattr(registry, kind.registry)) for kind in KINDS} == set(map(id, REGISTRIES))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.registry)
+def test_methods_are_those_of_the_registry(kind):
+    methods = list_methods(kind)
+    functions = dict(getattr(registry, kind.registry))
+    assert [method.name for method in methods] == list(functions)
+    defaults = dict(leaves(load_config()))
+    for method in methods:
+        text = " ".join(inspect.getdoc(functions[method.name]).split())
+        assert f"{method.description} {method.source}".strip() == text
+        assert method.options.items() <= defaults.items()
+    nodes = {node for site in (ROI_HEADS, RPN) for node in site.nodes}
+    assert set(kind.nodes) <= nodes
+    assert all(key in defaults for key in kind.keys)
+
+
+def test_pieces_are_described_and_set_what_their_files_say():
+    pieces = {piece.name: piece for piece in list_pieces()}
+    assert set(pieces) == {p.stem for p in CONFIGS.glob("*.yaml") if p.stem[:5] != "Base-"}
+    assert all(piece.description and piece.keys for piece in pieces.values())
+    both = {"MODEL.CLS_LOSS.NAME": "ghm_c", "MODEL.BOX_LOSS.NAME": "ghm_r"}  # one by its base
+    assert both.items() <= pieces["Loss-GHM"].keys.items()
+    assert pieces["PISA"].address == "imbdet://PISA.yaml"
+
+
+def test_the_list_of_methods_imports_no_heavy_library():
+    code = (
+        "import sys; from imbdet.cli import main; main(['methods']); "
+        "main(['config', 'explain', 'MODEL.CARL', 'SOLVER.STEPS']); "
+        "heavy = {'torch', 'detectron2', 'numpy', 'fvcore', 'matplotlib'} & sys.modules.keys(); "
+        "sys.exit(', '.join(heavy) or 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
