@@ -45,3 +45,35 @@ def build_model(num_classes: int) -> RetinaNet:
     num_anchors = model.anchor_generator.num_anchors_per_location()[0]
     model.head.classification_head = APHead(backbone.out_channels, num_anchors, num_classes)
     return model
+
+
+def draw_squares(num_images: int) -> tuple[list[Tensor], list[dict[str, Tensor]]]:
+    """Noise with a bright square in each image, its box and its class."""
+    images, targets = [], []
+    for corner in torch.randint(0, 64, (num_images, 2)).tolist():
+        left, top = corner
+        image = torch.rand(3, 96, 128) / 2
+        image[:, top : top + 32, left : left + 32] += 0.5
+        images.append(image)
+        box = torch.tensor([[left, top, left + 32, top + 32]], dtype=torch.float)
+        targets.append({"boxes": box, "labels": torch.tensor([0])})
+    return images, targets
+
+
+def main(num_iterations: int = 40) -> None:
+    """Train for some steps, and print the losses."""
+    torch.manual_seed(0)
+    model = build_model(num_classes=1).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    for iteration in range(1, num_iterations + 1):
+        losses = model(*draw_squares(2))
+        optimizer.zero_grad()
+        sum(losses.values()).backward()
+        optimizer.step()
+        if iteration % 10 == 0:
+            values = ", ".join(f"{name} {loss.item():.3f}" for name, loss in losses.items())
+            print(f"iteration {iteration}: {values}")
+
+
+if __name__ == "__main__":
+    main()

@@ -38,3 +38,8 @@ __all__ = [
     "pick_random",
     "sample_all",
 ]
+
+
+def __dir__() -> list[str]:
+    """What the package offers, without the modules that it is made of."""
+    return __all__

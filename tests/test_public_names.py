@@ -1,0 +1,12 @@
+"""What Python and editors list of the packages for projects of others."""
+
+import importlib
+
+import pytest
+
+
+@pytest.mark.parametrize("package", ["losses", "samplers", "weighting"])
+def test_a_package_lists_what_it_offers(package):
+    module = importlib.import_module(f"imbdet.{package}")
+    assert dir(module) == sorted(module.__all__)
+    assert all(hasattr(module, name) for name in dir(module))
