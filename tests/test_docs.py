@@ -108,11 +108,14 @@ def test_imbdet_knows_a_method_whose_file_is_imported(tmp_path, monkeypatch, cap
     sys.modules.pop("poly")
 
 
-def test_the_example_of_weights_prints_what_the_page_says(capsys):
-    (code,) = python_blocks("methods.md")
-    (printed,) = re.findall(r"```text\n(.*?)```", (DOCS / "methods.md").read_text(), re.DOTALL)
-    run(code)
-    assert capsys.readouterr().out == printed
+def test_the_examples_of_methods_print_what_the_page_says(capsys):
+    text = (DOCS / "methods.md").read_text()
+    examples = python_blocks("methods.md")
+    for code, printed in zip(
+        examples, re.findall(r"```text\n(.*?)```", text, re.DOTALL), strict=True
+    ):
+        run(code)
+        assert capsys.readouterr().out == printed
 
 
 def test_every_name_is_in_the_methods_page():

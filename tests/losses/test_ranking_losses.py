@@ -124,6 +124,16 @@ def test_losses_equal_their_definitions(num_rows, num_classes, seed, kind, delta
         check(sorting, *expected_sorting, np.zeros(len(n)))
 
 
+@ALL_LOSSES
+@pytest.mark.parametrize("scale", [0.25, 8.0])
+def test_scores_count_in_units_of_delta(loss, scale):
+    logits, labels, quality = random_problem(200, 3, 0, "random")
+    values, grads = values_and_grads(loss, logits, labels, quality, delta=0.5)
+    scaled = values_and_grads(loss, scale * logits, labels, quality, delta=scale * 0.5)
+    assert grads.any()
+    torch.testing.assert_close(scaled, (values, grads), rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_float32_on_a_large_problem_equals_float64(kind):
     logits, labels, quality = random_problem(20_000, 8, 0, kind)
