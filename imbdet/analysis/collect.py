@@ -19,6 +19,7 @@ from imbdet.analysis.gradients import EntryGradients
 from imbdet.analysis.loader import build_loader
 from imbdet.analysis.rows import candidate_rows, image_row, object_rows
 from imbdet.analysis.selections import build_selections
+from imbdet.analysis.shift import ImageScores
 from imbdet.analysis.tables import (
     DETECTIONS,
     IMAGES,
@@ -49,12 +50,14 @@ class Counts:
         gradients: of the classification entries.
         scores: of the same, without the appended ground truth.
         score_weights: likewise, and what DR loss makes of them.
+        image_scores: likewise, of each image by itself.
         num_not_finite: candidates whose predictions are not finite.
     """
 
     gradients: EntryGradients
     scores: EntryScores
     score_weights: ScoreWeights
+    image_scores: ImageScores
     num_not_finite: int
 
 
@@ -92,6 +95,7 @@ class Collector:
         scores = EntryScores(self._score_thresh)
         dr = get_key(self.cfg, f"{site.cls_loss}.DR")
         score_weights = ScoreWeights(dr.LAMBDA_POS, dr.LAMBDA_NEG, dr.MARGIN)
+        image_scores = ImageScores()
         num_not_finite = 0
         with ExitStack() as stack:
             writers = {
@@ -105,10 +109,10 @@ class Collector:
                 own = slice(0, len(candidates) - found.num_appended)
                 all_scores = candidates.predictions.scores
                 gradients.add(all_scores, candidates.gt_labels, self.detector.activation)
-                scores.add(all_scores[own], candidates.gt_labels[own])
-                score_weights.add(all_scores[own], candidates.gt_labels[own])
+                for gathered in (scores, score_weights, image_scores):
+                    gathered.add(all_scores[own], candidates.gt_labels[own])
                 num_not_finite += found.num_not_finite
-        return Counts(gradients, scores, score_weights, num_not_finite)
+        return Counts(gradients, scores, score_weights, image_scores, num_not_finite)
 
     @property
     def _score_thresh(self) -> float:

@@ -33,6 +33,7 @@ from imbdet.analysis.figures.imbalance import draw_imbalance
 from imbdet.analysis.figures.joint import draw_sampling_distribution
 from imbdet.analysis.figures.overlap import draw_overlaps
 from imbdet.analysis.figures.ranks import draw_ranks
+from imbdet.analysis.figures.shift import draw_shift
 from imbdet.analysis.gradients import GradientShares, box_gradients
 from imbdet.analysis.hardness import Hardness, hardness
 from imbdet.analysis.imbalance import Imbalance, imbalance
@@ -106,6 +107,7 @@ class ResultWriter:
             "overlap": (self._overlaps, draw_overlaps),
             "calibration": (self.counts.scores.result, draw_calibration),
             "distributions": (self.counts.score_weights.result, draw_distributions),
+            "score_shift": (self.counts.image_scores.result, draw_shift),
             "imbalance": (self._imbalance, draw_imbalance),
             "boosting": (self._boosting, draw_boosting),
         }

@@ -8,6 +8,7 @@ from imbdet.report.draw_scores import (
     draw_distributions,
     draw_gradients,
     draw_ranks,
+    draw_score_shift,
 )
 from imbdet.report.draw_selections import (
     draw_hardness,
@@ -64,6 +65,12 @@ ANALYSIS: Mapping[str, Study] = {
         "high scores, and compares the expectations of both, P⁺ and P⁻: apart by the margin, they "
         "cost little more.",
         draw_distributions,
+    ),
+    "score_shift": Study(
+        "Score shift between images",
+        "The threshold that is best for each image, and what one for all costs: scores of "
+        "different images are comparable as far as the thresholds agree.",
+        draw_score_shift,
     ),
     "imbalance": Study(
         "Imbalance of the data",

@@ -105,6 +105,29 @@ def draw_distributions(table: Columns) -> list[Plot]:
     return [Plot("As they are", shares), Plot("As DR loss weighs them", hardest)]
 
 
+def draw_score_shift(table: Columns) -> list[Plot]:
+    """How many images have which threshold, and their F1 scores at it and at one for all."""
+    thresholds, common = table["threshold"], table["common_threshold"][0]
+    edges = np.arange(np.floor(thresholds.min()), thresholds.max() + 0.5, 0.25)
+    counts = np.histogram(thresholds, edges)[0]
+    histogram = new_figure(
+        stairs("images", 0, edges, counts),
+        line("best for all together", 1, [common, common], [0, counts.max()], hoverinfo="skip"),
+        x="best threshold of an image (logit)",
+        y="images",
+    )
+    options = {"mode": "markers", "hovertemplate": "%{x:.3f}, %{y:.3f}"}
+    scores = new_figure(
+        line("an image", 0, table["f1_at_common"], table["f1_at_own"], **options),
+        line("no shift", 1, [0, 1], [0, 1], hoverinfo="skip"),
+        x="F1 at the threshold for all",
+        y="F1 at its own",
+        hovermode="closest",
+    )
+    scores.update_layout(xaxis_range=[0, 1], yaxis_range=[0, 1])
+    return [Plot("Thresholds", histogram), Plot("Their F1 scores", scores)]
+
+
 def draw_boosting(table: Columns) -> list[Plot]:
     """Precision over recall, a plot for each IoU threshold, with the AP there."""
     plots = []

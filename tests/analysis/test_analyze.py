@@ -25,6 +25,7 @@ FIGURES = {
     "overlap",
     "ranks",
     "sampling_distribution",
+    "score_shift",
 }
 
 
@@ -147,6 +148,7 @@ def test_no_objects(tmp_path):
         "gradients_box": "there are no positives, whose boxes would be regressed.",
         "ranks": "there are no positives to rank.",
         "distributions": "no image has both positives and negatives to rank.",
+        "score_shift": "there are no positives to separate from negatives.",
         "imbalance": "there are no objects.",
         "boosting": "there are no positives whose scores could be raised.",
     }.items():

@@ -18,6 +18,7 @@ from imbdet.analysis.imbalance import imbalance
 from imbdet.analysis.joint import sampling_distribution
 from imbdet.analysis.overlap import overlaps
 from imbdet.analysis.ranks import rank_histogram
+from imbdet.analysis.shift import ImageScores
 from imbdet.config import load_config
 from imbdet.engine.run_info import write_run_info
 from imbdet.records import JointHistograms
@@ -50,6 +51,9 @@ def all_numbers():
     entry_scores.add(scores, labels.clamp(max=3))
     score_weights = ScoreWeights(lambda_pos=1.0, lambda_neg=0.08, margin=0.5)
     score_weights.add(scores, labels.clamp(max=3))
+    image_scores = ImageScores()
+    for part in (slice(100), slice(100, 300)):
+        image_scores.add(scores[part], labels[part].clamp(max=3))
     curves = {(v, iou): rng.random(101) for v in variants() for iou in (0.5, 0.75)}
     return {
         "sampling_distribution": sampling_distribution([chunk]),
@@ -60,6 +64,7 @@ def all_numbers():
         "overlap": overlaps([chunk], {sign: SAMPLERS[:3] for sign in SIGNS}),
         "calibration": entry_scores.result(),
         "distributions": score_weights.result(),
+        "score_shift": image_scores.result(),
         "imbalance": imbalance([objects], 1000, CLASSES),
         "boosting": BoostingStudy(
             ap=dict.fromkeys(variants(), 12.5),

@@ -133,6 +133,17 @@ def test_distributions(drawn, numbers):
         assert weights[name].x.tolist() == [mean, mean]
 
 
+def test_score_shift(drawn, numbers):
+    figures, _ = drawn("score_shift")
+    truth = numbers["score_shift"]
+    histogram = traces(figures["Thresholds"])
+    assert histogram["images"].y[:-1].sum() == len(truth.thresholds) == 2
+    assert set(histogram["best for all together"].x) == {truth.common_threshold}
+    images = traces(figures["Their F1 scores"])["an image"]
+    np.testing.assert_array_equal(images.x, truth.common)
+    np.testing.assert_array_equal(images.y, truth.own)
+
+
 def test_imbalance(drawn, numbers):
     figures, _ = drawn("imbalance")
     truth = numbers["imbalance"]
