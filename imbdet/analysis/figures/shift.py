@@ -17,6 +17,7 @@ def draw_shift(numbers: ScoreShift) -> Figure:
         numbers.common_threshold, color=MIDDLE, linestyle="--", label="best for all together"
     )
     left.set(xlabel="best threshold of an image (logit)", ylabel="images")
+    left.set_ylim(0, 1.2 * left.get_ylim()[1])  # room for the legend
     left.grid(axis="y")
     left.legend()
     label_panel(left, f"(a) {numbers.thresholds.mean():.2f} ± {numbers.thresholds.std():.2f}")
