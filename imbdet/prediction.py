@@ -35,7 +35,9 @@ from imbdet.evaluation.pictures import (
     mark_detections,
     name_pictures,
     save_picture,
+    show,
 )
+from imbdet.evaluation.thresholds import FALLBACK, ScoreThresholds, read_thresholds
 from imbdet.files import replacing
 from imbdet.formats.folders import list_images
 from imbdet.modeling import build_model
@@ -53,7 +55,7 @@ def predict(args: argparse.Namespace) -> None:
 
     - ``detections.json``: a data set in COCO format whose annotations are the detections, with
       "score" (and "segmentation" of a detector of masks);
-    - ``pictures/*.png``: each image with its detections of ``TEST.PICTURE_SCORE_THRESH`` and more.
+    - ``pictures/*.png``: each image with the detections that :func:`choose_thresholds` shows.
 
     Args:
         args: with ``config_file``, ``weights``, ``images`` (files and folders), ``output`` and
@@ -79,10 +81,12 @@ def predict(args: argparse.Namespace) -> None:
     SafeCheckpointer(model, strict=True).load(cfg.MODEL.WEIGHTS)
     categories = find_categories(cfg)
     classes = describe_classes(categories)
+    thresholds, origin = choose_thresholds(cfg)
     images = [{"id": i, "file_name": str(path)} for i, path in enumerate(paths, start=1)]
     pictures = [folder / f"{name}.png" for name in name_pictures(images)]
     file = Path(cfg.OUTPUT_DIR, "detections.json")
     found: dict[str, list[dict[str, Any]]] = {"images": [], "annotations": []}
+    num_drawn = 0
     for item, picture in zip(_map_images(cfg, images), pictures, strict=True):
         if "problem" in item:
             logger.warning(f"{item['problem']}. It is left out.")
@@ -94,7 +98,11 @@ def predict(args: argparse.Namespace) -> None:
         image = {key: item[key] for key in ("file_name", "width", "height")}
         found["images"].append({"id": item["image_id"], **image})
         found["annotations"] += detections
-        _draw(detections, classes, item["file_name"], picture, cfg.TEST.PICTURE_SCORE_THRESH)
+        shown = show(detections, classes, thresholds)
+        num_drawn += len(shown)
+        title = f"detections {thresholds} ({len(shown)})"
+        pixels = read_image(item["file_name"], "RGB")
+        save_picture(draw_panel(pixels, mark_detections(shown, classes), title), picture)
     if not found["images"]:
         raise UserError("None of the images could be used (above): nothing is written.")
     for note_id, note in enumerate(found["annotations"], start=1):
@@ -102,12 +110,10 @@ def predict(args: argparse.Namespace) -> None:
     with replacing(file) as draft:
         draft.write_text(json.dumps({**found, "categories": categories}))
     num_read = len(found["images"])
-    score_thresh = cfg.TEST.PICTURE_SCORE_THRESH
-    num_drawn = sum(note["score"] >= score_thresh for note in found["annotations"])
     logger.info(
         f"'{file}' has {counted(len(found['annotations']), 'detection')} on "
-        f"{counted(num_read, 'image')}; pictures in '{folder}' show those with a score of "
-        f"{score_thresh:g} or more, {num_drawn:,}."
+        f"{counted(num_read, 'image')}; pictures in '{folder}' show those "
+        f"{thresholds.describe()}, {num_drawn:,}: {origin}."
     )
     if num_read < len(images):
         raise UserError(
@@ -160,6 +166,26 @@ def find_categories(cfg: CfgNode) -> list[dict[str, Any]]:
     return [{"id": i, "name": str(i)} for i in range(1, number + 1)]
 
 
+def choose_thresholds(cfg: CfgNode) -> tuple[ScoreThresholds, str]:
+    """Which detections are shown, and where that is from.
+
+    ``TEST.PICTURE_SCORE_THRESH`` if it is not below 0, or else what the evaluation found that lies
+    beside the weights, on the first of ``DATASETS.TEST`` that has one.
+    """
+    key = "TEST.PICTURE_SCORE_THRESH"
+    if cfg.TEST.PICTURE_SCORE_THRESH >= 0:
+        return ScoreThresholds.fixed(cfg.TEST.PICTURE_SCORE_THRESH), f"as {key} says"
+    inference = Path(cfg.MODEL.WEIGHTS).parent / "inference"
+    paths = [inference / dataset / "metrics.json" for dataset in cfg.DATASETS.TEST]
+    for path in filter(Path.exists, (*paths, *sorted(inference.glob("*/metrics.json")))):
+        try:
+            return read_thresholds(path), f"the best ones, by optimal LRP, of '{path}'"
+        except (OSError, ValueError) as error:
+            logger.warning(f"'{path}' cannot tell from which score on to show detections: {error}.")
+    origin = f"no evaluation beside the weights tells a better one; {key} sets another"
+    return ScoreThresholds.fixed(FALLBACK), origin
+
+
 class _TolerantMapper:
     """What ``mapper`` returns, or the record with the "problem" of its image."""
 
@@ -197,16 +223,3 @@ def _detect(
         note["area"] = note["bbox"][2] * note["bbox"][3]
         note["iscrowd"] = 0
     return sorted(notes, key=lambda note: -note["score"])
-
-
-def _draw(
-    detections: Sequence[dict[str, Any]],
-    classes: dict[Any, Any],
-    file_name: str,
-    picture: Path,
-    score_thresh: float,
-) -> None:
-    chosen = [note for note in detections if note["score"] >= score_thresh]
-    title = f"detections ≥ {score_thresh:g} ({len(chosen)})"
-    marks = mark_detections(chosen, classes)
-    save_picture(draw_panel(read_image(file_name, "RGB"), marks, title), picture)

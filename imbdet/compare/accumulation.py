@@ -4,7 +4,8 @@ Matching is a matter of one image and does not change with the others; only what
 images does. So a resample of the images is a weight for each, and the matches serve all resamples.
 
 Shape shorthand, besides that of :mod:`imbdet.evaluation.matches`: B resamples, C correct
-detections. Arrays of resamples have these as rows, which are contiguous, since sums and gathers run along them.
+detections. Arrays of resamples have these as rows, which are contiguous, since sums and gathers
+run along them.
 """
 
 import numpy as np

@@ -13,8 +13,8 @@ from PIL import Image
 from imbdet.analysis.columns import NothingToShow
 from imbdet.analysis.pictures import find_rows
 from imbdet.analysis.tables import write_table
-from imbdet.compare.kept import Kept, keep, most_different
 from imbdet.evaluation.drawing import Mark, draw_panel, join_panels
+from imbdet.evaluation.kept import Kept, keep
 from imbdet.evaluation.matches import Matches
 from imbdet.evaluation.pictures import (
     describe_classes,
@@ -78,6 +78,19 @@ def write_pictures(
     for row, path, file in zip(rows, paths, files, strict=True):
         save_picture(draw_picture(path, row, runs, kept), output / "pictures" / file)
     return f"{', '.join(files)}, {why}; each run at the threshold of its optimal LRP, by class."
+
+
+def most_different(counts: Mapping[str, np.ndarray], number: int) -> list[int]:
+    """Images in which the number of errors differs most from the baseline's in some run.
+
+    Args:
+        counts: by run, the baseline first, of :meth:`Kept.counts`.
+        number: how many images, at most; those without a difference are never among them.
+    """
+    errors = np.stack([of_run[1:].sum(axis=0) for of_run in counts.values()])
+    differences = np.abs(errors[1:] - errors[0]).max(axis=0)
+    order = np.argsort(-differences, kind="stable")[:number]
+    return [int(row) for row in order if differences[row] > 0]
 
 
 def remove_pictures(output: Path) -> None:

@@ -30,8 +30,9 @@ def add_imbdet_config(cfg: CfgNode) -> None:
     cfg.TEST.COCO_LIBRARY = "faster-coco-eval"
     # How many test images to draw after an evaluation, ground truth beside detections. 0 = none.
     cfg.TEST.NUM_PICTURES = 8
-    # Lowest score of a detection that is drawn.
-    cfg.TEST.PICTURE_SCORE_THRESH = 0.3
+    # Lowest score of a detection that is drawn, also by `imbdet predict`. -1 = the best threshold
+    # of each class, by optimal LRP, as the evaluation found it; 0.3 without one.
+    cfg.TEST.PICTURE_SCORE_THRESH = -1.0
 
 
 def add_modeling_config(cfg: CfgNode) -> None:

@@ -19,10 +19,16 @@ from detectron2.structures import Instances
 from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
 
-from imbdet.evaluation.comparison import check_library
-from imbdet.evaluation.metrics import CocoMetrics, compute_coco_metrics
+from imbdet.evaluation.comparison import Comparison, check_library, compare
+from imbdet.evaluation.confusion import confuse
+from imbdet.evaluation.curves import RECALLS, precision_curves
+from imbdet.evaluation.kept import keep
+from imbdet.evaluation.lrp import OptimalLRP, optimal_lrp
+from imbdet.evaluation.matches import Matches, match
+from imbdet.evaluation.metrics import CocoMetrics
 from imbdet.evaluation.pictures import draw_detections
 from imbdet.evaluation.tables import format_overall, format_per_class
+from imbdet.evaluation.thresholds import ENTRY, ScoreThresholds
 from imbdet.files import replacing
 
 logger = logging.getLogger(__name__)
@@ -51,7 +57,10 @@ class COCOEvaluator(DatasetEvaluator):
     Files in the folder ``<output_dir>/<dataset_name>``, each complete or not there:
 
     - ``coco_instances_results.json``: the detections in COCO's result format;
-    - ``metrics.json``: the metrics, with null for those that no ground truth defines;
+    - ``metrics.json``: the metrics, with null for those that no ground truth defines, and the
+      optimal LRP of each class, with the score threshold that belongs to it;
+    - ``curves.json``: precision by recall of each class, and which classes are confused at these
+      thresholds;
     - ``pictures/*.png``: see :func:`imbdet.evaluation.draw_detections`.
 
     Args:
@@ -61,7 +70,8 @@ class COCOEvaluator(DatasetEvaluator):
         iou_types: what is compared: "bbox", "segm".
         library: "faster-coco-eval" or "pycocotools"; the numbers are the same.
         num_pictures: how many images to draw.
-        picture_score_thresh: lowest score of a detection that is drawn.
+        picture_score_thresh: lowest score of a detection that is drawn; below 0 the threshold of
+            each class's optimal LRP, or 0.3 without ground truth.
 
     Raises:
         UserError: the library does not exist.
@@ -75,7 +85,7 @@ class COCOEvaluator(DatasetEvaluator):
         iou_types: Sequence[str] = ("bbox",),
         library: str = "faster-coco-eval",
         num_pictures: int = 0,
-        picture_score_thresh: float = 0.3,
+        picture_score_thresh: float = -1,
     ) -> None:
         check_library(library)
         self._dataset_name = dataset_name
@@ -123,9 +133,14 @@ class COCOEvaluator(DatasetEvaluator):
             list(chain.from_iterable(by_image.values())), _category_ids(metadata, ground_truth)
         )
         self._write("coco_instances_results.json", detections)
-        metrics = self._compare(ground_truth, detections)
-        if metrics:
-            self._report(metrics, len(ground_truth["images"]), len(detections))
+        comparisons = self._compare(ground_truth, detections)
+        metrics = {kind: CocoMetrics.of(found) for kind, found in comparisons.items()}
+        best: dict[str, OptimalLRP] = {}
+        if comparisons:
+            matches = match(ground_truth, detections)
+            best = {name: optimal_lrp(found) for name, found in matches.by_class.items()}
+            self._report(metrics, best, len(ground_truth["images"]), len(detections))
+            self._write("curves.json", _describe_curves(comparisons, matches, best))
         folder = self._output_dir / "pictures"
         drawn = draw_detections(
             ground_truth,
@@ -133,27 +148,34 @@ class COCOEvaluator(DatasetEvaluator):
             image_root=metadata.get("image_root", ""),
             output_dir=folder,
             num_pictures=self._num_pictures,
-            score_thresh=self._picture_score_thresh,
+            thresholds=self._choose_thresholds(best),
         )
         for path in set(folder.glob("*.png")).difference(drawn):
             path.unlink()  # of an earlier evaluation, of other weights
         return {iou_type: values.flatten() for iou_type, values in metrics.items()}
 
-    def _compare(self, ground_truth: dict, detections: list[dict]) -> dict[str, CocoMetrics]:
+    def _compare(self, ground_truth: dict, detections: list[dict]) -> dict[str, Comparison]:
         annotations = ground_truth.get("annotations")
         if not annotations:
             logger.info(f"'{self._dataset_name}' has no annotations to compare detections with.")
             return {}
         return {
-            iou_type: compute_coco_metrics(
-                ground_truth, detections, iou_type=iou_type, library=self._library
-            )
+            iou_type: compare(ground_truth, detections, iou_type=iou_type, library=self._library)
             for iou_type in self._iou_types
             if iou_type != "segm" or _have_masks(annotations, detections)
         }
 
+    def _choose_thresholds(self, best: Mapping[str, OptimalLRP]) -> ScoreThresholds:
+        if self._picture_score_thresh >= 0:
+            return ScoreThresholds.fixed(self._picture_score_thresh)
+        return ScoreThresholds.best(best)
+
     def _report(
-        self, metrics: dict[str, CocoMetrics], num_images: int, num_detections: int
+        self,
+        metrics: dict[str, CocoMetrics],
+        best: Mapping[str, OptimalLRP],
+        num_images: int,
+        num_detections: int,
     ) -> None:
         summary = {
             "dataset": self._dataset_name,
@@ -161,6 +183,7 @@ class COCOEvaluator(DatasetEvaluator):
             "num_detections": num_detections,
             "library": self._library,
             "metrics": {iou_type: asdict(values) for iou_type, values in metrics.items()},
+            ENTRY: {name: asdict(value) for name, value in best.items()},
         }
         self._write("metrics.json", _replace_nan(summary), indent=2)
         for iou_type, values in metrics.items():
@@ -185,6 +208,18 @@ def load_ground_truth(metadata: Metadata) -> dict:
         return convert_to_coco_dict(metadata.name)
     with PathManager.open(metadata.json_file, encoding="utf-8") as file:
         return json.load(file)
+
+
+def _describe_curves(
+    comparisons: Mapping[str, Comparison], matches: Matches, best: Mapping[str, OptimalLRP]
+) -> dict[str, Any]:
+    """The content of ``curves.json``."""
+    kept = keep(matches, {name: value.threshold for name, value in best.items()})
+    return {
+        "recalls": RECALLS.round(2).tolist(),
+        "precisions": {kind: precision_curves(found) for kind, found in comparisons.items()},
+        "confusion": confuse(matches, kept).rows(),
+    }
 
 
 def _category_ids(metadata: Metadata, ground_truth: Mapping) -> dict[int, Any]:

@@ -11,6 +11,7 @@ from detectron2.data.detection_utils import read_image
 from PIL import Image
 
 from imbdet.evaluation.drawing import Color, Mark, class_color, draw_panel, join_panels
+from imbdet.evaluation.thresholds import ScoreThresholds
 from imbdet.files import replacing
 
 
@@ -21,7 +22,7 @@ def draw_detections(
     image_root: str | os.PathLike,
     output_dir: Path,
     num_pictures: int,
-    score_thresh: float,
+    thresholds: ScoreThresholds,
 ) -> list[Path]:
     """Draw images of a data set with their ground truth on the left, detections on the right.
 
@@ -35,7 +36,7 @@ def draw_detections(
         image_root: folder of the images.
         output_dir: folder of the pictures, one ``<name of the image>.png`` each.
         num_pictures: how many images to draw, at most.
-        score_thresh: lowest score of a detection that is drawn.
+        thresholds: which detections are drawn.
 
     Returns:
         The files of the pictures.
@@ -44,14 +45,14 @@ def draw_detections(
         UserError: a picture cannot be written.
     """
     annotations = _group_by_image(ground_truth.get("annotations", ()))
-    detections = _group_by_image(rec for rec in detections if rec["score"] >= score_thresh)
-    images = _choose_images(ground_truth["images"], annotations, num_pictures)
     classes = describe_classes(ground_truth["categories"])
+    detections = _group_by_image(show(detections, classes, thresholds))
+    images = _choose_images(ground_truth["images"], annotations, num_pictures)
     paths = [output_dir / f"{name}.png" for name in name_pictures(images)]
     for image, path in zip(images, paths, strict=True):
         sides = {
             "ground truth": mark_objects(annotations[image["id"]], classes),
-            f"detections ≥ {score_thresh:g}": mark_detections(detections[image["id"]], classes),
+            f"detections {thresholds}": mark_detections(detections[image["id"]], classes),
         }
         pixels = read_image(os.path.join(image_root, image["file_name"]), "RGB")
         panels = [
@@ -120,6 +121,17 @@ def mark_objects(annotations: Iterable[Mapping], classes: Mapping) -> list[Mark]
         is_crowd = bool(note.get("iscrowd", 0))
         marks.append(Mark(note["bbox"], f"{name} (crowd)" if is_crowd else name, color, is_crowd))
     return marks
+
+
+def show(
+    detections: Iterable[Mapping], classes: Mapping, thresholds: ScoreThresholds
+) -> list[Mapping]:
+    """The detections that are drawn; for ``classes`` see :func:`describe_classes`."""
+    return [
+        record
+        for record in detections
+        if thresholds.shows(classes[record["category_id"]][0], record["score"])
+    ]
 
 
 def mark_detections(detections: Iterable[Mapping], classes: Mapping) -> list[Mark]:

@@ -120,6 +120,32 @@ def test_one_image_is_no_images(weights, images, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    ("evaluation", "explicit", "words"),
+    [
+        (None, (), ["with a score of 0.3 or more, 0: no evaluation beside the weights"]),
+        ("{", (), ["cannot tell from which score on", "with a score of 0.3 or more"]),
+        (0.001, (), ["on (circle 0.00), ", "the best ones, by optimal LRP, of '"]),
+        (0.001, ("TEST.PICTURE_SCORE_THRESH", "0.9"), ["0.9 or more, 0: as TEST.PICTURE"]),
+    ],
+)
+def test_shows_what_the_evaluation_beside_the_weights_found_best(
+    weights, images, tmp_path, capsys, evaluation, explicit, words
+):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "model.pth").symlink_to(weights)
+    if evaluation is not None:
+        lrp = dict.fromkeys(("olrp", "localisation", "fp", "fn", "threshold"), evaluation)
+        content = evaluation if evaluation == "{" else json.dumps({"optimal_lrp": {"circle": lrp}})
+        # Of a data set that the config does not name.
+        (run / "inference" / "mine").mkdir(parents=True)
+        (run / "inference" / "mine" / "metrics.json").write_text(content)
+    keys = [*KEYS[:2], *KEYS[4:], *explicit]
+    assert predict(str(run / "model.pth"), tmp_path, images / "b.png", keys=keys) == 0
+    assert_says(capsys.readouterr().out, *words)
+
+
+@pytest.mark.parametrize(
     ("break_image", "problem"),
     [
         (lambda path: path.write_bytes(b"broken"), "is not an image"),

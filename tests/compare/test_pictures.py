@@ -4,34 +4,17 @@ import pytest
 from PIL import Image
 
 from imbdet.analysis.columns import NothingToShow
-from imbdet.compare.kept import keep, most_different
-from imbdet.compare.pictures import find_images, remove_pictures, write_pictures
+from imbdet.compare.pictures import (
+    find_images,
+    most_different,
+    remove_pictures,
+    write_pictures,
+)
 from imbdet.errors import UserError
 from imbdet.evaluation.matches import match
 from tests.compare.problems import OBJECTS, RESULTS, ground_truth, place, write_truth
 
 TRUTH = ground_truth(OBJECTS)
-
-
-def test_thresholds_sort_the_detections():
-    matches = match(TRUTH, RESULTS)
-    kept = keep(matches, {"a": 0.5, "b": 0.5})
-    assert kept.right.tolist() == [0, 2]
-    assert kept.wrong.tolist() == [1, 4]  # the one on the crowd is neither
-    assert kept.missed.tolist() == [1, 4]
-    # Right, wrong and missed, of image 1 and 2.
-    assert kept.counts(matches).tolist() == [[1, 1], [1, 1], [1, 1]]
-    assert keep(matches, {"a": 0.85, "b": 0.4}).counts(matches).tolist() == [
-        [1, 0],
-        [0, 1],
-        [1, 2],
-    ]
-
-
-@pytest.mark.parametrize("thresholds", [{}, {"a": np.nan, "b": np.nan}])
-def test_without_a_threshold_nothing_is_kept(thresholds):
-    matches = match(TRUTH, RESULTS)
-    assert keep(matches, thresholds).counts(matches).tolist() == [[0, 0], [0, 0], [2, 2]]
 
 
 def test_images_that_differ_most_come_first():

@@ -9,6 +9,7 @@ from PIL import Image
 from imbdet.config import add_imbdet_config
 from imbdet.errors import UserError
 from imbdet.evaluation import COCOEvaluator, build_coco_evaluator, compute_coco_metrics
+from imbdet.evaluation.drawing import draw_panel
 from tests.evaluation.conftest import SAMPLE_FILE, imperfect_detections
 
 # isort: split
@@ -87,7 +88,7 @@ def test_results_and_files(register, tmp_path, caplog):
     assert read(tmp_path, "coco_instances_results.json") == [
         {"image_id": 5, "category_id": 3, "bbox": [4, 4, 20, 20], "score": pytest.approx(0.9)}
     ]
-    metrics = summary.pop("metrics")["bbox"]
+    metrics, best = summary.pop("metrics")["bbox"], summary.pop("optimal_lrp")
     assert summary == {
         "dataset": "ours",
         "num_images": 2,
@@ -105,8 +106,20 @@ def test_results_and_files(register, tmp_path, caplog):
     assert "| cat" in per_class
     assert {path.name for path in (tmp_path / "ours").iterdir()} == {
         "coco_instances_results.json",
+        "curves.json",
         "metrics.json",
     }
+    assert best["cat"]["threshold"] == pytest.approx(0.9)
+    assert best["dog"] == dict.fromkeys(best["dog"], None) | {"olrp": 100, "fn": 100}
+    assert set(best["ox"].values()) == {None}
+    curves = read(tmp_path, "curves.json")
+    assert curves["precisions"]["bbox"]["cat"]["0.75"] == [1.0] * 101
+    assert len(curves["recalls"]) == 101
+    assert "ox" not in curves["precisions"]["bbox"]
+    assert curves["confusion"] == [
+        {"object": "cat", "detection": "cat", "count": 1},
+        {"object": "dog", "detection": None, "count": 1},
+    ]
 
 
 def test_results_suit_detectron2(register, tmp_path):
@@ -243,6 +256,28 @@ def test_pictures_follow_the_metrics(register, tmp_path):
     assert pictures == ["5.png", "6.png"]
     evaluate(tmp_path, {5: instances(CAT)}, num_pictures=1)  # none of the other weights is left
     assert len(list((tmp_path / "ours" / "pictures").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("score_thresh", "drawn"), [(-1, {5: 1, 6: 0}), (0.3, {5: 2, 6: 1}), (0.95, {5: 0, 6: 0})]
+)
+def test_pictures_show_what_the_scores_are_good_for(
+    register, tmp_path, monkeypatch, score_thresh, drawn
+):
+    register(TOY)
+    for image in TOY["images"]:
+        Image.new("RGB", (image["width"], image["height"])).save(tmp_path / image["file_name"])
+    # The second cat is right nowhere, and a dog is never right: 0.9 is best, and no dog at all.
+    worse, wrong = (0, [40, 20, 9, 9], 0.8), (1, [40, 20, 9, 9], 0.9)
+    titles = []
+    monkeypatch.setattr(
+        "imbdet.evaluation.pictures.draw_panel",
+        lambda pixels, marks, title: titles.append(title) or draw_panel(pixels, marks, title),
+    )
+    outputs = {5: instances(CAT, worse), 6: instances(wrong)}
+    evaluate(tmp_path, outputs, num_pictures=2, picture_score_thresh=score_thresh)
+    numbers = [int(title.split("(")[-1].rstrip(")")) for title in titles[1::2]]
+    assert dict(zip((5, 6), numbers, strict=True)) == drawn
 
 
 def test_a_folder_that_cannot_be_made_is_named(register, tmp_path):

@@ -8,6 +8,7 @@ from imbdet.errors import UserError
 from imbdet.evaluation import draw_detections
 from imbdet.evaluation.drawing import Mark, class_color, draw_panel
 from imbdet.evaluation.pictures import name_pictures
+from imbdet.evaluation.thresholds import ScoreThresholds
 
 CATEGORIES = [{"id": 9, "name": "dog"}, {"id": 4, "name": "cat"}]
 CAT_COLOR, DOG_COLOR = class_color(0), class_color(1)
@@ -37,7 +38,7 @@ class Gallery:
             image_root=self.folder,
             output_dir=self.folder / "pictures",
             num_pictures=num_pictures,
-            score_thresh=0.3,
+            thresholds=ScoreThresholds.fixed(0.3),
         )
 
     def draw_halves(self, annotations=(), detections=()):

@@ -60,16 +60,3 @@ def keep(matches: Matches, thresholds: Mapping[str, float]) -> Kept:
         np.concatenate(wrong),
         np.setdiff1d(objects, np.concatenate(found)),
     )
-
-
-def most_different(counts: Mapping[str, np.ndarray], number: int) -> list[int]:
-    """Images in which the number of errors differs most from the baseline's in some run.
-
-    Args:
-        counts: by run, the baseline first, of :meth:`Kept.counts`.
-        number: how many images, at most; those without a difference are never among them.
-    """
-    errors = np.stack([of_run[1:].sum(axis=0) for of_run in counts.values()])
-    differences = np.abs(errors[1:] - errors[0]).max(axis=0)
-    order = np.argsort(-differences, kind="stable")[:number]
-    return [int(row) for row in order if differences[row] > 0]

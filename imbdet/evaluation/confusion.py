@@ -1,0 +1,86 @@
+"""Which class is taken for which, when a detector is used at its best thresholds."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from imbdet.evaluation.kept import Kept
+from imbdet.evaluation.matches import Matches
+from imbdet.evaluation.matching import Detections, Objects, match_boxes
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """How many objects of a class were detected as a class, at IoU 0.5.
+
+    Attributes:
+        counts: by the class of the object, None for background, and that of the detection, None
+            for a missed object. Pairs that never occur are left out. Of the class of an object
+            they add up to its objects, of that of a detection to those kept; crowds and what is
+            on them are in neither.
+    """
+
+    counts: Mapping[tuple[str | None, str | None], int]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """As JSON keeps them, the most frequent first."""
+        return [
+            {"object": of_object, "detection": of_detection, "count": number}
+            for (of_object, of_detection), number in sorted(
+                self.counts.items(), key=lambda entry: -entry[1]
+            )
+        ]
+
+
+def confuse(matches: Matches, kept: Kept) -> Confusion:
+    """Match what is wrong with what was missed, whatever the classes.
+
+    A detection that is right in its own class stays so: its class and object have been matched as
+    COCO does. The rest are matched by the same rule, the highest score first.
+
+    Args:
+        matches: of the run.
+        kept: its right and wrong detections, and the objects that it missed.
+    """
+    names = list(matches.by_class)
+    found = [names[matches.detections[i]["category_id"] - 1] for i in kept.right]
+    counts: Counter[tuple[str | None, str | None]] = Counter((name, name) for name in found)
+    wrong = _by_image_and_score(matches, kept.wrong)
+    wrong_classes = [names[matches.detections[i]["category_id"] - 1] for i in wrong]
+    missed_classes = [names[matches.objects[i]["category_id"] - 1] for i in kept.missed]
+    missed = [matches.objects[i] for i in kept.missed]
+    pairs = match_boxes(
+        Objects(
+            groups=_images(missed),
+            boxes=_boxes(missed),
+            areas=np.array([note["area"] for note in missed], dtype=float),
+            is_crowd=np.zeros(len(missed), dtype=bool),
+        ),
+        Detections(
+            _images([matches.detections[i] for i in wrong]),
+            _boxes([matches.detections[i] for i in wrong]),
+        ),
+    ).object_idxs
+    for name, place in zip(wrong_classes, pairs, strict=True):
+        counts[missed_classes[place] if place >= 0 else None, name] += 1
+    never = np.setdiff1d(np.arange(len(missed)), pairs)
+    counts.update((missed_classes[place], None) for place in never)
+    return Confusion(dict(counts))
+
+
+def _by_image_and_score(matches: Matches, places: np.ndarray) -> np.ndarray:
+    found = [matches.detections[place] for place in places]
+    scores = np.array([record["score"] for record in found], dtype=float)
+    return places[np.lexsort([-scores, _images(found)])]
+
+
+def _images(records: Sequence[Mapping]) -> np.ndarray:
+    return np.array([record["image_id"] for record in records], dtype=np.int64)
+
+
+def _boxes(records: Sequence[Mapping]) -> np.ndarray:
+    """(N, 4) XYWH in pixels."""
+    return np.array([record["bbox"] for record in records], dtype=float).reshape(-1, 4)

@@ -1,0 +1,108 @@
+"""From which score on detections are shown.
+
+A loss of the ranking may move all scores up or down, so that no fixed threshold suits all
+detectors. The best threshold of each class is known after an evaluation: that of optimal LRP.
+"""
+
+import math
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from imbdet.evaluation.lrp import OptimalLRP
+from imbdet.reading import read_json
+from imbdet.wording import counted
+
+# Where no evaluation tells a better one.
+FALLBACK = 0.3
+# The entry of metrics.json.
+ENTRY = "optimal_lrp"
+# A sentence does not name more.
+_MAX_NAMED = 10
+
+
+@dataclass(frozen=True)
+class ScoreThresholds:
+    """The lowest score of a detection that is shown.
+
+    Attributes:
+        by_class: by the name of a class; infinity shows none of it.
+        other: of classes that are not in ``by_class``.
+    """
+
+    by_class: Mapping[str, float]
+    other: float
+
+    @classmethod
+    def fixed(cls, score: float) -> "ScoreThresholds":
+        """One for all classes."""
+        return cls({}, score)
+
+    @classmethod
+    def best(cls, values: Mapping[str, OptimalLRP]) -> "ScoreThresholds":
+        """Those of optimal LRP by class; classes without objects get the median of the others.
+
+        A class of which it is best to keep no detection shows none.
+        """
+        known = {
+            name: math.inf if math.isnan(value.threshold) else value.threshold
+            for name, value in values.items()
+            if not math.isnan(value.olrp)
+        }
+        finite = [score for score in known.values() if score < math.inf]
+        return cls(known, statistics.median(finite) if finite else FALLBACK)
+
+    def shows(self, name: str, score: float) -> bool:
+        """Whether a detection of the class ``name`` is shown."""
+        return score >= self.by_class.get(name, self.other)
+
+    def __str__(self) -> str:
+        """In a few words, for a title."""
+        scores = [s for s in self.by_class.values() if s < math.inf]
+        if not self.by_class:
+            return f"≥ {self.other:g}"
+        if not scores:
+            return "of no class"
+        low, high = f"{min(scores):.2f}", f"{max(scores):.2f}"
+        return f"≥ {low}" if low == high else f"≥ {low} to {high}, by class"
+
+    def describe(self) -> str:
+        """The end of a sentence "shown are detections ..."."""
+        if not self.by_class:
+            return f"with a score of {self.other:g} or more"
+        if len(self.by_class) > _MAX_NAMED:
+            num_none = sum(score == math.inf for score in self.by_class.values())
+            none = f", none of {counted(num_none, 'class', 'classes')}" if num_none else ""
+            return f"from the best threshold of each class on ({self}{none})"
+        names = ", ".join(
+            f"{name} {'none' if score == math.inf else f'{score:.2f}'}"
+            for name, score in self.by_class.items()
+        )
+        return f"from the best threshold of each class on ({names})"
+
+
+def read_thresholds(path: Path) -> ScoreThresholds:
+    """The best thresholds that an evaluation has kept.
+
+    Args:
+        path: of its ``metrics.json``.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it has none, or is damaged.
+    """
+    evaluation = read_json(path)
+    values = evaluation.get(ENTRY) if isinstance(evaluation, dict) else None
+    if not isinstance(values, dict):
+        raise ValueError(f"it has no '{ENTRY}', which an evaluation of today writes")
+    return ScoreThresholds.best({name: _restore(name, value) for name, value in values.items()})
+
+
+def _restore(name: str, value: Any) -> OptimalLRP:
+    try:
+        numbers = {key: math.nan if v is None else float(v) for key, v in value.items()}
+        return OptimalLRP(**numbers)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"'{ENTRY}' of '{name}' is damaged") from error
