@@ -9,8 +9,8 @@ import torch
 import train_net
 from imbdet import losses
 from imbdet.modeling import build_model
+from tests.losses.classification import CLS_LOSSES
 from tests.losses.ranking_problems import KINDS, random_problem
-from tests.losses.ranking_problems import LOSSES as RANKING_LOSSES
 from tests.losses.test_box_losses import random_boxes
 from tests.modeling.conftest import make_batch, train_step
 from tests.modeling.test_combinations import COMBINATIONS, config_of, label
@@ -21,18 +21,6 @@ pytestmark = [
     pytest.mark.usefixtures("restored_loggers"),
 ]
 
-# Each classification loss as a function of logits, labels and the positives' quality.
-CLS_LOSSES = {
-    **RANKING_LOSSES,
-    "dr": lambda x, y, q: (losses.dr_loss(x, y),),
-    "cross_entropy": lambda x, y, q: (losses.sigmoid_cross_entropy_loss(x, y),),
-    # The last column is the background's.
-    "softmax": lambda x, y, q: (losses.softmax_cross_entropy_loss(x, y.clamp(max=x.shape[1] - 1)),),
-    "focal": lambda x, y, q: (losses.focal_loss(x, y),),
-    "quality_focal": lambda x, y, q: (losses.quality_focal_loss(x, y, q),),
-    "varifocal": lambda x, y, q: (losses.varifocal_loss(x, y, q),),
-    "ghm_c": lambda x, y, q: (losses.GHMCLoss().to(x.device)(x, y),),
-}
 BOX_LOSSES = {
     "giou": losses.giou_loss,
     "diou": losses.diou_loss,

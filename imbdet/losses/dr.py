@@ -17,12 +17,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.distributed import ProcessGroup
 from torch.nn import functional as F
 
 from imbdet.losses.chunks import Chunk, iterate_chunks
 from imbdet.losses.exchange import gather
+from imbdet.losses.first_order import first_order
 from imbdet.losses.labels import check_labels, positive_entries, rank_segments
 
 
@@ -132,7 +132,7 @@ class _NegativeRows(torch.autograd.Function):
         return masses, means, pred_logits[ctx.pos_entries].double()
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(
         ctx: Any, grad_masses: Tensor, grad_means: Tensor, grad_pos_logits: Tensor
     ) -> tuple[Tensor, None, None]:

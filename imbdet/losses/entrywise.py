@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from imbdet.losses.chunks import Chunk, iterate_chunks
+from imbdet.losses.first_order import first_order
 from imbdet.losses.labels import check_labels
 
 
@@ -84,7 +84,7 @@ class _EntrywiseLoss(torch.autograd.Function):
         return losses
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx: Any, grad_losses: Tensor) -> tuple[Tensor | None, ...]:
         pred_logits, gt_labels, *pos_args = ctx.saved_tensors
         positive, negative = ctx.entry_losses

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from imbdet.losses.chunks import iterate_chunks
+from imbdet.losses.first_order import first_order
 from imbdet.losses.ranking import Ranking
 
 
@@ -66,7 +66,7 @@ class _ErrorDriven(torch.autograd.Function):
         return losses.to(torch.promote_types(pred_logits.dtype, torch.float32))
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx: Any, grad_losses: Tensor) -> tuple[Tensor | None, ...]:
         pred_logits, gt_labels, pos_grads, neg_weights = ctx.saved_tensors
         steps, segments, grid = ctx.ranking.steps, ctx.ranking.segments, ctx.ranking.grid

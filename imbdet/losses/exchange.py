@@ -13,9 +13,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed
-from torch.autograd.function import once_differentiable
 from torch.distributed import ProcessGroup
 from torch.nn import functional as F
+
+from imbdet.losses.first_order import first_order
 
 
 def num_processes(group: ProcessGroup | None) -> int:
@@ -77,6 +78,6 @@ class _Gather(torch.autograd.Function):
         return everything
 
     @staticmethod
-    @once_differentiable
+    @first_order
     def backward(ctx: Any, grads: Tensor) -> tuple[Tensor, None]:
         return num_processes(ctx.group) * grads[ctx.group.rank()], None

@@ -1,0 +1,31 @@
+"""Backward passes that are written by hand have no second derivative, and say so."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+
+T = TypeVar("T")
+
+
+def first_order(backward: Callable[..., T]) -> Callable[..., T]:
+    """Make ``backward`` of a :class:`torch.autograd.Function` refuse to be differentiated again.
+
+    PyTorch's ``once_differentiable`` does so only where the incoming gradient needs a gradient
+    itself: that of a plain sum does not, and the second derivative would silently lack a part.
+
+    Raises:
+        RuntimeError: the gradient is asked for with ``create_graph=True``.
+    """
+
+    @functools.wraps(backward)
+    def checked(ctx: Any, *grads: Any) -> T:
+        if torch.is_grad_enabled():  # in a backward pass, by create_graph=True alone
+            raise RuntimeError(
+                "this loss computes its gradient by hand and has no second derivative: call "
+                "backward or autograd.grad without create_graph=True"
+            )
+        return backward(ctx, *grads)
+
+    return checked
