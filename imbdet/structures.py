@@ -15,6 +15,26 @@ from torch import Tensor
 from imbdet.losses.iou import paired_iou
 
 
+class Levels(NamedTuple):
+    """Levels of the feature pyramid.
+
+    Attributes:
+        idxs: (M,) int64 in [0, number), the level of each row.
+        number: how many there are, with or without rows.
+    """
+
+    idxs: Tensor
+    number: int
+
+    def rows(self) -> list[Tensor]:
+        """int64 rows of each level, ascending."""
+        return [(self.idxs == level).nonzero().squeeze(1) for level in range(self.number)]
+
+    def take(self, idxs: Tensor | slice) -> "Levels":
+        """Those of some rows."""
+        return Levels(self.idxs[idxs], self.number)
+
+
 class Choice(NamedTuple):
     """What a sampler chose from candidates.
 
@@ -156,12 +176,14 @@ class Positives:
         pred_deltas: (P, 4) predicted deltas, of the ground-truth class where they are per class.
             With gradient.
         box2box_transform: encodes and decodes deltas.
+        levels: of anchors; None for proposals.
     """
 
     boxes: Tensor
     gt_boxes: Tensor
     pred_deltas: Tensor
     box2box_transform: BoxTransform
+    levels: Levels | None = None
 
     @cached_property
     def gt_deltas(self) -> Tensor:
@@ -187,11 +209,13 @@ class Samples(Candidates):
         pred_logits: (M, K) for sigmoid losses, (M, K + 1) for softmax; with gradient.
         positives: boxes of the rows ``pos_idxs``.
         importance: (M,) float in (0, 1] given by the sampler, or None; see :class:`Choice`.
+        levels: of anchors; None for proposals.
     """
 
     pred_logits: Tensor
     positives: Positives
     importance: Tensor | None = None
+    levels: Levels | None = None
 
     @classmethod
     def join(
@@ -201,6 +225,7 @@ class Samples(Candidates):
         pred_logits: Tensor,
         positives: Positives,
         importance: Tensor | None = None,
+        levels: Levels | None = None,
     ) -> "Samples":
         """Chosen candidates with their predictions; see the attributes."""
         return cls(
@@ -208,4 +233,5 @@ class Samples(Candidates):
             pred_logits=pred_logits,
             positives=positives,
             importance=importance,
+            levels=levels,
         )

@@ -152,8 +152,9 @@ def _cls_loss_node(*, tau: float) -> CfgNode:
     node.QUALITY_FOCAL = CfgNode({"BETA": 2.0})
     node.VARIFOCAL = CfgNode({"ALPHA": 0.75, "GAMMA": 2.0})
     # GHM: number of bins of the gradient norm; weight of the past in their counts, in [0, 1);
-    # whether to make up for the start of the counts at 0 (the published code does not).
-    node.GHM_C = CfgNode({"BINS": 30, "MOMENTUM": 0.75, "CORRECT_BIAS": False})
+    # whether to make up for the start of the counts at 0 (the published code does not); whether a
+    # dense head harmonises each level of its feature pyramid by itself, as the published ones do.
+    node.GHM_C = CfgNode({"BINS": 30, "MOMENTUM": 0.75, "CORRECT_BIAS": False, "BY_LEVEL": False})
     # DR loss: the margin between positives and negatives, in scores; sharpness of the hinge and
     # factor TAU of the loss; temperatures by which hard positives and negatives stand out.
     node.DR = CfgNode(
@@ -192,12 +193,15 @@ def _box_loss_node() -> CfgNode:
     node.DECAYED_SMOOTH_L1 = CfgNode(
         {"INITIAL_BETA": 0.11, "DECAY": 0.01, "PERIOD": 10000, "MIN_BETA": 0.01}
     )
-    # Balanced L1 loss: slope near zero, and the largest gradient of a coordinate.
-    node.BALANCED_L1 = CfgNode({"ALPHA": 0.5, "GAMMA": 1.5})
+    # Balanced L1 loss: slope near zero, the largest gradient of a coordinate, and the difference
+    # from which it has it, in deltas.
+    node.BALANCED_L1 = CfgNode({"ALPHA": 0.5, "GAMMA": 1.5, "BETA": 1.0})
     # Authentic smooth L1 loss: rounding of the kink at zero, in deltas, above 0.
     node.ASL1 = CfgNode({"MU": 0.02})
     # GHM: the same loss, harmonised; see GHM_C. Published with a loss weight of 10.
-    node.GHM_R = CfgNode({"MU": 0.02, "BINS": 10, "MOMENTUM": 0.7, "CORRECT_BIAS": False})
+    node.GHM_R = CfgNode(
+        {"MU": 0.02, "BINS": 10, "MOMENTUM": 0.7, "CORRECT_BIAS": False, "BY_LEVEL": False}
+    )
     return node
 
 

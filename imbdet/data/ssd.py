@@ -113,8 +113,8 @@ class MinIoURandomCrop(T.Augmentation):
     boxes every window is. If all tries fail, another mode is drawn.
 
     The paper's "minimum jaccard overlap with the objects" leaves open with how many. The published
-    code of SSD, AP loss and aLRP loss asks for one; mmdetection asks for all, which an image of
-    several objects hardly ever grants.
+    code of SSD and AP loss asks for one. MMDetection, on which aLRP loss's is built, asks for all,
+    which an image of several objects hardly ever grants.
 
     Dropping the boxes whose centre is outside is the mapper's part.
 

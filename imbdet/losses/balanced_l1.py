@@ -18,20 +18,24 @@ def balanced_l1_loss(
     *,
     alpha: float = 0.5,
     gamma: float = 1.5,
+    beta: float = 1.0,
     weights: Tensor | None = None,
     reduction: str = "none",
 ) -> Tensor:
-    """Loss with the gradient alpha ln(b |d| + 1) where |d| < 1, else gamma.
+    """Loss with the gradient alpha ln(b |d| / beta + 1) where |d| < beta, else gamma (eq. 9).
 
-    The constant b makes the pieces meet: alpha ln(b + 1) = gamma. They meet at 1 only; the
-    beta of the published code, which would move that point, breaks the gradient and is left out.
+    The constant b makes the pieces meet: alpha ln(b + 1) = gamma. With beta = 1 the loss is the
+    paper's; with another one it is beta L(d / beta), the same curve in another unit. The published
+    code puts beta into the logarithm alone, so that its gradient is not the stated one and jumps at
+    beta; Libra RetinaNet was trained with it, and beta = 0.11.
 
     Args:
         pred_deltas: (P, 4) predicted deltas.
         target_deltas: (P, 4) deltas to reach.
         alpha: the smaller, the more gradient have small differences, > 0.
-        gamma: gradient of the differences from 1 on, > 0; at most 88 alpha, as float32 holds no
+        gamma: gradient of the differences from beta on, > 0; at most 88 alpha, as float32 holds no
             larger b.
+        beta: difference from which the gradient is constant, in deltas, > 0.
         weights: (P,) factors of the samples, or None.
         reduction: "none" or "sum".
 
@@ -43,10 +47,12 @@ def balanced_l1_loss(
             "balanced L1 loss needs alpha > 0 and gamma > 0, at most 88 alpha, "
             f"not {alpha} and {gamma}"
         )
+    if beta <= 0:
+        raise ValueError(f"balanced L1 loss needs beta > 0, not {beta}")
     b = math.expm1(gamma / alpha)
     pred_deltas, target_deltas = paired(pred_deltas, target_deltas)
-    distances = (pred_deltas - target_deltas).abs()
+    distances = (pred_deltas - target_deltas).abs() / beta
     near = distances.clamp(max=1)
     losses = alpha / b * (b * near + 1) * (b * near).log1p() - alpha * near
-    losses = losses + gamma * (distances - near)
+    losses = beta * (losses + gamma * (distances - near))
     return reduce_losses(losses.sum(dim=1), weights, reduction)

@@ -7,15 +7,23 @@ has the weight N / (S_j B), where B is the number of bins that are not empty (of
 paper; the published code is followed), and the weighted sum is divided by N. Here N is cancelled
 from both: the plain sum of the losses is the loss, no normalizer is due.
 
+The published dense heads call the loss level by level of the feature pyramid: the levels share the
+smoothed counts, which each of them moves, and their losses are added. So N, S_j and B are those of
+a level. ``levels`` says which rows those are.
+
 Shape shorthand: M samples, K classes, P positives.
 """
+
+import contextlib
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
 from torch.nn import functional as F
 
-from imbdet.buffers import KeepsMissingBuffers
+from imbdet.buffers import KeepsMissingBuffers, untouched_buffers
 from imbdet.losses.asl1 import asl1
 from imbdet.losses.chunks import iterate_chunks
 from imbdet.losses.entrywise import EntryLoss, entrywise_loss
@@ -45,8 +53,8 @@ class _Harmonizer(KeepsMissingBuffers):
     def weigh(self, histogram: Tensor, group: ProcessGroup | None = None) -> Tensor:
         """Average a batch's counts (bins,) in and return the weights (bins,) 1 / (S_j B), float64.
 
-        An empty bin keeps its average and has the weight 0. In evaluation mode the averages are
-        kept as they were. A batch is that of all processes in the ``group``.
+        An empty bin keeps its average and has the weight 0. A batch is that of all processes in the
+        ``group``.
         """
         histogram = total(histogram, group)
         is_used = histogram > 0
@@ -54,12 +62,30 @@ class _Harmonizer(KeepsMissingBuffers):
             average.lerp(value.double(), 1 - self.momentum).where(is_used, average)
             for average, value in ((self.counts, histogram), (self.progress, is_used))
         )
-        if self.training:
-            self.counts.copy_(counts)
-            self.progress.copy_(progress)
+        self.counts.copy_(counts)
+        self.progress.copy_(progress)
         if self.correct_bias:
             counts = counts / progress
         return (1 / (counts * is_used.sum())).where(is_used, 0)
+
+    def by_level(
+        self,
+        harmonize: Callable[[Tensor, Tensor], Tensor],
+        predictions: Tensor,
+        targets: Tensor,
+        levels: Sequence[Tensor] | None,
+    ) -> Tensor:
+        """The losses of all rows by a call for each level; see :meth:`GHMCLoss.forward`.
+
+        In evaluation mode the averages are afterwards what they were.
+        """
+        with contextlib.nullcontext() if self.training else untouched_buffers(self):
+            if levels is None:
+                return harmonize(predictions, targets)
+            order, sizes = torch.cat(list(levels)), [len(rows) for rows in levels]
+            parts = zip(predictions[order].split(sizes), targets[order].split(sizes), strict=True)
+            losses = torch.cat([harmonize(*part) for part in parts])
+        return losses.new_zeros(len(losses)).index_copy(0, order, losses)
 
 
 class GHMCLoss(_Harmonizer):
@@ -77,7 +103,11 @@ class GHMCLoss(_Harmonizer):
         super().__init__(bins, momentum, correct_bias)
 
     def forward(
-        self, pred_logits: Tensor, gt_labels: Tensor, group: ProcessGroup | None = None
+        self,
+        pred_logits: Tensor,
+        gt_labels: Tensor,
+        group: ProcessGroup | None = None,
+        levels: Sequence[Tensor] | None = None,
     ) -> Tensor:
         """Count the batch in and weigh its losses; the gradient takes the weights as constants.
 
@@ -85,12 +115,20 @@ class GHMCLoss(_Harmonizer):
             pred_logits: (M, K) logits.
             gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
             group: processes whose batches are counted together; None is this one alone.
+            levels: int64 rows of each level, which together are all rows and are harmonised one
+                level after the other; None harmonises all rows at once.
 
         Returns:
             (M,) losses, summed over the classes, 0 for ignored samples. Their sum, over all
             processes, is the loss.
         """
         check_labels(pred_logits, gt_labels)
+        harmonize = partial(self._harmonize, group=group)
+        return self.by_level(harmonize, pred_logits, gt_labels, levels)
+
+    def _harmonize(
+        self, pred_logits: Tensor, gt_labels: Tensor, group: ProcessGroup | None
+    ) -> Tensor:
         weights = self.weigh(self._histogram(pred_logits, gt_labels), group)
         return entrywise_loss(
             pred_logits,
@@ -124,7 +162,11 @@ class GHMRLoss(_Harmonizer):
         self.mu = mu
 
     def forward(
-        self, pred_deltas: Tensor, target_deltas: Tensor, group: ProcessGroup | None = None
+        self,
+        pred_deltas: Tensor,
+        target_deltas: Tensor,
+        group: ProcessGroup | None = None,
+        levels: Sequence[Tensor] | None = None,
     ) -> Tensor:
         """Count the batch in and weigh its losses; the gradient takes the weights as constants.
 
@@ -132,10 +174,17 @@ class GHMRLoss(_Harmonizer):
             pred_deltas: (P, 4) predicted deltas.
             target_deltas: (P, 4) deltas to reach.
             group: processes whose batches are counted together; None is this one alone.
+            levels: see :meth:`GHMCLoss.forward`.
 
         Returns:
             (P,) losses, summed over the coordinates. Their sum, over all processes, is the loss.
         """
+        harmonize = partial(self._harmonize, group=group)
+        return self.by_level(harmonize, pred_deltas, target_deltas, levels)
+
+    def _harmonize(
+        self, pred_deltas: Tensor, target_deltas: Tensor, group: ProcessGroup | None
+    ) -> Tensor:
         losses, norms = asl1(pred_deltas, target_deltas, self.mu)
         bins = _bins(norms, self.bins)
         weights = self.weigh(bins.bincount(minlength=self.bins), group)

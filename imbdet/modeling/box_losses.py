@@ -10,7 +10,7 @@ from imbdet import losses
 from imbdet.errors import UserError
 from imbdet.modeling.criteria import BoxLoss
 from imbdet.modeling.registry import BOX_LOSS_REGISTRY, lookup
-from imbdet.modeling.sites import Site, get_key
+from imbdet.modeling.sites import Site, get_key, read_by_level
 
 
 def box_loss_key(cfg: CfgNode, site: Site) -> tuple[str, str]:
@@ -75,7 +75,8 @@ def balanced_l1(cfg: CfgNode, site: Site) -> BoxLoss:
     Pang et al., CVPR 2019, https://arxiv.org/abs/1904.02701
     """
     node = get_key(cfg, f"{site.box_loss}.BALANCED_L1")
-    return BoxLoss(partial(losses.balanced_l1_loss, alpha=node.ALPHA, gamma=node.GAMMA))
+    loss = partial(losses.balanced_l1_loss, alpha=node.ALPHA, gamma=node.GAMMA, beta=node.BETA)
+    return BoxLoss(loss)
 
 
 @BOX_LOSS_REGISTRY.register()
@@ -95,7 +96,8 @@ def ghm_r(cfg: CfgNode, site: Site) -> BoxLoss:
     """
     node = get_key(cfg, f"{site.box_loss}.GHM_R")
     harmonised = losses.GHMRLoss(node.MU, node.BINS, node.MOMENTUM, correct_bias=node.CORRECT_BIAS)
-    return BoxLoss(harmonised, is_normalized=True)
+    by_level = read_by_level(cfg, site, f"{site.box_loss}.GHM_R")
+    return BoxLoss(harmonised, is_normalized=True, by_level=by_level)
 
 
 @BOX_LOSS_REGISTRY.register()

@@ -33,7 +33,7 @@ from imbdet.samplers import (
     pick_all,
     sample_all,
 )
-from imbdet.structures import Candidates, Choice, Positives, Samples
+from imbdet.structures import Candidates, Choice, Levels, Positives, Samples
 from imbdet.weighting import WeightingProduct
 
 _SAMPLER_REGISTRIES = {
@@ -198,6 +198,7 @@ def _build_cls_loss(cfg: CfgNode, site: Site) -> ClsLoss:
 def _no_samples(activation: str) -> Samples:
     """An empty batch of a problem with one class."""
     none, boxes = torch.empty(0, dtype=torch.int64), torch.empty(0, 4)
+    levels = Levels(none, 1)
     return Samples(
         gt_labels=none,
         gt_idxs=none,
@@ -206,5 +207,6 @@ def _no_samples(activation: str) -> Samples:
         num_classes=1,
         pred_logits=torch.empty(0, 2 if activation == "softmax" else 1),
         importance=torch.empty(0),
-        positives=Positives(boxes, boxes, boxes, Box2BoxTransform((1.0, 1.0, 1.0, 1.0))),
+        positives=Positives(boxes, boxes, boxes, Box2BoxTransform((1.0, 1.0, 1.0, 1.0)), levels),
+        levels=levels,
     )

@@ -17,7 +17,7 @@ from imbdet.modeling.criteria import (
     SampleLoss,
 )
 from imbdet.modeling.registry import CLS_LOSS_REGISTRY, ClsLoss
-from imbdet.modeling.sites import Site, get_key
+from imbdet.modeling.sites import Site, get_key, read_by_level
 
 
 def pointwise(
@@ -86,7 +86,8 @@ def ghm_c(cfg: CfgNode, site: Site) -> ClsLoss:
     """
     node = get_key(cfg, f"{site.cls_loss}.GHM_C")
     harmonised = losses.GHMCLoss(node.BINS, node.MOMENTUM, correct_bias=node.CORRECT_BIAS)
-    return pointwise(harmonised, is_normalized=True)
+    by_level = read_by_level(cfg, site, f"{site.cls_loss}.GHM_C")
+    return pointwise(harmonised, is_normalized=True, by_level=by_level)
 
 
 @CLS_LOSS_REGISTRY.register()

@@ -12,6 +12,7 @@ from imbdet.structures import (
     BoxTransform,
     Candidates,
     Choice,
+    Levels,
     Positives,
     Predictions,
     Samples,
@@ -67,29 +68,34 @@ class DenseOutputs:
         )
         return replace(candidates, predictions=predictions)
 
+    @property
+    def levels(self) -> Levels:
+        """Of the N * R anchors."""
+        sizes = torch.tensor(self.level_sizes, device=self.pred_logits.device)
+        idxs = torch.arange(len(sizes), device=sizes.device)
+        idxs = idxs.repeat_interleave(sizes, output_size=len(self.anchors))
+        return Levels(idxs.repeat(len(self.gt_instances)), len(self.level_sizes))
+
     def take(self, candidates: Candidates, choice: Choice) -> Samples:
         """Join the chosen anchors with their predictions."""
         chosen = candidates.take(choice)
+        levels = self.levels
         pos_rows = choice.rows(chosen.pos_idxs)
         positives = Positives(
             boxes=self.anchors.tensor[pos_rows % len(self.anchors)],
             gt_boxes=self.gt_boxes[chosen.gt_idxs[chosen.pos_idxs]],
             pred_deltas=self.pred_deltas.flatten(0, 1)[pos_rows],
             box2box_transform=self.box2box_transform,
+            levels=levels.take(pos_rows),
         )
         return Samples.join(
             chosen,
             pred_logits=self.pred_logits.flatten(0, 1)[choice.idxs],
             positives=positives,
             importance=choice.importance,
+            levels=levels.take(choice.idxs),
         )
 
     def locate(self, choice: Choice) -> dict[str, Tensor]:
-        """The "boxes", (S, 4), and "levels", (S,) int64, of the chosen anchors."""
-        num_images = len(self.gt_instances)
-        sizes = torch.tensor(self.level_sizes, device=self.pred_logits.device)
-        levels = torch.arange(len(sizes), device=sizes.device).repeat_interleave(sizes)
-        return {
-            "boxes": self.anchors.tensor.repeat(num_images, 1)[choice.idxs],
-            "levels": levels.repeat(num_images)[choice.idxs],
-        }
+        """The "boxes", (S, 4), of the chosen anchors."""
+        return {"boxes": self.anchors.tensor.repeat(len(self.gt_instances), 1)[choice.idxs]}

@@ -46,7 +46,7 @@ def require_finite(
         predictions: logits or deltas of any shape by what they are, such as "logits of p3".
         module: whose they are.
         record: of the samples.
-        locate: gives their "boxes" and perhaps "levels".
+        locate: gives their "boxes".
     """
     if torch.stack([loss.detach().float() for loss in losses.values()]).isfinite().all():
         return
@@ -91,11 +91,11 @@ def _offending(record: SampleRecord) -> dict[str, Tensor]:
     box_is_bad = ~(record.box_losses + record.positives.pred_deltas.sum(dim=1)).isfinite()
     is_bad[record.pos_idxs[box_is_bad]] = True
     rows = is_bad.nonzero().squeeze(1)[:MAX_SAMPLES]
-    levels = torch.full_like(record.gt_labels, -1) if record.levels is None else record.levels
+    levels = record.levels
     columns = {
         "image": record.image_idxs,
         "box": record.boxes,
-        "level": levels,
+        "level": torch.full_like(record.gt_labels, -1) if levels is None else levels.idxs,
         "gt_label": record.gt_labels,
         "iou": record.ious,
         "cls_loss": cls_losses,

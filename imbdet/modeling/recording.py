@@ -34,7 +34,7 @@ class RecordsSamples(nn.Module):
         _log_sampling(self.site.prefix, candidates, chosen)
 
     def record(self, samples: SampleRecord, locate: Callable[[], dict[str, Tensor]]) -> None:
-        """Tell what samples paid, with the "boxes" and perhaps "levels" that ``locate`` finds."""
+        """Tell what samples paid, with the "boxes" that ``locate`` finds."""
         if self.record_sink is not None:
             self.record_sink(replace(samples, **locate()))
         _log_losses(self.site.prefix, samples)

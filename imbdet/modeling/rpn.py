@@ -41,6 +41,7 @@ class ImbRPN(RecordsSamples, RPN):
         sampler: Callable[[Candidates], Choice],
         criterion: nn.Module,
         prior_prob: float = 0.0,
+        averages_samples: bool = False,
         stops_together: bool = False,
         **kwargs,
     ):
@@ -50,6 +51,8 @@ class ImbRPN(RecordsSamples, RPN):
             sampler: chooses anchors; ``positive_fraction`` is not read.
             criterion: what they pay to; ``box_reg_loss_type`` and ``smooth_l1_beta`` are not read.
             prior_prob: score in [0, 1) with which the objectness starts; 0 leaves the bias.
+            averages_samples: whether the losses are divided by the number of samples, and not by
+                the quota, of which a sampler may leave a part.
             stops_together: whether losses that are not finite in one process stop all of them
                 here, so that none waits for it in RoI heads whose losses have a global scope.
             kwargs: see :class:`detectron2.modeling.proposal_generator.RPN`.
@@ -61,6 +64,7 @@ class ImbRPN(RecordsSamples, RPN):
         require_sample_losses(sampler, criterion)
         self.sampler = sampler
         self.criterion = criterion
+        self.averages_samples = averages_samples
         self.stops_together = stops_together
         set_prior(self.rpn_head.objectness_logits, prior_prob, "MODEL.RPN.PRIOR_PROB")
 
@@ -73,6 +77,8 @@ class ImbRPN(RecordsSamples, RPN):
             "sampler": build_sampler(cfg, cls.site),
             "criterion": criterion,
             "prior_prob": cfg.MODEL.RPN.PRIOR_PROB,
+            # Libra R-CNN, which limits the negatives, takes the mean over those that are left.
+            "averages_samples": cfg.MODEL.RPN_SAMPLER.MAX_NEG_POS_RATIO > 0,
             # Those with a global scope would wait in the RoI heads for a process that stops here.
             "stops_together": cfg.MODEL.CLS_LOSS.SCOPE == "global",
         }
@@ -128,8 +134,7 @@ class ImbRPN(RecordsSamples, RPN):
         choice = self.sampler(candidates)
         samples = outputs.take(candidates, choice)
         self._log_counts(samples)
-        normalizer = self.batch_size_per_image * self.criterion.count(len(gt_instances), samples)
-        losses, record = self.criterion(samples, normalizer)
+        losses, record = self.criterion(samples, self._normalizer(samples))
         if self.stops_together:
             losses = _spread_trouble(losses, outputs)
         by_level = predictions_by_level(
@@ -156,6 +161,12 @@ class ImbRPN(RecordsSamples, RPN):
         ):
             outside = ~anchors.inside_box(instances.image_size, self.anchor_boundary_thresh)
             labels[outside] = idxs[outside] = -1
+
+    def _normalizer(self, samples: Samples) -> int:
+        if self.averages_samples:
+            return max(self.criterion.count(int((samples.gt_labels >= 0).sum()), samples), 1)
+        num_images = self.criterion.count(len(samples.num_per_image), samples)
+        return self.batch_size_per_image * num_images
 
     @staticmethod
     def _log_counts(samples: Samples) -> None:

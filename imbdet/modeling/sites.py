@@ -6,6 +6,8 @@ from typing import Any
 
 from detectron2.config import CfgNode
 
+from imbdet.errors import UserError
+
 
 def get_key(cfg: CfgNode, key: str) -> Any:
     """Value of a dotted key such as "MODEL.CLS_LOSS.NAME"."""
@@ -135,3 +137,18 @@ def sampler_names(cfg: CfgNode, site: Site) -> tuple[str, str]:
 def cls_loss_name(cfg: CfgNode, site: Site) -> str:
     """Of the classification loss."""
     return get_key(cfg, f"{site.cls_loss}.NAME") or site.default_cls_loss
+
+
+def read_by_level(cfg: CfgNode, site: Site, node: str) -> bool:
+    """The key BY_LEVEL of a loss: whether each level of the feature pyramid pays for itself.
+
+    Raises:
+        UserError: it is True for proposals, which belong to no level.
+    """
+    by_level = get_key(cfg, f"{node}.BY_LEVEL")
+    if by_level and not site.is_dense:
+        raise UserError(
+            f"{node}.BY_LEVEL is True, but the samples of {site.module} are proposals, which "
+            "belong to no level: set it to False."
+        )
+    return by_level

@@ -99,11 +99,11 @@ def to_rows(
     """
     rows = torch.cat([record.pos_idxs, negatives.rows])
     num_rows, num_positives = len(rows), len(record.pos_idxs)
-    images = record.image_idxs[rows]
+    images, levels = record.image_idxs[rows], record.levels
     is_positive = torch.arange(num_rows) < num_positives
     tensors = {
         "iteration": torch.full((num_rows,), batch.iteration),
-        "level": torch.full_like(rows, -1) if record.levels is None else record.levels[rows],
+        "level": torch.full_like(rows, -1) if levels is None else levels.idxs[rows],
         "is_positive": is_positive,
         **_corners(record, rows, batch.to_file),
         "iou": record.ious[rows],

@@ -26,7 +26,6 @@ class SampleRecord(Samples):
         box_weights: (P,) factors of the box losses; None is 1 for all.
         boxes: (M, 4) anchors or proposals, XYXY in pixels of the network's input; None until the
             detector joins them, as it does for a listener only.
-        levels: (M,) int64, level of the feature pyramid, 0 = finest; None where it is not known.
     """
 
     cls_losses: Tensor | None
@@ -34,7 +33,6 @@ class SampleRecord(Samples):
     cls_weights: Tensor | None
     box_weights: Tensor | None
     boxes: Tensor | None = None
-    levels: Tensor | None = None
 
     @classmethod
     def of(

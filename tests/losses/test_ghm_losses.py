@@ -254,3 +254,63 @@ def test_ghmr_corner_cases_stay_finite_and_connected(num_positives, dtype, diffe
 def test_bad_arguments(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+def shuffled_levels(num_rows, num_levels, seed):
+    """A level for each row, of which some levels may have none."""
+    generator = torch.Generator().manual_seed(seed)
+    level_of_row = torch.randint(num_levels, (num_rows,), generator=generator)
+    return [(level_of_row == level).nonzero().squeeze(1) for level in range(num_levels)]
+
+
+@given(
+    num_rows=st.integers(0, 40),
+    num_levels=st.integers(1, 5),
+    correct_bias=st.booleans(),
+    seed=st.integers(0, 2**30),
+)
+def test_levels_are_calls_one_after_the_other(num_rows, num_levels, correct_bias, seed):
+    at_once, one_by_one = (GHMCLoss(correct_bias=correct_bias) for _ in range(2))
+    boxes_at_once, boxes_one_by_one = (GHMRLoss(correct_bias=correct_bias) for _ in range(2))
+    for step in range(3):
+        logits, labels = random_problem(num_rows, 3, seed + step)
+        levels = shuffled_levels(num_rows, num_levels, seed + step)
+        losses = at_once(logits, labels, levels=levels)
+        expected = [one_by_one(logits[rows], labels[rows]) for rows in levels]
+        for rows, of_level in zip(levels, expected, strict=True):
+            torch.testing.assert_close(losses[rows], of_level)
+        totals = losses.sum(), sum(of_level.sum() for of_level in expected)
+        grads = [torch.autograd.grad(total, logits)[0] for total in totals]
+        torch.testing.assert_close(*grads)
+        assert at_once.counts.equal(one_by_one.counts)
+
+        pred, target = logits[:, :1].repeat(1, 4).detach(), torch.zeros(num_rows, 4)
+        losses = boxes_at_once(pred, target, levels=levels)
+        for rows in levels:
+            torch.testing.assert_close(losses[rows], boxes_one_by_one(pred[rows], target[rows]))
+
+
+@golden_cases("ghmc")
+def test_levels_equal_published_calls(case):
+    # The steps of a case are calls of one module: the same as the levels of one batch.
+    module = GHMCLoss(case["bins"].item(), case["momentum"].item())
+    logits, labels = [], []
+    for pred, target, valid in zip(
+        case["pred"], case["target"], case["label_weight"] > 0, strict=True
+    ):
+        logits.append(torch.from_numpy(pred).double().reshape(-1, 1))
+        labels.append(torch.from_numpy(np.where(valid, 1 - target, -1)).long().flatten())
+    rows = torch.arange(sum(map(len, labels))).split([len(part) for part in labels])
+    loss = module(torch.cat(logits), torch.cat(labels), levels=rows).sum()
+    np.testing.assert_allclose(loss, case["loss"].sum(), rtol=1e-5)
+    if case["momentum"] > 0:
+        np.testing.assert_allclose(module.counts, case["acc_sum"][-1], rtol=1e-6)
+
+
+def test_evaluation_by_level_weighs_as_training_would_and_keeps_the_averages():
+    module = GHMCLoss()
+    logits, labels = random_problem(30, 2, seed=0)
+    levels = shuffled_levels(30, 3, seed=0)
+    evaluated = module.eval()(logits, labels, levels=levels)
+    assert not module.counts.any()
+    assert module.train()(logits, labels, levels=levels).equal(evaluated)

@@ -46,6 +46,19 @@ def test_balanced_l1_has_the_promised_gradient(alpha, gamma):
     torch.testing.assert_close(grad, expected * pred.detach().sign())
 
 
+@pytest.mark.parametrize("beta", [0.11, 1.0, 3.0])
+def test_balanced_l1_in_another_unit(beta):
+    pred = torch.linspace(-4, 4, 401, dtype=torch.float64)[:, None].requires_grad_()
+    loss = balanced_l1_loss(pred, torch.zeros_like(pred), beta=beta)
+    plain = balanced_l1_loss(pred / beta, torch.zeros_like(pred))
+    torch.testing.assert_close(loss, beta * plain)
+    (grad,) = torch.autograd.grad(loss.sum(), pred)
+    # eq. 9 with |d| / beta: 0 at 0, gamma from beta on, without a jump
+    distances = pred.detach().abs() / beta
+    expected = torch.where(distances < 1, 0.5 * (math.expm1(3) * distances).log1p(), 1.5)
+    torch.testing.assert_close(grad, expected * pred.detach().sign())
+
+
 def test_asl1_by_hand():
     # sqrt(0.3^2 + 0.4^2) - 0.4 = 0.1; the other coordinates are met.
     loss = asl1_loss(torch.tensor([[0.3, 0, 0, 0]]), torch.zeros(1, 4), mu=0.4)
@@ -115,6 +128,7 @@ def test_beta_falls_in_steps_to_its_minimum():
         (lambda zeros: balanced_l1_loss(zeros, zeros, alpha=0.0), "not 0.0 and 1.5"),
         (lambda zeros: balanced_l1_loss(zeros, zeros, gamma=-1.0), "not 0.5 and -1.0"),
         (lambda zeros: balanced_l1_loss(zeros, zeros, alpha=0.01), "not 0.01 and 1.5"),
+        (lambda zeros: balanced_l1_loss(zeros, zeros, beta=0.0), "beta > 0, not 0.0"),
         (lambda zeros: balanced_l1_loss(zeros, zeros, reduction="mean"), "not 'mean'"),
         (lambda zeros: asl1_loss(zeros, zeros, mu=-1.0), "mu > 0, not -1.0"),
         (lambda _: decayed_beta(0, initial=1, decay=-1, period=1, minimum=0), "not -1, 1 and 0"),

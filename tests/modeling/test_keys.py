@@ -170,6 +170,50 @@ def test_ghm_brings_its_normalizer_and_keeps_its_counts(kind, build):
     assert torch.equal(site.criterion.cls_loss.loss.counts, counts)
 
 
+@pytest.mark.parametrize("kind", ["retinanet", "faster_rcnn"])
+def test_ghm_by_level_is_a_loss_of_each_level(kind, build):
+    cls_node, box_node = (
+        ("MODEL.CLS_LOSS", "MODEL.BOX_LOSS")
+        if kind == "retinanet"
+        else ("MODEL.RPN_LOSS.CLS", "MODEL.RPN_LOSS.BOX")
+    )
+    keys = [f"{cls_node}.NAME", "ghm_c", f"{cls_node}.GHM_C.BY_LEVEL", True]
+    keys += [f"{box_node}.NAME", "ghm_r", f"{box_node}.GHM_R.BY_LEVEL", True]
+    model = build(small_config(kind, *keys))
+    site = model if kind == "retinanet" else model.proposal_generator
+    records = []
+    site.record_sink = records.append
+    train_step(model, make_batch([3, 4]))
+    (record,) = records
+    levels = record.levels.rows()
+    assert sum(map(len, levels)) == len(record)
+    assert sum(len(rows) > 0 for rows in levels) > 1
+    cls_loss, box_loss = losses.GHMCLoss(), losses.GHMRLoss()
+    for rows in levels:
+        expected = cls_loss(record.pred_logits[rows], record.gt_labels[rows])
+        torch.testing.assert_close(record.cls_losses[rows], expected)
+    positives = record.positives
+    for rows in positives.levels.rows():
+        expected = box_loss(positives.pred_deltas[rows], positives.gt_deltas[rows])
+        torch.testing.assert_close(record.box_losses[rows], expected)
+
+
+def test_the_rpn_takes_the_mean_of_what_a_limit_of_negatives_leaves(build):
+    batch, ratio = make_batch([1, 1]), ["MODEL.RPN_SAMPLER.MAX_NEG_POS_RATIO", 2.0]
+    found, sizes = [], []
+    for keys in ([], ratio):
+        model = build(small_config("faster_rcnn", *keys))
+        records = []
+        model.proposal_generator.record_sink = records.append
+        found.append(train_step(model, batch)[0]["loss_rpn_cls"])
+        sizes.append((records[0].cls_losses.sum(), int((records[0].gt_labels >= 0).sum())))
+    quota = 2 * model.proposal_generator.batch_size_per_image
+    (total, _), (limited, num_samples) = sizes
+    assert 0 < num_samples < quota
+    torch.testing.assert_close(found[0], total / quota)
+    torch.testing.assert_close(found[1], limited / num_samples)
+
+
 def test_weight_of_the_box_loss_of_retinanet(build):
     batch = make_batch([3, 4])
     plain, doubled = (

@@ -148,6 +148,11 @@ ALRP = ["MODEL.CLS_LOSS.NAME", "alrp", "MODEL.BOX_LOSS.NAME", "giou"]
         ),
         (
             "faster_rcnn",
+            ["MODEL.CLS_LOSS.NAME", "ghm_c", "MODEL.CLS_LOSS.GHM_C.BY_LEVEL", True],
+            "MODEL.CLS_LOSS.GHM_C.BY_LEVEL is True, but the samples of ImbROIHeads are proposals",
+        ),
+        (
+            "faster_rcnn",
             [*ALRP, "MODEL.CLS_LOSS.ALRP.TAU", 1.0],
             "aLRP loss needs tau and momentum in [0, 1), not 1.0",
         ),

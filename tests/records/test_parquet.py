@@ -11,6 +11,7 @@ import torch
 import imbdet
 from imbdet.records import NegativeStrata, draw_negatives
 from imbdet.records.parquet import SCHEMA, Batch, to_parquet, to_rows
+from imbdet.structures import Levels
 from tests.records.factories import NUM_CLASSES, make_record
 
 BATCH = Batch(iteration=7, image_ids=["12", "a.png", "5"], num_objects=[2, 2, 2])
@@ -28,13 +29,14 @@ def written_and_read(record, strata, batch=BATCH):
 
 def test_rows_are_the_record():
     record = make_record(weighted=True)
-    record = replace(record, levels=torch.arange(65) % 5, importance=torch.rand(65))
+    levels = Levels(torch.arange(65) % 5, 5)
+    record = replace(record, levels=levels, importance=torch.rand(65))
     strata = draw_negatives(record, 3, 4)
     table = written_and_read(record, strata)
     num_positives = len(record.pos_idxs)
     rows = torch.cat([record.pos_idxs, strata.rows])
     of_all = {
-        "level": record.levels,
+        "level": levels.idxs,
         "iou": record.ious,
         "score": record.scores,
         "pred_class": record.pred_logits[:, :NUM_CLASSES].argmax(dim=1),

@@ -12,7 +12,12 @@ class SampleLoss(nn.Module):
     """A classification loss that each sample pays for itself."""
 
     def __init__(
-        self, loss: Callable[..., Tensor], *, uses_ious: bool = False, is_normalized: bool = False
+        self,
+        loss: Callable[..., Tensor],
+        *,
+        uses_ious: bool = False,
+        is_normalized: bool = False,
+        by_level: bool = False,
     ):
         """Wrap a loss.
 
@@ -22,16 +27,21 @@ class SampleLoss(nn.Module):
                 with their ground truth.
             is_normalized: whether the plain sum of its losses is due, without a normalizer. It then
                 takes the keyword ``group``, the processes whose samples it counts.
+            by_level: whether it takes the keyword ``levels``, the rows of each level of the feature
+                pyramid, which proposals do not have.
         """
         super().__init__()
         self.loss = loss
         self.uses_ious = uses_ious
         self.is_normalized = is_normalized
+        self.by_level = by_level
 
     def forward(self, samples: Samples, group: ProcessGroup | None = None) -> Tensor:
         """(M,) losses, before weights and normalizer."""
         quality = (samples.positives.pred_ious,) if self.uses_ious else ()
         options = {"group": group} if self.is_normalized else {}
+        if self.by_level:
+            options["levels"] = samples.levels.rows()
         return self.loss(samples.pred_logits, samples.gt_labels, *quality, **options)
 
 
@@ -44,6 +54,7 @@ class BoxLoss(nn.Module):
         *,
         compares: str = "deltas",
         is_normalized: bool = False,
+        by_level: bool = False,
     ):
         """Wrap a loss.
 
@@ -51,15 +62,19 @@ class BoxLoss(nn.Module):
             loss: (P, 4) predictions and (P, 4) targets to (P,) losses.
             compares: "deltas", or "boxes" for the decoded predictions and the ground truth.
             is_normalized: see :class:`SampleLoss`.
+            by_level: see :class:`SampleLoss`.
         """
         super().__init__()
         self.loss = loss
         self.compares = compares
         self.is_normalized = is_normalized
+        self.by_level = by_level
 
     def forward(self, positives: Positives, group: ProcessGroup | None = None) -> Tensor:
         """(P,) losses, before weights and normalizer."""
         options = {"group": group} if self.is_normalized else {}
+        if self.by_level:
+            options["levels"] = positives.levels.rows()
         if self.compares == "deltas":
             return self.loss(positives.pred_deltas, positives.gt_deltas, **options)
         return self.loss(positives.pred_boxes, positives.gt_boxes, **options)
