@@ -45,52 +45,53 @@ def format_table(results: dict) -> str:
 
 
 def format_methods(results: dict) -> str:
-    """A row for each method: its metrics, and how far it is from the first method.
+    """Three tables with a row for each method: what decides, metrics one by one, the trainings.
 
     Metrics are means over the seeds, with their standard deviation where there are several. They
-    are those of the test split if it was looked at, otherwise of the validation split. Then comes
-    the difference of the AP to the first method, seed by seed: its mean, the 95 % interval of the
-    mean by Student's t, and "undecided" where the interval holds 0. The last column is what the
-    method's article reports, if one does.
+    are those of the test split if it was looked at, otherwise of the validation split. Beside the
+    AP stands its difference to the first method, seed by seed: its mean, the 95 % interval of the
+    mean by Student's t, and "undecided" where the interval holds 0. Then comes what the method's
+    article reports, if one does.
 
     Args:
         results: see ``Benchmark.run``.
     """
     methods = results["methods"]
     split = "test" if all("test" in run for run in _all_runs(results)) else "val"
-    baseline, rows = next(iter(methods)), []
+    baseline, tables = next(iter(methods)), ([], [], [])
     published = PUBLISHED_GAINS.get((results["detector"], baseline), {})
     for name, result in methods.items():
         runs = result["runs"]
-        row = {"method": name}
-        if "learning_rate" in result:
-            row["learning rate"] = f"{result['learning_rate']:g}"
-            row[_title_of_choice(results)] = ", ".join(
-                f"{ap:.1f}" for ap in result["choice"].values()
-            )
-        row.update(_means(runs, split))
+        metrics = _means(runs, split)
+        decision = {"AP": metrics.pop("AP")}
         if len(runs) > 1:
             pairs = zip(runs, methods[baseline]["runs"], strict=True)
             differences = [run[split]["AP"] - other[split]["AP"] for run, other in pairs]
-            row[f"AP - {baseline}"] = "" if name == baseline else interval(differences)
+            decision[f"AP - {baseline}"] = "" if name == baseline else interval(differences)
         if published.keys() & methods.keys():
-            row["published, on COCO"] = published.get(name, "")
-        rows.append(row)
+            decision["published, on COCO"] = published.get(name, "")
+        for rows, row in zip(tables, (decision, metrics, _training(result)), strict=True):
+            rows.append({"method": name, **row})
     seeds = _name_seeds(methods[baseline]["runs"])
-    title = f"{results['detector']} on {results['setting']}, {split} split, {seeds}:"
-    return _titled(title, rows)
+    titles = (
+        f"{results['detector']} on {results['setting']}, {split} split, {seeds}:",
+        "By IoU and class:",
+        "The trainings:",
+    )
+    return "\n\n".join(map(_titled, titles, tables))
 
 
 def format_study(results: dict) -> str:
-    """A row for each choice of the settings, with the means over the seeds.
+    """Two tables with a row for each choice of the settings: means of metrics, and the trainings.
 
     Args:
         results: see ``studies.gather``.
     """
     groups = by_choice(results["runs"]).values()
-    rows = [{**runs[0]["choices"], **_means(runs, "val")} for runs in groups]
-    seeds = _name_seeds(results["runs"])
-    return _titled(f"{results['question']} Validation split, {seeds}:", rows)
+    metrics = [{**runs[0]["choices"], **_means(runs, "val")} for runs in groups]
+    trainings = [{**runs[0]["choices"], **_costs(runs)} for runs in groups]
+    title = f"{results['question']} Validation split, {_name_seeds(results['runs'])}:"
+    return f"{_titled(title, metrics)}\n\n{_titled('The trainings:', trainings)}"
 
 
 def interval(differences: Sequence[float]) -> str:
@@ -113,11 +114,16 @@ def renew(page: Path) -> None:
     page.write_text(re.sub(pattern, table, page.read_text(), flags=re.DOTALL))
 
 
-def _title_of_choice(results: dict) -> str:
-    """Of the column of the short trainings by which the learning rates were chosen."""
-    rates = next(iter(results["methods"].values()))["choice"]
-    iterations = results["choice_iterations"]
-    return f"val AP after {iterations} iterations at {', '.join(f'{float(r):g}' for r in rates)}"
+def _training(result: dict) -> dict[str, str]:
+    """How the learning rate of a method was chosen, and what its trainings took."""
+    chosen = {}
+    if "learning_rate" in result:
+        rates = ", ".join(f"{float(rate):g}" for rate in result["choice"])
+        chosen["learning rate"] = f"{result['learning_rate']:g}"
+        chosen[f"of {rates}, by val AP"] = ", ".join(
+            f"{ap:.1f}" for ap in result["choice"].values()
+        )
+    return {**chosen, **_costs(result["runs"])}
 
 
 def _name_seeds(runs: Iterable[dict]) -> str:
@@ -127,14 +133,17 @@ def _name_seeds(runs: Iterable[dict]) -> str:
 
 
 def _means(runs: Sequence[dict], split: str) -> dict[str, str]:
-    """The columns that all tables have."""
-    row = {
-        metric: averaged([run[split][metric] for run in runs], digits=1)
-        for metric in runs[0][split]
+    """The metrics."""
+    metrics = runs[0][split]
+    return {name: averaged([run[split][name] for run in runs], digits=1) for name in metrics}
+
+
+def _costs(runs: Sequence[dict]) -> dict[str, str]:
+    """Seconds of an iteration, and iterations that were not finite."""
+    return {
+        "s/iter": averaged([run["s/iter"] for run in runs], digits=2),
+        "not finite": str(sum(run["not finite"] for run in runs)),
     }
-    row["s/iter"] = averaged([run["s/iter"] for run in runs], digits=2)
-    row["not finite"] = str(sum(run["not finite"] for run in runs))
-    return row
 
 
 def _titled(title: str, rows: Sequence[dict[str, str]]) -> str:

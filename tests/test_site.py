@@ -1,8 +1,9 @@
-"""The pages of docs/ as a site: built without a warning, and every link into it leads somewhere."""
+"""The pages of docs/ as a site: built without a warning, links lead somewhere, it can be searched."""
 
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,15 @@ def test_links_of_the_pages_outside_the_site_lead_somewhere(site):
                 html = (site / target.with_suffix(".html").name).read_text()
                 anchors = re.findall(r'id="([^"]+)"', html)
                 assert anchor in anchors, f"{page.name}: {link}#{anchor}"
+
+
+def test_the_site_is_searched_from_the_disk(site, open_browser):
+    browser = open_browser((site / "index.html").as_uri())
+    field = browser.find_element("css selector", "input.md-search__input")
+    field.click()
+    field.send_keys("varifocal")
+    deadline = time.monotonic() + 30
+    while not (found := browser.find_elements("css selector", ".md-search-result__item a")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert "methods.html" in found[0].get_attribute("href")

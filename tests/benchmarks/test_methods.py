@@ -70,7 +70,7 @@ def test_a_training_too_short_to_be_timed(programs, tmp_path):
     (tmp_path / "metrics.json").write_text(json.dumps({"total_loss": 1.0, "iteration": 1}))
     run = programs.runs.read_run(tmp_path)
     assert run["s/iter"] is None
-    assert programs.results_table._means([run], "val")["s/iter"] == "-"
+    assert programs.results_table._costs([run])["s/iter"] == "-"
 
 
 def test_one_command_is_the_whole_protocol(programs, tmp_path, capsys):
@@ -147,7 +147,8 @@ def test_what_articles_report_stands_beside(programs, names, expected):
     measured = {"val": {"AP": 1.0}, "s/iter": 1.0, "not finite": 0}
     methods = {name: {"runs": [{"seed": 1, **measured}]} for name in names}
     results = {"detector": "faster_rcnn", "setting": "bccd", "methods": methods}
-    title, _, head, _, *rows = programs.results_table.format_table(results).splitlines()
+    decision, *_ = programs.results_table.format_table(results).split("\n\nBy IoU")
+    title, _, head, _, *rows = decision.splitlines()
     assert title == "faster_rcnn on bccd, val split, seed 1:"
     assert ("published" in head) == (expected is not None)
     if expected is not None:

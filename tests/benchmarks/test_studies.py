@@ -82,9 +82,9 @@ def test_a_study_is_kept_and_drawn(programs, study, tmp_path):
     }
     assert (results / f"{study}.png").stat().st_size > 10_000
     combinations = len(kept["runs"]) // len({run["seed"] for run in kept["runs"]})
-    table = programs.results_table.format_table(kept).splitlines()
-    assert table[0].startswith(kept["question"])
-    assert len(table) == 4 + combinations
+    tables = programs.results_table.format_table(kept).split("\n\nThe trainings:\n\n")
+    assert tables[0].startswith(f"{kept['question']} Validation split")
+    assert [table.count("\n") + 1 for table in tables] == [4 + combinations, 2 + combinations]
 
 
 @pytest.mark.usefixtures("play")
