@@ -118,6 +118,34 @@ def test_the_examples_of_methods_print_what_the_page_says(capsys):
         assert capsys.readouterr().out == printed
 
 
+@pytest.mark.filterwarnings("ignore")  # of torch and detectron2, about tracing
+@pytest.mark.parametrize("detector", ["retinanet", "faster_rcnn"])
+def test_a_traced_detector_finds_what_the_model_finds(detector, tmp_path):
+    names = run(*python_blocks("export.md"))
+    config, weights, file = (str(tmp_path / name) for name in ("a.yaml", "a.pth", "a.ts"))
+    Path(config).write_text(
+        f"_BASE_: imbdet://quick_start/{detector}.yaml\nTEST: {{DETECTIONS_PER_IMAGE: 1000}}\n"
+        "MODEL: {FPN: {OUT_CHANNELS: 32}, RETINANET: {SCORE_THRESH_TEST: 0.005}}\nVERSION: 2\n"
+    )
+    torch.manual_seed(0)
+    model = build_model(load_config(config, opts=["MODEL.DEVICE", "cpu"]))
+    for name, parameter in model.named_parameters():
+        if name.endswith("cls_score.weight"):
+            torch.nn.init.normal_(parameter)  # scores that differ, so that their order is certain
+    torch.save({"model": model.state_dict()}, weights)
+    names["export"](config, weights, file, torch.rand(3, 96, 96) * 255)
+    traced, own = torch.jit.load(file), names["Detections"](model)
+    counts = set()
+    for shape in ((96, 96), (64, 128), (160, 96)):
+        image = torch.rand(3, *shape) * 255
+        with torch.no_grad():
+            expected = own(image)
+        torch.testing.assert_close(traced(image), expected)
+        counts.add(len(expected[0]))
+    assert min(counts) > 0
+    assert len(counts) > 1
+
+
 def test_every_name_is_in_the_methods_page():
     text = (DOCS / "methods.md").read_text()
     assert len(REGISTRIES) == 5

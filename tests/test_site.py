@@ -1,4 +1,4 @@
-"""The pages of docs/ as a site: built without a warning, links lead somewhere, it can be searched."""
+"""The pages of docs/ as a site: without a warning or a dead link, searched from the disk."""
 
 import re
 import subprocess
@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from tests.browser import needs_browser, start_browser
 
 ROOT = Path(__file__).parents[1]
 
@@ -45,8 +47,10 @@ def test_links_of_the_pages_outside_the_site_lead_somewhere(site):
                 assert anchor in anchors, f"{page.name}: {link}#{anchor}"
 
 
-def test_the_site_is_searched_from_the_disk(site, open_browser):
-    browser = open_browser((site / "index.html").as_uri())
+@needs_browser
+def test_the_site_is_searched_from_the_disk(site, tmp_path):
+    browser = start_browser(tmp_path)
+    browser.get((site / "index.html").as_uri())
     field = browser.find_element("css selector", "input.md-search__input")
     field.click()
     field.send_keys("varifocal")
@@ -55,3 +59,5 @@ def test_the_site_is_searched_from_the_disk(site, open_browser):
         assert time.monotonic() < deadline
         time.sleep(0.1)
     assert "methods.html" in found[0].get_attribute("href")
+    assert browser.get_log("browser") == []
+    browser.quit()

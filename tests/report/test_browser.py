@@ -1,12 +1,12 @@
 """The page in a browser, opened once."""
 
 import itertools
-import shutil
 import time
 
 import pytest
 
 from imbdet.report import write_report
+from tests.browser import needs_browser, start_browser
 from tests.report.comparisons import all_comparisons
 from tests.report.factories import SCRIPT, write_analysis, write_run
 
@@ -14,22 +14,8 @@ webdriver = pytest.importorskip("selenium.webdriver")
 By = pytest.importorskip("selenium.webdriver.common.by").By
 Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
 
-BINARIES = {name: shutil.which(name) for name in ("chromium", "chromedriver")}
-pytestmark = pytest.mark.skipif(
-    not all(BINARIES.values()), reason="needs chromium and chromedriver on the PATH"
-)
+pytestmark = needs_browser
 
-OPTIONS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1280,900",
-)
 TABS = ("overview", "training", "evaluation", "records", "figures", "pictures", "configuration")
 
 
@@ -37,13 +23,7 @@ TABS = ("overview", "training", "evaluation", "records", "figures", "pictures", 
 def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("browser") / "run"
     write_run(folder)
-    options = webdriver.ChromeOptions()
-    options.binary_location = BINARIES["chromium"]
-    for option in (*OPTIONS, f"--user-data-dir={folder.parent / 'profile'}"):
-        options.add_argument(option)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.ChromeService(BINARIES["chromedriver"])
-    browser = webdriver.Chrome(options=options, service=service)
+    browser = start_browser(folder.parent / "profile")
     browser.get(write_report(folder).as_uri())
     yield browser
     # Whatever the tests did, nothing went wrong on the way.
