@@ -16,6 +16,7 @@ FLOORS = [
         "buffers",
         "errors",
         "files",
+        "forms",
         "formats",
         "keys",
         "plain_yaml",

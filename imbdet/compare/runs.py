@@ -9,6 +9,7 @@ from typing import Any
 from detectron2.config import CfgNode
 
 from imbdet.config import load_config
+from imbdet.engine.checkpoint_folder import CheckpointFolder
 from imbdet.errors import UserError
 from imbdet.plain_yaml import load_yaml
 from imbdet.reading import read_json, read_text
@@ -38,8 +39,7 @@ class Run:
     @property
     def weights(self) -> Path:
         """The last checkpoint."""
-        last = self.folder / "last_checkpoint"
-        return self.folder / (last.read_text().strip() if last.exists() else "model_final.pth")
+        return CheckpointFolder(self.folder).find_tagged() or self.folder / "model_final.pth"
 
 
 def open_runs(folders: Sequence[str]) -> list[Run]:

@@ -5,12 +5,16 @@ knows the few functions that numpy writes into one and refuses all others. Even 
 numpy's own: ``ndarray`` takes any address as its memory, and a ``dtype`` any flags.
 """
 
-import codecs
+import mmap
+import os
 import pickle
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+
+from imbdet.engine.bounded_pickle import Allowance, BoundedUnpickler
 
 
 def load_arrays(path: str) -> Any:
@@ -18,19 +22,50 @@ def load_arrays(path: str) -> Any:
 
     Raises:
         pickle.UnpicklingError: the pickle asks for anything else; the message has "GLOBAL" and the
-            dotted name, like that of ``torch.load``. Any other exception: it is damaged.
+            dotted name. Any other exception: it is damaged.
     """
-    with open(path, "rb") as file:
-        return _ArrayUnpickler(file, encoding="latin1").load()
+    allowance = Allowance(os.path.getsize(path))
+
+    def ordered_dict(items: Iterable[tuple[Any, Any]] = ()) -> OrderedDict:
+        items = list(items)
+        allowance.take(len(items))
+        return OrderedDict(items)
+
+    functions = {"collections.OrderedDict": ordered_dict, **array_functions(allowance)}
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return BoundedUnpickler(data, functions).load()
 
 
-class _ArrayUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        # numpy 2 renamed `core`; a file may come from either side.
-        full_name = f"{module}.{name}".replace("numpy._core.", "numpy.core.")
-        if full_name not in _ADMITTED:
-            raise pickle.UnpicklingError(f"GLOBAL {module}.{name} is not an array")
-        return _ADMITTED[full_name]
+def array_functions(allowance: Allowance) -> dict[str, Any]:
+    """What pickles of arrays ask for, by dotted name."""
+
+    class Array(np.ndarray):
+        """An array that is filled from a state with a checked dtype."""
+
+        def __setstate__(self, state: tuple) -> None:
+            version, shape, dtype, is_fortran, data = state
+            allowance.take(len(data))
+            super().__setstate__((version, shape, dtype.dtype, is_fortran, data))
+
+    def empty_array(*_type_shape_and_code: Any) -> Array:
+        return Array(0, np.uint8)  # its state, which follows, sets all
+
+    def array(
+        data: bytes, dtype: _DType, shape: tuple[int, ...], order: str, *_: Any
+    ) -> np.ndarray:
+        allowance.take(len(data))
+        values = np.frombuffer(data, dtype.dtype).reshape(shape, order=order)
+        return values.astype(values.dtype.newbyteorder("="))  # torch knows no other
+
+    return {
+        "_codecs.encode": allowance.encode,
+        "builtins.bytes": _no_bytes,
+        "numpy.dtype": _DType,
+        "numpy.ndarray": None,  # named as a type only
+        "numpy.core.multiarray._reconstruct": empty_array,
+        "numpy.core.multiarray.scalar": _scalar,
+        "numpy.core.numeric._frombuffer": array,  # protocol 5
+    }
 
 
 class _DType:
@@ -45,35 +80,10 @@ class _DType:
         self.dtype = self.dtype.newbyteorder(state[1])
 
 
-class _Array(np.ndarray):
-    """An array that is filled from a state with a checked dtype."""
-
-    def __setstate__(self, state: tuple) -> None:
-        version, shape, dtype, is_fortran, data = state
-        super().__setstate__((version, shape, dtype.dtype, is_fortran, data))
-
-
-def _empty_array(*_type_shape_and_code: Any) -> _Array:
-    return _Array(0, np.uint8)  # its state, which follows, sets all
-
-
-def _array(data: bytes, dtype: _DType, shape: tuple[int, ...], order: str, *_: Any) -> np.ndarray:
-    array = np.frombuffer(data, dtype.dtype).reshape(shape, order=order)
-    return array.astype(array.dtype.newbyteorder("="))  # torch knows no other
+def _no_bytes() -> bytes:
+    """How protocols below 3 write none; ``bytes`` itself makes any number of them."""
+    return b""
 
 
 def _scalar(dtype: _DType, data: bytes) -> np.generic:
     return np.frombuffer(data, dtype.dtype)[0]
-
-
-_ADMITTED = {
-    "collections.OrderedDict": OrderedDict,
-    # How protocols below 3 write bytes, and no bytes.
-    "_codecs.encode": codecs.encode,
-    "__builtin__.bytes": bytes,
-    "numpy.dtype": _DType,
-    "numpy.ndarray": None,  # named as a type only
-    "numpy.core.multiarray._reconstruct": _empty_array,
-    "numpy.core.multiarray.scalar": _scalar,
-    "numpy.core.numeric._frombuffer": _array,  # protocol 5
-}

@@ -16,7 +16,7 @@ from torch import nn
 from imbdet.engine.checkpoint_file import check_weights, not_weights, read_checkpoint
 from imbdet.engine.checkpoint_folder import CheckpointFolder
 from imbdet.engine.checkpoint_writer import CheckpointWriter
-from imbdet.engine.fit import check_fit, find_dropped
+from imbdet.engine.fit import check_fit, check_kinds, find_dropped
 from imbdet.errors import UserError
 from imbdet.reading import suggest_file
 
@@ -35,6 +35,7 @@ class SafeCheckpointer(DetectionCheckpointer):
         strict: whether every tensor of the model must be in the file, with its shape, as for an
             evaluation. Otherwise the file may lack tensors, and predictors for another number of
             classes are left out with a warning. A resumed run is always strict.
+        must_be_finite: whether weights that are NaN or infinite are refused.
         keep: how many of the newest numbered files stay; 0 = all.
         kwargs: ``save_to_disk`` and the checkpointables, such as ``optimizer``.
     """
@@ -45,11 +46,14 @@ class SafeCheckpointer(DetectionCheckpointer):
         save_dir: str = "",
         *,
         strict: bool = False,
+        must_be_finite: bool = True,
         keep: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(model, save_dir, **kwargs)
         self.strict = strict
+        self._must_be_finite = must_be_finite
+        self._is_resuming = False
         self._folder = CheckpointFolder(Path(save_dir))
         self.writer = CheckpointWriter(self._folder, keep)
 
@@ -90,20 +94,27 @@ class SafeCheckpointer(DetectionCheckpointer):
             # The main branch forgets to after an error, and then refuses every later call.
             self._parsed_url_during_load = None
 
+    def has_checkpoint(self) -> bool:
+        """Whether the folder has a run to go on with."""
+        return bool(self.save_dir) and self._folder.holds_run()
+
     def resume_or_load(self, path: str, *, resume: bool = True) -> dict[str, Any]:
         """See :class:`DetectionCheckpointer`. Files that are not whole are passed over.
 
         A collective call: all processes load what the main one finds.
+
+        Raises:
+            UserError: as for :meth:`load`; or the file lacks what the run would go on from.
         """
         if not (resume and self.has_checkpoint()):
             return super().resume_or_load(path, resume=False)
-        self.strict = True
+        self.strict = self._is_resuming = True
         try:
             return self.load(str(self._find_intact()))
         except UserError as error:
             raise UserError(
-                f"{error} '{self._folder.tag}' points to it: write the name of an intact "
-                "checkpoint there, or delete it to start from MODEL.WEIGHTS."
+                f"{error} To go on with another checkpoint of the run, write its name into "
+                f"'{self._folder.tag}'; to start from MODEL.WEIGHTS, choose another OUTPUT_DIR."
             ) from error
 
     def _find_intact(self) -> Path:
@@ -144,7 +155,13 @@ class SafeCheckpointer(DetectionCheckpointer):
             return self._from_caffe2(checkpoint.get("blobs", checkpoint))
         elif "model" not in checkpoint:
             checkpoint = {"model": checkpoint}
-        check_weights(checkpoint["model"])
+        check_weights(checkpoint["model"], must_be_finite=self._must_be_finite)
+        missing = [name for name in self.checkpointables if name not in checkpoint]
+        if self._is_resuming and missing:
+            raise UserError(
+                "it has weights, but not the optimizer, the schedule and the rest that a training "
+                "goes on from: start from it by MODEL.WEIGHTS, in another OUTPUT_DIR."
+            )
         return checkpoint
 
     def _from_caffe2(self, blobs: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -156,6 +173,7 @@ class SafeCheckpointer(DetectionCheckpointer):
         return {"model": model, "matching_heuristics": True}
 
     def _load_model(self, checkpoint: dict[str, Any]) -> Any:
+        check_kinds(self.model, checkpoint["model"])
         shapes = {name: tuple(value.shape) for name, value in checkpoint["model"].items()}
         incompatible = super()._load_model(checkpoint)
         if checkpoint.get("matching_heuristics"):

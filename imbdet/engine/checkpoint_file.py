@@ -9,6 +9,7 @@ import mmap
 import re
 import struct
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,14 @@ import torch
 from torch import Tensor
 
 from imbdet.engine.array_pickle import load_arrays
+from imbdet.engine.tensor_pickle import check_tensors, is_archive
 from imbdet.errors import UserError
 from imbdet.files import replacing
+from imbdet.reading import require_file
 
-# What a zip archive begins with, as torch tells one; and its last record: its start, its length,
-# and its last two bytes, the length of the comment that follows.
-_BEGIN, _END, _END_SIZE = b"PK\x03\x04", b"PK\x05\x06", 22
+# The last record of a zip archive: its start, its length, and its last two bytes, the length of the
+# comment that follows.
+_END, _END_SIZE = b"PK\x05\x06", 22
 _TAG = b"sha256:"
 _COMMENT_SIZE = len(_TAG) + hashlib.sha256().digest_size * 2
 _SEAL_SIZE = 2 + _COMMENT_SIZE
@@ -41,17 +44,27 @@ def write_sealed(path: Path, content: bytes) -> None:
         file.write(_SEAL_START + hashlib.sha256(body).hexdigest().encode())
 
 
-def read_checkpoint(path: str) -> Any:
-    """Read a file of torch, or a pickle of arrays (.pkl).
+def read_checkpoint(path: str, extra_types: Sequence[type] = ()) -> Any:
+    """Read a file of torch, or a pickle of arrays (.pkl), onto the CPU; no code of it is run.
+
+    Args:
+        path: of the file.
+        extra_types: that a file of torch may hold beside tensors and plain values.
 
     Raises:
-        UserError: it cannot be read, is truncated, altered or no checkpoint, or asks to run code.
+        UserError: it cannot be read, is truncated, altered or no checkpoint, or asks to run code,
+            for hours or for more memory than it has bytes.
     """
     try:
+        require_file(path)
         if path.endswith(".pkl"):
             return load_arrays(path)
-        _check_bytes(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        is_sealed = _check_seal(path)
+        check_tensors(path, extra_types)
+        if not is_sealed:
+            _check_parts(path)
+        with torch.serialization.safe_globals(list(extra_types)):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except UserError:
         raise
     except OSError as error:
@@ -70,13 +83,29 @@ def read_checkpoint(path: str) -> Any:
         ) from error
 
 
-def check_weights(model: Any) -> None:
-    """Raise UserError unless ``model`` is tensors or arrays by name."""
+def check_weights(model: Any, *, must_be_finite: bool = True) -> None:
+    """Refuse what is no tensors or arrays by name, of real numbers.
+
+    Args:
+        model: to look at.
+        must_be_finite: whether NaN and infinite values are refused, too.
+
+    Raises:
+        UserError: names the first entry that is not right.
+    """
     if not isinstance(model, dict):
         raise not_weights("its model", model)
     for name, value in model.items():
         if not (isinstance(name, str) and isinstance(value, Tensor | np.ndarray)):
             raise not_weights(f"its entry '{name}'", value)
+        values = torch.as_tensor(value)
+        if values.is_complex():
+            raise UserError(f"its entry '{name}' has complex numbers, which are no weights.")
+        if must_be_finite and values.is_floating_point() and not values.float().isfinite().all():
+            raise UserError(
+                f"its entry '{name}' has values that are not finite: the training that wrote it "
+                "went wrong. Take an earlier one."
+            )
 
 
 def not_weights(what: str, value: Any) -> UserError:
@@ -87,21 +116,37 @@ def not_weights(what: str, value: Any) -> UserError:
     )
 
 
-def _check_bytes(path: str) -> None:
-    """Raise UserError if a checksum of the file is wrong, EOFError if its end is missing."""
+def _check_seal(path: str) -> bool:
+    """Whether a file has a checksum of all of it.
+
+    Raises:
+        UserError: the checksum is wrong.
+        EOFError: the end is missing.
+    """
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        seal = data[-_SEAL_SIZE:]
+        if not is_archive(file):
+            return False  # torch's format before 1.6, or nothing that torch can read
+        if not seal.startswith(_SEAL_START):
+            if data[-_END_SIZE:].startswith(_END):
+                return False  # of somebody else
+            raise EOFError  # it is truncated
+        with memoryview(data) as view, view[:-_SEAL_SIZE] as body:
+            digest = hashlib.sha256(body).hexdigest().encode()
+    if not seal.endswith(digest):
+        raise _damaged()
+    return True
+
+
+def _check_parts(path: str) -> None:
+    """Compare the checksums that an archive has of each tensor."""
     with open(path, "rb") as file:
-        if file.read(len(_BEGIN)) != _BEGIN:
-            return  # torch's format before 1.6, or nothing that torch can read
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            seal, end = data[-_SEAL_SIZE:], data[-_END_SIZE:]
-            if seal.startswith(_SEAL_START):
-                with memoryview(data) as view, view[:-_SEAL_SIZE] as body:
-                    digest = hashlib.sha256(body).hexdigest().encode()
-                is_whole = seal.endswith(digest)
-            elif end.startswith(_END):  # of somebody else, who has a checksum for each tensor
-                with zipfile.ZipFile(file) as archive:
-                    is_whole = archive.testzip() is None
-            else:
-                raise EOFError  # it is truncated
-    if not is_whole:
-        raise UserError("it is damaged: its checksum differs. Copy or download it again.")
+        if not is_archive(file):
+            return  # torch's format before 1.6 has none
+        with zipfile.ZipFile(file) as archive:
+            if archive.testzip() is not None:
+                raise _damaged()
+
+
+def _damaged() -> UserError:
+    return UserError("it is damaged: its checksum differs. Copy or download it again.")

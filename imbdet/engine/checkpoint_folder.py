@@ -1,16 +1,19 @@
 """The checkpoints of a run: which one it can go on from, which ones stay."""
 
 import logging
+import os
 import re
 from pathlib import Path
 
 from imbdet.engine.checkpoint_file import read_checkpoint
 from imbdet.errors import UserError
 from imbdet.files import replacing
+from imbdet.reading import read_text
 
 logger = logging.getLogger(__name__)
 
 _NUMBERED = re.compile(r"model_(\d+)\.pth")
+_FINAL = "model_final.pth"
 
 
 class CheckpointFolder:
@@ -20,16 +23,35 @@ class CheckpointFolder:
         self.root = root
         self.tag = root / "last_checkpoint"
 
+    def holds_run(self) -> bool:
+        """Whether there are checkpoints, or a tag."""
+        return os.path.lexists(self.tag) or (self.root / _FINAL).exists() or bool(self._numbered())
+
+    def find_tagged(self) -> Path | None:
+        """The file that the tag names; None without a tag, or with one that names none."""
+        try:
+            name = read_text(self.tag, max_bytes=1000).strip()
+        except (OSError, ValueError):
+            return None
+        return self.root / name if _is_name(name) else None
+
     def find_intact(self) -> Path:
         """The tagged file, or the newest one before that is whole, with a warning for each other.
+
+        Where the tag is lost or damaged, all files count, with a warning.
 
         Raises:
             UserError: there is none.
         """
-        tagged = self.root / self.tag.read_text().strip()
-        earlier = [path for number, path in self._numbered() if number < _iteration(tagged)]
-        problems = []
-        for path in (tagged, *earlier):
+        tagged = self.find_tagged()
+        if tagged is None:
+            problems = [f"'{self.tag}', which names the last checkpoint, is missing or damaged."]
+            candidates = self._newest_first()
+        else:
+            problems = []
+            earlier = [path for number, path in self._numbered() if number < _iteration(tagged)]
+            candidates = [tagged, *earlier]
+        for path in candidates:
             problem = _find_problem(path)
             if problem is None:
                 if problems:
@@ -52,10 +74,34 @@ class CheckpointFolder:
         for path in upto[keep:]:
             path.unlink(missing_ok=True)
 
+    def _newest_first(self) -> list[Path]:
+        """All files; that of the end of a training may be of one that went on later."""
+        paths = [path for _, path in self._numbered()]
+        final = self.root / _FINAL
+        if final.exists():
+            end = _iteration_inside(final)
+            later = sum(_iteration(path) > end for path in paths)
+            paths.insert(later, final)
+        return paths
+
     def _numbered(self) -> list[tuple[int, Path]]:
         """Newest first."""
         paths = [path for path in self.root.glob("model_*.pth") if _NUMBERED.fullmatch(path.name)]
         return sorted(((int(_iteration(path)), path) for path in paths), reverse=True)
+
+
+def _is_name(name: str) -> bool:
+    return name == Path(name).name and name.endswith(".pth") and name.isprintable()
+
+
+def _iteration_inside(path: Path) -> float:
+    """Of a file whose name does not tell it; -1 if it cannot be read."""
+    try:
+        checkpoint = read_checkpoint(str(path))
+    except UserError:
+        return -1
+    iteration = checkpoint.get("iteration") if isinstance(checkpoint, dict) else None
+    return iteration if isinstance(iteration, int) else -1
 
 
 def _iteration(path: Path) -> float:

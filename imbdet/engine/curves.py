@@ -9,10 +9,14 @@ from detectron2.utils.events import JSONWriter, TensorboardXWriter
 
 from imbdet.errors import UserError
 from imbdet.files import replacing
+from imbdet.forms import NUMBER, Each, Row, require_form
 from imbdet.reading import parse_json, require_file
 
 # How many of a scalar's last values the writers smooth over.
 WINDOW = 20
+
+# For each scalar whether it is smoothed, and its values, each with its iteration.
+_STATE = {"scalars": Each(Row((bool, [Row((NUMBER, int))]))), "written_to": int}
 
 
 class CurveWriter(PeriodicWriter):
@@ -40,7 +44,12 @@ class CurveWriter(PeriodicWriter):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from ``state`` when the training starts."""
+        """Go on from ``state`` when the training starts.
+
+        Raises:
+            UserError: it is of another form.
+        """
+        require_form(state, _STATE, "CurveWriter")
         self._state = state
 
     def before_train(self):

@@ -1,10 +1,12 @@
 """Whether the weights of a file belong to a model."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from torch import nn
+import numpy as np
+import torch
+from torch import Tensor, nn
 
 from imbdet.errors import UserError
 
@@ -70,6 +72,23 @@ def check_fit(
             f"none of its tensors ({_some(map(repr, shapes))}) belongs to the model. Set "
             'MODEL.WEIGHTS to weights of this architecture, or to "" to start from scratch.'
         )
+
+
+def check_kinds(model: nn.Module, weights: Mapping[str, Tensor | np.ndarray]) -> None:
+    """Refuse whole numbers for a tensor of floating point ones, such as quantized weights.
+
+    Raises:
+        UserError: names the tensor.
+    """
+    state = model.state_dict()
+    for name, values in weights.items():
+        if name in state and state[name].is_floating_point():
+            dtype = torch.as_tensor(values).dtype
+            if not dtype.is_floating_point:
+                raise UserError(
+                    f"its entry '{name}' has numbers of type {dtype}, but the model takes floating "
+                    "point ones: save the weights as these."
+                )
 
 
 def _kind(names: Iterable[str]) -> str | None:

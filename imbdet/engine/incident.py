@@ -1,6 +1,5 @@
 """One iteration of one process that went wrong, with all that is needed to repeat it."""
 
-import pickle
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,10 @@ import torch
 from detectron2.structures import BitMasks, Boxes, BoxMode, Instances, Keypoints, PolygonMasks
 from torch import Tensor, nn
 
+from imbdet.engine.checkpoint_file import read_checkpoint
 from imbdet.errors import UserError
 from imbdet.files import replacing
+from imbdet.forms import NUMBER, Each, require_form
 
 # What a batch consists of beside tensors: nothing else is read from a file.
 BATCH_TYPES = [
@@ -19,6 +20,16 @@ BATCH_TYPES = [
     *(np.ndarray, np.dtype, type(np.dtype("f4")), type(np.dtype("f8"))),
     np.empty(0).__reduce__()[0],
 ]
+_FORM = {
+    **dict.fromkeys(("iteration", "rank", "num_processes"), int),
+    **dict.fromkeys(("reason", "config"), str),
+    "losses": Each(NUMBER),
+    "samples": Each(Tensor),
+    "inputs": [dict],
+    "is_mixed_precision": bool,
+    "random_states": dict,
+    "buffers": Each(Tensor),
+}
 
 
 @dataclass(frozen=True)
@@ -84,11 +95,10 @@ class Incident:
             UserError: there is no such file, or it is another one.
         """
         try:
-            with torch.serialization.safe_globals(BATCH_TYPES):
-                return cls(**torch.load(path, map_location="cpu", weights_only=True))
-        except OSError as error:
-            raise UserError(f"'{path}' cannot be read: {error.strerror or error}.") from error
-        except (RuntimeError, TypeError, pickle.UnpicklingError, EOFError) as error:
+            values = read_checkpoint(str(path), BATCH_TYPES)
+            require_form(values, _FORM, "content")
+            return cls(**{field.name: values[field.name] for field in fields(cls)})
+        except UserError as error:
             raise UserError(
-                f"'{path}' is damaged, or no iteration_*.pth of a folder 'watch'."
+                f"'{path}' is damaged, or no iteration_*.pth of a folder 'watch': {error}"
             ) from error

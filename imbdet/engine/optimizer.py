@@ -7,12 +7,17 @@ from detectron2.config import CfgNode
 from detectron2.solver import build_optimizer as build_sgd
 from detectron2.solver import get_default_optimizer_params
 from detectron2.solver.build import maybe_add_gradient_clipping
-from torch import nn
+from torch import Tensor, nn
 
+from imbdet.engine.checkpoint_file import check_weights
 from imbdet.errors import UserError, suggest
+from imbdet.forms import require_form
 
-# Each with an option that it alone has.
-OPTIMIZERS = {"SGD": "momentum", "AdamW": "betas"}
+# Each with an option that it alone has, and what it keeps of a parameter.
+OPTIMIZERS = {
+    "SGD": ("momentum", ("momentum_buffer",)),
+    "AdamW": ("betas", ("step", "exp_avg", "exp_avg_sq")),
+}
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
@@ -48,15 +53,39 @@ def adopt_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict
     """
     advice = "Go on with the config of the run, or start from the file by MODEL.WEIGHTS."
     saved, own = state["param_groups"], optimizer.param_groups
-    for name, option in OPTIMIZERS.items():
-        if option in saved[0] and option not in own[0]:
+    for name, (option, _) in OPTIMIZERS.items():
+        if any(option in group for group in saved) and option not in own[0]:
             raise UserError(f"its optimizer is {name}, that of the config another. {advice}")
     if [len(group["params"]) for group in saved] != [len(group["params"]) for group in own]:
         raise UserError(
             "the config trains other parameters (MODEL.BACKBONE.FREEZE_AT), or groups them "
             f"otherwise (SOLVER.WEIGHT_DECAY_BIAS, ...). {advice}"
         )
+    _check_kept(optimizer, state)
     groups = [
         {**group, **mine, "params": group["params"]} for group, mine in zip(saved, own, strict=True)
     ]
     return {**state, "param_groups": groups}
+
+
+def _check_kept(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Refuse what the optimizer would stumble over in its first step."""
+    own = optimizer.param_groups
+    names = next(names for option, names in OPTIMIZERS.values() if option in own[0])
+    ids = [i for group in state["param_groups"] for i in group["params"]]
+    parameters = dict(zip(ids, (p for group in own for p in group["params"]), strict=True))
+    if not state["state"] and own[0].get("momentum") != 0:
+        raise UserError("its optimizer has no state: start from it by MODEL.WEIGHTS.")
+    for i, kept in state["state"].items():
+        what = f"optimizer.state[{i}]"
+        if i not in parameters:
+            raise UserError(f"its {what} is of no parameter.")
+        require_form(kept, dict.fromkeys(names, (Tensor, type(None))), what)
+        for name in names:
+            value = kept[name]
+            if value is not None and value.shape not in ((), parameters[i].shape):
+                raise UserError(
+                    f"its {what}.{name} has shape {tuple(value.shape)}, but the parameter "
+                    f"{tuple(parameters[i].shape)}."
+                )
+        check_weights({name: kept[name] for name in names if kept[name] is not None})

@@ -9,6 +9,9 @@ import torch
 from detectron2.utils import comm
 from torch import nn
 
+from imbdet.engine.checkpoint_file import check_weights
+from imbdet.engine.training_state import taking_up
+from imbdet.errors import UserError
 from imbdet.wording import counted
 
 logger = logging.getLogger(__name__)
@@ -53,11 +56,19 @@ def find_own_state(states: list[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def restore_process_state(model: nn.Module, state: dict[str, Any]) -> None:
-    """Give this process its buffers and random states back, after the model is loaded."""
+    """Give this process its buffers and random states back, after the model is loaded.
+
+    Raises:
+        UserError: they are of another model, or not as :func:`gather_process_states` has them.
+    """
     buffers = _buffers(model)
+    check_weights(state["buffers"])
     for name, value in state["buffers"].items():
+        if name not in buffers or value.shape != buffers[name].shape:
+            raise UserError(f"its buffer '{name}' of a process is of another model.")
         buffers[name].copy_(value)
-    set_random_states(state["random"])
+    with taking_up("random numbers"):
+        set_random_states(state["random"])
 
 
 def get_random_states() -> dict[str, Any]:

@@ -4,17 +4,19 @@ import math
 from pathlib import Path
 
 import torch
-import yaml
 from detectron2.config import CfgNode
 from detectron2.utils.events import EventStorage
 from tabulate import tabulate
-from torch import nn
+from torch import Tensor, nn
 
 from imbdet.config import load_config
 from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.engine.incident import Incident
 from imbdet.engine.process_state import set_random_states
+from imbdet.errors import UserError
+from imbdet.forms import require_form
 from imbdet.modeling import build_model
+from imbdet.plain_yaml import load_yaml
 
 # Rows of samples that are shown.
 MAX_ROWS = 20
@@ -30,13 +32,13 @@ def replay(path: Path) -> dict[str, float]:
         UserError: the file or the weights beside it cannot be read.
     """
     incident = Incident.load(path)
-    cfg = load_config()
-    cfg.merge_from_other_cfg(CfgNode(yaml.safe_load(incident.config)))
+    require_form(incident.inputs, [{"image": Tensor}], f"inputs in '{path}'")
+    cfg = _read_config(path, incident)
     if not torch.cuda.is_available():
         cfg.MODEL.DEVICE = "cpu"
     model = build_model(cfg).train()
     weights = Incident.weights_path(path.parent, incident.iteration)
-    SafeCheckpointer(model, strict=True).load(str(weights))
+    SafeCheckpointer(model, strict=True, must_be_finite=False).load(str(weights))
     print(f"Iteration {incident.iteration}, rank {incident.rank} of {incident.num_processes}.")
     for index, image in enumerate(incident.inputs):
         print(f"Image {index}: {image.get('file_name')}")
@@ -47,6 +49,17 @@ def replay(path: Path) -> dict[str, float]:
     _print_samples(incident)
     print(_judge(incident, losses))
     return losses
+
+
+def _read_config(path: Path, incident: Incident) -> CfgNode:
+    cfg = load_config()
+    try:
+        cfg.merge_from_other_cfg(CfgNode(load_yaml(incident.config)))
+    except Exception as error:  # yacs raises its own
+        raise UserError(
+            f"'{path}' has a config that does not fit this version of imbdet: {error}."
+        ) from error
+    return cfg
 
 
 def _repeat(incident: Incident, model: nn.Module) -> dict[str, float]:

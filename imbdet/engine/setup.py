@@ -20,6 +20,7 @@ from imbdet.config import load_config
 from imbdet.config.values import refuse_values
 from imbdet.data import register_datasets, require_equal_shares
 from imbdet.engine.agreement import require_agreement
+from imbdet.engine.checkpoint_folder import CheckpointFolder
 from imbdet.engine.lock import lock_folder
 from imbdet.engine.logs import setup_logging
 from imbdet.engine.run_info import write_run_info
@@ -137,7 +138,7 @@ def _tell_changes(cfg: CfgNode) -> None:
     """Warn of keys that were others when the run in the output folder was last started."""
     folder = Path(cfg.OUTPUT_DIR)
     file = folder / "config.yaml"
-    if not ((folder / "last_checkpoint").exists() and file.exists()):
+    if not (CheckpointFolder(folder).holds_run() and file.exists()):
         return  # it begins
     try:
         before = load_yaml(read_text(file))
@@ -173,7 +174,7 @@ def _describe_environment() -> str:
 
 
 def _prepare_output_dir(folder: str, *, is_training: bool, resume: bool) -> None:
-    if is_training and not resume and os.path.exists(os.path.join(folder, "last_checkpoint")):
+    if is_training and not resume and CheckpointFolder(Path(folder)).holds_run():
         raise UserError(
             f"OUTPUT_DIR '{folder}' already holds a run. Go on with it by --resume, choose "
             f"another OUTPUT_DIR, or remove the folder."

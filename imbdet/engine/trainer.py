@@ -40,6 +40,7 @@ from imbdet.engine.process_state import find_own_state, gather_process_states, r
 from imbdet.engine.progress import ProgressBar, with_progress
 from imbdet.engine.recorder import SampleRecorder
 from imbdet.engine.saver import PeriodicSaver
+from imbdet.engine.training_state import check_training_state, taking_up
 from imbdet.engine.watch import Watch
 from imbdet.errors import UserError
 from imbdet.evaluation import build_coco_evaluator
@@ -196,20 +197,24 @@ class Trainer(DefaultTrainer):
 
         Raises:
             UserError: it is of a program that does not keep the optimizer, such as detectron2 v0.6,
-                or of another optimizer than the config's.
+                of another optimizer than the config's, or not as a training writes it.
         """
-        if "_trainer" not in state_dict:
-            raise UserError("it has no state of the optimizer: start from it by MODEL.WEIGHTS.")
+        check_training_state(state_dict)
+        with taking_up("the training"):
+            self._take_up(state_dict)
+
+    def _take_up(self, state_dict: dict[str, Any]) -> None:
         own = find_own_state(state_dict.get("processes", []))
         if own is not None:
             restore_process_state(self.checkpointer.model, own)
             state_dict = {**state_dict, "hooks": own["hooks"]}
-        base_lrs = self.scheduler.base_lrs
+        # Of the schedule only how far it is: its rates are the config's.
+        schedule = {"last_epoch": state_dict["hooks"]["LRScheduler"]["last_epoch"]}
+        state_dict = {**state_dict, "hooks": {**state_dict["hooks"], "LRScheduler": schedule}}
         super().load_state_dict(state_dict)
         step = state_dict["_trainer"]
         state = adopt_state(self.optimizer, step["optimizer"])
         self._trainer.load_state_dict({**step, "optimizer": state})
-        self.scheduler.base_lrs = base_lrs
         seed = state_dict.get("seed", self.data_loader.seed)
         if self.cfg.SEED not in (seed, -1):
             logger.warning(f"SEED is {self.cfg.SEED}, but the run began with {seed}, which stays.")

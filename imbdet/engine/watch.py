@@ -16,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from imbdet.engine.incident import Incident
 from imbdet.engine.process_state import get_random_states
 from imbdet.errors import UserError
+from imbdet.forms import require_form
 from imbdet.wording import counted
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class Watch(HookBase):
         return {"num_skipped": self._num_skipped}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
+        require_form(state, {"num_skipped": int}, "Watch")
         self._num_skipped = state["num_skipped"]
 
     def before_train(self):

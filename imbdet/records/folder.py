@@ -1,11 +1,16 @@
 """The files of a run: each one complete or absent, all together within a budget."""
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from imbdet.files import replacing
+from imbdet.forms import NUMBER, require_form
+
+# The last iteration in it, and the process.
+_PART = re.compile(r"part-(\d+)(-rank\d+)?\.\w+")
 
 
 class RecordFolder:
@@ -46,7 +51,8 @@ class RecordFolder:
         for draft in self.root.glob("*/.part-*"):
             draft.unlink()
         for path in self.root.glob("*/part-*"):
-            if int(path.name.split("-")[1]) >= iteration:
+            match = _PART.fullmatch(path.name)  # others are of somebody else
+            if match and int(match[1]) >= iteration:
                 path.unlink()
 
     def state_dict(self) -> dict[str, Any]:
@@ -58,7 +64,14 @@ class RecordFolder:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on as it was, unless there is more room than then or another number of processes."""
+        """Go on as it was, unless there is more room than then or another number of processes.
+
+        Raises:
+            UserError: the state is of another form.
+        """
+        require_form(
+            state, {"is_over": bool, "max_bytes": NUMBER, "num_processes": int}, "SampleRecorder"
+        )
         self._has_own_files = state["num_processes"] == self.num_processes
         self.is_over = state["is_over"] and self.max_bytes <= state["max_bytes"]
 

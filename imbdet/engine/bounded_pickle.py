@@ -1,0 +1,110 @@
+"""Unpickling within bounds: what a pickle may ask for, how long it may take, and how much memory.
+
+A pickle is a program. Even one that calls nothing but what it is admitted to may run for hours, ask
+for gigabytes in a few bytes, or double a value again and again. What somebody saved never unpacks
+to a multiple of its file.
+"""
+
+import codecs
+import pickle
+import pickletools
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+# A second of work. A checkpoint of a large detector has 50,000 operations.
+MAX_OPERATIONS = 1_000_000
+
+
+class Source(Protocol):
+    """What both ``pickle`` and ``pickletools`` read from, and what knows where it is."""
+
+    def read(self, size: int = ..., /) -> bytes: ...
+    def readline(self) -> bytes: ...
+    def tell(self) -> int: ...
+    def seek(self, position: int, /) -> Any: ...
+
+
+class Allowance:
+    """How many elements or bytes the values of a pickle may have.
+
+    Args:
+        size: of its file, in bytes.
+    """
+
+    def __init__(self, size: int) -> None:
+        # A byte is pickled as a character, and made into an array: it is counted twice.
+        self._left = 4 * size
+
+    def take(self, number: int) -> None:
+        """Use some of it.
+
+        Raises:
+            pickle.UnpicklingError: it is used up.
+        """
+        self._left -= number
+        if self._left < 0:
+            raise pickle.UnpicklingError("it unpacks to a multiple of its size")
+
+    def encode(self, text: str, encoding: str = "latin1") -> bytes:
+        """How protocols below 3 write bytes; other encodings, such as "hex", would multiply them.
+
+        Raises:
+            pickle.UnpicklingError: it is none of theirs.
+        """
+        if encoding not in ("latin1", "latin-1"):
+            raise pickle.UnpicklingError(f"bytes as {encoding}")
+        self.take(len(text))
+        return codecs.encode(text, "latin1")
+
+
+class BoundedUnpickler(pickle.Unpickler):
+    """Unpickles one value.
+
+    Args:
+        source: begins with the pickle.
+        functions: what it may ask for, by dotted name.
+        persistent: makes a value of an id that stands for data outside of the pickle.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        functions: Mapping[str, Any],
+        persistent: Callable[[Any], Any] | None = None,
+    ) -> None:
+        _check_operations(source)
+        super().__init__(source, encoding="latin1")
+        self._functions = functions
+        self._persistent = persistent
+
+    def find_class(self, module: str, name: str) -> Any:
+        """See :class:`pickle.Unpickler`."""
+        # numpy 2 renamed `core`, and Python 3 `__builtin__`; a file may come from either side.
+        full_name = f"{module}.{name}".replace("numpy._core.", "numpy.core.")
+        full_name = full_name.replace("__builtin__.", "builtins.")
+        if full_name not in self._functions:
+            raise pickle.UnpicklingError(f"GLOBAL {module}.{name} is not admitted")
+        return self._functions[full_name]
+
+    def persistent_load(self, pid: Any) -> Any:
+        """See :class:`pickle.Unpickler`."""
+        if self._persistent is None:
+            raise pickle.UnpicklingError("data outside of the pickle")
+        return self._persistent(pid)
+
+
+def _check_operations(source: Source) -> None:
+    """Look at each operation of a pickle without doing it; leaves ``source`` where it was.
+
+    Raises:
+        pickle.UnpicklingError: there are too many, or one asks for a memo of gigabytes.
+        ValueError: it is damaged.
+    """
+    start = source.tell()
+    for number, (operation, argument, _) in enumerate(pickletools.genops(source)):
+        if number > MAX_OPERATIONS:
+            raise pickle.UnpicklingError("too many operations")
+        # Values are numbered as they come, and Python makes room for all numbers below.
+        if operation.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > number + 1:
+            raise pickle.UnpicklingError("a memo of gigabytes")
+    source.seek(start)
