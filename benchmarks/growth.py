@@ -4,6 +4,9 @@
     python benchmarks/growth.py                                     # tables, some minutes
     python benchmarks/growth.py --figure docs/figures/growth.png    # and a figure
     python benchmarks/growth.py --only samples classes
+    python benchmarks/growth.py --only images --quick --config-file \
+        configs/COCO-Detection/faster_rcnn_R_50_FPN_1x.yaml configs/quick_start/Shapes.yaml \
+        --opts MODEL.ROI_HEADS.NUM_CLASSES 3 MODEL.WEIGHTS ""
 
 Each part runs at some size, at ten times and at a hundred times of it. The last column is how many
 times longer that took; linear growth is 100. Medians of the CPU time, on a GPU of the wall clock.
@@ -56,6 +59,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a hundredth of the size")
     parser.add_argument("--repetitions", type=int, default=5, metavar="N")
     parser.add_argument("--figure", type=Path, metavar="PNG", help="also draw them")
+    demo = [str(CONFIGS / "quick_start" / "faster_rcnn.yaml")]
+    parser.add_argument("--config-file", nargs="+", default=demo, metavar="YAML", help="of images")
+    parser.add_argument("--opts", nargs="+", default=[], metavar="KEY VALUE", help="likewise")
     parser.set_defaults(dtype="float32")  # of the losses' logits
     return parser.parse_args()
 
@@ -89,7 +95,7 @@ def grow_classes(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def grow_images(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Images of an analysis of Faster R-CNN, all of it in a process of its own [s, MiB]."""
+    """Images of an analysis, all of it in a process of its own [s, MiB]."""
     analyze(1, args)  # makes the images, the first time
     rows = []
     for size in sizes(2, args):
@@ -104,8 +110,9 @@ def analyze(num_images: int, args: argparse.Namespace) -> tuple[float, int]:
     code += "print('peak:', measuring.highest_size()); sys.exit(status)"
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-c", code, "analyze", "--num-images", str(num_images)]
-        command += ["--config-file", str(CONFIGS / "quick_start" / "faster_rcnn.yaml")]
-        command += ["--output", folder]
+        for file in args.config_file:
+            command += ["--config-file", file]
+        command += ["--output", folder, *args.opts]
         paths = os.pathsep.join([str(ROOT), str(ROOT / "benchmarks")])
         environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads), "PYTHONPATH": paths}
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
