@@ -82,16 +82,26 @@ def format_methods(results: dict) -> str:
 
 
 def format_study(results: dict) -> str:
-    """Two tables with a row for each choice of the settings: means of metrics, and the trainings.
+    """Three tables with a row for each choice of the settings: AP, that of classes, the trainings.
+
+    Metrics are means over the seeds, with their standard deviation where there are several.
 
     Args:
         results: see ``studies.gather``.
     """
-    groups = by_choice(results["runs"]).values()
-    metrics = [{**runs[0]["choices"], **_means(runs, "val")} for runs in groups]
-    trainings = [{**runs[0]["choices"], **_costs(runs)} for runs in groups]
-    title = f"{results['question']} Validation split, {_name_seeds(results['runs'])}:"
-    return f"{_titled(title, metrics)}\n\n{_titled('The trainings:', trainings)}"
+    tables = ([], [], [])
+    for runs in by_choice(results["runs"]).values():
+        metrics = _means(runs, "val")
+        of_classes = {name: value for name, value in metrics.items() if name.startswith("AP ")}
+        overall = {name: value for name, value in metrics.items() if name not in of_classes}
+        for rows, row in zip(tables, (overall, of_classes, _costs(runs)), strict=True):
+            rows.append({**runs[0]["choices"], **row})
+    titles = (
+        f"{results['question']} Validation split, {_name_seeds(results['runs'])}:",
+        "By class:",
+        "The trainings:",
+    )
+    return "\n\n".join(map(_titled, titles, tables))
 
 
 def interval(differences: Sequence[float]) -> str:

@@ -34,6 +34,8 @@ COMMANDS: dict[str, tuple[tuple[str, ...], int, str]] = {
     "import imbdet.losses": (("-c", "import imbdet.losses"), 0, "beyond < 10 %"),
     "train_net.py --help": ((TRAIN[0], "--help"), 0, "< 1 s"),
     "imbdet --help": (("-m", "imbdet.cli", "--help"), 0, "< 1 s"),
+    "imbdet methods": (("-m", "imbdet.cli", "methods"), 0, "< 1 s"),
+    "imbdet config explain": (("-m", "imbdet.cli", "config", "explain", "MODEL"), 0, "< 1 s"),
     "train_net.py, no such file": ((*TRAIN, "missing.yaml"), 2, "beyond < 1.5 s"),
     "train_net.py, no such key": ((*TRAIN, CONFIG, "SOLVER.LR", "1"), 2, "beyond < 1.5 s"),
     "imbdet analyze, no such key": ((*ANALYZE, CONFIG, "SOLVER.LR", "1"), 2, "beyond < 1.5 s"),

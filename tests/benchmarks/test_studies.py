@@ -3,6 +3,7 @@
 import csv
 import itertools
 import json
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -82,9 +83,12 @@ def test_a_study_is_kept_and_drawn(programs, study, tmp_path):
     }
     assert (results / f"{study}.png").stat().st_size > 10_000
     combinations = len(kept["runs"]) // len({run["seed"] for run in kept["runs"]})
-    tables = programs.results_table.format_table(kept).split("\n\nThe trainings:\n\n")
-    assert tables[0].startswith(f"{kept['question']} Validation split")
-    assert [table.count("\n") + 1 for table in tables] == [4 + combinations, 2 + combinations]
+    table = programs.results_table.format_table(kept)
+    overall, of_classes, trainings = re.split(r"\n\n(?:By class|The trainings):\n\n", table)
+    assert overall.startswith(f"{kept['question']} Validation split")
+    assert "AP rare" in of_classes
+    tables = (overall.partition("\n\n")[2], of_classes, trainings)
+    assert {table.count("\n") + 1 for table in tables} == {2 + combinations}
 
 
 @pytest.mark.usefixtures("play")
