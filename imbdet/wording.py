@@ -1,7 +1,26 @@
 """Words and numbers of messages and tables."""
 
 import statistics
+import unicodedata
 from collections.abc import Sequence
+
+# Control characters, halves of characters, ends of lines and paragraphs.
+_UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
+# By which text to come is turned around.
+_TURNING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+
+
+def printable(text: str) -> str:
+    r"""A name in one line that a terminal, a log and a file can show: "a\nb" for a line break."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        character.encode("unicode_escape").decode()
+        if unicodedata.category(character) in _UNPRINTABLE
+        or unicodedata.bidirectional(character) in _TURNING
+        else character
+        for character in text
+    )
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:

@@ -4,22 +4,22 @@ import logging
 import math
 import os
 from collections import defaultdict
+from collections.abc import Collection
 
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
 from detectron2.utils.logger import log_first_n
 
-from imbdet.data.coco import describe_origin
+from imbdet.data.coco import CocoDataset, describe_origin
+from imbdet.data.coco_records import optional_fields
 from imbdet.errors import UserError
-from imbdet.formats.coco_json import check_coco_json
+from imbdet.formats.coco_json import NUMBER_PROBLEMS, find_number_problem, read_coco_json
 from imbdet.modeling.kind import num_classes_key
 from imbdet.modeling.sites import get_key
 from imbdet.wording import counted
 
 logger = logging.getLogger(__name__)
-
-_NO_BOX = "not of four numbers"
 
 
 def load_dataset(cfg: CfgNode, name: str, *, training: bool = False) -> list[dict]:
@@ -39,7 +39,7 @@ def load_dataset(cfg: CfgNode, name: str, *, training: bool = False) -> list[dic
     Raises:
         UserError: names the data set, the file and the record that is wrong.
     """
-    records = read_dataset(name)
+    records = read_dataset(name, optional=optional_fields(cfg))
     _check_classes(cfg, name, records)
     present, missing = _split_by_existence(records)
     if missing:
@@ -73,20 +73,31 @@ def drops_invalid_boxes(cfg: CfgNode) -> bool:
     return read_policy(cfg, "INVALID_BOXES", ("drop", "refuse")) == "drop"
 
 
-def read_dataset(name: str) -> list[dict]:
-    """A registered data set as it stands there; UserError if it does not load."""
+def read_dataset(name: str, *, optional: Collection[str] = ()) -> list[dict]:
+    """A registered data set as it stands there; UserError if it does not load.
+
+    Args:
+        name: in detectron2's catalogs.
+        optional: see :func:`imbdet.data.coco_records.optional_fields`.
+    """
+    metadata = MetadataCatalog.get(name)
+    if metadata.get("evaluator_type") == "coco" and not _is_own(name):
+        # What its loader does with the file is not known, so that it is read once more.
+        read_coco_json(metadata.json_file, optional=optional)
     try:
         return DatasetCatalog.get(name)
     except UserError:
         raise
     except Exception as error:
-        metadata = MetadataCatalog.get(name)
-        if metadata.get("evaluator_type") == "coco":
-            check_coco_json(metadata.json_file, if_missing=describe_origin(name))
         hint = describe_origin(name) if isinstance(error, OSError) else ""
         raise UserError(
             f"Data set '{name}' does not load ({type(error).__name__}: {error}). {hint}".rstrip()
         ) from error
+
+
+def _is_own(name: str) -> bool:
+    """Whether the data set's loader is ours, which checks what it reads."""
+    return name.startswith("shapes_") or isinstance(DatasetCatalog[name], CocoDataset)
 
 
 def _check_classes(cfg: CfgNode, name: str, records: list[dict]) -> None:
@@ -164,9 +175,9 @@ def _remove_invalid_boxes(cfg: CfgNode, name: str, records: list[dict]) -> list[
 
 def _report_invalid_boxes(name: str, records: list[dict]) -> None:
     _, found = _split_by_validity(records)
-    if _NO_BOX in found:
+    for problem in found.keys() & NUMBER_PROBLEMS:
         raise UserError(
-            f"Data set '{name}' has a box {_NO_BOX}: {found[_NO_BOX][0]}. Correct it or remove its "
+            f"Data set '{name}' has a box {problem}: {found[problem][0]}. Correct it or remove its "
             "annotation."
         )
     if found:
@@ -225,13 +236,10 @@ def _find_mask_problem(cfg: CfgNode, mask: list | dict | None, record: dict) -> 
 
 
 def _find_box_problem(annotation: dict, record: dict) -> str | None:
-    try:
-        x0, y0, x1, y1 = box = annotation["bbox"]
-        is_finite = all(map(math.isfinite, box))
-    except (KeyError, TypeError, ValueError):
-        return _NO_BOX
-    if not is_finite:
-        return "with NaN or infinity"
+    problem = find_number_problem(annotation.get("bbox"))
+    if problem:
+        return problem
+    x0, y0, x1, y1 = annotation["bbox"]
     if annotation["bbox_mode"] == BoxMode.XYWH_ABS:
         x1, y1 = x0 + x1, y0 + y1
     if x1 <= x0 or y1 <= y0:

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.data.datasets import load_coco_json
 
 from imbdet.data.catalog import replace_dataset
+from imbdet.data.coco_records import load_coco_records, optional_fields
 from imbdet.data.shapes import register_shapes
 from imbdet.errors import UserError, suggest
-from imbdet.formats.coco_json import check_coco_json
 from imbdet.formats.folders import datasets_root
 
 _BUILT_IN_NAMES = frozenset(DatasetCatalog.list())  # nothing else is registered yet
@@ -21,19 +20,29 @@ _ENTRY_FORM = "{NAME: my_train, JSON: path/to/train.json, IMAGES: path/to/images
 
 @dataclass(frozen=True)
 class CocoDataset:
-    """An entry of ``DATASETS.COCO``. Calling it loads the data set, as the catalog demands."""
+    """A data set in COCO format. Calling it loads the data set, as the catalog demands.
+
+    Attributes:
+        name: in the catalogs.
+        json_file: its annotation file.
+        image_root: folder of its images.
+        optional: see :func:`imbdet.data.coco_records.optional_fields`.
+    """
 
     name: str
     json_file: str
     image_root: str
+    optional: tuple[str, ...]
 
     def __call__(self) -> list[dict]:
         """Detectron2's dicts; sets ``thing_classes`` and the category ids in the metadata."""
-        # Reads the file once more than detectron2, which keeps the last of several images with the
-        # same id and says nothing.
-        check_coco_json(self.json_file, if_missing=describe_origin(self.name))
-        # The ids are for messages about annotations.
-        return load_coco_json(self.json_file, self.image_root, self.name, ["id"])
+        return load_coco_records(
+            self.json_file,
+            self.image_root,
+            self.name,
+            optional=self.optional,
+            if_missing=describe_origin(self.name),
+        )
 
 
 def register_datasets(cfg: CfgNode) -> None:
@@ -45,7 +54,11 @@ def register_datasets(cfg: CfgNode) -> None:
         UserError: a malformed entry, a name that is taken, or one that nothing stands behind.
     """
     register_shapes(cfg)
-    datasets = [_parse_entry(index, entry) for index, entry in enumerate(cfg.DATASETS.COCO)]
+    optional = optional_fields(cfg)
+    datasets = [
+        CocoDataset(*_parse_entry(index, entry), optional)
+        for index, entry in enumerate(cfg.DATASETS.COCO)
+    ]
     names = [dataset.name for dataset in datasets]
     for dataset in datasets:
         if names.count(dataset.name) > 1:
@@ -54,21 +67,23 @@ def register_datasets(cfg: CfgNode) -> None:
     for key in ("TRAIN", "TEST"):
         for name in cfg.DATASETS[key]:
             _require_registered(name, f"DATASETS.{key}")
+            _read_like_own(name, optional)
 
 
 def describe_origin(name: str) -> str:
     """A sentence on where the paths of a registered data set come from, where that is known."""
-    if isinstance(DatasetCatalog[name], CocoDataset):
-        return f"The paths of '{name}' are set in DATASETS.COCO."
     if name in _BUILT_IN_NAMES:
         return (
             f"'{name}' is detectron2's own and belongs under the folder named by the environment "
             f"variable DETECTRON2_DATASETS (here '{datasets_root()}'): see docs/data.md."
         )
+    if isinstance(DatasetCatalog[name], CocoDataset):
+        return f"The paths of '{name}' are set in DATASETS.COCO."
     return ""
 
 
-def _parse_entry(index: int, entry: object) -> CocoDataset:
+def _parse_entry(index: int, entry: object) -> tuple[str, str, str]:
+    """The name, the annotation file and the folder of images."""
     where = f"DATASETS.COCO[{index}]"
     form = f"An entry looks like {_ENTRY_FORM}."
     if not isinstance(entry, Mapping):
@@ -81,7 +96,7 @@ def _parse_entry(index: int, entry: object) -> CocoDataset:
             raise UserError(f"{where} has no {key}. {form}")
         if not isinstance(entry[key], str) or not entry[key]:
             raise UserError(f"{where}: {key} is {entry[key]!r}, not a text. {form}")
-    return CocoDataset(entry["NAME"], _resolve(entry["JSON"]), _resolve(entry["IMAGES"]))
+    return entry["NAME"], _resolve(entry["JSON"]), _resolve(entry["IMAGES"])
 
 
 def _resolve(path: str) -> str:
@@ -93,7 +108,9 @@ def _resolve(path: str) -> str:
 
 def _register(dataset: CocoDataset) -> None:
     name = dataset.name
-    if name in DatasetCatalog and not isinstance(DatasetCatalog[name], CocoDataset):
+    if name in _BUILT_IN_NAMES or (
+        name in DatasetCatalog and not isinstance(DatasetCatalog[name], CocoDataset)
+    ):
         raise UserError(
             f"DATASETS.COCO has an entry with NAME '{name}', which is already the name of "
             f"{'a data set of detectron2' if name in _BUILT_IN_NAMES else 'another data set'}."
@@ -105,6 +122,15 @@ def _register(dataset: CocoDataset) -> None:
         image_root=dataset.image_root,
         evaluator_type="coco",
     )
+
+
+def _read_like_own(name: str, optional: tuple[str, ...]) -> None:
+    """Let one of detectron2's data sets in COCO format be read and checked like an entry."""
+    metadata = MetadataCatalog.get(name)
+    if name in _BUILT_IN_NAMES and metadata.get("evaluator_type") == "coco":
+        DatasetCatalog.pop(name)
+        dataset = CocoDataset(name, metadata.json_file, metadata.image_root, optional)
+        DatasetCatalog.register(name, dataset)
 
 
 def _require_registered(name: str, key: str) -> None:

@@ -17,7 +17,7 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.structures import Instances
 from detectron2.utils import comm
-from detectron2.utils.file_io import PathManager
+from detectron2.utils.logger import log_first_n
 
 from imbdet.evaluation.comparison import Comparison, check_library, compare
 from imbdet.evaluation.confusion import confuse
@@ -30,6 +30,8 @@ from imbdet.evaluation.pictures import draw_detections
 from imbdet.evaluation.tables import format_overall, format_per_class
 from imbdet.evaluation.thresholds import ENTRY, ScoreThresholds
 from imbdet.files import replacing
+from imbdet.formats.coco_json import fill_areas, read_coco_json, require_boxes
+from imbdet.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +54,7 @@ class COCOEvaluator(DatasetEvaluator):
     As in detectron2, all images of the data set count: one that was never processed is an image
     without detections. Unlike there, an image processed twice counts once, and a detector that
     finds nothing has an AP of 0. The annotation file is taken as it is, boxes without area
-    included.
+    included; see :func:`load_ground_truth`.
 
     Files in the folder ``<output_dir>/<dataset_name>``, each complete or not there:
 
@@ -127,7 +129,7 @@ class COCOEvaluator(DatasetEvaluator):
         if not comm.is_main_process():
             return {}
         metadata = MetadataCatalog.get(self._dataset_name)
-        ground_truth = load_ground_truth(metadata)
+        ground_truth = load_ground_truth(metadata, masks="segm" in self._iou_types)
         by_image = dict(chain.from_iterable(part.items() for part in parts))
         detections = _restore_category_ids(
             list(chain.from_iterable(by_image.values())), _category_ids(metadata, ground_truth)
@@ -202,12 +204,32 @@ def drop_non_finite(instances: Instances) -> Instances:
     return instances[values.isfinite().all(dim=1)]
 
 
-def load_ground_truth(metadata: Metadata) -> dict:
-    """The content of a data set's annotation file, or what it would be of registered dicts."""
-    if metadata.get("json_file") is None:
+def load_ground_truth(metadata: Metadata, *, masks: bool = False) -> dict:
+    """The content of a data set's annotation file, or what it would be of registered dicts.
+
+    All that compares detections has it from here: checked, and each annotation with an area.
+
+    Args:
+        metadata: of detectron2's catalogs.
+        masks: whether they are compared; else annotations have none.
+
+    Raises:
+        UserError: names what is wrong in the file.
+    """
+    path = metadata.get("json_file")
+    if path is None:
         return convert_to_coco_dict(metadata.name)
-    with PathManager.open(metadata.json_file, encoding="utf-8") as file:
-        return json.load(file)
+    content = read_coco_json(path, optional=("segmentation",) if masks else ())
+    require_boxes(path, content)
+    count, first = fill_areas(content)
+    if count:
+        message = (
+            f"{counted(count, 'annotation')} of '{path}' {'has' if count == 1 else 'have'} an "
+            f"'area' that cannot be (first: {first}): that of the box counts, by which APs, APm "
+            "and APl tell objects apart."
+        )
+        log_first_n(logging.WARNING, message, key="message")  # as each evaluation reads it again
+    return content
 
 
 def _describe_curves(

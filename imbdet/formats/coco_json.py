@@ -1,57 +1,120 @@
-"""What is wrong with a COCO-format annotation file, to the record."""
+"""Reads COCO-format annotation files; what is wrong with one is told to the record and field."""
 
 import json
+import math
 import os
 import reprlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from numbers import Real
+from pathlib import Path
 from typing import Any
 
 from imbdet.errors import UserError
+from imbdet.formats.coco_masks import drop_lines, find_keypoint_problem, find_mask_problem
+from imbdet.reading import read_json
+from imbdet.wording import printable
 
-_ID = ((int, float, str), "a number")
-_NUMBER = ((int, float), "a number")
-_TEXT = (str, "a text")
-_BOX = (list, "a list of four numbers")
+# Fields of an annotation that only some detectors read, and the key by which they do.
+OPTIONAL_FIELDS = {"segmentation": "MODEL.MASK_ON", "keypoints": "MODEL.KEYPOINT_ON"}
 
-# What detectron2 reads: list -> field -> (types, in words). The numbers of a box are checked later,
-# by DATASETS.INVALID_BOXES.
-_FIELDS: dict[str, dict[str, tuple[Any, str]]] = {
-    "images": {"id": _ID, "file_name": _TEXT, "width": _NUMBER, "height": _NUMBER},
-    "categories": {"id": _ID, "name": _TEXT},
-    "annotations": {"id": _ID, "image_id": _ID, "category_id": _ID, "bbox": _BOX},
-}
+# Of boxes; see find_number_problem.
+_NOT_FOUR, _NOT_FINITE, _TOO_LARGE = "not of four numbers", "with NaN or infinity", "beyond 1e12"
+NUMBER_PROBLEMS = {_NOT_FOUR, _NOT_FINITE, _TOO_LARGE}
+
+# Larger whole numbers fit into no array.
+_MAX_WHOLE = 2**63
+_MAX_SIDE = 2**31
+_MAX_COORDINATE = 1e12
 
 
-def check_coco_json(path: str, *, if_missing: str = "") -> None:
-    """Refuse a file that is not a COCO-format annotation file with boxes.
+def read_coco_json(
+    path: str, *, optional: Collection[str] = (), if_missing: str = ""
+) -> dict[str, Any]:
+    """The content of a COCO-format annotation file with boxes, fit to be trained and tested on.
+
+    It is the file's but for what no reader needs or may see: ``OPTIONAL_FIELDS`` that nobody asks
+    for are left out, unlooked at; sizes of images are integers; control characters in the names of
+    classes are escaped; parts of masks that are no area are left out. The numbers of a box are not
+    looked at, since it depends on DATASETS.INVALID_BOXES what becomes of them.
 
     Args:
         path: the annotation file.
+        optional: those of ``OPTIONAL_FIELDS`` that are wanted.
         if_missing: a sentence that helps when there is no such file.
 
     Raises:
-        UserError: names the file and the place in it: line and column, missing key or record id.
+        UserError: names the file and the place in it: line and column, or record and field.
     """
     path = os.path.abspath(path)
-    if not os.path.isfile(path):
+    if not os.path.exists(path):
         raise UserError(f"There is no annotation file '{path}'. {if_missing}".strip())
-    content = _parse(path)
-    problem = (
-        _find_missing_list(content)
-        or _first(_find_bad_record(content, name) for name in _FIELDS)
-        or _first(_find_repeated(content, name, "id") for name in _FIELDS)
-        or _find_repeated(content, "categories", "name")  # by which metrics are told
-        or _find_bad_annotation(content)
-    )
+    content: dict[str, Any] = _parse(path)
+    problem = _first(_find_problems(content, optional))
     if problem:
         raise UserError(f"Annotation file '{path}' is not in COCO format: {problem}.")
+    _tidy(content, optional)
+    return content
+
+
+def fill_areas(content: dict[str, Any]) -> tuple[int, str]:
+    """Give each annotation whose "area" is missing or cannot be one that of its box.
+
+    Args:
+        content: as :func:`read_coco_json` returns it; changed.
+
+    Returns:
+        How many had one that cannot be, and the first of them in words.
+    """
+    count, first = 0, ""
+    for note in content["annotations"]:
+        area = note.get("area")
+        if type(area) in (int, float) and 0 < area < math.inf:
+            continue
+        if "area" in note:
+            first = first or f"{reprlib.repr(area)} of annotation {note['id']!r}"
+            count += 1
+        note["area"] = max(note["bbox"][2], 0) * max(note["bbox"][3], 0)
+    return count, first
+
+
+def require_boxes(path: str, content: dict[str, Any]) -> None:
+    """Refuse a box that nothing can be compared with.
+
+    Raises:
+        UserError: names the first with one of ``NUMBER_PROBLEMS``.
+    """
+    for note in content["annotations"]:
+        problem = find_number_problem(note["bbox"])
+        if problem:
+            raise UserError(
+                f"Annotation file '{path}' has a box {problem}: {reprlib.repr(note['bbox'])} of "
+                f"annotation {note['id']!r}. Correct it or remove its annotation."
+            )
+
+
+def find_number_problem(box: Any) -> str | None:
+    """What keeps the entries of a box from being coordinates, whatever the image.
+
+    Returns:
+        One of ``NUMBER_PROBLEMS``, or None.
+    """
+    try:
+        values = tuple(box)
+    except TypeError:
+        return _NOT_FOUR
+    if len(values) != 4:
+        return _NOT_FOUR
+    if not all(type(value) in (int, float) or _is_numpy_number(value) for value in values):
+        return _NOT_FOUR
+    if all(-_MAX_COORDINATE < value < _MAX_COORDINATE for value in values):  # NaN is not
+        return None
+    return _TOO_LARGE if all(map(_is_finite, values)) else _NOT_FINITE
 
 
 def _parse(path: str) -> Any:
     try:
-        with open(path, encoding="utf-8") as file:
-            return json.load(file)
+        return read_json(Path(path))
     except json.JSONDecodeError as error:
         raise UserError(
             f"Annotation file '{path}' is not JSON, or not all of it: {error}; it ends after "
@@ -61,13 +124,45 @@ def _parse(path: str) -> Any:
         raise UserError(
             f"Annotation file '{path}' is not text: byte {error.start} is not UTF-8."
         ) from error
+    except ValueError as error:
+        raise UserError(f"Annotation file '{path}' cannot be read: {error}.") from error
     except OSError as error:
         raise UserError(f"Annotation file '{path}' cannot be read: {error.strerror}.") from error
+
+
+def _find_problems(content: Any, optional: Collection[str]) -> Iterator[str | None]:
+    """What may be wrong, in an order in which each step can rely on those before it."""
+    yield _find_missing_list(content)
+    for name in _FIELDS:
+        yield _find_bad_record(content, name)
+    for name, field in _IDS:
+        yield _find_mixed(content, name, field)
+    for name in _FIELDS:
+        yield _find_repeated(name, "id", [record["id"] for record in content[name]])
+    names = [printable(category["name"]) for category in content["categories"]]
+    yield _find_repeated("categories", "name", names)  # by which metrics are told
+    yield _find_bad_annotation(content)
+    for field in optional:
+        yield _find_bad_optional(content, field)
+
+
+def _tidy(content: dict[str, Any], optional: Collection[str]) -> None:
+    for image in content["images"]:
+        image["width"], image["height"] = int(image["width"]), int(image["height"])
+    for category in content["categories"]:
+        category["name"] = printable(category["name"])
+    unread = [field for field in OPTIONAL_FIELDS if field not in optional]
+    for note in content["annotations"]:
+        for field in unread:
+            note.pop(field, None)
+        if "segmentation" in note:
+            note["segmentation"] = drop_lines(note["segmentation"])
 
 
 def _find_missing_list(content: object) -> str | None:
     if not isinstance(content, dict):
         return f"it is a {type(content).__name__}, not an object with {', '.join(_FIELDS)}"
+    content.setdefault("annotations", [])  # of which COCO's lists of test images have none
     for name in _FIELDS:
         if name not in content:
             return f"'{name}' is missing among its keys {reprlib.repr(list(content))}"
@@ -77,20 +172,36 @@ def _find_missing_list(content: object) -> str | None:
 
 
 def _find_bad_record(content: dict[str, Any], name: str) -> str | None:
+    fields = _FIELDS[name].items()
     for index, record in enumerate(content[name]):
         if not isinstance(record, dict):
             return f"{name}[{index}] is {reprlib.repr(record)}, not an object"
-        for field, (types, form) in _FIELDS[name].items():
+        for field, (is_right, form) in fields:
             if field not in record:
-                return f"{name}[{index}] (id {record.get('id')}) has no '{field}'"
-            if not isinstance(record[field], types) or record[field] == []:
+                return f"{_name(content, name, index)} has no '{field}'"
+            if not is_right(record[field]):
                 value = reprlib.repr(record[field])
-                return f"{name}[{index}] (id {record.get('id')}) has {field} {value}, not {form}"
+                return f"{_name(content, name, index)} has {field} {value}, not {form}"
     return None
 
 
-def _find_repeated(content: dict[str, Any], name: str, field: str) -> str | None:
-    counts = Counter(record[field] for record in content[name])
+def _find_mixed(content: dict[str, Any], name: str, field: str) -> str | None:
+    """Ids of two kinds have no order, and the number 10 is not the text "10"."""
+    firsts: dict[bool, int] = {}
+    for index, record in enumerate(content[name]):
+        firsts.setdefault(isinstance(record[field], str), index)
+    if len(firsts) < 2:
+        return None
+    number, text = firsts[False], firsts[True]
+    return (
+        f"{_name(content, name, number)} has {field} {content[name][number][field]!r}, a number, "
+        f"but {_name(content, name, text)} has {content[name][text][field]!r}, a text: write all "
+        "of them as numbers"
+    )
+
+
+def _find_repeated(name: str, field: str, values: list[Any]) -> str | None:
+    counts = Counter(values)
     repeated = [value for value, count in counts.items() if count > 1]
     if not repeated:
         return None
@@ -115,11 +226,11 @@ def _find_bad_annotation(content: dict[str, Any]) -> str | None:
             f"category_id {stray[0]['category_id']!r} of annotation {stray[0]['id']!r} is not in "
             f"'categories'{_first_of(stray)}"
         )
-    odd = [note for note in annotations if note.get("iscrowd", 0) not in (0, 1)]
+    odd = [note for note in content["annotations"] if note.get("iscrowd", 0) not in (0, 1)]
     if odd:
         return (
-            f"annotation {odd[0]['id']!r} has iscrowd {odd[0]['iscrowd']!r}, neither 0 nor 1"
-            f"{_first_of(odd)}"
+            f"annotation {odd[0]['id']!r} has iscrowd {reprlib.repr(odd[0]['iscrowd'])}, neither "
+            f"0 nor 1{_first_of(odd)}"
         )
     ignored = [note for note in annotations if note.get("ignore", 0)]
     if ignored:
@@ -130,9 +241,76 @@ def _find_bad_annotation(content: dict[str, Any]) -> str | None:
     return None
 
 
+def _find_bad_optional(content: dict[str, Any], field: str) -> str | None:
+    sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
+    for index, note in enumerate(content["annotations"]):
+        if field not in note or note["image_id"] not in sizes:
+            continue
+        if field == "keypoints":
+            problem = find_keypoint_problem(note[field])
+        else:
+            problem = find_mask_problem(note[field], *sizes[note["image_id"]])
+        if problem:
+            return (
+                f"{_name(content, 'annotations', index)} has a {field} {problem}; correct it, or "
+                f"set {OPTIONAL_FIELDS[field]} to False to do without"
+            )
+    return None
+
+
+def _name(content: dict[str, Any], name: str, index: int) -> str:
+    return f"{name}[{index}] (id {reprlib.repr(content[name][index].get('id'))})"
+
+
 def _first(problems: Iterable[str | None]) -> str | None:
     return next(filter(None, problems), None)
 
 
 def _first_of(found: list[Any]) -> str:
     return f" (the first of {len(found):,})" if len(found) > 1 else ""
+
+
+def _is_numpy_number(value: object) -> bool:
+    # Data sets from Python may have them. A bool is no number here.
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _is_finite(value: float) -> bool:
+    return isinstance(value, int) or math.isfinite(value)
+
+
+def _is_whole(value: Any) -> bool:
+    return type(value) is int or (type(value) is float and value.is_integer())
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, str) or (_is_whole(value) and -_MAX_WHOLE <= value < _MAX_WHOLE)
+
+
+def _is_side(value: Any) -> bool:
+    return _is_whole(value) and 0 < value < _MAX_SIDE
+
+
+def _is_file_name(value: Any) -> bool:
+    if not isinstance(value, str) or not value or "\0" in value:
+        return False
+    try:
+        os.fsencode(value)
+    except UnicodeEncodeError:  # half a character
+        return False
+    return True
+
+
+_ID = (_is_id, "a whole number of at most 64 bits")
+_SIDE = (_is_side, "a whole number of pixels above 0")
+_FILE_NAME = (_is_file_name, "the name of a file")
+_TEXT = (lambda value: isinstance(value, str), "a text")
+_BOX = (lambda value: isinstance(value, list) and value != [], "a list of four numbers")
+
+# What is read: list -> field -> (whether a value is right, what it should be).
+_FIELDS: dict[str, dict[str, tuple[Callable[[Any], bool], str]]] = {
+    "images": {"id": _ID, "file_name": _FILE_NAME, "width": _SIDE, "height": _SIDE},
+    "categories": {"id": _ID, "name": _TEXT},
+    "annotations": {"id": _ID, "image_id": _ID, "category_id": _ID, "bbox": _BOX},
+}
+_IDS = [(name, field) for name in _FIELDS for field in _FIELDS[name] if _FIELDS[name][field] is _ID]

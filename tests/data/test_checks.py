@@ -75,7 +75,11 @@ INVALID_BOXES = [
     ([5, 5, float("inf"), 10], "1 with NaN or infinity"),
     ([5, 5, 10], "1 not of four numbers"),
     ([5, 5, 10, "10"], "1 not of four numbers"),
+    ([5, 5, 10, True], "1 not of four numbers"),
+    ([5, 5, [10], None], "1 not of four numbers"),
+    ([5, 5, 10, 10**400], "1 beyond 1e12"),
 ]
+NOT_NUMBERS = [bbox for bbox, words in INVALID_BOXES[5:]]
 
 
 @pytest.mark.parametrize(("bbox", "words"), INVALID_BOXES)
@@ -87,8 +91,8 @@ def test_drops_or_refuses_an_invalid_box(toy, log, bbox, words):
 
     with pytest.raises(UserError, match=re.escape(words)):
         load_dataset(toy.config("DATASETS.INVALID_BOXES", "refuse"), "toy", training=True)
-    if "four numbers" in words:  # nothing can be compared with them
-        with pytest.raises(UserError, match=r"not of four numbers: .* of annotation 2 in '1\.png'"):
+    if bbox in NOT_NUMBERS:  # nothing can be compared with them
+        with pytest.raises(UserError, match=rf"{words[2:]}: .* of annotation 2 in '1\.png'"):
             load_dataset(toy.config(), "toy")
     else:
         log.clear()
@@ -103,7 +107,6 @@ def test_drops_or_refuses_an_invalid_box(toy, log, bbox, words):
     [
         (None, "polygon", r"without a 'segmentation' .*Set MODEL\.MASK_ON to False"),
         ({"size": [30, 40], "counts": [1199, 1]}, "polygon", "Set INPUT.MASK_FORMAT to 'bitmask'"),
-        ({"size": [40, 30], "counts": [1199, 1]}, "bitmask", "another size than their image"),
         ({"size": [30, 40], "counts": [1199, 1]}, "bitmask", ""),
         ([[5, 5, 25, 5, 25, 15]], "bitmask", ""),
     ],
@@ -170,6 +173,17 @@ def test_checks_data_sets_of_other_programs(toy, python_dataset):
     MetadataCatalog.get("python_set").thing_classes = ["cat"]
     with pytest.raises(UserError, match="category_id 1; it must be at least 0 and less than 1"):
         load_dataset(cfg, "python_set")
+
+
+def test_refuses_masks_of_another_size_in_data_of_another_program(toy, python_dataset):
+    note = {"bbox": [5, 5, 20, 10], "bbox_mode": 1, "category_id": 0}
+    note["segmentation"] = {"size": [40, 30], "counts": b"T3b1jP1"}
+    path = str(toy.images / "1.png")
+    python_dataset(lambda: [{"file_name": path, "width": 40, "height": 30, "annotations": [note]}])
+    MetadataCatalog.get("python_set").thing_classes = ["cat", "dog"]
+    cfg = toy.config("MODEL.MASK_ON", True, "INPUT.MASK_FORMAT", "bitmask")
+    with pytest.raises(UserError, match="another size than their image"):
+        load_dataset(cfg, "python_set", training=True)
 
 
 def test_passes_on_why_another_program_fails(toy, python_dataset):

@@ -97,3 +97,14 @@ def test_says_where_built_in_data_sets_belong(toy):
     words = r"instances_val2017_100.json.*DETECTRON2_DATASETS.*docs/data.md"
     with pytest.raises(UserError, match=words):
         load_dataset(cfg, "coco_2017_val_100")
+
+
+def test_reads_and_checks_built_in_data_sets_like_own_ones(toy, monkeypatch):
+    toy.content["images"][1]["width"] = 0
+    toy.save()
+    toy.config("DATASETS.TEST", "('coco_2017_val_100',)")
+    metadata = MetadataCatalog.get("coco_2017_val_100")
+    monkeypatch.setitem(metadata.__dict__, "json_file", str(toy.json_file))
+    cfg = toy.config("DATASETS.TEST", "('coco_2017_val_100',)")
+    with pytest.raises(UserError, match=r"images\[1\] \(id 20\) has width 0, not a whole number"):
+        load_dataset(cfg, "coco_2017_val_100")

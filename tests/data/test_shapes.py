@@ -310,7 +310,7 @@ def test_generates_once(root, monkeypatch, caplog):
     register_shapes(make_cfg())
     with caplog.at_level(logging.INFO, logger="imbdet"):
         DatasetCatalog.get("shapes_train")
-    assert [r.message.split()[0] for r in caplog.records] == ["Generating", "Generated"]
+    assert [r.message.split()[0] for r in caplog.records] == ["Generating", "Generated", "Reading"]
     monkeypatch.setattr(generation, "draw_image", None)
     assert len(DatasetCatalog.get("shapes_train")) == 3
     assert len(DatasetCatalog.get("shapes_val")) == 2

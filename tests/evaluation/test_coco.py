@@ -218,6 +218,35 @@ def test_data_set_without_a_file(tmp_path):
     assert results["bbox"]["AP-cat"] == pytest.approx(100)
 
 
+@pytest.mark.parametrize("library", ["faster-coco-eval", "pycocotools"])
+@pytest.mark.parametrize("area", [None, "400", float("nan"), 0, -1, True])
+def test_an_area_that_cannot_be_is_that_of_the_box(register, tmp_path, caplog, area, library):
+    register(TOY)
+    expected, _ = evaluate(tmp_path, {5: instances(CAT)}, library=library)
+    register({**TOY, "annotations": [{**note, "area": area} for note in TOY["annotations"]]})
+    found, _ = evaluate(tmp_path, {5: instances(CAT)}, library=library)
+    assert found["bbox"] == pytest.approx(expected["bbox"], nan_ok=True)
+    assert "2 annotations of" in caplog.text
+    assert "have an 'area' that cannot be (first:" in caplog.text
+
+
+def test_masks_of_others_neither_hang_nor_matter(register, tmp_path):
+    too_short = {"segmentation": {"size": [48, 64], "counts": [5]}}
+    register({**TOY, "annotations": [{**note, **too_short} for note in TOY["annotations"]]})
+    results, _ = evaluate(tmp_path, {5: instances(CAT)})
+    assert results["bbox"]["AP-cat"] == pytest.approx(100)
+    with pytest.raises(UserError, match="whose run lengths sum to 5, not to the 3072 pixels"):
+        evaluate(tmp_path, {5: instances(CAT)}, iou_types=("bbox", "segm"))
+
+
+@pytest.mark.parametrize("bbox", [[4, 4, 20], [4, 4, 20, None], [4, float("nan"), 20, 20]])
+def test_refuses_boxes_that_nothing_can_be_compared_with(register, tmp_path, bbox):
+    content = {**TOY, "annotations": [{**TOY["annotations"][0], "bbox": bbox}]}
+    register(content)
+    with pytest.raises(UserError, match=r"has a box .* of annotation 1\. Correct it or remove"):
+        evaluate(tmp_path, {5: instances(CAT)})
+
+
 @pytest.mark.filterwarnings("ignore:__array__ implementation")  # of detectron2's mask encoding
 def test_masks_are_compared_where_there_are_any(register, tmp_path, caplog):
     polygon = {"segmentation": [[4, 4, 24, 4, 24, 24, 4, 24]]}

@@ -4,9 +4,9 @@ import functools
 from pathlib import Path
 
 from detectron2.config import CfgNode
-from detectron2.data.datasets import load_coco_json
 
 from imbdet.data.catalog import replace_dataset
+from imbdet.data.coco_records import load_coco_records, optional_fields
 from imbdet.data.shapes.generation import SPLITS, ensure_generated, json_path
 from imbdet.data.shapes.options import ShapesOptions
 from imbdet.formats.folders import datasets_root
@@ -27,7 +27,7 @@ def register_shapes(cfg: CfgNode) -> None:
     for split in SPLITS:
         replace_dataset(
             f"shapes_{split}",
-            functools.partial(_load, options, folder, split),
+            functools.partial(_load, options, folder, split, optional_fields(cfg)),
             thing_classes=list(options.class_names),
             json_file=str(json_path(folder, split)),
             image_root=str(folder / split),
@@ -35,6 +35,10 @@ def register_shapes(cfg: CfgNode) -> None:
         )
 
 
-def _load(options: ShapesOptions, folder: Path, split: str) -> list[dict]:
+def _load(
+    options: ShapesOptions, folder: Path, split: str, optional: tuple[str, ...]
+) -> list[dict]:
     ensure_generated(options, folder)
-    return load_coco_json(str(json_path(folder, split)), str(folder / split), f"shapes_{split}")
+    return load_coco_records(
+        str(json_path(folder, split)), str(folder / split), f"shapes_{split}", optional=optional
+    )

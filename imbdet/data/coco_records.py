@@ -1,0 +1,113 @@
+"""Detectron2's dicts of a COCO-format annotation file, which is read once and checked."""
+
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Collection
+from typing import Any
+
+import pycocotools.mask
+from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
+from detectron2.structures import BoxMode
+
+from imbdet.errors import UserError
+from imbdet.formats.coco_json import OPTIONAL_FIELDS, read_coco_json
+from imbdet.modeling.sites import get_key
+from imbdet.wording import counted
+
+logger = logging.getLogger(__name__)
+
+
+def optional_fields(cfg: CfgNode) -> tuple[str, ...]:
+    """The fields of an annotation that this detector reads and one of boxes alone does not."""
+    return tuple(field for field, key in OPTIONAL_FIELDS.items() if get_key(cfg, key))
+
+
+def load_coco_records(
+    json_file: str,
+    image_root: str,
+    name: str,
+    *,
+    optional: Collection[str] = (),
+    if_missing: str = "",
+) -> list[dict]:
+    """What ``detectron2.data.datasets.load_coco_json`` returns, with the ids of annotations.
+
+    That function parses the file by itself, in as much time as a check needs, and leaves out
+    objects for masks that are no polygons, although only boxes may be read.
+
+    Args:
+        json_file: the annotation file.
+        image_root: folder of its images.
+        name: of the data set; gets ``thing_classes`` and ``thing_dataset_id_to_contiguous_id``.
+        optional: see :func:`imbdet.formats.coco_json.read_coco_json`.
+        if_missing: a sentence that helps when there is no such file.
+
+    Raises:
+        UserError: names the file and the record, or the classes that the data set must have.
+    """
+    logger.info(f"Reading the annotations of '{name}': {json_file}")
+    content = read_coco_json(json_file, optional=optional, if_missing=if_missing)
+    categories = sorted(content["categories"], key=lambda category: category["id"])
+    class_of = {category["id"]: index for index, category in enumerate(categories)}
+    _set_classes(name, json_file, [category["name"] for category in categories], class_of)
+
+    annotations = defaultdict(list)
+    for note in content["annotations"]:
+        annotations[note["image_id"]].append(note)
+    records = []
+    for image in sorted(content["images"], key=lambda image: image["id"]):
+        size = image["height"], image["width"]
+        notes = annotations.pop(image["id"], [])
+        records.append(
+            {
+                "file_name": os.path.join(image_root, image["file_name"]),
+                "height": image["height"],
+                "width": image["width"],
+                "image_id": image["id"],
+                "annotations": [_convert(note, class_of, size) for note in notes],
+            }
+        )
+    strays = sum(map(len, annotations.values()))
+    if strays:
+        logger.warning(
+            f"'{json_file}': {counted(strays, 'annotation')} of images that are not listed in it "
+            f"are ignored (first: image_id {next(iter(annotations))!r})."
+        )
+    return records
+
+
+def _set_classes(name: str, json_file: str, classes: list[str], class_of: dict[Any, int]) -> None:
+    # Detectron2's own data sets and the shapes say beforehand which classes they have.
+    metadata = MetadataCatalog.get(name)
+    found = dict(zip(class_of, classes, strict=True))
+    ids = metadata.get("thing_dataset_id_to_contiguous_id", class_of)
+    names = metadata.get("thing_classes", classes)
+    expected = {category_id: names[index] for category_id, index in ids.items()}
+    if found != expected:
+        first = next(key for key in {**found, **expected} if found.get(key) != expected.get(key))
+        raise UserError(
+            f"Annotation file '{json_file}' has other categories than '{name}': that of id "
+            f"{first!r} is {found.get(first)!r}, not {expected.get(first)!r}. Give data of your "
+            "own another name, by an entry in DATASETS.COCO."
+        )
+    metadata.set(thing_classes=classes, thing_dataset_id_to_contiguous_id=class_of)
+
+
+def _convert(note: dict[str, Any], class_of: dict[Any, int], size: tuple[int, int]) -> dict:
+    converted = {key: note[key] for key in ("iscrowd", "bbox", "id") if key in note}
+    converted["category_id"] = class_of[note["category_id"]]
+    converted["bbox_mode"] = BoxMode.XYWH_ABS
+    mask = note.get("segmentation")
+    if mask:
+        if isinstance(mask, dict) and isinstance(mask["counts"], list):
+            mask = pycocotools.mask.frPyObjects(mask, *size)
+        converted["segmentation"] = mask
+    keypoints = note.get("keypoints")
+    if keypoints:
+        # COCO numbers pixels; detectron2 measures from the edge of the image to their middle.
+        converted["keypoints"] = [
+            value if i % 3 == 2 else value + 0.5 for i, value in enumerate(keypoints)
+        ]
+    return converted
