@@ -12,12 +12,12 @@ import argparse
 import json
 import shutil
 import sys
-import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from imbdet.errors import UserError
+from imbdet.files import drafting
 from imbdet.formats.coco_json import check_coco_json
 from imbdet.formats.conversion import (
     AnnotatedImage,
@@ -36,9 +36,8 @@ SPLITS = ("train", "val", "test")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Convert, and tell a user's mistake in a sentence. Returns the exit status."""
-    source = parse_args(argv).source
     target = datasets_root() / "bccd"
-    return run_program(lambda: prepare(source, target), output=str(target))
+    return run_program(lambda: prepare(parse_args(argv).source, target), output=str(target))
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -100,12 +99,9 @@ def read(source: Path, split: str) -> Iterator[AnnotatedImage]:
 
 
 def _write(target: Path, contents: dict[str, dict], images: Sequence[Path]) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".bccd-", dir=target.parent) as workplace:
-        # One level down, as the temporary folder itself is readable by its owner only.
-        draft = Path(workplace) / target.name
+    with drafting(target) as draft:
         for name in ("annotations", "images"):
-            (draft / name).mkdir(parents=True)
+            (draft / name).mkdir()
         for split, content in contents.items():
             (draft / "annotations" / f"{split}.json").write_text(json.dumps(content))
         for path in images:

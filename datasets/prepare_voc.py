@@ -42,8 +42,12 @@ WARMUP_ITERS: 300}
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Convert, and tell a user's mistake in a sentence. Returns the exit status."""
-    args = parse_args(argv)
-    return run_program(lambda: prepare(args.folder, args.val_share), output=str(args.folder))
+
+    def run() -> None:
+        args = parse_args(argv)
+        prepare(args.folder, args.val_share)
+
+    return run_program(run, output="FOLDER")
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -1,11 +1,17 @@
-"""Writing files so that a reader never meets half of one."""
+"""Writing files and folders so that a reader never meets half of one."""
 
 import contextlib
 import os
+import secrets
+import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from imbdet.errors import UserError
+
+# What is being written, by path, process and thread.
+_drafts: set[tuple[Path, int, int]] = set()
 
 
 @contextlib.contextmanager
@@ -18,28 +24,70 @@ def replacing(path: Path) -> Iterator[Path]:
         UserError: an OSError in the block; names ``path``.
     """
     draft = path.with_name(f".{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield draft
-        with open(draft, "rb") as file:
-            os.fsync(file.fileno())  # whole after a crash of the machine, too
-        draft.replace(path)
-    except (OSError, RuntimeError) as error:
-        # torch reports a failed write by a RuntimeError on top of the OSError.
-        cause = error if isinstance(error, OSError) else error.__context__
-        if not isinstance(cause, OSError):
-            raise
-        in_the_way = next(filter(os.path.isfile, path.parents), None)
-        if in_the_way:
+    with _draft(draft):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield draft
+            with open(draft, "rb") as file:
+                os.fsync(file.fileno())  # whole after a crash of the machine, too
+            draft.replace(path)
+        except (OSError, RuntimeError) as error:
+            # torch reports a failed write by a RuntimeError on top of the OSError.
+            cause = error if isinstance(error, OSError) else error.__context__
+            if not isinstance(cause, OSError):
+                raise
+            in_the_way = next(filter(os.path.isfile, path.parents), None)
+            if in_the_way:
+                raise UserError(
+                    f"'{path}' cannot be written: '{in_the_way}' is a file, not a folder. Rename "
+                    "it or choose another folder."
+                ) from error
             raise UserError(
-                f"'{path}' cannot be written: '{in_the_way}' is a file, not a folder. Rename it or "
-                "choose another folder."
+                f"'{path}' cannot be written: {cause.strerror or cause}. Make room or choose "
+                "another folder; what was there before is intact."
             ) from error
-        raise UserError(
-            f"'{path}' cannot be written: {cause.strerror or cause}. Make room or choose another "
-            "folder; what was there before is intact."
-        ) from error
+
+
+@contextlib.contextmanager
+def drafting(folder: Path) -> Iterator[Path]:
+    """A new, empty folder beside ``folder``, to be filled and moved there.
+
+    It is removed at the end of the block unless it was moved.
+    """
+    draft = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}")
+    with _draft(draft):
+        draft.mkdir(parents=True)
+        yield draft
+
+
+def remove_drafts(*, of_all_threads: bool = False) -> None:
+    """Remove what this process has begun to write, when it will not come to that by itself.
+
+    Args:
+        of_all_threads: also what other threads than this one are writing.
+    """
+    for path, process, thread in list(_drafts):
+        if process == os.getpid() and (of_all_threads or thread == threading.get_ident()):
+            _remove(path)
+            _drafts.discard((path, process, thread))
+
+
+@contextlib.contextmanager
+def _draft(path: Path) -> Iterator[None]:
+    """At the end of the block, nothing is at ``path``."""
+    entry = path, os.getpid(), threading.get_ident()
+    _drafts.add(entry)
+    try:
+        yield
     finally:
-        # On an error of the disk, removing may fail as well; the first error is the telling one.
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
+        _remove(path)
+        _drafts.discard(entry)
+
+
+def _remove(path: Path) -> None:
+    # On an error of the disk, removing may fail as well; the first error is the telling one.
+    with contextlib.suppress(OSError):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

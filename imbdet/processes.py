@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from imbdet.signals import Stopped, passing_on
+
 
 def path_of(program: str) -> str:
     """How a program beside the running Python is called from the working directory.
@@ -19,7 +21,7 @@ def path_of(program: str) -> str:
 
 
 def wait_for(command: Sequence[str], **options: Any) -> int:
-    """Run a program, and on Ctrl-C, which it gets as well, let it end in order.
+    """Run a program; on a signal, which it gets as well, let it end in order.
 
     Args:
         command: the program and its arguments.
@@ -29,11 +31,19 @@ def wait_for(command: Sequence[str], **options: Any) -> int:
         Its exit status.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C, once the program has ended.
+        Stopped: there was a signal, and the program has ended.
     """
-    with subprocess.Popen(command, **options) as process:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            process.wait()
-            raise
+    processes: list[subprocess.Popen[Any]] = []
+
+    def send(number: int) -> None:
+        for process in processes:
+            process.send_signal(number)
+
+    with passing_on(send) as received, subprocess.Popen(command, **options) as process:
+        processes.append(process)
+        for number in received:  # before it was there
+            process.send_signal(number)
+        status = process.wait()
+    if received:
+        raise Stopped(received[0])
+    return status

@@ -1,50 +1,19 @@
-"""How programs end: with a sentence and a status of their own, and by signals in order."""
+"""How programs end: with a sentence and a status of their own, also by a signal."""
 
-import contextlib
 import errno
 import os
 import select
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TextIO
 
 from imbdet.errors import UserError
-
-# Those that ask a program to end.
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from imbdet.files import remove_drafts
+from imbdet.signals import Listener, end_at_once_while_exiting
 
 # Errors of a disk that is full, or of somebody else.
 NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
-
-
-class Stopped(KeyboardInterrupt):
-    """A signal asked the program to end, and it does so in order.
-
-    Args:
-        number: of the signal.
-        message: a sentence for the user.
-    """
-
-    def __init__(self, number: int, message: str) -> None:
-        super().__init__(message)
-        self.number = number
-
-
-@contextlib.contextmanager
-def hearing(handler: Callable[[int, object], None]) -> Iterator[None]:
-    """Have ``handler(number, frame)`` called for each of ``SIGNALS``; afterwards all is as before.
-
-    What is ignored stays so: shells ask for that where a program runs in the background, so that
-    a Ctrl-C that is meant for another does not end it.
-    """
-    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    earlier = {number: signal.signal(number, handler) for number in heard}
-    try:
-        yield
-    finally:
-        for number, earlier_handler in earlier.items():
-            signal.signal(number, earlier_handler)
 
 
 def run_program(
@@ -63,31 +32,49 @@ def run_program(
         reads the output any more.
     """
     tell = tell or _print
-    try:
-        return run() or 0
-    except (UserError, FloatingPointError) as error:  # the latter from detectron2, of NaN
-        tell(f"error: {error}".replace("\n", " "))
-        return 2
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("imbdet"):
-            raise
-        tell(
+    with Listener() as listener:
+        try:
+            status, text = run() or 0, ""
+        except BaseException as error:
+            listener.arrive()
+            # After a signal, whatever comes is its consequence.
+            if listener.number or isinstance(error, KeyboardInterrupt):
+                status, text = _describe_stop(error, listener)
+            elif mistake := _describe_mistake(error, output):
+                status, text = mistake
+            else:
+                raise
+        listener.arrive()
+        if listener.number and status != 128 + listener.number:  # it came to nothing until now
+            status, text = _describe_stop(None, listener)
+        remove_drafts()
+        if text:
+            tell(text)
+    end_at_once_while_exiting()
+    return status
+
+
+def _describe_stop(error: BaseException | None, listener: Listener) -> tuple[int, str]:
+    """Exit status and sentence."""
+    number = listener.number or getattr(error, "number", signal.SIGINT)
+    advice = str(error) if isinstance(error, KeyboardInterrupt) else listener.message
+    return 128 + number, f"Stopped. {advice}".rstrip()
+
+
+def _describe_mistake(error: BaseException, output: str) -> tuple[int, str] | None:
+    """Exit status and sentence; None if it is a bug, or an exit already."""
+    if isinstance(error, UserError | FloatingPointError):  # the latter from detectron2, of NaN
+        return 2, f"error: {error}".replace("\n", " ")
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "imbdet").startswith("imbdet"):
+        return 2, (
             f"error: '{error.name}' is not installed: `pip install 'imbdet[programs]'` brings what "
             "imbdet's programs need beside detectron2."
         )
-        return 2
-    except BrokenPipeError:
-        if not _is_closed(sys.stdout):
-            raise
-        return 128 + signal.SIGPIPE
-    except OSError as error:
-        if error.errno not in NOT_WRITABLE:
-            raise
-        tell(f"error: {error.strerror}: {error.filename or output}")
-        return 2
-    except KeyboardInterrupt as stop:
-        tell(f"Stopped. {stop}".rstrip())
-        return 128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT)
+    if isinstance(error, BrokenPipeError) and _is_closed(sys.stdout):
+        return 128 + signal.SIGPIPE, ""
+    if isinstance(error, OSError) and error.errno in NOT_WRITABLE:
+        return 2, f"error: {error.strerror}: {error.filename or output}"
+    return None
 
 
 def _is_closed(stream: TextIO) -> bool:

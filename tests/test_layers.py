@@ -23,6 +23,7 @@ FLOORS = [
         "processes",
         "program",
         "reading",
+        "signals",
         "startup",
         "structures",
         "wording",

@@ -257,7 +257,7 @@ def test_a_full_disk_is_said(tmp_path, monkeypatch, capsys):
     assert "Traceback" in (tmp_path / "log.txt").read_text()
 
 
-def test_a_signal_in_the_last_iteration_changes_nothing(tmp_path, monkeypatch):
+def test_a_signal_in_the_last_iteration_leaves_the_evaluation_for_later(tmp_path, monkeypatch):
     from imbdet.engine import Trainer
 
     run_step = Trainer.run_step
@@ -266,18 +266,43 @@ def test_a_signal_in_the_last_iteration_changes_nothing(tmp_path, monkeypatch):
         run_step(self)
         os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(Trainer, "run_step", run_step_and_press_ctrl_c)
-    assert train_net.main(arguments("retinanet", tmp_path, **{"SOLVER.MAX_ITER": 1})) == 0
-    assert (tmp_path / "model_final.pth").exists()
+    keys = {"SOLVER.MAX_ITER": 1}
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "run_step", run_step_and_press_ctrl_c)
+        assert train_net.main(arguments("retinanet", tmp_path, **keys)) == 130
+    assert (tmp_path / "last_checkpoint").read_text() == "model_final.pth"
+    assert not (tmp_path / "inference").exists()
+    assert train_net.main(arguments("retinanet", tmp_path, "--resume", **keys)) == 0
+    assert read_metrics(tmp_path)
+
+
+def press_ctrl_c(*args):
+    os.kill(os.getpid(), signal.SIGINT)
+    raise AssertionError("still here")
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "imbdet.data.shapes.generation.draw_image",
+        "imbdet.engine.trainer.check_test_sets",
+        "imbdet.evaluation.coco.compute_coco_metrics",
+    ],
+)
+def test_a_signal_stops_at_once_where_nothing_is_lost(moment, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path / "datasets"))
+    with monkeypatch.context() as patch:
+        patch.setattr(moment, press_ctrl_c)
+        keys = {"SOLVER.MAX_ITER": 1}
+        assert train_net.main(arguments("retinanet", tmp_path / "output", **keys)) == 130
+    assert capsys.readouterr().err.endswith("Stopped.\n")
+    assert not list(tmp_path.rglob(".shapes*")) + list(tmp_path.rglob(".*.tmp"))
 
 
 def test_an_ignored_signal_stays_ignored(tmp_path, monkeypatch):
     from imbdet.engine import Trainer
 
-    def press_ctrl_c(self):
-        os.kill(os.getpid(), signal.SIGINT)
-
-    monkeypatch.setattr(Trainer, "run_step", press_ctrl_c)
+    monkeypatch.setattr(Trainer, "run_step", lambda self: os.kill(os.getpid(), signal.SIGINT))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     assert train_net.main(arguments("retinanet", tmp_path)) == 0
 

@@ -45,7 +45,8 @@ from sweep_table import summarize, write_table
 from tabulate import tabulate
 
 from imbdet.errors import UserError
-from imbdet.program import Stopped, hearing, run_program
+from imbdet.program import run_program
+from imbdet.signals import Stopped, passing_on
 from imbdet.wording import counted
 
 TRAIN_NET = Path(__file__).resolve().parent.parent / "train_net.py"
@@ -65,22 +66,28 @@ class Sweep:
         self._is_stopping = False
 
     def train(self) -> dict[Path, str]:
-        """Train what is not finished. Returns the failures by folder."""
+        """Train what is not finished. Returns the failures by folder.
+
+        Raises:
+            Stopped: by a signal, after all runs have ended by it.
+        """
         todo = [run for run in self._runs if not run.is_finished()]
         print(f"{counted(len(self._runs), 'run')}, finished: {len(self._runs) - len(todo)}")
         failures = {}
-        with ThreadPoolExecutor(self._places.qsize()) as pool:
+        with (
+            passing_on(self._stop) as received,
+            ThreadPoolExecutor(self._places.qsize()) as pool,
+        ):
             jobs = {pool.submit(self._train, run): run for run in todo}
-            try:
-                for job in as_completed(jobs):
-                    run, problem = jobs[job], job.result()
-                    print(f"{'FAILED' if problem else 'done'}: {run.folder} {problem}", flush=True)
-                    if problem:
-                        failures[run.folder] = problem
-            except KeyboardInterrupt:
-                print("Stopping all runs, each with its checkpoint.", file=sys.stderr, flush=True)
-                self._stop()
-                raise
+            for job in as_completed(jobs):
+                run, problem = jobs[job], job.result()
+                if received:
+                    continue
+                print(f"{'FAILED' if problem else 'done'}: {run.folder} {problem}", flush=True)
+                if problem:
+                    failures[run.folder] = problem
+        if received:
+            raise Stopped(received[0], "The same command goes on.")
         return failures
 
     def _train(self, run: Run) -> str:
@@ -116,7 +123,9 @@ class Sweep:
         finally:
             self._places.put(place)
 
-    def _stop(self) -> None:
+    def _stop(self, number: int) -> None:
+        if not self._is_stopping:
+            print("Stopping all runs, each with its checkpoint.", file=sys.stderr, flush=True)
         self._is_stopping = True
         for process in list(self._processes):
             process.terminate()
@@ -141,8 +150,9 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     return args
 
 
-def sweep(args: argparse.Namespace) -> int:
+def sweep(argv: Sequence[str] | None) -> int:
     """Train, then write and print the tables. Returns the exit status."""
+    args = parse_args(argv)
     runs = read_sweep(args.sweep, args.output)
     failures = Sweep(runs, args).train()
     write_table(runs, args.output / "table.csv")
@@ -156,13 +166,7 @@ def sweep(args: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run, and tell a user's mistake in a sentence. Returns the exit status."""
-    args = parse_args(argv)
-
-    def stop(number: int, frame: object) -> None:
-        raise Stopped(number, "The same command goes on.")
-
-    with hearing(stop):
-        return run_program(lambda: sweep(args), output=str(args.output))
+    return run_program(lambda: sweep(argv), output="the folder of --output")
 
 
 if __name__ == "__main__":

@@ -8,19 +8,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-import shtab
-
 from imbdet import __version__
-from imbdet.cli import analyze, compare, config, demo, methods, predict, replay, report, train
-from imbdet.cli.parsing import Parser
 from imbdet.program import run_program
 
 # In other processes that use multiprocessing it is another name of "__main__".
 if getattr(sys.modules.get("__mp_main__"), "__name__", "") == "__mp_main__":
     # A worker process that starts afresh meets detectron2's classes before anything of imbdet.
     import imbdet.compat  # noqa: F401
-
-SUBCOMMANDS = (demo, methods, config, train, predict, analyze, compare, report, replay)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,6 +29,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line; ``run`` is the function of its subcommand."""
+    # Imported here, so that a signal is heard from the first of them on.
+    import shtab
+
+    from imbdet.cli import analyze, compare, config, demo, methods, predict, replay, report, train
+    from imbdet.cli.parsing import Parser
+
     parser = Parser(
         prog="imbdet",
         description=__doc__,
@@ -45,6 +45,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"imbdet {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for subcommand in SUBCOMMANDS:
+    for subcommand in (demo, methods, config, train, predict, analyze, compare, report, replay):
         subcommand.add_parser(commands)
     return parser

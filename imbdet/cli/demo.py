@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from imbdet.addresses import PREFIX
 from imbdet.cli.arguments import add_command
 from imbdet.processes import path_of, wait_for
+from imbdet.signals import Stopped
 
 DETECTORS = ("retinanet", "faster_rcnn")
 
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the commands of a demo, each after it is shown. Returns the first status that is not 0.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C, after the running command has ended by it.
+        Stopped: by a signal, after the running command has ended by it.
     """
     from imbdet.formats.folders import datasets_root
 
@@ -50,8 +51,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"\n$ {shlex.join(command)}", flush=True)
         try:
             status = wait_for(command)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt("The demo, started again, goes on from there.") from None
+        except Stopped as stop:
+            raise Stopped(stop.number, "The demo, started again, goes on from there.") from None
         if status != 0:
             if status != 2:  # a mistake, which the same command would repeat
                 print("The same command goes on from there.", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 import contextlib
 import multiprocessing
+import multiprocessing.util
 import os
 import signal
 import threading
@@ -15,6 +16,15 @@ from imbdet.errors import UserError
 
 # An ended process lets go of its memory before its parent is told: below a second, by far.
 _SECONDS_TO_END = 5
+
+
+def share_temporary_folder() -> None:
+    """Have processes that this one starts put their sockets into one temporary folder.
+
+    This process removes it at its end. Otherwise each makes one, and those that are ended, as the
+    workers of an endless loader always are, leave it behind.
+    """
+    multiprocessing.util.get_temp_dir()
 
 
 def leave_stopping_to_parent(worker_id: int) -> None:

@@ -7,7 +7,7 @@ import time
 from detectron2.engine import HookBase
 from detectron2.utils import comm
 
-from imbdet.program import Stopped
+from imbdet.signals import Stopped, stop
 
 logger = logging.getLogger(__name__)
 
@@ -19,37 +19,56 @@ ECHO_TIME = 1.0
 class StopOnSignal(HookBase):
     """After a signal, saves a checkpoint behind the running iteration and raises Stopped.
 
-    All processes stop if one of them is told to. The same signal later on stops at once. Signals
-    come by ``on_signal``; it has to be their handler before the loader's workers are made, so that
-    they inherit its patience. The hook's place is behind those that change the state, before those
-    that save and evaluate it.
+    All processes stop if one of them is told to. The same signal later on stops at once, and so
+    does any before the first iteration or behind the last checkpoint, when there is nothing to
+    lose. Signals come by ``on_signal``; it has to be their handler before the loader's workers are
+    made, so that they inherit its patience. The hook's place is behind those that change the state,
+    before those that save and evaluate it.
     """
 
     def __init__(self) -> None:
         self._process = os.getpid()
+        self._is_underway = False
         self._received = 0  # number of the signal
         self._received_at = 0.0
 
     def on_signal(self, number: int, frame: object) -> None:
-        """The handler, for :func:`imbdet.program.hearing`."""
+        """The handler, for :func:`imbdet.signals.hearing`."""
         if os.getpid() != self._process:
             return  # a worker of the loader: its parent ends it
+        if not self._is_underway:
+            stop(number)
         now = time.monotonic()
         if self._received != number:
             logger.info("Stopping after this iteration or evaluation; once more to stop at once.")
         elif now - self._received_at > ECHO_TIME:
-            raise Stopped(
-                number, "With --resume, the same command goes on from the last checkpoint."
-            )
+            stop(number, "With --resume, the same command goes on from the last checkpoint.")
         self._received, self._received_at = number, now
+
+    def before_step(self):
+        self._is_underway = True
 
     def after_step(self):
         is_last = self.trainer.iter + 1 >= self.trainer.max_iter  # what follows saves it anyway
-        # All processes stop behind the same iteration: one alone would leave the others waiting.
-        number = max(comm.all_gather(self._received))
+        number = self._agree()
         if number and not is_last:
             iteration = self.trainer.iter
             self.trainer.checkpointer.save(f"model_{iteration:07d}", iteration=iteration)
-            self.trainer.checkpointer.writer.wait()
-            comm.synchronize()  # who has left would have the others ended before it is written
-            raise Stopped(number, "With --resume, the same command goes on.")
+            self._leave(number)
+
+    def after_train(self):
+        if self.trainer.iter < self.trainer.max_iter:
+            return  # it failed, or was at its end when it started
+        number = self._agree()
+        self._is_underway = False
+        if number:
+            self._leave(number)
+
+    def _agree(self) -> int:
+        # All processes stop behind the same iteration: one alone would leave the others waiting.
+        return max(comm.all_gather(self._received))
+
+    def _leave(self, number: int) -> None:
+        self.trainer.checkpointer.writer.wait()
+        comm.synchronize()  # who has left would have the others ended before it is written
+        raise Stopped(number, "With --resume, the same command goes on.")

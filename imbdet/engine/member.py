@@ -54,20 +54,35 @@ class Place:
     timeout: timedelta
 
 
-def take_part(run: Run, args: argparse.Namespace, place: Place) -> int:
+def take_part(
+    run: Run, args: argparse.Namespace, place: Place, on_start: Callable[[], None] = lambda: None
+) -> int:
     """Join the other processes, call ``run(args)`` and return the exit status.
 
     The first process that fails tells why, by a sentence or a traceback. The others are silent,
     since they fail for want of it, and return ``FOLLOWED``. Other exit statuses are those of
     :func:`run_program`, and 1 after a bug or when another process is gone without a word.
+
+    Args:
+        run: the work.
+        args: for it.
+        place: of this process.
+        on_start: called as soon as the process listens to signals.
     """
     store: dist.Store | None = None
-    try:
+
+    def tell(text: str) -> None:
+        speak(store, text)
+
+    def join() -> int:
+        nonlocal store
+        on_start()
         store = _connect(place)
         with _group(store, place):
-            return run_program(
-                lambda: run(args), output="OUTPUT_DIR", tell=functools.partial(speak, store)
-            )
+            return run_program(lambda: run(args), output="OUTPUT_DIR", tell=tell)
+
+    try:
+        return run_program(join, output="OUTPUT_DIR", tell=tell)
     except Exception as error:
         return 1 if speak(store, _explain(error, store, place)) else FOLLOWED
 

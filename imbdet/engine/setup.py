@@ -19,6 +19,7 @@ from detectron2.utils.env import seed_all_rng
 from imbdet.config import load_config
 from imbdet.config.values import refuse_values
 from imbdet.data import register_datasets, require_equal_shares
+from imbdet.data.workers import share_temporary_folder
 from imbdet.engine.agreement import require_agreement
 from imbdet.engine.checkpoint_folder import CheckpointFolder
 from imbdet.engine.lock import lock_folder
@@ -63,6 +64,7 @@ def setup(args: argparse.Namespace, task: str) -> tuple[CfgNode, Callable[[], No
     if no_gpu:
         logger.info("No GPU is used: MODEL.DEVICE is 'cpu'.")
     logger.debug(f"{_describe_environment()}; {task}, {args}")
+    share_temporary_folder()
     seed_all_rng(None if cfg.SEED < 0 else cfg.SEED + comm.get_rank())
     torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK and is_training
 

@@ -1,22 +1,22 @@
 """The processes of this machine: started together, ended together."""
 
 import argparse
-import contextlib
 import ctypes
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
 import torch.distributed as dist
 import torch.multiprocessing
 
+from imbdet.data.workers import share_temporary_folder
 from imbdet.engine.member import FOLLOWED, Place, Run, speak, take_part
-from imbdet.program import SIGNALS, hearing
+from imbdet.signals import PATIENCE, holding_back, passing_on
 
 # Seconds that processes have to end by themselves once one of them has failed. As torchrun's.
 GRACE = 30.0
@@ -31,7 +31,7 @@ def supervise(
     """Run a process at each place of this machine until all are done or one fails.
 
     Signals that end a job go on to all processes. Once one has failed, the others have ``GRACE``
-    seconds to end; then they are killed. None survives.
+    seconds to end, and ``PATIENCE`` after a signal; then they are killed. None survives.
 
     Args:
         run: see :func:`take_part`.
@@ -42,24 +42,37 @@ def supervise(
     Returns:
         The exit status: of a process that failed by itself, or 1 if that was killed, or 0.
     """
-    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    # A forked process need not import everything again; CUDA does not bear it.
+    method = "fork" if places[0].backend == "gloo" else "spawn"
+    is_listening = torch.multiprocessing.get_context(method).RawArray("b", len(places))
     processes: list[BaseProcess] = []
-    with _passing_on(processes) as received:
-        # A forked process need not import everything again; CUDA does not bear it.
-        method = "fork" if places[0].backend == "gloo" else "spawn"
-        context = torch.multiprocessing.start_processes(
-            _work,
-            (run, args, places, handlers if method == "fork" else {}),
-            nprocs=len(places),
-            join=False,
-            start_method=method,
-        )
-        processes += context.processes
+    share_temporary_folder()
+
+    def send(number: int) -> None:
+        for process, listens in zip(processes, is_listening, strict=False):
+            if process.is_alive():
+                # One that is still at its imports has nothing to put in order.
+                os.kill(process.pid, number if listens else signal.SIGKILL)
+
+    with passing_on(send) as received:
+        with holding_back():
+            context = torch.multiprocessing.start_processes(
+                _work,
+                (run, args, places, is_listening),
+                nprocs=len(places),
+                join=False,
+                start_method=method,
+            )
+            processes += context.processes
+        for number in received:  # before they were there
+            send(number)
         try:
             store = _open_store(listener)
             _wait_for_failure(processes)
             _tell_killed(processes, places, store, received)
-            codes = _wait_for_end(processes)
+            codes = _wait_for_end(processes, PATIENCE if received else GRACE)
+            if received and not any(is_listening):
+                speak(store, "Stopped.")
         finally:
             for process in processes:
                 process.kill()
@@ -89,29 +102,16 @@ def _work(
     run: Run,
     args: argparse.Namespace,
     places: Sequence[Place],
-    handlers: dict[int, signal.Handlers],
+    is_listening: ctypes.Array,
 ) -> None:
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
     if sys.platform == "linux":
         # When who started it is killed; torch's own choice, SIGINT, is ignored under nohup.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    sys.exit(take_part(run, args, places[index]))
 
+    def listen() -> None:
+        is_listening[index] = True
 
-@contextlib.contextmanager
-def _passing_on(processes: Sequence[BaseProcess]) -> Iterator[list[int]]:
-    """Signals go on to the processes; the numbers of those that came are collected."""
-    received: list[int] = []
-
-    def pass_on(number: int, frame: object) -> None:
-        received.append(number)
-        for process in processes:
-            if process.is_alive():
-                os.kill(process.pid, number)
-
-    with hearing(pass_on):
-        yield received
+    sys.exit(take_part(run, args, places[index], on_start=listen))
 
 
 def _wait_for_failure(processes: Sequence[BaseProcess]) -> None:
@@ -131,14 +131,14 @@ def _tell_killed(
     # At once: the others know only that somebody is gone.
     for process, place in zip(processes, places, strict=True):
         code = process.exitcode or 0
-        if code < 0 and -code not in received:
+        if code < 0 and not received:
             name = signal.Signals(-code).name
             speak(store, f"error: Rank {place.rank} was killed by {name}; the others were ended.")
 
 
-def _wait_for_end(processes: Sequence[BaseProcess]) -> list[int | None]:
-    """Exit codes at the end of the grace; None of those who did not use it."""
-    deadline = time.monotonic() + GRACE
+def _wait_for_end(processes: Sequence[BaseProcess], grace: float) -> list[int | None]:
+    """Exit codes at the end of the grace (seconds); None of those who did not use it."""
+    deadline = time.monotonic() + grace
     for process in processes:
         process.join(max(0.0, deadline - time.monotonic()))
     return [process.exitcode for process in processes]
@@ -149,6 +149,6 @@ def _status_of(codes: Sequence[int | None], received: Sequence[int]) -> int:
     causes = [code for code in codes if code not in (None, 0, FOLLOWED)]
     if not causes:
         return 0 if set(codes) == {0} else 1
-    if -causes[0] in received:  # before the training listened
-        return 128 - causes[0]
+    if causes[0] < 0 and received:  # before it listened
+        return 128 + received[0]
     return max(1, causes[0])

@@ -45,7 +45,7 @@ from imbdet.engine.watch import Watch
 from imbdet.errors import UserError
 from imbdet.evaluation import build_coco_evaluator
 from imbdet.modeling import build_model
-from imbdet.program import hearing
+from imbdet.signals import hearing
 from imbdet.wording import counted
 
 logger = logging.getLogger(__name__)

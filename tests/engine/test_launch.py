@@ -187,7 +187,25 @@ def test_signals_reach_all_processes(tmp_path, capfd):
         time.sleep(30)
 
     assert start(run) == 143
-    assert capfd.readouterr().err == ""
+    assert capfd.readouterr().err == "Stopped.\n"
+    assert_all_gone(tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_processes_that_do_not_listen_yet_are_ended(number, tmp_path, monkeypatch, capfd):
+    def not_yet(*args, **kwargs):  # as at imports, of a process that starts afresh
+        (tmp_path / str(os.getpid())).write_text(str(os.getpid()))
+        os.kill(os.getpid(), number)  # it is held back
+        os.kill(os.getppid(), number)
+        time.sleep(30)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr(supervisor, "take_part", not_yet)
+    begin = time.monotonic()
+    assert start(print) == 128 + number
+    signal.signal(signal.SIGINT, before)
+    assert time.monotonic() - begin < 5
+    assert capfd.readouterr().err == "Stopped.\n"
     assert_all_gone(tmp_path)
 
 

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from imbdet.data.shapes.annotations import describe
 from imbdet.data.shapes.drawing import Drawing, draw_image, image_rng
 from imbdet.data.shapes.options import ShapesOptions
 from imbdet.errors import UserError
+from imbdet.files import drafting
 from imbdet.wording import counted
 
 SPLITS = ("train", "val")
@@ -46,10 +46,7 @@ def ensure_generated(options: ShapesOptions, folder: Path) -> None:
     num_images = sum(options.num_images(split) for split in SPLITS)
     logger.info(f"Generating {counted(num_images, 'image')} of the data set 'shapes' in '{folder}'")
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".shapes-", dir=folder.parent) as workplace:
-            # One level down, as the temporary folder itself is readable by its owner only.
-            draft = Path(workplace) / folder.name
+        with drafting(folder) as draft:
             _generate(options, draft)
             _move(draft, folder)
     except OSError as error:
@@ -75,7 +72,7 @@ def _move(draft: Path, folder: Path) -> None:
 
 
 def _generate(options: ShapesOptions, folder: Path) -> None:
-    (folder / "annotations").mkdir(parents=True)
+    (folder / "annotations").mkdir()
     (folder / "options.json").write_text(options.as_json() + "\n")
     for split in SPLITS:
         (folder / split).mkdir()
