@@ -3,7 +3,7 @@
 import argparse
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from detectron2.data.detection_utils import read_image
 from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 
 from imbdet.data.broken_images import ImageError, map_image
+from imbdet.data.summary import DataSummary, category_ids_of
 from imbdet.engine import setup_frozen
 from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.engine.progress import with_progress
@@ -78,8 +79,9 @@ def predict(args: argparse.Namespace) -> None:
     if not cfg.MODEL.WEIGHTS:
         raise UserError("There are no weights: name a checkpoint by --weights.")
     model = build_model(cfg).eval()
-    SafeCheckpointer(model, strict=True).load(cfg.MODEL.WEIGHTS)
-    categories = find_categories(cfg)
+    checkpointer = SafeCheckpointer(model, strict=True)
+    checkpointer.load(cfg.MODEL.WEIGHTS)
+    categories = find_categories(cfg, checkpointer.learned)
     classes = describe_classes(categories)
     thresholds, origin = choose_thresholds(cfg)
     images = [{"id": i, "file_name": str(path)} for i, path in enumerate(paths, start=1)]
@@ -142,12 +144,15 @@ def find_images(places: Sequence[str]) -> list[Path]:
     return paths
 
 
-def find_categories(cfg: CfgNode) -> list[dict[str, Any]]:
+def find_categories(cfg: CfgNode, learned: DataSummary | None) -> list[dict[str, Any]]:
     """What the detector's classes are, in their order: COCO's dicts of "id" and "name".
 
-    As the data sets of the config tell; with a warning, just numbers from 1 where none is there.
+    As the weights know, or else as the data sets of the config tell; with a warning, just numbers
+    from 1 where none is there.
     """
     number = get_key(cfg, num_classes_key(cfg))
+    if learned is not None and len(learned.classes) == number:
+        return _as_categories(learned.category_ids, learned.classes)
     for dataset in (*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN):
         metadata = MetadataCatalog.get(dataset)
         if metadata.get("thing_classes") is None:
@@ -157,13 +162,17 @@ def find_categories(cfg: CfgNode) -> list[dict[str, Any]]:
                 continue
         names = metadata.get("thing_classes", [])
         if len(names) == number:
-            class_of = metadata.get("thing_dataset_id_to_contiguous_id")
-            id_of = {class_of[key]: key for key in class_of} if class_of else range(1, number + 1)
-            return [{"id": id_of[i], "name": name} for i, name in enumerate(names)]
+            return _as_categories(category_ids_of(dataset, number), names)
     logger.warning(
-        "The data sets of the config cannot tell what the classes are called: they get numbers."
+        "Neither the weights nor the data sets of the config can tell what the classes are called: "
+        "they get numbers."
     )
-    return [{"id": i, "name": str(i)} for i in range(1, number + 1)]
+    numbers = range(1, number + 1)
+    return _as_categories(numbers, map(str, numbers))
+
+
+def _as_categories(ids: Iterable[Any], names: Iterable[str]) -> list[dict[str, Any]]:
+    return [{"id": i, "name": name} for i, name in zip(ids, names, strict=True)]
 
 
 def choose_thresholds(cfg: CfgNode) -> tuple[ScoreThresholds, str]:

@@ -97,7 +97,7 @@ def test_none_is_lost(lose, number, capfd):
 
     begin = time.monotonic()
     assert run_program(run, output="it") == 128 + number
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < 10
     assert capfd.readouterr().err == "Stopped.\n"
 
 

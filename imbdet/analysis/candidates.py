@@ -8,6 +8,7 @@ from detectron2.structures import Instances
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from imbdet.data.summary import require_classes
 from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.errors import UserError
 from imbdet.modeling import ImbRetinaNet, ImbROIHeads, build_model
@@ -53,12 +54,21 @@ class FrozenDetector:
     def __init__(self, cfg: CfgNode):
         """Build the model and load MODEL.WEIGHTS; without any it stays untrained.
 
+        Args:
+            cfg: the config. The first data set of DATASETS.TEST is loaded.
+
         Raises:
-            UserError: the weights do not fit, or the detector has no place that samples.
+            UserError: the weights do not fit, or learned other classes than those of the data set,
+                or the detector has no place that samples.
         """
         self.model = build_model(_with_training_proposals(cfg)).eval()
         if cfg.MODEL.WEIGHTS:
-            SafeCheckpointer(self.model, strict=True).load(cfg.MODEL.WEIGHTS)
+            checkpointer = SafeCheckpointer(self.model, strict=True)
+            checkpointer.load(cfg.MODEL.WEIGHTS)
+            if checkpointer.learned is not None:
+                learned = checkpointer.learned.classes
+                weights = f"The weights in '{cfg.MODEL.WEIGHTS}'"
+                require_classes(learned, cfg.DATASETS.TEST[0], weights)
         if isinstance(self.model, ImbRetinaNet):
             self.site, self.activation = RETINANET, "sigmoid"
             self._criterion = self.model.criterion

@@ -18,6 +18,7 @@ from imbdet.compare.candidates import advise_analyses, open_candidates
 from imbdet.compare.class_ap import ClassAP, class_ap
 from imbdet.compare.coco_table import CocoTable, coco_table
 from imbdet.compare.curves import Curves, read_curves
+from imbdet.compare.data import check_test_set, compare_training_data
 from imbdet.compare.differing_keys import write_differing_keys
 from imbdet.compare.error_types import ErrorTypes, error_types
 from imbdet.compare.figures.binned_scores import draw_score_by_iou, draw_score_by_rank
@@ -74,8 +75,14 @@ class ResultWriter:
         Args:
             rows: of the images to draw, see :func:`write_pictures`.
         """
+        of_data = check_test_set(self._evaluated, self.ground_truth)
+        of_data += compare_training_data(self.runs)
+        for sentence in of_data:
+            logger.warning(sentence)
         remove_report(self.output)
-        sentences = [self._not_evaluated(run) for run in self.runs if run not in self._evaluated]
+        sentences = of_data + [
+            self._not_evaluated(run) for run in self.runs if run not in self._evaluated
+        ]
         sentences += advise_analyses(self.runs, self.ground_truth)
         sentences.append(write_differing_keys(self.runs, self.output))
         for name, (compute, draw) in self._figures().items():

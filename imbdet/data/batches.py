@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from imbdet.data.order import BatchOrder, Draw
 from imbdet.data.seeding import IMAGE, seed_sequence, seeded_globals
+from imbdet.data.summary import DataSummary
 from imbdet.data.workers import leave_stopping_to_parent
 
 
@@ -16,6 +17,7 @@ class TrainLoader:
     """Mapped images in batches, the same for any number of worker processes.
 
     Attributes:
+        summary: of the data sets.
         seed: of the order and of the augmentations.
         start: iteration of the first batch. Both count when the first batch is asked for, so that a
             checkpoint may set them after detectron2's trainer has made its iterator.
@@ -27,6 +29,7 @@ class TrainLoader:
         mapper: Callable[[dict], dict],
         build_order: Callable[..., BatchOrder],
         *,
+        summary: DataSummary,
         seed: int,
         num_workers: int,
     ) -> None:
@@ -36,6 +39,7 @@ class TrainLoader:
             records: all images, as detectron2's dicts.
             mapper: reads, augments and converts a record.
             build_order: makes the order from its ``seed``.
+            summary: of the data sets that the records are of.
             seed: at least 0.
             num_workers: processes that map images; 0 maps them in this one.
         """
@@ -43,6 +47,7 @@ class TrainLoader:
         self._mapper = mapper
         self._build_order = build_order
         self._num_workers = num_workers
+        self.summary = summary
         self.seed = seed
         self.start = 0
 

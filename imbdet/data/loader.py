@@ -3,7 +3,7 @@
 import functools
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from itertools import zip_longest
+from itertools import chain, zip_longest
 
 import numpy as np
 from detectron2.config import CfgNode
@@ -27,6 +27,7 @@ from imbdet.data.checks import drops_invalid_boxes, load_dataset, skips_broken_i
 from imbdet.data.class_table import format_class_table
 from imbdet.data.order import BatchOrder
 from imbdet.data.samplers import check_sampler, read_sampler
+from imbdet.data.summary import DataSummary
 from imbdet.data.workers import leave_stopping_to_parent
 from imbdet.errors import UserError
 from imbdet.wording import counted
@@ -43,7 +44,7 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
         UserError: a data set or a key is wrong. While iterating: an image is broken.
     """
     check_data_keys(cfg)
-    records = _load_training_records(cfg)
+    records, summary = _load_training_records(cfg)
     build_order = _plan_order(cfg, records)
     dataset = DatasetFromList(records, copy=False)
     mapper = build_train_mapper(cfg)
@@ -54,7 +55,12 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
         mapper = StrictMapper(mapper, dataset, advice=advice)
     seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
     return TrainLoader(
-        dataset, mapper, build_order, seed=seed, num_workers=cfg.DATALOADER.NUM_WORKERS
+        dataset,
+        mapper,
+        build_order,
+        summary=summary,
+        seed=seed,
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
     )
 
 
@@ -145,11 +151,13 @@ def _find_wide(records: list[dict]) -> np.ndarray:
     return np.array([record["width"] > record["height"] for record in records])
 
 
-def _load_training_records(cfg: CfgNode) -> list[dict]:
+def _load_training_records(cfg: CfgNode) -> tuple[list[dict], DataSummary]:
     names = cfg.DATASETS.TRAIN
-    records = [record for name in names for record in load_dataset(cfg, name, training=True)]
-    classes, num_images = MetadataCatalog.get(names[0]).thing_classes, len(records)
+    loaded = [load_dataset(cfg, name, training=True) for name in names]
     _require_same_classes(names, zip_longest)
+    summary = DataSummary.of(dict(zip(names, loaded, strict=True)))
+    records = list(chain.from_iterable(loaded))
+    num_images = len(records)
     if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
         records = filter_images_with_only_crowd_annotations(records)
     if cfg.MODEL.KEYPOINT_ON:
@@ -159,9 +167,9 @@ def _load_training_records(cfg: CfgNode) -> list[dict]:
         raise UserError(f"No image of {', '.join(names)} has an object to train on.")
     left_out = num_images - len(records)
     without = f" (left out, without objects: {left_out:,})" if left_out else ""
-    table = format_class_table(records, classes)
+    table = format_class_table(records, summary.classes)
     logger.info(f"Training on {counted(len(records), 'image')}{without}:\n{table}")
-    return records
+    return records, summary
 
 
 def _require_same_classes(names: Sequence[str], pair: Callable[..., Iterable]) -> None:

@@ -13,6 +13,7 @@ from detectron2.checkpoint.c2_model_loading import convert_c2_detectron_names
 from detectron2.utils import comm
 from torch import nn
 
+from imbdet.data.summary import DataSummary
 from imbdet.engine.checkpoint_file import check_weights, not_weights, read_checkpoint
 from imbdet.engine.checkpoint_folder import CheckpointFolder
 from imbdet.engine.checkpoint_writer import CheckpointWriter
@@ -22,12 +23,19 @@ from imbdet.reading import suggest_file
 
 logger = logging.getLogger(__name__)
 
+# The entry with what the model learned from.
+_DATA = "data"
+
 
 class SafeCheckpointer(DetectionCheckpointer):
     """detectron2's checkpointer, for files that nobody vouches for and disks that fill up.
 
     It reads and writes the same files, but loading runs no code from them, weights of another
     architecture are refused, and a file appears under its name only when it is complete.
+
+    Attributes:
+        learned: what the model learned from, as the file says that was loaded last; None if it says
+            nothing, as those of Detectron2.
 
     Args:
         model: the detector, also inside ``DistributedDataParallel``.
@@ -37,6 +45,7 @@ class SafeCheckpointer(DetectionCheckpointer):
             classes are left out with a warning. A resumed run is always strict.
         must_be_finite: whether weights that are NaN or infinite are refused.
         keep: how many of the newest numbered files stay; 0 = all.
+        data: what the model learns from, to be kept in the files; None keeps nothing.
         kwargs: ``save_to_disk`` and the checkpointables, such as ``optimizer``.
     """
 
@@ -48,12 +57,15 @@ class SafeCheckpointer(DetectionCheckpointer):
         strict: bool = False,
         must_be_finite: bool = True,
         keep: int = 0,
+        data: DataSummary | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(model, save_dir, **kwargs)
         self.strict = strict
         self._must_be_finite = must_be_finite
         self._is_resuming = False
+        self.learned: DataSummary | None = None
+        self._kept = {} if data is None else {_DATA: data.state()}
         self._folder = CheckpointFolder(Path(save_dir))
         self.writer = CheckpointWriter(self._folder, keep)
 
@@ -75,7 +87,7 @@ class SafeCheckpointer(DetectionCheckpointer):
             return
         self.writer.wait()
         content = io.BytesIO()
-        torch.save({"model": self.model.state_dict(), **states, **kwargs}, content)
+        torch.save({"model": self.model.state_dict(), **states, **self._kept, **kwargs}, content)
         logger.debug(f"Saving checkpoint '{name}.pth'.")
         # Not its buffer: Python 3.12.1 and 3.13.0 crash when they collect one after an error.
         self.writer.start(f"{name}.pth", content.getvalue())
@@ -87,7 +99,9 @@ class SafeCheckpointer(DetectionCheckpointer):
             UserError: the file is missing, cannot be read, asks to run code, or does not fit.
         """
         try:
-            return super().load(path and self._local_file(path), checkpointables)
+            checkpoint = super().load(path and self._local_file(path), checkpointables)
+            self.learned = DataSummary.parse(checkpoint.get(_DATA))
+            return checkpoint
         except UserError as error:
             raise UserError(f"Cannot load '{path}': {error}") from error
         finally:

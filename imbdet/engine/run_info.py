@@ -17,6 +17,7 @@ from detectron2.config import CfgNode
 from detectron2.utils import comm
 
 from imbdet.config import load_config
+from imbdet.data.summary import DataSummary
 from imbdet.files import replacing
 from imbdet.keys import changed_keys
 from imbdet.modeling.chosen import chosen_methods
@@ -29,7 +30,11 @@ MAX_BYTES = 1 << 24
 
 
 def write_run_info(
-    cfg: CfgNode, args: Namespace, task: str, packages: Sequence[ModuleType]
+    cfg: CfgNode,
+    args: Namespace,
+    task: str,
+    data: DataSummary | None,
+    packages: Sequence[ModuleType],
 ) -> None:
     """Add a start to ``OUTPUT_DIR/run.json``, a list with the latest one last.
 
@@ -40,6 +45,7 @@ def write_run_info(
         cfg: the config.
         args: with ``config_file``, ``opts`` and ``resume``.
         task: "training" or another one.
+        data: what a training learns from; None of other tasks.
         packages: whose versions matter.
 
     Raises:
@@ -47,13 +53,17 @@ def write_run_info(
     """
     path = Path(cfg.OUTPUT_DIR) / "run.json"
     goes_on = args.resume or task != "training"
-    starts = [*(_read(path) if goes_on else []), _describe(cfg, args, task, packages)]
+    starts = [*(_read(path) if goes_on else []), _describe(cfg, args, task, data, packages)]
     with replacing(path) as draft:
         draft.write_text(json.dumps(starts, indent=1) + "\n")
 
 
 def _describe(
-    cfg: CfgNode, args: Namespace, task: str, packages: Sequence[ModuleType]
+    cfg: CfgNode,
+    args: Namespace,
+    task: str,
+    data: DataSummary | None,
+    packages: Sequence[ModuleType],
 ) -> dict[str, Any]:
     changes = changed_keys(cfg, load_config())
     return {
@@ -67,6 +77,7 @@ def _describe(
         "methods": chosen_methods(cfg),
         "seed": cfg.SEED if cfg.SEED >= 0 else None,
         "datasets": {"train": list(cfg.DATASETS.TRAIN), "test": list(cfg.DATASETS.TEST)},
+        "data": None if data is None else data.state(),
         "device": cfg.MODEL.DEVICE,
         "gpu": torch.cuda.get_device_name() if cfg.MODEL.DEVICE.startswith("cuda") else None,
         "num_processes": comm.get_world_size(),

@@ -19,6 +19,7 @@ from detectron2.utils.env import seed_all_rng
 from imbdet.config import load_config
 from imbdet.config.values import refuse_values
 from imbdet.data import register_datasets, require_equal_shares
+from imbdet.data.summary import DataSummary
 from imbdet.data.workers import share_temporary_folder
 from imbdet.engine.agreement import require_agreement
 from imbdet.engine.checkpoint_folder import CheckpointFolder
@@ -37,7 +38,9 @@ logger = logging.getLogger(__name__)
 PACKAGES = (torch, torchvision, detectron2, numpy)
 
 
-def setup(args: argparse.Namespace, task: str) -> tuple[CfgNode, Callable[[], None]]:
+def setup(
+    args: argparse.Namespace, task: str
+) -> tuple[CfgNode, Callable[[DataSummary | None], None]]:
     """Load and check the config, and prepare the process for it. A collective call.
 
     Args:
@@ -48,7 +51,8 @@ def setup(args: argparse.Namespace, task: str) -> tuple[CfgNode, Callable[[], No
     Returns:
         The frozen config, whose ``MODEL.DEVICE`` is "cpu" where there is no GPU; and what keeps
         ``config.yaml`` and ``run.json`` in the output folder, to be called when the run can begin:
-        one that is refused shall not overwrite those of another.
+        one that is refused shall not overwrite those of another. It takes a summary of the data
+        that the run learns from, or None.
 
     Raises:
         UserError: a bad config, an unknown data set, an output folder that cannot be used, or
@@ -68,7 +72,7 @@ def setup(args: argparse.Namespace, task: str) -> tuple[CfgNode, Callable[[], No
     seed_all_rng(None if cfg.SEED < 0 else cfg.SEED + comm.get_rank())
     torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK and is_training
 
-    def keep_start() -> None:
+    def keep_start(data: DataSummary | None) -> None:
         if not comm.is_main_process():
             return
         if is_training:
@@ -77,7 +81,7 @@ def setup(args: argparse.Namespace, task: str) -> tuple[CfgNode, Callable[[], No
             with replacing(Path(cfg.OUTPUT_DIR, "config.yaml")) as draft:
                 # Of the device that was asked for: the next machine may have it.
                 draft.write_text(config_text)
-        write_run_info(cfg, args, task, PACKAGES)
+        write_run_info(cfg, args, task, data, PACKAGES)
 
     return cfg, keep_start
 
@@ -97,7 +101,7 @@ def setup_frozen(args: argparse.Namespace, task: str, opts: Sequence[str] = ()) 
         opts += ["MODEL.WEIGHTS", repr(args.weights)]
     args = argparse.Namespace(config_file=args.config_file, opts=opts, resume=False)
     cfg, keep_start = setup(args, task)
-    keep_start()
+    keep_start(None)
     return cfg
 
 

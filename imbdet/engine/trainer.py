@@ -30,8 +30,10 @@ from imbdet.data import (
     check_data_keys,
     check_test_sets,
     explained_worker_deaths,
+    load_dataset,
 )
 from imbdet.data.seeding import seed_sequence, seeded_globals
+from imbdet.data.summary import DataSummary, find_difference, require_classes
 from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.engine.curves import CurveWriter
 from imbdet.engine.interrupt import StopOnSignal
@@ -51,6 +53,8 @@ from imbdet.wording import counted
 logger = logging.getLogger(__name__)
 
 METRICS_FILE = "metrics.json"
+
+OnStart = Callable[[DataSummary | None], None]
 
 
 class Trainer(DefaultTrainer):
@@ -113,6 +117,7 @@ class Trainer(DefaultTrainer):
             self.model,
             cfg.OUTPUT_DIR,
             keep=cfg.SOLVER.CHECKPOINT_KEEP,
+            data=self.data_loader.summary,
             trainer=weakref.proxy(self),
         )
         # The observers first: others call the model behind a step, too.
@@ -171,6 +176,7 @@ class Trainer(DefaultTrainer):
             UserError: they cannot be loaded, or the run is longer than the config's.
         """
         super().resume_or_load(resume)
+        self._compare_data(is_resumed=resume and self.checkpointer.has_checkpoint())
         if self.start_iter > self.max_iter:
             raise UserError(
                 f"The run in '{self.cfg.OUTPUT_DIR}' has done {self.start_iter:,} iterations, but "
@@ -180,6 +186,28 @@ class Trainer(DefaultTrainer):
         # Of the config that counts from here on, not of the one that the checkpoint was made with.
         for group, rate in zip(self.optimizer.param_groups, self.scheduler.get_lr(), strict=True):
             group["lr"] = rate
+
+    def _compare_data(self, *, is_resumed: bool) -> None:
+        """Refuse to go on, or warn, if the weights learned from other data."""
+        learned, now = self.checkpointer.learned, self.data_loader.summary
+        if learned is None:
+            return
+        difference = find_difference(learned.classes, now.classes)
+        if is_resumed and difference:
+            raise UserError(
+                f"The run in '{self.cfg.OUTPUT_DIR}' learned other classes than those of "
+                f"'{self.cfg.DATASETS.TRAIN[0]}', or in another order: {difference}. Classes are "
+                "numbered in the order of their ids in the annotation file: give them the names "
+                "and ids that they had, or choose another OUTPUT_DIR and start from the weights by "
+                "MODEL.WEIGHTS."
+            )
+        if is_resumed:
+            learned.warn_of_changes(now)
+        elif difference and len(learned.classes) == len(now.classes):
+            logger.warning(
+                f"The weights in '{self.cfg.MODEL.WEIGHTS}' learned as many classes, but others or "
+                f"in another order: {difference}. Their predictors are kept and learn anew."
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """All that a training goes on from, of all processes; a collective call."""
@@ -244,13 +272,13 @@ def check_training(cfg: CfgNode) -> nn.Module:
     return model
 
 
-def evaluate(cfg: CfgNode, *, resume: bool, on_start: Callable[[], None]) -> OrderedDict:
+def evaluate(cfg: CfgNode, *, resume: bool, on_start: OnStart) -> OrderedDict:
     """Evaluate on ``DATASETS.TEST`` and return the metrics of each data set.
 
     Args:
         cfg: the config.
         resume: take the weights of the last checkpoint in ``OUTPUT_DIR``, not ``MODEL.WEIGHTS``.
-        on_start: called when the weights are loaded.
+        on_start: called when the weights are loaded, with None.
 
     Raises:
         UserError: there is nothing to evaluate on, or the weights do not fit.
@@ -264,26 +292,33 @@ def evaluate(cfg: CfgNode, *, resume: bool, on_start: Callable[[], None]) -> Ord
             "MODEL.WEIGHTS is empty: this evaluates an untrained model. Name a checkpoint by "
             "MODEL.WEIGHTS, such as output/model_final.pth."
         )
+    is_resumed = resume and checkpointer.has_checkpoint()
     checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=resume)
-    on_start()
+    if checkpointer.learned is not None:
+        place = cfg.OUTPUT_DIR if is_resumed else cfg.MODEL.WEIGHTS
+        weights = f"The {'run' if is_resumed else 'weights'} in '{place}'"
+        for name in cfg.DATASETS.TEST:
+            load_dataset(cfg, name)
+            require_classes(checkpointer.learned.classes, name, weights)
+    on_start(None)
     with explained_worker_deaths():
         return Trainer.test(cfg, model)
 
 
-def train(cfg: CfgNode, *, resume: bool, on_start: Callable[[], None]) -> None:
+def train(cfg: CfgNode, *, resume: bool, on_start: OnStart) -> None:
     """Train.
 
     Args:
         cfg: the config.
         resume: go on from the last checkpoint in ``OUTPUT_DIR``, not from ``MODEL.WEIGHTS``.
-        on_start: called when data and weights are loaded.
+        on_start: called when data and weights are loaded, with a summary of the data.
     """
     stop = StopOnSignal()
     with hearing(stop.on_signal), explained_worker_deaths():
         trainer = Trainer(cfg, stop)
         check_test_sets(cfg)
         trainer.resume_or_load(resume=resume)
-        on_start()
+        on_start(trainer.data_loader.summary)
         if resume and trainer.start_iter == 0:
             logger.info(f"There is nothing to resume in '{cfg.OUTPUT_DIR}': this is the start.")
         logger.info(f"{_describe_plan(trainer)}; everything goes to '{cfg.OUTPUT_DIR}'.")

@@ -19,6 +19,7 @@ from detectron2.structures import Instances
 from detectron2.utils import comm
 from detectron2.utils.logger import log_first_n
 
+from imbdet.data.summary import summarize_content
 from imbdet.evaluation.comparison import Comparison, check_library, compare
 from imbdet.evaluation.confusion import confuse
 from imbdet.evaluation.curves import RECALLS, precision_curves
@@ -59,8 +60,8 @@ class COCOEvaluator(DatasetEvaluator):
     Files in the folder ``<output_dir>/<dataset_name>``, each complete or not there:
 
     - ``coco_instances_results.json``: the detections in COCO's result format;
-    - ``metrics.json``: the metrics, with null for those that no ground truth defines, and the
-      optimal LRP of each class, with the score threshold that belongs to it;
+    - ``metrics.json``: the metrics, with null for those that no ground truth defines, the optimal
+      LRP of each class, with the score threshold that belongs to it, and what the ground truth was;
     - ``curves.json``: precision by recall of each class, and which classes are confused at these
       thresholds;
     - ``pictures/*.png``: see :func:`imbdet.evaluation.draw_detections`.
@@ -141,7 +142,7 @@ class COCOEvaluator(DatasetEvaluator):
         if comparisons:
             matches = match(ground_truth, detections)
             best = {name: optimal_lrp(found) for name, found in matches.by_class.items()}
-            self._report(metrics, best, len(ground_truth["images"]), len(detections))
+            self._report(metrics, best, ground_truth, len(detections))
             self._write("curves.json", _describe_curves(comparisons, matches, best))
         folder = self._output_dir / "pictures"
         drawn = draw_detections(
@@ -176,14 +177,16 @@ class COCOEvaluator(DatasetEvaluator):
         self,
         metrics: dict[str, CocoMetrics],
         best: Mapping[str, OptimalLRP],
-        num_images: int,
+        ground_truth: dict,
         num_detections: int,
     ) -> None:
         summary = {
             "dataset": self._dataset_name,
-            "num_images": num_images,
+            "num_images": len(ground_truth["images"]),
             "num_detections": num_detections,
             "library": self._library,
+            "categories": [[c["id"], c["name"]] for c in ground_truth["categories"]],
+            "annotations": asdict(summarize_content(ground_truth)),
             "metrics": {iou_type: asdict(values) for iou_type, values in metrics.items()},
             ENTRY: {name: asdict(value) for name, value in best.items()},
         }

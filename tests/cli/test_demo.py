@@ -2,10 +2,12 @@
 
 import itertools
 import shlex
+import signal
 
 import pytest
 
 from imbdet.cli import build_parser, demo, main
+from imbdet.signals import Stopped
 
 
 @pytest.fixture
@@ -62,7 +64,7 @@ def test_ends_with_the_first_command_that_fails(status, goes_on, monkeypatch, ca
 
 def test_says_after_ctrl_c_that_it_goes_on(monkeypatch, capsys):
     def press_ctrl_c(command):
-        raise KeyboardInterrupt
+        raise Stopped(signal.SIGINT)
 
     monkeypatch.setattr(demo, "wait_for", press_ctrl_c)
     assert main(["demo"]) == 130

@@ -72,7 +72,7 @@ def _move(draft: Path, folder: Path) -> None:
 
 
 def _generate(options: ShapesOptions, folder: Path) -> None:
-    (folder / "annotations").mkdir()
+    (folder / "annotations").mkdir(parents=True)
     (folder / "options.json").write_text(options.as_json() + "\n")
     for split in SPLITS:
         (folder / split).mkdir()

@@ -1,0 +1,90 @@
+"""Whether the runs learned from the same data, and were tested on what the test set is now."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from imbdet.compare.ground_truth import GroundTruth
+from imbdet.compare.runs import Run
+from imbdet.data.summary import Annotations, DataSummary, find_difference, summarize_content
+from imbdet.errors import UserError
+from imbdet.reading import read_json
+
+
+def check_test_set(runs: Sequence[Run], truth: GroundTruth) -> list[str]:
+    """Compare the test set with what it was when the runs were evaluated on it.
+
+    Returns:
+        A sentence for each run that was evaluated on other annotations.
+
+    Raises:
+        UserError: the ids of a run's detections meant other classes.
+    """
+    names = {category["id"]: category["name"] for category in truth.content["categories"]}
+    now = summarize_content(truth.content)
+    sentences = []
+    for run in runs:
+        earlier_names, before = _read_test_set(run.results_file(truth.name).parent)
+        for category_id, name in earlier_names.items():
+            if names.get(category_id) != name:
+                raise UserError(
+                    f"The results of {run.name} on '{truth.name}' are of other classes: the id "
+                    f"{category_id!r} was {name!r} and is {names.get(category_id)!r}. Evaluate it "
+                    "again, or bring back the annotations that it was evaluated on."
+                )
+        if before not in (None, now):
+            sentences.append(
+                f"{run.name} was evaluated on other annotations of '{truth.name}', {before}; "
+                f"here its detections meet those of today, {now}."
+            )
+    return sentences
+
+
+def compare_training_data(runs: Sequence[Run]) -> list[str]:
+    """A sentence for each run that learned from other data than the baseline."""
+    baseline, *others = ((run, _learned(run)) for run in runs)
+    return [
+        sentence
+        for other in others
+        if baseline[1] and other[1] and (sentence := _describe(*baseline, *other))
+    ]
+
+
+def _describe(first: Run, learned: DataSummary, second: Run, other: DataSummary) -> str:
+    difference = find_difference(learned.classes, other.classes)
+    if difference:
+        return f"{second.name} learned other classes than {first.name}: {difference}."
+    for name, annotations in learned.annotations.items():
+        if name in other.annotations and other.annotations[name] != annotations:
+            return (
+                f"{second.name} learned from other annotations of '{name}', "
+                f"{other.annotations[name]}, than {first.name}, {annotations}."
+            )
+    return ""
+
+
+def _learned(run: Run) -> DataSummary | None:
+    starts = _read(run.folder / "run.json")
+    summaries = [
+        DataSummary.parse(start.get("data"))
+        for start in (starts if isinstance(starts, list) else ())
+        if isinstance(start, dict)
+    ]
+    return next((summary for summary in reversed(summaries) if summary), None)
+
+
+def _read_test_set(folder: Path) -> tuple[dict[Any, str], Annotations | None]:
+    """Names of the classes by id, and the annotations, as an evaluation found them."""
+    metrics = _read(folder / "metrics.json")
+    try:
+        return dict(metrics["categories"]), Annotations(**metrics["annotations"])
+    except (KeyError, TypeError, ValueError):
+        return {}, None
+
+
+def _read(path: Path) -> Any:
+    """What a run says of itself; None if it says nothing, or the file is damaged."""
+    try:
+        return read_json(path)
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,187 @@
+"""What a detector learned from: its classes in their order, and the annotations in a few numbers.
+
+Classes are numbers to a detector. A run and its checkpoints keep what they were called, so that
+weights are not used on data whose classes have other numbers.
+"""
+
+import hashlib
+import logging
+import os
+import struct
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import zip_longest
+from typing import Any
+
+from detectron2.data import MetadataCatalog
+
+from imbdet.errors import UserError
+from imbdet.wording import counted
+
+logger = logging.getLogger(__name__)
+
+# So many classes are named in a message.
+_FEW = 8
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """The annotations of a data set.
+
+    Attributes:
+        images: their number.
+        boxes: the number of boxes, crowds included.
+        fingerprint: of images, boxes, classes and crowds, in their order; not of where files are.
+    """
+
+    images: int
+    boxes: int
+    fingerprint: str
+
+    def __str__(self) -> str:
+        return f"{counted(self.images, 'image')} with {counted(self.boxes, 'box', 'boxes')}"
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """What the data sets of a training are.
+
+    Attributes:
+        classes: names, by class number.
+        category_ids: of the same, in the annotation file.
+        annotations: by the name of the data set.
+    """
+
+    classes: Sequence[str]
+    category_ids: Sequence[int | str]
+    annotations: Mapping[str, Annotations]
+
+    @classmethod
+    def of(cls, records: Mapping[str, Sequence[Mapping]]) -> "DataSummary":
+        """The summary of data sets with the same classes.
+
+        Args:
+            records: detectron2's dicts, by the name of a registered data set.
+        """
+        name = next(iter(records))
+        classes = list(MetadataCatalog.get(name).thing_classes)
+        annotations = {name: summarize(of_set) for name, of_set in records.items()}
+        return cls(classes, category_ids_of(name, len(classes)), annotations)
+
+    @classmethod
+    def parse(cls, state: object) -> "DataSummary | None":
+        """What :meth:`state` returned; None if it is something else."""
+        try:
+            summary = cls(
+                [_require(str, name) for name in state["classes"]],
+                [_require(int | str, category_id) for category_id in state["category_ids"]],
+                {_require(str, k): Annotations(**v) for k, v in state["annotations"].items()},
+            )
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return None
+        return summary if len(summary.classes) == len(summary.category_ids) else None
+
+    def state(self) -> dict[str, Any]:
+        """As plain lists, dicts, texts and numbers."""
+        return asdict(self)
+
+    def warn_of_changes(self, now: "DataSummary") -> None:
+        """Warn if a training that goes on meets other annotations than it began with."""
+        changes = [
+            f"'{name}' had {before} and has {after}"
+            + (", others or in another order" if str(before) == str(after) else "")
+            for name, before in self.annotations.items()
+            if (after := now.annotations.get(name)) is not None and after != before
+        ]
+        if changes:
+            logger.warning(
+                f"The run goes on with other annotations than it began with: {'; '.join(changes)}. "
+                "Its batches are not those that they would have been."
+            )
+
+
+def require_classes(learned: Sequence[str], name: str, weights: str) -> None:
+    """Refuse a data set whose classes are not, in their order, the first ones that were learned.
+
+    Args:
+        learned: names, by class number.
+        name: of the data set, which is loaded.
+        weights: what learned them, as a message begins.
+
+    Raises:
+        UserError: names the first class that differs.
+    """
+    classes = MetadataCatalog.get(name).thing_classes
+    number = min(len(learned), len(classes))
+    difference = find_difference(learned[:number], classes[:number])
+    if difference:
+        raise UserError(
+            f"{weights} learned other classes than those of '{name}', or in another order: "
+            f"{difference}. Classes are numbered in the order of their ids in the annotation file: "
+            f"give those of '{name}' names and ids in the order of the training "
+            f"({_shorten(learned)}), or choose weights that learned its classes."
+        )
+
+
+def find_difference(before: Sequence[str], now: Sequence[str]) -> str:
+    """The first class that differs, in words, or ""."""
+    for index, names in enumerate(zip_longest(before, now)):
+        if names[0] != names[1]:
+            was, is_now = ("nothing" if name is None else repr(name) for name in names)
+            return f"class {index} was {was} and is {is_now}"
+    return ""
+
+
+def category_ids_of(name: str, num_classes: int) -> list[int | str]:
+    """The ids of a loaded data set's classes in its annotation file; else 1, 2, ..."""
+    class_of = MetadataCatalog.get(name).get("thing_dataset_id_to_contiguous_id")
+    if class_of is None:
+        return list(range(1, num_classes + 1))
+    id_of = {index: category_id for category_id, index in class_of.items()}
+    return [id_of[index] for index in range(num_classes)]
+
+
+def summarize(records: Iterable[Mapping]) -> Annotations:
+    """Count and fingerprint detectron2's dicts, whose boxes are of four numbers."""
+    digest, num_images, num_boxes = hashlib.sha256(), 0, 0
+    for record in records:
+        notes = record.get("annotations", ())
+        numbers = [number for note in notes for number in _numbers(note)]
+        name = os.path.basename(record["file_name"])
+        digest.update(f"{record.get('image_id')!r} {name!r} {len(notes)} ".encode())
+        digest.update(struct.pack(f"<{len(numbers)}d", *numbers))
+        num_images, num_boxes = num_images + 1, num_boxes + len(notes)
+    return Annotations(num_images, num_boxes, digest.hexdigest()[:16])
+
+
+def summarize_content(content: Mapping) -> Annotations:
+    """The same of the content of an annotation file."""
+    notes_of: defaultdict[Any, list[Mapping]] = defaultdict(list)
+    for note in content.get("annotations", ()):
+        notes_of[note["image_id"]].append(note)
+    return summarize(
+        {
+            "image_id": image["id"],
+            "file_name": image["file_name"],
+            "annotations": notes_of[image["id"]],
+        }
+        for image in content["images"]
+    )
+
+
+def _numbers(note: Mapping) -> Iterator[float]:
+    yield note["category_id"]
+    yield note.get("iscrowd", 0)
+    yield from note["bbox"]
+
+
+def _require(kind: Any, value: Any) -> Any:
+    if not isinstance(value, kind):
+        raise TypeError(value)
+    return value
+
+
+def _shorten(classes: Sequence[str]) -> str:
+    names = ", ".join(map(repr, classes[:_FEW]))
+    return f"{names}, ..." if len(classes) > _FEW else names
