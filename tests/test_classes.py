@@ -11,7 +11,8 @@ from PIL import Image
 
 import imbdet.cli
 import train_net
-from tests.engine.jobs import ROOT, SMALL
+from imbdet.addresses import configs_folder
+from tests.engine.jobs import SMALL
 from tests.messages import assert_says
 
 pytestmark = pytest.mark.usefixtures("restored_loggers")
@@ -42,7 +43,7 @@ def write_config(folder):
         "TRAIN": ["toy_train"],
         "TEST": ["toy_val"],
     }
-    base = str(ROOT / "configs" / "quick_start" / "retinanet.yaml")
+    base = str(configs_folder() / "quick_start" / "retinanet.yaml")
     (folder / "config.yaml").write_text(json.dumps({"_BASE_": base, "DATASETS": datasets}))
 
 
