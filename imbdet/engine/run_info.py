@@ -33,8 +33,8 @@ def write_run_info(
     cfg: CfgNode,
     args: Namespace,
     task: str,
-    data: DataSummary | None,
     packages: Sequence[ModuleType],
+    data: DataSummary | None = None,
 ) -> None:
     """Add a start to ``OUTPUT_DIR/run.json``, a list with the latest one last.
 
@@ -45,15 +45,15 @@ def write_run_info(
         cfg: the config.
         args: with ``config_file``, ``opts`` and ``resume``.
         task: "training" or another one.
-        data: what a training learns from; None of other tasks.
         packages: whose versions matter.
+        data: what a training learns from; None of other tasks.
 
     Raises:
         UserError: the file cannot be written.
     """
     path = Path(cfg.OUTPUT_DIR) / "run.json"
     goes_on = args.resume or task != "training"
-    starts = [*(_read(path) if goes_on else []), _describe(cfg, args, task, data, packages)]
+    starts = [*(_read(path) if goes_on else []), _describe(cfg, args, task, packages, data)]
     with replacing(path) as draft:
         draft.write_text(json.dumps(starts, indent=1) + "\n")
 
@@ -62,8 +62,8 @@ def _describe(
     cfg: CfgNode,
     args: Namespace,
     task: str,
-    data: DataSummary | None,
     packages: Sequence[ModuleType],
+    data: DataSummary | None = None,
 ) -> dict[str, Any]:
     changes = changed_keys(cfg, load_config())
     return {

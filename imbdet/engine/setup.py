@@ -81,7 +81,7 @@ def setup(
             with replacing(Path(cfg.OUTPUT_DIR, "config.yaml")) as draft:
                 # Of the device that was asked for: the next machine may have it.
                 draft.write_text(config_text)
-        write_run_info(cfg, args, task, data, PACKAGES)
+        write_run_info(cfg, args, task, PACKAGES, data)
 
     return cfg, keep_start
 
