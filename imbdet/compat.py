@@ -25,7 +25,10 @@ def require_detectron2() -> None:
     """
     spec = importlib.util.find_spec("detectron2")
     if spec is None:
-        raise UserError(f"detectron2 is not installed. {HOW_TO_INSTALL}")
+        raise UserError(
+            f"detectron2 is not installed. {HOW_TO_INSTALL} All else that imbdet's programs need "
+            "comes with `pip install 'imbdet[programs]'`."
+        )
     if spec.origin is None or importlib.util.find_spec("detectron2.config") is None:
         folder = next(iter(spec.submodule_search_locations or ["?"]))
         raise UserError(f"detectron2 at '{folder}' is only half installed. {HOW_TO_INSTALL}")

@@ -16,7 +16,8 @@ from imbdet.cli.arguments import (
 from imbdet.errors import UserError
 from imbdet.keys import changed_keys, leaves, suggest_key
 from imbdet.reference.comments import explain_key
-from imbdet.reference.defaults import default_config
+from imbdet.reference.defaults import DETECTRON2_KEYS, default_config
+from imbdet.reference.sources import read_source
 from imbdet.startup import quick_imports
 from imbdet.wording import counted
 
@@ -72,6 +73,11 @@ def explain(args: argparse.Namespace) -> None:
     defaults, answer = dict(leaves(default_config())), {}
     for key in args.keys:
         group = [other for other in defaults if other == key or other.startswith(f"{key}.")]
+        if not group and not read_source(*DETECTRON2_KEYS):
+            raise UserError(
+                f"'{key}' is no key of imbdet, and those of detectron2, which is not installed, "
+                "are not known."
+            )
         if not group:
             raise UserError(f"Unknown key '{key}'. {suggest_key(default_config(), key)}")
         for other in group:

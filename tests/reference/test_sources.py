@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 import imbdet
+import imbdet.cli
+from imbdet.cli import main
 from imbdet.config import load_config
 from imbdet.keys import leaves
 from imbdet.modeling import registry
@@ -15,6 +17,7 @@ from imbdet.modeling.sites import ROI_HEADS, RPN
 from imbdet.reference.defaults import default_config
 from imbdet.reference.methods import KINDS, list_methods
 from imbdet.reference.pieces import list_pieces
+from imbdet.reference.sources import read_source
 from tests.registries import REGISTRIES
 
 CONFIGS = Path(imbdet.__file__).parents[1] / "configs"
@@ -22,6 +25,23 @@ CONFIGS = Path(imbdet.__file__).parents[1] / "configs"
 
 def test_defaults_are_those_of_a_config():
     assert list(leaves(default_config())) == list(leaves(load_config()))
+
+
+def test_without_detectron2_imbdets_keys_are_known(monkeypatch, capsys):
+    def read_imbdet_alone(package, file):
+        return read_source(package, file) if package == "imbdet" else ""
+
+    default_config.cache_clear()
+    for module in (imbdet.reference.defaults, imbdet.cli.config):
+        monkeypatch.setattr(module, "read_source", read_imbdet_alone)
+    try:
+        assert main(["config", "explain", "MODEL.CARL.K"]) == 0
+        assert main(["config", "explain", "SOLVER.STEPS"]) == 2
+    finally:
+        default_config.cache_clear()
+    out, err = capsys.readouterr()
+    assert out.startswith("MODEL.CARL.K: 1.0\n")
+    assert "those of detectron2, which is not installed" in err
 
 
 def test_every_registry_has_a_kind():
