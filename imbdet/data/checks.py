@@ -13,11 +13,12 @@ from detectron2.utils.logger import log_first_n
 
 from imbdet.data.coco import CocoDataset, describe_origin
 from imbdet.data.coco_records import optional_fields
+from imbdet.data.plausibility import describe_box, find_implausible
 from imbdet.errors import UserError
 from imbdet.formats.coco_json import NUMBER_PROBLEMS, find_number_problem, read_coco_json
 from imbdet.modeling.kind import num_classes_key
 from imbdet.modeling.sites import get_key
-from imbdet.wording import counted
+from imbdet.wording import counted, printable
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,12 @@ def load_dataset(cfg: CfgNode, name: str, *, training: bool = False) -> list[dic
         _report_invalid_boxes(name, present)
     if not present:
         raise UserError(f"Data set '{name}' has no images. {describe_origin(name)}")
+    for sentence in find_implausible(present):
+        message = f"Data set '{name}': {sentence}"
+        if training:
+            logger.warning(message)
+        else:
+            log_first_n(logging.WARNING, message, key="message")  # each evaluation loads it again
     return present
 
 
@@ -104,6 +111,13 @@ def _check_classes(cfg: CfgNode, name: str, records: list[dict]) -> None:
     classes = MetadataCatalog.get(name).get("thing_classes")
     if classes is None:
         raise UserError(f"Data set '{name}' has no 'thing_classes': it is not for detection.")
+    for class_name in classes:
+        # Those of annotation files are escaped where they are read.
+        if printable(class_name) != class_name:
+            raise UserError(
+                f"Data set '{name}' has a class {class_name!r}, whose name has control characters: "
+                "register it by another name."
+            )
     _check_category_ids(name, records, len(classes))
     key = num_classes_key(cfg)
     num_classes = get_key(cfg, key)
@@ -198,7 +212,7 @@ def _split_by_validity(records: list[dict]) -> tuple[list[dict], dict[str, list[
             if problem is None:
                 valid.append(annotation)
             else:
-                found[problem].append(_describe_box(annotation, record))
+                found[problem].append(describe_box(annotation, record))
         # A copy: the catalog's records may be shared with an evaluation.
         cleaned.append({**record, "annotations": valid})
     return cleaned, found
@@ -249,12 +263,6 @@ def _find_box_problem(annotation: dict, record: dict) -> str | None:
     if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
         return "outside the image"
     return None
-
-
-def _describe_box(annotation: dict, record: dict) -> str:
-    # Data sets that detectron2 registers have no ids.
-    note = f" of annotation {annotation['id']}" if "id" in annotation else ""
-    return f"{annotation.get('bbox')}{note} in '{os.path.basename(record['file_name'])}'"
 
 
 def _annotations(record: dict) -> list[dict]:

@@ -7,6 +7,8 @@ from detectron2.data.detection_utils import read_image
 from detectron2.utils.file_io import PathManager
 from PIL import Image, UnidentifiedImageError
 
+_JPEG_SIGNATURE = b"\xff\xd8\xff"
+
 
 def find_image_problem(record: dict, image_format: str) -> str | None:
     """Read the image of a detectron2 dict as detectron2 does.
@@ -68,10 +70,11 @@ def require_8_bits(path: str) -> None:
     Raises:
         ValueError: it has 16 or 32 bits, or floating point numbers.
     """
-    # JPEG files, which most images are, have 8 bits and need not be opened once more.
-    if path.lower().endswith((".jpg", ".jpeg")):
-        return
     with PathManager.open(path, "rb") as file:
+        # JPEG files, which most images are, have 8 bits. Their name does not make them one.
+        if file.read(len(_JPEG_SIGNATURE)) == _JPEG_SIGNATURE:
+            return
+        file.seek(0)
         if Image.open(file).mode.startswith(("I", "F")):
             raise ValueError("it has more than 8 bits per pixel; convert it to 8 bits")
 

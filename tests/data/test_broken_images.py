@@ -8,12 +8,24 @@ from PIL import Image
 
 from imbdet.data import build_test_loader, build_train_loader
 from imbdet.data.broken_images import StrictMapper
+from imbdet.data.images import find_image_problem
 from imbdet.errors import UserError
 from tests.data.test_loader import images_in, take_batches, truncate
 
 
 def save_16_bits(path):
     Image.fromarray(np.zeros((30, 40), dtype=np.uint16)).save(path)
+
+
+@pytest.mark.parametrize("form", ["png", "tiff"])
+def test_16_bits_are_found_under_any_name(tmp_path, form):
+    path = tmp_path / "image.jpg"
+    Image.fromarray(np.full((30, 40), 1000, dtype=np.uint16)).save(path, format=form)
+    assert find_image_problem({"file_name": str(path)}, "BGR").startswith(
+        "cannot be read (it has more than 8 bits per pixel"
+    )
+    Image.new("RGB", (40, 30)).save(path, format=form)
+    assert find_image_problem({"file_name": str(path)}, "BGR") is None
 
 
 BREAKAGES = [

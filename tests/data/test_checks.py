@@ -175,6 +175,13 @@ def test_checks_data_sets_of_other_programs(toy, python_dataset):
         load_dataset(cfg, "python_set")
 
 
+def test_refuses_names_with_control_characters_in_data_of_another_program(toy, python_dataset):
+    python_dataset(list)
+    MetadataCatalog.get("python_set").thing_classes = ["cat", "dog\x1b[31m"]
+    with pytest.raises(UserError, match=r"has a class 'dog\\x1b\[31m', whose name has control"):
+        load_dataset(toy.config(), "python_set")
+
+
 def test_refuses_masks_of_another_size_in_data_of_another_program(toy, python_dataset):
     note = {"bbox": [5, 5, 20, 10], "bbox_mode": 1, "category_id": 0}
     note["segmentation"] = {"size": [40, 30], "counts": b"T3b1jP1"}
