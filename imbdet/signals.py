@@ -189,7 +189,9 @@ class Listener:
                 return
             if not self._has_arrived and self._raised() is None:
                 # It came to nothing, or was not raised yet.
-                signal.pthread_kill(threading.main_thread().ident, number)
+                main_thread = threading.main_thread().ident
+                assert main_thread is not None  # it has begun
+                signal.pthread_kill(main_thread, number)
         if number:
             _end_now(number, self.message)
 
@@ -246,8 +248,8 @@ def _end_now(number: int, message: str = "") -> NoReturn:
             child.kill()
         folder = sys.modules["multiprocessing.util"].get_temp_dir()
         shutil.rmtree(folder, ignore_errors=True)
-    # Whoever writes to a full pipe waits.
-    if select.select([], [sys.__stderr__], [], 0)[1]:
+    # Whoever writes to a full pipe waits. Where there is no console, there is no such file.
+    if sys.__stderr__ and select.select([], [sys.__stderr__], [], 0)[1]:
         os.write(sys.__stderr__.fileno(), f"Stopped. {message}".rstrip().encode() + b"\n")
     os._exit(128 + number)
 
