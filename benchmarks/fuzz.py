@@ -15,14 +15,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from fuzzing import command_lines
+from fuzzing import checkpoints, command_lines, configs
 from fuzzing.answers import answer_to
 from tabulate import tabulate
 
 from imbdet.program import run_program
 
 # By the name of a kind of input, what makes them, and how many by default.
-KINDS = {"command lines": (command_lines, 150)}
+KINDS = {
+    "configs": (configs, 350),
+    "checkpoints": (checkpoints, 200),
+    "command lines": (command_lines, 150),
+}
 OUTCOMES = ("accepted", "sentence", "traceback", "hang", "memory")
 FAULTS = OUTCOMES[2:]
 

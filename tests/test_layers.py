@@ -19,6 +19,7 @@ FLOORS = [
         "forms",
         "formats",
         "keys",
+        "npz",
         "plain_yaml",
         "processes",
         "program",

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from imbdet.errors import UserError
 from imbdet.program import run_program
 
 
@@ -27,6 +28,14 @@ def test_another_broken_pipe_is_a_bug(capfd):
 
     with pytest.raises(BrokenPipeError):
         run_program(fail, output="it")
+
+
+def test_a_message_is_one_line_that_rules_no_terminal(capsys):
+    def fail():
+        raise UserError("a\nb \x1b[31m \udcff é")
+
+    assert run_program(fail, output="it") == 2
+    assert capsys.readouterr().err == "error: a b \\x1b[31m \\udcff é\n"
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS])

@@ -97,8 +97,13 @@ def remove_pictures(output: Path) -> None:
     """Remove what an earlier :func:`write_pictures` wrote, and nothing else."""
     table = output / "tables" / "pictures.parquet"
     if table.exists():
-        for file in set(pq.read_table(table)["file"].to_pylist()):
-            (output / "pictures" / file).unlink(missing_ok=True)
+        try:
+            names = set(pq.read_table(table, columns=["file"])["file"].to_pylist())
+        except (OSError, ValueError, LookupError):  # damaged
+            names = set()
+        for name in names:
+            if isinstance(name, str) and name == Path(name).name:  # in that folder, not elsewhere
+                (output / "pictures" / name).unlink(missing_ok=True)
         table.unlink()
 
 

@@ -1,20 +1,30 @@
 """Values of detectron2's keys that it would meet with a traceback, perhaps after hours."""
 
+import functools
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from detectron2.config import CfgNode
+from detectron2.config import CfgNode, get_cfg
 from PIL import ImageMode
 
+from imbdet.config.defaults import add_imbdet_config
 from imbdet.errors import UserError
 from imbdet.keys import leaves
+from imbdet.wording import shortened
 
 # The lowest and the highest value.
 _RANGES = {
     "SOLVER.MAX_ITER": (1, math.inf),
+    # The upper ends are far above all that fits into a memory.
+    "MODEL.RETINANET.NUM_CLASSES": (1, 100_000),
+    "MODEL.ROI_HEADS.NUM_CLASSES": (1, 100_000),
+    "MODEL.RESNETS.NUM_GROUPS": (1, 100_000),
+    "MODEL.RESNETS.WIDTH_PER_GROUP": (1, 100_000),
+    "MODEL.RESNETS.STEM_OUT_CHANNELS": (1, 100_000),
+    "MODEL.RESNETS.RES2_OUT_CHANNELS": (1, 100_000),
     "SOLVER.CHECKPOINT_PERIOD": (1, math.inf),
     "SOLVER.BASE_LR": (0, math.inf),
     "SOLVER.GAMMA": (0, math.inf),
@@ -28,7 +38,7 @@ _RANGES = {
     "INPUT.MIN_SIZE_TEST": (0, math.inf),  # 0: as large as they are
     "INPUT.MAX_SIZE_TEST": (1, math.inf),
     "MODEL.ANCHOR_GENERATOR.OFFSET": (0, 1),
-    "MODEL.FPN.OUT_CHANNELS": (1, math.inf),
+    "MODEL.FPN.OUT_CHANNELS": (1, 100_000),
     "MODEL.RETINANET.NUM_CONVS": (1, math.inf),
     "MODEL.RETINANET.NMS_THRESH_TEST": (0, 1),
     "MODEL.RETINANET.SCORE_THRESH_TEST": (0, 1),
@@ -82,6 +92,8 @@ def refuse_values(cfg: CfgNode) -> None:
         UserError: one is out of range or does not exist.
     """
     values = dict(leaves(cfg))
+    for key, value in values.items():
+        _refuse_parts(key, value)
     for key, (lowest, highest) in _RANGES.items():
         if not lowest <= values[key] <= highest:
             limits = f"at least {lowest}" if highest == math.inf else f"from {lowest} to {highest}"
@@ -101,6 +113,45 @@ def refuse_values(cfg: CfgNode) -> None:
     _refuse_channels(cfg)
     for name in ("RETINANET", "RPN", "ROI_HEADS"):
         _refuse_thresholds(values, f"MODEL.{name}")
+
+
+@functools.cache
+def _kinds() -> dict[str, set[type]]:
+    """What the lists of the defaults hold, by key; nothing of those that are empty."""
+    defaults = get_cfg()
+    add_imbdet_config(defaults)
+    return {key: {_kind(part) for part in _parts(value)} for key, value in leaves(defaults)}
+
+
+def _refuse_parts(key: str, value: Any) -> None:
+    """Values in a list must be of the kind that the default's are; and numbers must be some."""
+    kinds = _kinds().get(key, set())
+    for part in _parts(value):
+        if isinstance(part, float) and math.isnan(part):
+            raise UserError(f"{key} is {shortened(value)}: NaN is no number.")
+        if isinstance(part, int) and abs(part) >= 2**63:
+            raise UserError(f"{key} has a whole number of more than 64 bits.")
+        if isinstance(value, list | tuple) and (
+            part is None or (kinds and _kind(part) not in kinds)
+        ):
+            names = " or ".join(sorted(_NAMES[kind] for kind in kinds)) or "values"
+            raise UserError(f"{key} is {shortened(value)}: its parts must be {names}.")
+
+
+_NAMES = {float: "numbers", str: "texts", bool: "True or False", dict: "groups", type(None): "None"}
+
+
+def _kind(part: Any) -> type:
+    return next((kind for kind in _NAMES if kind is type(part)), float)
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    """The values in nested lists, or the value itself."""
+    if isinstance(value, list | tuple):
+        for part in value:
+            yield from _parts(part)
+    else:
+        yield value
 
 
 def _refuse_channels(cfg: CfgNode) -> None:

@@ -7,6 +7,8 @@ from detectron2.data.detection_utils import read_image
 from detectron2.utils.file_io import PathManager
 from PIL import Image, UnidentifiedImageError
 
+from imbdet.reading import require_file
+
 _JPEG_SIGNATURE = b"\xff\xd8\xff"
 
 
@@ -22,6 +24,7 @@ def find_image_problem(record: dict, image_format: str) -> str | None:
     """
     path = record["file_name"]
     try:
+        require_file(path)
         if os.path.getsize(path) == 0:
             return "is empty"
         require_8_bits(path)
@@ -30,6 +33,8 @@ def find_image_problem(record: dict, image_format: str) -> str | None:
         return "is missing"
     except UnidentifiedImageError:
         return "is not an image"
+    except OSError as error:
+        return f"cannot be read ({error.strerror or error})"
     except Exception as error:  # decoders raise nearly everything
         return f"cannot be read ({error})"
     return _find_size_problem(record, (width, height))
@@ -70,6 +75,7 @@ def require_8_bits(path: str) -> None:
     Raises:
         ValueError: it has 16 or 32 bits, or floating point numbers.
     """
+    require_file(path)
     with PathManager.open(path, "rb") as file:
         # JPEG files, which most images are, have 8 bits. Their name does not make them one.
         if file.read(len(_JPEG_SIGNATURE)) == _JPEG_SIGNATURE:

@@ -71,21 +71,22 @@ def adopt_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict
 def _check_kept(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
     """Refuse what the optimizer would stumble over in its first step."""
     own = optimizer.param_groups
+    if own[0].get("momentum") == 0:
+        return  # it keeps nothing
     names = next(names for option, names in OPTIMIZERS.values() if option in own[0])
     ids = [i for group in state["param_groups"] for i in group["params"]]
     parameters = dict(zip(ids, (p for group in own for p in group["params"]), strict=True))
-    if not state["state"] and own[0].get("momentum") != 0:
+    if not state["state"]:
         raise UserError("its optimizer has no state: start from it by MODEL.WEIGHTS.")
     for i, kept in state["state"].items():
         what = f"optimizer.state[{i}]"
         if i not in parameters:
             raise UserError(f"its {what} is of no parameter.")
-        require_form(kept, dict.fromkeys(names, (Tensor, type(None))), what)
+        require_form(kept, dict.fromkeys(names, Tensor), what)
         for name in names:
-            value = kept[name]
-            if value is not None and value.shape not in ((), parameters[i].shape):
+            expected = () if name == "step" else tuple(parameters[i].shape)
+            if tuple(kept[name].shape) != expected:
                 raise UserError(
-                    f"its {what}.{name} has shape {tuple(value.shape)}, but the parameter "
-                    f"{tuple(parameters[i].shape)}."
+                    f"its {what}.{name} has shape {tuple(kept[name].shape)}, not {expected}."
                 )
-        check_weights({name: kept[name] for name in names if kept[name] is not None})
+        check_weights({name: kept[name] for name in names})

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from imbdet.losses.precision import at_least_float32
+from imbdet.npz import read_npz
 from imbdet.structures import Candidates
 
 # Bins include their lower edge; the last bin of the IoU includes 1 as well.
@@ -140,8 +141,7 @@ def read_histograms(folder: str | Path) -> dict[str, np.ndarray]:
     """
     sums: dict[str, np.ndarray] = {}
     for path in sorted(Path(folder).glob("*.npz")):
-        with np.load(path) as arrays:
-            for name in arrays.files:
-                if not name.endswith("_edges"):
-                    sums[name] = sums.get(name, 0) + arrays[name]
+        for name, counts in read_npz(path).items():
+            if not name.endswith("_edges"):
+                sums[name] = sums.get(name, 0) + counts
     return sums

@@ -8,6 +8,7 @@ from xml.etree.ElementTree import Element
 
 from PIL import Image
 
+from imbdet.reading import require_file
 from imbdet.report.elements import element, note
 
 MAX_WIDTH = 1400
@@ -54,6 +55,7 @@ def _picture(address: str, path: Path) -> Element:
 
 def _encode(path: Path) -> str:
     """The picture as WebP, not wider than MAX_WIDTH, in an address."""
+    require_file(path)
     with Image.open(path) as picture:
         picture = picture.convert("RGB")
     picture.thumbnail((MAX_WIDTH, 4 * MAX_WIDTH))

@@ -55,7 +55,7 @@ def read_stretches(folder: Path) -> tuple[dict[str, Arrays], list[str]]:
     """
     parts: dict[int, list[Arrays]] = {}
     problems = []
-    for path in sorted(folder.glob("part-*.npz")):
+    for path in sorted(folder.glob("part-[0-9]*.npz")):
         try:
             arrays = read_arrays(path)
         except CannotShow as reason:

@@ -9,8 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from imbdet.npz import read_npz
 from imbdet.plain_yaml import load_yaml
-from imbdet.reading import parse_json, read_text
+from imbdet.reading import parse_json, read_text, require_file
+
+# Of a table that a page shows.
+MAX_ROWS = 1_000_000
 
 # Arrays of one length by the names of a table's columns.
 Columns = Mapping[str, np.ndarray]
@@ -59,7 +63,12 @@ def read_table(path: Path) -> Columns:
     Nulls become NaN among numbers, and empty among texts.
     """
     with reading(path):
-        table = pq.ParquetFile(path).read()
+        require_file(path)
+        file = pq.ParquetFile(path)
+        # A few bytes may stand for as many rows of one value as anybody likes.
+        if file.metadata.num_rows > MAX_ROWS:
+            raise CannotShow(f"'{path.name}' has more than {MAX_ROWS:,} rows.")
+        table = file.read()
         if not len(table):
             raise CannotShow(f"'{path.name}' has no rows.")
         return {name: _to_array(table[name].to_pylist()) for name in table.column_names}
@@ -82,14 +91,11 @@ def split(table: Columns, by: str) -> dict[str, Columns]:
 def count_rows(path: Path) -> int:
     """The rows of a Parquet file, without reading them."""
     with reading(path):
+        require_file(path)
         return pq.read_metadata(path).num_rows
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """The arrays of an npz file."""
-    # numpy tells of a damaged archive in many ways.
-    try:
-        with np.load(path) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except Exception as error:
-        raise CannotShow(f"'{path.name}' is damaged or incomplete.") from error
+    with reading(path):
+        return read_npz(path)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
+from imbdet.reading import read_text
 from imbdet.report.analysis_studies import ANALYSIS
 from imbdet.report.comparison_studies import COMPARISON
 from imbdet.report.elements import (
@@ -44,7 +45,7 @@ def read_summary(path: Path) -> tuple[dict[str, str], list[str]]:
     """The sentences of ``summary.txt`` by the name of a figure, and those of none."""
     try:
         with reading(path):
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = read_text(path).splitlines()
     except CannotShow as reason:
         return {}, [str(reason)]
     named = [re.match(r"(\w+): (.*)", line) for line in lines]

@@ -1,4 +1,5 @@
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -60,6 +61,18 @@ def test_pictures_are_written_and_replaced(tmp_path):
     assert pictures(tmp_path) == ["own.png"]
     assert "errors differ most" in write(tmp_path, [])
     assert pictures(tmp_path) == ["1.png", "own.png"]
+
+
+def test_nothing_outside_of_the_folder_is_removed(tmp_path):
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "mine.txt").touch()
+    table = tmp_path / "tables" / "pictures.parquet"
+    pq.write_table(pa.table({"file": ["../mine.txt", None]}), table)
+    remove_pictures(tmp_path)
+    assert (tmp_path / "mine.txt").exists()
+    table.write_bytes(b"PAR1 no table")
+    remove_pictures(tmp_path)
+    assert not table.exists()
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,7 @@ def test_a_state_without_the_optimizer_is_told():
     ("kept", "words"),
     [
         ({}, "its optimizer has no state"),
-        ({0: {"momentum_buffer": torch.zeros(3)}}, "has shape (3,), but the parameter (2, 2)"),
+        ({0: {"momentum_buffer": torch.zeros(3)}}, "has shape (3,), not (2, 2)"),
         ({0: {"momentum_buffer": "much"}}, "state[0].momentum_buffer is of type str"),
         ({0: {}}, "has no optimizer.state[0].momentum_buffer"),
         ({0: None}, "optimizer.state[0] is of type NoneType"),

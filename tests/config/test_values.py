@@ -1,0 +1,40 @@
+"""Values that no config can have, whatever its model."""
+
+import pytest
+
+from imbdet.config import load_config
+from imbdet.config.values import refuse_values
+from tests.messages import assert_says, error_of
+
+
+def test_the_defaults_are_admitted():
+    refuse_values(load_config())
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("SOLVER.STEPS", "(1, None)", "its parts must be numbers"),
+        ("SOLVER.STEPS", "('a',)", "its parts must be numbers"),
+        ("SOLVER.STEPS", "(True,)", "its parts must be numbers"),
+        ("MODEL.ANCHOR_GENERATOR.SIZES", "[[32, None]]", "its parts must be numbers"),
+        ("MODEL.PIXEL_MEAN", "[1.0, 1e400, None]", "its parts must be numbers"),
+        ("MODEL.RPN.IN_FEATURES", "[1]", "its parts must be texts"),
+        ("DATASETS.TRAIN", "(None,)", "its parts must be"),
+        ("MODEL.RETINANET.NUM_CLASSES", "-1", "must be from 1 to 100000"),
+        ("MODEL.ROI_HEADS.NUM_CLASSES", "0", "must be from 1 to 100000"),
+        ("MODEL.FPN.OUT_CHANNELS", "1000000000000", "must be from 1 to 100000"),
+        ("SEED", "0x" + "f" * 5000, "more than 64 bits"),
+    ],
+)
+def test_wrong_values_are_named(key, value, words):
+    cfg = load_config(opts=[key, value])
+    message = error_of(refuse_values, cfg)
+    assert_says(message, key, words)
+    assert len(message) < 300
+
+
+def test_nan_is_no_number():
+    cfg = load_config()
+    cfg.SOLVER.BASE_LR = float("nan")
+    assert_says(error_of(refuse_values, cfg), "SOLVER.BASE_LR is nan: NaN is no number")
