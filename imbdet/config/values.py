@@ -116,16 +116,21 @@ def refuse_values(cfg: CfgNode) -> None:
 
 
 @functools.cache
-def _kinds() -> dict[str, set[type]]:
-    """What the lists of the defaults hold, by key; nothing of those that are empty."""
+def _kinds() -> dict[str, tuple[set[type], int]]:
+    """What the defaults hold, by key, and how deep; nothing of lists that are empty."""
     defaults = get_cfg()
     add_imbdet_config(defaults)
-    return {key: {_kind(part) for part in _parts(value)} for key, value in leaves(defaults)}
+    return {
+        key: ({_kind(part) for part in _parts(value)}, _depth(value))
+        for key, value in leaves(defaults)
+    }
 
 
 def _refuse_parts(key: str, value: Any) -> None:
     """Values in a list must be of the kind that the default's are; and numbers must be some."""
-    kinds = _kinds().get(key, set())
+    kinds, depth = _kinds().get(key, (set(), 0))
+    if kinds and depth and _depth(value) > depth:
+        raise UserError(f"{key} is {shortened(value)}: its lists are nested too deep.")
     for part in _parts(value):
         if isinstance(part, float) and math.isnan(part):
             raise UserError(f"{key} is {shortened(value)}: NaN is no number.")
@@ -143,6 +148,13 @@ _NAMES = {float: "numbers", str: "texts", bool: "True or False", dict: "groups",
 
 def _kind(part: Any) -> type:
     return next((kind for kind in _NAMES if kind is type(part)), float)
+
+
+def _depth(value: Any) -> int:
+    """Of nested lists; 0 of anything else."""
+    if not isinstance(value, list | tuple):
+        return 0
+    return 1 + max(map(_depth, value), default=0)
 
 
 def _parts(value: Any) -> Iterator[Any]:
