@@ -73,8 +73,10 @@ def _above_0(at_least: int) -> Callable[[Sequence[float]], bool]:
 
 _SIZES = (_above_0(1), "one or more numbers above 0")
 _WEIGHTS = (_above_0(4), "four numbers above 0, or five of rotated boxes")
+_NAMED = (lambda values: all(isinstance(value, str) for value in values), "names of features")
 # What other values must be.
 _RULES = {
+    **dict.fromkeys(("MODEL.FPN.IN_FEATURES", "MODEL.RESNETS.OUT_FEATURES"), _NAMED),
     "INPUT.MIN_SIZE_TRAIN": _SIZES,
     "MODEL.PIXEL_STD": _SIZES,
     "MODEL.RETINANET.PRIOR_PROB": (lambda value: 0 < value < 1, "above 0 and below 1"),

@@ -20,6 +20,7 @@ def test_the_defaults_are_admitted():
         ("MODEL.ANCHOR_GENERATOR.SIZES", "[[32, None]]", "its parts must be numbers"),
         ("MODEL.PIXEL_MEAN", "[1.0, 1e400, None]", "its parts must be numbers"),
         ("MODEL.RPN.IOU_THRESHOLDS", "[[]]", "nested too deep"),
+        ("MODEL.FPN.IN_FEATURES", "[1]", "must be names of features"),
         ("MODEL.RPN.IN_FEATURES", "[1]", "its parts must be texts"),
         ("DATASETS.TRAIN", "(None,)", "its parts must be"),
         ("MODEL.RETINANET.NUM_CLASSES", "-1", "must be from 1 to 100000"),
