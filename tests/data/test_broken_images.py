@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imbdet.data import build_test_loader, build_train_loader
-from imbdet.data.broken_images import StrictMapper
+from imbdet.data import build_test_loader, build_train_loader, load_dataset
+from imbdet.data.broken_images import StrictMapper, map_image
 from imbdet.data.images import find_image_problem
+from imbdet.data.mappers import build_train_mapper
 from imbdet.errors import UserError
 from tests.data.test_loader import images_in, take_batches, truncate
 
@@ -103,10 +104,12 @@ def test_counts_the_other_broken_images(toy, monkeypatch):
 
 
 def test_leaves_errors_of_annotations_alone(toy):
-    for annotation in toy.content["annotations"]:
+    cfg = toy.config("MODEL.MASK_ON", True)
+    (record, *_) = load_dataset(cfg, "toy")
+    for annotation in record["annotations"]:
         annotation["segmentation"] = [["a", "b", "c", "d", "e", "f"]]
     with pytest.raises(TypeError):
-        take_batches(build_train_loader(toy.config("MODEL.MASK_ON", True)), 1)
+        map_image(build_train_mapper(cfg), record)
 
 
 @pytest.fixture
