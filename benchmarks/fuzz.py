@@ -1,9 +1,9 @@
 #!/usr/bin/env python
 """Give the programs hostile inputs of fixed seeds, and count their answers.
 
-Each input, a config, a checkpoint or a command line, is made by chance of a seed, and given to a
-program in a process of its own, which may neither take more than a minute nor gigabytes. An input
-may be accepted, or be refused in a sentence with status 2. Everything else is a fault.
+Each input, annotations, a config, a checkpoint or a command line, is made by chance of a seed, and
+given to a program in a process of its own, which may neither take more than a minute nor gigabytes.
+An input may be accepted, or be refused in a sentence with status 2. Everything else is a fault.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from fuzzing import checkpoints, command_lines, configs
+from fuzzing import annotations, checkpoints, command_lines, configs
 from fuzzing.answers import answer_to
 from tabulate import tabulate
 
@@ -23,6 +23,7 @@ from imbdet.program import run_program
 
 # By the name of a kind of input, what makes them, and how many by default.
 KINDS = {
+    "annotations": (annotations, 300),
     "configs": (configs, 350),
     "checkpoints": (checkpoints, 200),
     "command lines": (command_lines, 150),

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from imbdet.data import build_test_loader, build_train_loader, load_dataset
+from imbdet.data.augmentation import build_train_mapper
 from imbdet.data.broken_images import StrictMapper, map_image
 from imbdet.data.images import find_image_problem
-from imbdet.data.mappers import build_train_mapper
 from imbdet.errors import UserError
 from tests.data.test_loader import images_in, take_batches, truncate
 
