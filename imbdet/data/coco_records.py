@@ -1,9 +1,11 @@
 """Detectron2's dicts of a COCO-format annotation file, which is read once and checked."""
 
+import gc
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pycocotools.mask
@@ -47,6 +49,28 @@ def load_coco_records(
     Raises:
         UserError: names the file and the record, or the classes that the data set must have.
     """
+    with _without_collection():
+        return _load(json_file, image_root, name, optional, if_missing)
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """No search for garbage, of which reading makes none, among millions of new objects.
+
+    It takes as long as the reading.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _load(
+    json_file: str, image_root: str, name: str, optional: Collection[str], if_missing: str
+) -> list[dict]:
     logger.info(f"Reading the annotations of '{name}': {json_file}")
     content = read_coco_json(json_file, optional=optional, if_missing=if_missing)
     categories = sorted(content["categories"], key=lambda category: category["id"])
