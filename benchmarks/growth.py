@@ -34,7 +34,7 @@ from sections import run_sections, section_parser
 # isort: split
 from matplotlib.figure import Figure
 
-from imbdet.analysis.figures.style import COLOR_MAP, DPI, STYLE, label_panel, new_figure
+from imbdet.analysis.figures.style import CATEGORIES, DPI, STYLE, label_panel, new_figure
 from imbdet.program import run_program
 from imbdet.records import JointHistograms, SampleRecord, draw_negatives
 from imbdet.records.parquet import Batch, to_rows
@@ -224,10 +224,9 @@ SECTIONS = {
 def draw(results: dict[str, list[dict[str, Any]]]) -> Figure:
     """Time over that of the smallest size, by size, beside lines of linear and quadratic growth."""
     figure = new_figure(height=2.6)
-    colors = mpl.colormaps[COLOR_MAP](torch.linspace(0, 0.95, len(DRAWN)).numpy())
     styles = {
         part: {"color": color, "marker": marker, "markersize": 4, "linewidth": 1}
-        for part, color, marker in zip(DRAWN, colors, "os^Dv<>", strict=True)
+        for part, color, marker in zip(DRAWN, CATEGORIES, "os^Dv<>", strict=False)
     }
     panels = figure.subplots(1, len(results), squeeze=False).flat
     for panel, (name, rows) in zip(panels, results.items(), strict=True):

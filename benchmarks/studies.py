@@ -6,8 +6,9 @@
 
 A study is a file of `benchmarks/studies`, which `tools/sweep.py` trains. The metrics of its runs go
 to `docs/results/STUDY.json`, and their figure to `docs/results/STUDY.png`: AP by the setting, of
-all classes and of the last, which is the rarest. Dots are seeds, lines are their means; two
-settings are drawn as curves, or as a grid if both are choices of samplers.
+all classes and of the last, which is the rarest. Dots are seeds, joined by a line; of two settings
+the second is told by colours and marks, or both make a grid, of means above the range of the seeds,
+if they are choices of samplers.
 
 Runs that are finished are not repeated, a run that was stopped goes on.
 """
@@ -26,7 +27,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from runs import ROOT, by_choice, read_run
 
-from imbdet.analysis.figures.style import COLOR_MAP, DPI, LINES, STYLE, label_panel, new_figure
+from imbdet.analysis.figures.style import COLOR_MAP, DPI, STYLE, label_panel, new_figure
+from imbdet.compare.figures.style import run_points, spread
 from imbdet.files import replacing
 from imbdet.processes import wait_for
 from imbdet.program import run_program
@@ -34,6 +36,8 @@ from imbdet.program import run_program
 STUDIES = {path.stem: path for path in sorted((ROOT / "benchmarks" / "studies").glob("*.yaml"))}
 # Those of two settings of the same kind.
 GRIDS = ("appended_gt", "sampling_grid")
+# Of the distance from one dose to the next, what its dots take.
+_SPREAD = 0.6
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -85,7 +89,7 @@ def draw(results: dict) -> Figure:
     """AP, of all classes and of the last."""
     metrics = ["AP", list(results["runs"][0]["val"])[-1]]
     axes = list(results["runs"][0]["choices"])
-    draw_panel = _draw_grid if results["study"] in GRIDS else _draw_curves
+    draw_panel = _draw_grid if results["study"] in GRIDS else _draw_doses
     groups = by_choice(results["runs"])
     figure = new_figure(height=2.8)
     panels = figure.subplots(1, 2)
@@ -99,21 +103,24 @@ def draw(results: dict) -> Figure:
     return figure
 
 
-def _draw_curves(
+def _draw_doses(
     panel: Axes, values: dict[tuple[str, ...], list[float]], axes: Sequence[str]
 ) -> None:
+    """A dot for each seed and a line over their range: a few seeds make no curve."""
     doses = list(dict.fromkeys(choice[0] for choice in values))
     names = list(dict.fromkeys(choice[1:] for choice in values))
-    for name, style in zip(names, LINES, strict=False):
+    points = run_points("".join(name) for name in names)
+    for i, (name, (label, point)) in enumerate(zip(names, points.items(), strict=True)):
         of_doses = [values[(dose, *name)] for dose in doses]
-        means = [statistics.mean(of_seeds) for of_seeds in of_doses]
-        panel.plot(range(len(doses)), means, label="".join(name), **style)
-        dots = [(x, y) for x, of_seeds in enumerate(of_doses) for y in of_seeds]
-        panel.plot(*zip(*dots, strict=True), "o", markersize=2.5, color=style["color"])
+        places = [x + _SPREAD * spread(i, len(names)) for x in range(len(doses))]
+        lows, highs = map(min, of_doses), map(max, of_doses)
+        panel.vlines(places, list(lows), list(highs), color=point["color"], linewidth=1.2)
+        dots = [(x, y) for x, of_seeds in zip(places, of_doses, strict=True) for y in of_seeds]
+        panel.plot(*zip(*dots, strict=True), linestyle="", markersize=4.5, label=label, **point)
     panel.set_xticks(range(len(doses)), doses)
     panel.set_xlabel(axes[0])
     highest = max(max(of_seeds) for of_seeds in values.values())
-    panel.set_ylim(0, 1.05 * highest or 1)
+    panel.set(xlim=(-0.5, len(doses) - 0.5), ylim=(0, 1.05 * highest or 1))
     panel.grid(axis="y")
 
 
@@ -126,8 +133,10 @@ def _draw_grid(
     middle = (min(map(min, means)) + max(map(max, means))) / 2
     for i, row in enumerate(means):
         for j, mean in enumerate(row):
-            color = "white" if mean < middle else "black"
-            panel.text(j, i, f"{mean:.1f}", ha="center", va="center", color=color)
+            color = "white" if mean > middle else "black"
+            seeds = values[names[0][i], names[1][j]]
+            text = f"{mean:.1f}\n{min(seeds):.1f} to {max(seeds):.1f}"
+            panel.text(j, i, text, ha="center", va="center", color=color, fontsize=8)
     panel.set_xticks(range(len(names[1])), names[1])
     panel.set_yticks(range(len(names[0])), names[0])
     panel.set_ylabel(axes[0])

@@ -5,9 +5,15 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from imbdet.report.confusion import confusion_section
 from imbdet.report.elements import caption, note, section, sortable_table
 from imbdet.report.gallery import Gallery
 from imbdet.report.plots import Plot, bars, grid, new_figure
+from imbdet.report.precision_recall import (
+    HOW_TO_READ,
+    MAX_CLASSES,
+    precision_recall_plots,
+)
 from imbdet.report.sources import CannotShow, read_json, reading
 from imbdet.wording import counted
 
@@ -31,6 +37,7 @@ def evaluation_content(folder: Path, gallery: Gallery) -> list[Element]:
             evaluation = read_json(path)
             with reading(path):
                 content += _dataset_sections(dataset.name, evaluation)
+                content += _curve_sections(dataset, evaluation)
         except CannotShow as reason:
             content.append(section(dataset.name, note(str(reason))))
         pictures = gallery.embed((dataset / "pictures").glob("*.png"))
@@ -61,19 +68,26 @@ def _dataset_sections(name: str, evaluation: Mapping[str, Any]) -> list[Element]
     return [
         section(f"COCO's metrics on {name}", caption(text), table),
         *(
-            _class_section(name, kind, found["per_class"])
+            _class_section(name, kind, found["per_class"], evaluation.get("optimal_lrp", {}))
             for kind, found in zip(kinds, metrics.values(), strict=True)
         ),
     ]
 
 
-def _class_section(name: str, kind: str, per_class: Mapping[str, Mapping[str, Any]]) -> Element:
-    rows = [
-        (label, values["objects"], values["AP"], values["AP50"])
-        for label, values in per_class.items()
-    ]
-    rows.sort(key=lambda row: -row[1])
-    table = sortable_table(("class", "objects", "AP", "AP50"), rows, _PERCENT)
+def _class_section(
+    name: str,
+    kind: str,
+    per_class: Mapping[str, Mapping[str, Any]],
+    best: Mapping[str, Mapping[str, Any]],
+) -> Element:
+    rows = []
+    for label in _frequent_first(per_class):
+        row = [label, *(per_class[label][key] for key in ("objects", "AP", "AP50"))]
+        if best:
+            row += [best.get(label, {}).get(key) for key in ("olrp", "threshold")]
+        rows.append(row)
+    headers = "class", "objects", "AP", "AP50", *(("oLRP", "best threshold") if best else ())
+    table = sortable_table(headers, rows, _PERCENT)
     shown = rows[:MAX_BARS]
     labels = [row[0] for row in shown]
     figure = new_figure(
@@ -84,7 +98,42 @@ def _class_section(name: str, kind: str, per_class: Mapping[str, Mapping[str, An
         yaxis_rangemode="nonnegative",
     )
     text = "The class with the most objects in the data set comes first."
+    if best:
+        text += (
+            " oLRP is the error of its boxes at the best score threshold, optimal LRP; the lower, "
+            "the better. A class without a threshold is best not detected at all."
+        )
     if len(rows) > MAX_BARS:
         text += f" The first {MAX_BARS} of {len(rows)} classes."
     title = f"Classes of {name}, {kind}"
     return section(title, caption(text), grid([Plot("AP by class", figure)]), table)
+
+
+def _curve_sections(dataset: Path, evaluation: Mapping[str, Any]) -> list[Element]:
+    """From ``curves.json``; none of an evaluation that kept none."""
+    path = dataset / "curves.json"
+    if not path.exists():
+        return []
+    curves = read_json(path)
+    sections = []
+    for kind, found in evaluation["metrics"].items():
+        precisions = curves["precisions"].get(kind, {})
+        names = [name for name in _frequent_first(found["per_class"]) if name in precisions]
+        if not names:
+            continue
+        drawn = {name: precisions[name] for name in names}
+        best = evaluation.get("optimal_lrp", {}) if kind == "bbox" else {}
+        text = HOW_TO_READ
+        if len(names) > MAX_CLASSES:
+            text += f" The {MAX_CLASSES} classes with the most objects of {len(names)}."
+        plots = precision_recall_plots(curves["recalls"], drawn, best)
+        title = f"Precision and recall on {dataset.name}, {KINDS.get(kind, kind)}"
+        sections.append(section(title, caption(text), grid(plots)))
+    classes = _frequent_first(next(iter(evaluation["metrics"].values()))["per_class"])
+    if curves["confusion"]:
+        sections.append(confusion_section(dataset.name, curves["confusion"], classes))
+    return sections
+
+
+def _frequent_first(per_class: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    return sorted(per_class, key=lambda name: -per_class[name]["objects"])

@@ -11,7 +11,7 @@ from PIL import Image
 from imbdet.reading import require_file
 from imbdet.report.elements import element, note
 
-MAX_WIDTH = 1400
+MAX_WIDTH = 2000
 _QUALITY = 80
 
 
@@ -50,7 +50,8 @@ class Gallery:
 
 def _picture(address: str, path: Path) -> Element:
     image = element("img", src=address, alt=path.stem, loading="lazy")
-    return element("figure", image, element("figcaption", path.stem))
+    button = element("button", image, type="button", class_="zoom")
+    return element("figure", button, element("figcaption", path.stem))
 
 
 def _encode(path: Path) -> str:

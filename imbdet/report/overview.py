@@ -1,5 +1,6 @@
 """What a run was: from ``run.json``, ``config.yaml`` and the metrics."""
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,12 @@ from imbdet.report.curves import read_scalars, training_seconds
 from imbdet.report.elements import caption, details, element, facts, note, section, sortable_table
 from imbdet.report.evaluation import KINDS
 from imbdet.report.sources import CannotShow, read_json, read_yaml, reading
+from imbdet.report.verdict import (
+    conclusion,
+    judge_comparison,
+    judge_evaluation,
+    judge_training,
+)
 from imbdet.wording import counted
 
 Settings = Mapping[str, Any]
@@ -33,7 +40,25 @@ def overview_content(folder: Path) -> list[Element]:
             reasons.append(str(reason))
     columns = [element("div", *sections, class_="columns")] if sections else []
     # Two parts may miss the same file.
-    return [*_headlines(folder / "inference"), *columns, *map(note, dict.fromkeys(reasons))]
+    notes = map(note, dict.fromkeys(reasons))
+    return [*_headlines(folder / "inference"), *conclusion(_judge(folder)), *columns, *notes]
+
+
+def comparison_content(folder: Path) -> list[Element]:
+    """What a comparison says."""
+    return conclusion(judge_comparison(folder / "tables"))
+
+
+def _judge(folder: Path) -> Iterator[str]:
+    """Sentences about the evaluations and the training; what cannot be read is said elsewhere."""
+    for path in sorted(folder.glob("inference/*/metrics.json")):
+        with contextlib.suppress(CannotShow):
+            yield from judge_evaluation(path.parent)
+    with contextlib.suppress(CannotShow):
+        settings = read_yaml(folder / "config.yaml")
+        rows, _ = read_scalars(folder / "metrics.json")
+        with reading(folder / "config.yaml"):
+            yield from judge_training(settings, _iterations_done(rows))
 
 
 def configuration_content(folder: Path) -> list[Element]:
@@ -136,13 +161,16 @@ def _describe_methods(methods: Settings) -> Sequence[tuple[str, str]]:
 
 
 def _describe_training(rows: Sequence[Settings]) -> Sequence[tuple[str, str]]:
-    seconds = training_seconds(rows)
-    last = max((row["iteration"] + 1 for row in rows if "time" in row), default=0)
+    seconds, last = training_seconds(rows), _iterations_done(rows)
     return (
         ("iterations done", f"{last:,}"),
         ("time", f"about {_write_time(seconds)}, without evaluations"),
         ("time of an iteration", f"{seconds / last:.3f} s" if last else ""),
     )
+
+
+def _iterations_done(rows: Sequence[Settings]) -> int:
+    return max((row["iteration"] + 1 for row in rows if "time" in row), default=0)
 
 
 def _write_time(seconds: float) -> str:

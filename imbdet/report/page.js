@@ -48,7 +48,8 @@ function dress(layout) {
       minreducedheight: 170,
     },
   };
-  const scale = { colorscale: "Cividis", reversescale: !isDark() };
+  // From near the paper, so that what is rare is faint.
+  const scale = { colorscale: [0, 0.5, 1].map((at, i) => [at, color(`scale-${i}`)]) };
   const coloraxis = layout.coloraxis && { ...layout.coloraxis, ...scale };
   return { ...layout, template, coloraxis, dragmode };
 }
@@ -164,6 +165,38 @@ function sort(header) {
 
 document.querySelectorAll("th button").forEach((button) => {
   button.addEventListener("click", () => sort(button.parentElement));
+});
+
+/* Pictures: a click or Enter opens one at its full size; arrow keys go on, Escape closes. */
+
+const viewer = document.getElementById("viewer");
+const pictures = [...document.querySelectorAll(".zoom")];
+let shown = 0;
+
+function show(index) {
+  shown = (index + pictures.length) % pictures.length;
+  const { src, alt } = pictures[shown].firstElementChild;
+  Object.assign(viewer.querySelector("img"), { src, alt });
+  viewer.querySelector("p").textContent = `${alt} (${shown + 1} of ${pictures.length})`;
+  if (!viewer.open) viewer.showModal();
+  viewer.querySelector("div").scrollTo(0, 0);
+  viewer.querySelector("div").focus();
+}
+
+pictures.forEach((button, index) => button.addEventListener("click", () => show(index)));
+viewer.querySelectorAll("[data-step]").forEach((button) => {
+  button.addEventListener("click", () => show(shown + Number(button.dataset.step)));
+});
+viewer.querySelector(".close").addEventListener("click", () => viewer.close());
+viewer.addEventListener("close", () => pictures[shown].focus());
+viewer.addEventListener("keydown", (event) => {
+  const area = viewer.querySelector("div");
+  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  // Where the picture is wider than the window, the arrows scroll it first.
+  const room = step > 0 ? area.scrollWidth - area.clientWidth - area.scrollLeft : area.scrollLeft;
+  if (!step || room > 1) return;
+  event.preventDefault();
+  show(shown + step);
 });
 
 /* Light and dark: the system's choice until the reader makes another. */

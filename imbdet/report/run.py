@@ -10,7 +10,11 @@ from imbdet.report.curves import training_content
 from imbdet.report.elements import caption, note
 from imbdet.report.evaluation import evaluation_content
 from imbdet.report.gallery import Gallery
-from imbdet.report.overview import configuration_content, overview_content
+from imbdet.report.overview import (
+    comparison_content,
+    configuration_content,
+    overview_content,
+)
 from imbdet.report.page import Tab, render
 from imbdet.report.records import records_content
 from imbdet.report.sources import CannotShow, reading
@@ -46,7 +50,10 @@ def _contents(folder: Path) -> tuple[str, Sequence[Tab]]:
     if any((folder / name).exists() for name in ("config.yaml", "metrics.json", "inference")):
         return "Report of a run", _run_tabs(folder)
     if (folder / "tables").is_dir() or (folder / "summary.txt").exists():
-        return "Tables, figures and pictures", _study_tabs(folder, Gallery())
+        tabs = _study_tabs(folder, Gallery())
+        if (folder / "tables" / "coco.parquet").exists():
+            tabs.insert(0, _tab("Overview", folder, lambda: comparison_content(folder)))
+        return "Tables, figures and pictures", tabs
     raise UserError(
         f"'{folder}' is neither the OUTPUT_DIR of a training (with config.yaml) nor a folder that "
         "`imbdet analyze` or `imbdet compare` wrote (with tables)."

@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 
+from imbdet.analysis.columns import SELECTIONS, SIGNS
 from imbdet.analysis.figures.hardness import draw_hardness
 from imbdet.analysis.figures.imbalance import draw_imbalance
+from imbdet.analysis.figures.joint import draw_sampling_distribution
 from imbdet.analysis.figures.ranks import draw_ranks
-from imbdet.analysis.figures.style import save, short
+from imbdet.analysis.figures.style import COLOR_MAP, save, short
 from imbdet.analysis.hardness import EDGES, Hardness
 from imbdet.analysis.imbalance import imbalance
+from imbdet.analysis.joint import SamplingDistribution
 from imbdet.analysis.ranks import RankHistogram
 
 
@@ -44,9 +47,7 @@ def test_every_class_is_drawn(num_classes, recwarn):
     handles, labels = axes.get_legend_handles_labels()
     assert sorted(labels) == ["candidates", "objects"]
     candidates = handles[labels.index("candidates")]
-    heights = (
-        [bar.get_height() for bar in candidates] if num_classes == 3 else candidates.get_ydata()
-    )
+    heights = candidates.get_ydata()
     assert list(heights) == [*range(2 * num_classes, 0, -2), 50]
     assert not recwarn.list
 
@@ -90,3 +91,22 @@ def test_the_legend_of_ranks_is_above_the_bars():
     axes = figure.axes[1]
     legend = axes.get_legend().get_window_extent()
     assert all(bar.get_window_extent().y1 < legend.y0 for bar in axes.patches)
+
+
+def test_panels_that_are_the_same_are_drawn_once():
+    counts = np.zeros((20, 35), dtype=np.int64)
+    counts[10, 5] = 7
+    other = counts + np.eye(*counts.shape, dtype=np.int64)
+    of_all = {(selection, sign): counts for selection in SELECTIONS for sign in SIGNS}
+    means = dict.fromkeys(of_all, 0.5)
+    counted = {**of_all, ("hard", "negatives"): other}
+    numbers = SamplingDistribution(counted, means, means, dict.fromkeys(SIGNS, False))
+    panels = draw_sampling_distribution(numbers).axes
+    same = [axes for axes in panels if any("same" in text.get_text() for text in axes.texts)]
+    assert len(same) == 3  # hard and prime positives, prime negatives
+
+
+def test_what_is_rare_is_faint():
+    lightness = [sum(COLOR_MAP(share)[:3]) for share in np.linspace(0, 1, 50)]
+    assert lightness == sorted(lightness, reverse=True)
+    assert lightness[0] > 2.7 > 1 > lightness[-1]

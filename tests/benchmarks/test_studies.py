@@ -92,14 +92,18 @@ def test_a_study_is_kept_and_drawn(programs, study, tmp_path):
 
 
 @pytest.mark.usefixtures("play")
-def test_curves_go_through_the_means_of_the_seeds(programs, tmp_path):
+def test_seeds_are_dots_and_their_spread_is_shown(programs, tmp_path):
     programs.studies.main(["isr_k", "--output", str(tmp_path), "--results", str(tmp_path)])
     results = json.loads((tmp_path / "isr_k.json").read_text())
-    of_all, of_rare = programs.studies.draw(results).axes
-    # Four choices, two seeds one after the other.
-    assert list(of_all.lines[0].get_ydata()) == [20.0, 30.0, 40.0, 50.0]
-    assert list(of_rare.lines[0].get_ydata()) == [21.0, 31.0, 41.0, 51.0]
-    assert sorted(of_all.lines[1].get_ydata()) == [10.0 * i for i in range(8)]
+    of_all, _ = programs.studies.draw(results).axes
+    # Four choices, two seeds one after the other: 0 to 30 and 40 to 70.
+    (dots,) = of_all.lines
+    assert dots.get_linestyle() == "None"
+    assert sorted(dots.get_ydata()) == [10.0 * i for i in range(8)]
+    (ranges,) = of_all.collections
+    assert [list(end[:, 1]) for end in ranges.get_segments()] == [
+        [10.0 * i, 10.0 * i + 40] for i in range(4)
+    ]
 
 
 @pytest.mark.usefixtures("play")
@@ -110,7 +114,9 @@ def test_the_grid_has_a_row_for_each_choice_of_positives(programs, tmp_path):
     assert [label.get_text() for label in panel.get_yticklabels()] == ["random", "hard", "prime"]
     # Nine choices, two seeds: 0 and 90, 10 and 100, ...
     shown = [text.get_text() for text in panel.texts]
-    assert shown == [f"{45.0 + 10 * i:.1f}" for i in range(9)]
+    assert shown == [
+        f"{45.0 + 10 * i:.1f}\n{10.0 * i:.1f} to {90.0 + 10 * i:.1f}" for i in range(9)
+    ]
 
 
 @pytest.mark.parametrize(("status", "expected"), [(1, SystemExit), (130, KeyboardInterrupt)])

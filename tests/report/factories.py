@@ -142,6 +142,22 @@ def write_evaluation(folder):
         "num_detections": 1234,
         "library": "pycocotools",
         "metrics": {"bbox": {"overall": overall, "per_class": per_class}},
+        "optimal_lrp": {
+            SCRIPT: {"olrp": 70.0, "localisation": 20.0, "fp": 10.0, "fn": 40.0, "threshold": 0.7},
+            CLOSING: dict.fromkeys(("olrp", "localisation", "fp", "fn", "threshold")),
+            "1e5": {"olrp": 100, "localisation": None, "fp": None, "fn": 100, "threshold": None},
+        },
+    }
+    pairs = {(SCRIPT, SCRIPT): 1, (SCRIPT, CLOSING): 2, (CLOSING, SCRIPT): 30, ("1e5", None): 20}
+    curves = {
+        "recalls": [0.0, 0.5, 1.0],
+        "precisions": {"bbox": {n: {"0.5": [1, 0.5, 0], "0.75": [1, 0, 0]} for n in CLASSES[::2]}},
+        "confusion": [
+            {"object": a, "detection": b, "count": n}
+            for (a, b), n in {**pairs, (None, SCRIPT): 9, (CLOSING, None): 70}.items()
+        ],
     }
     write_picture(folder / "pictures" / "<img src=x onerror=alert(1)>.png")
+    write_picture(folder / "pictures" / "wide.png", size=(3000, 100))
     (folder / "metrics.json").write_text(json.dumps(evaluation))
+    (folder / "curves.json").write_text(json.dumps(curves))

@@ -1,9 +1,12 @@
 """The page in a browser, opened once."""
 
+import io
 import itertools
 import time
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from imbdet.report import write_report
 from tests.browser import needs_browser, start_browser
@@ -70,7 +73,9 @@ def test_all_tabs_open_and_all_figures_are_drawn(page):
         shown = page.find_elements(By.CSS_SELECTOR, "[role=tabpanel]:not([hidden])")
         assert [panel.get_attribute("id") for panel in shown] == [name]
     assert len(page.find_elements(By.CSS_SELECTOR, ".js-plotly-plot")) >= 30
-    assert page.execute_script("return [...document.images].every((i) => i.naturalWidth > 0)")
+    images = "[...document.querySelectorAll('.zoom img')]"
+    page.execute_script(f"{images}.forEach((image) => image.loading = 'eager')")
+    wait_for(lambda: page.execute_script(f"return {images}.every((i) => i.naturalWidth > 0)"))
 
 
 def test_a_class_that_is_a_script_is_a_text(page):
@@ -195,7 +200,52 @@ def test_a_phone_never_scrolls_sideways(page):
     page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+def test_pictures_open_at_full_size(page):
+    open_tab(page, "evaluation")
+    viewer = page.find_element(By.ID, "viewer")
+    assert not viewer.is_displayed()
+    button = page.find_elements(By.CSS_SELECTOR, "#evaluation .zoom")[1]
+    button.send_keys(Keys.ENTER)
+    assert viewer.is_displayed()
+    image = viewer.find_element(By.TAG_NAME, "img")
+    assert (image.get_attribute("alt"), image.size["width"]) == ("wide", 2000)
+    # A wide picture is scrolled before the next one comes.
+    area = page.switch_to.active_element
+    area.send_keys(Keys.ARROW_RIGHT)
+    assert image.get_attribute("alt") == "wide"
+    viewer.find_element(By.CSS_SELECTOR, "[data-step='-1']").click()
+    assert image.get_attribute("alt") == "<img src=x onerror=alert(1)>"
+    page.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)
+    assert image.get_attribute("alt") == "wide"
+    page.switch_to.active_element.send_keys(Keys.ESCAPE)
+    wait_for(lambda: not viewer.is_displayed())
+    assert page.switch_to.active_element == button
+
+
+def test_a_wide_table_on_a_phone_shows_that_it_goes_on(page):
+    open_tab(page, "evaluation")
+    size = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    table = page.find_element(By.CSS_SELECTOR, "#evaluation .table")
+    page.execute_script("arguments[0].firstElementChild.style.width = '800px'", table)
+    page.execute_script("arguments[0].scrollIntoView({block: 'center'})", table)
+
+    def rim(side):
+        """The grey of its left or right end, but for letters."""
+        image = Image.open(io.BytesIO(table.screenshot_as_png)).convert("L")
+        return np.median(np.asarray(image)[:, 1 if side == "left" else -2])
+
+    assert rim("right") < rim("left")
+    page.execute_script("arguments[0].scrollLeft = 1000", table)
+    wait_for(lambda: rim("left") < rim("right"))
+    page.execute_script("arguments[0].firstElementChild.style.width = ''", table)
+    page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def test_a_comparison(comparison):
+    conclusion = comparison.find_element(By.CSS_SELECTOR, "#overview .verdict").text
+    assert "<b>bold is better than base: AP" in conclusion or "undecided" in conclusion
+    open_tab(comparison, "figures")
     wait_for(lambda: number_undrawn(comparison) == 0)
     assert comparison.title != "harm"
     assert len(comparison.find_elements(By.CSS_SELECTOR, "#figures .js-plotly-plot")) == 22

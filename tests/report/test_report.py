@@ -71,8 +71,13 @@ def test_page_of_a_run(run, capsys):
         "overview": [
             *("12.3", "40.0", "8 images, 3 classes", "seed", "torch", "50 s"),
             *("sampler of positives random", "classification loss softmax_cross_entropy"),
+            *("Conclusion", "has done 100 of 40,000 iterations", "1 of 2 classes are best not"),
+            f"most confused: 30 of 100 objects of {CLASSES[1]} are taken for {CLASSES[0]}.",
         ],
-        "evaluation": ["1,234 detections on 8 images", "12.35", "<img src=x onerror=alert(1)>"],
+        "evaluation": [
+            *("1,234 detections on 8 images", "12.35", "<img src=x onerror=alert(1)>"),
+            *("Precision and recall on val, boxes", "Confusion on val", "oLRP best threshold"),
+        ],
         "records": ["roi_heads", "rpn"],
         "figures": ["of the hard negatives", "3 candidates have predictions that are not finite."],
         "pictures": ["a & b"],

@@ -5,10 +5,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from imbdet.analysis.figures.style import BARS, DARK, MIDDLE, label_panel, new_figure, short
+from imbdet.analysis.figures.style import DARK, MIDDLE, label_panel, new_figure, short
 from imbdet.analysis.imbalance import COCO_EDGES, POSITIVES_EDGES, SIZE_EDGES, Imbalance
 
-# Of more classes names and bars would be too small.
+# Names of more classes would be too small.
 _MAX_NAMES = 30
 
 
@@ -28,18 +28,19 @@ def _draw_classes(axes: Axes, numbers: Imbalance) -> None:
     names = [*map(short, numbers.classes), "background"]
     places = np.arange(len(names))
     objects, candidates = numbers.objects, [*numbers.positives, numbers.num_negatives]
+    # Dots, since bars have no honest length where the axis has no zero.
+    size = 6 if len(names) <= _MAX_NAMES else 2
+    axes.plot(places[:-1], objects, "o", markersize=size, color=DARK, label="objects")
+    axes.plot(places, candidates, "s", markersize=size, color=MIDDLE, label="candidates")
     if len(names) <= _MAX_NAMES:
-        axes.bar(places[:-1] - 0.2, objects, 0.4, label="objects", **BARS[0])
-        axes.bar(places + 0.2, candidates, 0.4, label="candidates", **BARS[1])
         is_tight = len(names) * max(map(len, names)) > 90
         turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if is_tight else {}
         axes.set_xticks(places, names, **turned)
     else:
-        axes.stairs(objects, places - 0.5, fill=True, color=DARK, label="objects")
-        axes.plot(places, candidates, ".", markersize=2, color=MIDDLE, label="candidates")
         axes.set_xticks([])
         axes.set_xlabel(f"{len(numbers.classes):,} classes, the most frequent first; background")
-    axes.set(yscale="log", ylim=(0.5, None), ylabel="number")
+    highest = max(*objects, *candidates, 1)
+    axes.set(yscale="log", ylim=(0.5, 6 * highest), ylabel="number")  # room for the legend
     axes.legend(loc="upper center", ncols=2)
     label_panel(axes, "(a) classes")
 

@@ -30,6 +30,7 @@ def draw_sampling_distribution(numbers: SamplingDistribution) -> Figure:
     figure = new_figure(5.6)
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
     grid = figure.add_gridspec(4, 6, width_ratios=[5, 1] * 3, height_ratios=[1, 4] * 2)
+    first = next(iter(SELECTIONS))
     for i, sign in enumerate(SIGNS):
         of_sign = [shares[selection, sign] for selection in SELECTIONS]
         columns = _used(np.any([s.any(axis=1) for s in of_sign if s is not None], axis=0))
@@ -40,7 +41,13 @@ def draw_sampling_distribution(numbers: SamplingDistribution) -> Figure:
             )
             top.set_title(f"{selection} {sign}\n({sampler_of(selection, sign)})", loc="left")
             share = shares[selection, sign]
-            mesh = _draw_panel(panel, top, right, share, norm, columns, rows)
+            is_same = selection != first and _is_same(share, shares[first, sign])
+            drawn = np.zeros_like(share) if is_same else share
+            mesh = _draw_panel(panel, top, right, drawn, norm, columns, rows)
+            if is_same:
+                say(panel, f"the same\nas {first}")
+            elif share is not None and not share.any():
+                say(panel, "none was chosen")
             panel.tick_params(labelleft=j == 0)
             if j == 0:
                 panel.set_ylabel("classification loss")
@@ -68,7 +75,7 @@ def _draw_panel(
     iou_edges = IOU_EDGES.numpy()
     values = np.zeros((len(iou_edges) - 1, len(_LOSS_EDGES) - 1)) if share is None else share
     shown = np.ma.masked_equal(values.T, 0)
-    mesh = panel.pcolormesh(iou_edges, _LOSS_EDGES, shown, cmap=f"{COLOR_MAP}_r", norm=norm)
+    mesh = panel.pcolormesh(iou_edges, _LOSS_EDGES, shown, cmap=COLOR_MAP, norm=norm)
     mesh.set_rasterized(True)
     panel.set(yscale="log", xlim=iou_edges[columns][[0, -1]], ylim=_LOSS_EDGES[rows][[0, -1]])
     top.stairs(values.sum(axis=1), iou_edges, fill=True, color=DARK)
@@ -79,6 +86,8 @@ def _draw_panel(
         axes.axis("off")
     if share is None:
         say(panel, "needs a two-stage\ndetector: it compares\nall pairs of negatives")
-    elif not share.any():
-        say(panel, "none was chosen")
     return mesh
+
+
+def _is_same(share: np.ndarray | None, other: np.ndarray | None) -> bool:
+    return share is not None and other is not None and share.any() and np.array_equal(share, other)

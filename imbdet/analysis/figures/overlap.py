@@ -21,7 +21,7 @@ def draw_overlaps(numbers: Overlaps) -> Figure:
 
 def _draw_matrix(axes: Axes, overlap: Overlap) -> object:
     jaccard, names = overlap.jaccard, overlap.samplers
-    mesh = axes.imshow(np.ma.masked_invalid(jaccard), vmin=0, vmax=1, cmap=f"{COLOR_MAP}_r")
+    mesh = axes.imshow(np.ma.masked_invalid(jaccard), vmin=0, vmax=1, cmap=COLOR_MAP)
     ticks = range(len(names))
     axes.set_xticks(ticks, names, rotation=45, ha="right")
     axes.set_yticks(ticks, names)

@@ -5,15 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from imbdet.files import replacing
 
 # Width of a page's text, in inches, and dots per inch.
 WIDTH, DPI = 7.0, 200
-# Its lightness rises evenly, so that it survives grey print, and it was made for colour-blind eyes.
-COLOR_MAP = "cividis"
+# From near the paper's white, so that what is rare is faint and what is frequent strong. Its
+# lightness falls evenly, so that it survives grey print, and its hue is one that all eyes know.
+COLOR_MAP = ListedColormap(mpl.colormaps["Blues"](np.linspace(0.07, 1, 256)), "rare_is_faint")
 # Apart in lightness as well as in colour, and lines in their dashes too.
 DARK, MIDDLE, LIGHT = "#1b2a49", "#c8553d", "#7fb7d6"
 LINES = (
@@ -23,6 +26,8 @@ LINES = (
     {"color": "#8a8a8a", "linestyle": ":", "linewidth": 2.0},
     {"color": "#b59b2a", "linestyle": (0, (1, 1, 4, 1))},
 )
+# Of more categories than there are lines.
+CATEGORIES = tuple(mpl.colormaps["tab10"].colors)
 BARS = (
     {"color": DARK},
     {"color": MIDDLE, "hatch": "////", "edgecolor": "white", "linewidth": 0},

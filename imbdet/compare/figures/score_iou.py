@@ -25,7 +25,7 @@ def draw_score_iou(numbers: ScoreIoU) -> Figure:
     norm = LogNorm(1, max(2, *(counts.max() for counts in numbers.counts.values())))
     for axes, (run, counts) in zip(panels.flat, numbers.counts.items(), strict=False):
         shown = np.ma.masked_equal(counts.T, 0)
-        mesh = axes.pcolormesh(EDGES, EDGES, shown, cmap=f"{COLOR_MAP}_r", norm=norm)
+        mesh = axes.pcolormesh(EDGES, EDGES, shown, cmap=COLOR_MAP, norm=norm)
         mesh.set_rasterized(True)
         axes.axhline(LOCALISED, color="black", linewidth=0.8, linestyle=":")
         axes.set(aspect="equal", xlabel="score")

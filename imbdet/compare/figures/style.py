@@ -5,14 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.legend_handler import HandlerTuple
 
-from imbdet.analysis.figures.style import COLOR_MAP, LINES, plain
+from imbdet.analysis.figures.style import CATEGORIES, LINES, plain
 from imbdet.compare.bootstrap import Estimate
 
 # Of the distance from one group of bars or points to the next.
@@ -26,9 +25,9 @@ def run_lines(runs: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Each run's line, the baseline first."""
     runs = list(runs)
     lines = [{"linewidth": 1.5, **line} for _, line in zip(runs, cycle(LINES), strict=False)]
-    if len(runs) > len(LINES):  # shades, since there are no more colours that are clearly different
-        for i, line in enumerate(lines):
-            line["color"] = mpl.colormaps[COLOR_MAP](i / (len(runs) - 1))
+    if len(runs) > len(LINES):
+        for color, line in zip(cycle(CATEGORIES), lines, strict=False):
+            line["color"] = color
     return dict(zip(runs, lines, strict=True))
 
 
