@@ -89,8 +89,10 @@ def test_results_and_files(register, tmp_path, caplog):
         {"image_id": 5, "category_id": 3, "bbox": [4, 4, 20, 20], "score": pytest.approx(0.9)}
     ]
     metrics, best = summary.pop("metrics")["bbox"], summary.pop("optimal_lrp")
+    assert summary.pop("annotations").keys() == {"images", "boxes", "fingerprint"}
     assert summary == {
         "dataset": "ours",
+        "categories": [[3, "cat"], [7, "dog"], [8, "ox"]],
         "num_images": 2,
         "num_detections": 1,
         "library": "faster-coco-eval",
