@@ -5,10 +5,9 @@
     python benchmarks/compare_at_size.py --quick    # a hundredth of the images
 
 The ground truth has 5,000 images, and of 80 classes as many objects as COCO's validation set, of
-1,203 as many as LVIS's share of these images, a few of them crowds; the larger a class's number,
-the rarer it is. Each run has 100 detections of an image: objects moved by a random amount, the
-second run's by a little less, some of them twice or as another class, and boxes on nothing. The
-digest is that of all tables: equal digests are equal numbers, to the last bit.
+1,203 as many as LVIS's share of these images. Each run has 100 detections of an image, and the
+second one's fit a little better. The digest is that of all tables: equal digests are equal numbers,
+to the last bit.
 """
 
 import argparse
@@ -24,8 +23,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
+from made_up import HEIGHT, WIDTH, make_detections, make_ground_truth
 from PIL import Image
 from sections import run_sections, section_parser
 
@@ -35,83 +34,9 @@ from imbdet.program import run_program
 
 NUM_IMAGES = 5000
 OBJECTS_PER_IMAGE = {80: 7.36, 1203: 10.1}
-CROWD_SHARE = 0.01
 DETECTIONS_PER_IMAGE = 100
-WIDTH, HEIGHT = 640, 480
 # By run, the standard deviation of a detection's place and size, of those of its object.
 MISFITS = {"base": 0.12, "better": 0.10}
-
-
-def make_ground_truth(num_images: int, num_classes: int, seed: int = 0) -> dict[str, Any]:
-    """The content of a COCO annotation file, classes by Zipf's law."""
-    rng = np.random.default_rng(seed)
-    num_objects = rng.poisson(OBJECTS_PER_IMAGE[num_classes], num_images)
-    total = num_objects.sum()
-    shares = 1 / np.arange(1, num_classes + 1)
-    sides = np.exp(rng.normal(4, 0.8, (total, 1)) + rng.normal(0, 0.3, (total, 2)))
-    sides = np.minimum(sides, [WIDTH, HEIGHT])
-    corners = rng.random((total, 2)) * ([WIDTH, HEIGHT] - sides)
-    boxes = np.concatenate([corners, sides], axis=1).round(2)
-    columns = zip(
-        np.repeat(np.arange(1, num_images + 1), num_objects).tolist(),
-        rng.choice(num_classes, total, p=shares / shares.sum()).tolist(),
-        boxes.tolist(),
-        (rng.random(total) < CROWD_SHARE).astype(int).tolist(),
-        strict=True,
-    )
-    return {
-        "images": [
-            {"id": i, "file_name": f"{i}.jpg", "width": WIDTH, "height": HEIGHT}
-            for i in range(1, num_images + 1)
-        ],
-        "categories": [{"id": i, "name": f"class {i}"} for i in range(1, num_classes + 1)],
-        "annotations": [
-            {
-                "id": i,
-                "image_id": image_id,
-                "category_id": category + 1,
-                "bbox": box,
-                "area": 0.6 * box[2] * box[3],
-                "iscrowd": is_crowd,
-            }
-            for i, (image_id, category, box, is_crowd) in enumerate(columns, 1)
-        ],
-    }
-
-
-def make_detections(
-    ground_truth: Mapping[str, Any], misfit: float, seed: int
-) -> list[dict[str, Any]]:
-    """Records of COCO's result format; see the head of this file."""
-    rng = np.random.default_rng(seed)
-    by_image: dict[int, list[Mapping]] = {image["id"]: [] for image in ground_truth["images"]}
-    for note in ground_truth["annotations"]:
-        by_image[note["image_id"]].append(note)
-    num_classes = len(ground_truth["categories"])
-    num = DETECTIONS_PER_IMAGE
-    found = []
-    for image_id, notes in by_image.items():
-        # At most half of an image's detections are on its objects.
-        sources = np.repeat(np.arange(len(notes)), rng.integers(0, 4, len(notes)))[: num // 2]
-        sides = np.exp(rng.normal(4, 0.8, (num, 2)))
-        boxes = np.concatenate([rng.random((num, 2)) * [WIDTH, HEIGHT], sides], axis=1)
-        classes = rng.integers(1, num_classes + 1, num)
-        scores = rng.beta(1, 8, num)
-        on_objects = slice(0, len(sources))
-        if len(sources):
-            of_objects = np.array([note["bbox"] for note in notes])[sources]
-            moves = rng.normal(0, misfit, (len(sources), 4)) * of_objects[:, [2, 3, 2, 3]]
-            boxes[on_objects] = of_objects + moves
-            own = np.array([note["category_id"] for note in notes])[sources]
-            classes[on_objects] = np.where(rng.random(len(sources)) < 0.8, own, classes[on_objects])
-            scores[on_objects] = rng.beta(2, 2, len(sources))
-        boxes[:, 2:] = np.maximum(boxes[:, 2:], 1)
-        columns = (classes.tolist(), boxes.round(2).tolist(), scores.round(4).tolist())
-        found += [
-            {"image_id": image_id, "category_id": category, "bbox": box, "score": score}
-            for category, box, score in zip(*columns, strict=True)
-        ]
-    return found
 
 
 def write_runs(folder: Path, ground_truth: Mapping[str, Any]) -> list[Path]:
@@ -127,7 +52,8 @@ def write_runs(folder: Path, ground_truth: Mapping[str, Any]) -> list[Path]:
     for seed, (name, misfit) in enumerate(MISFITS.items()):
         results = folder / name / "inference" / "made_up" / "coco_instances_results.json"
         results.parent.mkdir(parents=True)
-        results.write_text(json.dumps(make_detections(ground_truth, misfit, seed)))
+        found = make_detections(ground_truth, misfit, DETECTIONS_PER_IMAGE, seed)
+        results.write_text(json.dumps(found))
         runs.append(folder / name)
         (runs[-1] / "config.yaml").write_text(cfg.dump())
     return runs
@@ -141,7 +67,8 @@ def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
 def _measure(args: argparse.Namespace, num_classes: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=args.folder) as name:
         folder = Path(name)
-        ground_truth = make_ground_truth(args.images, num_classes)
+        num_objects = OBJECTS_PER_IMAGE[num_classes]
+        ground_truth = make_ground_truth(args.images, num_classes, num_objects)
         runs = write_runs(folder, ground_truth)
         words = [path_of("imbdet"), "compare", *map(str, runs), "--output", str(folder / "output")]
         before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -28,7 +28,7 @@ pyarrow.array(np.zeros(1), mask=np.zeros(1, dtype=bool))
 
 CONFIG = ROOT / "configs" / "quick_start" / "retinanet.yaml"
 # Of the machine's mood, and not of the training.
-CLOCKS = {"time", "data_time", "eta_seconds"}
+CLOCKS = {"time", "data_time", "rank_data_time", "eta_seconds"}
 KEYS = {
     "MODEL.RESNETS.DEPTH": 50,
     "MODEL.RESNETS.STEM_OUT_CHANNELS": 8,

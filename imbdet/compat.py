@@ -4,6 +4,8 @@ To be imported before any ``detectron2`` module, which the ``__init__`` of every
 detectron2 does. On a complete, current detectron2 it changes nothing but which warnings are shown.
 """
 
+import importlib.machinery
+import importlib.resources
 import importlib.util
 import sys
 import types
@@ -34,6 +36,7 @@ def require_detectron2() -> None:
         raise UserError(f"detectron2 at '{folder}' is only half installed. {HOW_TO_INSTALL}")
     _admit_missing_extension()
     _restore_pillow_names()
+    _restore_pkg_resources()
     _hide_deprecations()
 
 
@@ -58,6 +61,7 @@ def _admit_missing_extension() -> None:
 
 def _stand_in_for_extension() -> types.ModuleType:
     module = types.ModuleType("detectron2._C")
+    module.__spec__ = importlib.machinery.ModuleSpec(module.__name__, loader=None)
     # `default_setup` of detectron2's own programs logs these.
     module.get_compiler_version = module.get_cuda_version = lambda: "not built"
     module.has_cuda = lambda: False
@@ -70,6 +74,42 @@ def _restore_pillow_names() -> None:
     # Gone since Pillow 10; v0.6 uses it as a default argument in data/transforms/transform.py.
     if not hasattr(PIL.Image, "LINEAR"):
         PIL.Image.LINEAR = PIL.Image.BILINEAR
+
+
+def _restore_pkg_resources() -> None:
+    # Gone since setuptools 82; detectron2's model zoo finds its configs by it.
+    if importlib.util.find_spec("pkg_resources") is None:
+        sys.meta_path.insert(0, _ModelZooFinder)
+
+
+class _ModelZooFinder:
+    """Finds the module of the model zoo, and nothing else."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name != "detectron2.model_zoo.model_zoo":
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.origin:
+            spec.loader = _ModelZooLoader(name, spec.origin)
+        return spec
+
+
+class _ModelZooLoader(importlib.machinery.SourceFileLoader):
+    """Gives a stand-in for pkg_resources to this module alone: others look whether it is there."""
+
+    def exec_module(self, module):
+        stand_in = types.ModuleType("pkg_resources")
+        stand_in.resource_filename = _resource_filename
+        sys.modules[stand_in.__name__] = stand_in
+        try:
+            super().exec_module(module)
+        finally:
+            del sys.modules[stand_in.__name__]
+
+
+def _resource_filename(package: str, path: str) -> str:
+    return str(importlib.resources.files(package).joinpath(path))
 
 
 def _hide_deprecations() -> None:

@@ -1,5 +1,6 @@
 """A test per trap of detectron2 v0.6 that imbdet/compat.py disarms."""
 
+import importlib.util
 import subprocess
 import sys
 import textwrap
@@ -21,6 +22,8 @@ def test_every_used_part_of_detectron2_imports_without_a_warning():
         import PIL.Image
         assert hasattr(PIL.Image, "LINEAR")
         from detectron2 import _C
+        import importlib.util
+        assert importlib.util.find_spec("detectron2._C") is not None
         imbdet.compat.require_detectron2()  # again
         """
     )
@@ -63,3 +66,25 @@ def test_missing_or_broken_detectron2_is_one_sentence(tmp_path, monkeypatch, fil
     with pytest.raises(UserError, match=message) as error:
         imbdet.compat.require_detectron2()
     assert "\n" not in str(error.value)
+
+
+def test_the_model_zoo_needs_no_old_setuptools():
+    import imbdet.compat
+
+    result = run_python(
+        """
+        import sys, importlib.util, warnings
+        find_spec = importlib.util.find_spec
+        importlib.util.find_spec = lambda name: None if name == "pkg_resources" else find_spec(name)
+        import imbdet.compat
+        from detectron2 import model_zoo
+        assert "pkg_resources" not in sys.modules
+        try:
+            model_zoo.get_config_file("nothing.yaml")
+        except RuntimeError as error:
+            print(error)
+        """
+    )
+    assert result.stdout == "nothing.yaml not available in Model Zoo!\n", result.stderr
+    file = imbdet.compat._resource_filename("imbdet.losses", "focal.py")
+    assert file == importlib.util.find_spec("imbdet.losses.focal").origin

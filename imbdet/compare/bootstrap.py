@@ -1,8 +1,12 @@
 """How far a metric would stray on other images: the bootstrap over the images of the test set.
 
 All runs are evaluated on the same resamples, so that a difference of two runs is one of pairs: what
-makes an image hard for both does not blur it. Efron and Tibshirani, "An Introduction to the
-Bootstrap", 1993, sec. 13.3 (percentile intervals).
+makes an image hard for both does not blur it.
+
+Images that are there twice raise AP, and classes without objects drop out of its mean. So the
+resamples lie above the value, where classes are rare by more than they scatter, and their
+percentiles (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, sec. 13.3) would leave
+it out. What they tell is how far AP scatters: their deviations from their mean are put around it.
 """
 
 from collections.abc import Mapping
@@ -66,7 +70,7 @@ def resampled_ap(
 
 
 def estimate(values: np.ndarray, num_images: int) -> Estimate:
-    """The value (1 + B,) of the data set with the interval of those of its resamples.
+    """The value (1 + B,) of the data set; around it, how the resamples lie around their mean.
 
     Args:
         values: perhaps NaN.
@@ -76,7 +80,7 @@ def estimate(values: np.ndarray, num_images: int) -> Estimate:
     if num_images < MIN_IMAGES or not len(resamples) or np.isnan(values[0]):
         return Estimate(float(values[0]), np.nan, np.nan)
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(resamples, [tail, 1 - tail])
+    low, high = values[0] + np.quantile(resamples - resamples.mean(), [tail, 1 - tail])
     return Estimate(float(values[0]), float(low), float(high))
 
 

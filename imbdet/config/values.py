@@ -53,6 +53,8 @@ _RANGES = {
     "MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION": (1, math.inf),
     "MODEL.ROI_MASK_HEAD.POOLER_RESOLUTION": (1, math.inf),
 }
+# Of products and convolutions on a GPU, exact first.
+FLOAT32_PRECISIONS = ("highest", "high", "medium")
 _POOLERS = ("ROIAlign", "ROIAlignV2", "ROIPool", "ROIAlignRotated")
 _OPTIONS = {
     "INPUT.RANDOM_FLIP": ("none", "horizontal", "vertical"),
@@ -106,6 +108,10 @@ def refuse_values(cfg: CfgNode) -> None:
     for key, options in _OPTIONS.items():
         if values[key] not in options:
             raise UserError(f"{key} is {values[key]!r}; it can be {', '.join(map(repr, options))}.")
+    precision = values.get("FLOAT32_PRECISION", "")  # a key of the main branch
+    if precision not in ("", *FLOAT32_PRECISIONS):
+        options = ", ".join(map(repr, FLOAT32_PRECISIONS))
+        raise UserError(f"FLOAT32_PRECISION is {precision!r}; it can be {options}, or ''.")
     try:
         torch.device(cfg.MODEL.DEVICE)
     except RuntimeError as error:

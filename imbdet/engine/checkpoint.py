@@ -27,6 +27,10 @@ logger = logging.getLogger(__name__)
 _DATA = "data"
 
 
+# Behind a path: names are to be matched by their ends, as detectron2's main branch has it.
+_MATCHING = "?matching_heuristics="
+
+
 class SafeCheckpointer(DetectionCheckpointer):
     """detectron2's checkpointer, for files that nobody vouches for and disks that fill up.
 
@@ -66,6 +70,7 @@ class SafeCheckpointer(DetectionCheckpointer):
         self._is_resuming = False
         self.learned: DataSummary | None = None
         self._kept = {} if data is None else {_DATA: data.state()}
+        self._matches_names = False
         self._folder = CheckpointFolder(Path(save_dir))
         self.writer = CheckpointWriter(self._folder, keep)
 
@@ -98,8 +103,9 @@ class SafeCheckpointer(DetectionCheckpointer):
         Raises:
             UserError: the file is missing, cannot be read, asks to run code, or does not fit.
         """
+        file, self._matches_names = _split_query(path)
         try:
-            checkpoint = super().load(path and self._local_file(path), checkpointables)
+            checkpoint = super().load(file and self._local_file(file), checkpointables)
             self.learned = DataSummary.parse(checkpoint.get(_DATA))
             return checkpoint
         except UserError as error:
@@ -176,6 +182,8 @@ class SafeCheckpointer(DetectionCheckpointer):
                 "it has weights, but not the optimizer, the schedule and the rest that a training "
                 "goes on from: start from it by MODEL.WEIGHTS, in another OUTPUT_DIR."
             )
+        if self._matches_names:
+            checkpoint["matching_heuristics"] = True
         return checkpoint
 
     def _from_caffe2(self, blobs: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -210,3 +218,11 @@ class SafeCheckpointer(DetectionCheckpointer):
                 f"Not loaded, because they are for another number of classes or anchors: {skipped}."
             )
         super()._log_incompatible_keys(incompatible._replace(incorrect_shapes=[]))
+
+
+def _split_query(path: str) -> tuple[str, bool]:
+    """A path without the query _MATCHING, and whether it has one that says yes."""
+    file, found, answer = (path or "").partition(_MATCHING)
+    if found and answer not in ("True", "False"):
+        raise UserError(f"Cannot load '{path}': behind '{_MATCHING}' must be True or False.")
+    return file, answer == "True"

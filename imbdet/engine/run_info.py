@@ -1,9 +1,11 @@
 """What a run is: ``run.json``, which says what was started, on what, with which settings."""
 
+import importlib.metadata
 import json
 import logging
 import platform
 import shlex
+import subprocess
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -11,6 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 import torch
 from detectron2.config import CfgNode
@@ -84,9 +88,32 @@ def _describe(
         "platform": platform.platform(),
         "versions": {
             "python": platform.python_version(),
-            **{package.__name__: str(package.__version__) for package in packages},
+            **{package.__name__: _version(package) for package in packages},
         },
     }
+
+
+def _version(package: ModuleType) -> str:
+    """The version, and the commit of a package that was installed from a repository of git."""
+    try:
+        text = importlib.metadata.distribution(package.__name__).read_text("direct_url.json")
+        source = json.loads(text or "{}")
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        source = {}
+    commit = source.get("vcs_info", {}).get("commit_id")
+    if commit is None and "dir_info" in source:
+        commit = _commit_of(url2pathname(urlparse(source["url"]).path))
+    return f"{package.__version__}, commit {commit[:10]}" if commit else str(package.__version__)
+
+
+def _commit_of(folder: str) -> str | None:
+    """What is checked out in a folder; None if it is gone or no repository."""
+    command = ["git", "-C", folder, "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _program(path: Path) -> str:

@@ -70,6 +70,7 @@ def setup(
     logger.debug(f"{_describe_environment()}; {task}, {args}")
     share_temporary_folder()
     seed_all_rng(None if cfg.SEED < 0 else cfg.SEED + comm.get_rank())
+    _set_float32_precision(cfg.get("FLOAT32_PRECISION", ""), cfg.MODEL.DEVICE)
     torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK and is_training
 
     def keep_start(data: DataSummary | None) -> None:
@@ -138,6 +139,13 @@ def _refuse_unsupported(cfg: CfgNode) -> None:
         raise UserError("MODEL.DEVICE is 'cpu': start its processes by --num-processes.")
     # With a REFERENCE_WORLD_SIZE detectron2 scales the batch to the number of processes.
     require_equal_shares(cfg, cfg.SOLVER.REFERENCE_WORLD_SIZE or num_processes)
+
+
+def _set_float32_precision(precision: str, device: str) -> None:
+    """As `default_setup` of detectron2's main branch does by its key; "" leaves torch's."""
+    if precision and device.startswith("cuda"):
+        torch.set_float32_matmul_precision(precision)
+        torch.backends.cudnn.allow_tf32 = precision != "highest"
 
 
 def _tell_changes(cfg: CfgNode) -> None:

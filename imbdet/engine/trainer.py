@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.engine import DefaultTrainer, HookBase
+from detectron2.engine import DefaultTrainer, HookBase, TrainerBase
 from detectron2.engine.hooks import EvalHook, IterationTimer, LRScheduler, PreciseBN
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
@@ -92,6 +92,12 @@ class Trainer(DefaultTrainer):
     def build_lr_scheduler(
         cls, cfg: CfgNode, optimizer: torch.optim.Optimizer
     ) -> torch.optim.lr_scheduler.LRScheduler:
+        lowest = cfg.SOLVER.get("BASE_LR_END", 0)  # a key of the main branch
+        if not 0 <= lowest <= cfg.SOLVER.BASE_LR:
+            raise UserError(
+                f"SOLVER.BASE_LR_END is {lowest}: it must be from 0 to SOLVER.BASE_LR, "
+                f"{cfg.SOLVER.BASE_LR}."
+            )
         end, steps = cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS
         reached = tuple(step for step in steps if step < end)
         if reached != tuple(steps):
@@ -211,10 +217,11 @@ class Trainer(DefaultTrainer):
 
     def state_dict(self) -> dict[str, Any]:
         """All that a training goes on from, of all processes; a collective call."""
-        state = super().state_dict()
+        # Not DefaultTrainer's, as in `load_state_dict`.
+        state = TrainerBase.state_dict(self)
         return {
             **state,
-            # v0.6 forgets the optimizer and the gradient scaler; the main branch adds them just so.
+            # The optimizer and the gradient scaler, under the main branch's name.
             "_trainer": self._trainer.state_dict(),
             "seed": self.data_loader.seed,
             "processes": gather_process_states(self.checkpointer.model, state.get("hooks", {})),
@@ -239,7 +246,9 @@ class Trainer(DefaultTrainer):
         # Of the schedule only how far it is: its rates are the config's.
         schedule = {"last_epoch": state_dict["hooks"]["LRScheduler"]["last_epoch"]}
         state_dict = {**state_dict, "hooks": {**state_dict["hooks"], "LRScheduler": schedule}}
-        super().load_state_dict(state_dict)
+        # Not DefaultTrainer's: the main branch's would load the optimizer with the options of the
+        # checkpoint, while v0.6's forgets it.
+        TrainerBase.load_state_dict(self, state_dict)
         step = state_dict["_trainer"]
         state = adopt_state(self.optimizer, step["optimizer"])
         self._trainer.load_state_dict({**step, "optimizer": state})

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from detectron2.config import configurable
+from detectron2.config import CfgNode, configurable
 from detectron2.modeling.roi_heads import FastRCNNOutputLayers
 from detectron2.structures import Instances
 from detectron2.utils.events import get_event_storage
@@ -17,8 +17,18 @@ from imbdet.modeling.prior import set_prior
 from imbdet.modeling.recording import RecordsSamples
 from imbdet.structures import Candidates, Positives, Predictions, Samples, deltas_of_class
 
-# Losses that detectron2's main branch can switch on in this place.
-DETECTRON2_LOSS_SWITCHES = ("USE_SIGMOID_CE", "USE_FED_LOSS")
+# Losses that detectron2's main branch can switch on in this place, as keys and as arguments.
+_LOSS_SWITCHES = ("USE_SIGMOID_CE", "USE_FED_LOSS")
+
+
+def refuse_loss_switches(cfg: CfgNode) -> None:
+    """Raise UserError if a key asks for a loss that is not chosen by MODEL.CLS_LOSS."""
+    for switch in _LOSS_SWITCHES:
+        if cfg.MODEL.ROI_BOX_HEAD.get(switch, False):
+            raise UserError(
+                f"MODEL.ROI_BOX_HEAD.{switch} has no effect on ImbROIHeads: "
+                f"set MODEL.CLS_LOSS.NAME instead."
+            )
 
 
 class ImbFastRCNNOutputLayers(RecordsSamples, FastRCNNOutputLayers):
@@ -49,7 +59,16 @@ class ImbFastRCNNOutputLayers(RecordsSamples, FastRCNNOutputLayers):
             activation: "softmax" for softmax cross-entropy, "sigmoid" for all other losses.
             prior_prob: score in [0, 1) with which sigmoid classifiers start; 0 leaves the bias.
             kwargs: see :class:`FastRCNNOutputLayers`.
+
+        Raises:
+            UserError: ``use_sigmoid_ce`` or ``use_fed_loss`` of detectron2's main branch is on.
         """
+        for switch in map(str.lower, _LOSS_SWITCHES):
+            if kwargs.get(switch):
+                raise UserError(
+                    f"{switch}=True has no effect on ImbFastRCNNOutputLayers: give it a criterion "
+                    "of sigmoid losses and activation='sigmoid' instead."
+                )
         super().__init__(input_shape, **kwargs)
         # CARL's is a box loss, too.
         box_reg_loss_weight = self.loss_weight.get("loss_box_reg", 1.0)
@@ -61,12 +80,7 @@ class ImbFastRCNNOutputLayers(RecordsSamples, FastRCNNOutputLayers):
     @classmethod
     def from_config(cls, cfg, input_shape):
         """Read MODEL.CLS_LOSS and MODEL.BOX_LOSS beside detectron2's keys."""
-        for switch in DETECTRON2_LOSS_SWITCHES:
-            if cfg.MODEL.ROI_BOX_HEAD.get(switch, False):
-                raise UserError(
-                    f"MODEL.ROI_BOX_HEAD.{switch} has no effect on ImbROIHeads: "
-                    f"set MODEL.CLS_LOSS.NAME instead."
-                )
+        refuse_loss_switches(cfg)
         criterion, activation = build_criterion(cfg, cls.site)
         prior_prob = cfg.MODEL.ROI_BOX_HEAD.PRIOR_PROB
         if prior_prob and activation != "sigmoid":
@@ -156,6 +170,10 @@ class ImbFastRCNNOutputLayers(RecordsSamples, FastRCNNOutputLayers):
         self, predictions: tuple[Tensor, Tensor], proposals: Sequence[Instances]
     ) -> Samples:
         """Samples of proposals that carry what is known of them."""
+        if not proposals:  # of no image, as detectron2's layers take them
+            nothing = predictions[0].new_zeros(0)
+            chosen = Candidates(nothing.long(), nothing.long(), nothing, [], self.num_classes)
+            return self._samples(chosen, predictions, *[nothing.view(0, 4)] * 2)
         chosen = Candidates(
             gt_labels=torch.cat([p.gt_classes for p in proposals]),
             gt_idxs=torch.cat([p.gt_idxs for p in proposals]),

@@ -15,7 +15,7 @@ from imbdet.buffers import untouched_buffers
 from imbdet.modeling import sites
 from imbdet.modeling.assign import assign
 from imbdet.modeling.build import build_sampler, require_sample_losses
-from imbdet.modeling.fast_rcnn import ImbFastRCNNOutputLayers
+from imbdet.modeling.fast_rcnn import ImbFastRCNNOutputLayers, refuse_loss_switches
 from imbdet.modeling.recording import RecordsSamples
 from imbdet.samplers import needs_of
 from imbdet.structures import Candidates, Choice, Predictions
@@ -58,6 +58,7 @@ class ImbROIHeads(RecordsSamples, StandardROIHeads):
 
     @classmethod
     def _init_box_head(cls, cfg, input_shape):
+        refuse_loss_switches(cfg)  # before detectron2's predictor reads what they ask for
         parts = super()._init_box_head(cfg, input_shape)
         # The same weights as detectron2's, and the same random numbers left for the other heads.
         with torch.random.fork_rng(devices=[]):

@@ -93,7 +93,8 @@ class ImbRPN(RecordsSamples, RPN):
             self.anchor_matcher,
             [all_anchors] * len(gt_instances),
             [instances.gt_boxes for instances in gt_instances],
-            [torch.zeros_like(instances.gt_classes) for instances in gt_instances],
+            # Of one class, also where the targets have none.
+            [all_anchors.tensor.new_zeros(len(gt), dtype=torch.int64) for gt in gt_instances],
             num_classes=1,
         )
         if self.anchor_boundary_thresh >= 0:

@@ -4,7 +4,8 @@ import pytest
 from imbdet.compare.bootstrap import Estimate, estimate, nan_mean, resample, resampled_ap
 from imbdet.compare.class_ap import class_ap
 from imbdet.compare.coco_table import coco_table
-from tests.compare.problems import worked_example
+from imbdet.evaluation.matches import match
+from tests.compare.problems import ground_truth, place, worked_example
 
 MANY = np.full(4, 100)  # images with objects of each area
 
@@ -21,7 +22,8 @@ def test_resamples_draw_as_many_images():
 
 def test_interval():
     found = estimate(np.array([7.0, *np.arange(101), np.nan]), 3)
-    assert (found.value, found.low, found.high) == pytest.approx((7.0, 2.5, 97.5))
+    # Percentiles 2.5 and 97.5 of resamples whose mean is 50.
+    assert (found.value, found.low, found.high) == pytest.approx((7.0, 7 - 47.5, 7 + 47.5))
     assert np.isnan(estimate(np.array([7.0]), 3).low)
     assert np.isnan(estimate(np.array([np.nan, 1.0, 2.0]), 3).low)
 
@@ -100,7 +102,7 @@ def test_classes_are_sorted_by_their_change():
     assert found.classes == ["b", "a"]
     assert found.num_objects == [7, 3]
     assert [d.value for d in found.differences["other"]] == [5, -1]
-    assert [d.low for d in found.differences["other"]] == [6, -0.5]
+    assert [d.low for d in found.differences["other"]] == [5, -1]
     assert found.sentence() == (
         "other is better in 1 of 2 classes, worse in 1, undecided in 0; from -1.0 (a) to +5.0 (b)."
     )
@@ -132,3 +134,40 @@ def test_ap_of_resamples_is_in_percent():
     values = resampled_ap(worked_example().by_class, weights)
     assert values.shape == (4, 2, 4, 10)
     assert values[0, 0, 0, 9] == pytest.approx(3400 / 101)
+
+
+def test_values_of_many_rare_classes_are_in_their_intervals():
+    # Each class has one object, found behind a wrong detection in another image, so that its AP is
+    # 50; it is 100 without the other image, and no part of the mean without its own.
+    num_images, num_classes = 60, 200
+    rng = np.random.default_rng(0)
+    images = [rng.choice(num_images, 2, replace=False) + 1 for _ in range(num_classes)]
+    classes = range(1, num_classes + 1)
+    truth = ground_truth(
+        [(int(own), 0, k) for k, (own, _) in zip(classes, images, strict=True)],
+        num_images=num_images,
+        classes=[str(k) for k in classes],
+    )
+    results = [
+        place(int(image), 0, category_id=k, score=score)
+        for k, both in zip(classes, images, strict=True)
+        for image, score in zip(both, (0.8, 0.9), strict=True)
+    ]
+    values = resampled_ap(match(truth, results).by_class, resample(num_images, 100, seed=0))
+    found = coco_table(MANY, {"a": values, "b": values}).values["a"]["AP"]
+    assert found.value == pytest.approx(50)
+    assert found.low < found.value < found.high
+    # As the resamples are, they would leave it out.
+    assert np.quantile(nan_mean(values[1:, :, 0], axis=(1, 2)), 0.025) > 50
+
+
+def test_intervals_hold_a_known_difference():
+    # Means over 50 images that are as hard for both runs; the second is better by 1.
+    rng = np.random.default_rng(0)
+    weights, num_held = resample(50, 300, seed=0), 0
+    for _ in range(1000):
+        hardness = rng.normal(size=50)
+        runs = [weights @ (hardness + rng.normal(better, 1, 50)) / 50 for better in (0, 1)]
+        found = estimate(runs[1] - runs[0], 50)
+        num_held += found.low <= 1 <= found.high
+    assert 930 <= num_held <= 970

@@ -545,3 +545,17 @@ def test_a_changed_tensor_in_a_file_of_torch_itself_is_noticed(tmp_path):
     assert sevens in path.read_bytes()
     path.write_bytes(path.read_bytes().replace(sevens, eights))
     assert_says(error_of(read_checkpoint, str(path)), "its checksum differs")
+
+
+def test_a_query_asks_for_matching_by_names_ends(tmp_path):
+    # As in detectron2's main branch: "x.pth?matching_heuristics=True".
+    model, other = Detector(5), Detector(5)
+    state = {name.split(".", 1)[-1]: value for name, value in model.state_dict().items()}
+    torch.save(state, tmp_path / "x.pth")
+    path = f"{tmp_path / 'x.pth'}?matching_heuristics="
+    SafeCheckpointer(other, strict=True).load(f"{path}True")
+    for name, value in model.state_dict().items():
+        assert torch.equal(other.state_dict()[name], value)
+    for query in ("", "yes"):
+        message = error_of(SafeCheckpointer(other).load, path + query)
+        assert "must be True or False" in message

@@ -1,14 +1,16 @@
 """What ``run.json`` says of a run."""
 
 import json
+import subprocess
 from argparse import Namespace
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 
 from imbdet.config import load_config
-from imbdet.engine.run_info import write_run_info
+from imbdet.engine.run_info import _version, write_run_info
 
 
 @pytest.fixture
@@ -54,3 +56,34 @@ def test_keeps_earlier_starts_unless_a_training_begins_anew(start):
 def test_gives_up_a_list_that_cannot_be_read(start, tmp_path, content):
     (tmp_path / "run.json").write_text(content)
     assert len(start(task="evaluation")) == 1
+
+
+SOURCES = {
+    "of an index": (None, "7.0"),
+    "of a repository": (
+        {"url": "https://x", "vcs_info": {"commit_id": "0123456789abcdef"}},
+        "7.0, commit 0123456789",
+    ),
+    "of a folder without git": ({"url": "file:///nowhere", "dir_info": {}}, "7.0"),
+}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_version_has_its_commit(monkeypatch, source):
+    content, version = SOURCES[source]
+    package = ModuleType("package")
+    package.__version__ = "7.0"
+    told = Namespace(read_text=lambda name: content and json.dumps(content))
+    monkeypatch.setattr("importlib.metadata.distribution", lambda name: told)
+    assert _version(package) == version
+
+
+def test_a_version_of_a_folder_is_what_is_checked_out_there(tmp_path, monkeypatch):
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "x"], check=True)
+    head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True).stdout
+    content = json.dumps({"url": tmp_path.as_uri(), "dir_info": {}})
+    told = Namespace(read_text=lambda name: content)
+    monkeypatch.setattr("importlib.metadata.distribution", lambda name: told)
+    assert _version(np) == f"{np.__version__}, commit {head[:10]}"

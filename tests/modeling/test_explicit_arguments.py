@@ -29,6 +29,8 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import RetinaNet, StandardROIHeads
 from detectron2.modeling.proposal_generator import RPN
 from detectron2.modeling.roi_heads import FastRCNNOutputLayers
+from detectron2.structures import Instances
+from detectron2.utils.events import EventStorage
 
 
 def criterion(loss=None):
@@ -123,3 +125,28 @@ def test_a_sampler_of_losses_needs_a_criterion_that_tells_them():
         roi_heads(cfg, shapes, sampler, criterion=criterion(), activation="sigmoid")
     with pytest.raises(UserError, match="which FastRCNNOutputLayers does not tell"):
         roi_heads(cfg, shapes, sampler)
+
+
+def test_targets_of_the_rpn_need_no_classes(build):
+    model = build(small_config("faster_rcnn"))
+    batch = make_batch([2, 0])
+    images = model.preprocess_image(batch)
+    features = model.backbone(images.tensor)
+    targets = [sample["instances"] for sample in batch]
+    bare = [Instances(each.image_size, gt_boxes=each.gt_boxes) for each in targets]
+    values = []
+    for instances in (targets, bare):
+        torch.manual_seed(0)
+        with EventStorage():
+            values.append(model.proposal_generator(images, features, instances)[1])
+    torch.testing.assert_close(values[1], values[0], rtol=0, atol=0)
+
+
+def test_no_image_costs_nothing(build):
+    predictor = build(small_config("faster_rcnn")).roi_heads.box_predictor
+    with EventStorage():
+        losses = predictor.losses(predictor(torch.zeros(0, predictor.cls_score.in_features)), [])
+    assert {name: float(loss) for name, loss in losses.items()} == {
+        "loss_cls": 0,
+        "loss_box_reg": 0,
+    }

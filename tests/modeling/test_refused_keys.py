@@ -1,8 +1,15 @@
 """Keys without a meaning are refused before a training starts, in one sentence."""
 
 import pytest
+import torch
 
 from imbdet.errors import UserError
+from imbdet.modeling.fast_rcnn import ImbFastRCNNOutputLayers
+
+# isort: split
+from detectron2.layers import ShapeSpec
+from detectron2.modeling.box_regression import Box2BoxTransform
+
 from tests.modeling.conftest import small_config
 
 DECAYED_SMOOTH_L1 = ["MODEL.BOX_LOSS.NAME", "decayed_smooth_l1"]
@@ -191,8 +198,22 @@ def test_a_key_without_meaning_is_refused_in_one_sentence(kind, keys, message, b
     assert "\n" not in str(error.value)
 
 
-def test_detectron2s_own_loss_switches_are_refused(build):
+@pytest.mark.parametrize("switch", ["USE_SIGMOID_CE", "USE_FED_LOSS"])
+def test_detectron2s_own_loss_switches_are_refused(build, monkeypatch, switch):
+    def detectron2s(*args):
+        pytest.fail("detectron2's predictor was built")
+
+    monkeypatch.setattr("detectron2.modeling.StandardROIHeads._init_box_head", detectron2s)
     cfg = small_config("faster_rcnn")
-    cfg.MODEL.ROI_BOX_HEAD.USE_SIGMOID_CE = True
-    with pytest.raises(UserError, match=r"MODEL\.ROI_BOX_HEAD\.USE_SIGMOID_CE"):
+    cfg.MODEL.ROI_BOX_HEAD[switch] = True
+    with pytest.raises(UserError, match=rf"MODEL\.ROI_BOX_HEAD\.{switch} has no effect"):
         build(cfg)
+    with pytest.raises(UserError, match=f"{switch.lower()}=True has no effect"):
+        ImbFastRCNNOutputLayers(
+            ShapeSpec(channels=4),
+            box2box_transform=Box2BoxTransform((1, 1, 1, 1)),
+            num_classes=2,
+            criterion=torch.nn.Identity(),
+            activation="softmax",
+            **{switch.lower(): True},
+        )
