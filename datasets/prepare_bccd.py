@@ -18,7 +18,7 @@ from pathlib import Path
 
 from imbdet.errors import UserError
 from imbdet.files import drafting
-from imbdet.formats.coco_json import check_coco_json
+from imbdet.formats.coco_json import read_coco_json
 from imbdet.formats.conversion import (
     AnnotatedImage,
     Object,
@@ -118,8 +118,7 @@ def _read_voc(folder: Path, split: str) -> Iterator[AnnotatedImage]:
 
 def _read_coco(folder: Path, split: str) -> Iterator[AnnotatedImage]:
     path = folder / "annotations" / f"{split}.json"
-    check_coco_json(str(path))
-    content = json.loads(path.read_text())
+    content = read_coco_json(str(path))
     names = {category["id"]: category["name"] for category in content["categories"]}
     for image in content["images"]:
         objects = []
