@@ -1,4 +1,4 @@
-"""Reading files that nobody vouches for: what cannot be used is told at once, as an OSError or a
+"""Reading untrusted files: what cannot be used is told at once, as an OSError or a
 ValueError whose words are for the user.
 
 A device never ends and a pipe waits for a writer, so only regular files are opened. What Python's

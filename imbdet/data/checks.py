@@ -46,14 +46,14 @@ def load_dataset(cfg: CfgNode, name: str, *, training: bool = False) -> list[dic
     if missing:
         _report_missing(cfg, name, missing, len(records), training)
     if training:
-        present = _remove_invalid_boxes(cfg, name, present)
+        present = valid = _remove_invalid_boxes(cfg, name, present)
         if cfg.MODEL.MASK_ON:
             _require_masks(cfg, name, present)
     else:
-        _report_invalid_boxes(name, present)
+        valid = _report_invalid_boxes(name, present)
     if not present:
         raise UserError(f"Data set '{name}' has no images. {describe_origin(name)}")
-    for sentence in find_implausible(present):
+    for sentence in find_implausible(valid):  # of the others was told
         message = f"Data set '{name}': {sentence}"
         if training:
             logger.warning(message)
@@ -187,8 +187,9 @@ def _remove_invalid_boxes(cfg: CfgNode, name: str, records: list[dict]) -> list[
     return cleaned
 
 
-def _report_invalid_boxes(name: str, records: list[dict]) -> None:
-    _, found = _split_by_validity(records)
+def _report_invalid_boxes(name: str, records: list[dict]) -> list[dict]:
+    """Returns the records without them."""
+    valid, found = _split_by_validity(records)
     for problem in found.keys() & NUMBER_PROBLEMS:
         raise UserError(
             f"Data set '{name}' has a box {problem}: {found[problem][0]}. Correct it or remove its "
@@ -199,6 +200,7 @@ def _report_invalid_boxes(name: str, records: list[dict]) -> None:
             f"{_describe_invalid(name, found)} They stay, as objects that no detection matches."
         )
         log_first_n(logging.WARNING, message, key="message")  # as each evaluation loads them again
+    return valid
 
 
 def _split_by_validity(records: list[dict]) -> tuple[list[dict], dict[str, list[str]]]:

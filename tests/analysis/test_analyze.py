@@ -165,9 +165,9 @@ def test_nothing_finite(tmp_path):
     model = Trainer.build_model(
         load_config(str(CONFIGS / "quick_start" / "faster_rcnn.yaml"), opts=keys)
     )
-    torch.nn.init.constant_(model.roi_heads.box_predictor.cls_score.bias, torch.nan)
-    torch.save({"model": model.state_dict()}, tmp_path / "nan.pth")
-    weights = ("--weights", str(tmp_path / "nan.pth"))
+    torch.nn.init.constant_(model.roi_heads.box_predictor.cls_score.weight, 3e38)
+    torch.save({"model": model.state_dict()}, tmp_path / "huge.pth")
+    weights = ("--weights", str(tmp_path / "huge.pth"))
     analyze(tmp_path / "output", "faster_rcnn", *weights)
     summary = read_summary(tmp_path / "output")
     assert "had predictions that are not finite, and no place" in summary

@@ -121,7 +121,7 @@ def test_checks_a_config_without_its_data(capsys, monkeypatch, tmp_path):
         (["SOLVER.WARMUP_ITERS", "-5"], "SOLVER.WARMUP_ITERS is -5"),
         (["SOLVER.STEPS", "(400, 200)"], "SOLVER.STEPS is (400, 200): it must be in ascending"),
         (["configs/Loss-AP.yaml"], "--config-file configs/Loss-AP.yaml"),
-        (["SEED", "1", "--resume"], "'--resume' is an option: it stands before"),
+        (["SEED", "1", "--json"], "'--json' is an option: it stands before"),
     ],
 )
 def test_refuses_what_a_training_would_refuse(opts, words, capsys):
