@@ -1,6 +1,7 @@
 """What a two-stage detector finds in an image, with the scores that it gave or with others."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -96,7 +97,7 @@ def evaluate_boosts(
     boosts: Chunks,
     records: Sequence[dict],
     classes: Sequence[str],
-    library: str,
+    **options: Any,
 ) -> BoostingStudy:
     """Compare the detections of all variants with the ground truth.
 
@@ -105,7 +106,7 @@ def evaluate_boosts(
         boosts: "top", "num_boosted" and "decrease" of each image.
         records: detectron2's dicts of the images.
         classes: names.
-        library: see :func:`imbdet.evaluation.comparison.compare`.
+        options: see :func:`imbdet.evaluation.comparison.compare`.
 
     Raises:
         NothingToShow: no positive was boosted.
@@ -118,7 +119,7 @@ def evaluate_boosts(
             num_boosted[top] += int(chunk["num_boosted"][rows].sum())
     if not all(num_boosted.values()):
         raise NothingToShow("there are no positives whose scores could be raised.")
-    comparisons = compare_variants(detections, variants(), records, classes, library)
+    comparisons = compare_variants(detections, variants(), records, classes, **options)
     precisions, ap = {}, {}
     for variant, comparison in comparisons.items():
         curves = comparison.precision[..., 0, -1]  # (T, R, K) of objects of all sizes
@@ -136,6 +137,7 @@ def compare_variants(
     records: Sequence[dict],
     classes: Sequence[str],
     library: str = "faster-coco-eval",
+    **options: Any,
 ) -> dict[str, Comparison]:
     """By variant, the comparison of its detections with the ground truth.
 
@@ -145,6 +147,7 @@ def compare_variants(
         records: detectron2's dicts of the images.
         classes: names.
         library: see :func:`imbdet.evaluation.comparison.compare`.
+        options: its other options.
     """
     found: dict[str, list[dict]] = {variant: [] for variant in names}
     for chunk in detections:
@@ -152,7 +155,7 @@ def compare_variants(
             found[variant].append(result)
     ground_truth = coco_ground_truth(records, classes)
     return {
-        variant: compare(ground_truth, results, iou_type="bbox", library=library)
+        variant: compare(ground_truth, results, iou_type="bbox", library=library, **options)
         for variant, results in found.items()
     }
 

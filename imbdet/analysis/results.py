@@ -144,7 +144,8 @@ class ResultWriter:
             boosts.chunks(boosts.schema.names),
             self.records,
             self.classes,
-            self.cfg.TEST.COCO_LIBRARY,
+            library=self.cfg.TEST.COCO_LIBRARY,
+            max_detections=self.cfg.TEST.MAX_DETECTIONS,
         )
 
     def _chosen(self, *columns: str) -> Chunks:

@@ -8,6 +8,7 @@ from imbdet.compare.ground_truth import GroundTruth
 from imbdet.compare.runs import Run
 from imbdet.data.summary import Annotations, DataSummary, find_difference, summarize_content
 from imbdet.errors import UserError
+from imbdet.evaluation.limits import MAX_DETECTIONS
 from imbdet.reading import read_json
 
 
@@ -38,6 +39,22 @@ def check_test_set(runs: Sequence[Run], truth: GroundTruth) -> list[str]:
                 f"here its detections meet those of today, {now}."
             )
     return sentences
+
+
+def common_limit(runs: Sequence[Run], name: str) -> int:
+    """How many detections of a class in an image counted in the evaluations on a test set.
+
+    Raises:
+        UserError: the runs were evaluated with different numbers.
+    """
+    limits = {run.name: _read_limit(run.results_file(name).parent) for run in runs}
+    if len(set(limits.values())) > 1:
+        found = " and ".join(f"{limit} in {run}" for run, limit in limits.items())
+        raise UserError(
+            f"The runs were evaluated on '{name}' with different TEST.MAX_DETECTIONS, {found}: "
+            "evaluate them with the same."
+        )
+    return next(iter(limits.values()))
 
 
 def compare_training_data(runs: Sequence[Run]) -> list[str]:
@@ -80,6 +97,12 @@ def _read_test_set(folder: Path) -> tuple[dict[Any, str], Annotations | None]:
         return dict(metrics["categories"]), Annotations(**metrics["annotations"])
     except (KeyError, TypeError, ValueError):
         return {}, None
+
+
+def _read_limit(folder: Path) -> int:
+    metrics = _read(folder / "metrics.json")
+    limit = metrics.get("max_detections") if isinstance(metrics, dict) else None
+    return limit if isinstance(limit, int) and limit > 0 else MAX_DETECTIONS
 
 
 def _read(path: Path) -> Any:

@@ -99,7 +99,7 @@ def error_types(runs: Mapping[str, Matches]) -> ErrorTypes:
 def _ground_truth(matches: Matches) -> "Data":
     from tidecv import Data
 
-    data = Data("ground truth", max_dets=100)
+    data = Data("ground truth", max_dets=matches.max_detections)
     for i, name in enumerate(matches.by_class, 1):
         data.add_class(i, name)
     for i in range(1, len(matches.images) + 1):  # those without objects, too
@@ -113,7 +113,7 @@ def _ground_truth(matches: Matches) -> "Data":
 def _detections(matches: Matches) -> "Data":
     from tidecv import Data
 
-    data = Data("detections", max_dets=100)
+    data = Data("detections", max_dets=matches.max_detections)
     has_objects = matches.num_objects > 0
     for record in matches.detections:
         if has_objects[record["category_id"] - 1]:

@@ -18,7 +18,7 @@ from imbdet.compare.candidates import advise_analyses, open_candidates
 from imbdet.compare.class_ap import ClassAP, class_ap
 from imbdet.compare.coco_table import CocoTable, coco_table
 from imbdet.compare.curves import Curves, read_curves
-from imbdet.compare.data import check_test_set, compare_training_data
+from imbdet.compare.data import check_test_set, common_limit, compare_training_data
 from imbdet.compare.differing_keys import write_differing_keys
 from imbdet.compare.error_types import ErrorTypes, error_types
 from imbdet.compare.figures.binned_scores import draw_score_by_iou, draw_score_by_rank
@@ -112,10 +112,11 @@ class ResultWriter:
         if all(note.get("iscrowd") for note in content.get("annotations", ())):
             raise NothingToShow(f"'{name}' has no objects.")
         known = {category["id"] for category in content["categories"]}
+        limit = common_limit(self._evaluated, name)
         found = {}
         for run in self._evaluated:
             logger.info(f"Reading and matching the detections of {run.name}.")
-            found[run.name] = match(content, read_results(run, name, known))
+            found[run.name] = match(content, read_results(run, name, known), limit)
         return found
 
     @property

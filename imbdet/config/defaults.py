@@ -28,6 +28,10 @@ def add_imbdet_config(cfg: CfgNode) -> None:
     # Which library computes COCO's metrics: "faster-coco-eval" or "pycocotools". The numbers are
     # the same.
     cfg.TEST.COCO_LIBRARY = "faster-coco-eval"
+    # How many detections of a class in an image count, those of the highest scores; at least 10.
+    # With another number than COCO's 100 the metrics are not COCO's. DETECTIONS_PER_IMAGE is the
+    # number that the detector returns, of all classes.
+    cfg.TEST.MAX_DETECTIONS = 100
     # How many test images to draw after an evaluation, ground truth beside detections. 0 = none.
     cfg.TEST.NUM_PICTURES = 8
     # Lowest score of a detection that is drawn, also by `imbdet predict`. -1 = the best threshold

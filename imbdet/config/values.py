@@ -45,6 +45,8 @@ _RANGES = {
     "MODEL.ROI_HEADS.NMS_THRESH_TEST": (0, 1),
     "MODEL.ROI_HEADS.SCORE_THRESH_TEST": (0, 1),
     "TEST.PICTURE_SCORE_THRESH": (-1, 1),
+    "TEST.MAX_DETECTIONS": (10, math.inf),
+    "TEST.DETECTIONS_PER_IMAGE": (1, math.inf),
     "MODEL.RPN.NMS_THRESH": (0, 1),
     "MODEL.RPN.PRE_NMS_TOPK_TRAIN": (1, math.inf),
     "MODEL.RPN.PRE_NMS_TOPK_TEST": (1, math.inf),

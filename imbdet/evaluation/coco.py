@@ -20,10 +20,11 @@ from detectron2.utils import comm
 from detectron2.utils.logger import log_first_n
 
 from imbdet.data.summary import summarize_content
-from imbdet.evaluation.comparison import Comparison, check_library, compare
+from imbdet.evaluation.comparison import RECALLS, Comparison, check_library, compare
 from imbdet.evaluation.confusion import confuse
-from imbdet.evaluation.curves import RECALLS, precision_curves
+from imbdet.evaluation.curves import precision_curves
 from imbdet.evaluation.kept import keep
+from imbdet.evaluation.limits import MAX_DETECTIONS, describe_limits
 from imbdet.evaluation.lrp import OptimalLRP, optimal_lrp
 from imbdet.evaluation.matches import Matches, match
 from imbdet.evaluation.metrics import CocoMetrics
@@ -46,6 +47,8 @@ def build_coco_evaluator(cfg: CfgNode, dataset_name: str, output_dir: str) -> "C
         library=cfg.TEST.COCO_LIBRARY,
         num_pictures=cfg.TEST.NUM_PICTURES,
         picture_score_thresh=cfg.TEST.PICTURE_SCORE_THRESH,
+        max_detections=cfg.TEST.MAX_DETECTIONS,
+        detections_per_image=cfg.TEST.DETECTIONS_PER_IMAGE,
     )
 
 
@@ -75,6 +78,9 @@ class COCOEvaluator(DatasetEvaluator):
         num_pictures: how many images to draw.
         picture_score_thresh: lowest score of a detection that is drawn; below 0 the threshold of
             each class's optimal LRP, or 0.3 without ground truth.
+        max_detections: number of detections of a class in an image that count; COCO's is 100.
+        detections_per_image: number that the detector returns for an image, for a warning where
+            that is too few.
 
     Raises:
         UserError: the library does not exist.
@@ -89,6 +95,8 @@ class COCOEvaluator(DatasetEvaluator):
         library: str = "faster-coco-eval",
         num_pictures: int = 0,
         picture_score_thresh: float = -1,
+        max_detections: int = MAX_DETECTIONS,
+        detections_per_image: int = MAX_DETECTIONS,
     ) -> None:
         check_library(library)
         self._dataset_name = dataset_name
@@ -97,6 +105,8 @@ class COCOEvaluator(DatasetEvaluator):
         self._library = library
         self._num_pictures = num_pictures
         self._picture_score_thresh = picture_score_thresh
+        self._max_detections = max_detections
+        self._detections_per_image = detections_per_image
         self.reset()
 
     def reset(self) -> None:
@@ -140,7 +150,7 @@ class COCOEvaluator(DatasetEvaluator):
         metrics = {kind: CocoMetrics.of(found) for kind, found in comparisons.items()}
         best: dict[str, OptimalLRP] = {}
         if comparisons:
-            matches = match(ground_truth, detections)
+            matches = match(ground_truth, detections, self._max_detections)
             best = {name: optimal_lrp(found) for name, found in matches.by_class.items()}
             self._report(metrics, best, ground_truth, len(detections))
             self._write("curves.json", _describe_curves(comparisons, matches, best))
@@ -162,8 +172,20 @@ class COCOEvaluator(DatasetEvaluator):
         if not annotations:
             logger.info(f"'{self._dataset_name}' has no annotations to compare detections with.")
             return {}
+        limits = describe_limits(
+            ground_truth, per_class=self._max_detections, per_image=self._detections_per_image
+        )
+        if limits:
+            message = f"'{self._dataset_name}': {limits}"
+            log_first_n(logging.WARNING, message, key="message")  # not at each evaluation
         return {
-            iou_type: compare(ground_truth, detections, iou_type=iou_type, library=self._library)
+            iou_type: compare(
+                ground_truth,
+                detections,
+                iou_type=iou_type,
+                library=self._library,
+                max_detections=self._max_detections,
+            )
             for iou_type in self._iou_types
             if iou_type != "segm" or _have_masks(annotations, detections)
         }
@@ -185,6 +207,7 @@ class COCOEvaluator(DatasetEvaluator):
             "num_images": len(ground_truth["images"]),
             "num_detections": num_detections,
             "library": self._library,
+            "max_detections": self._max_detections,
             "categories": [[c["id"], c["name"]] for c in ground_truth["categories"]],
             "annotations": asdict(summarize_content(ground_truth)),
             "metrics": {iou_type: asdict(values) for iou_type, values in metrics.items()},
@@ -192,9 +215,15 @@ class COCOEvaluator(DatasetEvaluator):
         }
         self._write("metrics.json", _replace_nan(summary), indent=2)
         for iou_type, values in metrics.items():
-            title = f"Results on '{self._dataset_name}' ({iou_type}, in percent)"
+            title = f"Results on '{self._dataset_name}' ({iou_type}, in percent{self._other_limit})"
             logger.info(f"{title}:\n{format_overall(values)}")
             logger.info(f"{title} by class:\n{format_per_class(values)}")
+
+    @property
+    def _other_limit(self) -> str:
+        if self._max_detections == MAX_DETECTIONS:
+            return ""
+        return f", {self._max_detections} detections of a class in an image instead of COCO's 100"
 
     def _write(self, file_name: str, content: Any, indent: int | None = None) -> None:
         with replacing(self._output_dir / file_name) as path:

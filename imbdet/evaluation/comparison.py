@@ -15,6 +15,9 @@ import pycocotools.mask
 
 from imbdet.errors import UserError, suggest
 
+# At which COCO looks at the precision.
+RECALLS = np.linspace(0, 1, 101)
+
 # Both libraries have COCO's own interface: (a data set, the comparison of two data sets).
 _LIBRARIES = {
     "faster-coco-eval": (faster_coco_eval.COCO, faster_coco_eval.COCOeval_faster),
@@ -27,18 +30,20 @@ class Comparison:
     """Precision and recall, -1 where there is no ground truth.
 
     T IoU thresholds, R = 101 recalls, K classes, A = 4 areas (all, small, medium, large) and M = 3
-    numbers of detections (1, 10, 100).
+    numbers of detections of a class in an image (1, 10, ``max_detections``).
 
     Attributes:
         precision: (T, R, K, A, M).
         recall: (T, K, A, M).
         objects: (K,) names of the classes, in the order of their ids, each with its number of
             objects, crowds excluded.
+        max_detections: COCO's is 100.
     """
 
     precision: np.ndarray
     recall: np.ndarray
     objects: list[tuple[str, int]]
+    max_detections: int
 
 
 def check_library(library: str) -> None:
@@ -51,7 +56,12 @@ def check_library(library: str) -> None:
 
 
 def compare(
-    ground_truth: Mapping, detections: Iterable[Mapping], *, iou_type: str, library: str
+    ground_truth: Mapping,
+    detections: Iterable[Mapping],
+    *,
+    iou_type: str,
+    library: str,
+    max_detections: int = 100,
 ) -> Comparison:
     """Compare detections with ground truth as COCO does.
 
@@ -63,6 +73,8 @@ def compare(
             pixels), "score" and, for masks, "segmentation" (run lengths).
         iou_type: "bbox", or "segm", for which every record must have a "segmentation".
         library: "faster-coco-eval" or "pycocotools". The numbers are the same.
+        max_detections: number of detections of a class in an image that count, those of the highest
+            scores; at least 10. COCO's is 100.
     """
     frame = Frame.of(ground_truth)
     annotations = frame.place_objects(ground_truth["annotations"])
@@ -71,7 +83,9 @@ def compare(
     detections = frame.place({**record, "area": area(record)} for record in detections)
     counts = Counter(note["category_id"] for note in annotations if not note["iscrowd"])
     objects = [(category["name"], counts[category["id"]]) for category in frame.categories.values()]
-    return Comparison(*_compare(frame, annotations, detections, iou_type, library), objects)
+    limits = [1, 10, max_detections]
+    found = _compare(frame, annotations, detections, iou_type, library, limits)
+    return Comparison(*found, objects, max_detections)
 
 
 @dataclass(frozen=True)
@@ -135,13 +149,19 @@ def _mask_area(record: Mapping) -> float:
 
 
 def _compare(
-    frame: Frame, annotations: list[dict], detections: list[dict], iou_type: str, library: str
+    frame: Frame,
+    annotations: list[dict],
+    detections: list[dict],
+    iou_type: str,
+    library: str,
+    limits: list[int],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Precision and recall; see :class:`Comparison`."""
     coco_type, comparison_type = _LIBRARIES[library]
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
         ground_truth = frame.fill(coco_type, annotations)
         comparison = comparison_type(ground_truth, frame.fill(coco_type, detections), iou_type)
+        comparison.params.maxDets = limits
         comparison.evaluate()
         comparison.accumulate()
     return comparison.eval["precision"], comparison.eval["recall"]

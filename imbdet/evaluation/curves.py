@@ -1,18 +1,15 @@
 """Precision by recall of each class, as COCO's libraries compute it."""
 
-import numpy as np
-
 from imbdet.evaluation.comparison import Comparison
 
-# The recalls and IoU thresholds of COCO's libraries, and which of the latter are kept.
-RECALLS = np.linspace(0, 1, 101)
+# Which of the IoU thresholds of COCO's libraries are kept.
 IOU_PLACES = {"0.5": 0, "0.75": 5, "0.9": 8}
 # Shorter numbers make a file of a third.
 _DIGITS = 4
 
 
 def precision_curves(comparison: Comparison) -> dict[str, dict[str, list[float]]]:
-    """Precision in [0, 1] at each of :data:`RECALLS`, by class and IoU threshold.
+    """Precision in [0, 1] at each of COCO's 101 recalls, by class and IoU threshold.
 
     Classes without objects are left out.
     """

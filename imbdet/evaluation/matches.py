@@ -20,7 +20,7 @@ from imbdet.evaluation.matching import (
 
 @dataclass(frozen=True, eq=False)
 class ClassMatches:
-    """The detections of one class, at most 100 of an image, the highest score first.
+    """The detections of one class that count, the highest score first.
 
     Detections of equal score stand in the order of the images' ids.
 
@@ -58,12 +58,14 @@ class Matches:
             "image_id" is the place of the image plus 1.
         detections: in COCO's result format.
         by_class: K classes' matches by their names.
+        max_detections: of a class in an image that count, those of the highest scores.
     """
 
     images: Sequence[Mapping]
     objects: Sequence[Mapping]
     detections: Sequence[Mapping]
     by_class: Mapping[str, ClassMatches]
+    max_detections: int
 
     @property
     def num_objects(self) -> np.ndarray:
@@ -81,12 +83,13 @@ class Matches:
         return np.count_nonzero(sum(c.num_objects for c in self.by_class.values()), axis=1)
 
 
-def match(ground_truth: Mapping, results: Iterable[Mapping]) -> Matches:
+def match(ground_truth: Mapping, results: Iterable[Mapping], max_detections: int = 100) -> Matches:
     """Match the detections of boxes; for the arguments see :func:`compare`.
 
     Args:
         ground_truth: the content of a COCO-format annotation file.
         results: records of COCO's result format.
+        max_detections: of a class in an image that count; COCO's is 100.
     """
     frame = Frame.of(ground_truth)
     objects = frame.place_objects(ground_truth["annotations"])
@@ -99,7 +102,7 @@ def match(ground_truth: Mapping, results: Iterable[Mapping]) -> Matches:
     )
     groups = _groups(frame, detections)
     scores = np.array([record["score"] for record in detections], dtype=float)
-    ranked = rank_detections(groups, scores)
+    ranked = rank_detections(groups, scores, max_detections)
     groups = groups[ranked]
     found = match_boxes(targets, Detections(groups, _boxes(detections)[ranked]))
     num_objects = _count_objects(frame, targets)
@@ -120,7 +123,7 @@ def match(ground_truth: Mapping, results: Iterable[Mapping]) -> Matches:
             is_counted=found.is_counted[..., order],
             num_objects=num_objects[category["id"] - 1],
         )
-    return Matches(list(frame.images.values()), objects, detections, by_class)
+    return Matches(list(frame.images.values()), objects, detections, by_class, max_detections)
 
 
 def _groups(frame: Frame, records: Sequence[Mapping]) -> np.ndarray:

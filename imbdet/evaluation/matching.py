@@ -18,8 +18,6 @@ import pycocotools.mask
 AREA_RANGES = np.array([[0, 1e5**2], [0, 32**2], [32**2, 96**2], [96**2, 1e5**2]])
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 NUM_AREAS, NUM_THRESHOLDS = len(AREA_RANGES), len(IOU_THRESHOLDS)
-# Of an image and class.
-MAX_DETECTIONS = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,18 +74,21 @@ class BoxMatches:
     is_counted: np.ndarray
 
 
-def rank_detections(groups: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Places of the detections that COCO looks at, MAX_DETECTIONS of a group.
+def rank_detections(
+    groups: np.ndarray, scores: np.ndarray, max_detections: int = 100
+) -> np.ndarray:
+    """Places of the detections that COCO looks at, ``max_detections`` of a group.
 
     Args:
         groups: (N,) int64.
         scores: (N,); equal ones stay in their order.
+        max_detections: of a group; COCO's is 100.
 
     Returns:
         (n,) int64, by group, then the highest score first.
     """
     order = np.lexsort([-scores, groups])
-    return order[_places_in_groups(groups[order]) < MAX_DETECTIONS]
+    return order[_places_in_groups(groups[order]) < max_detections]
 
 
 def match_boxes(objects: Objects, detections: Detections) -> BoxMatches:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,8 +16,8 @@ class CocoMetrics:
     Attributes:
         overall: "AP" (mean over the IoU thresholds 0.5, 0.55, ..., 0.95), "AP50" and "AP75" (at one
             of them), "APs", "APm" and "APl" (objects of less than 32^2 pixels, in between, of more
-            than 96^2), all from at most 100 detections per image and class; "AR@1", "AR@10" and
-            "AR@100", the average recall of at most so many.
+            than 96^2), all from at most ``max_detections`` per image and class; "AR@1", "AR@10" and
+            "AR@100" (or another maximum), the average recall of at most so many.
         per_class: for each class name the number of "objects", crowds excluded, "AP" and "AP50".
     """
 
@@ -26,7 +27,7 @@ class CocoMetrics:
     @classmethod
     def of(cls, comparison: Comparison) -> "CocoMetrics":
         """The metrics of a comparison."""
-        precision = comparison.precision
+        precision, recall = comparison.precision, comparison.recall
         per_class = {
             name: {
                 "objects": number,
@@ -35,7 +36,7 @@ class CocoMetrics:
             }
             for index, (name, number) in enumerate(comparison.objects)
         }
-        return cls(_summarize(precision, comparison.recall), per_class)
+        return cls(_summarize(precision, recall, comparison.max_detections), per_class)
 
     def flatten(self) -> dict[str, float]:
         """All in one dict as detectron2's hooks take it, with keys like "AP50-person"."""
@@ -48,13 +49,13 @@ class CocoMetrics:
 
 
 def compute_coco_metrics(
-    ground_truth: Mapping, detections: Iterable[Mapping], *, iou_type: str, library: str
+    ground_truth: Mapping, detections: Iterable[Mapping], **options: Any
 ) -> CocoMetrics:
     """Compare detections with ground truth; for the arguments see :func:`compare`."""
-    return CocoMetrics.of(compare(ground_truth, detections, iou_type=iou_type, library=library))
+    return CocoMetrics.of(compare(ground_truth, detections, **options))
 
 
-def _summarize(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:
+def _summarize(precision: np.ndarray, recall: np.ndarray, max_detections: int) -> dict[str, float]:
     return {
         "AP": _mean(precision[..., 0, -1]),
         "AP50": _mean(precision[0, ..., 0, -1]),
@@ -64,7 +65,7 @@ def _summarize(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:
         "APl": _mean(precision[..., 3, -1]),
         "AR@1": _mean(recall[..., 0, 0]),
         "AR@10": _mean(recall[..., 0, 1]),
-        "AR@100": _mean(recall[..., 0, 2]),
+        f"AR@{max_detections}": _mean(recall[..., 0, 2]),
     }
 
 

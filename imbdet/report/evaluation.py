@@ -61,7 +61,8 @@ def _dataset_sections(name: str, evaluation: Mapping[str, Any]) -> list[Element]
     )
     text = (
         f"{counted(evaluation['num_detections'], 'detection')} on "
-        f"{counted(evaluation['num_images'], 'image')}, by {evaluation['library']}; in percent. "
+        f"{counted(evaluation['num_images'], 'image')}, by {evaluation['library']}; in percent. At "
+        f"most {evaluation.get('max_detections', 100)} of a class in an image count. "
         "APs, APm and APl are of small, medium and large objects, AR@n the "
         "recall of at most n detections in an image."
     )

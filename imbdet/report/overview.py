@@ -20,7 +20,7 @@ from imbdet.report.verdict import (
 from imbdet.wording import counted
 
 Settings = Mapping[str, Any]
-_HEADLINES = ("AP", "AP50", "AP75", "AR@100")
+_HEADLINES = ("AP", "AP50", "AP75")
 
 
 def overview_content(folder: Path) -> list[Element]:
@@ -114,9 +114,14 @@ def _headlines(folder: Path) -> Iterator[Element]:
 def _large(overall: Mapping[str, float | None]) -> Element:
     numbers = [
         element("div", element("dt", name), element("dd", _percent(overall[name])))
-        for name in _HEADLINES
+        for name in (*_HEADLINES, _last_recall(overall))
     ]
     return element("dl", *numbers, class_="headlines")
+
+
+def _last_recall(overall: Mapping[str, float | None]) -> str:
+    """The recall of the most detections: "AR@100", or of another TEST.MAX_DETECTIONS."""
+    return max(filter(lambda name: name.startswith("AR@"), overall), key=lambda name: int(name[3:]))
 
 
 def _describe_start(start: Settings) -> Sequence[tuple[str, str]]:

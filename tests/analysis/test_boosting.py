@@ -122,7 +122,9 @@ def boosts(num_boosted=1):
 
 @pytest.mark.parametrize("library", ["faster-coco-eval", "pycocotools"])
 def test_evaluation_by_hand(library):
-    study = evaluate_boosts([detections(0.6)], [boosts(), boosts()], records(), CLASSES, library)
+    study = evaluate_boosts(
+        [detections(0.6)], [boosts(), boosts()], records(), CLASSES, library=library
+    )
     # The detection of nothing comes first, so the precision is one half; boosted, it comes last.
     # Seven of ten IoU thresholds are below 0.825.
     assert study.ap == pytest.approx({BASELINE: 35.0, "top 5": 70.0, "top 25": 70.0})
@@ -149,7 +151,7 @@ def test_a_variant_without_detections_finds_nothing():
 
 def test_no_positives_are_said():
     with pytest.raises(NothingToShow, match="no positives"):
-        evaluate_boosts([detections(0.6)], [boosts(0)], records(), CLASSES, "pycocotools")
+        evaluate_boosts([detections(0.6)], [boosts(0)], records(), CLASSES, library="pycocotools")
 
 
 def test_ground_truth_of_any_box_mode():

@@ -96,6 +96,7 @@ def test_results_and_files(register, tmp_path, caplog):
         "num_images": 2,
         "num_detections": 1,
         "library": "faster-coco-eval",
+        "max_detections": 100,
     }
     assert metrics["overall"]["APl"] is None
     assert metrics["overall"]["AP"] == pytest.approx(50)

@@ -9,8 +9,9 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from imbdet.evaluation.comparison import Frame, box_area
+from imbdet.evaluation.limits import MAX_DETECTIONS
 from imbdet.evaluation.matches import match
-from imbdet.evaluation.matching import AREA_RANGES, IOU_THRESHOLDS, MAX_DETECTIONS
+from imbdet.evaluation.matching import AREA_RANGES, IOU_THRESHOLDS
 from tests.evaluation.conftest import imperfect_detections
 
 

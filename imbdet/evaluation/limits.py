@@ -1,0 +1,49 @@
+"""What the limits on the number of detections leave to be found in images of many objects."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+
+from imbdet.evaluation.comparison import RECALLS
+from imbdet.wording import counted
+
+# COCO's own, of an image and class.
+MAX_DETECTIONS = 100
+
+
+def describe_limits(ground_truth: Mapping, *, per_class: int, per_image: int) -> str:
+    """A sentence on objects that a perfect detector would not find; empty if it finds all.
+
+    Args:
+        ground_truth: the content of a COCO-format annotation file.
+        per_class: number of detections of a class in an image that are compared.
+        per_image: number of detections that the detector returns for an image.
+    """
+    objects = Counter(
+        (note["image_id"], note["category_id"])
+        for note in ground_truth["annotations"]
+        if not note.get("iscrowd")
+    )
+    wanted, findable, of_image = Counter(), Counter(), Counter()
+    for (image_id, category_id), number in objects.items():
+        wanted[category_id] += number
+        findable[category_id] += min(number, per_class, per_image)
+        of_image[image_id] += min(number, per_class)
+    num_found = sum(min(number, per_image) for number in of_image.values())
+    num_objects = sum(objects.values())
+    if num_found == num_objects:
+        return ""
+    # The classes of an image may share its detections in any way: each gets what it could have.
+    recalls = np.array([findable[category_id] / wanted[category_id] for category_id in wanted])
+    highest = np.mean(recalls[:, None] + 1e-9 >= RECALLS)
+    totals = Counter()
+    for (image_id, _), number in objects.items():
+        totals[image_id] += number
+    return (
+        f"An image has up to {max(totals.values()):,} objects, but {per_image:,} detections "
+        f"(TEST.DETECTIONS_PER_IMAGE), of which {per_class:,} of each class count "
+        f"(TEST.MAX_DETECTIONS): at most {num_found:,} of the {counted(num_objects, 'object')} can "
+        f"be found, and AP is at most {100 * highest:.1f}. Raise both keys, but numbers of another "
+        f"TEST.MAX_DETECTIONS than {MAX_DETECTIONS} are not COCO's."
+    )
