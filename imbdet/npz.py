@@ -1,4 +1,4 @@
-"""Arrays from npz files that nobody vouches for."""
+"""Arrays from untrusted npz files."""
 
 import zipfile
 from pathlib import Path

@@ -32,7 +32,7 @@ _MATCHING = "?matching_heuristics="
 
 
 class SafeCheckpointer(DetectionCheckpointer):
-    """detectron2's checkpointer, for files that nobody vouches for and disks that fill up.
+    """detectron2's checkpointer, for untrusted files and disks that fill up.
 
     It reads and writes the same files, but loading runs no code from them, weights of another
     architecture are refused, and a file appears under its name only when it is complete.
