@@ -29,6 +29,7 @@ FLOORS = [
         "structures",
         "wording",
         "yaml_file",
+        "assigners",
         "losses",
         "samplers",
         "weighting",

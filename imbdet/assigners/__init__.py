@@ -1,0 +1,26 @@
+"""Assigners decide to which object, if any, a prior belongs; they need torch alone.
+
+Each is a function of priors, targets and, where it looks at them, outputs of the head; see
+:mod:`imbdet.assigners.structures`.
+"""
+
+from imbdet.assigners.atss import atss
+from imbdet.assigners.fcos import fcos
+from imbdet.assigners.max_iou import max_iou
+from imbdet.assigners.simota import simota
+from imbdet.assigners.soft_label import soft_label
+from imbdet.assigners.structures import Assignment, Outputs, Priors, Targets
+from imbdet.assigners.task_aligned import task_aligned
+
+__all__ = [
+    "Assignment",
+    "Outputs",
+    "Priors",
+    "Targets",
+    "atss",
+    "fcos",
+    "max_iou",
+    "simota",
+    "soft_label",
+    "task_aligned",
+]

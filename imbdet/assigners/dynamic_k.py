@@ -1,0 +1,67 @@
+"""Dynamic k: an object gets as many priors as its best predictions overlap it, the cheapest ones.
+
+Ge et al., "YOLOX: Exceeding YOLO Series in 2021", https://arxiv.org/abs/2107.08430, section 2.1;
+after "OTA: Optimal Transport Assignment for Object Detection", CVPR 2021.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from imbdet.assigners.pairs import (
+    BestObject,
+    box_iou,
+    choose_lowest,
+    chunks,
+    of_image,
+    predicted_iou,
+)
+from imbdet.assigners.structures import Assignment, Outputs, Priors, Targets
+
+
+def match_dynamic_k(
+    priors: Priors,
+    targets: Targets,
+    outputs: Outputs,
+    is_candidate: Tensor,
+    cost: Callable[[slice, Tensor], Tensor],
+    topk: int,
+) -> Assignment:
+    """Give each object its k cheapest candidates, k being the sum of its ``topk`` highest IoUs.
+
+    k is rounded down and at least 1. A candidate that several objects chose goes to the object for
+    which it is cheapest, whether that one chose it or not. Of equal costs the first prior and the
+    first object count.
+
+    Args:
+        priors: where the head predicts.
+        targets: the objects.
+        outputs: what it predicts.
+        is_candidate: (M,) bool, rows that may become positive.
+        cost: turns a slice of objects and the (g, R) IoUs of the predicted boxes into (g, R) costs
+            in float64.
+        topk: number of IoUs that are summed, at most.
+    """
+    cheapest, chosen = (BestObject(priors, targets, torch.float64) for _ in range(2))
+    num_chosen = torch.zeros_like(chosen.gt_idxs)
+    for chunk in chunks(priors, targets):
+        images = targets.image_idxs[chunk]
+        is_excluded = ~of_image(is_candidate, priors, images)
+        ious = predicted_iou(outputs, priors, targets, chunk).masked_fill(is_excluded, 0)
+        numbers = ious.topk(min(topk, len(priors)), dim=1).values.sum(dim=1).long().clamp(min=1)
+        costs = cost(chunk, ious).masked_fill(is_excluded, torch.inf)
+        is_chosen = choose_lowest(costs, numbers)
+        num_chosen.unflatten(0, (-1, len(priors))).index_add_(0, images, is_chosen.long())
+        cheapest.update(-costs, chunk)
+        chosen.update(torch.where(is_chosen, -costs, -torch.inf), chunk)
+    gt_idxs = torch.where(num_chosen > 1, cheapest.gt_idxs, chosen.gt_idxs)
+    ious = _iou_of_pairs(outputs, targets, gt_idxs)
+    return Assignment(gt_idxs, ious)
+
+
+def _iou_of_pairs(outputs: Outputs, targets: Targets, gt_idxs: Tensor) -> Tensor:
+    ious = outputs.boxes.new_zeros(len(gt_idxs))
+    rows = (gt_idxs >= 0).nonzero().squeeze(1)
+    ious[rows] = box_iou(outputs.boxes[rows].detach(), targets.boxes[gt_idxs[rows]])
+    return ious

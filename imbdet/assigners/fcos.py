@@ -1,0 +1,67 @@
+"""FCOS: the points in the middle of an object, on the level that is made for its size.
+
+Tian et al., "FCOS: Fully Convolutional One-Stage Object Detection", ICCV 2019,
+https://arxiv.org/abs/1904.01355, section 3; centre sampling is of its journal version.
+"""
+
+import torch
+from torch import Tensor
+
+from imbdet.assigners.pairs import BestObject, border_distance, box_iou, center_offset, chunks
+from imbdet.assigners.structures import Assignment, Priors, Targets
+
+# Larger objects are never matched, in pixels^2.
+MAX_AREA = 1e8
+
+
+@torch.no_grad()
+def fcos(priors: Priors, targets: Targets, *, center_sampling_radius: float = 1.5) -> Assignment:
+    """A point belongs to the smallest object whose centre is near and whose size fits its level.
+
+    A size fits if the largest distance to a side of the object is above 4 and below 8 strides; the
+    first level has no lower bound and the last no upper one. Of objects of the same area the first
+    counts. As published, areas are compared in steps of 8 pixels^2, the resolution of 10^8 - area
+    in single precision.
+
+    Args:
+        priors: points with strides, level by level.
+        targets: the objects.
+        center_sampling_radius: half the side of the square around an object's centre in which
+            points are positive, in strides.
+
+    Returns:
+        ``ious`` are of the priors' boxes.
+    """
+    lowest, highest = _size_ranges(priors)
+    best = BestObject(priors, targets, torch.float32)
+    for chunk in chunks(priors, targets):
+        gt_boxes = targets.boxes[chunk]
+        is_central = center_offset(priors, gt_boxes) < center_sampling_radius * priors.strides
+        is_inside = border_distance(priors.points, gt_boxes[:, None]) > 0
+        sizes = _farthest_side(priors.points, gt_boxes[:, None])
+        fits = (sizes > lowest) & (sizes < highest)
+        areas = (gt_boxes[:, 2:] - gt_boxes[:, :2]).prod(dim=1).float()
+        smallness = torch.where(areas < MAX_AREA, MAX_AREA - areas, -torch.inf)
+        is_wanted = is_central & is_inside & fits
+        best.update(torch.where(is_wanted, smallness[:, None], -torch.inf), chunk)
+    ious = torch.zeros_like(best.values, dtype=priors.boxes.dtype)
+    rows = (best.gt_idxs >= 0).nonzero().squeeze(1)
+    ious[rows] = box_iou(priors.boxes[rows % len(priors)], targets.boxes[best.gt_idxs[rows]])
+    return Assignment(best.gt_idxs, ious)
+
+
+def _size_ranges(priors: Priors) -> tuple[Tensor, Tensor]:
+    """(R,) lowest and highest size of an object for each point, exclusive, in pixels."""
+    strides = priors.require_strides()
+    lowest, highest = 4 * strides, 8 * strides
+    lowest[: priors.level_sizes[0]] = 0
+    highest[len(priors) - priors.level_sizes[-1] :] = torch.inf
+    return lowest, highest
+
+
+def _farthest_side(points: Tensor, gt_boxes: Tensor) -> Tensor:
+    """Largest of the distances from points to the sides of an object, in pixels."""
+    x, y = points.unbind(dim=-1)
+    x1, y1, x2, y2 = gt_boxes.unbind(dim=-1)
+    horizontal = torch.maximum(x - x1, x2 - x)
+    return torch.maximum(horizontal, torch.maximum(y - y1, y2 - y))

@@ -1,0 +1,49 @@
+"""Fixed IoU thresholds, the rule of Faster R-CNN and RetinaNet.
+
+Ren et al., "Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks",
+NeurIPS 2015, https://arxiv.org/abs/1506.01497, section 3.1.2
+"""
+
+import torch
+
+from imbdet.assigners.pairs import BestObject, box_iou, chunks
+from imbdet.assigners.structures import Assignment, Priors, Targets
+
+
+@torch.no_grad()
+def max_iou(
+    priors: Priors,
+    targets: Targets,
+    *,
+    negative_below: float = 0.4,
+    positive_from: float = 0.5,
+    allow_low_quality_matches: bool = True,
+) -> Assignment:
+    """A prior belongs to the object with the highest IoU, of equal ones to the first.
+
+    Args:
+        priors: anchors or proposals.
+        targets: the objects.
+        negative_below: IoU below which a prior is background.
+        positive_from: IoU from which it is positive, >= ``negative_below``; between the two it is
+            ignored.
+        allow_low_quality_matches: whether the priors that overlap an object most are positive
+            whatever their IoU. As in detectron2, they belong to the object that overlaps *them*
+            most, and an object that no prior touches makes all priors of its image positive.
+
+    Returns:
+        ``ious`` is the highest IoU with any object, of every prior.
+    """
+    best = BestObject(priors, targets)
+    is_best_prior = torch.zeros_like(best.gt_idxs, dtype=torch.bool)
+    for chunk in chunks(priors, targets):
+        ious = box_iou(priors.boxes, targets.boxes[chunk, None])  # (g, R)
+        best.update(ious, chunk)
+        if allow_low_quality_matches:
+            is_highest = ious == ious.amax(dim=1, keepdim=True)
+            by_image = is_best_prior.unflatten(0, (-1, len(priors)))
+            by_image.index_put_((targets.image_idxs[chunk],), is_highest, accumulate=True)
+    ious = best.values.clamp(min=0)  # of an image without objects
+    is_positive = (ious >= positive_from) | is_best_prior
+    others = torch.where(ious < negative_below, -1, -2)
+    return Assignment(torch.where(is_positive, best.gt_idxs, others), ious)

@@ -1,0 +1,72 @@
+"""SimOTA: the priors near an object that are cheapest to make predict it.
+
+Ge et al., "YOLOX: Exceeding YOLO Series in 2021", https://arxiv.org/abs/2107.08430, section 2.1
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from imbdet.assigners.dynamic_k import match_dynamic_k
+from imbdet.assigners.pairs import (
+    any_object,
+    border_distance,
+    center_offset,
+    logits_of_class,
+    of_image,
+)
+from imbdet.assigners.structures import Assignment, Outputs, Priors, Targets
+
+# Cost of a prior that is not both in the object and near its centre: it comes after all that are.
+OUTSIDE_COST = 1e5
+
+
+@torch.no_grad()
+def simota(
+    priors: Priors,
+    targets: Targets,
+    outputs: Outputs,
+    *,
+    center_radius: float = 2.5,
+    candidate_topk: int = 10,
+    iou_weight: float = 3.0,
+    cls_weight: float = 1.0,
+) -> Assignment:
+    """Candidates lie in any object or near its centre; see :func:`match_dynamic_k` for the rest.
+
+    The cost is cls_weight * cross-entropy - iou_weight * ln IoU of the predicted box, and more than
+    any other for a prior that is not in the object *and* near its centre.
+
+    Args:
+        priors: anchors or points with strides.
+        targets: the objects.
+        outputs: what the head predicts.
+        center_radius: half the side of the square around an object's centre, in strides.
+        candidate_topk: number of IoUs whose sum is the number of an object's positives.
+        iou_weight: >= 0.
+        cls_weight: >= 0.
+
+    Returns:
+        ``ious`` are of the predicted boxes.
+    """
+    strides = priors.require_strides()
+
+    def regions(chunk: slice) -> tuple[Tensor, Tensor]:
+        gt_boxes = targets.boxes[chunk]
+        is_inside = border_distance(priors.points, gt_boxes[:, None]) > 0
+        return is_inside, center_offset(priors, gt_boxes) < center_radius * strides
+
+    logits = outputs.logits.double()
+    background_loss = softplus(logits).sum(dim=1)  # cross-entropy if no class is true
+
+    def cost(chunk: slice, ious: Tensor) -> Tensor:
+        # Of the true class ln(1 + e^-x) replaces ln(1 + e^x): x less.
+        of_class = logits_of_class(logits, priors, targets, chunk)
+        cls_cost = of_image(background_loss, priors, targets.image_idxs[chunk]) - of_class
+        is_inside, is_central = regions(chunk)
+        outside_cost = torch.where(is_inside & is_central, 0.0, OUTSIDE_COST)
+        # In double precision, in which the outside cost leaves the differences of the others.
+        return cls_weight * cls_cost - iou_weight * (ious.double() + 1e-7).log() + outside_cost
+
+    is_candidate = any_object(priors, targets, lambda chunk: torch.logical_or(*regions(chunk)))
+    return match_dynamic_k(priors, targets, outputs, is_candidate, cost, candidate_topk)

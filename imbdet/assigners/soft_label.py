@@ -1,0 +1,68 @@
+"""Dynamic soft labels: SimOTA whose classification cost expects the IoU as the score.
+
+Lyu et al., "RTMDet: An Empirical Study of Designing Real-Time Object Detectors",
+https://arxiv.org/abs/2212.07784, section 3.3
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from imbdet.assigners.dynamic_k import match_dynamic_k
+from imbdet.assigners.pairs import (
+    any_object,
+    border_distance,
+    logits_of_class,
+    of_image,
+    squared_center_distance,
+)
+from imbdet.assigners.structures import Assignment, Outputs, Priors, Targets
+
+
+@torch.no_grad()
+def soft_label(
+    priors: Priors,
+    targets: Targets,
+    outputs: Outputs,
+    *,
+    soft_center_radius: float = 3.0,
+    topk: int = 13,
+    iou_weight: float = 3.0,
+) -> Assignment:
+    """Candidates lie in any object; see :func:`match_dynamic_k` for the rest.
+
+    The cost is the sum of the quality focal loss with the IoU of the predicted box as target (eq.
+    2), - iou_weight * ln IoU (eq. 3) and 10^(distance / stride - soft_center_radius) (eq. 4).
+
+    Args:
+        priors: anchors or points with strides.
+        targets: the objects.
+        outputs: what the head predicts.
+        soft_center_radius: distance from an object's centre, in strides, at which it costs 1.
+        topk: number of IoUs whose sum is the number of an object's positives.
+        iou_weight: >= 0.
+
+    Returns:
+        ``ious`` are of the predicted boxes.
+    """
+    strides = priors.require_strides()
+    logits = outputs.logits.double()
+    background_losses = softplus(logits) * logits.sigmoid().square()
+    background_loss = background_losses.sum(dim=1)
+
+    def cost(chunk: slice, ious: Tensor) -> Tensor:
+        images = targets.image_idxs[chunk]
+        of_class = logits_of_class(logits, priors, targets, chunk)
+        ious, score = ious.double(), of_class.sigmoid()
+        if_background = softplus(of_class) * score.square()
+        if_object = (softplus(of_class) - ious * of_class) * (ious - score).square()
+        cls_cost = of_image(background_loss, priors, images) - if_background + if_object  # eq. 2
+        iou_cost = -iou_weight * (ious + 1e-7).log()  # eq. 3
+        distances = squared_center_distance(priors, targets.boxes[chunk]).sqrt() / strides
+        return cls_cost + iou_cost + 10 ** (distances.double() - soft_center_radius)  # eq. 4
+
+    def is_inside(chunk: slice) -> Tensor:
+        return border_distance(priors.points, targets.boxes[chunk, None]) > 0
+
+    is_candidate = any_object(priors, targets, is_inside)
+    return match_dynamic_k(priors, targets, outputs, is_candidate, cost, topk)
