@@ -67,7 +67,8 @@ def _candidates(priors: Priors, gt_boxes: Tensor, topk: int) -> Tensor:
     """(g, C) int64, the priors of each object that are nearest on their level; C is the same."""
     levels = squared_center_distance(priors, gt_boxes).split(priors.level_sizes, dim=1)
     is_near = [choose_lowest(level, min(topk, level.shape[1])) for level in levels]
-    return torch.cat(is_near, dim=1).nonzero()[:, 1].unflatten(0, (len(gt_boxes), -1))
+    idxs = torch.cat(is_near, dim=1).nonzero()[:, 1]
+    return idxs.view(len(gt_boxes), -1)
 
 
 def _spread(values: Tensor, idxs: Tensor, num_priors: int) -> Tensor:

@@ -32,11 +32,12 @@ def fcos(priors: Priors, targets: Targets, *, center_sampling_radius: float = 1.
     Returns:
         ``ious`` are of the priors' boxes.
     """
-    lowest, highest = _size_ranges(priors)
+    strides = priors.require_strides()
+    lowest, highest = _size_ranges(priors, strides)
     best = BestObject(priors, targets, torch.float32)
     for chunk in chunks(priors, targets):
         gt_boxes = targets.boxes[chunk]
-        is_central = center_offset(priors, gt_boxes) < center_sampling_radius * priors.strides
+        is_central = center_offset(priors, gt_boxes) < center_sampling_radius * strides
         is_inside = border_distance(priors.points, gt_boxes[:, None]) > 0
         sizes = _farthest_side(priors.points, gt_boxes[:, None])
         fits = (sizes > lowest) & (sizes < highest)
@@ -50,9 +51,8 @@ def fcos(priors: Priors, targets: Targets, *, center_sampling_radius: float = 1.
     return Assignment(best.gt_idxs, ious)
 
 
-def _size_ranges(priors: Priors) -> tuple[Tensor, Tensor]:
+def _size_ranges(priors: Priors, strides: Tensor) -> tuple[Tensor, Tensor]:
     """(R,) lowest and highest size of an object for each point, exclusive, in pixels."""
-    strides = priors.require_strides()
     lowest, highest = 4 * strides, 8 * strides
     lowest[: priors.level_sizes[0]] = 0
     highest[len(priors) - priors.level_sizes[-1] :] = torch.inf

@@ -69,12 +69,13 @@ def center_offset(priors: Priors, gt_boxes: Tensor) -> Tensor:
 
 def of_image(values: Tensor, priors: Priors, image_idxs: Tensor) -> Tensor:
     """(g, R, ...) the rows of some images, from (M, ...)."""
-    return values.unflatten(0, (-1, len(priors)))[image_idxs]
+    by_image: Tensor = values.unflatten(0, (-1, len(priors)))
+    return by_image[image_idxs]
 
 
 def logits_of_class(logits: Tensor, priors: Priors, targets: Targets, chunk: slice) -> Tensor:
     """(g, R) of (M, K) logits those of each object's class on its image."""
-    by_class = logits.unflatten(0, (-1, len(priors))).transpose(1, 2)
+    by_class: Tensor = logits.unflatten(0, (-1, len(priors))).transpose(1, 2)
     return by_class[targets.image_idxs[chunk], targets.classes[chunk]]
 
 
@@ -110,15 +111,13 @@ def choose_lowest(costs: Tensor, number: int | Tensor) -> Tensor:
         return torch.zeros_like(costs, dtype=torch.bool)
     if isinstance(number, int):
         last = costs.topk(number, dim=1, largest=False).values[:, -1:]
-        numbers = number
     else:
-        most = int(number.max())
-        lowest = costs.topk(most, dim=1, largest=False).values
-        last = lowest.gather(1, number[:, None] - 1)
-        numbers = number[:, None]
+        lowest = costs.topk(int(number.max()), dim=1, largest=False).values
+        number = number[:, None]
+        last = lowest.gather(1, number - 1)
     is_below = costs < last
     is_last = costs == last
-    room = numbers - is_below.sum(dim=1, keepdim=True)
+    room = number - is_below.sum(dim=1, keepdim=True)
     is_chosen = is_below | (is_last & (is_last.cumsum(dim=1, dtype=torch.int32) <= room))
     return is_chosen & costs.isfinite()
 

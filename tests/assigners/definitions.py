@@ -113,7 +113,7 @@ def entropies(outputs, class_idx, target):
     targets = torch.zeros_like(logits)
     targets[:, class_idx] = torch.as_tensor(target)
     losses = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    return losses, targets - logits.sigmoid()
+    return losses.numpy(), (targets - logits.sigmoid()).numpy()
 
 
 def simota(priors, targets, outputs, center_radius, topk, iou_weight, cls_weight):
@@ -121,7 +121,7 @@ def simota(priors, targets, outputs, center_radius, topk, iou_weight, cls_weight
     costs, candidates = np.zeros_like(ious), set()
     for gt, gt_box in enumerate(targets.boxes):
         losses, _ = entropies(outputs, targets.classes[gt], 1)
-        costs[:, gt] = cls_weight * losses.sum(dim=1) - iou_weight * np.log(ious[:, gt] + 1e-7)
+        costs[:, gt] = cls_weight * losses.sum(axis=1) - iou_weight * np.log(ious[:, gt] + 1e-7)
         x, y = center_of(gt_box)
         for prior, ((px, py), stride) in enumerate(zip(priors.points, priors.strides, strict=True)):
             is_inside = border(priors.points[prior], gt_box) > 0
@@ -138,7 +138,7 @@ def soft_label(priors, targets, outputs, soft_center_radius, topk, iou_weight):
     costs, candidates = np.zeros_like(ious), set()
     for gt, gt_box in enumerate(targets.boxes):
         losses, gaps = entropies(outputs, targets.classes[gt], torch.from_numpy(ious[:, gt]))
-        costs[:, gt] = (losses * gaps**2).sum(dim=1) - iou_weight * np.log(ious[:, gt] + 1e-7)
+        costs[:, gt] = (losses * gaps**2).sum(axis=1) - iou_weight * np.log(ious[:, gt] + 1e-7)
         for prior, (point, stride) in enumerate(zip(priors.points, priors.strides, strict=True)):
             distance = math.dist(point.tolist(), center_of(gt_box)) / float(stride)
             costs[prior, gt] += 10 ** (distance - soft_center_radius)

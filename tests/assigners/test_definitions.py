@@ -52,7 +52,7 @@ def by_definition(name, priors, targets, outputs):
     return definitions.task_aligned(priors, targets, outputs, 13, 1.0, 6.0)
 
 
-def double(*, priors, targets, outputs):
+def double(priors, targets, outputs):
     """The same in double precision, so that no rounding decides."""
     priors = Priors(
         priors.boxes.double(), strides=priors.strides.double(), level_sizes=priors.level_sizes
@@ -65,9 +65,7 @@ def double(*, priors, targets, outputs):
 @settings(max_examples=15)
 @given(scene=scenes())
 def test_the_definition(name, scene):
-    priors, targets, outputs = double(
-        **dict(zip(("priors", "targets", "outputs"), scene, strict=True))
-    )
+    priors, targets, outputs = double(*scene)
     found = ASSIGNERS[name](priors, targets, outputs).gt_idxs.unflatten(0, (-1, len(priors)))
     num_before = 0
     for number, of_image in enumerate(found):
@@ -88,7 +86,7 @@ def test_chunks_of_objects_change_nothing(name, monkeypatch):
     monkeypatch.setattr(pairs, "MAX_PAIRS", 2 * len(priors))
     in_chunks = ASSIGNERS[name](priors, targets, outputs)
     assert at_once.gt_idxs.tolist() == in_chunks.gt_idxs.tolist()
-    assert at_once.ious.tolist() == in_chunks.ious.tolist()
+    torch.testing.assert_close(at_once.ious, in_chunks.ious)
 
 
 @pytest.mark.parametrize("name", ASSIGNERS)
@@ -127,7 +125,8 @@ def test_quality_is_the_highest_iou_of_each_object_at_its_best_prior():
     for gt in assignment.gt_idxs.unique().tolist():
         own = assignment.gt_idxs == gt
         expected = assignment.ious[own].max() if gt >= 0 else torch.tensor(0.0)
-        torch.testing.assert_close(assignment.quality[own].max(), expected)
+        # As published, the highest alignment is divided by a little more than itself.
+        torch.testing.assert_close(assignment.quality[own].max(), expected, rtol=1e-2, atol=0)
 
 
 @pytest.mark.parametrize(
