@@ -121,7 +121,8 @@ def test_quality_is_the_highest_iou_of_each_object_at_its_best_prior():
     generator = torch.Generator().manual_seed(0)
     priors = pyramid(48, 64)
     targets = random_targets(generator, [4], 48, 64)
-    assignment = assigners.task_aligned(priors, targets, random_outputs(generator, priors, targets))
+    outputs = random_outputs(generator, priors, targets)
+    assignment = assigners.task_aligned(priors, targets, outputs, beta=1.0)
     for gt in assignment.gt_idxs.unique().tolist():
         own = assignment.gt_idxs == gt
         expected = assignment.ious[own].max() if gt >= 0 else torch.tensor(0.0)
