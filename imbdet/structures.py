@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from imbdet.losses.iou import paired_iou
+from imbdet.ops.boxes import paired_iou
 
 
 class Levels(NamedTuple):

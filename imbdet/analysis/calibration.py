@@ -7,7 +7,7 @@ import pyarrow as pa
 from torch import Tensor
 
 from imbdet.analysis.columns import NothingToShow, mean, percent, ratio
-from imbdet.losses.labels import positive_entries
+from imbdet.ops.labels import positive_entries
 
 NUM_BINS = 20
 

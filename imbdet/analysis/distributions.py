@@ -16,7 +16,7 @@ import pyarrow as pa
 from torch import Tensor
 
 from imbdet.analysis.columns import SIGNS, NothingToShow, percent
-from imbdet.losses.labels import positive_entries
+from imbdet.ops.labels import positive_entries
 
 NUM_BINS = 40
 EDGES = np.arange(NUM_BINS + 1) / NUM_BINS

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from imbdet.analysis.columns import Chunks, NothingToShow
+from imbdet.kernels.entrywise import entry_weights
 from imbdet.losses.asl1 import asl1
-from imbdet.losses.entrywise import entry_weights
 from imbdet.losses.focal import focal_entry
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from imbdet.analysis.columns import Chunks, NothingToShow, mean, percent
-from imbdet.losses.labels import positive_entries
-from imbdet.losses.steps import Steps
+from imbdet.kernels.steps import Steps
+from imbdet.ops.labels import positive_entries
 
 DELTAS = (0.0, 0.25, 0.5, 1.0, 2.0)
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from imbdet.analysis.columns import NothingToShow
-from imbdet.losses.labels import positive_entries
+from imbdet.ops.labels import positive_entries
 
 # Of logits; those beyond are counted in the outermost bins.
 EDGES = np.linspace(-12, 12, 241)

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
-from imbdet.losses.error_driven import Update, apply_updates
-from imbdet.losses.ranking import Ranking, rank
-from imbdet.losses.steps import Steps
+from imbdet.kernels.error_driven import Update, apply_updates
+from imbdet.kernels.ranking import Ranking, rank
+from imbdet.kernels.steps import Steps
 
 # FP_i is a difference of large sums; below this it means "no negative above".
 NO_NEGATIVES = 1e-5
@@ -39,7 +39,7 @@ def alrp_loss(
             as (1 - GIoU) / (2 (1 - tau)); with gradient.
         image_idxs: (M,) int64, whose image a row is: each image is ranked by itself, and the loss
             is the mean over the images that have positives. None is one ranking of all.
-        group: processes whose batches are ranked together, see :mod:`imbdet.losses.exchange`; the
+        group: processes whose batches are ranked together, see :mod:`imbdet.ops.exchange`; the
             loss is that of all, the same on each. None is this process alone.
         delta: half a step's width in logits, >= 0; 0 is the hard step, by which a tie counts fully.
         smooth_localisation: whether the positives above are summed by the smooth step, as the

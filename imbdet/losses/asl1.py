@@ -5,8 +5,8 @@ Li et al., "Gradient Harmonized Single-stage Detector", AAAI 2019, https://arxiv
 
 from torch import Tensor
 
-from imbdet.losses.pairs import paired
 from imbdet.losses.reduction import reduce_losses
+from imbdet.ops.paired import paired
 
 
 def asl1_loss(

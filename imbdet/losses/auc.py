@@ -7,8 +7,8 @@ Detection with AP-Loss", CVPR 2019, https://arxiv.org/abs/1904.06373
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
-from imbdet.losses.error_driven import Update, apply_updates
-from imbdet.losses.ranking import Ranking, rank
+from imbdet.kernels.error_driven import Update, apply_updates
+from imbdet.kernels.ranking import Ranking, rank
 
 
 def auc_loss(
@@ -29,7 +29,7 @@ def auc_loss(
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
         image_idxs: (M,) int64, whose image a row is: each image is ranked by itself, and the loss
             is the mean over the images that have positives. None is one ranking of all.
-        group: processes whose batches are ranked together, see :mod:`imbdet.losses.exchange`; the
+        group: processes whose batches are ranked together, see :mod:`imbdet.ops.exchange`; the
             loss is that of all, the same on each. None is this process alone.
         delta: half a step's width in logits, >= 0; 0 is the hard step, by which a tie counts fully.
 

@@ -8,8 +8,8 @@ import math
 
 from torch import Tensor
 
-from imbdet.losses.pairs import paired
 from imbdet.losses.reduction import reduce_losses
+from imbdet.ops.paired import paired
 
 
 def balanced_l1_loss(

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from imbdet.losses.entrywise import EntryLoss, entry_weights, entrywise_loss
-from imbdet.losses.labels import check_labels
-from imbdet.losses.precision import at_least_float32
+from imbdet.kernels.entrywise import EntryLoss, entry_weights, entrywise_loss
 from imbdet.losses.reduction import reduce_losses
+from imbdet.ops.labels import check_labels
+from imbdet.ops.precision import at_least_float32
 
 
 def softmax_cross_entropy_loss(

@@ -20,10 +20,10 @@ from torch import Tensor
 from torch.distributed import ProcessGroup
 from torch.nn import functional as F
 
-from imbdet.losses.chunks import Chunk, iterate_chunks
-from imbdet.losses.exchange import gather
-from imbdet.losses.first_order import first_order
-from imbdet.losses.labels import check_labels, positive_entries, rank_segments
+from imbdet.kernels.chunks import Chunk, iterate_chunks
+from imbdet.ops.exchange import gather
+from imbdet.ops.first_order import first_order
+from imbdet.ops.labels import check_labels, positive_entries, rank_segments
 
 
 def dr_loss(
@@ -48,7 +48,7 @@ def dr_loss(
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
         image_idxs: (M,) int64, whose image a row is: the loss is the mean over the images that
             occur, each ranked by itself (paper). None is one ranking of all (published code).
-        group: processes whose batches are ranked together, see :mod:`imbdet.losses.exchange`; the
+        group: processes whose batches are ranked together, see :mod:`imbdet.ops.exchange`; the
             loss is that of all, the same on each. None is this process alone.
         margin: by which the scores are to differ.
         sharpness: kappa of the smooth hinge (the paper's L), > 0; a large one approaches max(0, x).

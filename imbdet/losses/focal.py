@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from imbdet.losses.entrywise import EntryLoss, entry_weights, entrywise_loss
+from imbdet.kernels.entrywise import EntryLoss, entry_weights, entrywise_loss
 from imbdet.losses.reduction import reduce_losses
 
 

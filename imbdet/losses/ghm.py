@@ -24,11 +24,11 @@ from torch.distributed import ProcessGroup
 from torch.nn import functional as F
 
 from imbdet.buffers import KeepsMissingBuffers, untouched_buffers
+from imbdet.kernels.chunks import iterate_chunks
+from imbdet.kernels.entrywise import EntryLoss, entrywise_loss
 from imbdet.losses.asl1 import asl1
-from imbdet.losses.chunks import iterate_chunks
-from imbdet.losses.entrywise import EntryLoss, entrywise_loss
-from imbdet.losses.exchange import total
-from imbdet.losses.labels import check_labels
+from imbdet.ops.exchange import total
+from imbdet.ops.labels import check_labels
 
 
 class _Harmonizer(KeepsMissingBuffers):

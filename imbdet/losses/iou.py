@@ -1,4 +1,4 @@
-"""Overlap of paired boxes, and the losses made of it.
+"""Losses made of the overlap of a predicted box with its ground truth.
 
 GIoU: Rezatofighi et al., CVPR 2019, https://arxiv.org/abs/1902.09630
 DIoU and CIoU: Zheng et al., AAAI 2020, https://arxiv.org/abs/1911.08287
@@ -11,16 +11,9 @@ import math
 import torch
 from torch import Tensor
 
-from imbdet.losses.pairs import paired
 from imbdet.losses.reduction import reduce_losses
-
-# Keeps quotients finite where both boxes have no area.
-EPS = 1e-7
-
-
-def paired_iou(boxes: Tensor, gt_boxes: Tensor) -> Tensor:
-    """(P,) intersection over union of each pair, in [0, 1]; 0 for two boxes without area."""
-    return _overlap(*paired(boxes, gt_boxes))[0]
+from imbdet.ops.boxes import EPS, area, hull, overlap, paired_iou
+from imbdet.ops.paired import paired
 
 
 def giou_loss(
@@ -42,9 +35,9 @@ def giou_loss(
         (P,) losses or their sum.
     """
     pred_boxes, gt_boxes = paired(pred_boxes, gt_boxes)
-    iou, union = _overlap(pred_boxes, gt_boxes)
-    hull = _area(*_hull(pred_boxes, gt_boxes))
-    giou = iou - (hull - union) / (hull + EPS)
+    iou, union = overlap(pred_boxes, gt_boxes)
+    enclosing = area(*hull(pred_boxes, gt_boxes))
+    giou = iou - (enclosing - union) / (enclosing + EPS)
     return reduce_losses(1 - giou, weights, reduction)
 
 
@@ -84,29 +77,9 @@ def ciou_loss(
     return reduce_losses(losses, weights, reduction)
 
 
-def _overlap(boxes: Tensor, gt_boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """IoU and area of the union of each pair."""
-    top_left = torch.maximum(boxes[:, :2], gt_boxes[:, :2])
-    bottom_right = torch.minimum(boxes[:, 2:], gt_boxes[:, 2:])
-    intersection = _area(top_left, torch.maximum(top_left, bottom_right))
-    union = _area(*boxes.split(2, dim=1)) + _area(*gt_boxes.split(2, dim=1)) - intersection
-    return intersection / (union + EPS), union
-
-
-def _hull(boxes: Tensor, gt_boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """Corners of the smallest box that encloses a pair."""
-    top_left = torch.minimum(boxes[:, :2], gt_boxes[:, :2])
-    return top_left, torch.maximum(boxes[:, 2:], gt_boxes[:, 2:])
-
-
-def _area(top_left: Tensor, bottom_right: Tensor) -> Tensor:
-    width, height = (bottom_right - top_left).unbind(dim=1)
-    return width * height
-
-
 def _centre_distance(boxes: Tensor, gt_boxes: Tensor) -> Tensor:
     """Squared distance of the centres, relative to the squared diagonal of the hull."""
-    top_left, bottom_right = _hull(boxes, gt_boxes)
+    top_left, bottom_right = hull(boxes, gt_boxes)
     diagonal = (bottom_right - top_left).square().sum(dim=1)
     offset = (boxes[:, :2] + boxes[:, 2:] - gt_boxes[:, :2] - gt_boxes[:, 2:]) / 2
     return offset.square().sum(dim=1) / (diagonal + EPS)

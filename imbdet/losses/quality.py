@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from imbdet.losses.entrywise import EntryLoss, entrywise_loss
+from imbdet.kernels.entrywise import EntryLoss, entrywise_loss
 from imbdet.losses.focal import focal_entry
-from imbdet.losses.labels import positive_entries
 from imbdet.losses.reduction import reduce_losses
+from imbdet.ops.labels import positive_entries
 
 
 def quality_focal_loss(

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
-from imbdet.losses.error_driven import Update, apply_updates
-from imbdet.losses.ranking import Ranking, rank
-from imbdet.losses.sorting import WrongPairs
+from imbdet.kernels.error_driven import Update, apply_updates
+from imbdet.kernels.ranking import Ranking, rank
+from imbdet.kernels.sorting import WrongPairs
 
 
 def rank_sort_loss(
@@ -33,7 +33,7 @@ def rank_sort_loss(
         ious: (P,) quality in [0, 1] of the positives in the order of their rows; detached.
         image_idxs: (M,) int64, whose image a row is: each image is ranked by itself, and the loss
             is the mean over the images that have positives. None is one ranking of all.
-        group: processes whose batches are ranked together, see :mod:`imbdet.losses.exchange`; the
+        group: processes whose batches are ranked together, see :mod:`imbdet.ops.exchange`; the
             loss is that of all, the same on each. None is this process alone.
         delta: half a step's width in logits, >= 0; 0 is the hard step, by which a tie counts fully.
 

@@ -8,8 +8,8 @@ https://arxiv.org/abs/1907.10156
 import torch
 from torch import Tensor
 
-from imbdet.losses.pairs import paired
 from imbdet.losses.reduction import reduce_losses
+from imbdet.ops.paired import paired
 
 
 def smooth_l1_loss(

@@ -5,8 +5,7 @@ with a balanced feature pyramid.
 """
 
 from imbdet import compat  # noqa: F401  (before detectron2)
-from imbdet.modeling.balanced_fpn import BalancedFPN
-from imbdet.modeling.criteria import (
+from imbdet.learning.criteria import (
     ALRPCriterion,
     BoxLoss,
     PointwiseCriterion,
@@ -14,6 +13,7 @@ from imbdet.modeling.criteria import (
     RankSortCriterion,
     SampleLoss,
 )
+from imbdet.modeling.balanced_fpn import BalancedFPN
 from imbdet.modeling.detector import build_model
 from imbdet.modeling.fast_rcnn import ImbFastRCNNOutputLayers
 from imbdet.modeling.retinanet import ImbRetinaNet

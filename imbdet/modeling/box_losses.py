@@ -8,7 +8,7 @@ from torch import Tensor
 
 from imbdet import losses
 from imbdet.errors import UserError
-from imbdet.modeling.criteria import BoxLoss
+from imbdet.learning.criteria import BoxLoss
 from imbdet.modeling.registry import BOX_LOSS_REGISTRY, lookup
 from imbdet.modeling.sites import Site, get_key, read_by_level
 

@@ -11,9 +11,9 @@ from detectron2.utils.events import EventStorage
 from torch import nn
 
 from imbdet.errors import UserError, suggest
+from imbdet.learning.criteria import SCOPES, BoxLoss, Criterion
 from imbdet.modeling import cls_losses, samplers  # noqa: F401  (fill the registries)
 from imbdet.modeling.box_losses import box_loss_key, build_box_loss
-from imbdet.modeling.criteria import SCOPES, BoxLoss, Criterion
 from imbdet.modeling.registry import (
     CLS_LOSS_REGISTRY,
     NEGATIVE_SAMPLER_REGISTRY,

@@ -8,14 +8,14 @@ from torch import Tensor
 
 from imbdet import losses
 from imbdet.errors import UserError
-from imbdet.modeling.box_losses import box_loss_key
-from imbdet.modeling.criteria import (
+from imbdet.learning.criteria import (
     ALRPCriterion,
     PointwiseCriterion,
     RankingCriterion,
     RankSortCriterion,
     SampleLoss,
 )
+from imbdet.modeling.box_losses import box_loss_key
 from imbdet.modeling.registry import CLS_LOSS_REGISTRY, ClsLoss
 from imbdet.modeling.sites import Site, get_key, read_by_level
 

@@ -21,7 +21,7 @@ CLS_LOSS_REGISTRY = Registry("CLS_LOSS")
 CLS_LOSS_REGISTRY.__doc__ = "Functions (cfg, site) -> ClsLoss."
 
 BOX_LOSS_REGISTRY = Registry("BOX_LOSS")
-BOX_LOSS_REGISTRY.__doc__ = "Functions (cfg, site) -> imbdet.modeling.criteria.BoxLoss."
+BOX_LOSS_REGISTRY.__doc__ = "Functions (cfg, site) -> imbdet.learning.criteria.BoxLoss."
 
 
 class ClsLoss(NamedTuple):
@@ -30,9 +30,9 @@ class ClsLoss(NamedTuple):
     Attributes:
         activation: what turns logits into scores: "sigmoid" (K logits) or "softmax" (K + 1).
         criterion: called with the keywords ``box_loss`` and ``scope``, gives what samples pay to,
-            an :class:`imbdet.modeling.criteria.Criterion`.
+            an :class:`imbdet.learning.criteria.Criterion`.
         is_pointwise: whether each sample pays for itself. Then ``criterion`` takes all keywords of
-            :class:`imbdet.modeling.criteria.PointwiseCriterion`.
+            :class:`imbdet.learning.criteria.PointwiseCriterion`.
     """
 
     activation: str

@@ -11,15 +11,15 @@ from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
-from imbdet.losses import exchange
+from imbdet.learning.criteria import all_processes
 from imbdet.modeling import sites
 from imbdet.modeling.assign import assign
 from imbdet.modeling.build import build_criterion, build_sampler, require_sample_losses
-from imbdet.modeling.criteria import all_processes
 from imbdet.modeling.dense import DenseOutputs
 from imbdet.modeling.finite import predictions_by_level, require_finite
 from imbdet.modeling.prior import set_prior
 from imbdet.modeling.recording import RecordsSamples
+from imbdet.ops import exchange
 from imbdet.samplers import needs_of
 from imbdet.structures import Candidates, Choice, Samples
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from imbdet.losses.precision import at_least_float32
 from imbdet.npz import read_npz
+from imbdet.ops.precision import at_least_float32
 from imbdet.structures import Candidates
 
 # Bins include their lower edge; the last bin of the IoU includes 1 as well.

@@ -9,7 +9,7 @@ import pyarrow.parquet
 import torch
 from torch import Tensor
 
-from imbdet.losses.precision import at_least_float32
+from imbdet.ops.precision import at_least_float32
 from imbdet.records.sample_record import SampleRecord
 from imbdet.records.strata import NegativeStrata
 

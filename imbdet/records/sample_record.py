@@ -5,7 +5,7 @@ from functools import cached_property
 
 from torch import Tensor
 
-from imbdet.losses.precision import at_least_float32
+from imbdet.ops.precision import at_least_float32
 from imbdet.structures import Samples
 from imbdet.weighting import Weights, hierarchical_local_rank
 

@@ -3,10 +3,10 @@
 An option out of the range that a docstring gives raises a ValueError that names it.
 """
 
+from imbdet.ops.nms_clusters import nms_clusters
 from imbdet.samplers.hard import HardSampler
 from imbdet.samplers.instance_balanced import pick_instance_balanced
 from imbdet.samplers.iou_balanced import IoUBalancedNegatives
-from imbdet.samplers.nms_clusters import nms_clusters
 from imbdet.samplers.prime import IoUHLRPositives, ScoreHLRNegatives
 from imbdet.samplers.ratio import RatioSampler
 from imbdet.samplers.sampler import (

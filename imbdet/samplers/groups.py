@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from imbdet.ops.local_rank import position_in_group
 from imbdet.samplers.uniform import shuffle
-from imbdet.weighting.hlr import position_in_group
 
 
 def share_evenly(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import nms
 
-from imbdet.losses.precision import at_least_float32
+from imbdet.ops.precision import at_least_float32
 from imbdet.samplers.sampler import Pick, needed
 from imbdet.structures import Candidates
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from imbdet.losses.precision import at_least_float32
+from imbdet.ops.precision import at_least_float32
 from imbdet.samplers.groups import share_evenly
 from imbdet.samplers.sampler import Pick, floor_quota
 from imbdet.samplers.uniform import shuffle

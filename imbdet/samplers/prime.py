@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from imbdet.losses.iou import paired_iou
-from imbdet.samplers.nms_clusters import nms_clusters
+from imbdet.ops.boxes import paired_iou
+from imbdet.ops.local_rank import hierarchical_local_rank
+from imbdet.ops.nms_clusters import nms_clusters
 from imbdet.samplers.sampler import Pick, needed
 from imbdet.samplers.uniform import pick_random
 from imbdet.structures import Candidates
-from imbdet.weighting.hlr import hierarchical_local_rank
 
 
 @dataclass(frozen=True)

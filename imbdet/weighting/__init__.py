@@ -3,8 +3,8 @@
 An option out of the range that a docstring gives raises a ValueError that names it.
 """
 
+from imbdet.ops.local_rank import hierarchical_local_rank
 from imbdet.weighting.carl import carl_weights, gt_class_scores
-from imbdet.weighting.hlr import hierarchical_local_rank
 from imbdet.weighting.importance import (
     ImportanceNegatives,
     ImportancePositives,

@@ -7,7 +7,7 @@ https://arxiv.org/abs/1904.04821
 import torch
 from torch import Tensor
 
-from imbdet.losses.precision import at_least_float32
+from imbdet.ops.precision import at_least_float32
 from imbdet.structures import Samples
 
 

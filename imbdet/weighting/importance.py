@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from imbdet.losses.precision import at_least_float32
+from imbdet.ops.local_rank import hierarchical_local_rank
+from imbdet.ops.precision import at_least_float32
 from imbdet.structures import Samples
-from imbdet.weighting.hlr import hierarchical_local_rank
 from imbdet.weighting.weights import Weights
 
 

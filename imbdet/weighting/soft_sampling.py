@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from imbdet.losses.precision import at_least_float32
+from imbdet.ops.precision import at_least_float32
 from imbdet.structures import Samples
 from imbdet.weighting.weights import Weights
 

@@ -10,7 +10,7 @@ import torch
 from torch import distributed
 
 from imbdet.losses import GHMCLoss, GHMRLoss, dr_loss
-from imbdet.losses.exchange import num_processes
+from imbdet.ops.exchange import num_processes
 from tests.losses.ranking_problems import KINDS, LOSSES, random_problem
 
 

@@ -4,7 +4,7 @@ import torch
 
 from imbdet import compat  # noqa: F401
 from imbdet.losses import ciou_loss, diou_loss, giou_loss, smooth_l1_loss
-from imbdet.losses.iou import paired_iou
+from imbdet.ops.boxes import paired_iou
 
 IOU_LOSSES = [giou_loss, diou_loss, ciou_loss]
 

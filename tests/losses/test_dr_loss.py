@@ -9,8 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imbdet.losses import chunks, dr_loss
-from tests.losses.test_entrywise import random_problem
+from imbdet.kernels import chunks
+from imbdet.losses import dr_loss
+from tests.kernels.test_entrywise import random_problem
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("dr__*.npz"))
 LAMBDA_NEG = 0.1 / math.log(3.5)

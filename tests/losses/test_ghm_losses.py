@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from imbdet.losses import GHMCLoss, GHMRLoss, asl1_loss, chunks
-from tests.losses.test_entrywise import dense_cross_entropy, random_problem
+from imbdet.kernels import chunks
+from imbdet.losses import GHMCLoss, GHMRLoss, asl1_loss
+from tests.kernels.test_entrywise import dense_cross_entropy, random_problem
 
 GOLDEN = Path(__file__).parent / "golden"
 

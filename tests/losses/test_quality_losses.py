@@ -6,14 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from imbdet.losses import (
-    chunks,
-    focal_loss,
-    quality_focal_loss,
-    sigmoid_cross_entropy_loss,
-    varifocal_loss,
-)
-from tests.losses.test_entrywise import random_problem
+from imbdet.kernels import chunks
+from imbdet.losses import focal_loss, quality_focal_loss, sigmoid_cross_entropy_loss, varifocal_loss
+from tests.kernels.test_entrywise import random_problem
 
 LOSSES = pytest.mark.parametrize("loss", [quality_focal_loss, varifocal_loss])
 

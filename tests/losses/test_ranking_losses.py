@@ -8,7 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imbdet.losses import alrp_loss, ap_loss, auc_loss, chunks, rank_sort_loss
+from imbdet.kernels import chunks
+from imbdet.losses import alrp_loss, ap_loss, auc_loss, rank_sort_loss
 from tests.losses import ranking_definitions as definitions
 from tests.losses.ranking_problems import (
     ALL_LOSSES,

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from imbdet.losses.grid import make_grid
-from imbdet.losses.steps import Steps
+from imbdet.kernels.grid import make_grid
+from imbdet.kernels.steps import Steps
 from tests.losses.ranking_problems import ALL_LOSSES, random_problem, values_and_grads
 
 FEW, MANY = 30, 100_000  # many logits of half precision are looked up by their bit patterns

@@ -5,7 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imbdet.losses import alrp_loss, ap_loss, chunks, rank_sort_loss
+from imbdet.kernels import chunks
+from imbdet.losses import alrp_loss, ap_loss, rank_sort_loss
 from tests.losses.ranking_problems import ALL_LOSSES, KINDS, random_problem, values_and_grads
 
 

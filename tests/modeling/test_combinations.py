@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from imbdet.errors import UserError
+from imbdet.learning.criteria import SCOPES
 from imbdet.modeling import sites
 from imbdet.modeling.build import build_criterion, build_sampler
-from imbdet.modeling.criteria import SCOPES
 from imbdet.modeling.registry import (
     BOX_LOSS_REGISTRY,
     CLS_LOSS_REGISTRY,

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imbdet.losses.iou import paired_iou
+from imbdet.ops.boxes import paired_iou
 from imbdet.samplers import HardSampler, QuotaSampler, pick_random
 from tests.samplers.draws import golden_cases, make_candidates
 

@@ -8,13 +8,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imbdet.losses.iou import paired_iou
+from imbdet.ops.boxes import paired_iou
 from imbdet.samplers import IoUHLRPositives, QuotaSampler, ScoreHLRNegatives
 from imbdet.structures import Candidates, Predictions
 from imbdet.weighting import ImportanceNegatives
-from tests.samplers.test_nms_clusters import definition as clusters_by_definition
+from tests.ops.test_local_rank import definition as ranks_by_definition
+from tests.ops.test_nms_clusters import definition as clusters_by_definition
 from tests.weighting.factories import BoxCoder, random_candidates, samples_of
-from tests.weighting.test_hlr import definition as ranks_by_definition
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("score_hlr__*.npz"))
 LABELS = st.lists(st.lists(st.integers(-1, 3), max_size=40), min_size=1, max_size=3)

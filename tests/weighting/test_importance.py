@@ -18,8 +18,8 @@ from imbdet.weighting import (
     Weights,
     importance_weights,
 )
+from tests.ops.test_local_rank import definition as ranks_by_definition
 from tests.weighting.factories import BoxCoder, random_candidates, samples_of
-from tests.weighting.test_hlr import definition as ranks_by_definition
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("isr_p__*.npz"))
 LABELS = st.lists(st.lists(st.integers(-1, 3), max_size=30), min_size=1, max_size=4)

@@ -5,8 +5,8 @@ from typing import Any
 from torch import Tensor, distributed, nn
 from torch.distributed import ProcessGroup
 
-from imbdet.losses import exchange
-from imbdet.modeling.criteria.terms import BoxLoss, SampleLoss
+from imbdet.learning.criteria.terms import BoxLoss, SampleLoss
+from imbdet.ops import exchange
 from imbdet.structures import Samples
 
 SCOPES = ("batch", "image", "global")

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from imbdet.modeling.criteria.criterion import Criterion
+from imbdet.learning.criteria.criterion import Criterion
 from imbdet.records import SampleRecord
 from imbdet.structures import Samples
 

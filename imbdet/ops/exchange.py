@@ -16,7 +16,7 @@ from torch import Tensor, distributed
 from torch.distributed import ProcessGroup
 from torch.nn import functional as F
 
-from imbdet.losses.first_order import first_order
+from imbdet.ops.first_order import first_order
 
 
 def num_processes(group: ProcessGroup | None) -> int:

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imbdet.losses.grid import make_grid
-from imbdet.losses.steps import Steps
+from imbdet.kernels.grid import make_grid
+from imbdet.kernels.steps import Steps
 from tests.losses.ranking_definitions import pairs
 
 SCALES = {"random": 3.0, "tiny": 1e-6, "huge": 1e4}

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
-from imbdet.losses.chunks import iterate_chunks
-from imbdet.losses.exchange import Pool, total
-from imbdet.losses.grid import Grid, Parts, make_grid
-from imbdet.losses.labels import check_labels, positive_entries, rank_segments
-from imbdet.losses.precision import at_least_float32
-from imbdet.losses.steps import Steps
+from imbdet.kernels.chunks import iterate_chunks
+from imbdet.kernels.grid import Grid, Parts, make_grid
+from imbdet.kernels.steps import Steps
+from imbdet.ops.exchange import Pool, total
+from imbdet.ops.labels import check_labels, positive_entries, rank_segments
+from imbdet.ops.precision import at_least_float32
 
 
 class Ranking(NamedTuple):

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from imbdet.losses.labels import positive_entries
-from imbdet.losses.precision import at_least_float32
+from imbdet.ops.labels import positive_entries
+from imbdet.ops.precision import at_least_float32
 
 # A chunk on the CPU fits the cache; on other devices few large chunks keep the number of kernels
 # low and the temporaries bounded.

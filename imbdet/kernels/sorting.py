@@ -12,7 +12,7 @@ Shape shorthand: P positives.
 import torch
 from torch import Tensor
 
-from imbdet.losses.steps import Steps
+from imbdet.kernels.steps import Steps
 
 
 class WrongPairs:

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
+from imbdet.learning.criteria.criterion import Criterion
 from imbdet.losses import rank_sort_loss
-from imbdet.modeling.criteria.criterion import Criterion
 from imbdet.records import SampleRecord
 from imbdet.structures import Samples
 

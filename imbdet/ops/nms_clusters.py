@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from imbdet.losses.precision import at_least_float32
+from imbdet.ops.precision import at_least_float32
 
 # Rows of the IoU matrix computed at a time: bounds the memory for its intermediate results.
 CHUNK_SIZE = 256

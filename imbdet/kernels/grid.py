@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from imbdet.losses.cells import EqualCells, PatternCells
-from imbdet.losses.steps import Lines, Steps
+from imbdet.kernels.cells import EqualCells, PatternCells
+from imbdet.kernels.steps import Lines, Steps
 
 # More cells leave fewer scores to search; fewer are built sooner and keep in the cache.
 CELLS_PER_END = 64

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from imbdet.losses.precision import at_least_float32
+from imbdet.ops.precision import at_least_float32
 
 
 def paired(predictions: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

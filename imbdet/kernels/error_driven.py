@@ -5,7 +5,7 @@ each positive pushes the negatives down: a negative with score s_j receives sum_
 Everything else is the same for all of them and stands here.
 
 Shape shorthand: P positives, L losses that share one set of logits; for the ranking itself see
-:mod:`imbdet.losses.ranking`.
+:mod:`imbdet.kernels.ranking`.
 """
 
 from typing import Any, NamedTuple
@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from imbdet.losses.chunks import iterate_chunks
-from imbdet.losses.first_order import first_order
-from imbdet.losses.ranking import Ranking
+from imbdet.kernels.chunks import iterate_chunks
+from imbdet.kernels.ranking import Ranking
+from imbdet.ops.first_order import first_order
 
 
 class Update(NamedTuple):
@@ -71,7 +71,7 @@ class _ErrorDriven(torch.autograd.Function):
         pred_logits, gt_labels, pos_grads, neg_weights = ctx.saved_tensors
         steps, segments, grid = ctx.ranking.steps, ctx.ranking.segments, ctx.ranking.grid
         pool, grad_logits = ctx.ranking.pool, torch.empty_like(pred_logits)
-        grad_losses = pool.num_processes * grad_losses.double()  # see imbdet.losses.exchange
+        grad_losses = pool.num_processes * grad_losses.double()  # see imbdet.ops.exchange
         push = steps.sum_over_positives(grad_losses @ neg_weights)
         if grid is not None:
             push = grid.tabulate(push)

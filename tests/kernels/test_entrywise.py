@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from imbdet.losses import chunks, focal_loss, sigmoid_cross_entropy_loss
+from imbdet.kernels import chunks
+from imbdet.losses import focal_loss, sigmoid_cross_entropy_loss
 
 
 def dense(elementwise_loss, logits, labels):

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from imbdet.buffers import untouched_buffers
-from imbdet.modeling.criteria.criterion import Criterion
-from imbdet.modeling.criteria.terms import SampleLoss
+from imbdet.learning.criteria.criterion import Criterion
+from imbdet.learning.criteria.terms import SampleLoss
 from imbdet.records import SampleRecord
 from imbdet.structures import Samples
 from imbdet.weighting import Weighting

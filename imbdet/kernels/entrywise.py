@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from imbdet.losses.chunks import Chunk, iterate_chunks
-from imbdet.losses.first_order import first_order
-from imbdet.losses.labels import check_labels
+from imbdet.kernels.chunks import Chunk, iterate_chunks
+from imbdet.ops.first_order import first_order
+from imbdet.ops.labels import check_labels
 
 
 class EntryLoss(NamedTuple):

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from imbdet.buffers import KeepsMissingBuffers
+from imbdet.learning.criteria.criterion import Criterion
 from imbdet.losses import alrp_loss
-from imbdet.modeling.criteria.criterion import Criterion
 from imbdet.records import SampleRecord
 from imbdet.structures import Samples
 

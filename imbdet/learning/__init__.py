@@ -1,0 +1,1 @@
+"""How a place of a detector learns from its samples; torch alone."""

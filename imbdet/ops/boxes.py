@@ -1,0 +1,35 @@
+"""Overlap of paired boxes, (P, 4), XYXY in pixels with x2 >= x1 and y2 >= y1."""
+
+import torch
+from torch import Tensor
+
+from imbdet.ops.paired import paired
+
+# Keeps quotients finite where both boxes have no area.
+EPS = 1e-7
+
+
+def paired_iou(boxes: Tensor, gt_boxes: Tensor) -> Tensor:
+    """(P,) intersection over union of each pair, in [0, 1]; 0 for two boxes without area."""
+    return overlap(*paired(boxes, gt_boxes))[0]
+
+
+def overlap(boxes: Tensor, gt_boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """IoU and area of the union of each pair."""
+    top_left = torch.maximum(boxes[:, :2], gt_boxes[:, :2])
+    bottom_right = torch.minimum(boxes[:, 2:], gt_boxes[:, 2:])
+    intersection = area(top_left, torch.maximum(top_left, bottom_right))
+    union = area(*boxes.split(2, dim=1)) + area(*gt_boxes.split(2, dim=1)) - intersection
+    return intersection / (union + EPS), union
+
+
+def hull(boxes: Tensor, gt_boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """Corners of the smallest box that encloses a pair."""
+    top_left = torch.minimum(boxes[:, :2], gt_boxes[:, :2])
+    return top_left, torch.maximum(boxes[:, 2:], gt_boxes[:, 2:])
+
+
+def area(top_left: Tensor, bottom_right: Tensor) -> Tensor:
+    """(P,) areas of the boxes between two corners, (P, 2) each."""
+    width, height = (bottom_right - top_left).unbind(dim=1)
+    return width * height
