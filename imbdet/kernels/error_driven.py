@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from imbdet.kernels.chunks import iterate_chunks
-from imbdet.kernels.ranking import Ranking
+from imbdet.kernels.ranking import Ranking, rows_of
 from imbdet.ops.first_order import first_order
 
 
@@ -69,17 +69,15 @@ class _ErrorDriven(torch.autograd.Function):
     @first_order
     def backward(ctx: Any, grad_losses: Tensor) -> tuple[Tensor | None, ...]:
         pred_logits, gt_labels, pos_grads, neg_weights = ctx.saved_tensors
-        steps, segments, grid = ctx.ranking.steps, ctx.ranking.segments, ctx.ranking.grid
-        pool, grad_logits = ctx.ranking.pool, torch.empty_like(pred_logits)
+        ranking, pool = ctx.ranking, ctx.ranking.pool
+        grad_logits = torch.empty_like(pred_logits)
         grad_losses = pool.num_processes * grad_losses.double()  # see imbdet.ops.exchange
-        push = steps.sum_over_positives(grad_losses @ neg_weights)
-        if grid is not None:
-            push = grid.tabulate(push)
+        push = ranking.sums.evaluator(ranking.steps.sum_over_positives(grad_losses @ neg_weights))
         for chunk in iterate_chunks(pred_logits, gt_labels):
-            grads = push.at(chunk.logits, None if segments is None else segments[chunk.rows])
+            grads = push(chunk.logits, rows_of(ranking.segments, chunk.rows))
             if chunk.is_ignored.any():
                 grads.masked_fill_(chunk.is_ignored[:, None], 0)
             grad_logits[chunk.rows] = grads
         pos_grads = (grad_losses @ pos_grads)[pool.own]
-        grad_logits[ctx.ranking.pos_entries] = pos_grads.to(grad_logits.dtype)
+        grad_logits[ranking.pos_entries] = pos_grads.to(grad_logits.dtype)
         return grad_logits, None, None, None, None, None

@@ -7,26 +7,23 @@ the scores in cells that hold an end are searched. The result is exact.
 Shape shorthand: N scores, G segments, B buckets, C cells. Scores are float32, of any shape.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from imbdet.kernels.cells import EqualCells, PatternCells
-from imbdet.kernels.steps import Lines, Steps
+from imbdet.kernels.steps import Lines, Parts, Steps
 
 # More cells leave fewer scores to search; fewer are built sooner and keep in the cache.
 CELLS_PER_END = 64
 LOGITS_PER_CELL = 16
 MIN_CELLS, MAX_CELLS = 2**12, 2**18
 
-# Parts of the scores with their segments, which are None if there is one segment.
-Parts = Iterable[tuple[Tensor, Tensor | None]]
-
 
 class Grid:
-    """Cells and what is known of them.
+    """Looks up the bucket of a score by its cell; see :class:`imbdet.kernels.step_sums.StepSums`.
 
     Args:
         steps: whose buckets are found.
@@ -46,7 +43,6 @@ class Grid:
         self.bounds = (float(steps.ends[0]), float(steps.ends[-1])) if len(steps.ends) else (0, 0)
 
     def histogram(self, parts: Parts) -> Tensor:
-        """Sum of :meth:`Steps.histogram` over parts of the scores."""
         total = self.steps.ends.new_zeros(2, self.steps.num_buckets)
         per_cell = total.new_zeros(2, len(self.buckets))
         for scores, segments in parts:
@@ -60,14 +56,29 @@ class Grid:
             clamped = clamped.double()
             for sums, values in zip(per_cell, (torch.ones_like(clamped), clamped), strict=True):
                 sums.scatter_add_(0, cells.long(), values)
-            total += self.steps.histogram(*self.searched(cells, scores, segments)[1:])
+            total += self.steps.bucket_sums(*self.searched(cells, scores, segments)[1:])
         per_cell.masked_fill_(self.has_end, 0)
         return total.index_add_(1, self.buckets, per_cell)
 
-    def tabulate(self, lines: Lines) -> "Table":
-        """Prepare to evaluate lines at many scores."""
+    def evaluator(self, lines: Lines) -> Callable[[Tensor, Tensor | None], Tensor]:
         intercept, slope = (values[self.buckets] for values in (lines.intercept, lines.slope))
-        return Table(self, lines, torch.complex(intercept, slope))
+        # A pair is looked up at once.
+        pairs = torch.complex(intercept, slope)
+        return partial(self._evaluate, lines, pairs)
+
+    def _evaluate(
+        self, lines: Lines, pairs: Tensor, scores: Tensor, segments: Tensor | None
+    ) -> Tensor:
+        clamped = scores.clamp(*self.bounds).double()
+        bucket = self.common_bucket(scores, segments)
+        if bucket is not None:
+            return torch.addcmul(lines.intercept[bucket], lines.slope[bucket], clamped)
+        cells = self.cells(scores, segments)
+        intercept, slope = torch.view_as_real(pairs.index_select(0, cells)).unbind(dim=1)
+        values = torch.addcmul(intercept, slope, clamped.flatten())
+        idxs, searched, searched_segments = self.searched(cells, scores, segments)
+        values[idxs] = lines.at(searched, searched_segments)
+        return values.view(scores.shape)
 
     def searched(
         self, cells: Tensor, scores: Tensor, segments: Tensor | None
@@ -87,35 +98,6 @@ class Grid:
             segments = torch.stack(torch.aminmax(segments))
         first, last = self.steps.bucket(extremes, segments).tolist()
         return first if first == last and not extremes.isnan().any() else None
-
-
-@dataclass(frozen=True, eq=False)
-class Table:
-    """Lines of all cells.
-
-    Attributes:
-        grid: whose cells.
-        lines: what is evaluated.
-        pairs: (C,) complex128, intercept + i slope: a pair is looked up at once.
-    """
-
-    grid: Grid
-    lines: Lines
-    pairs: Tensor
-
-    def at(self, scores: Tensor, segments: Tensor | None = None) -> Tensor:
-        """See :meth:`Lines.at`."""
-        grid, lines = self.grid, self.lines
-        clamped = scores.clamp(*grid.bounds).double()
-        bucket = grid.common_bucket(scores, segments)
-        if bucket is not None:
-            return torch.addcmul(lines.intercept[bucket], lines.slope[bucket], clamped)
-        cells = grid.cells(scores, segments)
-        intercept, slope = torch.view_as_real(self.pairs.index_select(0, cells)).unbind(dim=1)
-        values = torch.addcmul(intercept, slope, clamped.flatten())
-        idxs, searched, searched_segments = grid.searched(cells, scores, segments)
-        values[idxs] = lines.at(searched, searched_segments)
-        return values.view(scores.shape)
 
 
 def make_grid(steps: Steps, logits: Tensor) -> Grid:

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from imbdet.kernels.chunks import iterate_chunks
-from imbdet.kernels.grid import Grid, Parts, make_grid
-from imbdet.kernels.steps import Steps
+from imbdet.kernels.step_sums import StepSums, step_sums
+from imbdet.kernels.steps import Parts, Steps
 from imbdet.ops.exchange import Pool, total
 from imbdet.ops.labels import check_labels, positive_entries, rank_segments
 from imbdet.ops.precision import at_least_float32
@@ -28,7 +28,7 @@ class Ranking(NamedTuple):
     Attributes:
         steps: the positives' step functions.
         segments: (M, 1) int64 in [0, G), or None if there is one segment.
-        grid: looks up the buckets of many logits; None if they are searched.
+        sums: of the steps over many logits.
         pos_entries: rows and classes of this process's positives.
         pool: the processes' positives.
         positives: (P,) float64, sum_k H(p_k - p_i) over the positives, i itself included.
@@ -43,7 +43,7 @@ class Ranking(NamedTuple):
 
     steps: Steps
     segments: Tensor | None
-    grid: Grid | None
+    sums: StepSums
     pos_entries: tuple[Tensor, Tensor]
     pool: Pool
     positives: Tensor
@@ -100,20 +100,19 @@ def rank(
     is_finite = pos_scores.isfinite()
     pos_segments = None if segments is None else segments[pos_entries[0], 0]
     steps = Steps(pos_scores.where(is_finite, 0), delta, pos_segments, num_segments)
-    grid = _grid(steps, pred_logits)
-    histogram = _histogram(steps, grid, _ranked_parts(pred_logits, gt_labels, segments))
+    sums = step_sums(steps, pred_logits)
+    histogram = sums.histogram(_ranked_parts(pred_logits, gt_labels, segments))
     is_broken = histogram.isnan().any() | ~is_finite.all()
     poison = histogram.new_zeros(1).masked_fill(is_broken, math.nan)
-    sums = steps.sum_over_scores(histogram), steps.segment_weights(histogram), poison
-    sums = total(torch.cat(sums), group).split([len(part) for part in sums])
-    entries, num_entries, poison = sums
+    own = steps.sum_over_scores(histogram), steps.segment_weights(histogram), poison
+    entries, num_entries, poison = total(torch.cat(own), group).split([len(x) for x in own])
     num_positives = torch.bincount(steps.pos_segments, minlength=num_segments).double()
     own_positives = num_positives[steps.pos_segments]
     positives = steps.sum_over_pairs()
     return Ranking(
         steps,
         segments,
-        grid,
+        sums,
         pos_entries,
         pool,
         positives=positives,
@@ -124,24 +123,16 @@ def rank(
     )
 
 
-def _grid(steps: Steps, pred_logits: Tensor) -> Grid | None:
-    # float64 logits are finer than the grid; a GPU searches fast enough.
-    fits = pred_logits.device.type == "cpu" and pred_logits.dtype != torch.float64
-    return make_grid(steps, pred_logits) if fits else None
-
-
 def _ranked_parts(pred_logits: Tensor, gt_labels: Tensor, segments: Tensor | None) -> Parts:
     """Logits and segments of the rows that are not ignored, positives included, in parts."""
     for chunk in iterate_chunks(pred_logits, gt_labels):
-        logits, own = chunk.logits, None if segments is None else segments[chunk.rows]
+        logits, own = chunk.logits, rows_of(segments, chunk.rows)
         if chunk.is_ignored.any():
             is_ranked = ~chunk.is_ignored
-            logits, own = logits[is_ranked], None if own is None else own[is_ranked]
+            logits, own = logits[is_ranked], rows_of(own, is_ranked)
         yield logits, own
 
 
-def _histogram(steps: Steps, grid: Grid | None, parts: Parts) -> Tensor:
-    if grid is not None:
-        return grid.histogram(parts)
-    zeros = steps.ends.new_zeros(2, steps.num_buckets)
-    return sum((steps.histogram(*part) for part in parts), start=zeros)
+def rows_of(segments: Tensor | None, rows: slice | Tensor) -> Tensor | None:
+    """Segments of some rows, if there are several segments."""
+    return None if segments is None else segments[rows]

@@ -45,7 +45,7 @@ class WrongPairs:
             values: (P,) float64 v_k, or None for ones.
         """
         values = None if values is None else values[self.lower]
-        histogram = self.steps.histogram(self.lower_scores, self.lower_groups, values)
+        histogram = self.steps.bucket_sums(self.lower_scores, self.lower_groups, values)
         return self._total(self.higher, self.steps.sum_over_scores(histogram))
 
     def sum_over_higher(self, values: Tensor) -> Tensor:

@@ -16,10 +16,14 @@ line and buckets of its own, one segment's buckets after the other's.
 Shape shorthand: P positives, N scores, G segments, B = 2P + G buckets. Everything is float64.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+# Parts of the scores with their segments, which are None if there is one segment.
+Parts = Iterable[tuple[Tensor, Tensor | None]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,12 +120,12 @@ class Steps:
         ends = self.ends if len(self.ends) > 0 else scores.new_zeros(1)
         return scores.clamp(ends[0], ends[-1])
 
-    def histogram(
+    def bucket_sums(
         self, scores: Tensor, segments: Tensor | None = None, weights: Tensor | None = None
     ) -> Tensor:
         """(2, B) weight and weighted sum of the clamped scores in each bucket.
 
-        Histograms of parts of the scores add up to the histogram of all. NaN scores make it NaN.
+        The sums of parts of the scores add up to those of all: a histogram. NaN scores make it NaN.
 
         Args:
             scores: N scores of any shape.
@@ -173,4 +177,4 @@ class Steps:
         """
         values = None if values is None else values.double()
         segments = self.pos_segments if self.num_segments > 1 else None
-        return self.sum_over_scores(self.histogram(self.pos_scores, segments, values))
+        return self.sum_over_scores(self.bucket_sums(self.pos_scores, segments, values))

@@ -6,7 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imbdet.kernels.grid import make_grid
+from imbdet.kernels.grid import Grid, make_grid
+from imbdet.kernels.step_sums import Search, step_sums
 from imbdet.kernels.steps import Steps
 from tests.losses.ranking_definitions import pairs
 
@@ -47,7 +48,7 @@ def test_sums_equal_loops_over_pairs(num_positives, num_scores, num_segments, se
     h = pairs(scores.double().numpy(), positives.double().numpy(), delta)
     h = h * (pos_segments[:, None] == segments).numpy()
 
-    histogram = steps.histogram(scores, segments, weights)
+    histogram = steps.bucket_sums(scores, segments, weights)
     over_scores = steps.sum_over_scores(histogram)
     np.testing.assert_allclose(over_scores, h @ weights.numpy(), rtol=1e-9, atol=1e-7)
     over_positives = steps.sum_over_positives(pos_weights).at(scores, segments)
@@ -85,44 +86,47 @@ def test_the_look_up_equals_the_search(
     scores = scores.to(dtype).float()
     segments = random_segments(len(scores), num_segments, seed + 1)
     # Many logits of half precision are looked up by their bit patterns.
-    grid = make_grid(steps, torch.empty(2**19, dtype=dtype))
+    search, grid = Search(steps), make_grid(steps, torch.empty(2**19, dtype=dtype))
     lines = steps.sum_over_positives(torch.ones(num_positives))
     for part in (slice(None), slice(0), slice(1)):
         for shape in ((-1,), (-1, 1)):
             args = scores[part].view(shape), segments[part].view(shape)
             found, expected = (
-                steps.sum_over_scores(h) for h in (grid.histogram([args]), steps.histogram(*args))
+                steps.sum_over_scores(h) for h in (grid.histogram([args]), search.histogram([args]))
             )
             torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-6)
-            torch.testing.assert_close(
-                grid.tabulate(lines).at(*args), lines.at(*args), rtol=1e-9, atol=1e-7
-            )
+            found, expected = (sums.evaluator(lines)(*args) for sums in (grid, search))
+            torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-7)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_infinite_scores_count_fully_or_not_at_all(dtype):
     steps = Steps(torch.tensor([0.0, 1.0]), 0.5)
     scores = torch.tensor([INFINITY, -INFINITY, 0.0, 5.0])
-    grid = make_grid(steps, torch.empty(2**17, dtype=dtype))
     lines = steps.sum_over_positives(torch.tensor([3.0, 4.0]))
-    for histogram in (grid.histogram([(scores, None)]), steps.histogram(scores)):
-        assert steps.sum_over_scores(histogram).tolist() == [2.5, 2.0]
-    for table in (grid.tabulate(lines), lines):
-        assert table.at(scores).tolist() == [7.0, 0.0, 1.5, 7.0]
+    for sums in (Search(steps), make_grid(steps, torch.empty(2**17, dtype=dtype))):
+        assert steps.sum_over_scores(sums.histogram([(scores, None)])).tolist() == [2.5, 2.0]
+        assert sums.evaluator(lines)(scores, None).tolist() == [7.0, 0.0, 1.5, 7.0]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_nan_spoils_the_histogram_and_its_own_value_only(dtype):
     steps = Steps(torch.tensor([0.0, 1.0]), 0.5)
     scores = torch.tensor([float("nan"), 0.0, 5.0])
-    grid = make_grid(steps, torch.empty(2**17, dtype=dtype))
     lines = steps.sum_over_positives(torch.ones(2))
-    for histogram in (grid.histogram([(scores, None)]), steps.histogram(scores)):
-        assert histogram.isnan().any()
-    for table in (grid.tabulate(lines), lines):
-        values = table.at(scores)
+    for sums in (Search(steps), make_grid(steps, torch.empty(2**17, dtype=dtype))):
+        assert sums.histogram([(scores, None)]).isnan().any()
+        values = sums.evaluator(lines)(scores, None)
         assert values[0].isnan()
         assert values[1:].tolist() == [0.5, 2.0]
+
+
+def test_float64_scores_are_searched_and_narrower_ones_looked_up_on_a_cpu():
+    steps = Steps(torch.zeros(1), 1.0)
+    chosen = {
+        d: type(step_sums(steps, torch.empty(9, dtype=d))) for d in (torch.half, torch.double)
+    }
+    assert chosen == {torch.half: Grid, torch.double: Search}
 
 
 def test_a_negative_delta_is_refused():
