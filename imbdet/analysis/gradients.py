@@ -18,7 +18,7 @@ from torch import Tensor
 from imbdet.analysis.columns import Chunks, NothingToShow
 from imbdet.kernels.entrywise import entry_weights
 from imbdet.losses.asl1 import asl1
-from imbdet.losses.focal import focal_entry
+from imbdet.losses.focal import FocalEntry
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class EntryGradients:
 def focal_gradient(norms: Tensor, gamma: float) -> Tensor:
     """Gradients of the focal loss, without alpha, of entries with the (n,) gradient norms."""
     tiny = torch.finfo(norms.dtype).eps
-    return focal_entry(+1, 1.0, gamma).grad(torch.logit(norms.clamp(0, 1 - tiny)))
+    return FocalEntry(+1, 1.0, gamma).grad(torch.logit(norms.clamp(0, 1 - tiny)))
 
 
 def box_gradients(

@@ -6,7 +6,7 @@ the gradient is computed in the backward pass, with the incoming gradient folded
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -16,14 +16,21 @@ from imbdet.ops.first_order import first_order
 from imbdet.ops.labels import check_labels
 
 
-class EntryLoss(NamedTuple):
-    """What an entry with logit x pays: elementwise functions of x (float32 or float64).
+class EntryLoss(Protocol):
+    """What an entry pays for its logit: a frozen dataclass with two methods.
 
-    Those of positive entries take the ``pos_args`` of :func:`entrywise_loss` behind x.
+    They are elementwise functions of logits of any shape, float32 or float64. Those of positive
+    entries take the ``pos_args`` of :func:`entrywise_loss` as further arguments. The type and its
+    fields say all there is to know, so that a kernel for a device can be chosen by them.
     """
 
-    value: Callable[..., Tensor]
-    grad: Callable[..., Tensor]
+    @property
+    def value(self) -> Callable[..., Tensor]:
+        """The loss."""
+
+    @property
+    def grad(self) -> Callable[..., Tensor]:
+        """Its derivative with respect to the logit."""
 
 
 def entry_weights(alpha: float) -> tuple[float, float]:

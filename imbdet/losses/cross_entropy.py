@@ -1,10 +1,12 @@
 """Cross-entropy: over all classes at once (softmax), or one binary problem per class (sigmoid)."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from imbdet.kernels.entrywise import EntryLoss, entry_weights, entrywise_loss
+from imbdet.kernels.entrywise import entry_weights, entrywise_loss
 from imbdet.losses.reduction import reduce_losses
 from imbdet.ops.labels import check_labels
 from imbdet.ops.precision import at_least_float32
@@ -60,15 +62,26 @@ def sigmoid_cross_entropy_loss(
     losses = entrywise_loss(
         pred_logits,
         gt_labels,
-        positive=_cross_entropy_entry(-1, pos_weight),
-        negative=_cross_entropy_entry(+1, neg_weight),
+        positive=CrossEntropyEntry(-1, pos_weight),
+        negative=CrossEntropyEntry(+1, neg_weight),
     )
     return reduce_losses(losses, weights, reduction)
 
 
-def _cross_entropy_entry(sign: int, weight: float) -> EntryLoss:
-    """Cross-entropy of a negative entry (sign +1); a positive one is its mirror image (sign -1)."""
-    return EntryLoss(
-        value=lambda x: F.softplus(sign * x).mul_(weight),
-        grad=lambda x: torch.sigmoid(sign * x).mul_(sign * weight),
-    )
+@dataclass(frozen=True)
+class CrossEntropyEntry:
+    """Cross-entropy of one class's sigmoid; see :class:`imbdet.kernels.entrywise.EntryLoss`.
+
+    Attributes:
+        sign: +1 of a negative entry, -1 of a positive one, its mirror image.
+        weight: factor of the loss.
+    """
+
+    sign: int
+    weight: float
+
+    def value(self, logits: Tensor) -> Tensor:
+        return F.softplus(self.sign * logits).mul_(self.weight)
+
+    def grad(self, logits: Tensor) -> Tensor:
+        return torch.sigmoid(self.sign * logits).mul_(self.sign * self.weight)

@@ -3,11 +3,13 @@
 Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, https://arxiv.org/abs/1708.02002
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from imbdet.kernels.entrywise import EntryLoss, entry_weights, entrywise_loss
+from imbdet.kernels.entrywise import entry_weights, entrywise_loss
 from imbdet.losses.reduction import reduce_losses
 
 
@@ -39,23 +41,38 @@ def focal_loss(
     losses = entrywise_loss(
         pred_logits,
         gt_labels,
-        positive=focal_entry(-1, pos_weight, gamma),
-        negative=focal_entry(+1, neg_weight, gamma),
+        positive=FocalEntry(-1, pos_weight, gamma),
+        negative=FocalEntry(+1, neg_weight, gamma),
     )
     return reduce_losses(losses, weights, reduction)
 
 
-def focal_entry(sign: int, weight: float, gamma: float) -> EntryLoss:
-    """Focal loss of a negative entry (sign +1); a positive one is its mirror image (sign -1)."""
+@dataclass(frozen=True)
+class FocalEntry:
+    """Focal loss of one entry; see :class:`imbdet.kernels.entrywise.EntryLoss`.
 
-    def value(logits: Tensor) -> Tensor:
-        wrongness = torch.sigmoid(sign * logits)  # 1 - p_t
-        return wrongness.pow_(gamma).mul_(F.softplus(sign * logits)).mul_(weight)
+    With w = 1 - p_t = sigmoid(sign x), so that -log(p_t) = softplus(sign x):
 
-    def grad(logits: Tensor) -> Tensor:
-        # d/dx w^gamma softplus(x) with w = sigmoid(x):  w^gamma (gamma (1 - w) softplus(x) + w)
-        wrongness = torch.sigmoid(sign * logits)
-        slope = F.softplus(sign * logits).mul_(1 - wrongness).mul_(gamma).add_(wrongness)
-        return slope.mul_(wrongness.pow_(gamma)).mul_(sign * weight)
+        value = weight w^gamma softplus(sign x)                                     (eq. 5)
+        grad = sign weight w^gamma (gamma (1 - w) softplus(sign x) + w)
 
-    return EntryLoss(value, grad)
+    Attributes:
+        sign: +1 of a negative entry, -1 of a positive one, its mirror image.
+        weight: alpha_t.
+        gamma: focusing exponent, >= 0.
+    """
+
+    sign: int
+    weight: float
+    gamma: float
+
+    def value(self, logits: Tensor) -> Tensor:
+        wrongness = torch.sigmoid(self.sign * logits)
+        log_loss = F.softplus(self.sign * logits)
+        return wrongness.pow_(self.gamma).mul_(log_loss).mul_(self.weight)
+
+    def grad(self, logits: Tensor) -> Tensor:
+        wrongness = torch.sigmoid(self.sign * logits)
+        log_loss = F.softplus(self.sign * logits)
+        slope = log_loss.mul_(1 - wrongness).mul_(self.gamma).add_(wrongness)
+        return slope.mul_(wrongness.pow_(self.gamma)).mul_(self.sign * self.weight)

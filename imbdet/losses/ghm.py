@@ -16,6 +16,7 @@ Shape shorthand: M samples, K classes, P positives.
 
 import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -25,7 +26,7 @@ from torch.nn import functional as F
 
 from imbdet.buffers import KeepsMissingBuffers, untouched_buffers
 from imbdet.kernels.chunks import iterate_chunks
-from imbdet.kernels.entrywise import EntryLoss, entrywise_loss
+from imbdet.kernels.entrywise import entrywise_loss
 from imbdet.losses.asl1 import asl1
 from imbdet.ops.exchange import total
 from imbdet.ops.labels import check_labels
@@ -133,8 +134,8 @@ class GHMCLoss(_Harmonizer):
         return entrywise_loss(
             pred_logits,
             gt_labels,
-            positive=_harmonized_entry(-1, weights),
-            negative=_harmonized_entry(+1, weights),
+            positive=HarmonizedEntry(-1, weights),
+            negative=HarmonizedEntry(+1, weights),
         )
 
     @torch.no_grad()
@@ -196,18 +197,26 @@ def _bins(norms: Tensor, bins: int) -> Tensor:
     return (norms * bins).int().clamp_(0, bins - 1).flatten()
 
 
-def _harmonized_entry(sign: int, weights: Tensor) -> EntryLoss:
-    """Weighted cross-entropy of a negative entry (sign +1) or its mirror image (sign -1)."""
+@dataclass(frozen=True, eq=False)
+class HarmonizedEntry:
+    """Cross-entropy by the weight of its bin; see :class:`imbdet.kernels.entrywise.EntryLoss`.
 
-    def weights_of(norms: Tensor) -> Tensor:
-        bins = _bins(norms, len(weights))
-        return weights.to(norms.dtype).index_select(0, bins).view_as(norms)
+    Attributes:
+        sign: +1 of a negative entry, -1 of a positive one, its mirror image.
+        weights: (bins,) by the gradient norm sigmoid(sign x).
+    """
 
-    def value(logits: Tensor) -> Tensor:
-        return weights_of(torch.sigmoid(sign * logits)).mul_(F.softplus(sign * logits))
+    sign: int
+    weights: Tensor
 
-    def grad(logits: Tensor) -> Tensor:
-        norms = torch.sigmoid(sign * logits)
-        return weights_of(norms).mul_(norms).mul_(sign)
+    def value(self, logits: Tensor) -> Tensor:
+        norms = torch.sigmoid(self.sign * logits)
+        return self._weights_of(norms).mul_(F.softplus(self.sign * logits))
 
-    return EntryLoss(value, grad)
+    def grad(self, logits: Tensor) -> Tensor:
+        norms = torch.sigmoid(self.sign * logits)
+        return self._weights_of(norms).mul_(norms).mul_(self.sign)
+
+    def _weights_of(self, norms: Tensor) -> Tensor:
+        bins = _bins(norms, len(self.weights))
+        return self.weights.to(norms.dtype).index_select(0, bins).view_as(norms)

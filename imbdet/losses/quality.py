@@ -8,12 +8,14 @@ https://arxiv.org/abs/2008.13367
 Both take the quality apart from the labels, so a positive whose box fits nowhere stays a positive.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from imbdet.kernels.entrywise import EntryLoss, entrywise_loss
-from imbdet.losses.focal import focal_entry
+from imbdet.kernels.entrywise import entrywise_loss
+from imbdet.losses.focal import FocalEntry
 from imbdet.losses.reduction import reduce_losses
 from imbdet.ops.labels import positive_entries
 
@@ -48,8 +50,8 @@ def quality_focal_loss(
     losses = entrywise_loss(
         pred_logits,
         gt_labels,
-        positive=_quality_focal_entry(beta),
-        negative=focal_entry(+1, 1.0, beta),
+        positive=QualityFocalPositive(beta),
+        negative=FocalEntry(+1, 1.0, beta),
         pos_args=[_soft_targets(pred_logits, gt_labels, ious)],
     )
     return reduce_losses(losses, weights, reduction)
@@ -88,8 +90,8 @@ def varifocal_loss(
     losses = entrywise_loss(
         pred_logits,
         gt_labels,
-        positive=VARIFOCAL_POSITIVE,
-        negative=focal_entry(+1, alpha, gamma),
+        positive=VarifocalPositive(),
+        negative=FocalEntry(+1, alpha, gamma),
         pos_args=[_soft_targets(pred_logits, gt_labels, ious)],
     )
     return reduce_losses(losses, weights, reduction)
@@ -105,8 +107,44 @@ def _soft_targets(pred_logits: Tensor, gt_labels: Tensor, ious: Tensor) -> Tenso
     return ious.detach().to(torch.promote_types(pred_logits.dtype, torch.float32))
 
 
-# Sums of two parts of which one vanishes at a target of 0 or 1: there nothing cancels, and the loss
-# of a saturated logit keeps its digits.
+@dataclass(frozen=True)
+class QualityFocalPositive:
+    """Quality focal loss of a positive entry; see :class:`imbdet.kernels.entrywise.EntryLoss`.
+
+    With d = p - y:
+
+        value = |d|^beta BCE(p, y)                                                  (eq. 2)
+        grad = |d|^beta (d + beta p (1 - p) BCE(p, y) / d)
+
+    Attributes:
+        beta: focusing exponent, >= 0.
+    """
+
+    beta: float
+
+    def value(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return _distance(logits, targets).abs() ** self.beta * _cross_entropy(logits, targets)
+
+    def grad(self, logits: Tensor, targets: Tensor) -> Tensor:
+        distance = _distance(logits, targets)
+        slope = torch.sigmoid(logits) * torch.sigmoid(-logits) / distance
+        slope = slope.masked_fill_(distance == 0, 0) * _cross_entropy(logits, targets)
+        return distance.abs() ** self.beta * (distance + self.beta * slope)
+
+
+@dataclass(frozen=True)
+class VarifocalPositive:
+    """y BCE(p, y), of a positive entry; see :class:`imbdet.kernels.entrywise.EntryLoss`."""
+
+    def value(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return targets * _cross_entropy(logits, targets)
+
+    def grad(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return targets * _distance(logits, targets)
+
+
+# Both are sums of two parts, one of which vanishes at a target of 0 or 1: nothing cancels there,
+# and the loss of a saturated logit keeps its digits.
 
 
 def _distance(logits: Tensor, targets: Tensor) -> Tensor:
@@ -115,23 +153,5 @@ def _distance(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """BCE(p, y) = -(1 - y) log(1 - p) - y log(p)."""
     return (1 - targets) * F.softplus(logits) + targets * F.softplus(-logits)
-
-
-VARIFOCAL_POSITIVE = EntryLoss(
-    value=lambda x, y: y * _cross_entropy(x, y), grad=lambda x, y: y * _distance(x, y)
-)
-
-
-def _quality_focal_entry(beta: float) -> EntryLoss:
-    def value(logits: Tensor, targets: Tensor) -> Tensor:
-        return _distance(logits, targets).abs() ** beta * _cross_entropy(logits, targets)
-
-    def grad(logits: Tensor, targets: Tensor) -> Tensor:
-        # With d = p - y:  d/dx |d|^beta BCE = |d|^beta (d + beta p (1 - p) / d BCE)
-        distance = _distance(logits, targets)
-        slope = torch.sigmoid(logits) * torch.sigmoid(-logits) / distance
-        slope = slope.masked_fill_(distance == 0, 0) * _cross_entropy(logits, targets)
-        return distance.abs() ** beta * (distance + beta * slope)
-
-    return EntryLoss(value, grad)
