@@ -65,6 +65,8 @@ def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def _measure(args: argparse.Namespace, num_classes: int) -> dict[str, Any]:
+    if args.folder:
+        args.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.folder) as name:
         folder = Path(name)
         num_objects = OBJECTS_PER_IMAGE[num_classes]

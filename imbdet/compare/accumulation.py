@@ -14,6 +14,7 @@ from imbdet.evaluation.matches import ClassMatches
 from imbdet.evaluation.matching import NUM_AREAS, NUM_THRESHOLDS
 
 RECALLS = np.linspace(0, 1, 101)
+_ENDS = np.append(RECALLS, np.inf)
 # Elements of an array of resamples x detections: bounds the memory.
 _CHUNK_SIZE = 1 << 22
 
@@ -27,17 +28,19 @@ def average_precisions(matches: ClassMatches, weights: np.ndarray) -> np.ndarray
 
     Args:
         matches: of the class.
-        weights: (B, I) whole numbers >= 0, how often each resample has each image.
+        weights: (B, I) int32 >= 0, how often each resample has each image.
 
     Returns:
         (B, A, T).
     """
     result = np.empty((len(weights), NUM_AREAS, NUM_THRESHOLDS))
+    # Of many classes most are rare: few images have objects of theirs.
+    images = np.flatnonzero(matches.num_objects.any(axis=0))
     num_rows = max(1, _CHUNK_SIZE // max(1, len(matches.scores)))
     for start in range(0, len(weights), num_rows):
         rows = slice(start, start + num_rows)
-        of_detections = np.take(weights[rows].astype(np.int32), matches.image_idxs, axis=1)
-        num_objects = weights[rows] @ matches.num_objects.T
+        of_detections = np.take(weights[rows], matches.image_idxs, axis=1)
+        num_objects = np.take(weights[rows], images, axis=1) @ matches.num_objects[:, images].T
         for area in range(NUM_AREAS):
             result[rows, area] = _of_area(
                 of_detections,
@@ -96,8 +99,8 @@ def _average_precision(
     precision = num_correct / (num_detections + np.spacing(1))
     recall = num_correct / np.maximum(num_objects, 1)[:, None]
     envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    reached = np.diff(_num_reached(recall), axis=1, prepend=0)
-
+    reached = _num_reached(recall)
+    reached[:, 1:] -= reached[:, :-1]
     values = (envelope * reached).sum(axis=1) / len(RECALLS)
     return np.where(num_objects > 0, values, np.nan)
 
@@ -105,5 +108,4 @@ def _average_precision(
 def _num_reached(recall: np.ndarray) -> np.ndarray:
     """How many of the RECALLS are not above each recall in [0, 1]; a search whose end is known."""
     below = (recall * (len(RECALLS) - 1)).astype(np.int32)  # rounding makes it one off at times
-    ends = np.append(RECALLS, np.inf)
-    return below + (ends[below] <= recall) + (ends[below + 1] <= recall)
+    return below + (_ENDS[below] <= recall) + (_ENDS[below + 1] <= recall)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from imbdet.compare.accumulation import average_precisions
-from imbdet.engine.progress import with_progress
+from imbdet.engine.progress import with_progress_lines
 from imbdet.evaluation.matches import ClassMatches
 
 CONFIDENCE = 0.95
@@ -45,11 +45,11 @@ def resample(num_images: int, num_resamples: int, seed: int) -> np.ndarray:
     """How often each resample has each image, drawn with replacement.
 
     Returns:
-        (1 + B, I) int64; the first row is the data set as it is.
+        (1 + B, I) int32; the first row is the data set as it is.
     """
     shares = np.full(num_images, 1 / num_images)
     drawn = np.random.default_rng(seed).multinomial(num_images, shares, size=num_resamples)
-    return np.concatenate([np.ones((1, num_images), dtype=np.int64), drawn])
+    return np.concatenate([np.ones((1, num_images)), drawn], dtype=np.int32, casting="unsafe")
 
 
 def resampled_ap(
@@ -60,12 +60,12 @@ def resampled_ap(
     Args:
         by_class: the K classes' matches.
         weights: (1 + B, I), see :func:`resample`.
-        title: of the progress bar.
+        title: of the work, where it is told how far it is.
 
     Returns:
         (1 + B, K, A, T).
     """
-    classes = with_progress(list(by_class.values()), title)
+    classes = with_progress_lines(list(by_class.values()), title)
     return 100 * np.stack([average_precisions(found, weights) for found in classes], axis=1)
 
 

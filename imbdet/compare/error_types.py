@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from imbdet.analysis.columns import NothingToShow
 from imbdet.evaluation.matches import Matches
+from imbdet.startup import without_collections
 
 if TYPE_CHECKING:
     from tidecv import Data
@@ -92,7 +93,8 @@ def error_types(runs: Mapping[str, Matches]) -> ErrorTypes:
         ground_truth = _ground_truth(next(iter(runs.values())))
         for run, matches in runs.items():
             logger.info(f"Sorting the errors of {run}.")
-            gains[run], ap50[run] = _sort_errors(ground_truth, _detections(matches))
+            with without_collections():
+                gains[run], ap50[run] = _sort_errors(ground_truth, _detections(matches))
     return ErrorTypes(gains, ap50)
 
 
@@ -131,6 +133,7 @@ def _sort_errors(ground_truth: "Data", detections: "Data") -> tuple[dict[str, fl
 
     tide = TIDE(pos_threshold=0.5, background_threshold=0.1, mode=TIDE.BOX)
     run = tide.evaluate(ground_truth, detections)
+    logger.info("Mending one type of error after the other.")
     errors = tide.get_all_errors()
     gains = errors["main"][detections.name] | errors["special"][detections.name]
     return {title: float(gains[name]) for name, title in ERROR_TYPES.items()}, float(run.ap)

@@ -37,6 +37,7 @@ from imbdet.compare.score_by_rank import ScoreByRank, score_by_rank
 from imbdet.compare.score_iou import ScoreIoU, score_iou
 from imbdet.evaluation.matches import ClassMatches, Matches, match
 from imbdet.processes import path_of
+from imbdet.startup import without_collections
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +117,8 @@ class ResultWriter:
         found = {}
         for run in self._evaluated:
             logger.info(f"Reading and matching the detections of {run.name}.")
-            found[run.name] = match(content, read_results(run, name, known), limit)
+            with without_collections():
+                found[run.name] = match(content, read_results(run, name, known), limit)
         return found
 
     @property

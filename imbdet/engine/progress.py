@@ -1,14 +1,22 @@
-"""A progress bar with the time left, for people at a terminal."""
+"""How far a long work is: a progress bar at a terminal, lines now and then elsewhere."""
 
+import logging
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from detectron2.engine import HookBase
 from detectron2.utils import comm
 from tqdm import tqdm
 
+logger = logging.getLogger(__name__)
+
+# Seconds between lines.
+PERIOD = 10.0
+
 T = TypeVar("T", bound=Iterable)
+Item = TypeVar("Item")
 
 
 def at_a_terminal() -> bool:
@@ -21,6 +29,16 @@ def with_progress(loader: T, description: str) -> T:
     if comm.is_main_process() and at_a_terminal():
         return tqdm(loader, desc=description, leave=False)
     return loader
+
+
+def with_progress_lines(items: Sequence[Item], description: str) -> Iterator[Item]:
+    """The items with a progress bar or, if nobody watches, a line every ten seconds."""
+    last = time.monotonic()
+    for i, item in enumerate(with_progress(items, description)):
+        if not at_a_terminal() and time.monotonic() - last > PERIOD:
+            last = time.monotonic()
+            logger.info(f"{description}: {i:,} of {len(items):,}")
+        yield item
 
 
 class ProgressBar(HookBase):
