@@ -229,7 +229,10 @@ def _silent_losses() -> Iterator[None]:
 
 
 def end_at_once_while_exiting() -> None:
-    """When Python exits, nothing is left to be put in order, and exceptions come to nothing."""
+    """When Python exits, nothing is left to be put in order, and exceptions come to nothing.
+
+    At its very last, when it hears no signals any more, they do nothing.
+    """
     atexit.unregister(_end_at_once)
     atexit.register(_end_at_once)
 
@@ -237,7 +240,19 @@ def end_at_once_while_exiting() -> None:
 def _end_at_once() -> None:
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, lambda number, frame: _end_now(number))
+            signal.signal(number, _end_on_signal)
+
+
+def _end_on_signal(number: int, frame: FrameType | None) -> NoReturn:
+    _end_now(number)
+
+
+@atexit.register  # the first to be registered comes last
+def _ignore() -> None:
+    """When Python is taken down, it would leave signals to the system, which kills with them."""
+    for number in SIGNALS:
+        if signal.getsignal(number) is _end_on_signal:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _end_now(number: int, message: str = "") -> NoReturn:

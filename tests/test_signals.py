@@ -208,6 +208,17 @@ def test_a_signal_while_python_exits(tmp_path):
     assert (tmp_path / "exiting").exists()
 
 
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_when_python_is_gone(number):
+    run = f"""
+    raise_it = ctypes.cast(getattr(ctypes.CDLL(None), "raise"), ctypes.c_void_p)
+    ctypes.CDLL(None).__cxa_atexit(raise_it, ctypes.c_void_p({number}), None)
+    sys.exit(run_program(lambda: print("done"), output="it"))
+    """
+    result = program(run)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "done\n", "")
+
+
 def test_forked_processes_leave_ctrl_c_to_their_parent():
     run = """
     import multiprocessing
