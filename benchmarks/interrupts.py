@@ -55,8 +55,8 @@ class Program:
     """A program.
 
     Attributes:
-        command: what follows "python"; in the working directory, "new" is not there yet, and "old"
-            and "other" are trainings.
+        command: what follows "python"; in the working directory, "new" is not there yet, "old"
+            and "other" are trainings, and one that was not finite is "broken".
         new_data: whether it generates its data anew.
     """
 
@@ -106,6 +106,7 @@ def programs() -> dict[str, Program]:
         "analyze": Program([*imbdet, "analyze", *config, *weights, *output, *keys]),
         "compare": Program([*imbdet, "compare", "old", "other", *output, "--num-resamples", "50"]),
         "report": Program([*imbdet, "report", "old"]),
+        "replay": Program([*imbdet, "replay", "broken/watch/iteration_0000001_rank0.pth"]),
         "demo": Program([*imbdet, "demo", "retinanet", *new]),
     }
 
@@ -118,10 +119,13 @@ class Bench:
         self._generator = generator
 
     def prepare(self) -> None:
-        """Train twice, and make what others read."""
+        """Train twice, a third time what breaks, and make what others read."""
+        train = programs()["train"].command
         for name in ("old", "other"):
             keys = ["OUTPUT_DIR", name, "SOLVER.MAX_ITER", "4"]
-            self._check(self._start(Program([*programs()["train"].command, *keys])))
+            self._check(self._start(Program([*train, *keys])))
+        keys = ["OUTPUT_DIR", "broken", "SOLVER.BASE_LR", "1e30", "SOLVER.WARMUP_ITERS", "0"]
+        self._check(self._start(Program([*train, *keys])), status=2)
         images = next((self._root / "datasets").glob("shapes-*/train"))
         shutil.copytree(images, self._root / "images")
         config = ROOT / "configs" / "quick_start" / "retinanet.yaml"
@@ -151,14 +155,15 @@ class Bench:
         return time.monotonic() - begin
 
     def interrupt(self, program: Program, duration: float) -> End | None:
-        """Send a signal within ``duration`` seconds. None if the program had ended before."""
+        """Send a signal within ``duration`` seconds. None if the program was at its end before."""
         number = (signal.SIGINT, signal.SIGTERM)[self._generator.integers(2)]
         to_all = bool(self._generator.integers(2))
         delay = float(self._generator.uniform(0, duration))
         process = self._start(program)
         _wait_until_listening(process)
         time.sleep(delay)
-        if process.poll() is not None:
+        if not _is_listening(process):
+            process.wait()
             return None
         begin = time.monotonic()
         (os.killpg if to_all else os.kill)(process.pid, number)
@@ -178,8 +183,8 @@ class Bench:
         what = f"{number.name} to {'all' if to_all else 'one'} {delay:.2f} s after it listened"
         return End(what, seconds, faults)
 
-    def _check(self, process: subprocess.Popen) -> None:
-        if process.wait() != 0:
+    def _check(self, process: subprocess.Popen, status: int = 0) -> None:
+        if process.wait() != status:
             raise RuntimeError((self._root / "console.txt").read_text())
 
     def _start(self, program: Program) -> subprocess.Popen:
@@ -218,12 +223,17 @@ class Bench:
 
 def _wait_until_listening(process: subprocess.Popen) -> None:
     """Until a handler of SIGTERM is there; before, Python itself is starting."""
-    while process.poll() is None:
-        status = Path(f"/proc/{process.pid}/status").read_text()
-        caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
-        if int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1:
-            return
+    while process.poll() is None and not _is_listening(process):
         time.sleep(0.002)
+
+
+def _is_listening(process: subprocess.Popen) -> bool:
+    """Whether it handles SIGTERM; not any more when Python is taken down."""
+    if process.poll() is not None:
+        return False
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    caught = next((line for line in status.splitlines() if line.startswith("SigCgt")), None)
+    return caught is not None and bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def _processes_of(session: int) -> list[int]:
