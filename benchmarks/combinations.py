@@ -29,9 +29,9 @@ from imbdet.config import load_config
 from imbdet.data import build_train_loader, register_datasets
 from imbdet.engine.optimizer import build_optimizer
 from imbdet.errors import UserError
+from imbdet.methods import NEGATIVE_SAMPLERS, POSITIVE_SAMPLERS
 from imbdet.modeling import build_model
 from imbdet.modeling.finite import NotFiniteError
-from imbdet.modeling.registry import NEGATIVE_SAMPLER_REGISTRY, POSITIVE_SAMPLER_REGISTRY
 from imbdet.modeling.unread import refuse_unread_keys
 from imbdet.program import run_program
 
@@ -81,8 +81,7 @@ def combine(weightings: Sequence[str]) -> Iterator[Combination]:
     """All, after the detector's own twice."""
     yield from [Combination("", "", "none")] * 2
     positives, negatives = (
-        [name for name, _ in registry]
-        for registry in (POSITIVE_SAMPLER_REGISTRY, NEGATIVE_SAMPLER_REGISTRY)
+        [name for name, _ in registry] for registry in (POSITIVE_SAMPLERS, NEGATIVE_SAMPLERS)
     )
     yield from itertools.starmap(Combination, itertools.product(positives, negatives, weightings))
 

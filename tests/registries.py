@@ -1,7 +1,6 @@
 """What a YAML file can name."""
 
-from fvcore.common.registry import Registry
+import imbdet.config  # noqa: F401  (imports the methods, which register)
+from imbdet import methods
 
-from imbdet.modeling import registry
-
-REGISTRIES = [value for value in vars(registry).values() if isinstance(value, Registry)]
+REGISTRIES = list(methods.REGISTRIES.values())

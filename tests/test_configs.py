@@ -9,7 +9,7 @@ from imbdet.config import load_config
 from imbdet.errors import UserError
 from imbdet.modeling import sites
 from imbdet.modeling.build import build_criterion, build_sampler
-from imbdet.modeling.registry import BOX_LOSS_REGISTRY, CLS_LOSS_REGISTRY
+from imbdet.methods import BOX_LOSSES, CLS_LOSSES
 from imbdet.modeling.unread import refuse_unread_keys
 
 # isort: split
@@ -147,7 +147,7 @@ def test_selected_prime_positives_are_never_the_ground_truth(piece):
 
 def test_every_loss_has_a_piece():
     texts = [piece.read_text() for piece in PIECES]
-    for registry in (CLS_LOSS_REGISTRY, BOX_LOSS_REGISTRY):
+    for registry in (CLS_LOSSES, BOX_LOSSES):
         for name, _ in registry:
             # RoI heads have it without a key, and no other detector takes it.
             is_default = name == "softmax_cross_entropy"

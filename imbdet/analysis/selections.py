@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 import torch
 from detectron2.config import CfgNode
-from fvcore.common.registry import Registry
 from torch import Tensor
 
 from imbdet.errors import UserError
 from imbdet.modeling.build import combine_samplers
-from imbdet.modeling.registry import NEGATIVE_SAMPLER_REGISTRY, POSITIVE_SAMPLER_REGISTRY
+from imbdet.modeling.samplers import SAMPLERS, build_pool_sampler
 from imbdet.modeling.sites import Site
 from imbdet.samplers import PairSampler, PoolSampler, pick_all
 from imbdet.structures import Candidates
@@ -82,19 +81,17 @@ class Selections:
 def build_selections(cfg: CfgNode, site: Site) -> Selections:
     """All registered samplers that have a meaning at a site, with the options of the config."""
     refused: dict[str, str] = {}
-    positive = _build(cfg, site, POSITIVE_SAMPLER_REGISTRY, refused)
-    negative = _build(cfg, site, NEGATIVE_SAMPLER_REGISTRY, refused)
+    positive = _build(cfg, site, "POSITIVE", refused)
+    negative = _build(cfg, site, "NEGATIVE", refused)
     quotas = combine_samplers(cfg, site, pick_all, pick_all)
     return Selections(positive, negative, quotas, refused)
 
 
-def _build(
-    cfg: CfgNode, site: Site, registry: Registry, refused: dict[str, str]
-) -> dict[str, PoolSampler]:
+def _build(cfg: CfgNode, site: Site, kind: str, refused: dict[str, str]) -> dict[str, PoolSampler]:
     samplers = {}
-    for name, build in registry:
+    for name, _ in SAMPLERS[kind]:
         try:
-            samplers[name] = build(cfg, site)
+            samplers[name] = build_pool_sampler(cfg, site, kind, name)
         except UserError as error:
             refused[name] = str(error)
     return samplers

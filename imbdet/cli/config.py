@@ -15,7 +15,7 @@ from imbdet.cli.arguments import (
 )
 from imbdet.errors import UserError
 from imbdet.keys import changed_keys, leaves, suggest_key
-from imbdet.reference.comments import explain_key
+from imbdet.reference.comments import explain_key, range_of
 from imbdet.reference.defaults import DETECTRON2_KEYS, default_config
 from imbdet.reference.sources import read_source
 from imbdet.startup import quick_imports
@@ -81,13 +81,18 @@ def explain(args: argparse.Namespace) -> None:
         if not group:
             raise UserError(f"Unknown key '{key}'. {suggest_key(default_config(), key)}")
         for other in group:
-            answer[other] = {"default": defaults[other], "meaning": explain_key(other)}
+            answer[other] = {
+                "default": defaults[other],
+                "range": range_of(other),
+                "meaning": explain_key(other),
+            }
     if args.json:
         print_json(answer)
         return
     said = ""
     for key, about in answer.items():
-        print(f"{key}: {_write(about['default'])}")
+        admitted = about["range"] and f" ({about['range']})"
+        print(f"{key}: {_write(about['default'])}{admitted}")
         meaning = about["meaning"] or "Not explained where it is defined."
         if meaning != said:  # neighbours may share it
             print(textwrap.indent(textwrap.fill(meaning, _WIDTH - 4), " " * 4))

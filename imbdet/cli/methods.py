@@ -7,19 +7,22 @@ from typing import TYPE_CHECKING, Any
 from imbdet.addresses import PREFIX
 from imbdet.cli.arguments import add_command, add_json, print_json
 from imbdet.errors import UserError, suggest
-from imbdet.reference.comments import explain_key
-from imbdet.reference.methods import KINDS, Kind, Method, list_methods
+from imbdet.methods import Method
+from imbdet.reference.comments import explain_key, range_of
+from imbdet.reference.keys import FAMILIES, Family, Key, option_keys
+from imbdet.reference.methods import read_registries
 
 if TYPE_CHECKING:
     from imbdet.reference.pieces import Piece
 
 _WIDTH = 100
-# Keys beside those that take a name, each with the options of its own.
+# Keys of methods beside those that take a name.
 _SWITCHES = (
     "MODEL.CLS_LOSS.SCOPE",
     "MODEL.CLS_LOSS.GUIDED_SCALE",
-    "MODEL.CARL",
-    "MODEL.BFP",
+    "MODEL.CARL.ENABLED",
+    "MODEL.BFP.REFINE_LEVEL",
+    "MODEL.BFP.REFINEMENT",
     "INPUT.AUGMENTATION",
 )
 
@@ -45,7 +48,8 @@ def run(args: argparse.Namespace) -> None:
     """
     from imbdet.reference.pieces import list_pieces  # reads YAML, which other commands need not
 
-    methods = {kind: list_methods(kind) for kind in KINDS}
+    registries = read_registries()
+    methods = {f: [method for _, method in registries[f.registry]] for f in FAMILIES}
     pieces = list_pieces()
     names = [name.removeprefix(PREFIX).removesuffix(".yaml").lower() for name in args.names]
     known = [method.name for of_kind in methods.values() for method in of_kind]
@@ -54,14 +58,14 @@ def run(args: argparse.Namespace) -> None:
         if name not in map(str.lower, known):
             raise UserError(f"There is no method '{name}'. {suggest(name, set(known))}")
     if names:
-        methods = {kind: [m for m in methods[kind] if m.name in names] for kind in methods}
+        methods = {f: [m for m in methods[f] if m.name in names] for f in FAMILIES}
         pieces = [piece for piece in pieces if piece.name.lower() in names]
     if args.json:
         print_json(_as_json(methods, pieces))
         return
-    for kind, of_kind in methods.items():
-        if of_kind:
-            _print_kind(kind, of_kind, explained=bool(names))
+    for family, members in methods.items():
+        if members:
+            _print_family(family, members, explained=bool(names))
     if not names:
         _print_switches()
     if pieces:
@@ -73,28 +77,47 @@ def run(args: argparse.Namespace) -> None:
         )
 
 
-def _as_json(methods: dict[Kind, list[Method]], pieces: "list[Piece]") -> dict[str, Any]:
+def _as_json(methods: dict[Family, list[Method]], pieces: "list[Piece]") -> dict[str, Any]:
     return {
         "methods": [
-            {"kind": kind.title, "keys": kind.keys, **method._asdict()}
-            for kind, of_kind in methods.items()
-            for method in of_kind
+            {
+                "kind": _title(family),
+                "keys": family.keys,
+                "name": method.name,
+                "description": method.summary,
+                "source": method.source,
+                "options": {key.name: key.default for key in _options(family, method)},
+                "ranges": {key.name: str(key.range or "") for key in _options(family, method)},
+            }
+            for family, members in methods.items()
+            for method in members
         ],
         "pieces": [piece._asdict() for piece in pieces],
     }
 
 
-def _print_kind(kind: Kind, methods: list[Method], *, explained: bool) -> None:
-    print(f"{kind.title}: {', of the RPN '.join(kind.keys)}")
+def _title(family: Family) -> str:
+    return read_registries()[family.registry].title
+
+
+def _options(family: Family, method: Method) -> list[Key]:
+    return list(option_keys(family.nodes[0], method))
+
+
+def _print_family(family: Family, methods: list[Method], *, explained: bool) -> None:
+    print(f"{_title(family)}: {', of the RPN '.join(family.keys)}")
     for method in methods:
-        _print_entry(method.name, f"{method.description} {method.source}")
-        for key, value in method.options.items():
-            print(f"{_INDENT}{key}: {value}")
-        # Options of a method are explained together.
-        explanation = next(map(explain_key, method.options), "") if explained else ""
-        if explanation:
-            print(textwrap.fill(explanation, _WIDTH, initial_indent=_INDENT, **_HANGING))
+        _print_entry(method.name, f"{method.summary} {method.source}")
+        for key in _options(family, method):
+            _print_key(key.name, key.default, explained=explained)
     print()
+
+
+def _print_key(key: str, value: Any, *, explained: bool) -> None:
+    admitted = range_of(key)
+    print(f"{_INDENT}{key}: {value}" + (f" ({admitted})" if admitted else ""))
+    if explained:
+        print(textwrap.fill(explain_key(key), _WIDTH, initial_indent=_INDENT, **_HANGING))
 
 
 def _print_switches() -> None:

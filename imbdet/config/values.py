@@ -13,47 +13,49 @@ from PIL import ImageMode
 from imbdet.config.defaults import add_imbdet_config
 from imbdet.errors import UserError
 from imbdet.keys import leaves
+from imbdet.methods import REGISTRIES
+from imbdet.options import Range
+from imbdet.reference.keys import imbdet_keys
 from imbdet.wording import shortened
 
-# The lowest and the highest value.
+# What numbers of detectron2's keys must be; those of imbdet's are declared with them.
 _RANGES = {
-    "SOLVER.MAX_ITER": (1, math.inf),
+    "SOLVER.MAX_ITER": Range(1),
     # The upper ends are far above all that fits into a memory.
-    "MODEL.RETINANET.NUM_CLASSES": (1, 100_000),
-    "MODEL.ROI_HEADS.NUM_CLASSES": (1, 100_000),
-    "MODEL.RESNETS.NUM_GROUPS": (1, 100_000),
-    "MODEL.RESNETS.WIDTH_PER_GROUP": (1, 100_000),
-    "MODEL.RESNETS.STEM_OUT_CHANNELS": (1, 100_000),
-    "MODEL.RESNETS.RES2_OUT_CHANNELS": (1, 100_000),
-    "SOLVER.CHECKPOINT_PERIOD": (1, math.inf),
-    "SOLVER.BASE_LR": (0, math.inf),
-    "SOLVER.GAMMA": (0, math.inf),
-    "SOLVER.WARMUP_ITERS": (0, math.inf),
-    "SOLVER.WARMUP_FACTOR": (0, math.inf),
-    "SOLVER.MOMENTUM": (0, 1),
-    "SOLVER.WEIGHT_DECAY": (0, math.inf),
-    "SOLVER.CLIP_GRADIENTS.CLIP_VALUE": (0, math.inf),
-    "DATALOADER.NUM_WORKERS": (0, math.inf),
-    "INPUT.MAX_SIZE_TRAIN": (1, math.inf),
-    "INPUT.MIN_SIZE_TEST": (0, math.inf),  # 0: as large as they are
-    "INPUT.MAX_SIZE_TEST": (1, math.inf),
-    "MODEL.ANCHOR_GENERATOR.OFFSET": (0, 1),
-    "MODEL.FPN.OUT_CHANNELS": (1, 100_000),
-    "MODEL.RETINANET.NUM_CONVS": (1, math.inf),
-    "MODEL.RETINANET.NMS_THRESH_TEST": (0, 1),
-    "MODEL.RETINANET.SCORE_THRESH_TEST": (0, 1),
-    "MODEL.ROI_HEADS.NMS_THRESH_TEST": (0, 1),
-    "MODEL.ROI_HEADS.SCORE_THRESH_TEST": (0, 1),
-    "TEST.PICTURE_SCORE_THRESH": (-1, 1),
-    "TEST.MAX_DETECTIONS": (10, math.inf),
-    "TEST.DETECTIONS_PER_IMAGE": (1, math.inf),
-    "MODEL.RPN.NMS_THRESH": (0, 1),
-    "MODEL.RPN.PRE_NMS_TOPK_TRAIN": (1, math.inf),
-    "MODEL.RPN.PRE_NMS_TOPK_TEST": (1, math.inf),
-    "MODEL.RPN.POST_NMS_TOPK_TRAIN": (1, math.inf),
-    "MODEL.RPN.POST_NMS_TOPK_TEST": (1, math.inf),
-    "MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION": (1, math.inf),
-    "MODEL.ROI_MASK_HEAD.POOLER_RESOLUTION": (1, math.inf),
+    "MODEL.RETINANET.NUM_CLASSES": Range(1, 100_000),
+    "MODEL.ROI_HEADS.NUM_CLASSES": Range(1, 100_000),
+    "MODEL.RESNETS.NUM_GROUPS": Range(1, 100_000),
+    "MODEL.RESNETS.WIDTH_PER_GROUP": Range(1, 100_000),
+    "MODEL.RESNETS.STEM_OUT_CHANNELS": Range(1, 100_000),
+    "MODEL.RESNETS.RES2_OUT_CHANNELS": Range(1, 100_000),
+    "SOLVER.CHECKPOINT_PERIOD": Range(1),
+    "SOLVER.BASE_LR": Range(0),
+    "SOLVER.GAMMA": Range(0),
+    "SOLVER.WARMUP_ITERS": Range(0),
+    "SOLVER.WARMUP_FACTOR": Range(0),
+    "SOLVER.MOMENTUM": Range(0, 1),
+    "SOLVER.WEIGHT_DECAY": Range(0),
+    "SOLVER.CLIP_GRADIENTS.CLIP_VALUE": Range(0),
+    "DATALOADER.NUM_WORKERS": Range(0),
+    "INPUT.MAX_SIZE_TRAIN": Range(1),
+    "INPUT.MIN_SIZE_TEST": Range(0),  # 0: as large as they are
+    "INPUT.MAX_SIZE_TEST": Range(1),
+    "MODEL.ANCHOR_GENERATOR.OFFSET": Range(0, 1),
+    "MODEL.RETINANET.PRIOR_PROB": Range(0, 1, above=True, below=True),
+    "MODEL.FPN.OUT_CHANNELS": Range(1, 100_000),
+    "MODEL.RETINANET.NUM_CONVS": Range(1),
+    "MODEL.RETINANET.NMS_THRESH_TEST": Range(0, 1),
+    "MODEL.RETINANET.SCORE_THRESH_TEST": Range(0, 1),
+    "MODEL.ROI_HEADS.NMS_THRESH_TEST": Range(0, 1),
+    "MODEL.ROI_HEADS.SCORE_THRESH_TEST": Range(0, 1),
+    "TEST.DETECTIONS_PER_IMAGE": Range(1),
+    "MODEL.RPN.NMS_THRESH": Range(0, 1),
+    "MODEL.RPN.PRE_NMS_TOPK_TRAIN": Range(1),
+    "MODEL.RPN.PRE_NMS_TOPK_TEST": Range(1),
+    "MODEL.RPN.POST_NMS_TOPK_TRAIN": Range(1),
+    "MODEL.RPN.POST_NMS_TOPK_TEST": Range(1),
+    "MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION": Range(1),
+    "MODEL.ROI_MASK_HEAD.POOLER_RESOLUTION": Range(1),
 }
 # Of products and convolutions on a GPU, exact first.
 FLOAT32_PRECISIONS = ("highest", "high", "medium")
@@ -83,7 +85,6 @@ _RULES = {
     **dict.fromkeys(("MODEL.FPN.IN_FEATURES", "MODEL.RESNETS.OUT_FEATURES"), _NAMED),
     "INPUT.MIN_SIZE_TRAIN": _SIZES,
     "MODEL.PIXEL_STD": _SIZES,
-    "MODEL.RETINANET.PRIOR_PROB": (lambda value: 0 < value < 1, "above 0 and below 1"),
     "MODEL.RETINANET.BBOX_REG_WEIGHTS": _WEIGHTS,
     "MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS": _WEIGHTS,
     "MODEL.RPN.BBOX_REG_WEIGHTS": _WEIGHTS,
@@ -100,10 +101,10 @@ def refuse_values(cfg: CfgNode) -> None:
     values = dict(leaves(cfg))
     for key, value in values.items():
         _refuse_parts(key, value)
-    for key, (lowest, highest) in _RANGES.items():
-        if not lowest <= values[key] <= highest:
-            limits = f"at least {lowest}" if highest == math.inf else f"from {lowest} to {highest}"
-            raise UserError(f"{key} is {values[key]}: it must be {limits}.")
+    declared = {key.name: key.range for key in imbdet_keys(REGISTRIES) if key.range}
+    for key, range_ in (_RANGES | declared).items():
+        if values[key] not in range_:
+            raise UserError(f"{key} is {values[key]}: it must be {range_}.")
     for key, (is_valid, expectation) in _RULES.items():
         if not is_valid(values[key]):
             raise UserError(f"{key} is {values[key]}: it must be {expectation}.")

@@ -17,7 +17,7 @@ from imbdet.losses.ghm import GHMCLoss, GHMRLoss
 from imbdet.losses.iou import ciou_loss, diou_loss, giou_loss
 from imbdet.losses.quality import quality_focal_loss, varifocal_loss
 from imbdet.losses.rank_sort import rank_sort_loss
-from imbdet.losses.smooth_l1 import decayed_beta, smooth_l1_loss
+from imbdet.losses.smooth_l1 import decayed_smooth_l1_loss, l1_loss, smooth_l1_loss
 
 __all__ = [
     "GHMCLoss",
@@ -28,11 +28,12 @@ __all__ = [
     "auc_loss",
     "balanced_l1_loss",
     "ciou_loss",
-    "decayed_beta",
+    "decayed_smooth_l1_loss",
     "diou_loss",
     "dr_loss",
     "focal_loss",
     "giou_loss",
+    "l1_loss",
     "quality_focal_loss",
     "rank_sort_loss",
     "sigmoid_cross_entropy_loss",

@@ -11,15 +11,20 @@ from torch.distributed import ProcessGroup
 from imbdet.kernels.error_driven import Update, apply_updates
 from imbdet.kernels.ranking import Ranking, rank
 from imbdet.kernels.steps import Steps
+from imbdet.methods import CLS_LOSSES
+from imbdet.options import NonNegative
 
 
+@CLS_LOSSES.register(
+    "ap", "AP loss.", "Chen et al., CVPR 2019, https://arxiv.org/abs/1904.06373", ranks=True
+)
 def ap_loss(
     pred_logits: Tensor,
     gt_labels: Tensor,
     *,
     image_idxs: Tensor | None = None,
     group: ProcessGroup | None = None,
-    delta: float = 1.0,
+    delta: NonNegative = 1.0,
     interpolated: bool = True,
 ) -> Tensor:
     """1 - AP over all entries of the batch.
@@ -34,7 +39,7 @@ def ap_loss(
             is the mean over the images that have positives. None is one ranking of all.
         group: processes whose batches are ranked together, see :mod:`imbdet.ops.exchange`; the
             loss is that of all, the same on each. None is this process alone.
-        delta: half a step's width in logits, >= 0; 0 is the hard step, by which a tie counts fully.
+        delta: half a step's width in logits; 0 is the hard step, by which a tie counts fully.
         interpolated: replace the precision of a positive by the highest one at its recall or above
             (sec. 3.3).
 

@@ -6,14 +6,21 @@ Li et al., "Gradient Harmonized Single-stage Detector", AAAI 2019, https://arxiv
 from torch import Tensor
 
 from imbdet.losses.reduction import reduce_losses
+from imbdet.methods import BOX_LOSSES
 from imbdet.ops.paired import paired
+from imbdet.options import Positive
 
 
+@BOX_LOSSES.register(
+    "asl1",
+    "Authentic smooth L1 distance of the deltas.",
+    "Li et al., AAAI 2019, https://arxiv.org/abs/1811.05181",
+)
 def asl1_loss(
     pred_deltas: Tensor,
     target_deltas: Tensor,
     *,
-    mu: float = 0.02,
+    mu: Positive = 0.02,
     weights: Tensor | None = None,
     reduction: str = "none",
 ) -> Tensor:
@@ -22,7 +29,7 @@ def asl1_loss(
     Args:
         pred_deltas: (P, 4) predicted deltas.
         target_deltas: (P, 4) deltas to reach.
-        mu: width of the round part, > 0; towards 0 the loss becomes L1.
+        mu: width of the round part, in deltas; towards 0 the loss becomes L1.
         weights: (P,) factors of the samples, or None.
         reduction: "none" or "sum".
 
@@ -39,8 +46,6 @@ def asl1(pred_deltas: Tensor, target_deltas: Tensor, mu: float) -> tuple[Tensor,
     Returns:
         (P, 4) losses; (P, 4) norms |d| / sqrt(d^2 + mu^2) in [0, 1], detached.
     """
-    if mu <= 0:
-        raise ValueError(f"authentic smooth L1 loss needs mu > 0, not {mu}")
     pred_deltas, target_deltas = paired(pred_deltas, target_deltas)
     differences = pred_deltas - target_deltas
     roots = (differences.square() + mu**2).sqrt()

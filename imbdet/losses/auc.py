@@ -9,15 +9,20 @@ from torch.distributed import ProcessGroup
 
 from imbdet.kernels.error_driven import Update, apply_updates
 from imbdet.kernels.ranking import Ranking, rank
+from imbdet.methods import CLS_LOSSES
+from imbdet.options import NonNegative
 
 
+@CLS_LOSSES.register(
+    "auc", "AUC loss.", "Chen et al., CVPR 2019, https://arxiv.org/abs/1904.06373", ranks=True
+)
 def auc_loss(
     pred_logits: Tensor,
     gt_labels: Tensor,
     *,
     image_idxs: Tensor | None = None,
     group: ProcessGroup | None = None,
-    delta: float = 1.0,
+    delta: NonNegative = 1.0,
 ) -> Tensor:
     """1 - area under the ROC curve, over all entries of the batch.
 
@@ -31,7 +36,7 @@ def auc_loss(
             is the mean over the images that have positives. None is one ranking of all.
         group: processes whose batches are ranked together, see :mod:`imbdet.ops.exchange`; the
             loss is that of all, the same on each. None is this process alone.
-        delta: half a step's width in logits, >= 0; 0 is the hard step, by which a tie counts fully.
+        delta: half a step's width in logits; 0 is the hard step, by which a tie counts fully.
 
     Returns:
         Scalar in [0, 1]; a connected zero without positives or without negatives.

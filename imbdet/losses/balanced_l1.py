@@ -9,16 +9,23 @@ import math
 from torch import Tensor
 
 from imbdet.losses.reduction import reduce_losses
+from imbdet.methods import BOX_LOSSES
 from imbdet.ops.paired import paired
+from imbdet.options import Positive
 
 
+@BOX_LOSSES.register(
+    "balanced_l1",
+    "Balanced L1 distance of the deltas.",
+    "Pang et al., CVPR 2019, https://arxiv.org/abs/1904.02701",
+)
 def balanced_l1_loss(
     pred_deltas: Tensor,
     target_deltas: Tensor,
     *,
-    alpha: float = 0.5,
-    gamma: float = 1.5,
-    beta: float = 1.0,
+    alpha: Positive = 0.5,
+    gamma: Positive = 1.5,
+    beta: Positive = 1.0,
     weights: Tensor | None = None,
     reduction: str = "none",
 ) -> Tensor:
@@ -32,23 +39,18 @@ def balanced_l1_loss(
     Args:
         pred_deltas: (P, 4) predicted deltas.
         target_deltas: (P, 4) deltas to reach.
-        alpha: the smaller, the more gradient have small differences, > 0.
-        gamma: gradient of the differences from beta on, > 0; at most 88 alpha, as float32 holds no
-            larger b.
-        beta: difference from which the gradient is constant, in deltas, > 0.
+        alpha: slope near zero: the smaller, the more gradient have small differences.
+        gamma: gradient of the differences from beta on, the largest of a coordinate; at most 88
+            alpha, as float32 holds no larger b.
+        beta: difference from which the gradient is constant, in deltas.
         weights: (P,) factors of the samples, or None.
         reduction: "none" or "sum".
 
     Returns:
         (P,) losses, summed over the coordinates; or their sum.
     """
-    if alpha <= 0 or not 0 < gamma <= 88 * alpha:
-        raise ValueError(
-            "balanced L1 loss needs alpha > 0 and gamma > 0, at most 88 alpha, "
-            f"not {alpha} and {gamma}"
-        )
-    if beta <= 0:
-        raise ValueError(f"balanced L1 loss needs beta > 0, not {beta}")
+    if gamma > 88 * alpha:
+        raise ValueError(f"balanced L1 loss needs gamma <= 88 alpha, not {gamma} and {alpha}")
     b = math.expm1(gamma / alpha)
     pred_deltas, target_deltas = paired(pred_deltas, target_deltas)
     distances = (pred_deltas - target_deltas).abs() / beta

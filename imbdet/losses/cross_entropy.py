@@ -8,10 +8,17 @@ from torch.nn import functional as F
 
 from imbdet.kernels.entrywise import entry_weights, entrywise_loss
 from imbdet.losses.reduction import reduce_losses
+from imbdet.methods import CLS_LOSSES
 from imbdet.ops.labels import check_labels
 from imbdet.ops.precision import at_least_float32
+from imbdet.options import Balance
 
 
+@CLS_LOSSES.register(
+    "softmax_cross_entropy",
+    "Cross-entropy over the classes and the background, of the RoI heads alone.",
+    activation="softmax",
+)
 def softmax_cross_entropy_loss(
     pred_logits: Tensor,
     gt_labels: Tensor,
@@ -37,11 +44,15 @@ def softmax_cross_entropy_loss(
     return reduce_losses(losses, weights, reduction)
 
 
+@CLS_LOSSES.register(
+    "sigmoid_cross_entropy",
+    "Binary cross-entropy of each class, balanced if its ALPHA is not negative.",
+)
 def sigmoid_cross_entropy_loss(
     pred_logits: Tensor,
     gt_labels: Tensor,
     *,
-    alpha: float = -1.0,
+    alpha: Balance = -1.0,
     weights: Tensor | None = None,
     reduction: str = "none",
 ) -> Tensor:
@@ -50,8 +61,8 @@ def sigmoid_cross_entropy_loss(
     Args:
         pred_logits: (M, K) logits.
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
-        alpha: weight of positive entries in [0, 1], negative ones have 1 - alpha (balanced cross-
-            entropy); below 0: both 1.
+        alpha: weight of positive entries, negative ones have 1 - alpha (balanced cross-entropy);
+            below 0: both 1.
         weights: (M,) factors of the samples, or None.
         reduction: "none" or "sum".
 

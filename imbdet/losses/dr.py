@@ -21,11 +21,16 @@ from torch.distributed import ProcessGroup
 from torch.nn import functional as F
 
 from imbdet.kernels.chunks import Chunk, iterate_chunks
+from imbdet.methods import CLS_LOSSES
 from imbdet.ops.exchange import gather
 from imbdet.ops.first_order import first_order
 from imbdet.ops.labels import check_labels, positive_entries, rank_segments
+from imbdet.options import Positive
 
 
+@CLS_LOSSES.register(
+    "dr", "DR loss.", "Qian et al., CVPR 2020, https://arxiv.org/abs/1907.10156", ranks=True
+)
 def dr_loss(
     pred_logits: Tensor,
     gt_labels: Tensor,
@@ -33,10 +38,10 @@ def dr_loss(
     image_idxs: Tensor | None = None,
     group: ProcessGroup | None = None,
     margin: float = 0.5,
-    sharpness: float = 6.0,
+    sharpness: Positive = 6.0,
     tau: float = 4.0,
-    lambda_pos: float = 1.0,
-    lambda_neg: float = 0.1 / math.log(3.5),
+    lambda_pos: Positive = 1.0,
+    lambda_neg: Positive = 0.1 / math.log(3.5),
 ) -> Tensor:
     """tau / kappa log(1 + exp(kappa (P- - P+ + margin))) with the means P of the hardest scores.
 
@@ -50,23 +55,18 @@ def dr_loss(
             occur, each ranked by itself (paper). None is one ranking of all (published code).
         group: processes whose batches are ranked together, see :mod:`imbdet.ops.exchange`; the
             loss is that of all, the same on each. None is this process alone.
-        margin: by which the scores are to differ.
-        sharpness: kappa of the smooth hinge (the paper's L), > 0; a large one approaches max(0, x).
+        margin: by which the scores of positives are to be higher than those of negatives.
+        sharpness: kappa of the smooth hinge (the paper's L); a large one approaches max(0, x).
         tau: factor of the loss.
-        lambda_pos: temperature of the positives, > 0; towards 0 their lowest score counts alone,
-            towards infinity the mean of all.
-        lambda_neg: temperature of the negatives, > 0; likewise with their highest score.
+        lambda_pos: temperature of the positives: towards 0 their lowest score counts alone, towards
+            infinity the mean of all.
+        lambda_neg: temperature of the negatives: towards 0 their highest score counts alone.
 
     Returns:
         Scalar, not to be normalized. Without positives P+ = 1, without negatives P- = 0; a scope
         with neither pays 0.
     """
     check_labels(pred_logits, gt_labels)
-    if min(sharpness, lambda_pos, lambda_neg) <= 0:
-        raise ValueError(
-            "DR loss needs sharpness, lambda_pos and lambda_neg > 0, "
-            f"not {sharpness}, {lambda_pos} and {lambda_neg}"
-        )
     scopes, num_scopes = rank_segments(gt_labels, image_idxs, group)
     pos_rows, _ = positive_entries(gt_labels, pred_logits.shape[1])
     masses, means, pos_logits = _NegativeRows.apply(pred_logits, gt_labels, lambda_neg)

@@ -11,14 +11,21 @@ from torch.nn import functional as F
 
 from imbdet.kernels.entrywise import entry_weights, entrywise_loss
 from imbdet.losses.reduction import reduce_losses
+from imbdet.methods import CLS_LOSSES
+from imbdet.options import Balance, NonNegative
 
 
+@CLS_LOSSES.register(
+    "focal",
+    "Focal loss of each class.",
+    "Lin et al., ICCV 2017, https://arxiv.org/abs/1708.02002",
+)
 def focal_loss(
     pred_logits: Tensor,
     gt_labels: Tensor,
     *,
-    alpha: float = 0.25,
-    gamma: float = 2.0,
+    alpha: Balance = 0.25,
+    gamma: NonNegative = 2.0,
     weights: Tensor | None = None,
     reduction: str = "none",
 ) -> Tensor:
@@ -27,16 +34,14 @@ def focal_loss(
     Args:
         pred_logits: (M, K) logits.
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
-        alpha: weight of positive entries in [0, 1], negative ones have 1 - alpha; below 0: both 1.
-        gamma: focusing exponent, >= 0; 0 is (alpha-balanced) cross-entropy.
+        alpha: weight of positive entries, negative ones have 1 - alpha; below 0: both 1.
+        gamma: focusing exponent; 0 is (alpha-balanced) cross-entropy.
         weights: (M,) factors of the samples, or None.
         reduction: "none" or "sum".
 
     Returns:
         (M,) losses, 0 for ignored samples; or their sum.
     """
-    if gamma < 0:
-        raise ValueError(f"focal loss needs gamma >= 0, not {gamma}")
     pos_weight, neg_weight = entry_weights(alpha)
     losses = entrywise_loss(
         pred_logits,

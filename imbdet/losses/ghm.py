@@ -28,8 +28,10 @@ from imbdet.buffers import KeepsMissingBuffers, untouched_buffers
 from imbdet.kernels.chunks import iterate_chunks
 from imbdet.kernels.entrywise import entrywise_loss
 from imbdet.losses.asl1 import asl1
+from imbdet.methods import BOX_LOSSES, CLS_LOSSES
 from imbdet.ops.exchange import total
 from imbdet.ops.labels import check_labels
+from imbdet.options import Count, Momentum, Positive
 
 
 class _Harmonizer(KeepsMissingBuffers):
@@ -41,11 +43,10 @@ class _Harmonizer(KeepsMissingBuffers):
     counts: Tensor
     progress: Tensor
 
-    def __init__(self, bins: int, momentum: float, correct_bias: bool):
+    def __init__(self, bins: int, momentum: float, correct_bias: bool, by_level: bool):
         super().__init__()
-        if bins < 1 or not 0 <= momentum < 1:
-            raise ValueError(f"GHM needs bins >= 1 and momentum in [0, 1), not {bins}, {momentum}")
-        self.bins, self.momentum, self.correct_bias = bins, momentum, correct_bias
+        self.bins, self.momentum = bins, momentum
+        self.correct_bias, self.by_level = correct_bias, by_level
         self.register_buffer("counts", torch.zeros(bins, dtype=torch.float64))
         # What the average of ones would be: how far that of the counts has come from its zeros.
         self.register_buffer("progress", torch.zeros(bins, dtype=torch.float64))
@@ -69,7 +70,7 @@ class _Harmonizer(KeepsMissingBuffers):
             counts = counts / progress
         return (1 / (counts * is_used.sum())).where(is_used, 0)
 
-    def by_level(
+    def harmonize_levels(
         self,
         harmonize: Callable[[Tensor, Tensor], Tensor],
         predictions: Tensor,
@@ -89,19 +90,34 @@ class _Harmonizer(KeepsMissingBuffers):
         return losses.new_zeros(len(losses)).index_copy(0, order, losses)
 
 
+@CLS_LOSSES.register(
+    "ghm_c",
+    "Sigmoid cross-entropy, harmonised by gradient norm.",
+    "Li et al., AAAI 2019, https://arxiv.org/abs/1811.05181",
+    is_normalized=True,
+)
 class GHMCLoss(_Harmonizer):
     """Sigmoid cross-entropy, harmonised over all entries that are not ignored."""
 
-    def __init__(self, bins: int = 30, momentum: float = 0.75, *, correct_bias: bool = False):
+    def __init__(
+        self,
+        bins: Count = 30,
+        momentum: Momentum = 0.75,
+        *,
+        correct_bias: bool = False,
+        by_level: bool = False,
+    ):
         """Start with empty bins.
 
         Args:
             bins: number of bins of the gradient norm |p - p*|.
-            momentum: of the average of their counts, in [0, 1); 0 takes each batch by itself.
-            correct_bias: make up for the start of the average at 0. Without it, as published, the
-                first batch weighs 1 / (1 - momentum) times too much.
+            momentum: weight of the past in their counts; 0 takes each batch by itself.
+            correct_bias: whether to make up for the start of the counts at 0; without it, as
+                published, the first batch weighs 1 / (1 - momentum) times too much.
+            by_level: whether a dense head is to give the ``levels`` of its feature pyramid, which
+                are then harmonised each by itself, as in the published heads.
         """
-        super().__init__(bins, momentum, correct_bias)
+        super().__init__(bins, momentum, correct_bias, by_level)
 
     def forward(
         self,
@@ -125,7 +141,7 @@ class GHMCLoss(_Harmonizer):
         """
         check_labels(pred_logits, gt_labels)
         harmonize = partial(self._harmonize, group=group)
-        return self.by_level(harmonize, pred_logits, gt_labels, levels)
+        return self.harmonize_levels(harmonize, pred_logits, gt_labels, levels)
 
     def _harmonize(
         self, pred_logits: Tensor, gt_labels: Tensor, group: ProcessGroup | None
@@ -149,17 +165,35 @@ class GHMCLoss(_Harmonizer):
         return histogram
 
 
+@BOX_LOSSES.register(
+    "ghm_r",
+    "Authentic smooth L1 distance of the deltas, harmonised by gradient norm.",
+    "Li et al., AAAI 2019, https://arxiv.org/abs/1811.05181",
+    is_normalized=True,
+)
 class GHMRLoss(_Harmonizer):
     """Authentic smooth L1, harmonised over the coordinates of all positives."""
 
     def __init__(
-        self, mu: float = 0.02, bins: int = 10, momentum: float = 0.7, *, correct_bias: bool = False
+        self,
+        mu: Positive = 0.02,
+        bins: Count = 10,
+        momentum: Momentum = 0.7,
+        *,
+        correct_bias: bool = False,
+        by_level: bool = False,
     ):
-        """Start with empty bins of the gradient norm |d| / sqrt(d^2 + mu^2).
+        """Start with empty bins.
 
-        See :func:`asl1_loss` for ``mu``, :class:`GHMCLoss` for the rest.
+        Args:
+            mu: width of the round part of the loss, in deltas.
+            bins: number of bins of the gradient norm |d| / sqrt(d^2 + mu^2).
+            momentum: weight of the past in their counts; 0 takes each batch by itself.
+            correct_bias: whether to make up for the start of the counts at 0.
+            by_level: whether a dense head is to give the ``levels`` of its feature pyramid, which
+                are then harmonised each by itself.
         """
-        super().__init__(bins, momentum, correct_bias)
+        super().__init__(bins, momentum, correct_bias, by_level)
         self.mu = mu
 
     def forward(
@@ -181,7 +215,7 @@ class GHMRLoss(_Harmonizer):
             (P,) losses, summed over the coordinates. Their sum, over all processes, is the loss.
         """
         harmonize = partial(self._harmonize, group=group)
-        return self.by_level(harmonize, pred_deltas, target_deltas, levels)
+        return self.harmonize_levels(harmonize, pred_deltas, target_deltas, levels)
 
     def _harmonize(
         self, pred_deltas: Tensor, target_deltas: Tensor, group: ProcessGroup | None

@@ -12,10 +12,17 @@ import torch
 from torch import Tensor
 
 from imbdet.losses.reduction import reduce_losses
+from imbdet.methods import BOX_LOSSES
 from imbdet.ops.boxes import EPS, area, hull, overlap, paired_iou
 from imbdet.ops.paired import paired
 
 
+@BOX_LOSSES.register(
+    "giou",
+    "1 - GIoU of the decoded boxes.",
+    "Rezatofighi et al., CVPR 2019, https://arxiv.org/abs/1902.09630",
+    compares="boxes",
+)
 def giou_loss(
     pred_boxes: Tensor,
     gt_boxes: Tensor,
@@ -41,6 +48,12 @@ def giou_loss(
     return reduce_losses(1 - giou, weights, reduction)
 
 
+@BOX_LOSSES.register(
+    "diou",
+    "DIoU loss of the decoded boxes.",
+    "Zheng et al., AAAI 2020, https://arxiv.org/abs/1911.08287",
+    compares="boxes",
+)
 def diou_loss(
     pred_boxes: Tensor,
     gt_boxes: Tensor,
@@ -57,6 +70,12 @@ def diou_loss(
     return reduce_losses(losses, weights, reduction)
 
 
+@BOX_LOSSES.register(
+    "ciou",
+    "CIoU loss of the decoded boxes.",
+    "Zheng et al., AAAI 2020, https://arxiv.org/abs/1911.08287",
+    compares="boxes",
+)
 def ciou_loss(
     pred_boxes: Tensor,
     gt_boxes: Tensor,

@@ -17,15 +17,23 @@ from torch.nn import functional as F
 from imbdet.kernels.entrywise import entrywise_loss
 from imbdet.losses.focal import FocalEntry
 from imbdet.losses.reduction import reduce_losses
+from imbdet.methods import CLS_LOSSES
 from imbdet.ops.labels import positive_entries
+from imbdet.options import NonNegative
 
 
+@CLS_LOSSES.register(
+    "quality_focal",
+    "Quality focal loss, with the IoU of the decoded boxes as targets.",
+    "Li et al., NeurIPS 2020, https://arxiv.org/abs/2006.04388",
+    uses_ious=True,
+)
 def quality_focal_loss(
     pred_logits: Tensor,
     gt_labels: Tensor,
     ious: Tensor,
     *,
-    beta: float = 2.0,
+    beta: NonNegative = 2.0,
     weights: Tensor | None = None,
     reduction: str = "none",
 ) -> Tensor:
@@ -38,15 +46,13 @@ def quality_focal_loss(
         pred_logits: (M, K) logits.
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
         ious: (P,) quality in [0, 1] of the positives in the order of their rows; detached.
-        beta: focusing exponent, >= 0; 0 is cross-entropy with soft targets.
+        beta: focusing exponent; 0 is cross-entropy with soft targets.
         weights: (M,) factors of the samples, or None.
         reduction: "none" or "sum".
 
     Returns:
         (M,) losses, 0 for ignored samples; or their sum.
     """
-    if beta < 0:
-        raise ValueError(f"quality focal loss needs beta >= 0, not {beta}")
     losses = entrywise_loss(
         pred_logits,
         gt_labels,
@@ -57,13 +63,19 @@ def quality_focal_loss(
     return reduce_losses(losses, weights, reduction)
 
 
+@CLS_LOSSES.register(
+    "varifocal",
+    "Varifocal loss, with the IoU of the decoded boxes as targets.",
+    "Zhang et al., CVPR 2021, https://arxiv.org/abs/2008.13367",
+    uses_ious=True,
+)
 def varifocal_loss(
     pred_logits: Tensor,
     gt_labels: Tensor,
     ious: Tensor,
     *,
-    alpha: float = 0.75,
-    gamma: float = 2.0,
+    alpha: NonNegative = 0.75,
+    gamma: NonNegative = 2.0,
     weights: Tensor | None = None,
     reduction: str = "none",
 ) -> Tensor:
@@ -77,16 +89,14 @@ def varifocal_loss(
         pred_logits: (M, K) logits.
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
         ious: (P,) quality in [0, 1] of the positives in the order of their rows; detached.
-        alpha: weight of negative entries, >= 0.
-        gamma: focusing exponent of negative entries, >= 0.
+        alpha: weight of negative entries.
+        gamma: focusing exponent of negative entries.
         weights: (M,) factors of the samples, or None.
         reduction: "none" or "sum".
 
     Returns:
         (M,) losses, 0 for ignored samples; or their sum.
     """
-    if alpha < 0 or gamma < 0:
-        raise ValueError(f"varifocal loss needs alpha >= 0 and gamma >= 0, not {alpha} and {gamma}")
     losses = entrywise_loss(
         pred_logits,
         gt_labels,

@@ -9,14 +9,33 @@ import torch
 from torch import Tensor
 
 from imbdet.losses.reduction import reduce_losses
+from imbdet.methods import BOX_LOSSES
 from imbdet.ops.paired import paired
+from imbdet.options import Count, NonNegative
 
 
+@BOX_LOSSES.register("l1", "L1 distance of the deltas.")
+def l1_loss(
+    pred_deltas: Tensor,
+    target_deltas: Tensor,
+    *,
+    weights: Tensor | None = None,
+    reduction: str = "none",
+) -> Tensor:
+    """|d|, summed over the coordinates; see :func:`smooth_l1_loss`."""
+    return smooth_l1_loss(pred_deltas, target_deltas, weights=weights, reduction=reduction)
+
+
+@BOX_LOSSES.register(
+    "smooth_l1",
+    "Smooth L1 distance of the deltas; its beta is detectron2's own key.",
+    given=("beta",),
+)
 def smooth_l1_loss(
     pred_deltas: Tensor,
     target_deltas: Tensor,
     *,
-    beta: float = 0.0,
+    beta: NonNegative = 0.0,
     weights: Tensor | None = None,
     reduction: str = "none",
 ) -> Tensor:
@@ -25,15 +44,13 @@ def smooth_l1_loss(
     Args:
         pred_deltas: (P, 4) predicted deltas.
         target_deltas: (P, 4) deltas to reach.
-        beta: where the two pieces meet, >= 0; 0 is L1.
+        beta: where the two pieces meet, in deltas; 0 is L1.
         weights: (P,) factors of the samples, or None.
         reduction: "none" or "sum".
 
     Returns:
         (P,) losses or their sum.
     """
-    if beta < 0:
-        raise ValueError(f"smooth L1 loss needs beta >= 0, not {beta}")
     pred_deltas, target_deltas = paired(pred_deltas, target_deltas)
     distances = (pred_deltas - target_deltas).abs()
     if beta > 0:
@@ -43,24 +60,44 @@ def smooth_l1_loss(
     return reduce_losses(distances.sum(dim=1), weights, reduction)
 
 
-def decayed_beta(
-    iteration: int, *, initial: float, decay: float, period: int, minimum: float
-) -> float:
-    """Beta of the decayed smooth L1 loss: the first one less ``decay`` for every period completed.
+@BOX_LOSSES.register(
+    "decayed_smooth_l1",
+    "Smooth L1 distance of the deltas, whose beta falls with the iterations.",
+    "Qian et al., CVPR 2020, https://arxiv.org/abs/1907.10156",
+    uses_iteration=True,
+)
+def decayed_smooth_l1_loss(
+    pred_deltas: Tensor,
+    target_deltas: Tensor,
+    *,
+    iteration: int,
+    initial_beta: NonNegative = 0.11,
+    decay: NonNegative = 0.01,
+    period: Count = 10000,
+    min_beta: NonNegative = 0.01,
+    weights: Tensor | None = None,
+    reduction: str = "none",
+) -> Tensor:
+    """Smooth L1 loss whose beta is the first one less ``decay`` for every period completed.
 
     The article subtracts ``decay * (iteration % period)``, a saw tooth; meant is a beta that falls,
     so that the loss approaches L1 during training.
 
     Args:
+        pred_deltas: (P, 4) predicted deltas.
+        target_deltas: (P, 4) deltas to reach.
         iteration: of the training, from 0.
-        initial: beta at the start.
-        decay: what a period takes off, >= 0.
-        period: iterations in a period, >= 1.
-        minimum: where beta stays, >= 0.
+        initial_beta: beta at the start, in deltas.
+        decay: what a period takes off, in deltas.
+        period: iterations in a period.
+        min_beta: where beta stays, in deltas.
+        weights: (P,) factors of the samples, or None.
+        reduction: "none" or "sum".
+
+    Returns:
+        (P,) losses or their sum.
     """
-    if decay < 0 or period < 1 or minimum < 0:
-        raise ValueError(
-            "decayed beta needs decay >= 0, period >= 1 and minimum >= 0, "
-            f"not {decay}, {period} and {minimum}"
-        )
-    return max(initial - decay * (iteration // period), minimum)
+    beta = max(initial_beta - decay * (iteration // period), min_beta)
+    return smooth_l1_loss(
+        pred_deltas, target_deltas, beta=beta, weights=weights, reduction=reduction
+    )

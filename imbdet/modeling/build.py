@@ -12,18 +12,11 @@ from torch import nn
 
 from imbdet.errors import UserError, suggest
 from imbdet.learning.criteria import SCOPES, BoxLoss, Criterion
-from imbdet.modeling import cls_losses, samplers  # noqa: F401  (fill the registries)
 from imbdet.modeling.box_losses import box_loss_key, build_box_loss
-from imbdet.modeling.registry import (
-    CLS_LOSS_REGISTRY,
-    NEGATIVE_SAMPLER_REGISTRY,
-    POSITIVE_SAMPLER_REGISTRY,
-    WEIGHTING_REGISTRY,
-    ClsLoss,
-    lookup,
-)
+from imbdet.modeling.cls_losses import ClsLoss, build_cls_loss
+from imbdet.modeling.samplers import build_pool_sampler
 from imbdet.modeling.sites import Site, cls_loss_name, get_key, sampler_names
-from imbdet.modeling.weightings import build_carl
+from imbdet.modeling.weightings import build_carl, build_weighting
 from imbdet.samplers import (
     PairSampler,
     PoolSampler,
@@ -35,11 +28,6 @@ from imbdet.samplers import (
 )
 from imbdet.structures import Candidates, Choice, Levels, Positives, Samples
 from imbdet.weighting import WeightingProduct
-
-_SAMPLER_REGISTRIES = {
-    "POSITIVE": POSITIVE_SAMPLER_REGISTRY,
-    "NEGATIVE": NEGATIVE_SAMPLER_REGISTRY,
-}
 
 
 def build_sampler(cfg: CfgNode, site: Site) -> Callable[[Candidates], Choice]:
@@ -101,13 +89,13 @@ def require_sample_losses(sampler: Callable[[Candidates], Choice], payee: nn.Mod
 
 def _build_pool_sampler(cfg: CfgNode, site: Site, kind: str, name: str) -> PoolSampler:
     key = f"{site.sampler}.{kind}.NAME"
-    sampler = lookup(_SAMPLER_REGISTRIES[kind], name, key)(cfg, site)
+    sampler = build_pool_sampler(cfg, site, kind, name)
     if kind == "POSITIVE" and not site.quota and sampler is not pick_all:
         raise UserError(
             f"{key} is {name!r}, but {site.module} has no quota of positives per image to fill. "
             "Use 'all' or leave it empty; pieces for one-stage detectors end in -Dense."
         )
-    if "cls_losses" in needs_of(sampler) and not _build_cls_loss(cfg, site).is_pointwise:
+    if "cls_losses" in needs_of(sampler) and not build_cls_loss(cfg, site).is_pointwise:
         loss_key = f"{site.cls_loss}.NAME"
         raise UserError(
             f"{key} is {name!r}, which looks at each sample's classification loss, but "
@@ -124,7 +112,7 @@ def build_criterion(cfg: CfgNode, site: Site) -> tuple[Criterion, str]:
         UserError: a name does not exist or has no meaning here, or an option is out of range.
     """
     try:
-        cls_loss, box_loss = _build_cls_loss(cfg, site), build_box_loss(cfg, site)
+        cls_loss, box_loss = build_cls_loss(cfg, site), build_box_loss(cfg, site)
         options = _pointwise_options(cfg, site, cls_loss, box_loss)
         scope = _read_scope(cfg, site, cls_loss)
         criterion = cls_loss.criterion(box_loss=box_loss, scope=scope, **options)
@@ -147,7 +135,7 @@ def _pointwise_options(
         keys["weighting"] = key = f"{site.weighting}.NAMES"
         if len(set(names)) < len(names):
             raise UserError(f"{key} is {list(names)}, but each weighting counts once.")
-        weightings = [lookup(WEIGHTING_REGISTRY, name, key)(cfg, site) for name in names]
+        weightings = [build_weighting(cfg, site, name) for name in names]
         options["weighting"] = WeightingProduct(*weightings)
     if site.carl and get_key(cfg, f"{site.carl}.ENABLED"):
         keys["carl"] = f"{site.carl}.ENABLED"
@@ -182,17 +170,6 @@ def _read_scope(cfg: CfgNode, site: Site, cls_loss: ClsLoss) -> str:
             f"{cls_loss_name(cfg, site)!r} is no loss of a ranking: use 'batch' or 'global'."
         )
     return scope
-
-
-def _build_cls_loss(cfg: CfgNode, site: Site) -> ClsLoss:
-    key, name = f"{site.cls_loss}.NAME", cls_loss_name(cfg, site)
-    cls_loss = lookup(CLS_LOSS_REGISTRY, name, key)(cfg, site)
-    if cls_loss.activation not in site.activations:
-        raise UserError(
-            f"{key} is {name!r}, a {cls_loss.activation} loss, but the scores of {site.module} "
-            f"are made with {' or '.join(site.activations)}."
-        )
-    return cls_loss
 
 
 def _no_samples(activation: str) -> Samples:

@@ -2,159 +2,67 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 from detectron2.config import CfgNode
-from torch import Tensor
+from torch import nn
 
-from imbdet import losses
 from imbdet.errors import UserError
-from imbdet.learning.criteria import (
-    ALRPCriterion,
-    PointwiseCriterion,
-    RankingCriterion,
-    RankSortCriterion,
-    SampleLoss,
-)
+from imbdet.learning.criteria import PointwiseCriterion, RankingCriterion, SampleLoss
+from imbdet.methods import CLS_LOSSES
 from imbdet.modeling.box_losses import box_loss_key
-from imbdet.modeling.registry import CLS_LOSS_REGISTRY, ClsLoss
-from imbdet.modeling.sites import Site, get_key, read_by_level
+from imbdet.modeling.registry import lookup, read_options
+from imbdet.modeling.sites import Site, cls_loss_name, refuse_levels_of_proposals
 
 
-def pointwise(
-    loss: Callable[..., Tensor], activation: str = "sigmoid", **properties: bool
-) -> ClsLoss:
-    """A loss that each sample pays for itself; for its properties see :class:`SampleLoss`."""
-    sample_loss = SampleLoss(loss, **properties)
-    criterion = partial(PointwiseCriterion, cls_loss=sample_loss)
-    return ClsLoss(activation, criterion, is_pointwise=True)
+class ClsLoss(NamedTuple):
+    """A classification loss by name.
 
-
-def ranking(loss: Callable[..., Tensor]) -> ClsLoss:
-    """A loss of the ranking of all samples, whatever the box loss."""
-    return ClsLoss("sigmoid", partial(RankingCriterion, cls_loss=loss))
-
-
-@CLS_LOSS_REGISTRY.register()
-def softmax_cross_entropy(cfg: CfgNode, site: Site) -> ClsLoss:
-    """Cross-entropy over the classes and the background, of the RoI heads alone."""
-    return pointwise(losses.softmax_cross_entropy_loss, "softmax")
-
-
-@CLS_LOSS_REGISTRY.register()
-def sigmoid_cross_entropy(cfg: CfgNode, site: Site) -> ClsLoss:
-    """Binary cross-entropy of each class, balanced if its ALPHA is not negative."""
-    alpha = get_key(cfg, f"{site.cls_loss}.SIGMOID_CROSS_ENTROPY.ALPHA")
-    return pointwise(partial(losses.sigmoid_cross_entropy_loss, alpha=alpha))
-
-
-@CLS_LOSS_REGISTRY.register()
-def focal(cfg: CfgNode, site: Site) -> ClsLoss:
-    """Focal loss of each class.
-
-    Lin et al., ICCV 2017, https://arxiv.org/abs/1708.02002
+    Attributes:
+        activation: what turns logits into scores: "sigmoid" (K logits) or "softmax" (K + 1).
+        criterion: called with the keywords ``box_loss`` and ``scope``, gives what samples pay to,
+            an :class:`imbdet.learning.criteria.Criterion`.
+        is_pointwise: whether each sample pays for itself. Then ``criterion`` takes all keywords of
+            :class:`imbdet.learning.criteria.PointwiseCriterion`.
     """
-    alpha, gamma = get_key(cfg, site.focal_alpha), get_key(cfg, site.focal_gamma)
-    return pointwise(partial(losses.focal_loss, alpha=alpha, gamma=gamma))
+
+    activation: str
+    criterion: Callable[..., nn.Module]
+    is_pointwise: bool
 
 
-@CLS_LOSS_REGISTRY.register()
-def quality_focal(cfg: CfgNode, site: Site) -> ClsLoss:
-    """Quality focal loss, with the IoU of the decoded boxes as targets.
+def build_cls_loss(cfg: CfgNode, site: Site) -> ClsLoss:
+    """Classification loss of a site.
 
-    Li et al., NeurIPS 2020, https://arxiv.org/abs/2006.04388
+    Raises:
+        UserError: it does not exist or has no meaning here, or an option is out of range.
     """
-    beta = get_key(cfg, f"{site.cls_loss}.QUALITY_FOCAL.BETA")
-    return pointwise(partial(losses.quality_focal_loss, beta=beta), uses_ious=True)
-
-
-@CLS_LOSS_REGISTRY.register()
-def varifocal(cfg: CfgNode, site: Site) -> ClsLoss:
-    """Varifocal loss, with the IoU of the decoded boxes as targets.
-
-    Zhang et al., CVPR 2021, https://arxiv.org/abs/2008.13367
-    """
-    node = get_key(cfg, f"{site.cls_loss}.VARIFOCAL")
-    loss = partial(losses.varifocal_loss, alpha=node.ALPHA, gamma=node.GAMMA)
-    return pointwise(loss, uses_ious=True)
-
-
-@CLS_LOSS_REGISTRY.register()
-def ghm_c(cfg: CfgNode, site: Site) -> ClsLoss:
-    """Sigmoid cross-entropy, harmonised by gradient norm.
-
-    Li et al., AAAI 2019, https://arxiv.org/abs/1811.05181
-    """
-    node = get_key(cfg, f"{site.cls_loss}.GHM_C")
-    harmonised = losses.GHMCLoss(node.BINS, node.MOMENTUM, correct_bias=node.CORRECT_BIAS)
-    by_level = read_by_level(cfg, site, f"{site.cls_loss}.GHM_C")
-    return pointwise(harmonised, is_normalized=True, by_level=by_level)
-
-
-@CLS_LOSS_REGISTRY.register()
-def dr(cfg: CfgNode, site: Site) -> ClsLoss:
-    """DR loss.
-
-    Qian et al., CVPR 2020, https://arxiv.org/abs/1907.10156
-    """
-    node = get_key(cfg, f"{site.cls_loss}.DR")
-    loss = partial(
-        losses.dr_loss,
-        margin=node.MARGIN,
-        sharpness=node.SHARPNESS,
-        tau=node.TAU,
-        lambda_pos=node.LAMBDA_POS,
-        lambda_neg=node.LAMBDA_NEG,
-    )
-    return ranking(loss)
-
-
-@CLS_LOSS_REGISTRY.register()
-def ap(cfg: CfgNode, site: Site) -> ClsLoss:
-    """AP loss.
-
-    Chen et al., CVPR 2019, https://arxiv.org/abs/1904.06373
-    """
-    node = get_key(cfg, f"{site.cls_loss}.AP")
-    return ranking(partial(losses.ap_loss, delta=node.DELTA, interpolated=node.INTERPOLATED))
-
-
-@CLS_LOSS_REGISTRY.register()
-def auc(cfg: CfgNode, site: Site) -> ClsLoss:
-    """AUC loss.
-
-    Chen et al., CVPR 2019, https://arxiv.org/abs/1904.06373
-    """
-    return ranking(partial(losses.auc_loss, delta=get_key(cfg, f"{site.cls_loss}.AUC.DELTA")))
-
-
-@CLS_LOSS_REGISTRY.register()
-def alrp(cfg: CfgNode, site: Site) -> ClsLoss:
-    """aLRP loss, with its own use of the box loss.
-
-    Oksuz et al., NeurIPS 2020, https://arxiv.org/abs/2009.13592
-    """
-    name, box_key = box_loss_key(cfg, site)
-    if name != "giou":
+    key, name = f"{site.cls_loss}.NAME", cls_loss_name(cfg, site)
+    method = lookup(CLS_LOSSES, name, key)
+    if method.activation not in site.activations:
         raise UserError(
-            f"{site.cls_loss}.NAME 'alrp' ranks by a bounded localisation error, but {box_key} is "
-            f"{name!r}: set {site.box_loss}.NAME to 'giou'."
+            f"{key} is {name!r}, a {method.activation} loss, but the scores of {site.module} "
+            f"are made with {' or '.join(site.activations)}."
         )
-    node = get_key(cfg, f"{site.cls_loss}.ALRP")
-    criterion = partial(
-        ALRPCriterion,
-        delta=node.DELTA,
-        tau=node.TAU,
-        momentum=node.MOMENTUM,
-        smooth_localisation=node.SMOOTH_LOCALISATION,
-    )
-    return ClsLoss("sigmoid", criterion)
-
-
-@CLS_LOSS_REGISTRY.register()
-def rank_sort(cfg: CfgNode, site: Site) -> ClsLoss:
-    """Rank & Sort loss, with its own weight of the box loss.
-
-    Oksuz et al., ICCV 2021, https://arxiv.org/abs/2107.11669
-    """
-    delta = get_key(cfg, f"{site.cls_loss}.RANK_SORT.DELTA")
-    return ClsLoss("sigmoid", partial(RankSortCriterion, delta=delta))
+    box_name, box_key = box_loss_key(cfg, site)
+    if method.box_loss not in ("", box_name):
+        raise UserError(
+            f"{key} {name!r} ranks by a bounded localisation error, but {box_key} is "
+            f"{box_name!r}: set {site.box_loss}.NAME to {method.box_loss!r}."
+        )
+    options = read_options(cfg, site, site.cls_loss, method)
+    if method.is_criterion:
+        criterion = partial(method.call, **options)
+    elif method.ranks:
+        criterion = partial(RankingCriterion, cls_loss=method.build(**options))
+    else:
+        by_level = options.get("by_level", False)
+        refuse_levels_of_proposals(site, f"{site.cls_loss}.{name.upper()}", by_level)
+        sample_loss = SampleLoss(
+            method.build(**options),
+            uses_ious=method.uses_ious,
+            is_normalized=method.is_normalized,
+            by_level=by_level,
+        )
+        criterion = partial(PointwiseCriterion, cls_loss=sample_loss)
+    return ClsLoss(method.activation, criterion, is_pointwise=not method.ranks)

@@ -1,48 +1,47 @@
-"""What a YAML file can name: samplers, weightings, classification losses and box losses."""
+"""From a name in a YAML file to what it names, and from the keys of a method to its options."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
-from fvcore.common.registry import Registry
-from torch import nn
+from detectron2.config import CfgNode
+from fvcore.common.registry import Registry as Detectron2Registry
 
 from imbdet.errors import UserError, suggest
-
-POSITIVE_SAMPLER_REGISTRY = Registry("POSITIVE_SAMPLER")
-POSITIVE_SAMPLER_REGISTRY.__doc__ = "Functions (cfg, site) -> PoolSampler of positives."
-
-NEGATIVE_SAMPLER_REGISTRY = Registry("NEGATIVE_SAMPLER")
-NEGATIVE_SAMPLER_REGISTRY.__doc__ = "Functions (cfg, site) -> PoolSampler of negatives."
-
-WEIGHTING_REGISTRY = Registry("WEIGHTING")
-WEIGHTING_REGISTRY.__doc__ = "Functions (cfg, site) -> imbdet.weighting.Weighting."
-
-CLS_LOSS_REGISTRY = Registry("CLS_LOSS")
-CLS_LOSS_REGISTRY.__doc__ = "Functions (cfg, site) -> ClsLoss."
-
-BOX_LOSS_REGISTRY = Registry("BOX_LOSS")
-BOX_LOSS_REGISTRY.__doc__ = "Functions (cfg, site) -> imbdet.learning.criteria.BoxLoss."
+from imbdet.methods import Method, Registry
+from imbdet.modeling.sites import Site, get_key
 
 
-class ClsLoss(NamedTuple):
-    """A classification loss by name.
-
-    Attributes:
-        activation: what turns logits into scores: "sigmoid" (K logits) or "softmax" (K + 1).
-        criterion: called with the keywords ``box_loss`` and ``scope``, gives what samples pay to,
-            an :class:`imbdet.learning.criteria.Criterion`.
-        is_pointwise: whether each sample pays for itself. Then ``criterion`` takes all keywords of
-            :class:`imbdet.learning.criteria.PointwiseCriterion`.
-    """
-
-    activation: str
-    criterion: Callable[..., nn.Module]
-    is_pointwise: bool = False
-
-
-def lookup(registry: Registry, name: str, key: str) -> Any:
-    """The registered object of a name, or a UserError that names the key and the nearest names."""
+def lookup(registry: Detectron2Registry | Registry, name: str, key: str) -> Any:
+    """What a name stands for, or a UserError that names the key and the nearest names."""
     names = [registered for registered, _ in registry]
     if name not in names:
         raise UserError(f"{key} is {name!r}, which does not exist. {suggest(name, names)}")
     return registry.get(name)
+
+
+def read_options(cfg: CfgNode, site: Site, node: str, method: Method) -> dict[str, Any]:
+    """The options of a method by name, from its group of keys in the node.
+
+    Raises:
+        UserError: one is out of range.
+    """
+    options = {}
+    for option in method.options:
+        key = option_key(site, node, method, option.name)
+        options[option.name] = get_key(cfg, key)
+        try:
+            option.check(options[option.name], key)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+    return options
+
+
+def option_key(site: Site, node: str, method: Method, option: str) -> str:
+    """The key of an option, which is detectron2's where that has one at the site."""
+    detectron2s: Mapping[tuple[str, str], str] = {
+        ("focal", "alpha"): site.focal_alpha,
+        ("focal", "gamma"): site.focal_gamma,
+        ("smooth_l1", "beta"): site.smooth_l1_beta,
+    }
+    own = f"{node}.{method.name.upper()}.{option.upper()}"
+    return detectron2s.get((method.name, option), own)

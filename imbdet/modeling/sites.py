@@ -139,16 +139,10 @@ def cls_loss_name(cfg: CfgNode, site: Site) -> str:
     return get_key(cfg, f"{site.cls_loss}.NAME") or site.default_cls_loss
 
 
-def read_by_level(cfg: CfgNode, site: Site, node: str) -> bool:
-    """The key BY_LEVEL of a loss: whether each level of the feature pyramid pays for itself.
-
-    Raises:
-        UserError: it is True for proposals, which belong to no level.
-    """
-    by_level = get_key(cfg, f"{node}.BY_LEVEL")
+def refuse_levels_of_proposals(site: Site, node: str, by_level: bool) -> None:
+    """Raise UserError if a loss is to pay level by level where samples belong to no level."""
     if by_level and not site.is_dense:
         raise UserError(
             f"{node}.BY_LEVEL is True, but the samples of {site.module} are proposals, which "
             "belong to no level: set it to False."
         )
-    return by_level

@@ -1,11 +1,20 @@
 """Keys that are set but that nothing reads, such as an option of a loss that is not chosen."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 from detectron2.config import CfgNode, get_cfg
 
 from imbdet.config import add_imbdet_config
 from imbdet.errors import UserError
+from imbdet.methods import (
+    BOX_LOSSES,
+    CLS_LOSSES,
+    NEGATIVE_SAMPLERS,
+    POSITIVE_SAMPLERS,
+    WEIGHTINGS,
+    Registry,
+)
 from imbdet.modeling.box_losses import box_loss_key
 from imbdet.modeling.kind import NUM_CLASSES_KEYS, bases_of, modules_of, num_classes_key
 from imbdet.modeling.sites import SITES, Site, cls_loss_name, get_key, sampler_names
@@ -72,14 +81,15 @@ def _other_num_classes(cfg: CfgNode, model: str) -> Iterator[tuple[str, str]]:
 
 
 def _unread_options(cfg: CfgNode, site: Site) -> Iterator[tuple[str, str]]:
-    yield from _options_of_others(cfg, site.cls_loss, "NAME", [cls_loss_name(cfg, site)])
+    yield from _options_of_others(site.cls_loss, "NAME", [cls_loss_name(cfg, site)], CLS_LOSSES)
     if not site.focal_alpha.startswith(site.cls_loss):
         where = f"{site.focal_alpha} and {site.focal_gamma}"
         yield f"{site.cls_loss}.FOCAL", f"{site.module} reads {where}: set those instead"
-    yield from _options_of_others(cfg, site.box_loss, "NAME", [box_loss_key(cfg, site)[0]])
+    yield from _options_of_others(site.box_loss, "NAME", [box_loss_key(cfg, site)[0]], BOX_LOSSES)
 
     names = sampler_names(cfg, site)
-    yield from _options_of_others(cfg, site.sampler, "POSITIVE.NAME and NEGATIVE.NAME", names)
+    keys = "POSITIVE.NAME and NEGATIVE.NAME"
+    yield from _options_of_others(site.sampler, keys, names, POSITIVE_SAMPLERS, NEGATIVE_SAMPLERS)
     if not site.quota:
         yield f"{site.sampler}.MAX_NEG_POS_RATIO", f"{site.module} has no quota to limit"
     elif names[1] == "all":
@@ -91,21 +101,17 @@ def _unread_options(cfg: CfgNode, site: Site) -> Iterator[tuple[str, str]]:
 
     if site.weighting:
         names = get_key(cfg, f"{site.weighting}.NAMES")
-        yield from _options_of_others(cfg, site.weighting, "NAMES", names)
+        yield from _options_of_others(site.weighting, "NAMES", names, WEIGHTINGS)
     if site.carl and not get_key(cfg, f"{site.carl}.ENABLED"):
         for option in ("K", "BIAS"):
             yield f"{site.carl}.{option}", f"{site.carl}.ENABLED is False"
 
 
 def _options_of_others(
-    cfg: CfgNode, node: str, key: str, names: Sequence[str]
+    node: str, key: str, chosen: Sequence[str], *registries: Registry
 ) -> Iterator[tuple[str, str]]:
-    """Options of the names that are not chosen; the options of "name" are the node NAME."""
-    for child, value in get_key(cfg, node).items():
-        is_options = isinstance(value, CfgNode) and "NAME" not in value
-        if is_options and child.lower() not in names:
-            chosen = " and ".join(map(repr, dict.fromkeys(names))) or "empty"
-            yield (
-                f"{node}.{child}",
-                f"only {child.lower()!r} reads it, and {node}.{key} is {chosen}",
-            )
+    """The options of the methods that are not chosen."""
+    names = " and ".join(map(repr, dict.fromkeys(chosen))) or "empty"
+    for name, method in itertools.chain(*registries):
+        if method.own_options and name not in chosen:
+            yield f"{node}.{name.upper()}", f"only {name!r} reads it, and {node}.{key} is {names}"

@@ -6,54 +6,29 @@ from detectron2.config import CfgNode
 from torch import Tensor
 
 from imbdet.errors import UserError
-from imbdet.modeling.registry import WEIGHTING_REGISTRY
+from imbdet.methods import NEGATIVE_SAMPLERS, WEIGHTINGS
+from imbdet.modeling.registry import lookup, read_options
 from imbdet.modeling.sites import Site, get_key
 from imbdet.structures import Samples
-from imbdet.weighting import (
-    ImportanceNegatives,
-    ImportancePositives,
-    SoftSampling,
-    Weighting,
-    carl_weights,
-    gt_class_scores,
-)
+from imbdet.weighting import Weighting, carl_weights, gt_class_scores
 
 
-@WEIGHTING_REGISTRY.register()
-def isr_p(cfg: CfgNode, site: Site) -> Weighting:
-    """Importance-based reweighting of the positives.
+def build_weighting(cfg: CfgNode, site: Site, name: str) -> Weighting:
+    """A weighting of a site by name.
 
-    Cao et al., CVPR 2020, https://arxiv.org/abs/1904.04821
+    Raises:
+        UserError: it does not exist, no sampler ranks for it, or an option is out of range.
     """
-    node = get_key(cfg, f"{site.weighting}.ISR_P")
-    return ImportancePositives(node.K, node.BIAS)
-
-
-@WEIGHTING_REGISTRY.register()
-def isr_n(cfg: CfgNode, site: Site) -> Weighting:
-    """Importance-based reweighting of the negatives, as the sampler score_hlr ranks them.
-
-    Cao et al., CVPR 2020, https://arxiv.org/abs/1904.04821
-    """
+    method = lookup(WEIGHTINGS, name, f"{site.weighting}.NAMES")
     key = f"{site.sampler}.NEGATIVE.NAME"
-    if get_key(cfg, key) != "score_hlr":
+    ranking = [sampler for sampler, about in NEGATIVE_SAMPLERS if about.ranks]
+    if method.needs_ranks and get_key(cfg, key) not in ranking:
         raise UserError(
-            f"{site.weighting}.NAMES has 'isr_n', which weighs negatives as the sampler ranks "
-            f"them, but {key} is {get_key(cfg, key)!r}: only 'score_hlr', which the RoI heads "
-            "have, ranks them."
+            f"{site.weighting}.NAMES has {name!r}, which weighs negatives as the sampler ranks "
+            f"them, but {key} is {get_key(cfg, key)!r}: only {' and '.join(map(repr, ranking))}, "
+            "which the RoI heads have, ranks them."
         )
-    node = get_key(cfg, f"{site.weighting}.ISR_N")
-    return ImportanceNegatives(node.K, node.BIAS)
-
-
-@WEIGHTING_REGISTRY.register()
-def soft_sampling(cfg: CfgNode, site: Site) -> Weighting:
-    """Negatives far from all objects weigh less.
-
-    Wu et al., BMVC 2019, https://arxiv.org/abs/1806.06986
-    """
-    node = get_key(cfg, f"{site.weighting}.SOFT_SAMPLING")
-    return SoftSampling(node.MIN_WEIGHT, node.B, node.C)
+    return method.build(**read_options(cfg, site, site.weighting, method))
 
 
 def build_carl(cfg: CfgNode, site: Site, activation: str) -> Callable[[Samples], Tensor]:

@@ -1,4 +1,4 @@
-"""What keys mean: the comments above them where they are defined, detectron2's and imbdet's."""
+"""What keys mean: what imbdet declares, and detectron2's comments above its keys."""
 
 import ast
 import functools
@@ -7,15 +7,12 @@ import re
 import tokenize
 from collections.abc import Iterator
 
-from imbdet.reference.defaults import DETECTRON2_KEYS, IMBDET_KEYS
+from imbdet.reference.defaults import DETECTRON2_KEYS, own_keys
 from imbdet.reference.sources import read_source
-
-# A key or a group of keys, named within the config that the code builds, and the comment above it.
-_Entry = tuple[str, str]
 
 
 def explain_key(key: str) -> str:
-    """The comment on a key, or on the nearest group of keys around it that has one.
+    """What is written about a key, or of detectron2's about the nearest group around it.
 
     Args:
         key: full name, such as "MODEL.CLS_LOSS.AP.DELTA".
@@ -23,77 +20,43 @@ def explain_key(key: str) -> str:
     Returns:
         One paragraph; empty if nothing is written about it.
     """
-    comments = _all_comments()
+    if key in own_keys():
+        return f"{own_keys()[key].meaning}."
+    comments = _detectron2_comments()
     names = key.split(".")
     groups = [".".join(names[:i]) for i in range(len(names), 1, -1)]
     return next((comments[group] for group in groups if comments.get(group)), "")
 
 
+def range_of(key: str) -> str:
+    """What a number must be, such as "at least 0"; empty where nothing is declared."""
+    return str(own_keys()[key].range or "") if key in own_keys() else ""
+
+
 @functools.cache
-def _all_comments() -> dict[str, str]:
-    comments: dict[str, str] = {}
-    for module in (DETECTRON2_KEYS, IMBDET_KEYS):
-        for key, comment in _Source(read_source(*module)).entries():
-            comments.setdefault(key, comment)
-    return comments
+def _detectron2_comments() -> dict[str, str]:
+    return dict(_comments(read_source(*DETECTRON2_KEYS)))
 
 
-class _Source:
-    """A module that sets keys by assignments: ``cfg.MODEL.SPEED = ...``, in functions or not.
-
-    A group of keys may come from another function of the module, ``cfg.MODEL.SAMPLER = _node()``.
-    """
-
-    def __init__(self, text: str) -> None:
-        self._tree = ast.parse(text)
-        self._functions = {f.name: f for f in self._tree.body if isinstance(f, ast.FunctionDef)}
-        self._comments = {  # by line, those that stand alone
-            token.start[0]: token.string.lstrip("# ").rstrip("# -=")
-            for token in tokenize.generate_tokens(io.StringIO(text).readline)
-            if token.type == tokenize.COMMENT and not token.line[: token.start[1]].strip()
-        }
-
-    def entries(self) -> Iterator[_Entry]:
-        """Full names of the keys and their comments, in the order of the lines."""
-        yield from self._entries_of(self._tree)
-        for function in self._functions.values():
-            # Others build a group of keys that gets its name where it is called.
-            if any(argument.arg == "cfg" for argument in function.args.args):
-                yield from self._entries_of(function)
-
-    def _entries_of(self, block: ast.Module | ast.FunctionDef) -> Iterator[_Entry]:
-        comment, last_line = "", -1
-        for statement in block.body:
-            if not isinstance(statement, ast.Assign):
-                continue
-            # Keys that follow each other without an empty line share what is written above them.
-            above = self._comment_above(statement.lineno)
-            if above or statement.lineno > last_line + 1:
-                comment = above
-            last_line = statement.end_lineno or statement.lineno
-            for target in statement.targets:
-                key = _dotted_name(target)
-                if key:
-                    yield key, comment
-                    yield from self._nested(key, statement.value)
-
-    def _nested(self, key: str, value: ast.expr) -> Iterator[_Entry]:
-        match value:
-            case ast.Call(func=ast.Name(id=name)) if name in self._functions:
-                for child, comment in self._entries_of(self._functions[name]):
-                    yield f"{key}.{child}", comment
-
-    def _comment_above(self, line: int) -> str:
+def _comments(text: str) -> Iterator[tuple[str, str]]:
+    """Keys of a module that sets them by ``_C.MODEL.DEVICE = ...``, and the comments above."""
+    comments = {  # by line, those that stand alone
+        token.start[0]: token.string.lstrip("# ").rstrip("# -=")
+        for token in tokenize.generate_tokens(io.StringIO(text).readline)
+        if token.type == tokenize.COMMENT and not token.line[: token.start[1]].strip()
+    }
+    comment, last_line = "", -1
+    for statement in ast.parse(text).body:
+        if not isinstance(statement, ast.Assign):
+            continue
         lines: list[str] = []
-        while (line := line - 1) in self._comments:
-            lines.insert(0, self._comments[line])
-        return re.sub(r"\s+", " ", " ".join(lines)).strip()
-
-
-def _dotted_name(target: ast.expr) -> str:
-    """ "MODEL.SPEED" of ``cfg.MODEL.SPEED``; empty for a plain name."""
-    names: list[str] = []
-    while isinstance(target, ast.Attribute):
-        names.insert(0, target.attr)
-        target = target.value
-    return ".".join(names)
+        while (line := statement.lineno - len(lines) - 1) in comments:
+            lines.insert(0, comments[line])
+        # Keys that follow each other without an empty line share what is written above them.
+        if any(lines) or statement.lineno > last_line + 1:
+            comment = re.sub(r"\s+", " ", " ".join(lines)).strip()
+        last_line = statement.end_lineno or statement.lineno
+        for target in statement.targets:
+            _, _, key = ast.unparse(target).partition(".")
+            if key:
+                yield key, comment

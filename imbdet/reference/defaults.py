@@ -4,14 +4,15 @@ import ast
 import functools
 from typing import Any
 
+from imbdet.reference.keys import Key, imbdet_keys
+from imbdet.reference.methods import read_registries
 from imbdet.reference.sources import read_source
 
 DETECTRON2_KEYS = ("detectron2", "config/defaults.py")
-IMBDET_KEYS = ("imbdet", "config/defaults.py")
 
 
 class _Node(dict[str, Any]):
-    """A group of keys: what the sources ask of yacs's ``CfgNode``, and nothing else."""
+    """A group of keys: what detectron2's defaults ask of yacs's ``CfgNode``, and nothing else."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -23,21 +24,21 @@ class _Node(dict[str, Any]):
 
 
 @functools.cache
+def own_keys() -> dict[str, Key]:
+    """The keys of imbdet by name."""
+    return {key.name: key for key in imbdet_keys(read_registries())}
+
+
+@functools.cache
 def default_config() -> dict[str, Any]:
     """The keys of a config in their groups; without detectron2, those of imbdet alone."""
-    root = _run(read_source(*DETECTRON2_KEYS), CN=_Node).get("_C", _Node())
-    _run(read_source(*IMBDET_KEYS), CfgNode=_Node)["add_imbdet_config"](root)
-    return dict(root)
-
-
-def _run(source: str, **names: Any) -> dict[str, Any]:
-    """The names of a module after it was run with ``names`` in place of its imports of them."""
-    tree = ast.parse(source)
-    tree.body = [
-        statement
-        for statement in tree.body
-        if not isinstance(statement, ast.ImportFrom)
-        or {alias.asname or alias.name for alias in statement.names} - names.keys()
-    ]
+    tree = ast.parse(read_source(*DETECTRON2_KEYS))
+    tree.body = [statement for statement in tree.body if not isinstance(statement, ast.ImportFrom)]
+    names: dict[str, Any] = {"CN": _Node}
     exec(compile(tree, "<defaults>", "exec"), names)
-    return names
+    root = names.get("_C", _Node())
+    for key in own_keys().values():
+        *groups, name = key.name.split(".")
+        node = functools.reduce(getattr, groups, root)
+        node.setdefault(name, key.default)
+    return dict(root)

@@ -1,103 +1,83 @@
-"""All methods that a YAML file can name, for a reader who looks for one."""
+"""The methods that a YAML file can name, read from where they register."""
 
 import ast
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+import functools
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from imbdet.keys import leaves
-from imbdet.reference.defaults import default_config
-from imbdet.reference.sources import read_source
+from imbdet import methods, options
+from imbdet.methods import Method, Registry
+from imbdet.options import Option, make_options
+from imbdet.reference.sources import read_sources
 
-
-class Kind(NamedTuple):
-    """Methods of the same kind.
-
-    Attributes:
-        title: what they are.
-        registry: the name of their registry.
-        file: of ``imbdet/modeling``, which registers them.
-        nodes: groups of keys that name and rule them: of the detector and, where it has one, of the
-            RPN.
-        key: of these groups, names one or several.
-    """
-
-    title: str
-    registry: str
-    file: str
-    nodes: tuple[str, ...]
-    key: str
-
-    @property
-    def keys(self) -> list[str]:
-        """Full names of the keys that name them."""
-        return [f"{node}.{self.key}" for node in self.nodes]
+_FOLDERS = ("learning/criteria", "losses", "samplers", "weighting")
 
 
-class Method(NamedTuple):
-    """A method.
-
-    Attributes:
-        name: the value of the key.
-        description: a sentence.
-        source: authors, place and address of the paper; empty where there is none.
-        options: keys of its own and their defaults.
-    """
-
-    name: str
-    description: str
-    source: str
-    options: dict[str, Any]
-
-
-_SAMPLERS = ("MODEL.SAMPLER", "MODEL.RPN_SAMPLER")
-KINDS = (
-    Kind(
-        "Classification losses",
-        "CLS_LOSS_REGISTRY",
-        "cls_losses.py",
-        ("MODEL.CLS_LOSS", "MODEL.RPN_LOSS.CLS"),
-        "NAME",
-    ),
-    Kind(
-        "Box losses",
-        "BOX_LOSS_REGISTRY",
-        "box_losses.py",
-        ("MODEL.BOX_LOSS", "MODEL.RPN_LOSS.BOX"),
-        "NAME",
-    ),
-    Kind(
-        "Samplers of positives, two-stage (RetinaNet takes all positives)",
-        "POSITIVE_SAMPLER_REGISTRY",
-        "samplers.py",
-        _SAMPLERS,
-        "POSITIVE.NAME",
-    ),
-    Kind(
-        "Samplers of negatives",
-        "NEGATIVE_SAMPLER_REGISTRY",
-        "samplers.py",
-        _SAMPLERS,
-        "NEGATIVE.NAME",
-    ),
-    Kind("Weightings", "WEIGHTING_REGISTRY", "weightings.py", ("MODEL.WEIGHTING",), "NAMES"),
-)
+@functools.cache
+def read_registries() -> Mapping[str, Registry[Any]]:
+    """What importing the methods would register, by the name of the registry."""
+    registries = {
+        name: Registry(registry.title, registry.kind)
+        for name, registry in methods.REGISTRIES.items()
+    }
+    for folder in _FOLDERS:
+        for text in read_sources("imbdet", f"{folder}/*.py"):
+            if ".register(" in text:
+                for name, method in _registrations(ast.parse(text)):
+                    registries[name].add(method)
+    return registries
 
 
-def list_methods(kind: Kind) -> list[Method]:
-    """The methods of a kind in the order of their registration, options with their defaults."""
-    defaults, methods = dict(leaves(default_config())), []
-    for function in _registered(kind):
-        description, _, source = (ast.get_docstring(function) or "").partition("\n\n")
-        own = f"{kind.nodes[0]}.{function.name.upper()}."
-        options = {key: value for key, value in defaults.items() if key.startswith(own)}
-        methods.append(Method(function.name, " ".join(description.split()), source, options))
-    return methods
+def _registrations(module: ast.Module) -> Iterator[tuple[str, Method]]:
+    """Methods, and the names of the registries that they register with."""
+    for node in module.body:
+        for decorator in getattr(node, "decorator_list", ()):
+            match decorator:
+                case ast.Call(func=ast.Attribute(value=ast.Name(id=registry), attr="register")):
+                    about = {str(word.arg): word.value for word in decorator.keywords}
+                    also = about.pop("also", None)
+                    kind = methods.REGISTRIES[registry].kind
+                    names = ("name", "summary", "source")
+                    method = kind(
+                        **{n: _evaluate(v) for n, v in zip(names, decorator.args, strict=False)},
+                        **{name: _evaluate(value) for name, value in about.items()},
+                        options=_options(node),
+                    )
+                    yield registry, method
+                    if isinstance(also, ast.Name):
+                        yield also.id, method
 
 
-def _registered(kind: Kind) -> Iterator[ast.FunctionDef]:
-    """The functions with ``@CLS_LOSS_REGISTRY.register()`` above them."""
-    for node in ast.parse(read_source("imbdet", f"modeling/{kind.file}")).body:
-        if isinstance(node, ast.FunctionDef):
-            decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
-            if f"{kind.registry}.register()" in decorators:
-                yield node
+def _options(node: Any) -> tuple[Option, ...]:
+    """Those of a function, a dataclass or a class with a constructor."""
+    docstring, declared = ast.get_docstring(node) or "", []
+    if isinstance(node, ast.ClassDef):
+        for statement in node.body:
+            match statement:
+                case ast.AnnAssign(
+                    target=ast.Name(id=name), annotation=kind, value=ast.expr() as v
+                ):
+                    declared.append((name, kind, v))
+                case ast.FunctionDef(name="__init__"):
+                    return _options(statement)
+    else:
+        arguments = node.args
+        positional = [*arguments.posonlyargs, *arguments.args]
+        with_default = positional[len(positional) - len(arguments.defaults) :]
+        pairs = [*zip(with_default, arguments.defaults, strict=True)]
+        pairs += zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+        declared = [(a.arg, a.annotation, default) for a, default in pairs if default]
+    return make_options(
+        [(name, _evaluate(kind), _evaluate(default)) for name, kind, default in declared],
+        docstring,
+    )
+
+
+def _evaluate(expression: ast.expr) -> Any:
+    """The value of an expression; None if it is made of what only torch has, such as a type."""
+    code = compile(ast.Expression(expression), "<declaration>", "eval")
+    try:
+        return eval(code, {"math": math, **vars(options)})
+    except NameError:
+        return None

@@ -1,6 +1,7 @@
-"""The text of a module that is not imported."""
+"""The text of modules that are not imported."""
 
 import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -11,9 +12,12 @@ def read_source(package: str, file: str) -> str:
         package: of the first level, which is found without being imported.
         file: from its folder on, such as "config/defaults.py".
     """
+    return next((text for text in read_sources(package, file)), "")
+
+
+def read_sources(package: str, pattern: str) -> Iterator[str]:
+    """The texts of the files that a pattern such as "losses/*.py" finds in a package's folder."""
     spec = importlib.util.find_spec(package)
     for folder in (spec and spec.submodule_search_locations) or ():
-        path = Path(folder, file)
-        if path.is_file():
-            return path.read_text()
-    return ""
+        for path in sorted(Path(folder).glob(pattern)):
+            yield path.read_text()

@@ -10,11 +10,20 @@ import torch
 from torch import Tensor
 from torchvision.ops import nms
 
+from imbdet.methods import NEGATIVE_SAMPLERS, POSITIVE_SAMPLERS
 from imbdet.ops.precision import at_least_float32
+from imbdet.options import Share
 from imbdet.samplers.sampler import Pick, needed
 from imbdet.structures import Candidates
 
 
+@POSITIVE_SAMPLERS.register(
+    "ohem",
+    "The highest classification losses.",
+    "Shrivastava et al., CVPR 2016, https://arxiv.org/abs/1604.03540",
+    also=NEGATIVE_SAMPLERS,
+    for_anchors={"nms_thresh": 1.0},
+)
 @dataclass(frozen=True)
 class HardSampler:
     """Picks the min(quota, n) of a pool of n with the highest losses; see :class:`PoolSampler`.
@@ -23,19 +32,15 @@ class HardSampler:
     the pool's order, so nothing is random; NaN counts as the highest loss.
 
     Attributes:
-        nms_thresh: IoU in [0, 1]. A box that overlaps more than this with one of a higher loss that
-            stays is picked only where the others are too few (paper: 0.7), so that copies of one
-            hard region do not fill the quota. 1: no suppression. Its cost is quadratic: for
+        nms_thresh: IoU. A box that overlaps more than this with one of a higher loss that stays is
+            a copy of it and comes last, where the others are too few (paper: 0.7), so that copies
+            of one hard region do not fill the quota. 1: no suppression. Its cost is quadratic: for
             thousands of proposals, not for all anchors.
     """
 
-    nms_thresh: float = 1.0
+    nms_thresh: Share = 1.0
 
     needs = frozenset({"cls_losses"})
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.nms_thresh <= 1:
-            raise ValueError(f"nms_thresh must be in [0, 1], not {self.nms_thresh}")
 
     def __call__(
         self,

@@ -7,11 +7,17 @@ https://arxiv.org/abs/1904.02701
 import torch
 from torch import Tensor
 
+from imbdet.methods import POSITIVE_SAMPLERS
 from imbdet.samplers.groups import share_evenly
 from imbdet.samplers.sampler import Pick
 from imbdet.structures import Candidates
 
 
+@POSITIVE_SAMPLERS.register(
+    "instance_balanced",
+    "As many of each object as of any other.",
+    "Pang et al., CVPR 2019, https://arxiv.org/abs/1904.02701",
+)
 def pick_instance_balanced(
     candidates: Candidates,
     pool: Tensor,

@@ -5,17 +5,25 @@ https://arxiv.org/abs/1904.02701
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
+from imbdet.methods import NEGATIVE_SAMPLERS
 from imbdet.ops.precision import at_least_float32
+from imbdet.options import Count, Range, Share
 from imbdet.samplers.groups import share_evenly
 from imbdet.samplers.sampler import Pick, floor_quota
 from imbdet.samplers.uniform import shuffle
 from imbdet.structures import Candidates
 
 
+@NEGATIVE_SAMPLERS.register(
+    "iou_balanced",
+    "As many of each range of IoU as of any other.",
+    "Pang et al., CVPR 2019, https://arxiv.org/abs/1904.02701",
+)
 @dataclass(frozen=True)
 class IoUBalancedNegatives:
     """Picks negatives, min(quota, n) of a pool of n; see :class:`PoolSampler`.
@@ -31,23 +39,15 @@ class IoUBalancedNegatives:
     ``floor_thr`` of -1 works as with 0 from its second call on. Here no call depends on another.
 
     Attributes:
-        floor_thr: IoU in [0, 1] below which a negative belongs to the floor set; 0: those whose IoU
-            is 0; -1: none.
-        floor_fraction: in [0, 1], part of the quota that is kept for the floor set.
-        num_bins: K >= 1.
+        floor_thresh: IoU below which a negative belongs to the floor set; 0: those whose IoU is 0;
+            -1: none.
+        floor_fraction: part of the quota that is kept for the floor set.
+        num_bins: K, the number of ranges of IoU.
     """
 
-    floor_thr: float = -1.0
-    floor_fraction: float = 0.0
-    num_bins: int = 3
-
-    def __post_init__(self) -> None:
-        if self.floor_thr != -1 and not 0 <= self.floor_thr <= 1:
-            raise ValueError(f"floor_thr must be -1 or in [0, 1], not {self.floor_thr}")
-        if not 0 <= self.floor_fraction <= 1:
-            raise ValueError(f"floor_fraction must be in [0, 1], not {self.floor_fraction}")
-        if self.num_bins < 1:
-            raise ValueError(f"num_bins must be at least 1, not {self.num_bins}")
+    floor_thresh: Annotated[float, Range(0, 1, besides=-1)] = -1.0
+    floor_fraction: Share = 0.0
+    num_bins: Count = 3
 
     def __call__(
         self,
@@ -57,7 +57,8 @@ class IoUBalancedNegatives:
         generator: torch.Generator | None = None,
     ) -> Pick:
         ious = at_least_float32(candidates.ious[pool])
-        is_floor = ious < self.floor_thr if self.floor_thr > 0 else ious <= self.floor_thr
+        thresh = self.floor_thresh
+        is_floor = ious < thresh if thresh > 0 else ious <= thresh
         iou_set, floor_set = pool[~is_floor], shuffle(pool[is_floor], generator)
         balanced = floor_quota(quota * (1 - self.floor_fraction))
         if len(iou_set) > balanced:
@@ -67,7 +68,7 @@ class IoUBalancedNegatives:
 
     def _bins(self, ious: Tensor) -> Tensor:
         """(n,) int64 in [0, K), the bins of the IoU set, (n,), n > 0; the last one is closed."""
-        lowest = max(self.floor_thr, 0.0)
+        lowest = max(self.floor_thresh, 0.0)
         steps = torch.arange(1, self.num_bins, device=ious.device)
         inner_edges = lowest + (ious.max() - lowest) * steps / self.num_bins
         return torch.bucketize(ious, inner_edges, right=True)

@@ -9,14 +9,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from imbdet.methods import NEGATIVE_SAMPLERS, POSITIVE_SAMPLERS
 from imbdet.ops.boxes import paired_iou
 from imbdet.ops.local_rank import hierarchical_local_rank
 from imbdet.ops.nms_clusters import nms_clusters
+from imbdet.options import Share
 from imbdet.samplers.sampler import Pick, needed
 from imbdet.samplers.uniform import pick_random
 from imbdet.structures import Candidates
 
 
+@NEGATIVE_SAMPLERS.register(
+    "score_hlr",
+    "Prime samples: the box of each cluster that would be detected first; of the RoI heads alone.",
+    "Cao et al., CVPR 2020, https://arxiv.org/abs/1904.04821",
+    compares_pairs=True,
+    ranks=True,
+)
 @dataclass(frozen=True)
 class ScoreHLRNegatives:
     """Picks the negatives that would be detected, one of each cluster first (Score-HLR).
@@ -30,21 +39,14 @@ class ScoreHLRNegatives:
     among the ranked ones, or 1 if there are none.
 
     Attributes:
-        score_thresh: a negative is ranked if its highest score is above this, in [0, 1].
-        iou_thresh: IoU in [0, 1] from which two boxes belong to one cluster.
+        score_thresh: a negative is ranked if its highest score is above this.
+        iou_thresh: IoU from which two boxes belong to one cluster.
     """
 
-    score_thresh: float = 0.05
-    iou_thresh: float = 0.5
+    score_thresh: Share = 0.05
+    iou_thresh: Share = 0.5
 
     needs = frozenset({"scores", "deltas"})
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.score_thresh <= 1 or not 0 <= self.iou_thresh <= 1:
-            raise ValueError(
-                "score_thresh and iou_thresh must be in [0, 1], "
-                f"not {self.score_thresh} and {self.iou_thresh}"
-            )
 
     def __call__(
         self,
@@ -70,6 +72,11 @@ class ScoreHLRNegatives:
         return Pick(idxs, importance=(num_ranks - picked_ranks) / num_ranks)
 
 
+@POSITIVE_SAMPLERS.register(
+    "iou_hlr",
+    "Prime samples: each object's best box after regression first.",
+    "Cao et al., CVPR 2020, https://arxiv.org/abs/1904.04821",
+)
 class IoUHLRPositives:
     """Picks the positives of the highest IoU after regression, each object's best first (IoU-HLR).
 

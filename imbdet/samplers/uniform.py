@@ -3,10 +3,16 @@
 import torch
 from torch import Tensor
 
+from imbdet.methods import NEGATIVE_SAMPLERS, POSITIVE_SAMPLERS
 from imbdet.samplers.sampler import Pick
 from imbdet.structures import Candidates
 
 
+@POSITIVE_SAMPLERS.register(
+    "random",
+    "Uniformly at random up to the quota: detectron2's sampler.",
+    also=NEGATIVE_SAMPLERS,
+)
 def pick_random(
     candidates: Candidates,
     pool: Tensor,
@@ -17,6 +23,12 @@ def pick_random(
     return Pick(shuffle(pool, generator)[:quota])
 
 
+@POSITIVE_SAMPLERS.register(
+    "all",
+    "No sampling.",
+    "Chen et al., TIP 2021, https://arxiv.org/abs/1909.04868",
+    also=NEGATIVE_SAMPLERS,
+)
 def pick_all(
     candidates: Candidates,
     pool: Tensor,

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from imbdet.methods import WEIGHTINGS
 from imbdet.ops.local_rank import hierarchical_local_rank
 from imbdet.ops.precision import at_least_float32
+from imbdet.options import NonNegative, Share
 from imbdet.structures import Samples
 from imbdet.weighting.weights import Weights
 
@@ -31,6 +33,11 @@ def importance_weights(importance: Tensor, *, k: float, bias: float) -> Tensor:
     return ((1 - bias) * at_least_float32(importance) + bias) ** k
 
 
+@WEIGHTINGS.register(
+    "isr_p",
+    "Importance-based reweighting of the positives.",
+    "Cao et al., CVPR 2020, https://arxiv.org/abs/1904.04821",
+)
 @dataclass(frozen=True)
 class ImportancePositives:
     """ISR-P: positives by the hierarchical local rank of their IoU after regression.
@@ -40,12 +47,12 @@ class ImportancePositives:
     existing weights multiply outside the power (:class:`WeightingProduct`).
 
     Attributes:
-        k: see :func:`importance_weights`.
-        bias: see :func:`importance_weights`.
+        k: exponent; the larger, the more the important samples stand out, and 0 is 1 for all.
+        bias: weight of a sample without importance before the power; 1 is 1 for all.
     """
 
-    k: float = 2.0
-    bias: float = 0.0
+    k: NonNegative = 2.0
+    bias: Share = 0.0
 
     def __call__(self, samples: Samples, cls_losses: Tensor) -> Weights:
         """See :class:`Weighting`."""
@@ -60,17 +67,23 @@ class ImportancePositives:
         return Weights.of_rows(samples, rows, weights)
 
 
+@WEIGHTINGS.register(
+    "isr_n",
+    "Importance-based reweighting of the negatives, as the sampler score_hlr ranks them.",
+    "Cao et al., CVPR 2020, https://arxiv.org/abs/1904.04821",
+    needs_ranks=True,
+)
 @dataclass(frozen=True)
 class ImportanceNegatives:
     """ISR-N: negatives by the importance that their sampler gave them.
 
     Attributes:
-        k: see :func:`importance_weights`.
-        bias: see :func:`importance_weights`.
+        k: exponent; the larger, the more the important samples stand out, and 0 is 1 for all.
+        bias: weight of a sample without importance before the power; 1 is 1 for all.
     """
 
-    k: float = 0.5
-    bias: float = 0.0
+    k: NonNegative = 0.5
+    bias: Share = 0.0
 
     def __call__(self, samples: Samples, cls_losses: Tensor) -> Weights:
         """See :class:`Weighting`; the total of each image's negatives stays.

@@ -101,7 +101,7 @@ def test_boxes_that_do_not_pair_are_not_broadcast(loss, shape):
 
 
 def test_smooth_l1_refuses_a_negative_beta():
-    with pytest.raises(ValueError, match="beta >= 0"):
+    with pytest.raises(ValueError, match="beta is -1: it must be at least 0"):
         smooth_l1_loss(torch.zeros(1, 4), torch.zeros(1, 4), beta=-1)
 
 

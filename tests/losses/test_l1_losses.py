@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from imbdet.losses import asl1_loss, balanced_l1_loss, decayed_beta
+from imbdet.losses import asl1_loss, balanced_l1_loss, decayed_smooth_l1_loss, smooth_l1_loss
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("balanced_l1__*.npz"))
 LOSSES = pytest.mark.parametrize("loss", [balanced_l1_loss, asl1_loss])
@@ -115,25 +115,30 @@ def test_a_steep_balanced_l1_is_finite():
 
 
 def test_beta_falls_in_steps_to_its_minimum():
-    betas = [
-        decayed_beta(i, initial=1.0, decay=0.25, period=10, minimum=0.4)
-        for i in (0, 9, 10, 19, 20, 29, 30, 1000)
-    ]
-    assert betas == [1.0, 1.0, 0.75, 0.75, 0.5, 0.5, 0.4, 0.4]
+    distances = torch.linspace(-1.5, 1.5, 12).view(3, 4)
+    betas = {0: 1.0, 9: 1.0, 10: 0.75, 19: 0.75, 20: 0.5, 29: 0.5, 30: 0.4, 1000: 0.4}
+    schedule = {"initial_beta": 1.0, "decay": 0.25, "period": 10, "min_beta": 0.4}
+    for iteration, beta in betas.items():
+        losses = decayed_smooth_l1_loss(distances, 0 * distances, iteration=iteration, **schedule)
+        assert torch.equal(losses, smooth_l1_loss(distances, 0 * distances, beta=beta))
+
+
+def decay(zeros, **options):
+    return decayed_smooth_l1_loss(zeros, zeros, iteration=0, **options)
 
 
 @pytest.mark.parametrize(
     ("compute", "message"),
     [
-        (lambda zeros: balanced_l1_loss(zeros, zeros, alpha=0.0), "not 0.0 and 1.5"),
-        (lambda zeros: balanced_l1_loss(zeros, zeros, gamma=-1.0), "not 0.5 and -1.0"),
-        (lambda zeros: balanced_l1_loss(zeros, zeros, alpha=0.01), "not 0.01 and 1.5"),
-        (lambda zeros: balanced_l1_loss(zeros, zeros, beta=0.0), "beta > 0, not 0.0"),
+        (lambda zeros: balanced_l1_loss(zeros, zeros, alpha=0.0), "alpha is 0.0"),
+        (lambda zeros: balanced_l1_loss(zeros, zeros, gamma=-1.0), "gamma is -1.0"),
+        (lambda zeros: balanced_l1_loss(zeros, zeros, alpha=0.01), "gamma <= 88 alpha, not 1.5 and 0.01"),
+        (lambda zeros: balanced_l1_loss(zeros, zeros, beta=0.0), "beta is 0.0: it must be above 0"),
         (lambda zeros: balanced_l1_loss(zeros, zeros, reduction="mean"), "not 'mean'"),
-        (lambda zeros: asl1_loss(zeros, zeros, mu=-1.0), "mu > 0, not -1.0"),
-        (lambda _: decayed_beta(0, initial=1, decay=-1, period=1, minimum=0), "not -1, 1 and 0"),
-        (lambda _: decayed_beta(0, initial=1, decay=1, period=0, minimum=0), "not 1, 0 and 0"),
-        (lambda _: decayed_beta(0, initial=1, decay=1, period=1, minimum=-2), "not 1, 1 and -2"),
+        (lambda zeros: asl1_loss(zeros, zeros, mu=-1.0), "mu is -1.0: it must be above 0"),
+        (lambda zeros: decay(zeros, decay=-1.0), "decay is -1.0"),
+        (lambda zeros: decay(zeros, period=0), "period is 0: it must be at least 1"),
+        (lambda zeros: decay(zeros, min_beta=-2.0), "min_beta is -2.0"),
     ],
 )
 def test_bad_arguments(compute, message):

@@ -156,9 +156,9 @@ def test_a_second_backward_pass_is_right(loss):
 @pytest.mark.parametrize(
     ("loss", "arguments", "message"),
     [
-        (quality_focal_loss, {"beta": -1.0}, "beta >= 0, not -1.0"),
-        (varifocal_loss, {"alpha": -0.5}, "not -0.5 and 2.0"),
-        (varifocal_loss, {"gamma": -2.0}, "not 0.75 and -2.0"),
+        (quality_focal_loss, {"beta": -1.0}, "beta is -1.0: it must be at least 0"),
+        (varifocal_loss, {"alpha": -0.5}, "alpha is -0.5"),
+        (varifocal_loss, {"gamma": -2.0}, "gamma is -2.0"),
         (varifocal_loss, {"ious": torch.ones(2)}, r"ious must have the shape \(3,\).* \(2,\)"),
         (quality_focal_loss, {"reduction": "mean"}, "not 'mean'"),
     ],

@@ -257,7 +257,7 @@ def test_the_update_separates_what_can_be_separated(loss):
 
 def test_bad_arguments():
     logits, labels = torch.zeros(4, 2), torch.tensor([0, 1, 2, -1])
-    with pytest.raises(ValueError, match="delta must be >= 0, not -1"):
+    with pytest.raises(ValueError, match="delta is -1: it must be at least 0"):
         ap_loss(logits, labels, delta=-1)
     with pytest.raises(ValueError, match=r"gt_labels must have the shape \(4,\)"):
         auc_loss(logits, labels[:3])

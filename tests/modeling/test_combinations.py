@@ -7,12 +7,12 @@ from imbdet.errors import UserError
 from imbdet.learning.criteria import SCOPES
 from imbdet.modeling import sites
 from imbdet.modeling.build import build_criterion, build_sampler
-from imbdet.modeling.registry import (
-    BOX_LOSS_REGISTRY,
-    CLS_LOSS_REGISTRY,
-    NEGATIVE_SAMPLER_REGISTRY,
-    POSITIVE_SAMPLER_REGISTRY,
-    WEIGHTING_REGISTRY,
+from imbdet.methods import (
+    BOX_LOSSES,
+    CLS_LOSSES,
+    NEGATIVE_SAMPLERS,
+    POSITIVE_SAMPLERS,
+    WEIGHTINGS,
 )
 from tests.modeling.conftest import make_batch, small_config, train_step
 from tests.modeling.pairwise import covering_set, pairs_of
@@ -35,11 +35,11 @@ def names(registry):
 
 FACTORS = {
     "kind": ["retinanet", "faster_rcnn"],
-    "cls_loss": names(CLS_LOSS_REGISTRY),
-    "box_loss": names(BOX_LOSS_REGISTRY),
-    "positive": names(POSITIVE_SAMPLER_REGISTRY),
-    "negative": names(NEGATIVE_SAMPLER_REGISTRY),
-    "weighting": ["", *names(WEIGHTING_REGISTRY)],
+    "cls_loss": names(CLS_LOSSES),
+    "box_loss": names(BOX_LOSSES),
+    "positive": names(POSITIVE_SAMPLERS),
+    "negative": names(NEGATIVE_SAMPLERS),
+    "weighting": ["", *names(WEIGHTINGS)],
     "carl": [False, True],
     "guided": [False, True],
     "scope": list(SCOPES),

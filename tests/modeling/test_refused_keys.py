@@ -79,7 +79,7 @@ ALRP = ["MODEL.CLS_LOSS.NAME", "alrp", "MODEL.BOX_LOSS.NAME", "giou"]
         (
             "faster_rcnn",
             [*IOU_BALANCED, "MODEL.SAMPLER.IOU_BALANCED.NUM_BINS", 0],
-            "MODEL.SAMPLER: num_bins must be at least 1, not 0",
+            "MODEL.SAMPLER.IOU_BALANCED.NUM_BINS is 0: it must be at least 1.",
         ),
         (
             "faster_rcnn",
@@ -105,7 +105,7 @@ ALRP = ["MODEL.CLS_LOSS.NAME", "alrp", "MODEL.BOX_LOSS.NAME", "giou"]
         (
             "retinanet",
             ["MODEL.WEIGHTING.NAMES", ["isr_p"], "MODEL.WEIGHTING.ISR_P.BIAS", 2.0],
-            "importance needs k >= 0 and a bias in [0, 1], not 2.0 and 2.0",
+            "MODEL.WEIGHTING.ISR_P.BIAS is 2.0: it must be from 0 to 1.",
         ),
         (
             "retinanet",
@@ -136,22 +136,22 @@ ALRP = ["MODEL.CLS_LOSS.NAME", "alrp", "MODEL.BOX_LOSS.NAME", "giou"]
         (
             "retinanet",
             ["MODEL.CLS_LOSS.NAME", "ap", "MODEL.CLS_LOSS.AP.DELTA", -1.0],
-            "MODEL.CLS_LOSS or MODEL.BOX_LOSS: delta must be >= 0, not -1.0",
+            "MODEL.CLS_LOSS.AP.DELTA is -1.0: it must be at least 0.",
         ),
         (
             "retinanet",
             ["MODEL.BOX_LOSS.NAME", "asl1", "MODEL.BOX_LOSS.ASL1.MU", 0.0],
-            "authentic smooth L1 loss needs mu > 0, not 0.0",
+            "MODEL.BOX_LOSS.ASL1.MU is 0.0: it must be above 0.",
         ),
         (
             "retinanet",
             [*DECAYED_SMOOTH_L1, "MODEL.BOX_LOSS.DECAYED_SMOOTH_L1.PERIOD", 0],
-            "decayed beta needs decay >= 0, period >= 1",
+            "MODEL.BOX_LOSS.DECAYED_SMOOTH_L1.PERIOD is 0: it must be at least 1.",
         ),
         (
             "faster_rcnn",
             ["MODEL.CLS_LOSS.NAME", "ghm_c", "MODEL.CLS_LOSS.GHM_C.MOMENTUM", 1.0],
-            "GHM needs bins >= 1 and momentum in [0, 1), not 30, 1.0",
+            "MODEL.CLS_LOSS.GHM_C.MOMENTUM is 1.0: it must be at least 0 and below 1.",
         ),
         (
             "faster_rcnn",
@@ -161,7 +161,7 @@ ALRP = ["MODEL.CLS_LOSS.NAME", "alrp", "MODEL.BOX_LOSS.NAME", "giou"]
         (
             "faster_rcnn",
             [*ALRP, "MODEL.CLS_LOSS.ALRP.TAU", 1.0],
-            "aLRP loss needs tau and momentum in [0, 1), not 1.0",
+            "MODEL.CLS_LOSS.ALRP.TAU is 1.0: it must be at least 0 and below 1.",
         ),
         (
             "retinanet",

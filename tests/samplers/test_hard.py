@@ -79,5 +79,5 @@ def test_asks_for_predictions():
 
 @pytest.mark.parametrize("thresh", [-0.1, 1.1, math.nan])
 def test_refuses_a_threshold_that_is_no_iou(thresh):
-    with pytest.raises(ValueError, match=f"not {thresh}"):
+    with pytest.raises(ValueError, match=f"nms_thresh is {thresh}: it must be from 0 to 1"):
         HardSampler(nms_thresh=thresh)

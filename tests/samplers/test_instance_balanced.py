@@ -65,7 +65,7 @@ def test_only_instances_of_the_pool_count():
 def test_published_counts_beside_balanced_negatives(case):
     sampler = QuotaSampler(
         pick_instance_balanced,
-        IoUBalancedNegatives(floor_thr=0.0),
+        IoUBalancedNegatives(floor_thresh=0.0),
         batch_size_per_image=case["num"].item(),
         positive_fraction=case["pos_fraction"].item(),
     )

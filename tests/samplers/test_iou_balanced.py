@@ -49,7 +49,7 @@ def assert_as_defined(options, ious, quota, draws):
 def test_published_cases(case):
     options = {
         # A sampler that is used again has changed its floor of -1.
-        "floor_thr": case["floor_thr_after" if case["sampler_reused"] else "floor_thr"].item(),
+        "floor_thresh": case["floor_thr_after" if case["sampler_reused"] else "floor_thr"].item(),
         "floor_fraction": case["floor_fraction"].item(),
         "num_bins": case["num_bins"].item(),
     }
@@ -71,7 +71,7 @@ IOUS = [0, 0, 0, 0, 0.05, 0.05, 0.1, 0.1, 0.12, 0.15, 0.21, 0.25, 0.3, 0.45]
     [(-1, 0.0), (-1, 0.5), (0, 0.0), (0, 0.4), (0, 1.0), (0.1, 0.5), (0.3, 0.2), (0.9, 0.0)],
 )
 def test_small_pools(quota, num_bins, floor_thr, floor_fraction):
-    options = {"floor_thr": floor_thr, "floor_fraction": floor_fraction, "num_bins": num_bins}
+    options = {"floor_thresh": floor_thr, "floor_fraction": floor_fraction, "num_bins": num_bins}
     assert_as_defined(options, IOUS, quota, draws=1500)
 
 
@@ -106,13 +106,13 @@ def test_calls_do_not_depend_on_each_other():
 @pytest.mark.parametrize(
     ("options", "value"),
     [
-        ({"floor_thr": -0.5}, "-0.5"),
-        ({"floor_thr": 1.5}, "1.5"),
+        ({"floor_thresh": -0.5}, "-0.5"),
+        ({"floor_thresh": 1.5}, "1.5"),
         ({"floor_fraction": -0.1}, "-0.1"),
         ({"floor_fraction": float("nan")}, "nan"),
         ({"num_bins": 0}, "0"),
     ],
 )
 def test_refuses_options_without_a_meaning(options, value):
-    with pytest.raises(ValueError, match=f"not {value}"):
+    with pytest.raises(ValueError, match=f" is {value}: it must be "):
         IoUBalancedNegatives(**options)

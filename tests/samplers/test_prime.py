@@ -158,5 +158,5 @@ def test_thousands_of_proposals():
 
 @pytest.mark.parametrize("options", [{"score_thresh": -0.1}, {"iou_thresh": 1.5}])
 def test_refuses_what_is_no_threshold(options):
-    with pytest.raises(ValueError, match=r"must be in \[0, 1\]"):
+    with pytest.raises(ValueError, match="must be from 0 to 1"):
         ScoreHLRNegatives(**options)

@@ -19,7 +19,7 @@ def test_values():
     weights = weights_of([3, 3], [0.0, 0.2])
     # exp(-50) is nothing; 50 exp(-20 * 0.2) = 0.91578, exp(-0.91578) = 0.40020
     assert weights.cls.tolist() == pytest.approx([0.25, 0.25 + 0.75 * 0.40020], abs=1e-5)
-    pure = weights_of([3, 3], [0.0, 0.2], minimum=0)
+    pure = weights_of([3, 3], [0.0, 0.2], min_weight=0)
     assert pure.cls.tolist() == pytest.approx([math.exp(-50), 0.40020], abs=1e-5)
 
 
@@ -51,7 +51,7 @@ def test_nothing_to_weigh(labels):
     assert (SoftSampling()(samples, torch.zeros(len(samples))).cls == 1).all()
 
 
-@pytest.mark.parametrize("options", [{"minimum": 1.1}, {"b": -1.0}, {"c": -1.0}])
+@pytest.mark.parametrize("options", [{"min_weight": 1.1}, {"b": -1.0}, {"c": -1.0}])
 def test_refuses_what_is_no_weight(options):
-    with pytest.raises(ValueError, match="soft sampling needs"):
+    with pytest.raises(ValueError, match="it must be"):
         SoftSampling(**options)

@@ -4,7 +4,7 @@ Oksuz et al., "A Ranking-based, Balanced Loss Function Unifying Classification a
 Object Detection", NeurIPS 2020, https://arxiv.org/abs/2009.13592
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -12,6 +12,8 @@ from torch import Tensor
 from imbdet.buffers import KeepsMissingBuffers
 from imbdet.learning.criteria.criterion import Criterion
 from imbdet.losses import alrp_loss
+from imbdet.methods import CLS_LOSSES
+from imbdet.options import Momentum, NonNegative, Range
 from imbdet.records import SampleRecord
 from imbdet.structures import Samples
 
@@ -19,6 +21,14 @@ from imbdet.structures import Samples
 INITIAL_BALANCE = 50.0
 
 
+@CLS_LOSSES.register(
+    "alrp",
+    "aLRP loss, with its own use of the box loss.",
+    "Oksuz et al., NeurIPS 2020, https://arxiv.org/abs/2009.13592",
+    ranks=True,
+    is_criterion=True,
+    box_loss="giou",
+)
 class ALRPCriterion(KeepsMissingBuffers, Criterion):
     """aLRP loss, whose two parts depend on each other.
 
@@ -32,30 +42,24 @@ class ALRPCriterion(KeepsMissingBuffers, Criterion):
     def __init__(
         self,
         *,
-        delta: float,
-        tau: float,
-        momentum: float,
-        smooth_localisation: bool,
+        delta: NonNegative = 1.0,
+        tau: Annotated[float, Range(0, 1, below=True)] = 0.5,
+        momentum: Momentum = 0.999,
+        smooth_localisation: bool = True,
         **shared: Any,
     ):
         """Start without running means.
 
         Args:
-            delta: half the width of the step.
-            tau: IoU in [0, 1) from which an anchor or proposal is a positive; the localisation
-                error is (1 - GIoU) / (2 (1 - tau)).
-            momentum: weight of the past in the running means, in [0, 1).
-            smooth_localisation: see :func:`imbdet.losses.alrp_loss`.
+            delta: half the width of the step, in logits; 0 is the hard step.
+            tau: IoU from which an anchor or proposal is a positive; the localisation error is
+                (1 - GIoU) / (2 (1 - tau)).
+            momentum: weight of the past in the running balance of the two parts.
+            smooth_localisation: whether the positives above are summed by the smooth step, as the
+                definition has it, or by the hard order of the scores, as the published code does.
             shared: see :class:`Criterion`; the box loss is 1 - GIoU.
-
-        Raises:
-            ValueError: tau or momentum out of range.
         """
         super().__init__(**shared)
-        if not 0 <= tau < 1 or not 0 <= momentum < 1:
-            raise ValueError(
-                f"aLRP loss needs tau and momentum in [0, 1), not {tau} and {momentum}"
-            )
         self.delta = delta
         self.tau = tau
         self.momentum = momentum

@@ -10,18 +10,27 @@ from torch import Tensor
 
 from imbdet.learning.criteria.criterion import Criterion
 from imbdet.losses import rank_sort_loss
+from imbdet.methods import CLS_LOSSES
+from imbdet.options import NonNegative
 from imbdet.records import SampleRecord
 from imbdet.structures import Samples
 
 
+@CLS_LOSSES.register(
+    "rank_sort",
+    "Rank & Sort loss, with its own weight of the box loss.",
+    "Oksuz et al., ICCV 2021, https://arxiv.org/abs/2107.11669",
+    ranks=True,
+    is_criterion=True,
+)
 class RankSortCriterion(Criterion):
     """Rank & Sort loss beside a box loss of the same value, so that there is nothing to tune."""
 
-    def __init__(self, *, delta: float, **shared: Any):
+    def __init__(self, *, delta: NonNegative = 0.5, **shared: Any):
         """Rank and sort with the same step.
 
         Args:
-            delta: half the width of the step.
+            delta: half the width of the step, in logits; 0 is the hard step.
             shared: see :class:`Criterion`.
         """
         super().__init__(**shared)

@@ -1,0 +1,194 @@
+"""What a YAML file can name: losses, samplers and weightings, by what each of them declares.
+
+A method registers where it is written, with its name, a sentence, its source and what its place has
+to know about it; its options are its parameters (:mod:`imbdet.options`).
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from imbdet.options import Option, checked, options_of
+
+T = TypeVar("T", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """A function, or a class whose instances are called.
+
+    Attributes:
+        name: by which a YAML file chooses it.
+        summary: a sentence.
+        source: authors, place and address of the paper; empty where there is none.
+        options: what it can be told.
+        call: the function or class; None of a method that was read and not imported.
+        given: names of the options that have no key: the place gives them.
+    """
+
+    name: str
+    summary: str
+    source: str = ""
+    options: tuple[Option, ...] = ()
+    call: Callable[..., Any] | None = field(default=None, repr=False)
+    given: tuple[str, ...] = ()
+
+    @property
+    def own_options(self) -> list[Option]:
+        """Those with a key of their own."""
+        return [option for option in self.options if option.name not in self.given]
+
+    def build(self, **options: Any) -> Any:
+        """The method with its options bound."""
+        assert self.call is not None
+        if isinstance(self.call, type):
+            return self.call(**options)
+        return partial(self.call, **options) if options else self.call
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClsLossMethod(Method):
+    """A classification loss: (M, C) logits and (M,) labels to what they pay.
+
+    Attributes:
+        activation: what turns logits into scores: "sigmoid" (K logits) or "softmax" (K + 1).
+        ranks: whether it is a scalar of the ranking of all samples; else (M,) losses.
+        uses_ious: see :class:`imbdet.learning.criteria.SampleLoss`.
+        is_normalized: see :class:`imbdet.learning.criteria.SampleLoss`.
+        is_criterion: whether it is a :class:`imbdet.learning.criteria.Criterion` of its own.
+        box_loss: name of the only box loss that it goes with; empty if any does.
+    """
+
+    activation: str = "sigmoid"
+    ranks: bool = False
+    uses_ious: bool = False
+    is_normalized: bool = False
+    is_criterion: bool = False
+    box_loss: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoxLossMethod(Method):
+    """A box loss: (P, 4) predictions and (P, 4) targets to (P,) losses.
+
+    Attributes:
+        compares: "deltas", or "boxes" for the decoded predictions and the ground truth.
+        is_normalized: see :class:`imbdet.learning.criteria.BoxLoss`.
+        uses_iteration: whether it takes the keyword ``iteration``, that of the training, from 0.
+    """
+
+    compares: str = "deltas"
+    is_normalized: bool = False
+    uses_iteration: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplerMethod(Method):
+    """A :class:`imbdet.samplers.PoolSampler`.
+
+    Attributes:
+        compares_pairs: whether it compares all pairs of its pool, for which anchors are too many.
+        for_anchors: values that its options must have where the candidates are all anchors, as it
+            compares all pairs with others.
+        ranks: whether its picks have an importance.
+    """
+
+    compares_pairs: bool = False
+    for_anchors: Mapping[str, float] = field(default_factory=dict)
+    ranks: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightingMethod(Method):
+    """A :class:`imbdet.weighting.Weighting`.
+
+    Attributes:
+        needs_ranks: whether it weighs negatives by the importance that their sampler gave them.
+    """
+
+    needs_ranks: bool = False
+
+
+M = TypeVar("M", bound=Method)
+
+
+class Registry(Generic[M]):
+    """Methods of a kind by name."""
+
+    def __init__(self, title: str, kind: type[M]):
+        """Start empty.
+
+        Args:
+            title: what they are, for a reader who looks for one.
+            kind: what is known about each.
+        """
+        self.title = title
+        self.kind = kind
+        self._methods: dict[str, M] = {}
+
+    def __iter__(self) -> Iterator[tuple[str, M]]:
+        """Names and methods in the order of the names."""
+        yield from sorted(self._methods.items())
+
+    def get(self, name: str) -> M:
+        """The method of a name, which is registered."""
+        return self._methods[name]
+
+    def register(
+        self,
+        name: str,
+        summary: str,
+        source: str = "",
+        *,
+        also: "Registry[M] | None" = None,
+        **about: Any,
+    ) -> Callable[[T], T]:
+        """A decorator that registers a function or a class, and checks its options at each call.
+
+        Args:
+            name: by which a YAML file chooses it.
+            summary: a sentence.
+            source: authors, place and address of the paper.
+            also: another registry that gets it, too.
+            about: other attributes of its :class:`Method`.
+
+        Raises:
+            ValueError: the name is taken.
+        """
+
+        def decorate(call: T) -> T:
+            call = checked(call)
+            about.update(name=name, summary=summary, source=source)
+            method = self.kind(**about, options=options_of(call), call=call)
+            for registry in [self, also] if also else [self]:
+                registry.add(method)
+            return call
+
+        return decorate
+
+    def add(self, method: M) -> None:
+        """Register a method.
+
+        Raises:
+            ValueError: the name is taken.
+        """
+        if method.name in self._methods:
+            raise ValueError(f"{self.title}: '{method.name}' is registered twice")
+        self._methods[method.name] = method
+
+
+CLS_LOSSES = Registry("Classification losses", ClsLossMethod)
+BOX_LOSSES = Registry("Box losses", BoxLossMethod)
+POSITIVE_SAMPLERS = Registry(
+    "Samplers of positives, two-stage (RetinaNet takes all positives)", SamplerMethod
+)
+NEGATIVE_SAMPLERS = Registry("Samplers of negatives", SamplerMethod)
+WEIGHTINGS = Registry("Weightings", WeightingMethod)
+REGISTRIES: dict[str, Registry[Any]] = {
+    "CLS_LOSSES": CLS_LOSSES,
+    "BOX_LOSSES": BOX_LOSSES,
+    "POSITIVE_SAMPLERS": POSITIVE_SAMPLERS,
+    "NEGATIVE_SAMPLERS": NEGATIVE_SAMPLERS,
+    "WEIGHTINGS": WEIGHTINGS,
+}

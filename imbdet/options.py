@@ -1,0 +1,143 @@
+"""Options of methods: numbers and switches that a function or a class may be told.
+
+An option is declared where it is used, as a parameter with a default: its type says the range, the
+docstring the meaning and the unit. Keys of the config, their defaults and what is told about them
+are read from there::
+
+    @CLS_LOSSES.register("focal", "Focal loss of each class.")
+    def focal_loss(pred_logits: Tensor, gt_labels: Tensor, *, gamma: NonNegative = 2.0) -> Tensor:
+        '''...
+
+        Args:
+            gamma: focusing exponent; 0 is cross-entropy.
+        '''
+"""
+
+import functools
+import inspect
+import math
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin
+
+T = TypeVar("T", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers between two ends.
+
+    Attributes:
+        lowest: -inf is no end.
+        highest: inf is no end.
+        above: whether the lowest number itself is excluded.
+        below: whether the highest number itself is excluded.
+        besides: a number outside that is admitted, too, as it switches something off.
+    """
+
+    lowest: float = -math.inf
+    highest: float = math.inf
+    above: bool = False
+    below: bool = False
+    besides: float | None = None
+
+    def __contains__(self, value: float) -> bool:
+        """NaN is in no range."""
+        is_high = value > self.lowest if self.above else value >= self.lowest
+        is_low = value < self.highest if self.below else value <= self.highest
+        return (is_high and is_low) or value == self.besides
+
+    def __str__(self) -> str:
+        """What a number must be, such as "at least 0 and below 1"."""
+        ends = []
+        if self.lowest > -math.inf:
+            ends.append(f"{'above' if self.above else 'at least'} {self.lowest}")
+        if self.highest < math.inf:
+            ends.append(f"{'below' if self.below else 'at most'} {self.highest}")
+        text = " and ".join(ends)
+        if len(ends) == 2 and not self.above and not self.below:
+            text = f"from {self.lowest} to {self.highest}"
+        return text if self.besides is None else f"{self.besides} or {text}"
+
+
+NonNegative = Annotated[float, Range(0)]
+Positive = Annotated[float, Range(0, above=True)]
+Share = Annotated[float, Range(0, 1)]
+# The weight of the past in a running mean.
+Momentum = Annotated[float, Range(0, 1, below=True)]
+Count = Annotated[int, Range(1)]
+# Of positive entries, whose counterpart 1 - alpha the negative ones have; below 0 is no weight.
+Balance = Annotated[float, Range(highest=1)]
+
+
+class Option(NamedTuple):
+    """An option.
+
+    Attributes:
+        name: of the parameter; the key is the same in capitals.
+        default: its value if nothing is said.
+        meaning: a sentence without its full stop, with the unit.
+        range: what a number must be; None if any will do.
+    """
+
+    name: str
+    default: Any
+    meaning: str
+    range: Range | None = None
+
+    def check(self, value: Any, name: str) -> None:
+        """Raise ValueError, with the name that the reader knows, if a value is out of range."""
+        if self.range is not None and value not in self.range:
+            raise ValueError(f"{name} is {value}: it must be {self.range}.")
+
+
+def options_of(call: Callable[..., Any]) -> tuple[Option, ...]:
+    """The options of a function or class, in the order of its parameters."""
+    parameters = inspect.signature(call, eval_str=True).parameters.values()
+    declared = [(p.name, p.annotation, p.default) for p in parameters if p.default is not p.empty]
+    docs = [call.__doc__, call.__init__.__doc__ if isinstance(call, type) else ""]  # type: ignore[misc]
+    return make_options(declared, "\n\n".join(inspect.cleandoc(doc or "") for doc in docs))
+
+
+def make_options(declared: Iterable[tuple[str, Any, Any]], docstring: str) -> tuple[Option, ...]:
+    """The options among parameters.
+
+    Args:
+        declared: name, type and default of each parameter that has a default.
+        docstring: explains them, as Google's style has it, under "Args" or "Attributes".
+    """
+    meanings, options = _meanings(docstring), []
+    for name, kind, default in declared:
+        range_ = None
+        if get_origin(kind) is Annotated:
+            kind, range_ = get_args(kind)[:2]
+        if kind in (bool, int, float):
+            options.append(Option(name, default, meanings.get(name, ""), range_))
+    return tuple(options)
+
+
+def _meanings(docstring: str) -> dict[str, str]:
+    """What is said about each parameter, in one line."""
+    entries = re.findall(r"^    (\w+): (.*(?:\n     .*)*)", docstring, re.MULTILINE)
+    return {name: " ".join(text.split()).rstrip(".") for name, text in entries}
+
+
+def checked(call: T) -> T:
+    """A function, or a class, that raises ValueError if an option is out of range."""
+    options = {option.name: option for option in options_of(call)}
+    if not options:
+        return call
+    if isinstance(call, type):
+        call.__init__ = checked(call.__init__)  # type: ignore[misc]
+        return call
+    names = list(inspect.signature(call).parameters)
+
+    @functools.wraps(call)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        for name, value in (*zip(names, args, strict=False), *kwargs.items()):
+            if name in options:
+                options[name].check(value, name)
+        return call(*args, **kwargs)
+
+    return wrapper  # type: ignore[return-value]
