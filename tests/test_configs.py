@@ -7,9 +7,9 @@ import pytest
 import train_net
 from imbdet.config import load_config
 from imbdet.errors import UserError
+from imbdet.methods import BOX_LOSSES, CLS_LOSSES
 from imbdet.modeling import sites
 from imbdet.modeling.build import build_criterion, build_sampler
-from imbdet.methods import BOX_LOSSES, CLS_LOSSES
 from imbdet.modeling.unread import refuse_unread_keys
 
 # isort: split

@@ -1,9 +1,9 @@
 """What the pages tell a reader to write works as it stands there."""
 
-import inspect
 import re
 import shutil
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,8 @@ import imbdet.cli
 import imbdet.losses
 import imbdet.samplers
 from imbdet.config import load_config
-from imbdet.modeling import build_model, cls_losses, samplers, sites
+from imbdet.errors import UserError
+from imbdet.modeling import build_model, sites
 from imbdet.modeling.build import build_criterion, build_sampler
 
 # isort: split
@@ -28,7 +29,7 @@ DOCS = Path(train_net.__file__).parent / "docs"
 
 def python_blocks(page):
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
-    return [inspect.cleandoc(block) for block in blocks]
+    return [textwrap.dedent(block) for block in blocks]
 
 
 def run(code, **names):
@@ -38,38 +39,46 @@ def run(code, **names):
 
 @pytest.fixture
 def _restored_registries():
-    before = [(r, dict(r._obj_map)) for r in REGISTRIES]
+    before = [(r, dict(r)) for r in REGISTRIES]
     yield
-    for r, names in before:
-        r._obj_map.clear()
-        r._obj_map.update(names)
+    for r, methods in before:
+        r._methods.clear()
+        r._methods.update(methods)
 
 
 @pytest.mark.usefixtures("_restored_registries")
-def test_a_loss_is_one_file_one_key_and_one_test(monkeypatch):
-    file, key, default, test, _ = python_blocks("adding_a_loss.md")
-    loss = run(file)["poly_loss"]
-    monkeypatch.setattr(imbdet.losses, "poly_loss", loss, raising=False)
-    run(key, **vars(cls_losses))
+def test_a_loss_is_one_file_and_one_test(monkeypatch):
+    file, test, _ = python_blocks("adding_a_loss.md")
+    monkeypatch.setattr(imbdet.losses, "poly_loss", run(file)["poly_loss"], raising=False)
+    text = (DOCS / "adding_a_loss.md").read_text()
+    (piece,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     cfg = small_config("retinanet")
-    run(default, node=cfg.MODEL.CLS_LOSS, CfgNode=CfgNode)
-    cfg.MODEL.CLS_LOSS.NAME = "poly"
+    assert cfg.MODEL.RPN_LOSS.CLS.POLY.EPSILON == 1.0
+    cfg.merge_from_other_cfg(CfgNode.load_cfg(piece))
     criterion, activation = build_criterion(cfg, sites.RETINANET)
     assert activation == "sigmoid"
     assert criterion.cls_loss.loss.keywords == {"epsilon": 1.0}
+    cfg.MODEL.CLS_LOSS.POLY.EPSILON = -2.0
+    with pytest.raises(UserError, match=r"MODEL\.CLS_LOSS\.POLY\.EPSILON is -2\.0: it must be at "):
+        build_criterion(cfg, sites.RETINANET)
     torch.manual_seed(0)
     run(test)["test_poly_loss_is_its_definition"]()
 
 
 @pytest.mark.usefixtures("_restored_registries")
-def test_a_sampler_is_one_file_one_key_and_one_test(monkeypatch):
-    file, key, test, _ = python_blocks("adding_a_sampler.md")
+def test_a_sampler_is_one_file_and_one_test(monkeypatch):
+    file, test, _ = python_blocks("adding_a_sampler.md")
     pick_nearest = run(file)["pick_nearest"]
     monkeypatch.setattr(imbdet.samplers, "pick_nearest", pick_nearest, raising=False)
-    run(key, **vars(samplers), pick_nearest=pick_nearest)
     cfg = small_config("faster_rcnn", "MODEL.SAMPLER.NEGATIVE.NAME", "nearest")
     assert build_sampler(cfg, sites.ROI_HEADS).negative is pick_nearest
     run(test)["test_picks_the_highest_ious"]()
+
+
+def own_file(page):
+    """A method in a file of somebody else's: the same, with what starts the training."""
+    file, _, start = python_blocks(page)
+    return f"{file}\n\n{start}"
 
 
 @pytest.mark.usefixtures("_restored_registries")
@@ -89,7 +98,7 @@ def test_a_method_outside_the_project_is_one_file(page, detector, key, name, mon
 
     monkeypatch.setattr(train_net, "main", main)
     with pytest.raises(SystemExit, match="0"):
-        run(python_blocks(page)[-1], __name__="__main__")
+        run(own_file(page), __name__="__main__")
     assert len(model) == 1
 
 
@@ -99,9 +108,9 @@ def test_imbdet_knows_a_method_whose_file_is_imported(tmp_path, monkeypatch, cap
     check = ["config", "check", *config, "MODEL.CLS_LOSS.NAME", "poly"]
     assert imbdet.cli.main(check) == 2
     assert "'poly', which does not exist" in capsys.readouterr().err
-    (tmp_path / "poly.py").write_text(python_blocks("adding_a_loss.md")[-1])
+    (tmp_path / "poly.py").write_text(own_file("adding_a_loss.md"))
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["-c", *check])
+    monkeypatch.setattr(sys, "argv", ["-c", *check, "MODEL.CLS_LOSS.POLY.EPSILON", "0.5"])
     (code,) = re.findall(r'python -c "(.*?)"', (DOCS / "adding_a_loss.md").read_text())
     with pytest.raises(SystemExit, match="0"):
         run(code)

@@ -21,7 +21,10 @@ def test_explains_a_key_and_a_group_of_keys(capsys):
         "    Side of the square, in pixels.",
         "MODEL.CARL.ENABLED: False",
     ]
-    assert lines[-2:] == ["MODEL.CARL.K: 1.0", "MODEL.CARL.BIAS: 0.2"]
+    assert lines[-2:] == [
+        "MODEL.CARL.BIAS: 0.2 (from 0 to 1)",
+        "    Weight of a score of 0, before the power.",
+    ]
 
 
 def test_says_which_key_may_be_meant(capsys):
@@ -138,7 +141,7 @@ def test_lists_all_methods(capsys):
             assert name in words
     assert "MODEL.CLS_LOSS.RANK_SORT.DELTA:" in words
     assert "https://arxiv.org/abs/1904.06373" in words
-    assert "MODEL.CARL" in words
+    assert "MODEL.CARL.ENABLED" in words
     assert "Loss-AP" in words
 
 
@@ -146,7 +149,7 @@ def test_explains_the_options_of_a_method(capsys):
     assert main(["methods", "ohem"]) == 0
     out = capsys.readouterr().out
     assert out.count("MODEL.SAMPLER.OHEM.NMS_THRESH: 1.0") == 2  # of positives and of negatives
-    assert "a copy of one with a higher loss" in " ".join(out.split())
+    assert "a copy of it and comes last" in " ".join(out.split())
     assert "focal" not in out
     assert main(["methods", "OHEM"]) == 0
     assert capsys.readouterr().out == out
@@ -170,12 +173,13 @@ def test_answers_are_json_on_demand(tmp_path, capsys):
         assert main([*args, "--json"]) == 0
         return json.loads(capsys.readouterr().out)
 
-    about = answer("config", "explain", "INPUT.SSD.SIZE")
-    assert about == {
-        "INPUT.SSD.SIZE": {"default": 512, "meaning": "Side of the square, in pixels."}
-    }
+    about = answer("config", "explain", "INPUT.SSD.SIZE", "TEST.MAX_DETECTIONS")
+    size, number = about["INPUT.SSD.SIZE"], about["TEST.MAX_DETECTIONS"]
+    assert size == {"default": 512, "range": "", "meaning": "Side of the square, in pixels."}
+    assert number["range"] == "at least 10"
     assert answer("config", "diff", "--config-file", config)["keys"] == {"SEED": [-1, 6]}
     assert answer("config", "check", "--config-file", RETINANET)["model"] == "ImbRetinaNet"
     answers = answer("methods", "ap", "Loss-AP")
     assert answers["methods"][0]["options"]["MODEL.CLS_LOSS.AP.DELTA"] == 1.0
+    assert answers["methods"][0]["ranges"]["MODEL.CLS_LOSS.AP.DELTA"] == "at least 0"
     assert answers["pieces"][0]["keys"]["MODEL.CLS_LOSS.NAME"] == "ap"

@@ -132,7 +132,10 @@ def decay(zeros, **options):
     [
         (lambda zeros: balanced_l1_loss(zeros, zeros, alpha=0.0), "alpha is 0.0"),
         (lambda zeros: balanced_l1_loss(zeros, zeros, gamma=-1.0), "gamma is -1.0"),
-        (lambda zeros: balanced_l1_loss(zeros, zeros, alpha=0.01), "gamma <= 88 alpha, not 1.5 and 0.01"),
+        (
+            lambda zeros: balanced_l1_loss(zeros, zeros, alpha=0.01),
+            "not 1.5 and 0.01",
+        ),
         (lambda zeros: balanced_l1_loss(zeros, zeros, beta=0.0), "beta is 0.0: it must be above 0"),
         (lambda zeros: balanced_l1_loss(zeros, zeros, reduction="mean"), "not 'mean'"),
         (lambda zeros: asl1_loss(zeros, zeros, mu=-1.0), "mu is -1.0: it must be above 0"),

@@ -5,8 +5,6 @@ import torch
 
 from imbdet.errors import UserError
 from imbdet.learning.criteria import SCOPES
-from imbdet.modeling import sites
-from imbdet.modeling.build import build_criterion, build_sampler
 from imbdet.methods import (
     BOX_LOSSES,
     CLS_LOSSES,
@@ -14,6 +12,8 @@ from imbdet.methods import (
     POSITIVE_SAMPLERS,
     WEIGHTINGS,
 )
+from imbdet.modeling import sites
+from imbdet.modeling.build import build_criterion, build_sampler
 from tests.modeling.conftest import make_batch, small_config, train_step
 from tests.modeling.pairwise import covering_set, pairs_of
 

@@ -3,7 +3,7 @@ import pytest
 from imbdet.config import load_config
 from imbdet.keys import leaves
 from imbdet.modeling.sites import SITES
-from imbdet.reference.comments import _Source, explain_key
+from imbdet.reference.comments import _comments, explain_key, range_of
 
 from detectron2.config import get_cfg  # isort: skip  (after imbdet)
 
@@ -12,18 +12,23 @@ OWN_KEYS = sorted(set(dict(leaves(load_config()))) - set(dict(leaves(get_cfg()))
 
 @pytest.mark.parametrize("key", OWN_KEYS)
 def test_every_key_of_imbdet_is_explained(key):
-    assert explain_key(key)
+    text = explain_key(key)
+    assert text[0].isupper() or text.startswith(('"', "IoU"))
+    assert text.endswith(".")
+    assert not text.endswith("..")
+    assert "see :" not in text.lower()  # a place that the reader of a key cannot look at
 
 
-def test_a_key_is_explained_by_the_comment_above_it():
+def test_a_key_is_explained_by_what_is_declared_or_by_the_comment_above_it():
     assert explain_key("INPUT.SSD.SIZE") == "Side of the square, in pixels."
-    assert explain_key("INPUT.SSD.SATURATION") == explain_key("INPUT.SSD.CONTRAST")  # share it
-    # By the comment on its group; and where a function of the module builds the group.
-    assert explain_key("MODEL.CARL.BIAS").startswith("Classification-aware regression loss")
+    assert explain_key("MODEL.CLS_LOSS.AP.DELTA").startswith("Half a step's width in logits")
     assert explain_key("MODEL.RPN_LOSS.CLS.AP.DELTA") == explain_key("MODEL.CLS_LOSS.AP.DELTA")
+    assert "FOCAL_LOSS_GAMMA instead" in explain_key("MODEL.CLS_LOSS.FOCAL.GAMMA")
+    assert range_of("MODEL.CLS_LOSS.AP.DELTA") == "at least 0"
     # detectron2's.
     assert "decrease learning rate" in explain_key("SOLVER.STEPS")
     assert explain_key("MODEL.MASK_ON") == ""
+    assert range_of("SOLVER.STEPS") == ""
 
 
 @pytest.mark.parametrize("site", SITES, ids=lambda site: site.name)
@@ -38,41 +43,27 @@ def test_an_empty_name_is_explained_for_each_site(site):
 
 
 SOURCE = """
-cfg.A = 1  # not above it
+_C = CN()
+_C.A = 1  # not above it
 
 # ------
 # Two
 #   lines. #
-cfg.B.C = 2
-cfg.B.D = 3
+_C.B.C = 2
+_C.B.D = 3
 
-cfg.E = 4
+_C.E = 4
 
 # A group.
-cfg.F = _group()
-
-def _group():
-    node = CfgNode()
-    # Inside.
-    node.G = 5
-    # Code follows.
-    if node.G:
-        node.H = 6
-    return node
-
-def add(cfg):
-    # In a function.
-    cfg.I = 7
+_C.F = CN()
 """
 
 
 def test_comments_of_a_source():
-    assert dict(_Source(SOURCE).entries()) == {
+    assert dict(_comments(SOURCE)) == {
         "A": "",
         "B.C": "Two lines.",
         "B.D": "Two lines.",
         "E": "",
         "F": "A group.",
-        "F.G": "Inside.",
-        "I": "In a function.",
     }

@@ -1,6 +1,6 @@
 """What is read from the sources is what the imported modules have."""
 
-import inspect
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 
 import imbdet
-import imbdet.cli
+import imbdet.cli.config
+from imbdet import methods
 from imbdet.cli import main
 from imbdet.config import load_config
 from imbdet.keys import leaves
-from imbdet.modeling import registry
 from imbdet.modeling.sites import ROI_HEADS, RPN
 from imbdet.reference.defaults import default_config
-from imbdet.reference.methods import KINDS, list_methods
+from imbdet.reference.keys import FAMILIES
+from imbdet.reference.methods import read_registries
 from imbdet.reference.pieces import list_pieces
 from imbdet.reference.sources import read_source
-from tests.registries import REGISTRIES
 
 CONFIGS = Path(imbdet.__file__).parents[1] / "configs"
 
@@ -40,27 +40,26 @@ def test_without_detectron2_imbdets_keys_are_known(monkeypatch, capsys):
     finally:
         default_config.cache_clear()
     out, err = capsys.readouterr()
-    assert out.startswith("MODEL.CARL.K: 1.0\n")
+    assert out.startswith("MODEL.CARL.K: 1.0 (at least 0)\n")
     assert "those of detectron2, which is not installed" in err
 
 
-def test_every_registry_has_a_kind():
-    assert {id(getattr(registry, kind.registry)) for kind in KINDS} == set(map(id, REGISTRIES))
-
-
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.registry)
-def test_methods_are_those_of_the_registry(kind):
-    methods = list_methods(kind)
-    functions = dict(getattr(registry, kind.registry))
-    assert [method.name for method in methods] == list(functions)
+def test_every_registry_has_keys_that_name_its_methods():
+    assert [family.registry for family in FAMILIES] == list(methods.REGISTRIES)
     defaults = dict(leaves(load_config()))
-    for method in methods:
-        text = " ".join(inspect.getdoc(functions[method.name]).split())
-        assert f"{method.description} {method.source}".strip() == text
-        assert method.options.items() <= defaults.items()
     nodes = {node for site in (ROI_HEADS, RPN) for node in site.nodes}
-    assert set(kind.nodes) <= nodes
-    assert all(key in defaults for key in kind.keys)
+    for family in FAMILIES:
+        assert set(family.nodes) <= nodes
+        assert all(key in defaults for key in family.keys)
+
+
+@pytest.mark.parametrize("registry", methods.REGISTRIES)
+def test_methods_that_are_read_are_those_that_register(registry):
+    registered = {
+        name: dataclasses.replace(method, call=None)
+        for name, method in methods.REGISTRIES[registry]
+    }
+    assert dict(read_registries()[registry]) == registered
 
 
 def test_pieces_are_described_and_set_what_their_files_say():

@@ -17,17 +17,17 @@ from tests.samplers.draws import (
 )
 
 
-def iou_probabilities(ious, quota, floor_thr=-1.0, floor_fraction=0.0, num_bins=3, top=None):
+def iou_probabilities(ious, quota, floor_thresh=-1.0, floor_fraction=0.0, num_bins=3, top=None):
     """(n,) probability of each negative to be picked, straight from the definition."""
     if len(ious) <= quota:
         return np.ones(len(ious))
     is_floor = np.zeros(len(ious), dtype=bool)
-    if floor_thr >= 0:
-        is_floor = ious < floor_thr if floor_thr > 0 else ious == 0
+    if floor_thresh >= 0:
+        is_floor = ious < floor_thresh if floor_thresh > 0 else ious == 0
     balanced = math.floor(quota * (1 - floor_fraction) + 1e-6)
 
     probabilities = np.zeros(len(ious))
-    edges = np.linspace(max(floor_thr, 0), ious.max() if top is None else top, num_bins + 1)
+    edges = np.linspace(max(floor_thresh, 0), ious.max() if top is None else top, num_bins + 1)
     bins = np.clip(np.digitize(ious[~is_floor], edges) - 1, 0, num_bins - 1)
     probabilities[~is_floor] = share_probabilities(bins, balanced // num_bins, balanced)
 
@@ -67,11 +67,11 @@ IOUS = [0, 0, 0, 0, 0.05, 0.05, 0.1, 0.1, 0.12, 0.15, 0.21, 0.25, 0.3, 0.45]
 @pytest.mark.parametrize("quota", [5, 11])
 @pytest.mark.parametrize("num_bins", [1, 3])
 @pytest.mark.parametrize(
-    ("floor_thr", "floor_fraction"),
+    ("floor_thresh", "floor_fraction"),
     [(-1, 0.0), (-1, 0.5), (0, 0.0), (0, 0.4), (0, 1.0), (0.1, 0.5), (0.3, 0.2), (0.9, 0.0)],
 )
-def test_small_pools(quota, num_bins, floor_thr, floor_fraction):
-    options = {"floor_thresh": floor_thr, "floor_fraction": floor_fraction, "num_bins": num_bins}
+def test_small_pools(quota, num_bins, floor_thresh, floor_fraction):
+    options = {"floor_thresh": floor_thresh, "floor_fraction": floor_fraction, "num_bins": num_bins}
     assert_as_defined(options, IOUS, quota, draws=1500)
 
 
