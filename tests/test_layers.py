@@ -22,6 +22,7 @@ FLOORS = [
         "methods",
         "npz",
         "options",
+        "parquet",
         "plain_yaml",
         "processes",
         "program",

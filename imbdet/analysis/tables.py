@@ -1,5 +1,6 @@
 """Tables in Parquet files: written in parts, read in chunks, so that memory stays bounded."""
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -10,10 +11,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from imbdet.analysis.columns import BOX, SIGNS, chosen_by
+from imbdet.errors import UserError
 from imbdet.files import replacing
+from imbdet.parquet import read_parquet
+from imbdet.reading import require_file
 
 # Rows of a part. A part and one image are in memory at a time: about 30 MB of candidates.
 ROWS_PER_PART = 1 << 18
+# Of a part and its last image in memory: 30 columns of four million rows.
+_MAX_BYTES = 1 << 30
 
 IMAGES = pa.schema(
     [
@@ -76,6 +82,7 @@ _CANDIDATES = [
         for name in "xywh"
     ),
 ]
+_TYPES = {field.name: field.type for field in (*IMAGES, *OBJECTS, *DETECTIONS, *_CANDIDATES)}
 
 
 def candidate_schema(positive: Sequence[str], negative: Sequence[str]) -> pa.Schema:
@@ -145,9 +152,15 @@ class PartReader:
     """Reads what a :class:`PartWriter` wrote."""
 
     def __init__(self, folder: Path):
-        """Find the parts."""
+        """Find the parts.
+
+        Raises:
+            UserError: the first one cannot be read.
+        """
         self.paths = sorted(folder.glob("part-*.parquet"))
-        self.schema = pq.read_schema(self.paths[0])
+        with _reading(self.paths[0]):
+            require_file(self.paths[0])
+            self.schema = pq.read_schema(self.paths[0])
 
     def samplers(self, sign: str) -> list[str]:
         """Names of the samplers that pick "positives" or "negatives"."""
@@ -163,11 +176,38 @@ class PartReader:
         """The rows of each part.
 
         Args:
-            columns: to read; one that the table lacks is left out.
+            columns: to read; those of samplers that the table does not know are left out.
             where: a column and the value of it that the rows shall have; None is all rows.
+
+        Raises:
+            UserError: a part cannot be read or has other columns.
         """
-        names = [name for name in columns if name in self.schema.names]
+        known = set(self.schema.names)
+        names = [x for x in columns if x in known or not x.startswith(chosen_by(""))]
         wanted = None if where is None else pc.field(where[0]) == where[1]
         for path in self.paths:
-            table = pq.read_table(path, columns=names, filters=wanted)
-            yield {name: table[name].to_numpy() for name in names}
+            with _reading(path):
+                table = read_parquet(path, max_bytes=_MAX_BYTES, columns=names, where=wanted)
+                _require_types(table.schema)
+                chunk = {name: table[name].to_numpy() for name in names}
+            yield chunk
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Tells of a file that cannot be read.
+
+    Raises:
+        UserError: names ``path``.
+    """
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"'{path}' cannot be read ({reason}): analyse again.") from error
+
+
+def _require_types(schema: pa.Schema) -> None:
+    for name, kind in zip(schema.names, schema.types, strict=True):
+        if kind != _TYPES.get(name, kind):
+            raise ValueError(f"its column '{name}' is of type {kind}, not {_TYPES[name]}")

@@ -64,14 +64,14 @@ def bin_scores(
     Args:
         edges: (B + 1,) ascending; the last bin has all values from edges[B - 1] on.
         runs: by run, the baseline first, chunks of values (n,) and scores (n,); values that are NaN
-            are left out.
+            or below edges[0] are left out.
     """
     counts, means = {}, {}
     num_bins = len(edges) - 1
     for run, chunks in runs.items():
         count, total = np.zeros(num_bins, dtype=np.int64), np.zeros(num_bins)
         for values, scores in chunks:
-            is_known = ~np.isnan(values)
+            is_known = values >= edges[0]
             bins = np.searchsorted(edges[:-1], values[is_known], side="right") - 1
             count += np.bincount(bins, minlength=num_bins)
             total += np.bincount(bins, scores[is_known], minlength=num_bins)

@@ -80,7 +80,7 @@ def _folder(run: Run) -> Path:
 def _images(run: Run) -> list[tuple[str, str]]:
     """Ids and file names, without the folder, which is another one on another machine."""
     return [
-        (image_id, Path(file_name).name)
+        (image_id, Path(file_name or "").name)
         for chunk in PartReader(_folder(run) / "images").chunks(["image_id", "file_name"])
         for image_id, file_name in zip(chunk["image_id"], chunk["file_name"], strict=True)
     ]

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from detectron2.data.detection_utils import read_image
 from PIL import Image
 
@@ -22,6 +21,7 @@ from imbdet.evaluation.pictures import (
     name_pictures,
     save_picture,
 )
+from imbdet.parquet import read_parquet
 
 NUM_PICTURES = 4
 # More labels would hide the image.
@@ -37,6 +37,10 @@ def find_images(ground_truth: Mapping, names: Sequence[str]) -> list[int]:
     images = sorted(ground_truth["images"], key=lambda image: image["id"])
     ids = [str(image["id"]) for image in images]
     return find_rows(ids, [image["file_name"] for image in images], names)
+
+
+# Of the table of an earlier comparison's pictures.
+_MAX_BYTES = 1 << 26
 
 
 def write_pictures(
@@ -98,8 +102,9 @@ def remove_pictures(output: Path) -> None:
     table = output / "tables" / "pictures.parquet"
     if table.exists():
         try:
-            names = set(pq.read_table(table, columns=["file"])["file"].to_pylist())
-        except (OSError, ValueError, LookupError):  # damaged
+            files = read_parquet(table, max_bytes=_MAX_BYTES, columns=["file"])["file"]
+            names = set(files.to_pylist())
+        except (OSError, ValueError):  # damaged
             names = set()
         for name in names:
             if isinstance(name, str) and name == Path(name).name:  # in that folder, not elsewhere

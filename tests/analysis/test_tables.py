@@ -1,7 +1,9 @@
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from imbdet.analysis.columns import chosen_by
 from imbdet.analysis.tables import OBJECTS, PartReader, PartWriter, candidate_schema
 from imbdet.errors import UserError
 
@@ -23,7 +25,7 @@ def test_parts_are_small_and_complete(tmp_path):
     write(tmp_path, [range(3), range(3, 7), [], range(7, 9)])
     sizes = [pq.read_metadata(path).num_rows for path in sorted(tmp_path.iterdir())]
     assert sizes == [7, 2]
-    chunks = list(PartReader(tmp_path).chunks(["gt_id", "missing"]))
+    chunks = list(PartReader(tmp_path).chunks(["gt_id", chosen_by("unknown")]))
     assert np.concatenate([chunk["gt_id"] for chunk in chunks]).tolist() == list(range(9))
     assert set(chunks[0]) == {"gt_id"}
 
@@ -71,3 +73,20 @@ def test_the_schema_knows_what_a_sampler_picks(tmp_path):
     reader = PartReader(tmp_path)
     assert reader.samplers("positives") == ["random", "iou_hlr"]
     assert reader.samplers("negatives") == ["random", "score_hlr"]
+
+
+@pytest.mark.parametrize(
+    ("write", "reason"),
+    [
+        (lambda path: path.write_bytes(b"PAR1"), "it is damaged"),
+        (lambda path: pq.write_table(pa.table({"area": ["x"]}), path), "'area' is of type string"),
+        (lambda path: pq.write_table(pa.table({"gt_id": [1]}), path), "it has no column 'area'"),
+    ],
+)
+def test_a_part_of_somebody_else_is_said(tmp_path, write, reason):
+    path = tmp_path / "part-00001.parquet"
+    with PartWriter(tmp_path, OBJECTS):
+        pass
+    write(path)
+    with pytest.raises(UserError, match=f"'{path}' cannot be read.*{reason}.*analyse again"):
+        list(PartReader(tmp_path).chunks(["area"]))
