@@ -25,9 +25,10 @@ import numpy as np
 from made_up import make_detections, make_ground_truth
 from sections import run_sections, section_parser
 
-from imbdet.compare.bootstrap import CONFIDENCE, estimate, nan_mean, resample, resampled_ap
+from imbdet.compare.bootstrap import resample, resampled_ap
 from imbdet.evaluation.matches import match
 from imbdet.program import run_program
+from imbdet.studies.estimates import CONFIDENCE, estimate, nan_mean
 
 # Images, classes, objects and detections of an image.
 SETTINGS = {"few classes": (200, 5, 5.0, 20), "many rare classes": (100, 80, 5.0, 20)}

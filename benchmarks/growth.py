@@ -34,7 +34,7 @@ from sections import run_sections, section_parser
 # isort: split
 from matplotlib.figure import Figure
 
-from imbdet.analysis.figures.style import CATEGORIES, DPI, STYLE, label_panel, new_figure
+from imbdet.drawing.style import CATEGORIES, DPI, STYLE, label_panel, new_figure
 from imbdet.program import run_program
 from imbdet.records import JointHistograms, SampleRecord, draw_negatives
 from imbdet.records.parquet import Batch, to_rows

@@ -27,8 +27,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from runs import ROOT, by_choice, read_run
 
-from imbdet.analysis.figures.style import COLOR_MAP, DPI, STYLE, label_panel, new_figure
-from imbdet.compare.figures.style import run_points, spread
+from imbdet.drawing.run_styles import run_points, spread
+from imbdet.drawing.style import COLOR_MAP, DPI, STYLE, label_panel, new_figure
 from imbdet.files import replacing
 from imbdet.processes import wait_for
 from imbdet.program import run_program

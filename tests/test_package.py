@@ -64,7 +64,7 @@ def test_train_net_is_the_same_program(capsys, tmp_path):
 
 
 def test_a_missing_library_is_said_with_the_extra_that_brings_it(tmp_path):
-    (tmp_path / "plotly.py").write_text("raise ModuleNotFoundError(name='plotly')")
+    (tmp_path / "matplotlib.py").write_text("raise ModuleNotFoundError(name='matplotlib')")
     result = subprocess.run(
         [sys.executable, "-m", "imbdet.cli", "report", tmp_path],
         capture_output=True,
@@ -72,5 +72,5 @@ def test_a_missing_library_is_said_with_the_extra_that_brings_it(tmp_path):
         env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
     )
     assert result.returncode == 2
-    assert "'plotly' is not installed: `pip install 'imbdet[programs]'`" in result.stderr
+    assert "'matplotlib' is not installed: `pip install 'imbdet[programs]'`" in result.stderr
     assert result.stderr.count("\n") == 1

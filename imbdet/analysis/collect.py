@@ -10,25 +10,20 @@ import pyarrow as pa
 import torch
 from detectron2.config import CfgNode
 
-from imbdet.analysis.calibration import EntryScores
 from imbdet.analysis.candidates import FrozenDetector, ImageCandidates
-from imbdet.analysis.columns import sampler_of
 from imbdet.analysis.detections import boost_variants, boosted, detect
-from imbdet.analysis.distributions import ScoreWeights
-from imbdet.analysis.gradients import EntryGradients
 from imbdet.analysis.loader import build_loader
 from imbdet.analysis.rows import candidate_rows, image_row, object_rows
 from imbdet.analysis.selections import build_selections
-from imbdet.analysis.shift import ImageScores
-from imbdet.analysis.tables import (
-    DETECTIONS,
-    IMAGES,
-    OBJECTS,
-    PartWriter,
-    candidate_schema,
-)
 from imbdet.engine.progress import with_progress
 from imbdet.modeling.sites import get_key
+from imbdet.studies.calibration import EntryScores
+from imbdet.studies.candidate_columns import DETECTIONS, IMAGES, OBJECTS, candidate_schema
+from imbdet.studies.chunks import sampler_of
+from imbdet.studies.gradient_shares import EntryGradients
+from imbdet.studies.part_files import PartWriter
+from imbdet.studies.score_distributions import ScoreWeights
+from imbdet.studies.score_shift import ImageScores
 
 logger = logging.getLogger(__name__)
 

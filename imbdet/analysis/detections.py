@@ -10,19 +10,13 @@ from detectron2.modeling.roi_heads.fast_rcnn import fast_rcnn_inference
 from detectron2.structures import BoxMode
 from torch import Tensor, nn
 
-from imbdet.analysis.boosting import (
-    BASELINE,
-    TOPS,
-    Boost,
-    BoostingStudy,
-    boost,
-    variant_name,
-    variants,
-)
 from imbdet.analysis.candidates import ImageCandidates
-from imbdet.analysis.columns import BOX, Chunks, NothingToShow
+from imbdet.analysis.raised_scores import Boost, boost
 from imbdet.analysis.rows import hierarchical_ranks
 from imbdet.evaluation.comparison import Comparison, compare
+from imbdet.studies.boosting import BASELINE, TOPS, Boosting, variant_name, variants
+from imbdet.studies.chunks import BOX, Chunks
+from imbdet.studies.study import NothingToShow
 
 IOU_THRESHOLDS = (0.5, 0.75, 0.9)
 
@@ -98,7 +92,7 @@ def evaluate_boosts(
     records: Sequence[dict],
     classes: Sequence[str],
     **options: Any,
-) -> BoostingStudy:
+) -> Boosting:
     """Compare the detections of all variants with the ground truth.
 
     Args:
@@ -128,7 +122,7 @@ def evaluate_boosts(
         ap[variant] = 100 * float(curves.mean())
         for threshold in IOU_THRESHOLDS:
             precisions[variant, threshold] = curves[round((threshold - 0.5) / 0.05)]
-    return BoostingStudy(ap, precisions, decreases, num_boosted)
+    return Boosting(ap, precisions, decreases, num_boosted)
 
 
 def compare_variants(

@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from imbdet.analysis.columns import BOX, SELECTIONS, SIGNS, Columns, chosen_by, sampler_of
-from imbdet.analysis.figures.style import STYLE, WIDTH, new_figure, save, say
-from imbdet.analysis.tables import PartReader
+from imbdet.drawing.style import STYLE, WIDTH, new_figure, save, say
 from imbdet.errors import UserError, suggest
 from imbdet.evaluation.pictures import name_pictures, spread
+from imbdet.studies.chunks import BOX, SELECTIONS, SIGNS, Columns, chosen_by, sampler_of
+from imbdet.studies.part_files import PartReader
 
 # Lightness rises evenly here, too; without its dark end, which would drown in a dark picture.
 _COLORS = LinearSegmentedColormap.from_list("iou", mpl.colormaps["plasma"](np.linspace(0.3, 1, 64)))

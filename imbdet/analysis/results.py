@@ -1,49 +1,30 @@
 """The figures and pictures of what was collected."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
-from matplotlib.figure import Figure
 
-from imbdet.analysis.boosting import BoostingStudy
 from imbdet.analysis.candidates import FrozenDetector
 from imbdet.analysis.collect import Counts
-from imbdet.analysis.columns import (
-    BOX,
-    NEGATIVE,
-    POSITIVE,
-    SIGNS,
-    Chunks,
-    Columns,
-    NothingToShow,
-    Numbers,
-    chosen_by,
-)
 from imbdet.analysis.detections import evaluate_boosts
-from imbdet.analysis.figures.boosting import draw_boosting
-from imbdet.analysis.figures.calibration import draw_calibration
-from imbdet.analysis.figures.distributions import draw_distributions
-from imbdet.analysis.figures.gradients import draw_gradients
-from imbdet.analysis.figures.hardness import draw_hardness
-from imbdet.analysis.figures.imbalance import draw_imbalance
-from imbdet.analysis.figures.joint import draw_sampling_distribution
-from imbdet.analysis.figures.overlap import draw_overlaps
-from imbdet.analysis.figures.ranks import draw_ranks
-from imbdet.analysis.figures.shift import draw_shift
-from imbdet.analysis.gradients import GradientShares, box_gradients
-from imbdet.analysis.hardness import Hardness, hardness
-from imbdet.analysis.imbalance import Imbalance, imbalance
-from imbdet.analysis.joint import SamplingDistribution, sampling_distribution
-from imbdet.analysis.overlap import Overlaps, overlaps
 from imbdet.analysis.pictures import choose_images, draw_pictures
-from imbdet.analysis.ranks import RankHistogram, rank_histogram
-from imbdet.analysis.tables import PartReader
-from imbdet.analysis.writing import write_figure, write_summary
 from imbdet.modeling.sites import get_key
+from imbdet.studies.boosting import Boosting
+from imbdet.studies.calibration import Calibration
+from imbdet.studies.chunks import BOX, NEGATIVE, POSITIVE, SIGNS, Chunks, Columns, chosen_by
+from imbdet.studies.gradient_shares import BoxGradients, ClassificationGradients, box_gradients
+from imbdet.studies.hardness import Hardness, hardness
+from imbdet.studies.imbalance import Imbalance, imbalance
+from imbdet.studies.overlap import Overlaps, overlaps
+from imbdet.studies.part_files import PartReader
+from imbdet.studies.rank_histogram import RankHistogram, rank_histogram
+from imbdet.studies.sampling_distribution import SamplingDistribution, sampling_distribution
+from imbdet.studies.score_distributions import ScoreDistributions
+from imbdet.studies.score_shift import ScoreShift
+from imbdet.studies.study import NothingToShow, Study, write_study, write_summary
 from imbdet.wording import counted
 
 NUM_PICTURES = 4
@@ -85,8 +66,9 @@ class ResultWriter:
                 f"{counted(self.counts.num_not_finite, 'candidate')} had predictions that are not "
                 "finite, and no place in the figures."
             )
-        for name, (compute, draw) in self._figures().items():
-            sentences.append(write_figure(name, compute, draw, self.output))
+        sentences += [
+            write_study(study, compute, self.output) for study, compute in self._studies().items()
+        ]
         write_summary(sentences, self.output)
 
     def write_pictures(self, names: Sequence[str]) -> None:
@@ -96,20 +78,20 @@ class ResultWriter:
         rows = choose_images(images, objects, names, NUM_PICTURES)
         draw_pictures(self.candidates, images, objects, rows, self.output / "pictures")
 
-    def _figures(self) -> dict[str, tuple[Callable[[], Numbers], Callable[[Any], Figure]]]:
-        """By name, how the numbers are computed and how they are drawn."""
+    def _studies(self) -> Mapping[type[Study], Callable[[], Study]]:
+        """How the numbers of each study are computed."""
         return {
-            "sampling_distribution": (self._sampling_distribution, draw_sampling_distribution),
-            "hardness": (self._hardness, draw_hardness),
-            "gradients_cls": (self.counts.gradients.result, draw_gradients),
-            "gradients_box": (self._box_gradients, draw_gradients),
-            "ranks": (self._ranks, draw_ranks),
-            "overlap": (self._overlaps, draw_overlaps),
-            "calibration": (self.counts.scores.result, draw_calibration),
-            "distributions": (self.counts.score_weights.result, draw_distributions),
-            "score_shift": (self.counts.image_scores.result, draw_shift),
-            "imbalance": (self._imbalance, draw_imbalance),
-            "boosting": (self._boosting, draw_boosting),
+            SamplingDistribution: self._sampling_distribution,
+            Hardness: self._hardness,
+            ClassificationGradients: self.counts.gradients.result,
+            BoxGradients: self._box_gradients,
+            RankHistogram: self._ranks,
+            Overlaps: self._overlaps,
+            Calibration: self.counts.scores.result,
+            ScoreDistributions: self.counts.score_weights.result,
+            ScoreShift: self.counts.image_scores.result,
+            Imbalance: self._imbalance,
+            Boosting: self._boosting,
         }
 
     def _sampling_distribution(self) -> SamplingDistribution:
@@ -118,7 +100,7 @@ class ResultWriter:
     def _hardness(self) -> Hardness:
         return hardness(self._chosen("iou"))
 
-    def _box_gradients(self) -> GradientShares:
+    def _box_gradients(self) -> BoxGradients:
         ghm = get_key(self.cfg, f"{self.detector.site.box_loss}.GHM_R")
         beta = get_key(self.cfg, self.detector.site.smooth_l1_beta)
         errors = self._positives(*(f"error_d{name}" for name in "xywh"))
@@ -135,7 +117,7 @@ class ResultWriter:
         negatives = self.candidates.chunks(["label"], ("label", NEGATIVE))
         return imbalance(objects, sum(len(c["label"]) for c in negatives), self.classes)
 
-    def _boosting(self) -> BoostingStudy:
+    def _boosting(self) -> Boosting:
         if not self.detector.is_two_stage:
             raise NothingToShow("boosting needs a two-stage detector.")
         detections, boosts = self._reader("detections"), self._reader("boosts")

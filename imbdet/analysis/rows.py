@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from imbdet.analysis.candidates import ImageCandidates
-from imbdet.analysis.columns import BOX, IGNORED, NEGATIVE, POSITIVE, chosen_by
-from imbdet.analysis.ranks import negatives_above
 from imbdet.ops.boxes import paired_iou
 from imbdet.structures import deltas_of_class
+from imbdet.studies.chunks import BOX, IGNORED, NEGATIVE, POSITIVE, chosen_by
+from imbdet.studies.rank_histogram import negatives_above
 from imbdet.weighting import hierarchical_local_rank
 
 

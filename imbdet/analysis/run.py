@@ -9,11 +9,11 @@ from imbdet.analysis.collect import Collector
 from imbdet.analysis.loader import load_records
 from imbdet.analysis.pictures import find_rows
 from imbdet.analysis.results import ResultWriter
-from imbdet.analysis.writing import remove_report
 from imbdet.engine import setup_frozen
 from imbdet.errors import UserError
 from imbdet.evaluation.pictures import find_earlier_pictures
 from imbdet.modeling.sites import cls_loss_name
+from imbdet.studies.study import remove_report
 from imbdet.wording import counted
 
 logger = logging.getLogger(__name__)

@@ -4,11 +4,11 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from imbdet.analysis.columns import NothingToShow
-from imbdet.analysis.tables import PartReader
 from imbdet.compare.ground_truth import GroundTruth
 from imbdet.compare.runs import Run
 from imbdet.processes import path_of
+from imbdet.studies.part_files import PartReader
+from imbdet.studies.study import NothingToShow
 
 
 def open_candidates(runs: Sequence[Run]) -> dict[str, PartReader]:

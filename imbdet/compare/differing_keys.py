@@ -7,9 +7,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from imbdet.analysis.tables import write_table
 from imbdet.compare.runs import Run
 from imbdet.keys import changed_keys
+from imbdet.studies.part_files import write_table
 from imbdet.wording import counted
 
 # Two detectors differ in dozens of keys, which the table has.

@@ -9,9 +9,7 @@ import pyarrow as pa
 from detectron2.data.detection_utils import read_image
 from PIL import Image
 
-from imbdet.analysis.columns import NothingToShow
 from imbdet.analysis.pictures import find_rows
-from imbdet.analysis.tables import write_table
 from imbdet.evaluation.drawing import Mark, draw_panel, join_panels
 from imbdet.evaluation.kept import Kept, keep
 from imbdet.evaluation.matches import Matches
@@ -22,6 +20,8 @@ from imbdet.evaluation.pictures import (
     save_picture,
 )
 from imbdet.parquet import read_parquet
+from imbdet.studies.part_files import write_table
+from imbdet.studies.study import NothingToShow
 
 NUM_PICTURES = 4
 # More labels would hide the image.

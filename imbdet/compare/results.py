@@ -5,39 +5,29 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from imbdet.analysis.columns import NothingToShow, Numbers
-from imbdet.analysis.tables import PartReader
-from imbdet.analysis.writing import remove_report, write_figure, write_summary
 from imbdet.compare.bootstrap import resample, resampled_ap
 from imbdet.compare.candidates import advise_analyses, open_candidates
-from imbdet.compare.class_ap import ClassAP, class_ap
-from imbdet.compare.coco_table import CocoTable, coco_table
-from imbdet.compare.curves import Curves, read_curves
 from imbdet.compare.data import check_test_set, common_limit, compare_training_data
 from imbdet.compare.differing_keys import write_differing_keys
-from imbdet.compare.error_types import ErrorTypes, error_types
-from imbdet.compare.figures.binned_scores import draw_score_by_iou, draw_score_by_rank
-from imbdet.compare.figures.class_ap import draw_class_ap
-from imbdet.compare.figures.coco_table import draw_coco_table
-from imbdet.compare.figures.curves import draw_curves
-from imbdet.compare.figures.error_types import draw_error_types
-from imbdet.compare.figures.lrp import draw_lrp
-from imbdet.compare.figures.score_iou import draw_score_iou
 from imbdet.compare.ground_truth import GroundTruth
-from imbdet.compare.lrp import LRPTable, lrp_table
 from imbdet.compare.pictures import remove_pictures, write_pictures
 from imbdet.compare.runs import Run, read_results
-from imbdet.compare.score_by_iou import ScoreByIoU, score_by_iou
-from imbdet.compare.score_by_rank import ScoreByRank, score_by_rank
-from imbdet.compare.score_iou import ScoreIoU, score_iou
 from imbdet.evaluation.matches import ClassMatches, Matches, match
 from imbdet.processes import path_of
 from imbdet.startup import without_collections
+from imbdet.studies.class_ap import ClassAP, class_ap
+from imbdet.studies.coco_table import CocoTable, coco_table
+from imbdet.studies.error_types import ErrorTypes, error_types
+from imbdet.studies.lrp_table import LRPTable, lrp_table
+from imbdet.studies.part_files import PartReader
+from imbdet.studies.score_by_iou import ScoreByIoU, score_by_iou
+from imbdet.studies.score_by_rank import ScoreByRank, score_by_rank
+from imbdet.studies.score_iou import ScoreIoU, score_iou
+from imbdet.studies.study import NothingToShow, Study, remove_report, write_study, write_summary
+from imbdet.studies.training_curves import TrainingCurves, training_curves
 
 logger = logging.getLogger(__name__)
 
@@ -86,23 +76,23 @@ class ResultWriter:
         ]
         sentences += advise_analyses(self.runs, self.ground_truth)
         sentences.append(write_differing_keys(self.runs, self.output))
-        for name, (compute, draw) in self._figures().items():
-            logger.info(f"Figure {name}.")
-            sentences.append(write_figure(name, compute, draw, self.output))
+        for study, compute in self._studies().items():
+            logger.info(f"Figure {study.name}.")
+            sentences.append(write_study(study, compute, self.output))
         sentences.append(self._write_pictures(rows))
         write_summary(sentences, self.output)
 
-    def _figures(self) -> dict[str, tuple[Callable[[], Numbers], Callable[[Any], Figure]]]:
-        """By name, how the numbers are computed and how they are drawn."""
+    def _studies(self) -> Mapping[type[Study], Callable[[], Study]]:
+        """How the numbers of each study are computed."""
         return {
-            "curves": (self._curves, draw_curves),
-            "coco": (self._coco_table, draw_coco_table),
-            "class_ap": (self._class_ap, draw_class_ap),
-            "error_types": (self._error_types, draw_error_types),
-            "lrp": (self._lrp_table, draw_lrp),
-            "score_iou": (self._score_iou, draw_score_iou),
-            "score_by_rank": (self._score_by_rank, draw_score_by_rank),
-            "score_by_iou": (self._score_by_iou, draw_score_by_iou),
+            TrainingCurves: self._training_curves,
+            CocoTable: self._coco_table,
+            ClassAP: self._class_ap,
+            ErrorTypes: self._error_types,
+            LRPTable: self._lrp_table,
+            ScoreIoU: self._score_iou,
+            ScoreByRank: self._score_by_rank,
+            ScoreByIoU: self._score_by_iou,
         }
 
     @cached_property
@@ -135,8 +125,9 @@ class ResultWriter:
             resampled[run] = resampled_ap(by_class, weights, f"resampling {run}")
         return resampled
 
-    def _curves(self) -> Curves:
-        return read_curves(self.runs, self.ground_truth.name)
+    def _training_curves(self) -> TrainingCurves:
+        logs = {run.name: run.folder / "metrics.json" for run in self.runs}
+        return training_curves(logs, self.ground_truth.name)
 
     def _coco_table(self) -> CocoTable:
         images_of_area = self._matches[self.runs[0].name].images_of_area

@@ -62,12 +62,6 @@ def facts(pairs: Iterable[tuple[str, str]]) -> Element:
     return element("dl", *rows, class_="facts")
 
 
-def color_scale(low: str = "rare", high: str = "frequent") -> Element:
-    """The legend of the colours."""
-    bar = element("span", class_="scale-bar")
-    return element("p", low, bar, high, class_="scale")
-
-
 def sortable_table(
     headers: Sequence[str], rows: Iterable[Sequence[object]], float_format: str = ".4g"
 ) -> Element:

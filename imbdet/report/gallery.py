@@ -9,6 +9,7 @@ from xml.etree.ElementTree import Element
 from PIL import Image
 
 from imbdet.reading import require_file
+from imbdet.report.drawings import zoomable
 from imbdet.report.elements import element, note
 
 MAX_WIDTH = 2000
@@ -39,19 +40,14 @@ class Gallery:
                 left_out.append(path.name)
                 continue
             self.left -= len(address)
-            shown.append(_picture(address, path))
+            name = element("figcaption", path.stem)
+            shown.append(element("figure", zoomable(address, path.stem), name))
         content = [element("div", *shown, class_="gallery")] if shown else []
         if left_out:
             content.append(note(f"Left out to keep the page small: {', '.join(left_out)}."))
         if damaged:
             content.append(note(f"These pictures cannot be read: {', '.join(damaged)}."))
         return content
-
-
-def _picture(address: str, path: Path) -> Element:
-    image = element("img", src=address, alt=path.stem, loading="lazy")
-    button = element("button", image, type="button", class_="zoom")
-    return element("figure", button, element("figcaption", path.stem))
 
 
 def _encode(path: Path) -> str:

@@ -2,95 +2,16 @@
 
 const root = document.documentElement;
 const systemIsDark = matchMedia("(prefers-color-scheme: dark)");
-// A finger that drags wants to scroll.
-const dragmode = matchMedia("(pointer: coarse)").matches ? false : "zoom";
-const config = { responsive: true, displaylogo: false, displayModeBar: false };
-
-/* Plots: drawn when their tab is opened, anew when the colours change. */
-
 const isDark = () => (root.dataset.theme || (systemIsDark.matches ? "dark" : "light")) === "dark";
 
-function color(name) {
-  const probe = document.createElement("span");
-  probe.style.color = `var(--${name})`;
-  document.body.append(probe);
-  const found = getComputedStyle(probe).color;
-  probe.remove();
-  return found;
-}
-
-function paint(trace) {
-  if (trace.meta === undefined) return trace;
-  const own = color(`series-${trace.meta % 6}`);
-  trace.line = { ...trace.line, color: own };
-  trace.marker = { ...trace.marker, color: own };
-  return trace;
-}
-
-function dress(layout) {
-  const line = color("line");
-  const axis = {
-    gridcolor: line, zerolinecolor: line, linecolor: color("muted"), automargin: true,
-    title: { standoff: 8 }, exponentformat: "none", separatethousands: true,
-  };
-  const template = {
-    layout: {
-      font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: color("ink") },
-      paper_bgcolor: "rgba(0,0,0,0)",
-      plot_bgcolor: "rgba(0,0,0,0)",
-      margin: { l: 52, r: 10, t: 12, b: 44 },
-      xaxis: axis,
-      yaxis: axis,
-      legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
-      hoverlabel: { bgcolor: color("paper"), bordercolor: line, font: { color: color("ink") } },
-      bargap: 0.25,
-      // Long names below an axis leave room for the plot.
-      minreducedheight: 170,
-    },
-  };
-  // From near the paper, so that what is rare is faint.
-  const scale = { colorscale: [0, 0.5, 1].map((at, i) => [at, color(`scale-${i}`)]) };
-  const coloraxis = layout.coloraxis && { ...layout.coloraxis, ...scale };
-  return { ...layout, template, coloraxis, dragmode };
-}
-
-function draw(plot) {
-  const canvas = plot.querySelector(".canvas");
-  if (canvas.data) {
-    Plotly.Plots.resize(canvas); // the window may have changed while it was hidden
-    return;
-  }
-  const { data, layout, frames } = JSON.parse(plot.querySelector("script").textContent);
-  Plotly.newPlot(canvas, { data: data.map(paint), layout: dress(layout), frames, config })
-    .then(() => showStage(plot));
-}
-
-function drawOpenTab() {
-  document.querySelectorAll("[role=tabpanel]:not([hidden]) .plot").forEach(draw);
-}
-
-function redraw() {
-  document.querySelectorAll(".canvas").forEach((canvas) => canvas.data && Plotly.purge(canvas));
-  drawOpenTab();
-}
-
-/* Stages of the training: a slider for all plots of its section. */
-
-function showStage(plot) {
-  const slider = plot.closest("section").querySelector(".stages");
-  const canvas = plot.querySelector(".canvas");
-  const frames = canvas._transitionData?._frames ?? [];
-  if (!slider || !frames.length || !canvas.data) return;
-  const immediate = { duration: 0, redraw: true };
-  const options = { mode: "immediate", frame: immediate, transition: { duration: 0 } };
-  Plotly.animate(canvas, [frames[slider.value].name], options);
-}
+/* Stages of the training: a slider shows one of the drawings of its section. */
 
 document.querySelectorAll(".stages").forEach((slider) => {
   const names = JSON.parse(slider.dataset.names);
+  const frames = [...slider.closest("section").querySelectorAll(".frames > *")];
   slider.addEventListener("input", () => {
     slider.nextElementSibling.value = names[slider.value];
-    slider.closest("section").querySelectorAll(".plot").forEach(showStage);
+    frames.forEach((frame, index) => { frame.hidden = index !== Number(slider.value); });
   });
 });
 
@@ -105,7 +26,6 @@ function open(tab) {
     other.tabIndex = isOpen ? 0 : -1;
     document.getElementById(other.getAttribute("aria-controls")).hidden = !isOpen;
   }
-  drawOpenTab();
 }
 
 function openAddress() {
@@ -170,20 +90,27 @@ document.querySelectorAll("th button").forEach((button) => {
 /* Pictures: a click or Enter opens one at its full size; arrow keys go on, Escape closes. */
 
 const viewer = document.getElementById("viewer");
-const pictures = [...document.querySelectorAll(".zoom")];
+let pictures = [];
 let shown = 0;
 
 function show(index) {
   shown = (index + pictures.length) % pictures.length;
-  const { src, alt } = pictures[shown].firstElementChild;
-  Object.assign(viewer.querySelector("img"), { src, alt });
+  const { src, alt, className } = pictures[shown].firstElementChild;
+  Object.assign(viewer.querySelector("img"), { src, alt, className });
   viewer.querySelector("p").textContent = `${alt} (${shown + 1} of ${pictures.length})`;
   if (!viewer.open) viewer.showModal();
   viewer.querySelector("div").scrollTo(0, 0);
   viewer.querySelector("div").focus();
 }
 
-pictures.forEach((button, index) => button.addEventListener("click", () => show(index)));
+document.querySelectorAll(".zoom").forEach((button) => {
+  button.addEventListener("click", () => {
+    // Those of the open tab, and of several stages the one that is shown.
+    const isVisible = (other) => other.offsetParent !== null;
+    pictures = [...document.querySelectorAll(".zoom")].filter(isVisible);
+    show(pictures.indexOf(button));
+  });
+});
 viewer.querySelectorAll("[data-step]").forEach((button) => {
   button.addEventListener("click", () => show(shown + Number(button.dataset.step)));
 });
@@ -203,8 +130,6 @@ viewer.addEventListener("keydown", (event) => {
 
 document.getElementById("theme").addEventListener("click", () => {
   root.dataset.theme = isDark() ? "light" : "dark";
-  redraw();
 });
-systemIsDark.addEventListener("change", redraw);
 addEventListener("hashchange", openAddress);
 openAddress();

@@ -7,8 +7,6 @@ from importlib import resources
 from string import Template
 from xml.etree.ElementTree import Element
 
-from plotly.offline import get_plotlyjs
-
 from imbdet.report.elements import element, to_html
 
 
@@ -61,7 +59,6 @@ def render(title: str, subtitle: str, tabs: Sequence[Tab]) -> str:
         style=_file("page.css"),
         tabs=to_html(buttons),
         panels=to_html(panels),
-        plotly=get_plotlyjs(),
         script=_file("page.js"),
     )
 

@@ -1,14 +1,14 @@
 """Precision by recall, with the point at which each class is best used."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
-from imbdet.report.plots import Plot, line, new_figure
+from imbdet.drawing.run_styles import run_lines
+from imbdet.report.drawings import Plot, add_names, new_axes
 
 # More curves could not be told apart.
-MAX_CLASSES = 12
+MAX_CLASSES = 10
 HOW_TO_READ = (
     "Precision is the share of right detections, recall the share of objects that are found, as "
     "the score threshold falls. A dot is the class's best threshold, by optimal LRP, at which "
@@ -28,23 +28,30 @@ def precision_recall_plots(recalls: Sequence[float], curves: Curves, best: Best)
         best: optimal LRP by class, in percent; may be empty.
     """
     ious = list(next(iter(curves.values())))
-    means = [
-        line(f"IoU {iou}", i, recalls, np.mean([of[iou] for of in curves.values()], axis=0))
-        for i, iou in enumerate(ious)
-    ]
-    of_classes: list[Any] = []
-    for i, (name, of_class) in enumerate(list(curves.items())[:MAX_CLASSES]):
-        group = {"legendgroup": name}
-        of_classes.append(line(name, i, recalls, of_class[ious[0]], **group))
+    means = {f"IoU {iou}": np.mean([of[iou] for of in curves.values()], axis=0) for iou in ious}
+    of_classes = {name: of_class[ious[0]] for name, of_class in list(curves.items())[:MAX_CLASSES]}
+    dots = {}
+    for name in of_classes:
         point = best.get(name, {})
         if point.get("fp") is not None:
-            x, y = [1 - point["fn"] / 100], [1 - point["fp"] / 100]
-            text = f"%{{y:.2f}} at a score of {point['threshold']:.2f}"
-            dot = {"mode": "markers", "marker_size": 9, "showlegend": False, "hovertemplate": text}
-            of_classes.append(line(name, i, x, y, **dot, **group))
-    axes = {"xaxis_range": [0, 1], "yaxis_range": [0, 1.02], "hovermode": "closest"}
-    axes |= {"x": "recall", "y": "precision", "showlegend": True}
+            dots[name] = 1 - point["fn"] / 100, 1 - point["fp"] / 100
     return [
-        Plot("Mean over the classes", new_figure(*means, **axes), height=360),
-        Plot(f"Classes at IoU {ious[0]}", new_figure(*of_classes, **axes), height=360),
+        _draw("Mean over the classes", recalls, means, {}),
+        _draw(f"Classes at IoU {ious[0]}", recalls, of_classes, dots),
     ]
+
+
+def _draw(
+    title: str,
+    recalls: Sequence[float],
+    curves: Mapping[str, Sequence[float]],
+    dots: Mapping[str, tuple[float, float]],
+) -> Plot:
+    figure, axes = new_axes("recall", "precision", height=3.6)
+    for name, line in run_lines(curves).items():
+        axes.plot(recalls, curves[name], label=name, **line)
+        if name in dots:
+            axes.plot(*dots[name], marker="o", markersize=6, color=line["color"], clip_on=False)
+    axes.set(xlim=(0, 1), ylim=(0, 1.02))
+    add_names(figure, axes)
+    return Plot(title, figure)

@@ -4,19 +4,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imbdet.analysis.boosting import (
-    BASELINE,
-    DECREASE,
-    TOPS,
-    boost,
-    raise_scores,
-    variants,
-    with_scores,
-)
-from imbdet.analysis.columns import NothingToShow
 from imbdet.analysis.detections import coco_ground_truth, compare_variants, evaluate_boosts
-from imbdet.analysis.figures.boosting import draw_boosting
+from imbdet.analysis.raised_scores import DECREASE, boost, raise_scores, with_scores
 from imbdet.evaluation import CocoMetrics
+from imbdet.studies.boosting import BASELINE, TOPS, variants
+from imbdet.studies.study import NothingToShow
 
 CLASSES = ["cat", "dog"]
 
@@ -135,7 +127,7 @@ def test_evaluation_by_hand(library):
     assert "AP: as it is 35.0, top 5 70.0" in study.sentence()
     assert "lower by 0.5; it raises those of 2 (top 5) and 2 (top 25)" in study.sentence()
     assert len(study.table()) == 9 * 101
-    figure = draw_boosting(study)
+    figure = study.draw()
     legends = [figure.axes[1].get_legend(), *figure.legends]
     shown, overall = ([text.get_text() for text in legend.get_texts()] for legend in legends)
     assert shown == ["as it is: AP 50.0", "top 5: AP 100.0", "top 25: AP 100.0"]  # at IoU 0.75

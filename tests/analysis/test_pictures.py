@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from imbdet.analysis.figures.style import save
 from imbdet.analysis.pictures import choose_images, draw_picture, line_widths
+from imbdet.drawing.style import save
 from imbdet.errors import UserError
 from tests.analysis.problems import random_table
 

@@ -7,7 +7,8 @@ from detectron2.structures import Boxes, Instances
 
 from imbdet.analysis.candidates import ImageCandidates
 from imbdet.analysis.rows import candidate_rows, image_row, object_rows
-from imbdet.analysis.tables import IMAGES, OBJECTS, PartReader, PartWriter, candidate_schema
+from imbdet.studies.candidate_columns import IMAGES, OBJECTS, candidate_schema
+from imbdet.studies.part_files import PartReader, PartWriter
 from tests.analysis.problems import worked_example
 
 IMAGE = {"image_id": 3, "file_name": "3.png", "width": 1200, "height": 30}

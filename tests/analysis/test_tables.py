@@ -3,9 +3,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from imbdet.analysis.columns import chosen_by
-from imbdet.analysis.tables import OBJECTS, PartReader, PartWriter, candidate_schema
 from imbdet.errors import UserError
+from imbdet.studies.candidate_columns import OBJECTS, candidate_schema
+from imbdet.studies.chunks import chosen_by
+from imbdet.studies.part_files import PartReader, PartWriter
 
 
 def object_rows(ids, image_id="a"):

@@ -32,7 +32,7 @@ def run_program(*args, **environment):
 
 
 def test_help_needs_neither_torch_nor_detectron2(tmp_path):
-    for name in ("torch", "detectron2", "matplotlib", "pyarrow", "plotly", "numpy"):
+    for name in ("torch", "detectron2", "matplotlib", "pyarrow", "numpy"):
         (tmp_path / f"{name}.py").write_text("raise ImportError")
     path = f"{tmp_path}{os.pathsep}{ROOT}"
     assert "analyze" in run_program("--help", PYTHONPATH=path).stdout

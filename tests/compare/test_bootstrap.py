@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
-from imbdet.compare.bootstrap import Estimate, estimate, nan_mean, resample, resampled_ap
-from imbdet.compare.class_ap import class_ap
-from imbdet.compare.coco_table import coco_table
+from imbdet.compare.bootstrap import resample, resampled_ap
 from imbdet.evaluation.matches import match
+from imbdet.studies.class_ap import class_ap
+from imbdet.studies.coco_table import coco_table
+from imbdet.studies.estimates import Estimate, estimate, nan_mean
 from tests.compare.problems import ground_truth, place, worked_example
 
 MANY = np.full(4, 100)  # images with objects of each area

@@ -2,15 +2,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from imbdet.analysis.columns import NothingToShow
-from imbdet.analysis.tables import IMAGES, PartReader, PartWriter
-from imbdet.compare.binned_scores import bin_scores
 from imbdet.compare.candidates import advise_analyses, open_candidates
 from imbdet.compare.ground_truth import GroundTruth
 from imbdet.compare.runs import Run
-from imbdet.compare.score_by_iou import score_by_iou
-from imbdet.compare.score_by_rank import score_by_rank
 from imbdet.processes import path_of
+from imbdet.studies.binned_scores import bin_scores
+from imbdet.studies.candidate_columns import IMAGES
+from imbdet.studies.part_files import PartReader, PartWriter
+from imbdet.studies.score_by_iou import score_by_iou
+from imbdet.studies.score_by_rank import score_by_rank
+from imbdet.studies.study import NothingToShow
 
 SCHEMA = pa.schema(
     [

@@ -145,7 +145,7 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path, monkeypatch):
     def stop(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("imbdet.compare.results.draw_coco_table", stop)
+    monkeypatch.setattr("imbdet.compare.results.CocoTable.draw", stop)
     args = ["compare", *map(str, runs), "--output", str(tmp_path / "o"), "--num-resamples", "2"]
     assert imbdet.cli.main(args) == 130
     assert not list((tmp_path / "o").rglob(".*"))

@@ -4,7 +4,6 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from imbdet.analysis.columns import NothingToShow
 from imbdet.compare.pictures import (
     find_images,
     most_different,
@@ -13,6 +12,7 @@ from imbdet.compare.pictures import (
 )
 from imbdet.errors import UserError
 from imbdet.evaluation.matches import match
+from imbdet.studies.study import NothingToShow
 from tests.compare.problems import OBJECTS, RESULTS, ground_truth, place, write_truth
 
 TRUTH = ground_truth(OBJECTS)

@@ -4,26 +4,26 @@ import json
 from argparse import Namespace
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
-from imbdet.analysis.boosting import BoostingStudy, variants
-from imbdet.analysis.calibration import EntryScores
-from imbdet.analysis.columns import SIGNS
-from imbdet.analysis.distributions import ScoreWeights
-from imbdet.analysis.gradients import EntryGradients, box_gradients
-from imbdet.analysis.hardness import hardness
-from imbdet.analysis.imbalance import imbalance
-from imbdet.analysis.joint import sampling_distribution
-from imbdet.analysis.overlap import overlaps
-from imbdet.analysis.ranks import rank_histogram
-from imbdet.analysis.shift import ImageScores
 from imbdet.config import load_config
 from imbdet.engine.run_info import write_run_info
 from imbdet.records import JointHistograms
 from imbdet.records.folder import RecordFolder
 from imbdet.records.histograms import to_npz
+from imbdet.studies.boosting import Boosting, variants
+from imbdet.studies.calibration import EntryScores
+from imbdet.studies.chunks import SIGNS
+from imbdet.studies.gradient_shares import EntryGradients, box_gradients
+from imbdet.studies.hardness import hardness
+from imbdet.studies.imbalance import imbalance
+from imbdet.studies.overlap import overlaps
+from imbdet.studies.rank_histogram import rank_histogram
+from imbdet.studies.sampling_distribution import sampling_distribution
+from imbdet.studies.score_distributions import ScoreWeights
+from imbdet.studies.score_shift import ImageScores
+from imbdet.studies.study import write_study
 from tests.analysis.problems import SAMPLERS, random_table
 from tests.records.factories import make_record
 
@@ -66,7 +66,7 @@ def all_numbers():
         "distributions": score_weights.result(),
         "score_shift": image_scores.result(),
         "imbalance": imbalance([objects], 1000, CLASSES),
-        "boosting": BoostingStudy(
+        "boosting": Boosting(
             ap=dict.fromkeys(variants(), 12.5),
             precisions=curves,
             decreases={5: 1.0, 25: 1.0},
@@ -79,9 +79,9 @@ def write_analysis(folder, numbers):
     """What ``imbdet analyze`` leaves, but for the rows."""
     (folder / "tables").mkdir(parents=True)
     sentences = ["3 candidates have predictions that are not finite."]
-    for name, found in numbers.items():
-        pq.write_table(found.table(), folder / "tables" / f"{name}.parquet")
-        sentences.append(f"{name}: {found.sentence()}")
+    sentences += [
+        write_study(type(study), lambda study=study: study, folder) for study in numbers.values()
+    ]
     (folder / "summary.txt").write_text("".join(f"{text}\n" for text in sentences))
     write_picture(folder / "pictures" / "a & b.png")
 

@@ -3,12 +3,22 @@ import itertools
 import numpy as np
 import pytest
 
-from imbdet.records import read_histograms
+from imbdet.drawing.joint_panels import JointPanel, add_grid, common_norm, finite_edges
+from imbdet.drawing.style import new_figure
+from imbdet.records import IOU_EDGES, LOSS_EDGES, read_histograms
 from imbdet.report.elements import to_html
-from imbdet.report.joint import joint_plots
-from imbdet.report.records import MAX_STRETCHES, PANELS, add_up, read_stretches, records_content
-from imbdet.report.sources import CannotShow
+from imbdet.report.records_tab import (
+    MAX_STRETCHES,
+    PANELS,
+    add_up,
+    draw_stages,
+    read_stretches,
+    records_content,
+)
+from imbdet.report.result_files import CannotShow
 from tests.report.factories import write_records
+
+EDGES = {"iou_edges": IOU_EDGES.numpy(), "loss_edges": LOSS_EDGES.numpy()}
 
 
 def test_stretches_add_up_to_the_training(tmp_path):
@@ -34,20 +44,36 @@ def test_many_parts_become_few_stretches(tmp_path):
     np.testing.assert_array_equal(whole["roi_heads/neg_chosen"], truth["roi_heads/neg_chosen"])
 
 
-def test_each_frame_shows_its_stretch():
+def test_each_stage_shows_its_stretch(tmp_path, monkeypatch):
+    truth = write_records(tmp_path, num_parts=2)
+    stretches, _ = read_stretches(tmp_path / "histograms")
+    shown = []
+    monkeypatch.setattr(
+        "imbdet.report.records_tab.to_svg",
+        lambda figure, **_: shown.append({a.get_title(loc="left"): a for a in figure.axes}) or b"",
+    )
+    draw_stages("roi_heads", {"whole": truth | EDGES, **stretches})
+    for titles, counts in zip(shown, [truth, *stretches.values()], strict=True):
+        for kind, text in PANELS.items():
+            assert f"{text} ({counts[f'roi_heads/{kind}'].sum():,})" in titles
+
+
+def test_cells_and_marginals_are_those_of_the_shares():
     rng = np.random.default_rng(0)
-    stages = {name: rng.integers(0, 4, (5, 6)) for name in ("all", "first", "second")}
-    edges = np.arange(6) / 5, np.array([0, *10.0 ** np.arange(-3, 2), np.inf])
-    (plot,) = joint_plots({"chosen positives": stages}, *edges)
-    assert [frame.name for frame in plot.figure.frames] == list(stages)
-    shown = [plot.figure, *plot.figure.frames]
-    for figure, counts in zip(shown, [stages["all"], *stages.values()], strict=True):
-        cells, above, right = figure.data
-        np.testing.assert_array_equal(cells.customdata, counts.T)
-        np.testing.assert_array_equal(above.y[:-1], counts.sum(axis=1))
-        np.testing.assert_array_equal(right.x[:-1], counts.sum(axis=0))
-        shares = np.where(counts.T > 0, 10.0**cells.z, 0)
-        np.testing.assert_allclose(shares, counts.T / counts.sum(), rtol=1e-5)
+    counts = rng.integers(0, 4, (5, 6))
+    shares = counts / counts.sum()
+    edges = np.arange(6) / 5, finite_edges(10.0 ** np.arange(-3, 2))
+    panel = JointPanel(add_grid(new_figure(2), 1, 1), (0, 0), *edges, common_norm([shares]))
+    panel.show(shares, "title")
+    panel.zoom(shares > 0)
+    np.testing.assert_array_equal(panel.mesh.get_array().filled(0), shares.T)
+    main, top, right = panel.axes.figure.axes
+    (by_iou,), (by_loss,) = top.patches, right.patches
+    np.testing.assert_allclose(by_iou.get_data().values, shares.sum(axis=1))
+    np.testing.assert_allclose(by_loss.get_data().values, shares.sum(axis=0))
+    assert main.get_xlim() == top.get_xlim() == (0, 1)
+    assert main.get_ylim() == right.get_ylim() == pytest.approx((1e-4, 100))
+    assert panel.mesh.norm.vmin == shares[shares > 0].min()
 
 
 def test_page_says_totals_and_what_is_not_known(tmp_path):
@@ -58,6 +84,7 @@ def test_page_says_totals_and_what_is_not_known(tmp_path):
     assert "No loss is known, only the IoU: available positives, chosen positives, " in text
     assert "6 batches recorded" in text
     assert text.count('class="stages"') == 2
+    assert text.count("<img") == 2 * 4  # the whole training and three stretches
 
 
 def test_damaged_parts_are_left_out_and_named(tmp_path):

@@ -1,1 +1,0 @@
-"""Drawings of the comparisons, one file each."""

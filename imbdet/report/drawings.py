@@ -1,0 +1,70 @@
+"""Drawings in the page: SVGs as pictures, whose scripts, if they had any, no browser runs."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from xml.etree.ElementTree import Element
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from imbdet.drawing.style import new_figure, plain, to_svg
+from imbdet.report.elements import element
+
+# Inches of a drawing that stands beside others.
+_WIDTH = 4.4
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A drawing with a heading.
+
+    Attributes:
+        title: in a few words.
+        figure: drawn under :data:`STYLE`.
+    """
+
+    title: str
+    figure: Figure
+
+    def to_element(self) -> Element:
+        """As a part of a page."""
+        picture = zoomable(svg_address(to_svg(self.figure)), self.title, class_="drawing")
+        return element("div", element("h3", self.title), picture, class_="plot")
+
+
+def grid(plots: Sequence[Plot]) -> Element:
+    """Plots side by side, as many as there is room for."""
+    return element("div", *(plot.to_element() for plot in plots), class_="plots")
+
+
+def new_axes(x: str, y: str, height: float = 2.9) -> tuple[Figure, Axes]:
+    """A figure of one pair of axes, with their titles.
+
+    Args:
+        x: title of the x axis.
+        y: title of the y axis.
+        height: in inches.
+    """
+    figure = new_figure(height, _WIDTH)
+    axes = figure.add_subplot()
+    axes.set(xlabel=x, ylabel=y)
+    axes.grid()
+    return figure, axes
+
+
+def add_names(figure: Figure, axes: Axes) -> None:
+    """A legend of what has a name, below the axes; of many names two columns."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, map(plain, labels), loc="outside lower center", ncols=2)
+
+
+def svg_address(content: bytes) -> str:
+    """An SVG in an address."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(content).decode()}"
+
+
+def zoomable(address: str, alt: str, **attributes: str) -> Element:
+    """A picture that a click or Enter opens at its full size."""
+    image = element("img", src=address, alt=alt, loading="lazy", **attributes)
+    return element("button", image, type="button", class_="zoom")

@@ -1,0 +1,88 @@
+"""The scalars that a training logged, from its ``metrics.json``."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from imbdet.reading import read_json_lines
+
+# The width (standard deviation) of the smoothing: a share of a curve's points, and at least 1.
+_SMOOTHING = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A scalar over the training, N points.
+
+    Attributes:
+        iterations: (N,) int64, ascending.
+        values: (N,), perhaps NaN.
+    """
+
+    iterations: np.ndarray
+    values: np.ndarray
+
+    @property
+    def smoothed(self) -> np.ndarray:
+        """(N,) Gaussian mean of the finite values around; NaN where there are none."""
+        width = max(1.0, _SMOOTHING * len(self.values))
+        reach = min(int(3 * width), len(self.values) - 1)
+        kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
+        is_finite = np.isfinite(self.values)
+        values = np.where(is_finite, self.values, 0)
+        total, weight = (
+            np.convolve(x, kernel)[reach : reach + len(values)] for x in (values, is_finite)
+        )
+        return np.divide(total, weight, out=np.full(len(values), np.nan), where=weight > 0)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingLog:
+    """What a training logged.
+
+    Attributes:
+        curves: by the name of a scalar, such as "total_loss" or "bbox/AP".
+        num_damaged: lines that cannot be read, such as the last one of a run that was killed.
+    """
+
+    curves: Mapping[str, Curve]
+    num_damaged: int
+
+    @property
+    def iterations_done(self) -> int:
+        """How many iterations took place, as far as they were logged."""
+        times = self.curves.get("time")
+        return int(times.iterations[-1]) + 1 if times else 0
+
+    @property
+    def seconds(self) -> float:
+        """How long they took: each logged median stands for the iterations since the one before."""
+        times = self.curves.get("time")
+        return float(np.diff(times.iterations, prepend=-1) @ times.values) if times else 0.0
+
+
+def read_training_log(path: Path) -> TrainingLog:
+    """Read a ``metrics.json``.
+
+    A run that went on from a checkpoint logs some iterations again: the later line counts.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    lines, num_damaged = read_json_lines(path)
+    points: defaultdict[str, dict[int, float]] = defaultdict(dict)
+    for line in lines:
+        iteration = line.get("iteration")
+        if isinstance(iteration, int):
+            for name, value in line.items():
+                if isinstance(value, int | float) and name != "iteration":
+                    points[name][iteration] = value
+    return TrainingLog({name: _curve(found) for name, found in points.items()}, num_damaged)
+
+
+def _curve(points: Mapping[int, float]) -> Curve:
+    iterations = sorted(points)
+    return Curve(np.array(iterations), np.array([points[i] for i in iterations], dtype=float))
