@@ -79,10 +79,19 @@ def _above_0(at_least: int) -> Callable[[Sequence[float]], bool]:
 
 _SIZES = (_above_0(1), "one or more numbers above 0")
 _WEIGHTS = (_above_0(4), "four numbers above 0, or five of rotated boxes")
-_NAMED = (lambda values: all(isinstance(value, str) for value in values), "names of features")
+
+
+def _names(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+_READS_FEATURES = ("RPN.IN_FEATURES", "RETINANET.IN_FEATURES", "ROI_HEADS.IN_FEATURES")
+_FEATURES = (lambda values: values and _names(values), "names of one or more features")
 # What other values must be.
 _RULES = {
-    **dict.fromkeys(("MODEL.FPN.IN_FEATURES", "MODEL.RESNETS.OUT_FEATURES"), _NAMED),
+    "MODEL.FPN.IN_FEATURES": (_names, "names of features"),  # none where there is no FPN
+    "MODEL.RESNETS.OUT_FEATURES": _FEATURES,
+    **{f"MODEL.{key}": _FEATURES for key in _READS_FEATURES},
     "INPUT.MIN_SIZE_TRAIN": _SIZES,
     "MODEL.PIXEL_STD": _SIZES,
     "MODEL.RETINANET.BBOX_REG_WEIGHTS": _WEIGHTS,

@@ -1,7 +1,7 @@
 """The detector of a config."""
 
 import detectron2.modeling
-from detectron2.config import CfgNode
+from detectron2.config import CfgNode, get_cfg
 from detectron2.modeling import (
     BACKBONE_REGISTRY,
     META_ARCH_REGISTRY,
@@ -60,8 +60,17 @@ def build_model(cfg: CfgNode) -> nn.Module:
 def _blame_key(cfg: CfgNode, error: KeyError) -> None:
     """Raise UserError if a key of the config names what was not found: a norm or a feature map."""
     missing = str(error.args[0])
-    for key, value in leaves(cfg.MODEL, "MODEL."):
-        if missing in (value if isinstance(value, (list, tuple)) else [value]):
-            raise UserError(
-                f"{key} is {value!r}, but there is no {missing!r} for it to name."
-            ) from error
+    # Stages that the backbone has may be missing elsewhere, but not where the FPN looks for them.
+    has_stage = missing in cfg.MODEL.RESNETS.OUT_FEATURES
+    right = ("MODEL.RESNETS.OUT_FEATURES", "MODEL.FPN.IN_FEATURES") if has_stage else ()
+    suspects = {
+        key: value
+        for key, value in leaves(cfg.MODEL, "MODEL.")
+        if key not in right and missing in (value if isinstance(value, list | tuple) else [value])
+    }
+    defaults = dict(leaves(get_cfg().MODEL, "MODEL."))
+    # Those first that somebody chose: others may be of parts that this detector has not.
+    for key, value in sorted(suspects.items(), key=lambda item: item[1] == defaults.get(item[0])):
+        raise UserError(
+            f"{key} is {value!r}, but there is no {missing!r} for it to name."
+        ) from error

@@ -109,6 +109,8 @@ def test_checks_a_config_without_its_data(capsys, monkeypatch, tmp_path):
         (["MODEL.FPN.FUSE_TYPE", "mean"], "'sum', 'avg'"),
         (["MODEL.FPN.NORM", "BM"], "MODEL.FPN.NORM is 'BM', but there is no 'BM'"),
         (["MODEL.RETINANET.IN_FEATURES", "['p3', 'p9']"], "MODEL.RETINANET.IN_FEATURES is ['p3'"),
+        (["MODEL.RETINANET.IN_FEATURES", "['res4']"], "MODEL.RETINANET.IN_FEATURES is ['res4']"),
+        (["MODEL.FPN.IN_FEATURES", "['res9']"], "MODEL.FPN.IN_FEATURES is ['res9']"),
         (["MODEL.PIXEL_MEAN", "[1.0, 2.0]"], "MODEL.PIXEL_MEAN has 2 numbers, but images in"),
         (["INPUT.FORMAT", "BRG"], "INPUT.FORMAT is 'BRG'"),
         (["MODEL.META_ARCHITECTURE", "ImbRetinanet"], "Did you mean 'ImbRetinaNet'"),

@@ -22,6 +22,7 @@ def test_the_defaults_are_admitted():
         ("MODEL.RPN.IOU_THRESHOLDS", "[[]]", "nested too deep"),
         ("MODEL.FPN.IN_FEATURES", "[1]", "must be names of features"),
         ("MODEL.RPN.IN_FEATURES", "[1]", "its parts must be texts"),
+        ("MODEL.ROI_HEADS.IN_FEATURES", "[]", "must be names of one or more features"),
         ("DATASETS.TRAIN", "(None,)", "its parts must be"),
         ("MODEL.RETINANET.NUM_CLASSES", "-1", "must be from 1 to 100000"),
         ("MODEL.ROI_HEADS.NUM_CLASSES", "0", "must be from 1 to 100000"),
