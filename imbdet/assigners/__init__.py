@@ -1,6 +1,6 @@
 """Assigners decide to which object, if any, a prior belongs; they need torch alone.
 
-Each is a function of priors, targets and, where it looks at them, outputs of the head; see
+Each is a function of priors, targets and, if it uses them, outputs of the head; see
 :mod:`imbdet.assigners.structures`.
 """
 

@@ -1,4 +1,4 @@
-"""ATSS: an object's IoU threshold follows from the statistics of the priors around it.
+"""ATSS: the IoU threshold of an object follows from the statistics of the priors around it.
 
 Zhang et al., "Bridging the Gap Between Anchor-based and Anchor-free Detection via Adaptive Training
 Sample Selection", CVPR 2020, https://arxiv.org/abs/1912.02424, algorithm 1
@@ -28,10 +28,10 @@ def atss(
     topk: int = 9,
     alpha: float = 0.8,
 ) -> Assignment:
-    """Of the priors near an object's centre, those above the mean + deviation of their IoUs.
+    """Of the priors near an object's centre, those with an IoU of at least mean + deviation.
 
-    A prior that several objects want goes to the one with the highest IoU, of equal ones to the
-    first. Of priors at the same distance from the centre the first are candidates.
+    A prior that several objects claim goes to the one with the highest IoU, among equal ones to the
+    first. Among priors at the same distance from the centre the first are candidates.
 
     Args:
         priors: anchors on the levels of a feature pyramid.
@@ -42,7 +42,7 @@ def atss(
         alpha: in [0, 1].
 
     Returns:
-        ``ious`` is what was compared with the threshold.
+        ``ious`` are the values that were compared with the threshold.
     """
     best = BestObject(priors, targets)
     for chunk in chunks(priors, targets):
@@ -54,7 +54,7 @@ def atss(
             rows = targets.image_idxs[chunk, None] * len(priors) + idxs
             scores = outputs.logits[rows, targets.classes[chunk, None]].to(gt_boxes.dtype).sigmoid()
             ious = scores ** (1 - alpha) * box_iou(outputs.boxes[rows], gt_boxes) ** alpha
-        # The deviation of a single candidate is not defined: as published, it is no positive.
+        # A single candidate has no deviation: as published, it does not become positive.
         deviation = ious.std(dim=1, keepdim=True) if ious.shape[1] > 1 else torch.nan
         threshold = ious.mean(dim=1, keepdim=True) + deviation
         is_inside = border_distance(priors.points[idxs], gt_boxes) > MIN_BORDER_DISTANCE
@@ -64,7 +64,7 @@ def atss(
 
 
 def _candidates(priors: Priors, gt_boxes: Tensor, topk: int) -> Tensor:
-    """(g, C) int64, the priors of each object that are nearest on their level; C is the same."""
+    """(g, C) int64, the priors nearest to each object on each level."""
     levels = squared_center_distance(priors, gt_boxes).split(priors.level_sizes, dim=1)
     is_near = [choose_lowest(level, min(topk, level.shape[1])) for level in levels]
     idxs = torch.cat(is_near, dim=1).nonzero()[:, 1]
@@ -72,6 +72,6 @@ def _candidates(priors: Priors, gt_boxes: Tensor, topk: int) -> Tensor:
 
 
 def _spread(values: Tensor, idxs: Tensor, num_priors: int) -> Tensor:
-    """(g, R) values of the pairs, minus infinity for all that are not candidates."""
+    """(g, R) values of the candidates, (g, C), and minus infinity for all other priors."""
     everywhere = values.new_full((len(values), num_priors), -torch.inf)
     return everywhere.scatter(1, idxs, values)

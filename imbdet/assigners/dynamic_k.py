@@ -1,4 +1,4 @@
-"""Dynamic k: an object gets as many priors as its best predictions overlap it, the cheapest ones.
+"""Dynamic k: an object gets its k cheapest priors, and the better its predictions, the larger k.
 
 Ge et al., "YOLOX: Exceeding YOLO Series in 2021", https://arxiv.org/abs/2107.08430, section 2.1;
 after "OTA: Optimal Transport Assignment for Object Detection", CVPR 2021.
@@ -31,17 +31,17 @@ def match_dynamic_k(
     """Give each object its k cheapest candidates, k being the sum of its ``topk`` highest IoUs.
 
     k is rounded down and at least 1. A candidate that several objects chose goes to the object for
-    which it is cheapest, whether that one chose it or not. Of equal costs the first prior and the
-    first object count.
+    which it is cheapest, even if that one did not choose it. Ties go to the first prior and to the
+    first object.
 
     Args:
-        priors: where the head predicts.
+        priors: anchors or points.
         targets: the objects.
-        outputs: what it predicts.
+        outputs: what the head predicts.
         is_candidate: (M,) bool, rows that may become positive.
-        cost: turns a slice of objects and the (g, R) IoUs of the predicted boxes into (g, R) costs
-            in float64.
-        topk: number of IoUs that are summed, at most.
+        cost: computes the (g, R) costs, in float64, of a slice of objects, given the (g, R) IoUs of
+            the predicted boxes.
+        topk: largest number of IoUs in the sum.
     """
     cheapest, chosen = (BestObject(priors, targets, torch.float64) for _ in range(2))
     num_chosen = torch.zeros_like(chosen.gt_idxs)

@@ -1,7 +1,7 @@
-"""FCOS: the points in the middle of an object, on the level that is made for its size.
+"""FCOS: the points near the centre of an object, on the level for objects of its size.
 
 Tian et al., "FCOS: Fully Convolutional One-Stage Object Detection", ICCV 2019,
-https://arxiv.org/abs/1904.01355, section 3; centre sampling is of its journal version.
+https://arxiv.org/abs/1904.01355, section 3; centre sampling is from the journal version.
 """
 
 import torch
@@ -19,9 +19,9 @@ def fcos(priors: Priors, targets: Targets, *, center_sampling_radius: float = 1.
     """A point belongs to the smallest object whose centre is near and whose size fits its level.
 
     A size fits if the largest distance to a side of the object is above 4 and below 8 strides; the
-    first level has no lower bound and the last no upper one. Of objects of the same area the first
-    counts. As published, areas are compared in steps of 8 pixels^2, the resolution of 10^8 - area
-    in single precision.
+    first level has no lower bound and the last no upper one. Among objects of the same area the
+    first wins. As published, areas are compared in steps of 8 pixels^2, the resolution of
+    10^8 - area in single precision.
 
     Args:
         priors: points with strides, level by level.
@@ -30,7 +30,7 @@ def fcos(priors: Priors, targets: Targets, *, center_sampling_radius: float = 1.
             points are positive, in strides.
 
     Returns:
-        ``ious`` are of the priors' boxes.
+        ``ious`` are those of the priors' boxes.
     """
     strides = priors.require_strides()
     lowest, highest = _size_ranges(priors, strides)

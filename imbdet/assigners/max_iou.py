@@ -19,7 +19,7 @@ def max_iou(
     positive_from: float = 0.5,
     allow_low_quality_matches: bool = True,
 ) -> Assignment:
-    """A prior belongs to the object with the highest IoU, of equal ones to the first.
+    """A prior belongs to the object with the highest IoU, among equal ones to the first.
 
     Args:
         priors: anchors or proposals.
@@ -27,12 +27,12 @@ def max_iou(
         negative_below: IoU below which a prior is background.
         positive_from: IoU from which it is positive, >= ``negative_below``; between the two it is
             ignored.
-        allow_low_quality_matches: whether the priors that overlap an object most are positive
-            whatever their IoU. As in detectron2, they belong to the object that overlaps *them*
-            most, and an object that no prior touches makes all priors of its image positive.
+        allow_low_quality_matches: make the priors that overlap an object most positive, whatever
+            their IoU. As in detectron2, they belong to the object that overlaps *them* most, and an
+            object that no prior touches makes all priors of its image positive.
 
     Returns:
-        ``ious`` is the highest IoU with any object, of every prior.
+        ``ious`` are the highest IoUs of all priors with any object.
     """
     best = BestObject(priors, targets)
     is_best_prior = torch.zeros_like(best.gt_idxs, dtype=torch.bool)
@@ -43,7 +43,7 @@ def max_iou(
             is_highest = ious == ious.amax(dim=1, keepdim=True)
             by_image = is_best_prior.unflatten(0, (-1, len(priors)))
             by_image.index_put_((targets.image_idxs[chunk],), is_highest, accumulate=True)
-    ious = best.values.clamp(min=0)  # of an image without objects
+    ious = best.values.clamp(min=0)  # minus infinity in an image without objects
     is_positive = (ious >= positive_from) | is_best_prior
     others = torch.where(ious < negative_below, -1, -2)
     return Assignment(torch.where(is_positive, best.gt_idxs, others), ious)

@@ -1,7 +1,7 @@
-"""Pairs of an object and a prior: what an assigner measures of them, and how it chooses.
+"""Pairs of an object and a prior: measures of them, and ways to choose among them.
 
-A matrix of pairs is (G, R): its row is an object of the batch, its column a prior of that object's
-image. For shapes see :mod:`imbdet.assigners.structures`.
+A matrix of pairs is (G, R): a row is an object of the batch, a column a prior of that object's
+image; a chunk of it has g objects. For shapes see :mod:`imbdet.assigners.structures`.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,11 +11,11 @@ from torch import Tensor
 
 from imbdet.assigners.structures import Assignment, Outputs, Priors, Targets
 
-# Keeps quotients finite where both boxes have no area.
+# Keeps quotients finite where neither box has an area.
 EPS = 1e-6
-# Pairs that are looked at together: (objects x priors) of 64 MB in float32.
+# Largest number of pairs in a matrix: 64 MB in float32.
 MAX_PAIRS = 1 << 24
-# How far inside an object the point of its positive is at least, in pixels (published value).
+# A positive's point is farther than this inside its object, in pixels (published value).
 MIN_BORDER_DISTANCE = 0.01
 
 
@@ -61,20 +61,20 @@ def squared_center_distance(priors: Priors, gt_boxes: Tensor) -> Tensor:
 
 
 def center_offset(priors: Priors, gt_boxes: Tensor) -> Tensor:
-    """(g, R) the larger of the horizontal and the vertical distance of points from centres."""
+    """(g, R) the larger of the horizontal and vertical distances of points from centres."""
     x, y = priors.points.unbind(dim=1)
     gt_x, gt_y = centers(gt_boxes).unbind(dim=1)
     return torch.maximum((gt_x[:, None] - x).abs(), (gt_y[:, None] - y).abs())
 
 
 def of_image(values: Tensor, priors: Priors, image_idxs: Tensor) -> Tensor:
-    """(g, R, ...) the rows of some images, from (M, ...)."""
+    """(g, R, ...) rows of the images of g objects, from (M, ...)."""
     by_image: Tensor = values.unflatten(0, (-1, len(priors)))
     return by_image[image_idxs]
 
 
 def logits_of_class(logits: Tensor, priors: Priors, targets: Targets, chunk: slice) -> Tensor:
-    """(g, R) of (M, K) logits those of each object's class on its image."""
+    """(g, R) logits of each object's class on its image, from (M, K)."""
     by_class: Tensor = logits.unflatten(0, (-1, len(priors))).transpose(1, 2)
     return by_class[targets.image_idxs[chunk], targets.classes[chunk]]
 
@@ -133,12 +133,12 @@ class BestObject:
     """
 
     def __init__(self, priors: Priors, targets: Targets, dtype: torch.dtype | None = None):
-        """Begin without objects.
+        """Start without objects.
 
         Args:
-            priors: R.
-            targets: the objects, of which :meth:`update` will be told.
-            dtype: of the values; None is that of the boxes.
+            priors: R priors.
+            targets: the objects, whose values :meth:`update` takes.
+            dtype: type of the values; None is that of the boxes.
         """
         self._targets = targets
         self._num_priors = len(priors)
@@ -147,7 +147,7 @@ class BestObject:
         self.gt_idxs = torch.full_like(self.values, -1, dtype=torch.int64)
 
     def update(self, values: Tensor, chunk: slice) -> None:
-        """Take note of the (g, R) values of the objects in ``chunk``; the slices ascend."""
+        """Add the (g, R) values of the objects in ``chunk``; the slices must come in order."""
         images = self._targets.image_idxs[chunk]
         by_image = self.values.unflatten(0, (-1, self._num_priors))
         rows = images[:, None].expand_as(values)

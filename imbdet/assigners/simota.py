@@ -1,4 +1,4 @@
-"""SimOTA: the priors near an object that are cheapest to make predict it.
+"""SimOTA: the priors near an object whose predictions fit it at the lowest cost.
 
 Ge et al., "YOLOX: Exceeding YOLO Series in 2021", https://arxiv.org/abs/2107.08430, section 2.1
 """
@@ -17,7 +17,7 @@ from imbdet.assigners.pairs import (
 )
 from imbdet.assigners.structures import Assignment, Outputs, Priors, Targets
 
-# Cost of a prior that is not both in the object and near its centre: it comes after all that are.
+# Cost of a prior unless it is both in the object and near its centre: it ranks after those.
 OUTSIDE_COST = 1e5
 
 
@@ -34,8 +34,8 @@ def simota(
 ) -> Assignment:
     """Candidates lie in any object or near its centre; see :func:`match_dynamic_k` for the rest.
 
-    The cost is cls_weight * cross-entropy - iou_weight * ln IoU of the predicted box, and more than
-    any other for a prior that is not in the object *and* near its centre.
+    The cost is cls_weight * cross-entropy - iou_weight * ln IoU of the predicted box. Priors that
+    are not in the object *and* near its centre cost more than all others.
 
     Args:
         priors: anchors or points with strides.
@@ -47,7 +47,7 @@ def simota(
         cls_weight: >= 0.
 
     Returns:
-        ``ious`` are of the predicted boxes.
+        ``ious`` are those of the predicted boxes.
     """
     strides = priors.require_strides()
 
@@ -57,15 +57,15 @@ def simota(
         return is_inside, center_offset(priors, gt_boxes) < center_radius * strides
 
     logits = outputs.logits.double()
-    background_loss = softplus(logits).sum(dim=1)  # cross-entropy if no class is true
+    background_loss = softplus(logits).sum(dim=1)  # cross-entropy of the background
 
     def cost(chunk: slice, ious: Tensor) -> Tensor:
-        # Of the true class ln(1 + e^-x) replaces ln(1 + e^x): x less.
+        # For the true class ln(1 + e^-x) = ln(1 + e^x) - x replaces ln(1 + e^x).
         of_class = logits_of_class(logits, priors, targets, chunk)
         cls_cost = of_image(background_loss, priors, targets.image_idxs[chunk]) - of_class
         is_inside, is_central = regions(chunk)
         outside_cost = torch.where(is_inside & is_central, 0.0, OUTSIDE_COST)
-        # In double precision, in which the outside cost leaves the differences of the others.
+        # In double precision the outside cost does not absorb the differences of the other terms.
         return cls_weight * cls_cost - iou_weight * (ious.double() + 1e-7).log() + outside_cost
 
     is_candidate = any_object(priors, targets, lambda chunk: torch.logical_or(*regions(chunk)))

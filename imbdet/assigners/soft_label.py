@@ -1,4 +1,4 @@
-"""Dynamic soft labels: SimOTA whose classification cost expects the IoU as the score.
+"""Dynamic soft labels: SimOTA with the IoU as the target of the classification cost.
 
 Lyu et al., "RTMDet: An Empirical Study of Designing Real-Time Object Detectors",
 https://arxiv.org/abs/2212.07784, section 3.3
@@ -43,7 +43,7 @@ def soft_label(
         iou_weight: >= 0.
 
     Returns:
-        ``ious`` are of the predicted boxes.
+        ``ious`` are those of the predicted boxes.
     """
     strides = priors.require_strides()
     logits = outputs.logits.double()

@@ -1,4 +1,4 @@
-"""What enters and leaves an assigner.
+"""Inputs and results of assigners.
 
 Shape shorthand: B images of a batch, R priors of each, M = B R rows (image after image), G objects
 of the batch, K classes. Boxes are XYXY in pixels.
@@ -18,8 +18,8 @@ class Priors:
     Attributes:
         boxes: (R, 4) anchors; of points without anchors, squares as wide as their strides.
         points: (R, 2) xy, centres of the anchors.
-        strides: (R,) distance of neighbours, in pixels; None if it is unknown.
-        level_sizes: number of priors of each level of the feature pyramid, in the order of rows.
+        strides: (R,) distances between neighbours, in pixels; None if unknown.
+        level_sizes: number of priors on each level of the feature pyramid, in the order of rows.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Priors:
             level_sizes: see the attributes; None is one level.
 
         Raises:
-            ValueError: there are neither boxes nor points with strides, or numbers do not match.
+            ValueError: there are neither boxes nor points with strides, or their numbers differ.
         """
         if boxes is None:
             if points is None or strides is None:
@@ -53,7 +53,9 @@ class Priors:
         self.strides = strides
         self.level_sizes = [len(boxes)] if level_sizes is None else list(level_sizes)
         if sum(self.level_sizes) != len(boxes):
-            raise ValueError(f"levels of {self.level_sizes} priors are not {len(boxes)} in all")
+            raise ValueError(
+                f"levels of {self.level_sizes} priors do not add up to {len(boxes)} priors"
+            )
         for name, column in (("points", points), ("strides", strides)):
             if column is not None and len(column) != len(boxes):
                 raise ValueError(f"{len(boxes)} priors have {len(column)} {name}")
@@ -104,7 +106,7 @@ class Targets:
 
 @dataclass(frozen=True, eq=False)
 class Outputs:
-    """What the head says of every prior, for an assigner that looks at it. Taken as constants.
+    """Predictions of the head for every prior, used as constants.
 
     Attributes:
         logits: (M, K) sigmoid logits of the classes.
@@ -117,14 +119,14 @@ class Outputs:
 
 @dataclass(frozen=True, eq=False)
 class Assignment:
-    """Who belongs to whom.
+    """The object of each prior, in every image of the batch.
 
     Attributes:
         gt_idxs: (M,) int64, index in [0, G) of a positive's object; -1 background, -2 ignored.
-        ious: (M,) float in [0, 1], overlap with that object as the assigner measures it; of rows
-            that are not positive 0, unless the assigner says otherwise.
-        quality: (M,) float in [0, 1], how good a positive is, 0 for others; None if the assigner
-            makes no difference between positives.
+        ious: (M,) float in [0, 1], overlap of a positive with its object as the assigner measures
+            it; 0 for other rows, unless the assigner says otherwise.
+        quality: (M,) float in [0, 1], quality of a positive, 0 for other rows; None if the assigner
+            does not grade positives.
     """
 
     gt_idxs: Tensor

@@ -32,20 +32,20 @@ def task_aligned(
     """Of the ``topk`` priors that align best with an object, those whose point lies in it.
 
     The alignment is t = score^alpha * IoU^beta of the predicted box (eq. 3), and must be above 0. A
-    prior that several objects want goes to the one with the highest IoU, of equal ones to the
-    first. Of priors that align equally the first count.
+    prior that several objects claim goes to the one with the highest IoU, among equal ones to the
+    first. Among priors that align equally the first are chosen.
 
     Args:
         priors: anchors or points.
         targets: the objects.
         outputs: what the head predicts.
-        topk: number of priors of an object, at most.
+        topk: largest number of priors of an object.
         alpha: exponent of the score, >= 0.
         beta: exponent of the IoU, >= 0.
 
     Returns:
-        ``ious`` are of the predicted boxes. ``quality`` is the normalised alignment: of each
-        object's positives scaled so that the highest is their highest IoU (section 3.3).
+        ``ious`` are those of the predicted boxes. ``quality`` is the normalised alignment,
+        scaled so that the highest of an object's positives equals their highest IoU (section 3.3).
     """
     best = BestObject(priors, targets)
     for chunk in chunks(priors, targets):
@@ -63,7 +63,7 @@ def task_aligned(
 def _normalized_alignment(
     assignment: Assignment, targets: Targets, outputs: Outputs, alpha: float, beta: float
 ) -> Tensor:
-    """(M,) alignments, brought to the highest IoU of the object's positives."""
+    """(M,) alignments, scaled to the highest IoU of the object's positives."""
     rows = (assignment.gt_idxs >= 0).nonzero().squeeze(1)
     gt_idxs, ious = assignment.gt_idxs[rows], assignment.ious[rows]
     scores = outputs.logits[rows, targets.classes[gt_idxs]].to(ious.dtype).sigmoid()

@@ -1,1 +1,1 @@
-"""How losses are computed in little memory and time: chunks of logits, and sums over all pairs."""
+"""Computing losses in little memory and time: chunks of logits, and sums over all pairs."""

@@ -1,8 +1,8 @@
-"""Numbering scores so that what is known of a number holds for all its scores: cells.
+"""Cells: sets of scores whose number is cheap to compute from a score.
 
-Within a segment a number never falls as the score grows, except among the patterns of
-:class:`PatternCells`, each of which is one score. Scores are float32 of any shape; their segments
-int64 of a shape that fits, or None if there is one.
+Within a segment the number never decreases with the score, except in :class:`PatternCells`, where
+each cell is a single score. Scores are float32 of any shape; their segments int64 of a shape that
+broadcasts to it, or None if there is one segment.
 """
 
 import torch
@@ -27,7 +27,7 @@ class EqualCells:
             ends.new_zeros(num_segments).scatter_reduce(0, segments, ends, how, include_self=False)
             for how in ("amin", "amax")
         )
-        # What lies beyond the ends is to have cells of its own.
+        # Scores beyond the ends get cells of their own.
         margin = (high - low).clamp(min=1) / 32
         low, high = low - margin, high + margin
         largest = torch.finfo(torch.float32).max
@@ -67,7 +67,7 @@ class PatternCells:
 
 
 def _of_segments(cells: Tensor, segments: Tensor | None, per_segment: int) -> Tensor:
-    """(N,) numbers of cells that are counted from the first one of their segment."""
+    """(N,) numbers of cells, counted over all segments, from those within each segment."""
     if segments is not None:
         cells += segments.int() * per_segment
     return cells.flatten()

@@ -19,7 +19,7 @@ class Chunk(NamedTuple):
     """Some consecutive rows of an (M, K) matrix.
 
     Attributes:
-        rows: where they are.
+        rows: the rows of the matrix.
         logits: (C, K), a view where no conversion is needed.
         pos_entries: rows within the chunk and classes of its positive entries.
         positives: which of all the matrix's positives they are.
@@ -34,7 +34,7 @@ class Chunk(NamedTuple):
 
 
 def iterate_chunks(pred_logits: Tensor, gt_labels: Tensor) -> Iterator[Chunk]:
-    """Cut logits (M, K) and labels (M,) into chunks, half precision turned into float32."""
+    """Cut logits (M, K) and labels (M,) into chunks; half precision becomes float32."""
     num_rows, num_classes = pred_logits.shape
     entries = CHUNK_ENTRIES_CPU if pred_logits.device.type == "cpu" else CHUNK_ENTRIES
     size = max(entries // max(num_classes, 1), 1)

@@ -1,8 +1,8 @@
 """Losses that are a sum over the entries of a (M, K) matrix of logits, one sigmoid per entry.
 
 Almost every entry is a negative, so the loss is computed as if all were, chunk after chunk, and the
-few positive entries are put right. Neither targets nor temporaries of the size of the logits exist;
-the gradient is computed in the backward pass, with the incoming gradient folded in.
+few positive entries are then overwritten. Neither targets nor temporaries have the size of the
+logits; the gradient is computed in the backward pass, with the incoming gradient folded in.
 """
 
 from collections.abc import Callable, Sequence
@@ -59,8 +59,8 @@ def entrywise_loss(
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored (the row pays nothing).
         positive: loss of the entry (row, label of the row).
         negative: loss of every other entry.
-        pos_args: tensors (P,) of numbers that the loss of a positive depends on, such as its soft
-            target, in the order of their rows; detached.
+        pos_args: tensors (P,) on which the loss of a positive depends, such as its soft target, in
+            the order of the rows; detached.
 
     Returns:
         (M,) float. Differentiable once.

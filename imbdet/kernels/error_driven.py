@@ -1,8 +1,8 @@
-"""Ranking losses have no useful derivative: their gradient is set by the error instead.
+"""Error-driven updates: the gradients of ranking losses, whose derivatives are useless.
 
-A ranking loss says what it is worth, how strongly each positive is pulled up, and with what weight
-each positive pushes the negatives down: a negative with score s_j receives sum_i w_i H(s_j - p_i).
-Everything else is the same for all of them and stands here.
+A ranking loss states its value, how strongly each positive is pulled up, and the weight w_i by
+which each positive pushes the negatives down: the gradient of a negative's logit s_j is
+sum_i w_i H(s_j - p_i). All the rest is common to the ranking losses and is done here.
 
 Shape shorthand: P positives, L losses that share one set of logits; for the ranking itself see
 :mod:`imbdet.kernels.ranking`.
@@ -39,8 +39,8 @@ def apply_updates(
 
     Returns:
         For each update the mean of its errors over the positives of a segment, averaged over the
-        segments that have positives; float32 or wider, each with its own gradient of this process's
-        logits. Without positives all are zeros that stay connected to the logits.
+        segments that have positives; float32 or wider, each with a gradient of its own with respect
+        to this process's logits. Without positives all are zeros connected to the logits.
     """
     errors, pos_grads, neg_weights = (
         torch.stack(parts) * ranking.shares for parts in zip(*updates, strict=True)

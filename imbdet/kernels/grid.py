@@ -1,8 +1,8 @@
 """Finding the bucket of a score by a look-up instead of a search, for many scores on a CPU.
 
-A binary search among the ends of all ramps costs tens of nanoseconds for each score. Cells are
-numbers that a score leads to by little arithmetic, and nearly all cells lie within one bucket. Only
-the scores in cells that hold an end are searched. The result is exact.
+A binary search among the ends of all ramps costs tens of nanoseconds for each score. The number of
+a score's cell takes little arithmetic, and nearly all cells lie within one bucket. Only scores in
+cells that hold an end are searched. The result is exact.
 
 Shape shorthand: N scores, G segments, B buckets, C cells. Scores are float32, of any shape.
 """
@@ -16,7 +16,7 @@ from torch import Tensor
 from imbdet.kernels.cells import EqualCells, PatternCells
 from imbdet.kernels.steps import Lines, Parts, Steps
 
-# More cells leave fewer scores to search; fewer are built sooner and keep in the cache.
+# More cells leave fewer scores to search; fewer cells are built faster and stay in the cache.
 CELLS_PER_END = 64
 LOGITS_PER_CELL = 16
 MIN_CELLS, MAX_CELLS = 2**12, 2**18
@@ -26,7 +26,7 @@ class Grid:
     """Looks up the bucket of a score by its cell; see :class:`imbdet.kernels.step_sums.StepSums`.
 
     Args:
-        steps: whose buckets are found.
+        steps: the steps whose buckets are found.
         cells: scores and segments to (N,) int32 cells.
         buckets: (C,) int64, the bucket of all scores in a cell, if it holds no end.
         has_end: (C,) bool, whether a cell holds ends.
@@ -39,7 +39,7 @@ class Grid:
         self.cells = cells
         self.buckets = buckets.where(~has_end, 0)
         self.has_end = has_end
-        # No step has a slope beyond the ends; numbers are faster to clamp by than tensors.
+        # No step has a slope beyond the ends. Clamping by numbers is faster than by tensors.
         self.bounds = (float(steps.ends[0]), float(steps.ends[-1])) if len(steps.ends) else (0, 0)
 
     def histogram(self, parts: Parts) -> Tensor:
@@ -83,14 +83,14 @@ class Grid:
     def searched(
         self, cells: Tensor, scores: Tensor, segments: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Indices, scores and segments of those whose cells hold an end, all flat."""
+        """Indices, scores and segments of the scores in cells that hold an end, all flat."""
         idxs = self.has_end.index_select(0, cells).nonzero().squeeze(1)
         if segments is not None:
             segments = segments.flatten()[idxs // (scores.numel() // segments.numel())]
         return idxs, scores.flatten()[idxs], segments
 
     def common_bucket(self, scores: Tensor, segments: Tensor | None) -> int | None:
-        """The bucket that holds all scores, if one does: at the start of a training most do."""
+        """The bucket that holds all scores, if one does, as is common early in a training."""
         if scores.numel() == 0:
             return 0
         extremes = torch.stack(torch.aminmax(scores)).double()
@@ -101,7 +101,7 @@ class Grid:
 
 
 def make_grid(steps: Steps, logits: Tensor) -> Grid:
-    """The grid that suits logits of a type of at most 32 bits."""
+    """The grid that suits the type, of at most 32 bits, and the number of the logits."""
     num_patterns = steps.num_segments * PatternCells.per_segment
     if logits.element_size() == 2 and logits.numel() > num_patterns:
         return _pattern_grid(steps, logits.dtype)

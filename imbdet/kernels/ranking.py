@@ -1,10 +1,10 @@
-"""Where the positives of a batch stand among all its entries: what ranking losses have in common.
+"""The ranks of a batch's positives among all its entries, which all ranking losses need.
 
 Samples of several processes may be ranked together. Then each process compares its own entries with
-the positives of all, whose scores are gathered, and the sums over entries are added up.
+the positives of all processes, whose scores are gathered, and the sums over entries are added.
 
-Shape shorthand: M samples, K classes, P positives (of all processes, one process's behind the
-other's), G segments with a ranking of their own: images, or one of all.
+Shape shorthand: M samples, K classes, P positives (of all processes, in the order of the
+processes), G segments with a ranking of their own: images, or one of all.
 """
 
 import math
@@ -28,12 +28,12 @@ class Ranking(NamedTuple):
     Attributes:
         steps: the positives' step functions.
         segments: (M, 1) int64 in [0, G), or None if there is one segment.
-        sums: of the steps over many logits.
+        sums: sums the steps over many logits.
         pos_entries: rows and classes of this process's positives.
-        pool: the processes' positives.
-        positives: (P,) float64, sum_k H(p_k - p_i) over the positives, i itself included.
-        negatives: (P,) float64, FP_i = sum_j H(s_j - p_i) over the negatives, >= 0. A difference of
-            large sums: it may be 1e-10 where the truth is 0.
+        pool: the positives of all processes.
+        positives_above: (P,) float64, sum_k H(p_k - p_i) over the positives, i itself included.
+        false_positives: (P,) float64, FP_i = sum_j H(s_j - p_i) over the negatives, >= 0. It is a
+            difference of large sums and may be 1e-10 where the truth is 0.
         num_negatives: (P,) float64, |N| of the segment.
         shares: (P,) float64, weights of the positives in the mean over segments of the means over
             positives; NaN with ``poison``.
@@ -46,27 +46,32 @@ class Ranking(NamedTuple):
     sums: StepSums
     pos_entries: tuple[Tensor, Tensor]
     pool: Pool
-    positives: Tensor
-    negatives: Tensor
+    positives_above: Tensor
+    false_positives: Tensor
     num_negatives: Tensor
     shares: Tensor
     poison: Tensor
 
     @property
     def rank_among_positives(self) -> Tensor:
-        """(P,) 1 + sum_{k != i} H(p_k - p_i): a sample's own pair counts fully."""
-        return self.positives - self.steps.at_zero + 1
+        """(P,) rank+_i = 1 + sum_{k != i} H(p_k - p_i): a sample's own pair counts fully."""
+        return self.positives_above - self.steps.at_zero + 1
+
+    @property
+    def rank_among_all(self) -> Tensor:
+        """(P,) rank_i = rank+_i + FP_i."""
+        return self.rank_among_positives + self.false_positives
 
     def join(self, values: Tensor, name: str) -> Tensor:
-        """(P,) values of all positives, with gradient, from those of this process's.
+        """(P,) values of all positives, with gradient, from the values of this process's.
 
         Raises:
-            ValueError: ``values``, which the caller knows by ``name``, are not one of each.
+            ValueError: ``values``, called ``name`` in the message, has another shape.
         """
         shape = self.pos_entries[0].shape
         if values.shape != shape:
             raise ValueError(
-                f"{name} must have the shape {tuple(shape)}, one of each positive, not "
+                f"{name} must have the shape {tuple(shape)}, one for each positive, not "
                 f"{tuple(values.shape)}"
             )
         return self.pool.join(values)
@@ -87,9 +92,9 @@ def rank(
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored. A positive is the entry
             of a row and its label; all other entries of rows that are not ignored are negatives.
         delta: half the width of the step, in units of the logits, >= 0.
-        image_idxs: (M,) int64, whose image a row is: each has a ranking of its own. None is one
-            ranking of all.
-        group: processes whose batches are ranked together; None is this one alone.
+        image_idxs: (M,) int64, the image of each row: every image has its own ranking. None is one
+            ranking of all rows.
+        group: processes whose batches are ranked together; None is this process alone.
     """
     check_labels(pred_logits, gt_labels)
     segment_idxs, num_segments = rank_segments(gt_labels, image_idxs, group)
@@ -108,15 +113,15 @@ def rank(
     entries, num_entries, poison = total(torch.cat(own), group).split([len(x) for x in own])
     num_positives = torch.bincount(steps.pos_segments, minlength=num_segments).double()
     own_positives = num_positives[steps.pos_segments]
-    positives = steps.sum_over_pairs()
+    positives_above = steps.sum_over_pairs()
     return Ranking(
         steps,
         segments,
         sums,
         pos_entries,
         pool,
-        positives=positives,
-        negatives=(entries - positives).clamp(min=0),
+        positives_above=positives_above,
+        false_positives=(entries - positives_above).clamp(min=0),
         num_negatives=num_entries[steps.pos_segments] - own_positives,
         shares=1 / (own_positives * (num_positives > 0).sum()) + poison,
         poison=poison[0],

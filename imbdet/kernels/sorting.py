@@ -58,5 +58,5 @@ class WrongPairs:
         return self._total(self.lower, lines.at(self.lower_scores, self.lower_groups))
 
     def _total(self, positives: Tensor, sums: Tensor) -> Tensor:
-        """(P,) what each positive has in all its groups."""
+        """(P,) the sum over all groups of each positive."""
         return sums.new_zeros(self.num_positives).index_add_(0, positives, sums)

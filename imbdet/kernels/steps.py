@@ -10,8 +10,8 @@ every sum over steps is linear in s. So a sum over all pairs needs no pairs: cou
 scores in each bucket give the sums over scores (forward), and a slope and an intercept for each
 bucket give the sums over positives (backward). The cost is O((P + N) log P), the result exact.
 
-Scores may come in segments, such as images, that know nothing of each other: each segment has a
-line and buckets of its own, one segment's buckets after the other's.
+Scores may come in segments, such as images, that are not compared with each other: each segment has
+its own line and its own buckets, which follow those of the segment before it.
 
 Shape shorthand: P positives, N scores, G segments, B = 2P + G buckets. Everything is float64.
 """
@@ -31,7 +31,7 @@ class Lines:
     """A function of a score that is linear in each bucket.
 
     Attributes:
-        steps: whose buckets.
+        steps: the steps that define the buckets.
         intercept: (B,) values at score 0.
         slope: (B,).
     """
@@ -100,11 +100,11 @@ class Steps:
         return len(self.first_of_bucket)
 
     def bucket(self, scores: Tensor, segments: Tensor | None = None) -> Tensor:
-        """Buckets of scores of any shape: the ends of the same segment at or below, counted.
+        """Buckets of scores of any shape: the number of ends of the segment at or below a score.
 
         Args:
             scores: float64; NaN goes to the last bucket of its segment.
-            segments: int64 in [0, G), of a shape that fits; None if there is one segment.
+            segments: int64 in [0, G), of a shape that broadcasts; None if there is one segment.
         """
         places = torch.bucketize(scores.contiguous(), self.ends, right=True)
         if segments is None:
@@ -116,7 +116,7 @@ class Steps:
         return segments * (len(self.ends) + 1) + places
 
     def clamp(self, scores: Tensor) -> Tensor:
-        """Scores brought to the range of the ends, beyond which no step has a slope."""
+        """Scores clamped to the range of the ends, beyond which no step has a slope."""
         ends = self.ends if len(self.ends) > 0 else scores.new_zeros(1)
         return scores.clamp(ends[0], ends[-1])
 
@@ -141,7 +141,7 @@ class Steps:
 
     def sum_over_scores(self, histogram: Tensor) -> Tensor:
         """(P,) sum_j w_j H(s_j - p_i) over the scores of a histogram, for each positive i."""
-        # Of the scores on the ramp and of those beyond it.
+        # Sums over the scores on the ramp and over those beyond it.
         weights, moments = histogram.cumsum(dim=1)[:, self.cuts].diff(dim=1).unbind()
         (on_ramp, beyond), moment = weights.unbind(), moments[0]
         if self.delta == 0:
@@ -162,7 +162,7 @@ class Steps:
         pos_weights = pos_weights.double()
         slope = pos_weights / (2 * self.delta) if self.delta > 0 else torch.zeros_like(pos_weights)
         intercept = slope * (self.delta - self.pos_scores)
-        # What changes where a ramp begins, and where it ends.
+        # The changes where ramps begin, then those where they end.
         intercepts = torch.cat([intercept, pos_weights - intercept])
         changes = torch.stack([intercepts, torch.cat([slope, -slope])])
         lines = changes.new_zeros(2, self.num_buckets)

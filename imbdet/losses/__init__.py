@@ -1,8 +1,8 @@
 """Losses as pure functions of tensors; they need torch alone.
 
-A shape, an option or a label other than the docstrings say raises a ValueError that names it. What
-logits, boxes and IoUs hold is not checked: NaN makes a loss NaN, and so does the infinite logit of
-a positive that is ranked, unless the row is ignored.
+A shape, option or label that contradicts a docstring raises a ValueError that names it. The values
+of logits, boxes and IoUs are not checked: in rows that are not ignored, NaN makes a loss NaN, and
+so does an infinite logit of a positive in a ranking loss.
 """
 
 from imbdet.losses.alrp import alrp_loss

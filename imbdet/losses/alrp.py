@@ -12,7 +12,7 @@ from imbdet.kernels.error_driven import Update, apply_updates
 from imbdet.kernels.ranking import Ranking, rank
 from imbdet.kernels.steps import Steps
 
-# FP_i is a difference of large sums; below this it means "no negative above".
+# FP_i is a difference of large sums; up to this value it means "no negative above".
 NO_NEGATIVES = 1e-5
 
 
@@ -28,20 +28,20 @@ def alrp_loss(
 ) -> tuple[Tensor, Tensor]:
     """Classification and localisation part of the aLRP loss over all entries of the batch.
 
-    The gradient of the logits is the error-driven update of the first part (eq. 12), in which the
-    localisation errors of the positives ranked above take part. The second part is differentiated
-    through the localisation errors only.
+    The gradient of the logits is the error-driven update of the first part (eq. 12), which includes
+    the localisation errors of the positives ranked above. The second part is differentiated with
+    respect to the localisation errors only.
 
     Args:
         pred_logits: (M, K) logits.
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
         loc_errors: (P,) localisation errors >= 0 of the positives in the order of their rows, such
             as (1 - GIoU) / (2 (1 - tau)); with gradient.
-        image_idxs: (M,) int64, whose image a row is: each image is ranked by itself, and the loss
+        image_idxs: (M,) int64, the image of each row: each image is ranked by itself, and the loss
             is the mean over the images that have positives. None is one ranking of all.
         group: processes whose batches are ranked together, see :mod:`imbdet.ops.exchange`; the
             loss is that of all, the same on each. None is this process alone.
-        delta: half a step's width in logits, >= 0; 0 is the hard step, by which a tie counts fully.
+        delta: half a step's width in logits, >= 0; 0 is the hard step, which counts ties fully.
         smooth_localisation: whether the positives above are summed by the smooth step, as the
             definition has it, or by the hard order of the scores, as the published code does.
 
@@ -59,8 +59,10 @@ def alrp_loss(
 @torch.no_grad()
 def alrp_update(ranking: Ranking, loc_errors: Tensor) -> Update:
     """Errors FP_i / rank_i and the update that takes localisation along (eq. 10-12)."""
-    rank_among_all = ranking.rank_among_positives + ranking.negatives
-    false_positives = ranking.negatives
+    # error_i = FP_i / rank_i,   rank_i = rank+_i + FP_i
+    # pull_i = (FP_i + sum_{k != i} H(p_k - p_i) e_k) / rank_i where FP_i > 0, else 0
+    # Gradient of p_i: -pull_i;   of s_j: sum_i pull_i H(s_j - p_i) / FP_i
+    rank_among_all, false_positives = ranking.rank_among_all, ranking.false_positives
     above = ranking.steps.sum_over_pairs(loc_errors) - ranking.steps.at_zero * loc_errors
     is_first = false_positives <= NO_NEGATIVES
     pull = torch.where(is_first, 0, (above + false_positives) / rank_among_all)
@@ -78,6 +80,6 @@ def _localisation_weights(ranking: Ranking, is_smooth: bool) -> Tensor:
     steps = ranking.steps
     if not is_smooth:
         steps = Steps(steps.pos_scores, 0, steps.pos_segments, steps.num_segments)
-    weights = ranking.shares / (ranking.rank_among_positives + ranking.negatives)
+    weights = ranking.shares / ranking.rank_among_all
     below = steps.sum_over_positives(weights).at(steps.pos_scores, steps.pos_segments)
     return below + (1 - steps.at_zero) * weights

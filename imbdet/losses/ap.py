@@ -35,11 +35,11 @@ def ap_loss(
     Args:
         pred_logits: (M, K) logits.
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
-        image_idxs: (M,) int64, whose image a row is: each image is ranked by itself, and the loss
+        image_idxs: (M,) int64, the image of each row: each image is ranked by itself, and the loss
             is the mean over the images that have positives. None is one ranking of all.
         group: processes whose batches are ranked together, see :mod:`imbdet.ops.exchange`; the
             loss is that of all, the same on each. None is this process alone.
-        delta: half a step's width in logits; 0 is the hard step, by which a tie counts fully.
+        delta: half a step's width in logits; 0 is the hard step, which counts ties fully.
         interpolated: replace the precision of a positive by the highest one at its recall or above
             (sec. 3.3).
 
@@ -52,14 +52,16 @@ def ap_loss(
 
 
 def ap_update(ranking: Ranking, interpolated: bool = True) -> Update:
-    """Errors 1 - precision and their update."""
-    rank_among_all = ranking.rank_among_positives + ranking.negatives
-    precision = ranking.rank_among_positives / rank_among_all
+    """Errors 1 - precision and their update (eq. 9)."""
+    # rank+_i = 1 + sum_{k != i} H(p_k - p_i),   FP_i = sum_j H(s_j - p_i)
+    # error_i = FP_i / (rank+_i + FP_i) = 1 - precision_i
+    # Gradient of p_i: -error_i;   of s_j: sum_i error_i H(s_j - p_i) / FP_i
+    precision = ranking.rank_among_positives / ranking.rank_among_all
     errors = 1 - precision
-    neg_weights = 1 / rank_among_all
+    neg_weights = 1 / ranking.rank_among_all  # error_i / FP_i, also where FP_i is 0
     if interpolated:
         errors = 1 - _running_maximum(precision, ranking.steps)
-        # Shares of the negatives shrink with the error; a precision of 1 has none to share.
+        # The shares of the negatives shrink with the error; where the precision is 1, it is 0.
         neg_weights = (
             neg_weights * errors / (1 - precision).clamp(min=torch.finfo(errors.dtype).tiny)
         )

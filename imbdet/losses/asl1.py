@@ -49,6 +49,6 @@ def asl1(pred_deltas: Tensor, target_deltas: Tensor, mu: float) -> tuple[Tensor,
     pred_deltas, target_deltas = paired(pred_deltas, target_deltas)
     differences = pred_deltas - target_deltas
     roots = (differences.square() + mu**2).sqrt()
-    # The difference of the root and mu by the third binomial formula: small ones keep their digits.
+    # Equal to roots - mu, but without cancellation, so that small losses keep their digits.
     losses = differences.square() / (roots + mu)
     return losses, (differences.abs() / roots).detach()

@@ -32,11 +32,11 @@ def auc_loss(
     Args:
         pred_logits: (M, K) logits.
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
-        image_idxs: (M,) int64, whose image a row is: each image is ranked by itself, and the loss
+        image_idxs: (M,) int64, the image of each row: each image is ranked by itself, and the loss
             is the mean over the images that have positives. None is one ranking of all.
         group: processes whose batches are ranked together, see :mod:`imbdet.ops.exchange`; the
             loss is that of all, the same on each. None is this process alone.
-        delta: half a step's width in logits; 0 is the hard step, by which a tie counts fully.
+        delta: half a step's width in logits; 0 is the hard step, which counts ties fully.
 
     Returns:
         Scalar in [0, 1]; a connected zero without positives or without negatives.
@@ -48,6 +48,8 @@ def auc_loss(
 
 def auc_update(ranking: Ranking) -> Update:
     """Errors FP_i / |N| and their update."""
+    # error_i = sum_j H(s_j - p_i) / |N|
+    # Gradient of p_i: -error_i;   of s_j: sum_i H(s_j - p_i) / |N|
     num_negatives = ranking.num_negatives.clamp(min=1)
-    errors = ranking.negatives / num_negatives
+    errors = ranking.false_positives / num_negatives
     return Update(errors, -errors, 1 / num_negatives)

@@ -1,4 +1,4 @@
-"""Balanced L1: accurate boxes keep a say in the gradient, outliers no more than their share.
+"""Balanced L1: accurate boxes get a larger gradient, outliers a bounded one.
 
 Pang et al., "Libra R-CNN: Towards Balanced Learning for Object Detection", CVPR 2019,
 https://arxiv.org/abs/1904.02701
@@ -39,7 +39,7 @@ def balanced_l1_loss(
     Args:
         pred_deltas: (P, 4) predicted deltas.
         target_deltas: (P, 4) deltas to reach.
-        alpha: slope near zero: the smaller, the more gradient have small differences.
+        alpha: slope near zero; a smaller one gives small differences a larger gradient.
         gamma: gradient of the differences from beta on, the largest of a coordinate; at most 88
             alpha, as float32 holds no larger b.
         beta: difference from which the gradient is constant, in deltas.

@@ -38,7 +38,7 @@ def softmax_cross_entropy_loss(
         (M,) losses, 0 for ignored samples; or their sum.
     """
     check_labels(pred_logits, gt_labels, num_classes=pred_logits.shape[-1] - 1)
-    # Without their logits: NaN or infinite ones would leave a gradient of NaN, loss or not.
+    # NaN or infinite logits of ignored rows would make the gradient NaN, although the loss is 0.
     logits = at_least_float32(pred_logits).masked_fill((gt_labels < 0)[:, None], 0)
     losses = F.cross_entropy(logits, gt_labels, ignore_index=-1, reduction="none")
     return reduce_losses(losses, weights, reduction)
@@ -61,8 +61,8 @@ def sigmoid_cross_entropy_loss(
     Args:
         pred_logits: (M, K) logits.
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
-        alpha: weight of positive entries, negative ones have 1 - alpha (balanced cross-entropy);
-            below 0: both 1.
+        alpha: weight of positive entries, negative ones have 1 - alpha (balanced cross-entropy,
+            1708.02002, eq. 3); below 0: both 1.
         weights: (M,) factors of the samples, or None.
         reduction: "none" or "sum".
 

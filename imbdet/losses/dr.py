@@ -3,11 +3,11 @@
 Qian et al., "DR Loss: Improving Object Detection by Distributional Ranking", CVPR 2020,
 https://arxiv.org/abs/1907.10156
 
-The hardest ones are means of the scores under a softmax of the scores themselves. The mean over a
-matrix is the mean over its rows' means, weighted by a softmax of the rows' log-sum-exp. So only the
-rows of the matrix are reduced chunk after chunk, with temporaries of a small size and a gradient
-that is computed in the backward pass; all beyond is left to autograd. Likewise the mean over the
-batches of several processes is the mean over their means, of which there is one of each.
+"Hardest" is a mean of the scores under a softmax of the scores themselves. Such a mean over a
+matrix is the mean of its rows' means under a softmax of the rows' log-sum-exp. So the rows of the
+matrix are reduced chunk after chunk, with small temporaries and a gradient that is computed in the
+backward pass; autograd does the rest. Likewise the mean over the batches of several processes is
+the mean of the processes' means under a softmax of their log-sum-exp.
 
 Shape shorthand: M samples, K classes, P positives, S scopes (each with a ranking of its own).
 """
@@ -51,11 +51,11 @@ def dr_loss(
     Args:
         pred_logits: (M, K) logits.
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
-        image_idxs: (M,) int64, whose image a row is: the loss is the mean over the images that
+        image_idxs: (M,) int64, the image of each row: the loss is the mean over the images that
             occur, each ranked by itself (paper). None is one ranking of all (published code).
         group: processes whose batches are ranked together, see :mod:`imbdet.ops.exchange`; the
             loss is that of all, the same on each. None is this process alone.
-        margin: by which the scores of positives are to be higher than those of negatives.
+        margin: by which the scores of positives should exceed those of negatives.
         sharpness: kappa of the smooth hinge (the paper's L); a large one approaches max(0, x).
         tau: factor of the loss.
         lambda_pos: temperature of the positives: towards 0 their lowest score counts alone, towards
@@ -67,6 +67,9 @@ def dr_loss(
         with neither pays 0.
     """
     check_labels(pred_logits, gt_labels)
+    # Of a row r:   mass_r = log sum_j exp(p_rj / lambda_neg),   mean_r = sum_j q_rj p_rj
+    # Of a scope:   P- = sum_r q_r mean_r with q = softmax(mass);   P+ likewise, of single scores
+    # Loss:         tau / kappa softplus(kappa (P- - P+ + margin)), mean over the scopes
     scopes, num_scopes = rank_segments(gt_labels, image_idxs, group)
     pos_rows, _ = positive_entries(gt_labels, pred_logits.shape[1])
     masses, means, pos_logits = _NegativeRows.apply(pred_logits, gt_labels, lambda_neg)
@@ -101,7 +104,7 @@ def _softmax_means(
 
 
 def _over_processes(means: Tensor, masses: Tensor, group: ProcessGroup) -> tuple[Tensor, Tensor]:
-    """What :func:`_softmax_means` gives, (1,) each, for the values of all processes."""
+    """Result of :func:`_softmax_means`, (1,) each, for the values of all processes."""
     means, masses = gather(torch.cat([means, masses]), group).unbind(dim=1)
     return _softmax_means(means, masses, torch.zeros_like(masses, dtype=torch.int64), 1)
 
@@ -109,8 +112,9 @@ def _over_processes(means: Tensor, masses: Tensor, group: ProcessGroup) -> tuple
 class _NegativeRows(torch.autograd.Function):
     """Softmax of p / temperature over the negatives of each row.
 
-    Gives, in float64, its (M,) log-sum-exp, -inf in rows without negatives, the (M,) means of p
-    under it, and the (P,) logits of the positives: a gradient of their own would double the memory.
+    Returns, in float64, its (M,) log-sum-exp, -inf in rows without negatives, the (M,) means of p
+    under it, and the (P,) logits of the positives: indexing them outside would cost a second
+    gradient of the size of the logits.
     """
 
     @staticmethod

@@ -1,15 +1,15 @@
-"""Gradient harmonising: an entry pays the less, the more entries have a gradient like its own.
+"""Gradient harmonising: the more entries share a gradient norm, the less each of them weighs.
 
 Li et al., "Gradient Harmonized Single-stage Detector", AAAI 2019, https://arxiv.org/abs/1811.05181
 
 The gradients' norms, in [0, 1], fall into equal bins. Of N entries, one in a bin with S_j entries
 has the weight N / (S_j B), where B is the number of bins that are not empty (of all bins in the
 paper; the published code is followed), and the weighted sum is divided by N. Here N is cancelled
-from both: the plain sum of the losses is the loss, no normalizer is due.
+from both: the loss is the plain sum and needs no normalizer.
 
-The published dense heads call the loss level by level of the feature pyramid: the levels share the
-smoothed counts, which each of them moves, and their losses are added. So N, S_j and B are those of
-a level. ``levels`` says which rows those are.
+The published dense heads call the loss once for each level of the feature pyramid: the levels share
+the averaged counts, which each of them updates, and their losses are added. So N, S_j and B are
+those of a level. ``levels`` says which rows belong to each.
 
 Shape shorthand: M samples, K classes, P positives.
 """
@@ -35,7 +35,7 @@ from imbdet.options import Count, Momentum, Positive
 
 
 class _Harmonizer(KeepsMissingBuffers):
-    """Keeps how many entries the bins have, smoothed over the batches.
+    """Keeps the number of entries of each bin, averaged over the batches.
 
     The averages are buffers, so that a checkpoint keeps them; in float64, which counts exactly.
     """
@@ -48,16 +48,18 @@ class _Harmonizer(KeepsMissingBuffers):
         self.bins, self.momentum = bins, momentum
         self.correct_bias, self.by_level = correct_bias, by_level
         self.register_buffer("counts", torch.zeros(bins, dtype=torch.float64))
-        # What the average of ones would be: how far that of the counts has come from its zeros.
+        # The same average of ones: how far the counts have come from their start at 0.
         self.register_buffer("progress", torch.zeros(bins, dtype=torch.float64))
 
     @torch.no_grad()
     def weigh(self, histogram: Tensor, group: ProcessGroup | None = None) -> Tensor:
-        """Average a batch's counts (bins,) in and return the weights (bins,) 1 / (S_j B), float64.
+        """Average in a batch's counts (bins,) and return the weights (bins,) 1 / (S_j B), float64.
 
-        An empty bin keeps its average and has the weight 0. A batch is that of all processes in the
-        ``group``.
+        An empty bin keeps its average and has the weight 0. The batch is that of all processes in
+        the ``group``.
         """
+        # S_j = momentum S_j + (1 - momentum) R_j with R_j entries of the batch in bin j, if any;
+        # corrected: S_j / (1 - momentum^t) after t batches with entries in it
         histogram = total(histogram, group)
         is_used = histogram > 0
         counts, progress = (
@@ -77,9 +79,9 @@ class _Harmonizer(KeepsMissingBuffers):
         targets: Tensor,
         levels: Sequence[Tensor] | None,
     ) -> Tensor:
-        """The losses of all rows by a call for each level; see :meth:`GHMCLoss.forward`.
+        """The losses of all rows, with a call for each level; see :meth:`GHMCLoss.forward`.
 
-        In evaluation mode the averages are afterwards what they were.
+        In evaluation mode the averages stay as they are.
         """
         with contextlib.nullcontext() if self.training else untouched_buffers(self):
             if levels is None:
@@ -111,11 +113,11 @@ class GHMCLoss(_Harmonizer):
 
         Args:
             bins: number of bins of the gradient norm |p - p*|.
-            momentum: weight of the past in their counts; 0 takes each batch by itself.
-            correct_bias: whether to make up for the start of the counts at 0; without it, as
-                published, the first batch weighs 1 / (1 - momentum) times too much.
-            by_level: whether a dense head is to give the ``levels`` of its feature pyramid, which
-                are then harmonised each by itself, as in the published heads.
+            momentum: weight of the past in their counts; 0 uses each batch alone.
+            correct_bias: whether to correct the counts for their start at 0; without it, as
+                published, the losses of the first batch are 1 / (1 - momentum) times too large.
+            by_level: whether a dense head gives the ``levels`` of its feature pyramid, each of
+                which is then harmonised separately, as in the published heads.
         """
         super().__init__(bins, momentum, correct_bias, by_level)
 
@@ -126,14 +128,14 @@ class GHMCLoss(_Harmonizer):
         group: ProcessGroup | None = None,
         levels: Sequence[Tensor] | None = None,
     ) -> Tensor:
-        """Count the batch in and weigh its losses; the gradient takes the weights as constants.
+        """Add the batch to the counts and weigh its losses; weights are constants to the gradient.
 
         Args:
             pred_logits: (M, K) logits.
             gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
             group: processes whose batches are counted together; None is this one alone.
-            levels: int64 rows of each level, which together are all rows and are harmonised one
-                level after the other; None harmonises all rows at once.
+            levels: int64 rows of each level, together all rows; the levels are harmonised one after
+                the other. None harmonises all rows at once.
 
         Returns:
             (M,) losses, summed over the classes, 0 for ignored samples. Their sum, over all
@@ -188,7 +190,7 @@ class GHMRLoss(_Harmonizer):
         Args:
             mu: width of the round part of the loss, in deltas.
             bins: number of bins of the gradient norm |d| / sqrt(d^2 + mu^2).
-            momentum: weight of the past in their counts; 0 takes each batch by itself.
+            momentum: weight of the past in their counts; 0 uses each batch alone.
             correct_bias: whether to make up for the start of the counts at 0.
             by_level: whether a dense head is to give the ``levels`` of its feature pyramid, which
                 are then harmonised each by itself.
@@ -203,7 +205,7 @@ class GHMRLoss(_Harmonizer):
         group: ProcessGroup | None = None,
         levels: Sequence[Tensor] | None = None,
     ) -> Tensor:
-        """Count the batch in and weigh its losses; the gradient takes the weights as constants.
+        """Add the batch to the counts and weigh its losses; weights are constants to the gradient.
 
         Args:
             pred_deltas: (P, 4) predicted deltas.

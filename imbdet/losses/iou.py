@@ -30,7 +30,7 @@ def giou_loss(
     weights: Tensor | None = None,
     reduction: str = "none",
 ) -> Tensor:
-    """1 - GIoU in [0, 2]: also the empty part of the smallest enclosing box counts (alg. 1).
+    """1 - GIoU in [0, 2], which also counts the empty part of the enclosing box (alg. 1).
 
     Args:
         pred_boxes: (P, 4) decoded predictions.
@@ -90,9 +90,9 @@ def ciou_loss(
     pred_boxes, gt_boxes = paired(pred_boxes, gt_boxes)
     iou = paired_iou(pred_boxes, gt_boxes)
     angle = _aspect_angle(pred_boxes) - _aspect_angle(gt_boxes)
-    v = (2 / math.pi * angle).square()
-    alpha = (v / (1 - iou + v + EPS)).detach()
-    losses = 1 - iou + _centre_distance(pred_boxes, gt_boxes) + alpha * v
+    v = (2 / math.pi * angle).square()  # eq. 9
+    alpha = (v / (1 - iou + v + EPS)).detach()  # eq. 11
+    losses = 1 - iou + _centre_distance(pred_boxes, gt_boxes) + alpha * v  # eq. 10
     return reduce_losses(losses, weights, reduction)
 
 

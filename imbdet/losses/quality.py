@@ -1,11 +1,11 @@
-"""Quality focal and varifocal loss: a positive's target is how well its box fits, not 1.
+"""Quality focal and varifocal loss: the target of a positive is the IoU of its box instead of 1.
 
 Li et al., "Generalized Focal Loss: Learning Qualified and Distributed Bounding Boxes for Dense
 Object Detection", NeurIPS 2020, https://arxiv.org/abs/2006.04388
 Zhang et al., "VarifocalNet: An IoU-aware Dense Object Detector", CVPR 2021,
 https://arxiv.org/abs/2008.13367
 
-Both take the quality apart from the labels, so a positive whose box fits nowhere stays a positive.
+Both take the quality as an argument of its own, so a positive with an IoU of 0 stays a positive.
 """
 
 from dataclasses import dataclass
@@ -81,9 +81,9 @@ def varifocal_loss(
 ) -> Tensor:
     """y BCE(p, y) of positives, alpha p^gamma BCE(p, 0) of negatives (2008.13367, eq. 2).
 
-    The target y is the IoU of a positive entry; as its weight it is a constant. Gradient flows
+    The target y is the IoU of a positive entry, and also its weight, a constant. Gradient flows
     through p^gamma, as in the published code. A positive with y = 0 pays nothing; the published
-    code takes it for a negative.
+    code treats it as a negative.
 
     Args:
         pred_logits: (M, K) logits.
@@ -111,7 +111,7 @@ def _soft_targets(pred_logits: Tensor, gt_labels: Tensor, ious: Tensor) -> Tenso
     rows, _ = positive_entries(gt_labels, pred_logits.shape[-1])
     if ious.shape != rows.shape:
         raise ValueError(
-            f"ious must have the shape {tuple(rows.shape)}, one of each positive, "
+            f"ious must have the shape {tuple(rows.shape)}, one for each positive, "
             f"not {tuple(ious.shape)}"
         )
     return ious.detach().to(torch.promote_types(pred_logits.dtype, torch.float32))

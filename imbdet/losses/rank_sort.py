@@ -24,18 +24,18 @@ def rank_sort_loss(
 ) -> tuple[Tensor, Tensor]:
     """Ranking and sorting error over all entries of the batch.
 
-    The gradients are the error-driven updates of eq. 9 and 10. As published, a sample's own pair
-    counts H(0): 1/2 for delta > 0.
+    The gradients are the error-driven updates of eq. 9 and 10. As published, the pair of a sample
+    with itself counts H(0): 1/2 for delta > 0.
 
     Args:
         pred_logits: (M, K) logits.
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
         ious: (P,) quality in [0, 1] of the positives in the order of their rows; detached.
-        image_idxs: (M,) int64, whose image a row is: each image is ranked by itself, and the loss
+        image_idxs: (M,) int64, the image of each row: each image is ranked by itself, and the loss
             is the mean over the images that have positives. None is one ranking of all.
         group: processes whose batches are ranked together, see :mod:`imbdet.ops.exchange`; the
             loss is that of all, the same on each. None is this process alone.
-        delta: half a step's width in logits, >= 0; 0 is the hard step, by which a tie counts fully.
+        delta: half a step's width in logits, >= 0; 0 is the hard step, which counts ties fully.
 
     Returns:
         Two scalars with gradients of their own, already divided by the number of positives;
@@ -50,28 +50,32 @@ def rank_sort_loss(
 
 def ranking_update(ranking: Ranking) -> Update:
     """Errors FP_i / rank_i, to be brought to 0, and their update (eq. 3 and 9)."""
-    rank_among_all = ranking.positives + ranking.negatives
-    errors = ranking.negatives / rank_among_all
+    # error_i = FP_i / (a_i + FP_i),   a_i = sum_k H(p_k - p_i), i itself included
+    # Gradient of p_i: -error_i;   of s_j: sum_i error_i H(s_j - p_i) / FP_i
+    rank_among_all = ranking.positives_above + ranking.false_positives
+    errors = ranking.false_positives / rank_among_all
     return Update(errors, -errors, 1 / rank_among_all)
 
 
 @torch.no_grad()
 def sorting_update(ranking: Ranking, ious: Tensor) -> Update:
     """Errors of the order among the positives, and their update (eq. 4 and 10)."""
+    # error_i = mean of 1 - IoU_k over all positives k - that over those with IoU_k >= IoU_i,
+    # both means weighted by H(p_k - p_i), which adds up to a_i over all k and to D_i over the k
+    # with IoU_k < IoU_i: they should not be above i.
+    # Gradient of p_i: -error_i;   of those p_k: sum_i error_i H(p_k - p_i) / D_i
     steps = ranking.steps
-    # Of all positives, by how far they are above i (a_i in total), those with a lower IoU are wrong
-    # there (D_i in total).
     wrong_pairs = WrongPairs(steps, ious)
     wrong = wrong_pairs.sum_over_lower().clamp(min=0)
     wrong_errors = wrong_pairs.sum_over_lower(1 - ious)
     all_errors = steps.sum_over_pairs(1 - ious)
-    target = (all_errors - wrong_errors) / (ranking.positives - wrong)  # i itself is right
-    # The error, current - target, is D_i / a_i times (mean of the wrong - target). Rounding may
-    # leave a tiny D_i that is 0 in truth: a mean of 1 - IoU stays in [0, 1] even so, and that of
-    # the wrong is never below the target.
+    target = (all_errors - wrong_errors) / (ranking.positives_above - wrong)  # i itself is right
+    # error_i = D_i / a_i (mean of the wrong - target). Rounding may leave a tiny D_i where the
+    # truth is 0: the clamps keep the mean of 1 - IoU in [0, 1] and that of the wrong at or above
+    # the target.
     tiny = torch.finfo(wrong.dtype).tiny
     mean_of_wrong = (wrong_errors / wrong.clamp(min=tiny)).clamp(0, 1)
-    share = ((mean_of_wrong - target) / ranking.positives).clamp(min=0)  # error / D_i
+    share = ((mean_of_wrong - target) / ranking.positives_above).clamp(min=0)  # error_i / D_i
     errors = share * wrong
     pushed = wrong_pairs.sum_over_higher(share)
     return Update(errors, pushed - errors, torch.zeros_like(errors))

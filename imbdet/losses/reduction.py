@@ -1,4 +1,4 @@
-"""From losses per sample to what the caller asked for."""
+"""Weighting and reducing the losses of samples."""
 
 from torch import Tensor
 

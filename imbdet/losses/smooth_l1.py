@@ -78,19 +78,19 @@ def decayed_smooth_l1_loss(
     weights: Tensor | None = None,
     reduction: str = "none",
 ) -> Tensor:
-    """Smooth L1 loss whose beta is the first one less ``decay`` for every period completed.
+    """Smooth L1 loss whose beta is ``initial_beta`` minus ``decay`` for each completed period.
 
-    The article subtracts ``decay * (iteration % period)``, a saw tooth; meant is a beta that falls,
-    so that the loss approaches L1 during training.
+    The paper prints ``iteration % period``, which would be a sawtooth; its text describes a beta
+    that falls, so that the loss approaches L1 during training.
 
     Args:
         pred_deltas: (P, 4) predicted deltas.
         target_deltas: (P, 4) deltas to reach.
         iteration: of the training, from 0.
         initial_beta: beta at the start, in deltas.
-        decay: what a period takes off, in deltas.
+        decay: by which beta falls in a period, in deltas.
         period: iterations in a period.
-        min_beta: where beta stays, in deltas.
+        min_beta: lowest beta, in deltas.
         weights: (P,) factors of the samples, or None.
         reduction: "none" or "sum".
 

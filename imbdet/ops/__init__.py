@@ -1,1 +1,1 @@
-"""Operations on tensors that several rooms share; they need torch and torchvision alone."""
+"""Operations on tensors that several packages share; they need torch and torchvision alone."""

@@ -1,16 +1,16 @@
-"""Overlap of paired boxes, (P, 4), XYXY in pixels with x2 >= x1 and y2 >= y1."""
+"""Overlap of pairs of boxes, (P, 4) each, XYXY in pixels with x2 >= x1 and y2 >= y1."""
 
 import torch
 from torch import Tensor
 
 from imbdet.ops.paired import paired
 
-# Keeps quotients finite where both boxes have no area.
+# Keeps quotients finite where neither box has an area.
 EPS = 1e-7
 
 
 def paired_iou(boxes: Tensor, gt_boxes: Tensor) -> Tensor:
-    """(P,) intersection over union of each pair, in [0, 1]; 0 for two boxes without area."""
+    """(P,) intersection over union of each pair, in [0, 1]; 0 if neither box has an area."""
     return overlap(*paired(boxes, gt_boxes))[0]
 
 

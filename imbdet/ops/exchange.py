@@ -1,12 +1,12 @@
-"""What processes tell each other, so that a loss is that of all their samples together.
+"""What processes exchange, so that a loss is computed over the samples of all of them.
 
 Functions take a process ``group``; None is this process alone, which exchanges nothing. All
 processes of a group call the same functions in the same order, whether they have samples or not.
-What they tell may be NaN or infinite.
+Values may be NaN or infinite.
 
-A process computes the gradient by what it holds itself, and DistributedDataParallel averages the
-gradients of W processes instead of adding them. So whatever leads back to what a process holds is
-multiplied by W: the average is then the gradient of one process that holds everything.
+Each process computes the gradient with respect to its own logits, and DistributedDataParallel
+averages the gradients of W processes instead of adding them. So each process multiplies its
+gradient by W: the average is then the gradient of one process that holds all samples.
 """
 
 from typing import Any
@@ -40,15 +40,15 @@ def gather(values: Tensor, group: ProcessGroup) -> Tensor:
 
 
 class Pool:
-    """Numbers of which each process holds some, one process's behind the other's.
+    """Numbers of which each process holds some; all of them stand in the order of the processes.
 
     Args:
-        num_own: how many are of this process.
+        num_own: how many this process holds.
         group: the processes.
-        device: on which they exchange.
+        device: the device of the exchanged tensors.
 
     Attributes:
-        own: which of all are of this process.
+        own: slice of this process's numbers among all.
         num_processes: W.
     """
 
@@ -61,7 +61,7 @@ class Pool:
         self.own = slice(first, first + num_own)
 
     def join(self, values: Tensor) -> Tensor:
-        """(num_own,) values of each process to those of all, with gradient."""
+        """The values of all processes, with gradient, from the (num_own,) of this one."""
         if self.group is None or not any(self.sizes):
             return values
         padded = F.pad(values, (0, max(self.sizes) - len(values)))

@@ -1,4 +1,4 @@
-"""Backward passes that are written by hand have no second derivative, and say so."""
+"""Backward passes written by hand, which have no second derivative and say so."""
 
 import functools
 from collections.abc import Callable
@@ -12,7 +12,7 @@ T = TypeVar("T")
 def first_order(backward: Callable[..., T]) -> Callable[..., T]:
     """Make ``backward`` of a :class:`torch.autograd.Function` refuse to be differentiated again.
 
-    PyTorch's ``once_differentiable`` does so only where the incoming gradient needs a gradient
+    PyTorch's ``once_differentiable`` does so only if the incoming gradient requires a gradient
     itself: that of a plain sum does not, and the second derivative would silently lack a part.
 
     Raises:
@@ -21,7 +21,7 @@ def first_order(backward: Callable[..., T]) -> Callable[..., T]:
 
     @functools.wraps(backward)
     def checked(ctx: Any, *grads: Any) -> T:
-        if torch.is_grad_enabled():  # in a backward pass, by create_graph=True alone
+        if torch.is_grad_enabled():  # only create_graph=True enables it in a backward pass
             raise RuntimeError(
                 "this loss computes its gradient by hand and has no second derivative: call "
                 "backward or autograd.grad without create_graph=True"

@@ -48,15 +48,15 @@ def check_labels(pred_logits: Tensor, gt_labels: Tensor, num_classes: int | None
 def rank_segments(
     gt_labels: Tensor, image_idxs: Tensor | None, group: ProcessGroup | None
 ) -> tuple[Tensor, int]:
-    """(M,) int64 in [0, G), which ranking each row belongs to, and their number G, at least 1.
+    """(M,) int64 in [0, G), the ranking to which each row belongs, and their number G >= 1.
 
     Args:
         gt_labels: (M,) labels.
-        image_idxs: (M,) int64, whose image a row is; None is one ranking of all.
-        group: processes that are ranked together, if there are others.
+        image_idxs: (M,) int64, the image of each row; None is one ranking of all rows.
+        group: processes whose rows are ranked together; None is this process alone.
 
     Raises:
-        ValueError: shapes that do not fit, or a ranking of each image over several processes.
+        ValueError: the shapes differ, or each image is to be ranked over several processes.
     """
     if image_idxs is None:
         return torch.zeros_like(gt_labels), 1
@@ -65,7 +65,7 @@ def rank_segments(
         raise ValueError(f"image_idxs must have the shape {expected}, not {given}")
     if group is not None:
         raise ValueError(
-            "a ranking of each image has no part in other processes: group must be None"
+            "the ranking of an image has no rows in other processes: group must be None"
         )
     images, segments = image_idxs.unique(return_inverse=True)
     return segments, max(len(images), 1)

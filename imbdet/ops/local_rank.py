@@ -14,7 +14,7 @@ from torch import Tensor
 def hierarchical_local_rank(
     values: Tensor, group_idxs: Tensor, class_idxs: Tensor | None = None
 ) -> Tensor:
-    """Position of each sample when all groups' best samples come first, then all second-best...
+    """Position of each sample if all groups' best samples come first, then all second-best, ...
 
     Samples of one group are ranked by value, and so are samples of equal rank. Ties keep the order
     of the rows.
@@ -22,14 +22,14 @@ def hierarchical_local_rank(
     Args:
         values: (R,) quality, the higher the better: IoU after regression for positives, score for
             negatives.
-        group_idxs: (R,) int64, samples that compete: one object's positives, or negatives that
-            overlap. Unique in the batch.
-        class_idxs: (R,) int64, each class has a ranking of its own; None is one for all samples.
+        group_idxs: (R,) int64, the group in which a sample competes: an object's positives, or
+            negatives that overlap. Unique in the batch.
+        class_idxs: (R,) int64, each class has its own ranking; None is one for all samples.
 
     Returns:
         (R,) int64, 0 = most important.
     """
-    # Three stable sorts in place of one by a key made of rank and value, which would lose digits.
+    # Three stable sorts, since a single key of rank and value would lose digits.
     by_value = values.argsort(descending=True, stable=True)
     local_ranks = position_in_group(group_idxs[by_value])
     order = by_value[local_ranks.argsort(stable=True)]
@@ -41,7 +41,7 @@ def hierarchical_local_rank(
 
 
 def position_in_group(group_idxs: Tensor) -> Tensor:
-    """(R,) int64, how many members of its own group, (R,) int64, stand before each element."""
+    """(R,) int64, number of members of the same group, (R,) int64, before each element."""
     groups, order = group_idxs.sort(stable=True)
     starts = torch.searchsorted(groups, groups)  # where the own group begins
     positions = torch.arange(len(groups), device=groups.device) - starts

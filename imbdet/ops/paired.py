@@ -1,4 +1,4 @@
-"""Predictions and their targets, one of each: what every loss of boxes starts from."""
+"""Pairs of predictions and targets, with which every box loss starts."""
 
 from torch import Tensor
 
@@ -9,7 +9,7 @@ def paired(predictions: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Both, (P, C), in float32 at least.
 
     Raises:
-        ValueError: shapes that differ, which torch would perhaps broadcast, or of other dimensions.
+        ValueError: the shapes differ, which torch might broadcast, or are not (P, C).
     """
     if predictions.shape != targets.shape or predictions.dim() != 2:
         raise ValueError(

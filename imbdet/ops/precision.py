@@ -5,5 +5,5 @@ from torch import Tensor
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:
-    """The tensor in float32, or as it is if it is wider."""
+    """The tensor in float32, or unchanged if it is wider."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

@@ -1,9 +1,9 @@
-"""Samplers choose which candidates learn; they need torch alone.
+"""Samplers choose the candidates that are learned from; they need torch and torchvision alone.
 
-An option out of the range that a docstring gives raises a ValueError that names it.
+An option outside the range in its docstring raises a ValueError that names it.
 """
 
-from imbdet.ops.nms_clusters import nms_clusters
+from imbdet.ops.nms import nms_clusters
 from imbdet.samplers.hard import HardSampler
 from imbdet.samplers.instance_balanced import pick_instance_balanced
 from imbdet.samplers.iou_balanced import IoUBalancedNegatives

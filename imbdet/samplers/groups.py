@@ -24,5 +24,5 @@ def share_evenly(
     order = torch.randperm(len(pool), device=pool.device, generator=generator)
     pool, groups = pool[order], groups[order]
     is_first = position_in_group(groups) < share
-    # Shuffled anew, since the others of a small group tend to stand late.
+    # Shuffled again: a member that is not among the first of its group tends to stand late.
     return torch.cat([pool[is_first], shuffle(pool[~is_first], generator)])

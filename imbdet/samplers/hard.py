@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torchvision.ops import nms
 
 from imbdet.methods import NEGATIVE_SAMPLERS, POSITIVE_SAMPLERS
-from imbdet.ops.precision import at_least_float32
+from imbdet.ops.nms import suppressed_last
 from imbdet.options import Share
 from imbdet.samplers.sampler import Pick, needed
 from imbdet.structures import Candidates
@@ -28,14 +27,14 @@ from imbdet.structures import Candidates
 class HardSampler:
     """Picks the min(quota, n) of a pool of n with the highest losses; see :class:`PoolSampler`.
 
-    The loss is that of the classification (the paper's includes the box loss). Equal losses keep
-    the pool's order, so nothing is random; NaN counts as the highest loss.
+    The loss is the classification loss (the paper adds the box loss). Equal losses keep the order
+    of the pool, so nothing is random; NaN counts as the highest loss.
 
     Attributes:
-        nms_thresh: IoU. A box that overlaps more than this with one of a higher loss that stays is
-            a copy of it and comes last, where the others are too few (paper: 0.7), so that copies
-            of one hard region do not fill the quota. 1: no suppression. Its cost is quadratic: for
-            thousands of proposals, not for all anchors.
+        nms_thresh: IoU; 1 disables the suppression. A box that greedy NMS by loss suppresses is
+            picked only if the boxes that it keeps do not fill the quota, so that copies of one hard
+            region do not (paper: 0.7). The cost is quadratic: for thousands of proposals, not for
+            all anchors.
     """
 
     nms_thresh: Share = 1.0
@@ -53,16 +52,5 @@ class HardSampler:
         losses = needed(predictions.cls_losses)[pool]
         hardest = pool[losses.argsort(descending=True, stable=True)]
         if self.nms_thresh < 1:
-            hardest = hardest[_suppressed_last(predictions.boxes[hardest], self.nms_thresh)]
+            hardest = hardest[suppressed_last(predictions.boxes[hardest], self.nms_thresh)]
         return Pick(hardest[:quota])
-
-
-def _suppressed_last(boxes: Tensor, thresh: float) -> Tensor:
-    """(n,) int64 order of boxes (n, 4), best first: those that greedy NMS keeps, the others."""
-    boxes = at_least_float32(boxes)
-    # Places instead of losses: they are finite and have no ties.
-    places = torch.arange(len(boxes), device=boxes.device)
-    kept = nms(boxes, -places.to(boxes.dtype), thresh)
-    is_suppressed = torch.ones_like(places, dtype=torch.bool)
-    is_suppressed[kept] = False
-    return torch.cat([kept, places[is_suppressed]])

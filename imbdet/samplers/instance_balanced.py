@@ -1,4 +1,4 @@
-"""Positives in equal numbers for every object, however many boxes cover it.
+"""Positives in equal numbers for every object, however many boxes match it.
 
 Pang et al., "Libra R-CNN: Towards Balanced Learning for Object Detection", CVPR 2019,
 https://arxiv.org/abs/1904.02701
@@ -26,9 +26,9 @@ def pick_instance_balanced(
 ) -> Pick:
     """Pick positives, min(quota, n) of a pool of n; see :class:`PoolSampler`.
 
-    Each of the G ground truths that own a positive gives floor(quota / G) at random, or all it
-    has; the remainder is drawn at random from the positives that are left. The published code
-    draws round(quota / G) + 1 each and trims at random, and its fill may draw a sample twice.
+    Of each of the G ground truths with positives, floor(quota / G) are drawn at random, or all that
+    there are; the rest of the quota is drawn at random from the remaining positives. The published
+    code draws round(quota / G) + 1 each and trims at random, and may draw a sample twice.
     """
     instances = candidates.gt_idxs[pool]
     share = quota // max(len(instances.unique()), 1)

@@ -1,4 +1,4 @@
-"""Negatives in equal numbers for every range of IoU, as hard ones overlap with an object.
+"""Negatives in equal numbers from every range of IoU, since hard ones overlap with an object.
 
 Pang et al., "Libra R-CNN: Towards Balanced Learning for Object Detection", CVPR 2019,
 https://arxiv.org/abs/1904.02701
@@ -35,13 +35,13 @@ class IoUBalancedNegatives:
     2. the floor set;
     3. the rest of the IoU set.
 
-    The published code puts the highest bin up to the best box of all, a positive, and with a
-    ``floor_thr`` of -1 works as with 0 from its second call on. Here no call depends on another.
+    In the published code the highest bin extends to the best box of all, a positive, and from the
+    second call on a ``floor_thr`` of -1 acts as 0. Here calls do not depend on each other.
 
     Attributes:
         floor_thresh: IoU below which a negative belongs to the floor set; 0: those whose IoU is 0;
             -1: none.
-        floor_fraction: part of the quota that is kept for the floor set.
+        floor_fraction: fraction of the quota that is reserved for the floor set.
         num_bins: K, the number of ranges of IoU.
     """
 

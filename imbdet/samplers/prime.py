@@ -1,4 +1,4 @@
-"""Prime samples: those that matter most for the mean average precision, by hierarchical local rank.
+"""Prime samples: those with the largest effect on the mAP, found by hierarchical local rank.
 
 Cao et al., "Prime Sample Attention in Object Detection", CVPR 2020,
 https://arxiv.org/abs/1904.04821
@@ -12,7 +12,7 @@ from torch import Tensor
 from imbdet.methods import NEGATIVE_SAMPLERS, POSITIVE_SAMPLERS
 from imbdet.ops.boxes import paired_iou
 from imbdet.ops.local_rank import hierarchical_local_rank
-from imbdet.ops.nms_clusters import nms_clusters
+from imbdet.ops.nms import nms_clusters
 from imbdet.options import Share
 from imbdet.samplers.sampler import Pick, needed
 from imbdet.samplers.uniform import pick_random
@@ -31,12 +31,12 @@ class ScoreHLRNegatives:
     """Picks the negatives that would be detected, one of each cluster first (Score-HLR).
 
     Negatives with a foreground score are regressed for their best class and clustered by NMS,
-    whatever their class; one ranking of all clusters' samples by score decides. The quota that they
-    leave is filled at random; see :class:`PoolSampler`.
+    whatever their class; the samples of all clusters form one ranking by score. Random negatives
+    fill the rest of the quota; see :class:`PoolSampler`.
 
-    The importance falls linearly with the rank, from 1 towards 0 at the end of the ranking or of
-    those that are picked, whichever is later. Those picked at random get the smallest importance
-    among the ranked ones, or 1 if there are none.
+    The importance decreases linearly with the rank, from 1 towards 0 at the end of the ranking or
+    of the picked samples, whichever is later. Random negatives get the smallest importance of the
+    picked ranked ones, or 1 if there are none.
 
     Attributes:
         score_thresh: a negative is ranked if its highest score is above this.

@@ -1,4 +1,4 @@
-"""Sampling for one-stage detectors: all positives, and so many negatives for each of them."""
+"""Sampling for one-stage detectors: all positives and a fixed number of negatives for each."""
 
 import math
 
@@ -8,7 +8,7 @@ from imbdet.samplers.sampler import PairSampler, PoolSampler, floor_quota
 class RatioSampler(PairSampler):
     """Chooses all positives of each image and a multiple of their number of negatives.
 
-    With :class:`HardSampler` of the negatives it is the OHEM of one-stage detectors. See SSD, Liu
+    With :class:`HardSampler` for the negatives it is the OHEM of one-stage detectors: SSD, Liu
     et al., ECCV 2016, https://arxiv.org/abs/1512.02325, section 2.2, "Hard negative mining".
     """
 
@@ -23,15 +23,15 @@ class RatioSampler(PairSampler):
         """Combine two samplers.
 
         Args:
-            positive: picks the positives; is asked for all of them.
+            positive: picks the positives; its quota is all of them.
             negative: picks the negatives.
-            neg_pos_ratio: negatives asked for per positive of the image, >= 0, rounded down.
-            min_negatives: negatives asked for at least, >= 0, so that an image without objects is
-                learned from.
+            neg_pos_ratio: quota of negatives per positive of the image, >= 0, rounded down.
+            min_negatives: lowest quota of negatives, >= 0, so that an image without objects
+                contributes, too.
         """
         if not 0 <= neg_pos_ratio < math.inf or min_negatives < 0:
             raise ValueError(
-                "neg_pos_ratio must be finite and neither it nor min_negatives below 0, not "
+                "neg_pos_ratio must be finite and >= 0, and min_negatives >= 0, not "
                 f"{neg_pos_ratio} and {min_negatives}"
             )
         super().__init__(positive, negative)

@@ -1,4 +1,4 @@
-"""The two samplers without a preference: some at random, or all."""
+"""The two samplers without a preference: random ones, or all."""
 
 import torch
 from torch import Tensor

@@ -1,6 +1,6 @@
-"""Weightings decide how much each sample learns; they need torch alone.
+"""Weightings decide how much each sample weighs in the losses; they need torch alone.
 
-An option out of the range that a docstring gives raises a ValueError that names it.
+An option outside the range in its docstring raises a ValueError that names it.
 """
 
 from imbdet.ops.local_rank import hierarchical_local_rank

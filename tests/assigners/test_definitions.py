@@ -135,7 +135,7 @@ def test_quality_is_the_highest_iou_of_each_object_at_its_best_prior():
     [
         ({}, "boxes, or points and their strides"),
         ({"points": torch.zeros(3, 2)}, "boxes, or points and their strides"),
-        ({"boxes": torch.zeros(3, 4), "level_sizes": [2]}, "not 3 in all"),
+        ({"boxes": torch.zeros(3, 4), "level_sizes": [2]}, "not add up to 3"),
         ({"boxes": torch.zeros(3, 4), "strides": torch.ones(2)}, "3 priors have 2 strides"),
     ],
 )

@@ -13,7 +13,7 @@ from imbdet.samplers import IoUHLRPositives, QuotaSampler, ScoreHLRNegatives
 from imbdet.structures import Candidates, Predictions
 from imbdet.weighting import ImportanceNegatives
 from tests.ops.test_local_rank import definition as ranks_by_definition
-from tests.ops.test_nms_clusters import definition as clusters_by_definition
+from tests.ops.test_nms import definition as clusters_by_definition
 from tests.weighting.factories import BoxCoder, random_candidates, samples_of
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("score_hlr__*.npz"))

@@ -1,8 +1,8 @@
-"""Groups of overlapping boxes, as non-maximum suppression (NMS) forms them."""
+"""What non-maximum suppression (NMS) makes of boxes: the kept ones, and those of each kept one."""
 
 import torch
 from torch import Tensor
-from torchvision.ops import box_iou
+from torchvision.ops import box_iou, nms
 
 from imbdet.ops.precision import at_least_float32
 
@@ -19,7 +19,7 @@ def nms_clusters(boxes: Tensor, scores: Tensor, iou_thresh: float) -> Tensor:
     Args:
         boxes: (R, 4) XYXY in pixels.
         scores: (R,) scores.
-        iou_thresh: boxes of this IoU or more overlap. (NMS often asks for more than the threshold.)
+        iou_thresh: boxes of this IoU or more overlap. (Often NMS suppresses only above it.)
 
     Returns:
         (R,) int64, the row of the kept box that each box belongs to; a kept box belongs to itself.
@@ -27,10 +27,29 @@ def nms_clusters(boxes: Tensor, scores: Tensor, iou_thresh: float) -> Tensor:
     order = scores.argsort(descending=True, stable=True)
     overlaps = _overlaps_before(at_least_float32(boxes)[order], iou_thresh)
     members, kept = (overlaps & _kept(overlaps)).nonzero(as_tuple=True)
-    # Of the kept boxes that a box overlaps with, the first; its own place if there are none.
+    # The first of the kept boxes that a box overlaps with; itself if there are none.
     places = torch.arange(len(order), device=order.device)
     heads = places.scatter_reduce(0, members, kept, reduce="amin")
     return torch.empty_like(order).scatter_(0, order, order[heads])
+
+
+def suppressed_last(boxes: Tensor, iou_thresh: float) -> Tensor:
+    """Move the boxes that greedy NMS suppresses behind those that it keeps.
+
+    Args:
+        boxes: (R, 4) XYXY in pixels, best first.
+        iou_thresh: a box that overlaps more than this with a kept one before it is suppressed.
+
+    Returns:
+        (R,) int64, rows of the boxes in the new order.
+    """
+    boxes = at_least_float32(boxes)
+    # Places instead of scores: they are finite and have no ties.
+    places = torch.arange(len(boxes), device=boxes.device)
+    kept = nms(boxes, -places.to(boxes.dtype), iou_thresh)
+    is_suppressed = torch.ones_like(places, dtype=torch.bool)
+    is_suppressed[kept] = False
+    return torch.cat([kept, places[is_suppressed]])
 
 
 def _overlaps_before(boxes: Tensor, iou_thresh: float) -> Tensor:
@@ -45,8 +64,9 @@ def _overlaps_before(boxes: Tensor, iou_thresh: float) -> Tensor:
 def _kept(overlaps: Tensor) -> Tensor:
     """(R,) bool, the boxes that overlap with no kept box before them.
 
-    Repeating this sentence for all boxes at once settles at least one more box each time, first to
-    last, and ends at its only fixed point; usually after a few rounds, not R.
+    Applying this definition to all boxes at once, again and again, settles at least one more box
+    each time, from first to last, and ends at its only fixed point: usually after a few rounds, at
+    most after R.
     """
     is_kept = torch.ones(len(overlaps), dtype=torch.bool, device=overlaps.device)
     while True:
