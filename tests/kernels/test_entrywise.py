@@ -150,8 +150,8 @@ def test_weights_multiply_rows():
     [
         ({"reduction": "mean"}, "reduction must be 'none' or 'sum', not 'mean'"),
         ({"weights": torch.ones(3)}, r"weights must have the shape \(4,\), not \(3,\)"),
-        ({"alpha": 2.0}, "must be <= 1"),
-        ({"gamma": -1.0}, "gamma >= 0"),
+        ({"alpha": 2.0}, "alpha is 2.0: it must be at most 1"),
+        ({"gamma": -1.0}, "gamma is -1.0: it must be"),
         ({"gt_labels": torch.zeros(3, dtype=torch.int64)}, r"gt_labels must have the shape \(4,\)"),
         (
             {"gt_labels": torch.tensor([0, 3, -2, 2])},
