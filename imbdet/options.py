@@ -17,7 +17,7 @@ import functools
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin
 
@@ -75,10 +75,10 @@ class Option(NamedTuple):
     """An option.
 
     Attributes:
-        name: of the parameter; the key is the same in capitals.
+        name: of the parameter, or the full name of a key.
         default: its value if nothing is said.
-        meaning: a sentence without its full stop, with the unit.
-        range: what a number must be; None if any will do.
+        meaning: sentences without the last full stop, with the unit.
+        range: what a number, or each of a list, must be; None if any will do.
     """
 
     name: str
@@ -86,10 +86,11 @@ class Option(NamedTuple):
     meaning: str
     range: Range | None = None
 
-    def check(self, value: Any, name: str) -> None:
-        """Raise ValueError, with the name that the reader knows, if a value is out of range."""
-        if self.range is not None and value not in self.range:
-            raise ValueError(f"{name} is {value}: it must be {self.range}.")
+    def check(self, value: Any) -> None:
+        """Raise ValueError if a value is out of range."""
+        numbers = value if isinstance(value, list | tuple) else [value]
+        if self.range is not None and any(number not in self.range for number in numbers):
+            raise ValueError(f"{self.name} is {value}: it must be {self.range}.")
 
 
 def options_of(call: Callable[..., Any]) -> tuple[Option, ...]:
@@ -101,26 +102,38 @@ def options_of(call: Callable[..., Any]) -> tuple[Option, ...]:
 
 
 def make_options(declared: Iterable[tuple[str, Any, Any]], docstring: str) -> tuple[Option, ...]:
-    """The options among parameters.
+    """The options among parameters: the numbers and switches.
 
     Args:
         declared: name, type and default of each parameter that has a default.
         docstring: explains them, as Google's style has it, under "Args" or "Attributes".
     """
-    meanings, options = _meanings(docstring), []
-    for name, kind, default in declared:
-        range_ = None
-        if get_origin(kind) is Annotated:
-            kind, range_ = get_args(kind)[:2]
-        if kind in (bool, int, float):
-            options.append(Option(name, default, meanings.get(name, ""), range_))
-    return tuple(options)
+    meanings = _meanings(docstring)
+    return tuple(
+        Option(name, default, meanings.get(name, ""), _range(kind))
+        for name, kind, default in declared
+        if (get_args(kind)[0] if get_origin(kind) is Annotated else kind) in (bool, int, float)
+    )
+
+
+def fields_of(group: type) -> Iterator[Option]:
+    """The attributes of a class, of whatever type, in their order."""
+    meanings = _meanings(inspect.cleandoc(group.__doc__ or ""))
+    for name, kind in inspect.get_annotations(group, eval_str=True).items():
+        yield Option(name, getattr(group, name), meanings[name], _range(kind))
+
+
+def _range(kind: Any) -> Range | None:
+    return get_args(kind)[1] if get_origin(kind) is Annotated else None
 
 
 def _meanings(docstring: str) -> dict[str, str]:
     """What is said about each parameter, in one line."""
     entries = re.findall(r"^    (\w+): (.*(?:\n     .*)*)", docstring, re.MULTILINE)
-    return {name: " ".join(text.split()).rstrip(".") for name, text in entries}
+    return {
+        name: " ".join(f"{text[0].upper()}{text[1:]}".replace("``", "").split()).rstrip(".")
+        for name, text in entries
+    }
 
 
 def checked(call: T) -> T:
@@ -137,7 +150,7 @@ def checked(call: T) -> T:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         for name, value in (*zip(names, args, strict=False), *kwargs.items()):
             if name in options:
-                options[name].check(value, name)
+                options[name].check(value)
         return call(*args, **kwargs)
 
     return wrapper  # type: ignore[return-value]

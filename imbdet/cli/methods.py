@@ -8,8 +8,9 @@ from imbdet.addresses import PREFIX
 from imbdet.cli.arguments import add_command, add_json, print_json
 from imbdet.errors import UserError, suggest
 from imbdet.methods import Method
-from imbdet.reference.comments import explain_key, range_of
-from imbdet.reference.keys import FAMILIES, Family, Key, option_keys
+from imbdet.options import Option
+from imbdet.reference.comments import explain_key
+from imbdet.reference.keys import FAMILIES, Family, option_keys
 from imbdet.reference.methods import read_registries
 
 if TYPE_CHECKING:
@@ -49,23 +50,23 @@ def run(args: argparse.Namespace) -> None:
     from imbdet.reference.pieces import list_pieces  # reads YAML, which other commands need not
 
     registries = read_registries()
-    methods = {f: [method for _, method in registries[f.registry]] for f in FAMILIES}
+    families = [(f, [method for _, method in registries[f.registry]]) for f in FAMILIES]
     pieces = list_pieces()
     names = [name.removeprefix(PREFIX).removesuffix(".yaml").lower() for name in args.names]
-    known = [method.name for of_kind in methods.values() for method in of_kind]
+    known = [method.name for _, methods in families for method in methods]
     known += [piece.name for piece in pieces]
     for name in names:
         if name not in map(str.lower, known):
             raise UserError(f"There is no method '{name}'. {suggest(name, set(known))}")
     if names:
-        methods = {f: [m for m in methods[f] if m.name in names] for f in FAMILIES}
+        families = [(f, [m for m in methods if m.name in names]) for f, methods in families]
         pieces = [piece for piece in pieces if piece.name.lower() in names]
     if args.json:
-        print_json(_as_json(methods, pieces))
+        print_json(_as_json(families, pieces))
         return
-    for family, members in methods.items():
-        if members:
-            _print_family(family, members, explained=bool(names))
+    for family, methods in families:
+        if methods:
+            _print_family(family, methods, explained=bool(names))
     if not names:
         _print_switches()
     if pieces:
@@ -77,7 +78,7 @@ def run(args: argparse.Namespace) -> None:
         )
 
 
-def _as_json(methods: dict[Family, list[Method]], pieces: "list[Piece]") -> dict[str, Any]:
+def _as_json(families: list[tuple[Family, list[Method]]], pieces: "list[Piece]") -> dict[str, Any]:
     return {
         "methods": [
             {
@@ -89,8 +90,8 @@ def _as_json(methods: dict[Family, list[Method]], pieces: "list[Piece]") -> dict
                 "options": {key.name: key.default for key in _options(family, method)},
                 "ranges": {key.name: str(key.range or "") for key in _options(family, method)},
             }
-            for family, members in methods.items()
-            for method in members
+            for family, methods in families
+            for method in methods
         ],
         "pieces": [piece._asdict() for piece in pieces],
     }
@@ -100,7 +101,7 @@ def _title(family: Family) -> str:
     return read_registries()[family.registry].title
 
 
-def _options(family: Family, method: Method) -> list[Key]:
+def _options(family: Family, method: Method) -> list[Option]:
     return list(option_keys(family.nodes[0], method))
 
 
@@ -109,22 +110,18 @@ def _print_family(family: Family, methods: list[Method], *, explained: bool) -> 
     for method in methods:
         _print_entry(method.name, f"{method.summary} {method.source}")
         for key in _options(family, method):
-            _print_key(key.name, key.default, explained=explained)
+            admitted = f" ({key.range})" if key.range else ""
+            print(f"{_INDENT}{key.name}: {key.default}{admitted}")
+            if explained:
+                _print_text(f"{key.meaning}.")
     print()
-
-
-def _print_key(key: str, value: Any, *, explained: bool) -> None:
-    admitted = range_of(key)
-    print(f"{_INDENT}{key}: {value}" + (f" ({admitted})" if admitted else ""))
-    if explained:
-        print(textwrap.fill(explain_key(key), _WIDTH, initial_indent=_INDENT, **_HANGING))
 
 
 def _print_switches() -> None:
     print("Beside them")
     for key in _SWITCHES:
         print(f"  {key}")
-        print(textwrap.fill(explain_key(key), _WIDTH, initial_indent=_INDENT, **_HANGING))
+        _print_text(explain_key(key))
     print()
 
 
@@ -135,6 +132,10 @@ def _print_pieces(pieces: "list[Piece]", *, explained: bool) -> None:
         for key, value in piece.keys.items() if explained else ():
             print(f"{_INDENT}{key}: {value}")
     print()
+
+
+def _print_text(text: str) -> None:
+    print(textwrap.fill(text, _WIDTH, initial_indent=_INDENT, **_HANGING))
 
 
 def _print_entry(name: str, text: str) -> None:

@@ -9,7 +9,8 @@ from detectron2.config import CfgNode
 from imbdet import losses, samplers, weighting  # noqa: F401
 from imbdet.learning import criteria  # noqa: F401
 from imbdet.methods import REGISTRIES
-from imbdet.reference.keys import Key, imbdet_keys, modeling_keys
+from imbdet.options import Option
+from imbdet.reference.keys import imbdet_keys, modeling_keys
 
 
 def add_imbdet_config(cfg: CfgNode) -> None:
@@ -27,7 +28,7 @@ def add_modeling_config(cfg: CfgNode) -> None:
     _add(cfg, modeling_keys(REGISTRIES))
 
 
-def _add(cfg: CfgNode, keys: Iterable[Key]) -> None:
+def _add(cfg: CfgNode, keys: Iterable[Option]) -> None:
     """Add keys that are not there yet: detectron2's main branch has one of ours."""
     for key in keys:
         *groups, name = key.name.split(".")

@@ -14,7 +14,7 @@ from imbdet.config.defaults import add_imbdet_config
 from imbdet.errors import UserError
 from imbdet.keys import leaves
 from imbdet.methods import REGISTRIES
-from imbdet.options import Range
+from imbdet.options import Option, Range
 from imbdet.reference.keys import imbdet_keys
 from imbdet.wording import shortened
 
@@ -110,10 +110,9 @@ def refuse_values(cfg: CfgNode) -> None:
     values = dict(leaves(cfg))
     for key, value in values.items():
         _refuse_parts(key, value)
-    declared = {key.name: key.range for key in imbdet_keys(REGISTRIES) if key.range}
-    for key, range_ in (_RANGES | declared).items():
-        if values[key] not in range_:
-            raise UserError(f"{key} is {values[key]}: it must be {range_}.")
+    for key, range_ in _RANGES.items():
+        refuse_out_of_range(Option(key, None, "", range_), values[key])
+    refuse_declared_values(cfg)
     for key, (is_valid, expectation) in _RULES.items():
         if not is_valid(values[key]):
             raise UserError(f"{key} is {values[key]}: it must be {expectation}.")
@@ -133,6 +132,26 @@ def refuse_values(cfg: CfgNode) -> None:
     _refuse_channels(cfg)
     for name in ("RETINANET", "RPN", "ROI_HEADS"):
         _refuse_thresholds(values, f"MODEL.{name}")
+
+
+def refuse_declared_values(cfg: CfgNode, group: str = "") -> None:
+    """Look at the numbers of imbdet's keys, or of a group of them such as "INPUT.SSD.".
+
+    Raises:
+        UserError: one is out of range.
+    """
+    values = dict(leaves(cfg))
+    for key in imbdet_keys(REGISTRIES):
+        if key.name.startswith(group) and key.name in values:
+            refuse_out_of_range(key, values[key.name])
+
+
+def refuse_out_of_range(key: Option, value: Any) -> None:
+    """Raise UserError if the value of a key is out of its range."""
+    try:
+        key.check(value)
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 @functools.cache

@@ -4,23 +4,10 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetMapper
 from detectron2.data import transforms as T
 
+from imbdet.config.values import refuse_declared_values
 from imbdet.data.mappers import CentreMapper, LocatingMapper
 from imbdet.data.ssd import MinIoURandomCrop, PhotometricDistortion, RandomExpand
 from imbdet.errors import UserError
-
-_FACTORS = (lambda value: len(value) == 2 and 0 <= value[0] <= value[1], "(lowest, highest), >= 0")
-# What the values of INPUT.SSD must be.
-SSD_RULES = {
-    "SIZE": (lambda value: value >= 1, "at least 1"),
-    "BRIGHTNESS_DELTA": (lambda value: 0 <= value <= 255, "in [0, 255]"),
-    "CONTRAST": _FACTORS,
-    "SATURATION": _FACTORS,
-    "HUE_DELTA": (lambda value: 0 <= value <= 180, "in [0, 180]"),
-    "EXPAND_RATIO": (lambda value: value >= 1, "at least 1"),
-    "EXPAND_PROB": (lambda value: 0 <= value <= 1, "in [0, 1]"),
-    "MIN_IOUS": (lambda value: all(0 <= iou <= 1 for iou in value), "numbers in [0, 1]"),
-    "MIN_CROP_SIZE": (lambda value: 0 < value <= 1, "above 0 and at most 1"),
-}
 
 
 def build_train_mapper(cfg: CfgNode) -> DatasetMapper:
@@ -66,7 +53,8 @@ def _check_ssd(cfg: CfgNode) -> None:
             "INPUT.CROP.ENABLED is True, but INPUT.AUGMENTATION 'ssd' has a crop of its own: set "
             "it to False."
         )
-    for key, (is_valid, expectation) in SSD_RULES.items():
-        value = cfg.INPUT.SSD[key]
-        if not is_valid(value):
-            raise UserError(f"INPUT.SSD.{key} is {value!r}; it must be {expectation}.")
+    refuse_declared_values(cfg, "INPUT.SSD.")
+    for key in ("CONTRAST", "SATURATION"):
+        factors = cfg.INPUT.SSD[key]
+        if len(factors) != 2 or factors[0] > factors[1]:
+            raise UserError(f"INPUT.SSD.{key} is {factors!r}: it must be (lowest, highest).")

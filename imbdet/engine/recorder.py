@@ -15,6 +15,7 @@ from detectron2.utils import comm
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from imbdet.config.values import refuse_declared_values
 from imbdet.errors import UserError
 from imbdet.modeling.recording import RecordsSamples
 from imbdet.modeling.sites import SITES, sampler_names
@@ -31,8 +32,6 @@ BATCHES_PER_PART = 50
 
 BYTES_PER_MB = 10**6
 
-LOWEST_VALUES = {"PERIOD": 0, "NUM_HARD_NEGATIVES": 0, "NUM_RANDOM_NEGATIVES": 1, "MAX_MB": 1}
-
 
 class SampleRecorder(HookBase):
     """Writes ``OUTPUT_DIR/records``; see docs/records.md.
@@ -48,7 +47,7 @@ class SampleRecorder(HookBase):
         Raises:
             UserError: a key is out of range, or there is no such place.
         """
-        _check_keys(cfg)
+        refuse_declared_values(cfg, "RECORD.")
         self._keys = cfg.RECORD
         self._checkpoint_period = cfg.SOLVER.CHECKPOINT_PERIOD
         self._modules = [m for m in model.modules() if isinstance(m, RecordsSamples)]
@@ -181,10 +180,3 @@ class SampleRecorder(HookBase):
     def _show(self, named: Mapping[str, np.ndarray]) -> None:
         for name, counts in named.items():
             self.trainer.storage.put_image(f"records/{name}", picture(counts))
-
-
-def _check_keys(cfg: CfgNode) -> None:
-    for key, lowest in LOWEST_VALUES.items():
-        value = cfg.RECORD[key]
-        if value < lowest:
-            raise UserError(f"RECORD.{key} is {value}: it must be at least {lowest}.")

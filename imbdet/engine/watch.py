@@ -13,6 +13,7 @@ from detectron2.utils import comm
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from imbdet.config.values import refuse_declared_values
 from imbdet.engine.incident import Incident
 from imbdet.engine.process_state import get_random_states
 from imbdet.errors import UserError
@@ -41,9 +42,8 @@ class Watch(HookBase):
         Raises:
             UserError: ``SOLVER.MAX_SKIPPED`` is negative.
         """
+        refuse_declared_values(cfg, "SOLVER.MAX_SKIPPED")
         self._max_skipped = cfg.SOLVER.MAX_SKIPPED
-        if self._max_skipped < 0:
-            raise UserError(f"SOLVER.MAX_SKIPPED is {self._max_skipped}: it counts iterations.")
         self._config = cfg.dump()
         self._folder = Path(cfg.OUTPUT_DIR) / "watch"
         self._model = model.module if isinstance(model, DistributedDataParallel) else model

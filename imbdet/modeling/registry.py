@@ -6,6 +6,7 @@ from typing import Any
 from detectron2.config import CfgNode
 from fvcore.common.registry import Registry as Detectron2Registry
 
+from imbdet.config.values import refuse_out_of_range
 from imbdet.errors import UserError, suggest
 from imbdet.methods import Method, Registry
 from imbdet.modeling.sites import Site, get_key
@@ -28,11 +29,8 @@ def read_options(cfg: CfgNode, site: Site, node: str, method: Method) -> dict[st
     options = {}
     for option in method.options:
         key = option_key(site, node, method, option.name)
-        options[option.name] = get_key(cfg, key)
-        try:
-            option.check(options[option.name], key)
-        except ValueError as error:
-            raise UserError(str(error)) from error
+        options[option.name] = value = get_key(cfg, key)
+        refuse_out_of_range(option._replace(name=key), value)
     return options
 
 

@@ -4,7 +4,8 @@ import ast
 import functools
 from typing import Any
 
-from imbdet.reference.keys import Key, imbdet_keys
+from imbdet.options import Option
+from imbdet.reference.keys import imbdet_keys
 from imbdet.reference.methods import read_registries
 from imbdet.reference.sources import read_source
 
@@ -24,7 +25,7 @@ class _Node(dict[str, Any]):
 
 
 @functools.cache
-def own_keys() -> dict[str, Key]:
+def own_keys() -> dict[str, Option]:
     """The keys of imbdet by name."""
     return {key.name: key for key in imbdet_keys(read_registries())}
 
