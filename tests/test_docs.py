@@ -163,6 +163,24 @@ def test_every_name_is_in_the_methods_page():
             assert f"`{name}`" in text, name
 
 
+def test_defaults_in_the_methods_page_are_those_declared():
+    text, name, checked = (DOCS / "methods.md").read_text(), "", 0
+    declared = {
+        (method.name, option.name): option.default
+        for registry in REGISTRIES
+        for _, method in registry
+        for option in method.options
+    }
+    # `AP.DELTA` 1, `.INTERPOLATED`: a key without a name is of the method named before.
+    stated = re.findall(r"`([A-Z0-9_]*)\.(\w+)`(?: \([^)]*\))?(?: ([\d.]*\d)(?![\d.]* /))?", text)
+    for group, option, value in stated:
+        name = group.lower() or name
+        if value and (name, option.lower()) in declared:
+            assert declared[name, option.lower()] == float(value), f"{name}: {option}"
+            checked += 1
+    assert checked > 10
+
+
 def choose_gpu(config):
     """The other choice that a config leaves: the lines that are comments."""
     config = re.sub(r"^_BASE_.*\n", "", config, flags=re.MULTILINE)
