@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
+from imbdet.modeling.finite import NotFiniteError
 from runs import CONFIGS
 from sections import run_sections, section_parser
 from torch import nn
@@ -31,7 +32,6 @@ from imbdet.engine.optimizer import build_optimizer
 from imbdet.errors import UserError
 from imbdet.methods import NEGATIVE_SAMPLERS, POSITIVE_SAMPLERS
 from imbdet.modeling import build_model
-from imbdet.modeling.finite import NotFiniteError
 from imbdet.modeling.unread import refuse_unread_keys
 from imbdet.program import run_program
 

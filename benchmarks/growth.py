@@ -39,7 +39,7 @@ from imbdet.program import run_program
 from imbdet.records import JointHistograms, SampleRecord, draw_negatives
 from imbdet.records.parquet import Batch, to_rows
 from imbdet.samplers import QuotaSampler, nms_clusters
-from imbdet.structures import Candidates, Positives, Samples
+from imbdet.structures import Candidates, Samples
 from imbdet.weighting import hierarchical_local_rank
 
 FACTORS = (1, 10, 100)
@@ -163,7 +163,7 @@ def time_parts(
         hierarchical_local_rank, values, objects, candidates.gt_labels[rows]
     )
     if in_pairs:
-        boxes, scores = candidates.predictions.boxes, candidates.predictions.scores[:, 0]
+        boxes, scores = candidates.boxes, candidates.outputs.scores[:, 0]
         runs["NMS clusters"] = functools.partial(nms_clusters, boxes, scores, 0.5)
     runs["recording"] = functools.partial(record, candidates)
     timings = time_in_turns(runs, args.repetitions, args.device)
@@ -174,7 +174,7 @@ def loss_runs(
     args: argparse.Namespace, candidates: Candidates, num_positives: int | None
 ) -> dict[str, Run]:
     """Forward and backward passes."""
-    num_rows, num_classes = candidates.predictions.scores.shape
+    num_rows, num_classes = candidates.outputs.scores.shape
     num_positives = min(num_positives or num_rows // 100, num_rows)
     problem = make_problem(num_rows * num_classes, num_positives, "spread", args, num_classes)
     return prepare(LOSS_NAMES, problem)
@@ -192,24 +192,14 @@ def sampler_runs(candidates: Candidates, *, in_pairs: bool) -> dict[str, Run]:
 
 def record(candidates: Candidates) -> None:
     """What the recorder does with the samples of an image."""
-    predictions = candidates.predictions
-    pos_idxs = candidates.pos_idxs
-    boxes = predictions.boxes[pos_idxs]
-    gt_boxes = predictions.gt_boxes[candidates.gt_idxs[pos_idxs]]
-    deltas, transform = predictions.pred_deltas[pos_idxs], predictions.box2box_transform
-    samples = Samples.join(
-        candidates,
-        pred_logits=predictions.scores.logit(),
-        positives=Positives(boxes, gt_boxes, deltas, transform),
-    )
-    of_image = SampleRecord.of(
-        samples, box_losses=deltas.abs().sum(dim=1), cls_losses=predictions.cls_losses
-    )
-    JointHistograms(["roi_heads"], boxes.device).add(
-        "roi_heads", "chosen", of_image, of_image.cls_losses
+    samples = Samples(candidates, candidates.outputs)
+    box_losses = samples.positives.pred_deltas.abs().sum(dim=1)
+    of_image = SampleRecord.of(samples, box_losses=box_losses, cls_losses=candidates.cls_losses)
+    JointHistograms(["roi_heads"], box_losses.device).add(
+        "roi_heads", "chosen", candidates, of_image.cls_losses
     )
     negatives = draw_negatives(of_image, num_hard=32, num_random=32)
-    batch = Batch(0, image_ids=["1"], num_objects=[len(predictions.gt_boxes)])
+    batch = Batch(0, image_ids=["1"], num_objects=[len(candidates.targets)])
     to_rows(of_image, negatives, batch, site="roi_heads", chosen_by=("random", "random"))
 
 

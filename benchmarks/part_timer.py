@@ -33,13 +33,14 @@ class PartTimer:
         self.is_inside = False
         self.clear()
         if hasattr(model, "roi_heads"):
-            heads, criterion = model.roi_heads, model.roi_heads.box_predictor.criterion
-            self._wrap("RPN sampling", model.proposal_generator, "sampler")
-            self._wrap("preview", heads, "preview")
+            learner = model.roi_heads.learner
+            self._wrap("RPN sampling", model.proposal_generator.learner, "sampler")
+            self._wrap("preview", model.roi_heads, "look")
         else:
-            heads, criterion = model, model.criterion
-            self._wrap("preview", criterion, "preview")
-        self._wrap("sampling", heads, "sampler")
+            learner = model.learner
+            self._wrap("preview", learner.criterion, "look")
+        criterion = learner.criterion
+        self._wrap("sampling", learner, "sampler")
         self._wrap("weighting", criterion, "weighting")
         self._wrap("CARL", criterion, "carl")
         self._wrap("cls loss", criterion.cls_loss, "forward")
@@ -81,7 +82,7 @@ class _Timed:
         return result
 
 
-def _backward(losses: Tensor, learner: Samples | Positives) -> None:
+def _backward(losses: Tensor, payer: Samples | Positives) -> None:
     """The backward pass of a part's losses down to the predictions it was given."""
-    predictions = learner.pred_logits if isinstance(learner, Samples) else learner.pred_deltas
+    predictions = payer.pred_logits if isinstance(payer, Samples) else payer.pred_deltas
     torch.autograd.grad(losses, predictions, torch.ones_like(losses), retain_graph=True)

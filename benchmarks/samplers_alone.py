@@ -14,7 +14,7 @@ from torch import Tensor
 from detectron2.modeling.box_regression import Box2BoxTransform
 
 from imbdet import samplers
-from imbdet.structures import Candidates, Predictions
+from imbdet.structures import Candidates, Outputs, Priors, Targets
 from imbdet.weighting import hierarchical_local_rank
 
 # Samplers of positives and negatives, and the most candidates of those that compare all pairs.
@@ -73,7 +73,7 @@ def time_clusters(args: argparse.Namespace) -> list[dict[str, Any]]:
     rows = []
     for num_boxes in (500, 1000, 2000, 5000)[: 2 if args.quick else None]:
         candidates = make_candidates(num_boxes, args.device)
-        boxes, scores = candidates.predictions.boxes, candidates.predictions.scores[:, 0]
+        boxes, scores = candidates.boxes, candidates.outputs.scores[:, 0]
         run = {"nms_clusters": lambda b=boxes, s=scores: samplers.nms_clusters(b, s, 0.5)}
         timing = time_in_turns(run, args.repetitions, args.device)["nms_clusters"]
         rows.append({"boxes": num_boxes, "ms": 1e3 * timing.median(args.device)})
@@ -117,12 +117,10 @@ def make_candidates(
     gt_idxs = torch.randint(num_objects, (size,), **options)
     boxes = gt_boxes[gt_idxs] + 8 * torch.randn(size, 4, **options)
     is_positive = torch.rand(size, **options) < 0.1
-    predictions = Predictions(
-        cls_losses=torch.rand(size, **options),
-        scores=torch.rand(size, num_classes, **options),
-        pred_deltas=0.1 * torch.randn(size, 4, **options),
-        boxes=boxes,
-        gt_boxes=gt_boxes,
+    cls_losses = torch.rand(size, **options)
+    outputs = Outputs(
+        torch.rand(size, num_classes, **options).logit(),
+        deltas=0.1 * torch.randn(size, 4, **options),
         box2box_transform=Box2BoxTransform((1.0, 1.0, 1.0, 1.0)),
     )
     return Candidates(
@@ -131,5 +129,8 @@ def make_candidates(
         ious=0.5 * is_positive + 0.5 * torch.rand(size, **options) ** 4,
         num_per_image=[size],
         num_classes=num_classes,
-        predictions=predictions,
+        priors=Priors(boxes, num_per_image=[size]),
+        targets=Targets(gt_boxes, torch.zeros(num_objects, dtype=torch.int64, device=device)),
+        outputs=outputs,
+        cls_losses=cls_losses,
     )

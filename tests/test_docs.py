@@ -12,6 +12,7 @@ import torch
 import imbdet.cli
 import imbdet.losses
 import imbdet.samplers
+from imbdet.classifiers import SIGMOID
 from imbdet.config import load_config
 from imbdet.errors import UserError
 from imbdet.modeling import build_model, sites
@@ -55,8 +56,8 @@ def test_a_loss_is_one_file_and_one_test(monkeypatch):
     cfg = small_config("retinanet")
     assert cfg.MODEL.RPN_LOSS.CLS.POLY.EPSILON == 1.0
     cfg.merge_from_other_cfg(CfgNode.load_cfg(piece))
-    criterion, activation = build_criterion(cfg, sites.RETINANET)
-    assert activation == "sigmoid"
+    criterion = build_criterion(cfg, sites.RETINANET)
+    assert criterion.classifier is SIGMOID
     assert criterion.cls_loss.loss.keywords == {"epsilon": 1.0}
     cfg.MODEL.CLS_LOSS.POLY.EPSILON = -2.0
     with pytest.raises(UserError, match=r"MODEL\.CLS_LOSS\.POLY\.EPSILON is -2\.0: it must be at "):

@@ -2,13 +2,12 @@ from dataclasses import replace
 
 import torch
 
-from imbdet.structures import Candidates
+from tests.flow import make_candidates
 
 # Two classes: 2 is the background, -1 ignored.
-CANDIDATES = Candidates(
-    gt_labels=torch.tensor([2, 0, -1, 1, 2, 2]),
-    gt_idxs=torch.tensor([-1, 0, -1, 1, -1, -1]),
-    ious=torch.tensor([0.1, 0.6, 0.45, 0.9, 0.0, 0.3]),
+CANDIDATES = make_candidates(
+    torch.tensor([2, 0, -1, 1, 2, 2]),
+    torch.tensor([-1, 0, -1, 1, -1, -1]),
     num_per_image=[4, 2],
     num_classes=2,
 )

@@ -5,15 +5,18 @@ from dataclasses import dataclass, replace
 import torch
 from detectron2.config import CfgNode
 from detectron2.structures import Instances
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from imbdet.classifiers import Classifier
 from imbdet.data.summary import require_classes
 from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.errors import UserError
 from imbdet.modeling import ImbRetinaNet, ImbROIHeads, build_model
-from imbdet.modeling.sites import RETINANET, ROI_HEADS
-from imbdet.structures import Candidates, Predictions
+from imbdet.modeling.dense import targets_of
+from imbdet.modeling.roi_heads import priors_of
+from imbdet.modeling.sites import RETINANET, ROI_HEADS, Site
+from imbdet.structures import Candidates
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,11 +24,11 @@ class ImageCandidates:
     """The M candidates of one image before any is chosen.
 
     Attributes:
-        candidates: with scores, losses and deltas as predictions. Those whose predictions are not
+        candidates: with outputs and losses. Those whose outputs are not
             finite are ignored ones.
         targets: the ground truth, in pixels of the network's input.
         num_appended: how many of the last candidates are the ground truth itself.
-        num_not_finite: how many were ignored for their predictions.
+        num_not_finite: how many were ignored for their outputs.
         scale: (width, height) of the original image in relation to the network's input.
     """
 
@@ -47,8 +50,7 @@ class FrozenDetector:
 
     Attributes:
         model: the detector.
-        site: where it samples.
-        activation: what its scores are made with, "softmax" or "sigmoid".
+        learner: of the place that samples.
     """
 
     def __init__(self, cfg: CfgNode):
@@ -69,31 +71,33 @@ class FrozenDetector:
                 learned = checkpointer.learned.classes
                 weights = f"The weights in '{cfg.MODEL.WEIGHTS}'"
                 require_classes(learned, cfg.DATASETS.TEST[0], weights)
-        if isinstance(self.model, ImbRetinaNet):
-            self.site, self.activation = RETINANET, "sigmoid"
-            self._criterion = self.model.criterion
-        elif isinstance(getattr(self.model, "roi_heads", None), ImbROIHeads):
-            self.site, self.activation = ROI_HEADS, self._predictor.activation
-            self._criterion = self._predictor.criterion
-        else:
+        owner = getattr(self.model, "roi_heads", self.model)
+        if not isinstance(owner, (ImbRetinaNet, ImbROIHeads)):
             raise UserError(
                 "The analysis needs a detector that samples by keys: set MODEL.META_ARCHITECTURE "
                 "to 'ImbRetinaNet', or MODEL.ROI_HEADS.NAME to 'ImbROIHeads'."
             )
+        self.learner = owner.learner
 
     @property
     def is_two_stage(self) -> bool:
         """Whether the candidates are proposals, not anchors."""
-        return self.site is ROI_HEADS
+        return not isinstance(self.model, ImbRetinaNet)
 
     @property
-    def _predictor(self) -> nn.Module:
-        return self.model.roi_heads.box_predictor
+    def site(self) -> Site:
+        """Where it samples."""
+        return ROI_HEADS if self.is_two_stage else RETINANET
+
+    @property
+    def classifier(self) -> Classifier:
+        """What its scores are made with."""
+        return self.learner.criterion.classifier
 
     @property
     def has_sample_losses(self) -> bool:
         """Whether each sample pays a loss for itself; otherwise cross-entropy stands in for it."""
-        return hasattr(self._criterion, "preview")
+        return self.learner.criterion.tells_losses
 
     @torch.no_grad()
     def collect(self, image: dict) -> ImageCandidates:
@@ -105,35 +109,24 @@ class FrozenDetector:
         images = self.model.preprocess_image([image])
         targets = image["instances"].to(self.model.device)
         features = self.model.backbone(images.tensor)
+        num_appended = 0
         if self.is_two_stage:
-            candidates, num_appended = self._proposals(images, features, targets)
+            heads = self.model.roi_heads
+            found, _ = self.model.proposal_generator(images, features, None)
+            proposals = heads.append_gt(found, [targets])
+            num_appended = len(proposals[0]) - len(found[0])
+            priors, outputs = priors_of(proposals), heads.look(features, proposals)
         else:
-            candidates, num_appended = self._anchors(features, targets), 0
+            levels = [features[name] for name in self.model.head_in_features]
+            view = self.model.view(levels, self.model.head(levels), [targets])
+            priors, outputs = view.priors, view.outputs
+        needs = frozenset({"outputs", "losses"} if self.has_sample_losses else {"outputs"})
+        candidates = self.learner.candidates(priors, targets_of([targets]), outputs, needs)
+        candidates = _with_losses(candidates)
         candidates, num_not_finite = _ignore_not_finite(candidates)
         height, width = images.image_sizes[0]
         scale = image["width"] / width, image["height"] / height
         return ImageCandidates(candidates, targets, num_appended, num_not_finite, scale)
-
-    @property
-    def _needs(self) -> frozenset[str]:
-        losses = {"cls_losses"} if self.has_sample_losses else set()
-        return frozenset({"scores", "deltas"} | losses)
-
-    def _proposals(
-        self, images: object, features: dict[str, Tensor], targets: Instances
-    ) -> tuple[Candidates, int]:
-        heads = self.model.roi_heads
-        found, _ = self.model.proposal_generator(images, features, None)
-        proposals, candidates = heads.assign_proposals(found, [targets])
-        predictions = heads.preview(candidates, proposals, [targets], features, self._needs)
-        candidates = replace(candidates, predictions=_with_losses(predictions, candidates))
-        return candidates, len(proposals[0]) - len(found[0])
-
-    def _anchors(self, features: dict[str, Tensor], targets: Instances) -> Candidates:
-        levels = [features[name] for name in self.model.head_in_features]
-        candidates, outputs = self.model.assign_anchors(levels, self.model.head(levels), [targets])
-        candidates = outputs.preview(candidates, self._criterion, self._needs)
-        return replace(candidates, predictions=_with_losses(candidates.predictions, candidates))
 
 
 def _with_training_proposals(cfg: CfgNode) -> CfgNode:
@@ -145,25 +138,25 @@ def _with_training_proposals(cfg: CfgNode) -> CfgNode:
     return cfg
 
 
-def _with_losses(predictions: Predictions, candidates: Candidates) -> Predictions:
-    """The predictions, with cross-entropies of sigmoid scores where no losses are known."""
-    if predictions.cls_losses is not None:
-        return predictions
-    scores, rows = predictions.scores.float(), candidates.pos_idxs
+def _with_losses(candidates: Candidates) -> Candidates:
+    """The candidates, with cross-entropies of sigmoid scores where no losses are known."""
+    if candidates.cls_losses is not None:
+        return candidates
+    scores, rows = candidates.require_outputs().scores.float(), candidates.pos_idxs
     targets = torch.zeros_like(scores)
     targets[rows, candidates.gt_labels[rows]] = 1
     # It refuses NaN, which `_ignore_not_finite` deals with.
     losses = F.binary_cross_entropy(scores.nan_to_num(0.5), targets, reduction="none").sum(dim=1)
-    return replace(predictions, cls_losses=losses)
+    return replace(candidates, cls_losses=losses)
 
 
 def _ignore_not_finite(candidates: Candidates) -> tuple[Candidates, int]:
     """Candidates of which no sampler meets a NaN, and how many had one."""
-    predictions = candidates.predictions
+    outputs = candidates.require_outputs()
     is_finite = (
-        predictions.cls_losses.isfinite()
-        & predictions.scores.isfinite().all(dim=1)
-        & predictions.pred_deltas.isfinite().all(dim=1)
+        candidates.require_losses().isfinite()
+        & outputs.scores.isfinite().all(dim=1)
+        & outputs.deltas.isfinite().all(dim=1)
     )
     candidates = replace(
         candidates,

@@ -102,8 +102,8 @@ class Collector:
                 self._write(writers, image, found)
                 candidates = found.candidates
                 own = slice(0, len(candidates) - found.num_appended)
-                all_scores = candidates.predictions.scores
-                gradients.add(all_scores, candidates.gt_labels, self.detector.activation)
+                all_scores = candidates.require_outputs().scores
+                gradients.add(all_scores, candidates.gt_labels, self.detector.classifier.name)
                 for gathered in (scores, score_weights, image_scores):
                     gathered.add(all_scores[own], candidates.gt_labels[own])
                 num_not_finite += found.num_not_finite
@@ -132,7 +132,7 @@ class Collector:
         writers["objects"].add(object_rows(image, found))
         writers["candidates"].add(candidate_rows(image, found, chosen, ranked))
         if self.detector.is_two_stage:
-            boosts = boosted(found, self.detector.activation)
+            boosts = boosted(found, self.detector.classifier.name)
             predictor = self.detector.model.roi_heads.box_predictor
             variants = boost_variants(found, boosts)
             writers["detections"].add(detect(image, found, variants, predictor))

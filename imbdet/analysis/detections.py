@@ -25,13 +25,13 @@ def boosted(found: ImageCandidates, activation: str) -> dict[int, Boost]:
     """The boosts of an image by how many come first; the ground truth itself is no candidate."""
     candidates, rows = found.candidates, found.own_positives
     ranks, classes = hierarchical_ranks(found, rows), candidates.gt_labels[rows]
-    scores = candidates.predictions.scores
+    scores = candidates.require_outputs().scores
     return {top: boost(scores, rows, classes, ranks, top, activation) for top in TOPS}
 
 
 def boost_variants(found: ImageCandidates, boosts: Mapping[int, Boost]) -> dict[str, Tensor]:
     """By variant, (M, K) scores: the detector's own and the boosted ones."""
-    scores = {BASELINE: found.candidates.predictions.scores}
+    scores = {BASELINE: found.candidates.require_outputs().scores}
     return scores | {variant_name(top): result.scores for top, result in boosts.items()}
 
 
@@ -63,10 +63,10 @@ def detect(
 def _detect(
     image: dict, found: ImageCandidates, scores: Tensor, predictor: nn.Module
 ) -> dict[str, np.ndarray]:
-    predictions = found.candidates.predictions
+    outputs = found.candidates.require_outputs()
     proposals = slice(0, len(scores) - found.num_appended)
-    boxes = predictions.box2box_transform.apply_deltas(
-        predictions.pred_deltas[proposals], predictions.boxes[proposals]
+    boxes = outputs.transform().apply_deltas(
+        outputs.deltas[proposals], found.candidates.boxes[proposals]
     )
     scores = torch.cat([scores, torch.zeros_like(scores[:, :1])], dim=1)  # of the background
     (instances,), _ = fast_rcnn_inference(

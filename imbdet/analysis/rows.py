@@ -8,7 +8,6 @@ from torch import Tensor
 
 from imbdet.analysis.candidates import ImageCandidates
 from imbdet.ops.boxes import paired_iou
-from imbdet.structures import deltas_of_class
 from imbdet.studies.chunks import BOX, IGNORED, NEGATIVE, POSITIVE, chosen_by
 from imbdet.studies.rank_histogram import negatives_above
 from imbdet.weighting import hierarchical_local_rank
@@ -52,24 +51,24 @@ def candidate_rows(
         chosen: by sampler, (M,) bool, whether it chose the candidate.
         ranked_negatives: (N,) int64, rows in the order of Score-HLR.
     """
-    candidates, predictions = found.candidates, found.candidates.predictions
+    candidates, all_scores = found.candidates, found.candidates.require_outputs().scores
     num_candidates, rows = len(candidates), candidates.pos_idxs
     labels = torch.full_like(candidates.gt_labels, NEGATIVE)
     labels[rows] = POSITIVE
     labels[candidates.gt_labels < 0] = IGNORED
-    scores = predictions.scores.amax(dim=1)
-    scores[rows] = predictions.scores[rows, candidates.gt_labels[rows]]
+    scores = all_scores.amax(dim=1)
+    scores[rows] = all_scores[rows, candidates.gt_labels[rows]]
     places = torch.arange(len(ranked_negatives), device=rows.device)
     is_gt = torch.arange(num_candidates) >= num_candidates - found.num_appended
     columns = {
         "iou": candidates.ious,
-        "cls_loss": predictions.cls_losses,
+        "cls_loss": candidates.require_losses(),
         "score": scores,
         **{chosen_by(name): is_chosen for name, is_chosen in chosen.items()},
     }
     return {
         "image_id": [str(image["image_id"])] * num_candidates,
-        **_corners(_boxes(predictions.boxes, found)),
+        **_corners(_boxes(candidates.boxes, found)),
         "label": labels.cpu().numpy(),
         "is_gt": is_gt.numpy(),
         **{name: _numpy(values) for name, values in columns.items()},
@@ -95,28 +94,27 @@ def hierarchical_ranks(found: ImageCandidates, rows: Tensor) -> Tensor:
 
 def pred_ious(found: ImageCandidates, rows: Tensor) -> Tensor:
     """(P,) IoU after regression of some positives, (P,) int64 rows, with their objects."""
-    candidates, predictions = found.candidates, found.candidates.predictions
-    pred_boxes = predictions.decode(rows, candidates.gt_labels[rows])
-    return paired_iou(pred_boxes, predictions.gt_boxes[candidates.gt_idxs[rows]])
+    candidates = found.candidates
+    pred_boxes = candidates.decode(rows, candidates.gt_labels[rows])
+    return paired_iou(pred_boxes, candidates.gt_boxes_of(rows))
 
 
 def _of_positives(found: ImageCandidates) -> dict[str, Tensor]:
     """Columns of the positives alone, (P,)."""
-    candidates, predictions = found.candidates, found.candidates.predictions
+    candidates, outputs = found.candidates, found.candidates.require_outputs()
     rows = candidates.pos_idxs
     classes, gt_idxs = candidates.gt_labels[rows], candidates.gt_idxs[rows]
-    pred_deltas = deltas_of_class(predictions.pred_deltas[rows], classes)
-    gt_deltas = predictions.box2box_transform.get_deltas(
-        predictions.boxes[rows], predictions.gt_boxes[gt_idxs]
+    gt_deltas = outputs.transform().get_deltas(
+        candidates.boxes_of(rows), candidates.gt_boxes_of(rows)
     )
-    errors = (pred_deltas - gt_deltas).unbind(dim=1)
+    errors = (outputs.deltas_of(rows, classes) - gt_deltas).unbind(dim=1)
     ious = pred_ious(found, rows)
     return {
         "class": classes,
         "gt_id": gt_idxs,
         "pred_iou": ious,
         "local_rank": hierarchical_local_rank(ious, gt_idxs, class_idxs=gt_idxs),
-        "negatives_above": negatives_above(predictions.scores, candidates.gt_labels),
+        "negatives_above": negatives_above(outputs.scores, candidates.gt_labels),
         **{f"error_d{name}": error for name, error in zip("xywh", errors, strict=True)},
     }
 

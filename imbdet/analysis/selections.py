@@ -74,7 +74,9 @@ class Selections:
         sampler, pool = self.negative.get("score_hlr"), candidates.neg_idxs
         if sampler is None:
             return pool[:0]
-        num_ranked = (candidates.predictions.scores[pool] > sampler.score_thresh).any(dim=1).sum()
+        num_ranked = (
+            (candidates.require_outputs().scores[pool] > sampler.score_thresh).any(dim=1).sum()
+        )
         return sampler(candidates, pool, int(num_ranked)).idxs
 
 

@@ -16,7 +16,7 @@ from imbdet.assigners.pairs import (
     chunks,
     squared_center_distance,
 )
-from imbdet.assigners.structures import Assignment, Outputs, Priors, Targets
+from imbdet.structures import Assignment, Outputs, Priors, Targets
 
 
 @torch.no_grad()
@@ -53,7 +53,7 @@ def atss(
         else:
             rows = targets.image_idxs[chunk, None] * len(priors) + idxs
             scores = outputs.logits[rows, targets.classes[chunk, None]].to(gt_boxes.dtype).sigmoid()
-            ious = scores ** (1 - alpha) * box_iou(outputs.boxes[rows], gt_boxes) ** alpha
+            ious = scores ** (1 - alpha) * box_iou(outputs.require_boxes()[rows], gt_boxes) ** alpha
         # A single candidate has no deviation: as published, it does not become positive.
         deviation = ious.std(dim=1, keepdim=True) if ious.shape[1] > 1 else torch.nan
         threshold = ious.mean(dim=1, keepdim=True) + deviation
@@ -65,7 +65,7 @@ def atss(
 
 def _candidates(priors: Priors, gt_boxes: Tensor, topk: int) -> Tensor:
     """(g, C) int64, the priors nearest to each object on each level."""
-    levels = squared_center_distance(priors, gt_boxes).split(priors.level_sizes, dim=1)
+    levels = squared_center_distance(priors, gt_boxes).split(priors.require_level_sizes(), dim=1)
     is_near = [choose_lowest(level, min(topk, level.shape[1])) for level in levels]
     idxs = torch.cat(is_near, dim=1).nonzero()[:, 1]
     return idxs.view(len(gt_boxes), -1)

@@ -17,7 +17,7 @@ from imbdet.assigners.pairs import (
     of_image,
     predicted_iou,
 )
-from imbdet.assigners.structures import Assignment, Outputs, Priors, Targets
+from imbdet.structures import Assignment, Outputs, Priors, Targets
 
 
 def match_dynamic_k(
@@ -61,7 +61,7 @@ def match_dynamic_k(
 
 
 def _iou_of_pairs(outputs: Outputs, targets: Targets, gt_idxs: Tensor) -> Tensor:
-    ious = outputs.boxes.new_zeros(len(gt_idxs))
+    ious = outputs.require_boxes().new_zeros(len(gt_idxs))
     rows = (gt_idxs >= 0).nonzero().squeeze(1)
-    ious[rows] = box_iou(outputs.boxes[rows].detach(), targets.boxes[gt_idxs[rows]])
+    ious[rows] = box_iou(outputs.require_boxes()[rows].detach(), targets.boxes[gt_idxs[rows]])
     return ious

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from imbdet.assigners.pairs import BestObject, border_distance, box_iou, center_offset, chunks
-from imbdet.assigners.structures import Assignment, Priors, Targets
+from imbdet.structures import Assignment, Priors, Targets
 
 # Larger objects are never matched, in pixels^2.
 MAX_AREA = 1e8
@@ -54,8 +54,8 @@ def fcos(priors: Priors, targets: Targets, *, center_sampling_radius: float = 1.
 def _size_ranges(priors: Priors, strides: Tensor) -> tuple[Tensor, Tensor]:
     """(R,) lowest and highest size of an object for each point, exclusive, in pixels."""
     lowest, highest = 4 * strides, 8 * strides
-    lowest[: priors.level_sizes[0]] = 0
-    highest[len(priors) - priors.level_sizes[-1] :] = torch.inf
+    lowest[: priors.require_level_sizes()[0]] = 0
+    highest[len(priors) - priors.require_level_sizes()[-1] :] = torch.inf
     return lowest, highest
 
 

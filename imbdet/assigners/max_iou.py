@@ -7,7 +7,7 @@ NeurIPS 2015, https://arxiv.org/abs/1506.01497, section 3.1.2
 import torch
 
 from imbdet.assigners.pairs import BestObject, box_iou, chunks
-from imbdet.assigners.structures import Assignment, Priors, Targets
+from imbdet.structures import Assignment, Priors, Targets
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 """Pairs of an object and a prior: measures of them, and ways to choose among them.
 
 A matrix of pairs is (G, R): a row is an object of the batch, a column a prior of that object's
-image; a chunk of it has g objects. For shapes see :mod:`imbdet.assigners.structures`.
+image; a chunk of it has g objects. For shapes see :mod:`imbdet.structures`.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from imbdet.assigners.structures import Assignment, Outputs, Priors, Targets
+from imbdet.structures import Assignment, Outputs, Priors, Targets
 
 # Keeps quotients finite where neither box has an area.
 EPS = 1e-6
@@ -87,7 +87,7 @@ def scores_of_class(outputs: Outputs, priors: Priors, targets: Targets, chunk: s
 
 def predicted_iou(outputs: Outputs, priors: Priors, targets: Targets, chunk: slice) -> Tensor:
     """(g, R) IoU of the boxes predicted on each object's image with the object."""
-    boxes = of_image(outputs.boxes, priors, targets.image_idxs[chunk])
+    boxes = of_image(outputs.require_boxes(), priors, targets.image_idxs[chunk])
     return box_iou(boxes, targets.boxes[chunk, None])
 
 

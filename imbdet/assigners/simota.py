@@ -15,7 +15,7 @@ from imbdet.assigners.pairs import (
     logits_of_class,
     of_image,
 )
-from imbdet.assigners.structures import Assignment, Outputs, Priors, Targets
+from imbdet.structures import Assignment, Outputs, Priors, Targets
 
 # Cost of a prior unless it is both in the object and near its centre: it ranks after those.
 OUTSIDE_COST = 1e5

@@ -16,7 +16,7 @@ from imbdet.assigners.pairs import (
     of_image,
     squared_center_distance,
 )
-from imbdet.assigners.structures import Assignment, Outputs, Priors, Targets
+from imbdet.structures import Assignment, Outputs, Priors, Targets
 
 
 @torch.no_grad()

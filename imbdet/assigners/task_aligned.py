@@ -16,7 +16,7 @@ from imbdet.assigners.pairs import (
     predicted_iou,
     scores_of_class,
 )
-from imbdet.assigners.structures import Assignment, Outputs, Priors, Targets
+from imbdet.structures import Assignment, Outputs, Priors, Targets
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from torch.utils.hooks import RemovableHandle
 
 from imbdet.config.values import refuse_declared_values
 from imbdet.errors import UserError
-from imbdet.modeling.recording import RecordsSamples
+from imbdet.learning import learners_of
 from imbdet.modeling.sites import SITES, sampler_names
 from imbdet.records import JointHistograms, SampleRecord, draw_negatives
 from imbdet.records.folder import RecordFolder
@@ -36,7 +36,7 @@ BYTES_PER_MB = 10**6
 class SampleRecorder(HookBase):
     """Writes ``OUTPUT_DIR/records``; see docs/records.md.
 
-    It listens in the iterations that are due and is deaf in all others. Its random numbers are its
+    It listens in the iterations that are due, and in no other. Its random numbers are its
     own, so that a training is the same with it and without. Its place is before the hooks that save
     a checkpoint, since a part file must end there.
     """
@@ -50,15 +50,17 @@ class SampleRecorder(HookBase):
         refuse_declared_values(cfg, "RECORD.")
         self._keys = cfg.RECORD
         self._checkpoint_period = cfg.SOLVER.CHECKPOINT_PERIOD
-        self._modules = [m for m in model.modules() if isinstance(m, RecordsSamples)]
-        if not self._modules:
+        self._learners = learners_of(model)
+        if not self._learners:
             raise UserError(
                 f"RECORD.PERIOD is {self._keys.PERIOD}, but no part of the model "
                 f"'{cfg.MODEL.META_ARCHITECTURE}' tells of its samples: only "
                 f"{', '.join(site.module for site in SITES)} do."
             )
-        found = {module.site for module in self._modules}
-        self._chosen_by = {site.name: sampler_names(cfg, site) for site in found}
+        found = {learner.place for learner in self._learners}
+        self._chosen_by = {
+            site.place.name: sampler_names(cfg, site) for site in SITES if site.place in found
+        }
         self._device = next(model.parameters()).device
         self._histograms = JointHistograms(sorted(self._chosen_by), self._device)
         self._folder = RecordFolder(
@@ -88,14 +90,14 @@ class SampleRecorder(HookBase):
             self._listen()
 
     def after_step(self):
-        self._be_deaf()
+        self._stop_listening()
         done = self.trainer.iter + 1
         periods = (self._keys.PERIOD * BATCHES_PER_PART, self._checkpoint_period)
         if done == self.trainer.max_iter or any(done % period == 0 for period in periods):
             self._end_part(is_together=True)
 
     def after_train(self):
-        self._be_deaf()
+        self._stop_listening()
         # After an error in one process the others do not come here: nothing may wait for them.
         self._end_part(is_together=False)
 
@@ -103,15 +105,15 @@ class SampleRecorder(HookBase):
         seed = self.trainer.iter * comm.get_world_size() + comm.get_rank()
         self._generator = torch.Generator(self._device).manual_seed(seed)
         self._batch_hook = self.trainer.model.register_forward_pre_hook(self._see_batch)
-        for module in self._modules:
-            module.record_sink = partial(self._record, module.site.name)
-            module.candidate_sink = partial(self._count, module.site.name)
+        for learner in self._learners:
+            learner.record_sink = partial(self._record, learner.place.name)
+            learner.candidate_sink = partial(self._count, learner.place.name)
 
-    def _be_deaf(self) -> None:
+    def _stop_listening(self) -> None:
         if self._batch_hook is not None:
             self._batch_hook.remove()
-        for module in self._modules:
-            module.record_sink = module.candidate_sink = None
+        for learner in self._learners:
+            learner.record_sink = learner.candidate_sink = None
 
     def _see_batch(self, model: nn.Module, args: tuple[list[dict[str, Any]]]) -> None:
         (inputs,) = args
@@ -119,13 +121,11 @@ class SampleRecorder(HookBase):
         self._num_batches += 1
 
     def _count(self, site: str, candidates: Candidates) -> None:
-        predictions = candidates.predictions
-        losses = None if predictions is None else predictions.cls_losses
-        self._histograms.add(site, "available", candidates, losses)
+        self._histograms.add(site, "available", candidates, candidates.cls_losses)
 
     @torch.no_grad()
     def _record(self, site: str, record: SampleRecord) -> None:
-        self._histograms.add(site, "chosen", record, record.cls_losses)
+        self._histograms.add(site, "chosen", record.samples.candidates, record.cls_losses)
         negatives = draw_negatives(
             record,
             self._keys.NUM_HARD_NEGATIVES,

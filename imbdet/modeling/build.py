@@ -1,15 +1,14 @@
 """From the keys of a site to its sampler and its criterion."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from detectron2.config import CfgNode
 from detectron2.modeling.box_regression import Box2BoxTransform
 from detectron2.utils.events import EventStorage
-from torch import nn
 
+from imbdet.classifiers import Classifier
 from imbdet.errors import UserError, suggest
 from imbdet.learning.criteria import SCOPES, BoxLoss, Criterion
 from imbdet.modeling.box_losses import box_loss_key, build_box_loss
@@ -22,15 +21,15 @@ from imbdet.samplers import (
     PoolSampler,
     QuotaSampler,
     RatioSampler,
-    needs_of,
+    Sampler,
     pick_all,
     sample_all,
 )
-from imbdet.structures import Candidates, Choice, Levels, Positives, Samples
+from imbdet.structures import Candidates, Outputs, Priors, Samples, Targets, needs_of
 from imbdet.weighting import WeightingProduct
 
 
-def build_sampler(cfg: CfgNode, site: Site) -> Callable[[Candidates], Choice]:
+def build_sampler(cfg: CfgNode, site: Site) -> Sampler:
     """Sampler of a site, from its node of keys.
 
     Raises:
@@ -73,20 +72,6 @@ def combine_samplers(
     )
 
 
-def require_sample_losses(sampler: Callable[[Candidates], Choice], payee: nn.Module) -> None:
-    """Raise UserError if a sampler needs each sample's loss, and what samples pay to has none.
-
-    Args:
-        sampler: of a site.
-        payee: a criterion, or a module of detectron2 that has its losses built in.
-    """
-    if "cls_losses" in needs_of(sampler) and not hasattr(payee, "preview"):
-        raise UserError(
-            "The sampler looks at each sample's classification loss, which "
-            f"{type(payee).__name__} does not tell: use a PointwiseCriterion or another sampler."
-        )
-
-
 def _build_pool_sampler(cfg: CfgNode, site: Site, kind: str, name: str) -> PoolSampler:
     key = f"{site.sampler}.{kind}.NAME"
     sampler = build_pool_sampler(cfg, site, kind, name)
@@ -95,7 +80,7 @@ def _build_pool_sampler(cfg: CfgNode, site: Site, kind: str, name: str) -> PoolS
             f"{key} is {name!r}, but {site.module} has no quota of positives per image to fill. "
             "Use 'all' or leave it empty; pieces for one-stage detectors end in -Dense."
         )
-    if "cls_losses" in needs_of(sampler) and not build_cls_loss(cfg, site).is_pointwise:
+    if "losses" in needs_of(sampler) and not build_cls_loss(cfg, site).is_pointwise:
         loss_key = f"{site.cls_loss}.NAME"
         raise UserError(
             f"{key} is {name!r}, which looks at each sample's classification loss, but "
@@ -105,8 +90,8 @@ def _build_pool_sampler(cfg: CfgNode, site: Site, kind: str, name: str) -> PoolS
     return sampler
 
 
-def build_criterion(cfg: CfgNode, site: Site) -> tuple[Criterion, str]:
-    """Criterion of a site, and the activation of its classification loss.
+def build_criterion(cfg: CfgNode, site: Site) -> Criterion:
+    """Criterion of a site.
 
     Raises:
         UserError: a name does not exist or has no meaning here, or an option is out of range.
@@ -119,10 +104,10 @@ def build_criterion(cfg: CfgNode, site: Site) -> tuple[Criterion, str]:
         # Losses check their options when they are called: let them, before a training starts. In
         # evaluation mode they exchange nothing with other processes.
         with EventStorage():
-            criterion.eval()(_no_samples(cls_loss.activation), 1.0)
+            criterion.eval()(_no_samples(criterion.classifier), 1.0)
     except ValueError as error:
         raise UserError(f"{' or '.join(site.nodes[1:])}: {error}") from error
-    return criterion.train(), cls_loss.activation
+    return criterion.train()
 
 
 def _pointwise_options(
@@ -139,7 +124,7 @@ def _pointwise_options(
         options["weighting"] = WeightingProduct(*weightings)
     if site.carl and get_key(cfg, f"{site.carl}.ENABLED"):
         keys["carl"] = f"{site.carl}.ENABLED"
-        options["carl"] = build_carl(cfg, site, cls_loss.activation)
+        options["carl"] = build_carl(cfg, site)
         if box_loss.compares != "deltas":
             name, key = box_loss_key(cfg, site)
             raise UserError(
@@ -172,18 +157,23 @@ def _read_scope(cfg: CfgNode, site: Site, cls_loss: ClsLoss) -> str:
     return scope
 
 
-def _no_samples(activation: str) -> Samples:
+def _no_samples(classifier: Classifier) -> Samples:
     """An empty batch of a problem with one class."""
     none, boxes = torch.empty(0, dtype=torch.int64), torch.empty(0, 4)
-    levels = Levels(none, 1)
-    return Samples(
+    candidates = Candidates(
         gt_labels=none,
         gt_idxs=none,
         ious=torch.empty(0),
         num_per_image=[0],
         num_classes=1,
-        pred_logits=torch.empty(0, 2 if activation == "softmax" else 1),
+        priors=Priors(boxes, level_sizes=[0]),
+        targets=Targets(boxes, none),
         importance=torch.empty(0),
-        positives=Positives(boxes, boxes, boxes, Box2BoxTransform((1.0, 1.0, 1.0, 1.0)), levels),
-        levels=levels,
     )
+    outputs = Outputs(
+        torch.empty(0, 1 + classifier.num_extra),
+        deltas=boxes,
+        box2box_transform=Box2BoxTransform((1.0, 1.0, 1.0, 1.0)),
+        classifier=classifier,
+    )
+    return Samples(candidates, outputs)

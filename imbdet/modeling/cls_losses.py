@@ -7,6 +7,7 @@ from typing import NamedTuple
 from detectron2.config import CfgNode
 from torch import nn
 
+from imbdet.classifiers import CLASSIFIERS, Classifier
 from imbdet.errors import UserError
 from imbdet.learning.criteria import PointwiseCriterion, RankingCriterion, SampleLoss
 from imbdet.methods import CLS_LOSSES
@@ -19,14 +20,14 @@ class ClsLoss(NamedTuple):
     """A classification loss by name.
 
     Attributes:
-        activation: what turns logits into scores: "sigmoid" (K logits) or "softmax" (K + 1).
+        classifier: what its logits mean.
         criterion: called with the keywords ``box_loss`` and ``scope``, gives what samples pay to,
             an :class:`imbdet.learning.criteria.Criterion`.
         is_pointwise: whether each sample pays for itself. Then ``criterion`` takes all keywords of
             :class:`imbdet.learning.criteria.PointwiseCriterion`.
     """
 
-    activation: str
+    classifier: Classifier
     criterion: Callable[..., nn.Module]
     is_pointwise: bool
 
@@ -50,6 +51,7 @@ def build_cls_loss(cfg: CfgNode, site: Site) -> ClsLoss:
             f"{key} {name!r} ranks by a bounded localisation error, but {box_key} is "
             f"{box_name!r}: set {site.box_loss}.NAME to {method.box_loss!r}."
         )
+    classifier = CLASSIFIERS[method.activation]
     options = read_options(cfg, site, site.cls_loss, method)
     if method.is_criterion:
         criterion = partial(method.call, **options)
@@ -60,9 +62,10 @@ def build_cls_loss(cfg: CfgNode, site: Site) -> ClsLoss:
         refuse_levels_of_proposals(site, f"{site.cls_loss}.{name.upper()}", by_level)
         sample_loss = SampleLoss(
             method.build(**options),
+            classifier=classifier,
             uses_ious=method.uses_ious,
             is_normalized=method.is_normalized,
             by_level=by_level,
         )
         criterion = partial(PointwiseCriterion, cls_loss=sample_loss)
-    return ClsLoss(method.activation, criterion, is_pointwise=not method.ranks)
+    return ClsLoss(classifier, criterion, is_pointwise=not method.ranks)

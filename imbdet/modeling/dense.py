@@ -1,101 +1,80 @@
-"""Samples of a dense head, whose anchors are the same for every image."""
+"""What a dense head and its anchors are to a learner."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from detectron2.structures import Boxes, Instances
-from torch import Tensor, nn
+from torch import Tensor
 
-from imbdet.samplers import sample_all
-from imbdet.structures import (
-    BoxTransform,
-    Candidates,
-    Choice,
-    Levels,
-    Positives,
-    Predictions,
-    Samples,
-)
+from imbdet.classifiers import SIGMOID
+from imbdet.structures import BoxTransform, Outputs, Priors, Targets
 
 
-@dataclass(frozen=True)
-class DenseOutputs:
-    """What a dense head says of the R anchors of N images, and what it should say.
+@dataclass(frozen=True, eq=False)
+class DenseView:
+    """A batch as a dense head sees it: R anchors of N images.
 
     Attributes:
-        pred_logits: (N, R, K).
-        pred_deltas: (N, R, 4).
-        anchors: the R anchors of all levels.
-        level_sizes: number of anchors of each level.
-        gt_instances: ground truth of each image, as it was assigned.
-        box2box_transform: encodes and decodes deltas.
+        priors: the anchors.
+        targets: the objects.
+        outputs: of the N R rows, image after image.
+        by_level: (N, R_l, ...) logits and deltas of each level by what they are.
     """
 
-    pred_logits: Tensor
-    pred_deltas: Tensor
-    anchors: Boxes
-    level_sizes: Sequence[int]
-    gt_instances: Sequence[Instances]
-    box2box_transform: BoxTransform
+    priors: Priors
+    targets: Targets
+    outputs: Outputs
+    by_level: Mapping[str, Tensor]
 
-    @property
-    def gt_boxes(self) -> Tensor:
-        """(G, 4) ground truth of all images."""
-        return Boxes.cat([instances.gt_boxes for instances in self.gt_instances]).tensor
 
-    @torch.no_grad()
-    def preview(
-        self, candidates: Candidates, criterion: nn.Module, needs: frozenset[str]
-    ) -> Candidates:
-        """The candidates with the predictions that their sampler needs, if it needs any.
+def view_dense_head(
+    levels: Sequence[str],
+    anchors: Sequence[Boxes],
+    pred_logits: Sequence[Tensor],
+    pred_deltas: Sequence[Tensor],
+    targets: Targets,
+    box2box_transform: BoxTransform,
+) -> DenseView:
+    """Put the levels of a feature pyramid together.
 
-        Args:
-            candidates: N * R anchors, image after image.
-            criterion: what the samples will pay to.
-            needs: see :class:`PoolSampler`.
-        """
-        if not needs:
-            return candidates
-        everything = self.take(candidates, sample_all(candidates))
-        predictions = Predictions(
-            cls_losses=criterion.preview(everything) if "cls_losses" in needs else None,
-            scores=everything.pred_logits.sigmoid() if "scores" in needs else None,
-            pred_deltas=self.pred_deltas.flatten(0, 1),
-            boxes=self.anchors.tensor.repeat(len(self.gt_instances), 1),
-            gt_boxes=self.gt_boxes,
-            box2box_transform=self.box2box_transform,
-        )
-        return replace(candidates, predictions=predictions)
+    Args:
+        levels: names of the levels.
+        anchors: of each level, R_l.
+        pred_logits: (N, R_l, K) of each level.
+        pred_deltas: (N, R_l, 4) of each level.
+        targets: the objects of the batch.
+        box2box_transform: encodes and decodes deltas.
+    """
+    priors = Priors(Boxes.cat(anchors).tensor, level_sizes=[len(of_level) for of_level in anchors])
+    outputs = Outputs(
+        torch.cat(pred_logits, dim=1).flatten(0, 1),
+        deltas=torch.cat(pred_deltas, dim=1).flatten(0, 1),
+        box2box_transform=box2box_transform,
+        classifier=SIGMOID,
+    )
+    by_level = {
+        f"{kind} of {level}": values
+        for kind, per_level in (("logits", pred_logits), ("box deltas", pred_deltas))
+        for level, values in zip(levels, per_level, strict=True)
+    }
+    return DenseView(priors, targets, outputs, by_level)
 
-    @property
-    def levels(self) -> Levels:
-        """Of the N * R anchors."""
-        sizes = torch.tensor(self.level_sizes, device=self.pred_logits.device)
-        idxs = torch.arange(len(sizes), device=sizes.device)
-        idxs = idxs.repeat_interleave(sizes, output_size=len(self.anchors))
-        return Levels(idxs.repeat(len(self.gt_instances)), len(self.level_sizes))
 
-    def take(self, candidates: Candidates, choice: Choice) -> Samples:
-        """Join the chosen anchors with their predictions."""
-        chosen = candidates.take(choice)
-        levels = self.levels
-        pos_rows = choice.rows(chosen.pos_idxs)
-        positives = Positives(
-            boxes=self.anchors.tensor[pos_rows % len(self.anchors)],
-            gt_boxes=self.gt_boxes[chosen.gt_idxs[chosen.pos_idxs]],
-            pred_deltas=self.pred_deltas.flatten(0, 1)[pos_rows],
-            box2box_transform=self.box2box_transform,
-            levels=levels.take(pos_rows),
-        )
-        return Samples.join(
-            chosen,
-            pred_logits=self.pred_logits.flatten(0, 1)[choice.idxs],
-            positives=positives,
-            importance=choice.importance,
-            levels=levels.take(choice.idxs),
-        )
+def targets_of(gt_instances: Sequence[Instances], *, has_classes: bool = True) -> Targets:
+    """The objects of a batch.
 
-    def locate(self, choice: Choice) -> dict[str, Tensor]:
-        """The "boxes", (S, 4), of the chosen anchors."""
-        return {"boxes": self.anchors.tensor.repeat(len(self.gt_instances), 1)[choice.idxs]}
+    Args:
+        gt_instances: of each image, with "gt_boxes" and "gt_classes".
+        has_classes: False makes all objects of class 0, also where they have no classes.
+    """
+    boxes = Boxes.cat([instances.gt_boxes for instances in gt_instances]).tensor
+    classes = boxes.new_zeros(len(boxes), dtype=torch.int64)
+    if has_classes:
+        classes = torch.cat([instances.gt_classes for instances in gt_instances])
+    return Targets(
+        boxes,
+        classes,
+        num_per_image=[len(instances) for instances in gt_instances],
+        image_sizes=[instances.image_size for instances in gt_instances],
+    )

@@ -1,35 +1,33 @@
 """RetinaNet with a sampler and a criterion."""
 
-from collections.abc import Callable
-from functools import partial
-
 import torch
 from detectron2.config import configurable
 from detectron2.modeling import META_ARCH_REGISTRY, RetinaNet
-from detectron2.structures import Boxes, ImageList, Instances
+from detectron2.structures import ImageList, Instances
 from detectron2.utils.events import get_event_storage
-from torch import Tensor, nn
+from torch import Tensor
 
+from imbdet.assigners import Assigner
 from imbdet.buffers import KeepsMissingBuffers
+from imbdet.learning import Learner
+from imbdet.learning.criteria import Criterion
+from imbdet.learning.normalizers import Count
 from imbdet.modeling import sites
-from imbdet.modeling.assign import assign
-from imbdet.modeling.build import build_criterion, build_sampler, require_sample_losses
-from imbdet.modeling.dense import DenseOutputs
-from imbdet.modeling.finite import predictions_by_level, require_finite
-from imbdet.modeling.recording import RecordsSamples
-from imbdet.samplers import needs_of
-from imbdet.structures import Candidates, Choice
+from imbdet.modeling.assign import MatcherAssigner
+from imbdet.modeling.build import build_criterion, build_sampler
+from imbdet.modeling.dense import DenseView, targets_of, view_dense_head
+from imbdet.samplers import Sampler
+from imbdet.structures import Candidates
 
 
 @META_ARCH_REGISTRY.register()
-class ImbRetinaNet(KeepsMissingBuffers, RecordsSamples, RetinaNet):
+class ImbRetinaNet(KeepsMissingBuffers, RetinaNet):
     """:class:`detectron2.modeling.RetinaNet` whose samples and losses are chosen by keys.
 
     With default keys its losses, gradients and detections are RetinaNet's. The running loss
     normalizer is a buffer, so that a checkpoint keeps it.
     """
 
-    site = sites.RETINANET
     # Weight of the past in the running number of positives, and its first value: as detectron2.
     NORMALIZER_MOMENTUM = 0.9
     INITIAL_NORMALIZER = 100.0
@@ -38,8 +36,9 @@ class ImbRetinaNet(KeepsMissingBuffers, RecordsSamples, RetinaNet):
     def __init__(
         self,
         *,
-        sampler: Callable[[Candidates], Choice],
-        criterion: nn.Module,
+        sampler: Sampler,
+        criterion: Criterion,
+        assigner: Assigner | None = None,
         box_reg_loss_weight: float = 1.0,
         **kwargs,
     ):
@@ -49,6 +48,7 @@ class ImbRetinaNet(KeepsMissingBuffers, RecordsSamples, RetinaNet):
             sampler: chooses anchors; :func:`imbdet.samplers.sample_all` takes all.
             criterion: what they pay to. The arguments of RetinaNet that describe its own losses,
                 ``focal_loss_*``, ``smooth_l1_beta`` and ``box_reg_loss_type``, are not read.
+            assigner: finds the object of each anchor; None is ``anchor_matcher``.
             box_reg_loss_weight: factor of the box loss, and of CARL's.
             kwargs: see :class:`detectron2.modeling.RetinaNet`.
 
@@ -56,20 +56,26 @@ class ImbRetinaNet(KeepsMissingBuffers, RecordsSamples, RetinaNet):
             UserError: the sampler needs losses that the criterion does not tell.
         """
         super().__init__(**kwargs)
-        require_sample_losses(sampler, criterion)
-        self.sampler = sampler
         self.criterion = criterion
+        self.learner = Learner(
+            sites.RETINANET.place,
+            assigner=assigner or MatcherAssigner(self.anchor_matcher),
+            sampler=sampler,
+            criterion=criterion,
+            normalizer=self._update_normalizer,
+            num_classes=self.num_classes,
+            log=get_event_storage,
+        )
         self.loss_weight = {"loss_box_reg": box_reg_loss_weight, "loss_carl": box_reg_loss_weight}
         self.register_buffer("loss_normalizer", torch.tensor(self.INITIAL_NORMALIZER))
 
     @classmethod
     def from_config(cls, cfg):
         """Read MODEL.SAMPLER, MODEL.CLS_LOSS and MODEL.BOX_LOSS beside RetinaNet's keys."""
-        criterion, _ = build_criterion(cfg, cls.site)
         return {
             **super().from_config(cfg),
-            "sampler": build_sampler(cfg, cls.site),
-            "criterion": criterion,
+            "sampler": build_sampler(cfg, sites.RETINANET),
+            "criterion": build_criterion(cfg, sites.RETINANET),
             "box_reg_loss_weight": cfg.MODEL.RETINANET.BBOX_REG_LOSS_WEIGHT,
         }
 
@@ -81,61 +87,42 @@ class ImbRetinaNet(KeepsMissingBuffers, RecordsSamples, RetinaNet):
         gt_instances: list[Instances],
     ) -> dict[str, Tensor]:
         """Assign, sample, weigh and pay; returns scalars named "loss_*"."""
-        candidates, outputs = self.assign_anchors(features, predictions, gt_instances)
-        needs = needs_of(self.sampler) | self.recorded_needs(self.criterion)
-        candidates = outputs.preview(candidates, self.criterion, needs)
-        choice = self.sampler(candidates)
-        samples = outputs.take(candidates, choice)
-        num_positives = len(samples.pos_idxs)
+        view = self.view(features, predictions, gt_instances)
+        chosen = self.learner.choose(view.priors, view.targets, view.outputs)
+        num_positives = len(chosen.pos_idxs)
         get_event_storage().put_scalar("num_pos_anchors", num_positives / len(gt_instances))
-        normalizer = self._update_normalizer(self.criterion.count(num_positives, samples))
-        losses, record = self.criterion(samples, normalizer)
-        by_level = predictions_by_level(self.head_in_features, *predictions)
-        locate = partial(outputs.locate, choice)
-        require_finite(losses, by_level, self.site.module, record, locate)
-        self.record_sampling(candidates, samples)
-        self.record(record, locate)
+        losses = self.learner.pay(chosen, view.outputs.take(chosen.rows), view.by_level)
         return {name: loss * self.loss_weight.get(name, 1.0) for name, loss in losses.items()}
 
-    def assign_anchors(
+    def view(
         self,
         features: list[Tensor],
         predictions: list[list[Tensor]],
         gt_instances: list[Instances],
-    ) -> tuple[Candidates, DenseOutputs]:
-        """All anchors of each image, assigned, and what the head says of them.
+    ) -> DenseView:
+        """What the head says of all anchors.
 
         Args:
             features: of each level.
             predictions: logits and deltas of each level, as the head returns them.
             gt_instances: ground truth of each image.
         """
-        pred_logits, pred_anchor_deltas = self._transpose_dense_predictions(
+        pred_logits, pred_deltas = self._transpose_dense_predictions(
             predictions, [self.num_classes, 4]
         )
-        anchors_by_level = self.anchor_generator(features)
-        anchors = Boxes.cat(anchors_by_level)
-        candidates = assign(
-            self.anchor_matcher,
-            [anchors] * len(gt_instances),
-            [instances.gt_boxes for instances in gt_instances],
-            [instances.gt_classes for instances in gt_instances],
-            self.num_classes,
-        )
-        outputs = DenseOutputs(
-            torch.cat(pred_logits, dim=1),
-            torch.cat(pred_anchor_deltas, dim=1),
-            anchors,
-            [len(anchors_of_level) for anchors_of_level in anchors_by_level],
-            gt_instances,
+        return view_dense_head(
+            self.head_in_features,
+            self.anchor_generator(features),
+            pred_logits,
+            pred_deltas,
+            targets_of(gt_instances),
             self.box2box_transform,
         )
-        return candidates, outputs
 
-    def _update_normalizer(self, num_positives: int) -> Tensor:
-        # A new tensor: graphs of earlier batches may still hold the old one.
+    def _update_normalizer(self, chosen: Candidates, count: Count) -> Tensor:
+        """The running number of positives."""
+        num_positives = max(count(len(chosen.pos_idxs)), 1)
         momentum = self.NORMALIZER_MOMENTUM
-        self.loss_normalizer = momentum * self.loss_normalizer + (1 - momentum) * max(
-            num_positives, 1
-        )
+        # A new tensor: graphs of earlier batches may still hold the old one.
+        self.loss_normalizer = momentum * self.loss_normalizer + (1 - momentum) * num_positives
         return self.loss_normalizer

@@ -7,6 +7,7 @@ from typing import Any
 from detectron2.config import CfgNode
 
 from imbdet.errors import UserError
+from imbdet.learning import Place
 
 
 def get_key(cfg: CfgNode, key: str) -> Any:
@@ -16,11 +17,10 @@ def get_key(cfg: CfgNode, key: str) -> Any:
 
 @dataclass(frozen=True)
 class Site:
-    """A place of a detector. All attributes but the first two and the last five are names of keys.
+    """A place of a detector and the names of its keys; a node is a group of keys.
 
     Attributes:
-        name: by which records name it.
-        prefix: of the scalars that it logs.
+        place: what it is to its learner.
         sampler: node of the samplers.
         quota: node with detectron2's keys for the number of samples per image, or empty if none is
             set.
@@ -32,15 +32,13 @@ class Site:
         focal_gamma: where the focal loss finds its gamma.
         box_reg_loss_type: detectron2's key for the box loss.
         smooth_l1_beta: detectron2's key for smooth L1's beta.
-        module: class that a user meets in error messages.
         default_sampler: name of the sampler of an empty NAME.
         default_cls_loss: name of the loss of an empty NAME.
         is_dense: whether the candidates are all anchors, and not some proposals.
         activations: what a score may be made with, "sigmoid" or "softmax".
     """
 
-    name: str
-    prefix: str
+    place: Place
     sampler: str
     quota: str
     weighting: str
@@ -51,11 +49,15 @@ class Site:
     focal_gamma: str
     box_reg_loss_type: str
     smooth_l1_beta: str
-    module: str
     default_sampler: str
     default_cls_loss: str
     is_dense: bool
     activations: tuple[str, ...]
+
+    @property
+    def module(self) -> str:
+        """Class that a user meets in error messages."""
+        return self.place.module
 
     @property
     def nodes(self) -> list[str]:
@@ -65,8 +67,7 @@ class Site:
 
 
 RETINANET = Site(
-    name="retinanet",
-    prefix="retinanet",
+    place=Place("retinanet", "retinanet", "ImbRetinaNet"),
     sampler="MODEL.SAMPLER",
     quota="",
     weighting="MODEL.WEIGHTING",
@@ -77,7 +78,6 @@ RETINANET = Site(
     focal_gamma="MODEL.RETINANET.FOCAL_LOSS_GAMMA",
     box_reg_loss_type="MODEL.RETINANET.BBOX_REG_LOSS_TYPE",
     smooth_l1_beta="MODEL.RETINANET.SMOOTH_L1_LOSS_BETA",
-    module="ImbRetinaNet",
     default_sampler="all",
     default_cls_loss="focal",
     is_dense=True,
@@ -85,8 +85,7 @@ RETINANET = Site(
 )
 
 ROI_HEADS = Site(
-    name="roi_heads",
-    prefix="roi_head",
+    place=Place("roi_heads", "roi_head", "ImbROIHeads"),
     sampler="MODEL.SAMPLER",
     quota="MODEL.ROI_HEADS",
     weighting="MODEL.WEIGHTING",
@@ -97,7 +96,6 @@ ROI_HEADS = Site(
     focal_gamma="MODEL.CLS_LOSS.FOCAL.GAMMA",
     box_reg_loss_type="MODEL.ROI_BOX_HEAD.BBOX_REG_LOSS_TYPE",
     smooth_l1_beta="MODEL.ROI_BOX_HEAD.SMOOTH_L1_BETA",
-    module="ImbROIHeads",
     default_sampler="random",
     default_cls_loss="softmax_cross_entropy",
     is_dense=False,
@@ -105,8 +103,7 @@ ROI_HEADS = Site(
 )
 
 RPN = Site(
-    name="rpn",
-    prefix="rpn",
+    place=Place("rpn", "rpn", "ImbRPN"),
     sampler="MODEL.RPN_SAMPLER",
     quota="MODEL.RPN",
     weighting="",
@@ -117,7 +114,6 @@ RPN = Site(
     focal_gamma="MODEL.RPN_LOSS.CLS.FOCAL.GAMMA",
     box_reg_loss_type="MODEL.RPN.BBOX_REG_LOSS_TYPE",
     smooth_l1_beta="MODEL.RPN.SMOOTH_L1_BETA",
-    module="ImbRPN",
     default_sampler="random",
     default_cls_loss="sigmoid_cross_entropy",
     is_dense=True,

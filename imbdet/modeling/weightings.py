@@ -31,11 +31,11 @@ def build_weighting(cfg: CfgNode, site: Site, name: str) -> Weighting:
     return method.build(**read_options(cfg, site, site.weighting, method))
 
 
-def build_carl(cfg: CfgNode, site: Site, activation: str) -> Callable[[Samples], Tensor]:
+def build_carl(cfg: CfgNode, site: Site) -> Callable[[Samples], Tensor]:
     """The (P,) weights of CARL, with gradient."""
     node = get_key(cfg, site.carl)
 
     def weigh(samples: Samples) -> Tensor:
-        return carl_weights(gt_class_scores(samples, activation), k=node.K, bias=node.BIAS)
+        return carl_weights(gt_class_scores(samples), k=node.K, bias=node.BIAS)
 
     return weigh

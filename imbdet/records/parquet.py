@@ -12,6 +12,7 @@ from torch import Tensor
 from imbdet.ops.precision import at_least_float32
 from imbdet.records.sample_record import SampleRecord
 from imbdet.records.strata import NegativeStrata
+from imbdet.structures import Candidates
 
 
 def _column(name: str, kind: pa.DataType, meaning: str) -> pa.Field:
@@ -97,22 +98,24 @@ def to_rows(
         site: name of the place in the detector.
         chosen_by: names of the samplers of positives and of negatives.
     """
-    rows = torch.cat([record.pos_idxs, negatives.rows])
-    num_rows, num_positives = len(rows), len(record.pos_idxs)
-    images, levels = record.image_idxs[rows], record.levels
+    candidates = record.samples.candidates
+    rows = torch.cat([candidates.pos_idxs, negatives.rows])
+    num_rows, num_positives = len(rows), len(candidates.pos_idxs)
+    images, levels = candidates.image_idxs[rows], candidates.levels_of(rows)
+    importance = candidates.importance
     is_positive = torch.arange(num_rows) < num_positives
     tensors = {
         "iteration": torch.full((num_rows,), batch.iteration),
-        "level": torch.full_like(rows, -1) if levels is None else levels.idxs[rows],
+        "level": torch.full_like(rows, -1) if levels is None else levels.idxs,
         "is_positive": is_positive,
-        **_corners(record, rows, batch.to_file),
-        "iou": record.ious[rows],
+        **_corners(candidates, rows, batch.to_file),
+        "iou": candidates.ious[rows],
         "score": record.scores[rows],
         "pred_class": record.pred_classes[rows],
         "grad_norm": record.grad_norms[rows],
         "cls_loss": None if record.cls_losses is None else record.cls_losses[rows],
-        "cls_weight": _or_ones(record.cls_weights, record.ious)[rows],
-        "importance": None if record.importance is None else record.importance[rows],
+        "cls_weight": _or_ones(record.cls_weights, candidates.ious)[rows],
+        "importance": None if importance is None else importance[rows],
         "stratum_weight": torch.cat([negatives.weights.new_ones(num_positives), negatives.weights]),
         **_of_positives(record, images[:num_positives], batch.num_objects),
     }
@@ -132,14 +135,14 @@ def to_parquet(rows: Sequence[pa.RecordBatch]) -> bytes:
 
 
 def _corners(
-    record: SampleRecord, rows: Tensor, to_file: Tensor | None
+    candidates: Candidates, rows: Tensor, to_file: Tensor | None
 ) -> dict[str, Tensor | None]:
     """Edges of the boxes of those rows, in pixels of the image files."""
     names = ("x0", "y0", "x1", "y1")
-    if record.boxes is None or to_file is None:
+    if to_file is None:
         return dict.fromkeys(names)
-    factors, shifts = to_file.to(rows.device)[record.image_idxs[rows]].unbind(1)
-    corners = record.boxes[rows].view(-1, 2, 2) * factors[:, None] + shifts[:, None]
+    factors, shifts = to_file.to(rows.device)[candidates.image_idxs[rows]].unbind(1)
+    corners = candidates.boxes_of(rows).view(-1, 2, 2) * factors[:, None] + shifts[:, None]
     # A flip exchanges left and right.
     edges = torch.cat([corners.amin(dim=1), corners.amax(dim=1)], dim=1)
     return dict(zip(names, edges.unbind(1), strict=True))
@@ -149,13 +152,14 @@ def _of_positives(
     record: SampleRecord, images: Tensor, num_objects: Sequence[int]
 ) -> dict[str, Tensor]:
     """Columns of the positives alone, (P,), whose images are ``images``, (P,)."""
-    rows = record.pos_idxs
+    samples = record.samples
+    rows = samples.pos_idxs
     counts = torch.tensor(num_objects, device=rows.device)
     first_objects = counts.cumsum(0) - counts
     return {
-        "class": record.gt_labels[rows],
-        "gt_id": record.gt_idxs[rows] - first_objects[images],
-        "pred_iou": record.positives.pred_ious,
+        "class": samples.gt_labels[rows],
+        "gt_id": samples.gt_idxs[rows] - first_objects[images],
+        "pred_iou": samples.positives.pred_ious,
         "box_loss": record.box_losses,
         "box_weight": _or_ones(record.box_weights, record.box_losses),
         "local_rank": record.local_ranks,

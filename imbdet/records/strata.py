@@ -37,9 +37,10 @@ def draw_negatives(
         num_random: of each image, >= 1.
         generator: source of randomness on the record's device, or None.
     """
+    candidates = record.samples.candidates
     hardness = record.scores if record.cls_losses is None else record.cls_losses
     rows, weights, start = [], [], 0
-    for is_negative_i in record.is_negative.split(list(record.num_per_image)):
+    for is_negative_i in candidates.is_negative.split(list(candidates.num_per_image)):
         pool = start + is_negative_i.nonzero().squeeze(1)
         hardest = hardness[pool].topk(min(num_hard, len(pool))).indices
         is_hard = torch.zeros_like(pool, dtype=torch.bool).index_fill(0, hardest, True)

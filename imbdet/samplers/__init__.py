@@ -14,8 +14,7 @@ from imbdet.samplers.sampler import (
     Pick,
     PoolSampler,
     QuotaSampler,
-    needed,
-    needs_of,
+    Sampler,
     sample_all,
 )
 from imbdet.samplers.uniform import pick_all, pick_random
@@ -29,9 +28,8 @@ __all__ = [
     "PoolSampler",
     "QuotaSampler",
     "RatioSampler",
+    "Sampler",
     "ScoreHLRNegatives",
-    "needed",
-    "needs_of",
     "nms_clusters",
     "pick_all",
     "pick_instance_balanced",

@@ -12,7 +12,7 @@ from torch import Tensor
 from imbdet.methods import NEGATIVE_SAMPLERS, POSITIVE_SAMPLERS
 from imbdet.ops.nms import suppressed_last
 from imbdet.options import Share
-from imbdet.samplers.sampler import Pick, needed
+from imbdet.samplers.sampler import Pick
 from imbdet.structures import Candidates
 
 
@@ -39,7 +39,7 @@ class HardSampler:
 
     nms_thresh: Share = 1.0
 
-    needs = frozenset({"cls_losses"})
+    needs = frozenset({"losses"})
 
     def __call__(
         self,
@@ -48,9 +48,8 @@ class HardSampler:
         quota: int,
         generator: torch.Generator | None = None,
     ) -> Pick:
-        predictions = needed(candidates.predictions)
-        losses = needed(predictions.cls_losses)[pool]
+        losses = candidates.require_losses()[pool]
         hardest = pool[losses.argsort(descending=True, stable=True)]
         if self.nms_thresh < 1:
-            hardest = hardest[suppressed_last(predictions.boxes[hardest], self.nms_thresh)]
+            hardest = hardest[suppressed_last(candidates.boxes_of(hardest), self.nms_thresh)]
         return Pick(hardest[:quota])

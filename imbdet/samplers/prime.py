@@ -14,7 +14,7 @@ from imbdet.ops.boxes import paired_iou
 from imbdet.ops.local_rank import hierarchical_local_rank
 from imbdet.ops.nms import nms_clusters
 from imbdet.options import Share
-from imbdet.samplers.sampler import Pick, needed
+from imbdet.samplers.sampler import Pick
 from imbdet.samplers.uniform import pick_random
 from imbdet.structures import Candidates
 
@@ -46,7 +46,7 @@ class ScoreHLRNegatives:
     score_thresh: Share = 0.05
     iou_thresh: Share = 0.5
 
-    needs = frozenset({"scores", "deltas"})
+    needs = frozenset({"outputs"})
 
     def __call__(
         self,
@@ -55,11 +55,10 @@ class ScoreHLRNegatives:
         quota: int,
         generator: torch.Generator | None = None,
     ) -> Pick:
-        predictions = needed(candidates.predictions)
-        scores, classes = needed(predictions.scores)[pool].max(dim=1)
+        scores, classes = candidates.require_outputs().scores[pool].max(dim=1)
         is_ranked = scores > self.score_thresh
         ranked, unranked = pool[is_ranked], pool[~is_ranked]
-        boxes = predictions.decode(ranked, classes[is_ranked])
+        boxes = candidates.decode(ranked, classes[is_ranked])
         clusters = nms_clusters(boxes, scores[is_ranked], self.iou_thresh)
         ranks = hierarchical_local_rank(scores[is_ranked], clusters)
 
@@ -83,7 +82,7 @@ class IoUHLRPositives:
     All classes of an image are ranked together; see :class:`PoolSampler`.
     """
 
-    needs = frozenset({"deltas"})
+    needs = frozenset({"outputs"})
 
     def __call__(
         self,
@@ -92,8 +91,7 @@ class IoUHLRPositives:
         quota: int,
         generator: torch.Generator | None = None,
     ) -> Pick:
-        predictions, gt_idxs = needed(candidates.predictions), candidates.gt_idxs[pool]
-        pred_boxes = predictions.decode(pool, candidates.gt_labels[pool])
-        ious = paired_iou(pred_boxes, predictions.gt_boxes[gt_idxs])
-        ranks = hierarchical_local_rank(ious, gt_idxs)
+        pred_boxes = candidates.decode(pool, candidates.gt_labels[pool])
+        ious = paired_iou(pred_boxes, candidates.gt_boxes_of(pool))
+        ranks = hierarchical_local_rank(ious, candidates.gt_idxs[pool])
         return Pick(pool[ranks.argsort()[:quota]])

@@ -3,14 +3,12 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from imbdet.structures import Candidates, Choice
-
-T = TypeVar("T")
+from imbdet.structures import Candidates, Choice, needs_of
 
 
 class Pick(NamedTuple):
@@ -28,9 +26,8 @@ class Pick(NamedTuple):
 class PoolSampler(Protocol):
     """Picks among candidates of one image and one kind, positive or negative.
 
-    A sampler that looks at ``candidates.predictions`` says by an attribute ``needs`` at what: a
-    frozenset of "cls_losses", "scores" and "deltas" (for decoded boxes). Plain functions need none.
-    It takes them by :func:`needed`.
+    A sampler that looks at what the head says declares it by an attribute ``needs``; see
+    :func:`imbdet.structures.needs_of`. Plain functions need nothing.
     """
 
     def __call__(
@@ -47,6 +44,19 @@ class PoolSampler(Protocol):
             pool: (n,) int64, rows of the candidates to pick from.
             quota: how many to pick, >= 0.
             generator: source of randomness on the pool's device; None is torch's global one.
+        """
+        ...
+
+
+class Sampler(Protocol):
+    """Chooses among the candidates of a batch; see :func:`imbdet.structures.needs_of`."""
+
+    def __call__(self, candidates: Candidates, generator: torch.Generator | None = None) -> Choice:
+        """Choose.
+
+        Args:
+            candidates: of the batch.
+            generator: source of randomness on their device; None is torch's global one.
         """
         ...
 
@@ -69,7 +79,7 @@ class PairSampler(ABC):
 
     @property
     def needs(self) -> frozenset[str]:
-        """What both samplers together need; see :class:`PoolSampler`."""
+        """What both samplers together need; see :func:`needs_of`."""
         return needs_of(self.positive) | needs_of(self.negative)
 
     @abstractmethod
@@ -134,25 +144,6 @@ class QuotaSampler(PairSampler):
         quota = max(self.batch_size_per_image - num_positives, 0)
         limit = self.max_neg_pos_ratio * max(num_positives, 1)
         return quota if limit >= quota else floor_quota(limit)
-
-
-def needs_of(sampler: object) -> frozenset[str]:
-    """The predictions that any sampler needs; see :class:`PoolSampler`."""
-    return getattr(sampler, "needs", frozenset())
-
-
-def needed(prediction: T | None) -> T:
-    """A prediction that a sampler has asked for; see :class:`PoolSampler`.
-
-    Raises:
-        ValueError: it is missing.
-    """
-    if prediction is None:
-        raise ValueError(
-            "the sampler needs predictions that the candidates lack: its attribute `needs` says "
-            "which of them candidates.predictions must have"
-        )
-    return prediction
 
 
 def floor_quota(product: float) -> int:

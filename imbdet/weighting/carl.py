@@ -35,22 +35,12 @@ def carl_weights(scores: Tensor, *, k: float = 1.0, bias: float = 0.2) -> Tensor
     return len(scores) * log_values.softmax(dim=0)
 
 
-def gt_class_scores(samples: Samples, activation: str) -> Tensor:
-    """Scores of the positives' ground-truth classes, with gradient.
+def gt_class_scores(samples: Samples) -> Tensor:
+    """(P,) scores of the positives' ground-truth classes in [0, 1], float32 at least.
 
-    Args:
-        samples: their logits have K columns for "sigmoid", K + 1 for "softmax".
-        activation: "sigmoid" or "softmax".
-
-    Returns:
-        (P,) scores in [0, 1], float32 at least.
+    With gradient.
     """
-    logits = at_least_float32(samples.pred_logits[samples.pos_idxs])
-    if activation == "sigmoid":
-        scores = logits.sigmoid()
-    elif activation == "softmax":
-        scores = logits.softmax(dim=1)
-    else:
-        raise ValueError(f"activation must be 'sigmoid' or 'softmax', not {activation!r}")
-    classes = samples.gt_labels[samples.pos_idxs]
-    return scores.gather(1, classes[:, None]).squeeze(1)
+    rows = samples.pos_idxs
+    logits = samples.pred_logits[rows]
+    entries = logits.gather(1, samples.gt_labels[rows, None]).squeeze(1)
+    return samples.outputs.classifier.scores_of(entries, logits)

@@ -91,13 +91,14 @@ class ImportanceNegatives:
         Raises:
             ValueError: the samples have no importance.
         """
-        if samples.importance is None:
+        importance = samples.candidates.importance
+        if importance is None:
             raise ValueError(
                 "ImportanceNegatives needs samples with importance: use a sampler that ranks "
                 "negatives, such as ScoreHLRNegatives"
             )
         rows = samples.neg_idxs
-        weights = importance_weights(samples.importance[rows], k=self.k, bias=self.bias)
+        weights = importance_weights(importance[rows], k=self.k, bias=self.bias)
         weights = keep_totals(
             weights, cls_losses[rows], samples.image_idxs[rows], len(samples.num_per_image)
         )

@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from imbdet.structures import Candidates, Predictions
+from imbdet.structures import Outputs
+from tests.flow import GivenScores, make_candidates
 
 SAMPLERS = ("random", "ohem", "iou_hlr", "score_hlr", "instance_balanced")
 
@@ -35,21 +36,20 @@ def worked_example():
     scores[:5, 0] = torch.tensor([0.5, 0.1, 0.8, 0.9, 0.2])
     scores[5:, 1] = torch.tensor([0.9, 0.8, 0.7, 0.3, 0.01])  # G H I K L
     losses = torch.tensor([0.7, 2.3, 0.2, 0.1, 1.6, 1.5, 2.0, 1.0, 3.0, 0.1])
-    predictions = Predictions(
-        cls_losses=losses,
-        scores=scores,
-        pred_deltas=torch.zeros(10, 4),
+    return make_candidates(
+        torch.tensor([0] * 5 + [2] * 5),
+        torch.tensor([0, 0, 0, 1, 1] + [-1] * 5),
+        num_classes=2,
+        ious=torch.tensor([0.8, 0.55, 0.9, 0.92, 0.7, 0.0, 0.1, 0.2, 0.04, 0.06]),
         boxes=torch.tensor(boxes),
         gt_boxes=torch.tensor([strip(100), strip(100, 500)]),
-        box2box_transform=NoRegression(),
-    )
-    return Candidates(
-        gt_labels=torch.tensor([0] * 5 + [2] * 5),
-        gt_idxs=torch.tensor([0, 0, 0, 1, 1] + [-1] * 5),
-        ious=torch.tensor([0.8, 0.55, 0.9, 0.92, 0.7, 0.0, 0.1, 0.2, 0.04, 0.06]),
-        num_per_image=[10],
-        num_classes=2,
-        predictions=predictions,
+        outputs=Outputs(
+            scores,
+            deltas=torch.zeros(10, 4),
+            box2box_transform=NoRegression(),
+            classifier=GivenScores(),
+        ),
+        cls_losses=losses,
     )
 
 

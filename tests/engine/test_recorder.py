@@ -15,7 +15,7 @@ from imbdet.config import load_config
 from imbdet.data import register_datasets
 from imbdet.engine import Trainer
 from imbdet.engine.recorder import SampleRecorder
-from imbdet.modeling.recording import RecordsSamples
+from imbdet.learning import learners_of
 from imbdet.records import joint_histogram, read_histograms
 from tests.messages import assert_says, error_of
 from tests.modeling.conftest import make_batch, small_config
@@ -68,12 +68,8 @@ def train(cfg, num_iterations, *, start=0, ends_in=None, killed=False):
         trainer.train(start, num_iterations)
     except CrashError:
         return losses
-    assert not any(m.record_sink or m.candidate_sink for m in recording_modules(model))
+    assert not any(m.record_sink or m.candidate_sink for m in learners_of(model))
     return losses
-
-
-def recording_modules(model):
-    return [module for module in model.modules() if isinstance(module, RecordsSamples)]
 
 
 def config(kind, tmp_path, *opts, period=1):
@@ -220,9 +216,9 @@ def test_off_is_off(tmp_path):
     cfg = config("retinanet", tmp_path, period=0)
     train(cfg, 1)
     assert not (tmp_path / "records").exists()
-    for module in recording_modules(build_model(cfg)):
-        assert module.record_sink is None
-        assert module.candidate_sink is None
+    for learner in learners_of(build_model(cfg)):
+        assert learner.record_sink is None
+        assert learner.candidate_sink is None
 
 
 # With a checkpoint behind iterations 3 and 7, and a training of 10.

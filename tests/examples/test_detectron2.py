@@ -50,7 +50,7 @@ def test_project_trains_with_a_loss_and_a_sampler(load, tmp_path):
     trainer = train(load(example("detectron2_project.py")), tmp_path)
     criterion = trainer.model.roi_heads.box_predictor.criterion
     assert criterion.cls_loss.func is ap_loss
-    assert isinstance(trainer.model.roi_heads.sampler.negative, IoUBalancedNegatives)
+    assert isinstance(trainer.model.roi_heads.learner.sampler.negative, IoUBalancedNegatives)
     assert 0 < trainer.storage.latest()["loss_cls"][0] <= 1  # as 1 - AP is
     assert (tmp_path / "model_final.pth").exists()
 
@@ -67,7 +67,7 @@ def test_lazy_config_trains_with_a_loss_and_a_sampler(load):
     assert isinstance(model, imbdet.modeling.ImbRetinaNet)
     assert model.criterion.cls_loss.loss is varifocal_loss
     assert model.criterion.box_loss.loss is giou_loss
-    assert isinstance(model.sampler.negative, HardSampler)
+    assert isinstance(model.learner.sampler.negative, HardSampler)
     records = []
     model.record_sink = records.append
     losses, gradients, _ = train_step(model, lazy_batch())
@@ -91,7 +91,7 @@ def test_lazy_config_can_be_saved(load, tmp_path):
     LazyConfig.save(OmegaConf.create(config, flags={"allow_objects": True}), file)
     model = instantiate(LazyConfig.load(file).model)
     assert model.criterion.cls_loss.loss is varifocal_loss
-    assert isinstance(model.sampler.negative, HardSampler)
+    assert isinstance(model.learner.sampler.negative, HardSampler)
 
 
 @pytest.mark.parametrize("name", ["detectron2_project.py", "lazy_config.py"])

@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from imbdet.errors import UserError
 from imbdet.modeling import build_model, sites
 from imbdet.modeling.build import build_criterion
-from imbdet.structures import Positives, Samples
+from tests.flow import make_candidates, make_samples
 from tests.modeling.conftest import make_batch, small_config, train_step
 
 # Images of the first and of the second process; image 0 has no positives.
@@ -77,20 +77,17 @@ def samples_of(images, num_columns, num_classes):
     deltas = 0.2 * torch.randn(80, 4, generator=generator)
     rows = torch.cat([torch.arange(20 * i, 20 * i + 20) for i in images])
     is_positive = (labels[rows] >= 0) & (labels[rows] < num_classes)
-    positives = rows[is_positive]
-    return Samples(
-        gt_labels=labels[rows],
-        gt_idxs=torch.where(is_positive, rows, -1),
-        ious=torch.zeros(len(rows)),
+    candidates = make_candidates(
+        labels[rows],
+        torch.where(is_positive, rows, -1),
         num_per_image=[20] * len(images),
         num_classes=num_classes,
-        pred_logits=logits[rows].requires_grad_(),
-        positives=Positives(
-            boxes[positives],
-            gt_boxes[positives],
-            deltas[positives].requires_grad_(),
-            Box2BoxTransform((1.0, 1.0, 1.0, 1.0)),
-        ),
+        boxes=boxes[rows],
+        gt_boxes=gt_boxes,
+    )
+    coder = Box2BoxTransform((1.0, 1.0, 1.0, 1.0))
+    return make_samples(
+        candidates, logits[rows].requires_grad_(), deltas[rows].requires_grad_(), coder
     )
 
 
@@ -98,11 +95,11 @@ def pay(name, images):
     """Two batches pay: losses and gradients of the second, and what the criterion keeps."""
     site, kind, keys = CRITERIA[name]
     cfg = small_config(kind, *keys, *(RPN_GLOBAL if site == "RPN" else GLOBAL))
-    criterion, activation = build_criterion(cfg, getattr(sites, site))
+    criterion = build_criterion(cfg, getattr(sites, site))
     num_classes = 1 if site == "RPN" else 3
     for _ in range(2):
-        samples = samples_of(images, num_classes + (activation == "softmax"), num_classes)
-        normalizer = max(criterion.count(len(samples.pos_idxs), samples), 1)
+        samples = samples_of(images, num_classes + criterion.classifier.num_extra, num_classes)
+        normalizer = max(criterion.count(len(samples.pos_idxs), samples.pred_logits.device), 1)
         with EventStorage():
             losses, _ = criterion(samples, normalizer)
     inputs = samples.pred_logits, samples.positives.pred_deltas

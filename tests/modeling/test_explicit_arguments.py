@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from imbdet.classifiers import SIGMOID, SOFTMAX
 from imbdet.errors import UserError
 from imbdet.losses import (
     ap_loss,
@@ -33,11 +34,11 @@ from detectron2.structures import Instances
 from detectron2.utils.events import EventStorage
 
 
-def criterion(loss=None):
+def criterion(loss=None, classifier=SIGMOID):
     box_loss = BoxLoss(smooth_l1_loss)
     if loss is None:
         return RankingCriterion(cls_loss=ap_loss, box_loss=box_loss)
-    return PointwiseCriterion(cls_loss=SampleLoss(loss), box_loss=box_loss)
+    return PointwiseCriterion(cls_loss=SampleLoss(loss, classifier=classifier), box_loss=box_loss)
 
 
 def hard_sampler(node):
@@ -95,8 +96,7 @@ def test_rcnn_of_arguments_is_that_of_keys(build):
         cfg,
         shapes,
         hard_sampler(cfg.MODEL.ROI_HEADS),
-        criterion=criterion(softmax_cross_entropy_loss),
-        activation="softmax",
+        criterion=criterion(softmax_cross_entropy_loss, SOFTMAX),
     )
     assert_equal(by_arguments, by_keys)
 
@@ -122,8 +122,8 @@ def test_a_sampler_of_losses_needs_a_criterion_that_tells_them():
         rpn(cfg, shapes, sampler=hard_sampler(cfg.MODEL.RPN), criterion=criterion())
     sampler = hard_sampler(cfg.MODEL.ROI_HEADS)
     with pytest.raises(UserError, match="which RankingCriterion does not tell"):
-        roi_heads(cfg, shapes, sampler, criterion=criterion(), activation="sigmoid")
-    with pytest.raises(UserError, match="which FastRCNNOutputLayers does not tell"):
+        roi_heads(cfg, shapes, sampler, criterion=criterion())
+    with pytest.raises(UserError, match="box_predictor is of FastRCNNOutputLayers"):
         roi_heads(cfg, shapes, sampler)
 
 

@@ -190,7 +190,7 @@ def test_ghm_by_level_is_a_loss_of_each_level(kind, build):
     assert sum(len(rows) > 0 for rows in levels) > 1
     cls_loss, box_loss = losses.GHMCLoss(), losses.GHMRLoss()
     for rows in levels:
-        expected = cls_loss(record.pred_logits[rows], record.gt_labels[rows])
+        expected = cls_loss(record.pred_logits[rows], record.samples.gt_labels[rows])
         torch.testing.assert_close(record.cls_losses[rows], expected)
     positives = record.positives
     for rows in positives.levels.rows():
@@ -348,14 +348,15 @@ def test_the_record_adds_up_to_the_losses(kind, build):
     site.record_sink = records.append
     losses, _, _ = train_step(model, make_batch([3, 0]))
     (record,) = records
-    normalizer = model.loss_normalizer if kind == "retinanet" else (record.gt_labels >= 0).sum()
+    samples = record.samples
+    normalizer = model.loss_normalizer if kind == "retinanet" else (samples.gt_labels >= 0).sum()
     torch.testing.assert_close(record.cls_losses.sum() / normalizer, losses["loss_cls"])
     torch.testing.assert_close(record.box_losses.sum() / normalizer, losses["loss_box_reg"])
     assert not record.cls_losses.requires_grad
-    assert (record.gt_idxs >= 0).nonzero().squeeze(1).tolist() == record.pos_idxs.tolist()
-    assert set(record.gt_idxs[record.pos_idxs].tolist()) == {0, 1, 2}
-    assert ((record.ious >= 0) & (record.ious <= 1 + 1e-6)).all()
-    assert (record.ious[record.num_per_image[0] :] == 0).all()  # the image without objects
+    assert (samples.gt_idxs >= 0).nonzero().squeeze(1).tolist() == samples.pos_idxs.tolist()
+    assert set(samples.gt_idxs[samples.pos_idxs].tolist()) == {0, 1, 2}
+    assert ((samples.ious >= 0) & (samples.ious <= 1 + 1e-6)).all()
+    assert (samples.ious[samples.num_per_image[0] :] == 0).all()  # the image without objects
 
 
 @pytest.mark.parametrize("kind", ["retinanet", "faster_rcnn"])
@@ -376,7 +377,7 @@ def test_a_sampler_that_copies_nothing_works_in_the_roi_heads(build):
     from imbdet.samplers import sample_all
 
     model = build(small_config("faster_rcnn"))
-    model.roi_heads.sampler = sample_all
+    model.roi_heads.learner.sampler = sample_all
     with EventStorage():
         losses = model.train()(copy.deepcopy(make_batch([3, 0])))
     assert losses["loss_cls"].isfinite()

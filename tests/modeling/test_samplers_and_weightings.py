@@ -9,7 +9,8 @@ from detectron2.utils.events import EventStorage
 
 from imbdet.losses import sigmoid_cross_entropy_loss, smooth_l1_loss
 from imbdet.modeling import BoxLoss, PointwiseCriterion, SampleLoss
-from imbdet.structures import Candidates, Positives, Samples
+from imbdet.structures import Candidates
+from tests.flow import make_candidates, make_samples
 from tests.modeling.conftest import make_batch, small_config, train_step
 
 PISA = [
@@ -22,7 +23,7 @@ OHEM = ["MODEL.SAMPLER.POSITIVE.NAME", "ohem", "MODEL.SAMPLER.NEGATIVE.NAME", "o
 
 def spy(owner):
     """The (candidates, choice) pairs that the sampler of a model's part sees and makes."""
-    seen, sampler = [], owner.sampler
+    seen, sampler = [], owner.learner.sampler
 
     def watched(candidates):
         choice = sampler(candidates)
@@ -30,7 +31,7 @@ def spy(owner):
         return choice
 
     watched.needs = sampler.needs
-    owner.sampler = watched
+    owner.learner.sampler = watched
     return seen
 
 
@@ -71,7 +72,7 @@ def test_ohem_of_anchors_keeps_a_ratio(num_boxes, build):
     torch.testing.assert_close(
         candidates.predictions.cls_losses[choice.idxs], records[0].cls_losses
     )
-    for labels in per_image(records[0].gt_labels, choice.num_per_image):
+    for labels in per_image(records[0].samples.gt_labels, choice.num_per_image):
         num_positives = int((labels < candidates.num_classes).sum())
         assert len(labels) == num_positives + max(2 * num_positives, 5)
 
@@ -88,7 +89,7 @@ def test_the_preview_leaves_batch_normalization_and_ghm_alone(build):
         targets = [x["instances"] for x in batch]
         features = model.backbone(images.tensor)
         proposals, _ = model.proposal_generator(images, features, targets)
-        heads.label_and_sample_proposals(proposals, targets, features)
+        heads.choose_proposals(proposals, targets, features)
         for name, buffer in heads.named_buffers():
             assert torch.equal(buffer, before[name]), name
         heads(images, features, proposals, targets)
@@ -167,16 +168,15 @@ def test_guided_scale_brings_classification_to_the_value_of_the_boxes(build):
 def test_guided_scale_of_perfect_scores_is_finite(logit):
     pred_logits = torch.tensor([[logit], [-logit]], requires_grad=True)
     boxes = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
-    deltas = torch.full((1, 4), 5.0)
-    samples = Samples(
-        gt_labels=torch.tensor([0, 1]),
-        gt_idxs=torch.tensor([0, -1]),
-        ious=torch.tensor([1.0, 0.0]),
-        num_per_image=[2],
+    deltas = torch.full((2, 4), 5.0)
+    candidates = make_candidates(
+        torch.tensor([0, 1]),
+        torch.tensor([0, -1]),
         num_classes=1,
-        pred_logits=pred_logits,
-        positives=Positives(boxes, boxes, deltas, Box2BoxTransform((1.0, 1.0, 1.0, 1.0))),
+        boxes=boxes.expand(2, 4),
+        gt_boxes=boxes,
     )
+    samples = make_samples(candidates, pred_logits, deltas, Box2BoxTransform((1.0, 1.0, 1.0, 1.0)))
     criterion = PointwiseCriterion(
         cls_loss=SampleLoss(sigmoid_cross_entropy_loss),
         box_loss=BoxLoss(smooth_l1_loss),
@@ -231,7 +231,7 @@ def test_negatives_of_the_rpn_are_limited_by_the_positives(build):
     train_step(model, make_batch([3, 0]))
     counts = [
         (int((labels == 0).sum()), int((labels == 1).sum()))
-        for labels in per_image(records[0].gt_labels, records[0].num_per_image)
+        for labels in per_image(records[0].samples.gt_labels, records[0].num_per_image)
     ]
     assert counts == [(counts[0][0], 2 * counts[0][0]), (0, 2)]
 
@@ -265,4 +265,4 @@ def test_candidates_reach_samplers_without_predictions_unless_they_ask(build):
     seen = spy(model.roi_heads)
     train_step(model, make_batch([3, 0]))
     assert isinstance(seen[0][0], Candidates)
-    assert seen[0][0].predictions is None
+    assert seen[0][0].outputs is None

@@ -1,8 +1,8 @@
 import torch
 
 from imbdet.records import SampleRecord
-from imbdet.structures import Candidates, Positives, Samples
 from imbdet.weighting import Weights
+from tests.flow import make_candidates, make_samples
 
 NUM_CLASSES = 3
 
@@ -36,19 +36,19 @@ def make_record(
     is_positive = (gt_labels >= 0) & (gt_labels < NUM_CLASSES)
     objects = 2 * images + torch.randint(2, (total,), generator=generator)
     num_positives = int(is_positive.sum())
-    boxes = torch.tensor([0.0, 0, 10, 10]).expand(num_positives, 4)
-    candidates = Candidates(
-        gt_labels=gt_labels,
-        gt_idxs=objects.where(is_positive, -1),
+    box = torch.tensor([0.0, 0, 10, 10])
+    candidates = make_candidates(
+        gt_labels,
+        objects.where(is_positive, -1),
         ious=rand(total),
-        num_per_image=list(num_per_image),
+        num_per_image=num_per_image,
         num_classes=NUM_CLASSES,
+        boxes=box.expand(total, 4),
+        gt_boxes=box.expand(2 * len(num_per_image), 4),
     )
     logits = 6 * rand(total, NUM_CLASSES + softmax) - 4
-    samples = Samples.join(
-        candidates,
-        pred_logits=logits.to(dtype).requires_grad_(),
-        positives=Positives(boxes, boxes, rand(num_positives, 4).requires_grad_(), Shift()),
+    samples = make_samples(
+        candidates, logits.to(dtype).requires_grad_(), rand(total, 4).requires_grad_(), Shift()
     )
     weights = Weights(rand(total), rand(num_positives)) if weighted else None
     losses = 10 ** (10 * rand(total) - 7)

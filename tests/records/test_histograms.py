@@ -62,14 +62,14 @@ def test_counts_add_up_over_parts_batches_and_files(tmp_path):
     records = [make_record(seed=seed) for seed in range(4)]
     for number, batch in enumerate((records[:2], records[2:])):
         for record in batch:
-            histograms.add("roi_heads", "chosen", record, record.cls_losses)
-            histograms.add("rpn", "available", record, None)
+            histograms.add("roi_heads", "chosen", record.samples.candidates, record.cls_losses)
+            histograms.add("rpn", "available", record.samples.candidates, None)
         named = histograms.named(histograms.take())
         (tmp_path / f"part-{number}.npz").write_bytes(to_npz(named, num_batches=2))
     sums = read_histograms(tmp_path)
     assert sums.pop("num_batches") == 4
-    labels = torch.cat([record.gt_labels for record in records])
-    ious = torch.cat([record.ious for record in records])
+    labels = torch.cat([record.samples.gt_labels for record in records])
+    ious = torch.cat([record.samples.ious for record in records])
     losses = torch.cat([record.cls_losses for record in records])
     masks = {"pos": (labels >= 0) & (labels < NUM_CLASSES), "neg": labels == NUM_CLASSES}
     for sign, mask in masks.items():

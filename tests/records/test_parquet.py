@@ -11,7 +11,7 @@ import torch
 import imbdet
 from imbdet.records import NegativeStrata, draw_negatives
 from imbdet.records.parquet import SCHEMA, Batch, to_parquet, to_rows
-from imbdet.structures import Levels
+from imbdet.structures import Priors
 from tests.records.factories import NUM_CLASSES, make_record
 
 BATCH = Batch(iteration=7, image_ids=["12", "a.png", "5"], num_objects=[2, 2, 2])
@@ -22,6 +22,12 @@ POSITIVES_ONLY = {
 }
 
 
+def with_candidates(record, **changes):
+    """The record of other candidates."""
+    candidates = replace(record.samples.candidates, **changes)
+    return replace(record, samples=replace(record.samples, candidates=candidates))
+
+
 def written_and_read(record, strata, batch=BATCH):
     rows = to_rows(record, strata, batch, site="rpn", chosen_by=("iou_hlr", "ohem"))
     return pq.read_table(io.BytesIO(to_parquet([rows, rows[:0]])))
@@ -29,28 +35,29 @@ def written_and_read(record, strata, batch=BATCH):
 
 def test_rows_are_the_record():
     record = make_record(weighted=True)
-    levels = Levels(torch.arange(65) % 5, 5)
-    record = replace(record, levels=levels, importance=torch.rand(65))
+    level_sizes = [13] * 5
+    priors = Priors(record.samples.candidates.boxes, level_sizes=level_sizes)
+    record = with_candidates(record, priors=priors, importance=torch.rand(65))
     strata = draw_negatives(record, 3, 4)
     table = written_and_read(record, strata)
-    num_positives = len(record.pos_idxs)
-    rows = torch.cat([record.pos_idxs, strata.rows])
+    num_positives = len(record.samples.pos_idxs)
+    rows = torch.cat([record.samples.pos_idxs, strata.rows])
     of_all = {
-        "level": levels.idxs,
-        "iou": record.ious,
+        "level": torch.arange(65) // 13,
+        "iou": record.samples.ious,
         "score": record.scores,
-        "pred_class": record.pred_logits[:, :NUM_CLASSES].argmax(dim=1),
+        "pred_class": record.samples.pred_logits[:, :NUM_CLASSES].argmax(dim=1),
         "grad_norm": record.grad_norms,
         "cls_loss": record.cls_losses,
         "cls_weight": record.cls_weights,
-        "importance": record.importance,
+        "importance": record.samples.candidates.importance,
     }
     for name, values in of_all.items():
         np.testing.assert_array_equal(table[name], values[rows], err_msg=name)
     of_positives = {
-        "class": record.gt_labels[record.pos_idxs],
-        "gt_id": record.gt_idxs[record.pos_idxs] % 2,
-        "pred_iou": record.positives.pred_ious,
+        "class": record.samples.gt_labels[record.samples.pos_idxs],
+        "gt_id": record.samples.gt_idxs[record.samples.pos_idxs] % 2,
+        "pred_iou": record.samples.positives.pred_ious,
         "box_loss": record.box_losses,
         "box_weight": record.box_weights,
         "local_rank": record.local_ranks,
@@ -60,7 +67,7 @@ def test_rows_are_the_record():
     for name, values in of_positives.items():
         np.testing.assert_array_equal(table[name][:num_positives], values, err_msg=name)
         assert table[name][num_positives:].null_count == len(strata.rows)
-    images = record.image_idxs[rows].tolist()
+    images = record.samples.image_idxs[rows].tolist()
     assert table["image_id"].to_pylist() == [BATCH.image_ids[image] for image in images]
     assert table["is_positive"].to_pylist() == [i < num_positives for i in range(len(rows))]
     assert set(table["chosen_by"][:num_positives].to_pylist()) == {"iou_hlr"}
@@ -85,7 +92,8 @@ def test_boxes_are_in_pixels_of_the_files():
     # As it is; half as large and flipped, 300 wide; cut out at (20, 30).
     to_file = [[[1.0, 1], [0, 0]], [[-2, 2], [300, 0]], [[1, 1], [20, 30]]]
     record = make_record((4, 3, 2))
-    record = replace(record, boxes=torch.tensor([10.0, 5, 40, 25]).repeat(9, 1))
+    priors = Priors(torch.tensor([10.0, 5, 40, 25]).repeat(9, 1), num_per_image=[4, 3, 2])
+    record = with_candidates(record, priors=priors)
     batch = replace(BATCH, to_file=torch.tensor(to_file))
     table = written_and_read(record, draw_negatives(record, 3, 4), batch)
     boxes = {"12": (10, 5, 40, 25), "a.png": (220, 10, 280, 50), "5": (30, 35, 60, 55)}

@@ -7,8 +7,12 @@ from tests.records.factories import NUM_CLASSES, make_record
 @pytest.mark.parametrize("softmax", [False, True])
 def test_scores_and_gradient_norms_are_their_definitions(softmax):
     record = make_record(softmax=softmax)
-    probs = record.pred_logits.softmax(dim=1) if softmax else record.pred_logits.sigmoid()
-    for row, label in enumerate(record.gt_labels.tolist()):
+    probs = (
+        record.samples.pred_logits.softmax(dim=1)
+        if softmax
+        else record.samples.pred_logits.sigmoid()
+    )
+    for row, label in enumerate(record.samples.gt_labels.tolist()):
         is_positive = 0 <= label < NUM_CLASSES
         score = probs[row, label] if is_positive else probs[row, :NUM_CLASSES].max()
         torch.testing.assert_close(record.scores[row], score)
@@ -18,14 +22,14 @@ def test_scores_and_gradient_norms_are_their_definitions(softmax):
 
 def test_a_gradient_norm_is_that_of_the_cross_entropy():
     record = make_record()
-    logits = record.pred_logits.clone().requires_grad_()
+    logits = record.samples.pred_logits.clone().requires_grad_()
     targets = torch.zeros_like(logits)
-    targets[record.pos_idxs, record.gt_labels[record.pos_idxs]] = 1
+    targets[record.samples.pos_idxs, record.samples.gt_labels[record.samples.pos_idxs]] = 1
     loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="sum")
     norms = torch.autograd.grad(loss, logits)[0].abs()
-    rows = record.pos_idxs
-    torch.testing.assert_close(record.grad_norms[rows], norms[rows, record.gt_labels[rows]])
-    is_negative = record.gt_labels == NUM_CLASSES
+    rows = record.samples.pos_idxs
+    torch.testing.assert_close(record.grad_norms[rows], norms[rows, record.samples.gt_labels[rows]])
+    is_negative = record.samples.gt_labels == NUM_CLASSES
     torch.testing.assert_close(record.grad_norms[is_negative], norms[is_negative].amax(dim=1))
 
 
@@ -34,9 +38,9 @@ def test_ranks_are_their_definitions():
     positives = [
         (iou, int(gt), int(label))
         for iou, gt, label in zip(
-            record.positives.pred_ious.tolist(),
-            record.gt_idxs[record.pos_idxs],
-            record.gt_labels[record.pos_idxs],
+            record.samples.positives.pred_ious.tolist(),
+            record.samples.gt_idxs[record.samples.pos_idxs],
+            record.samples.gt_labels[record.samples.pos_idxs],
             strict=True,
         )
     ]
@@ -60,9 +64,9 @@ def test_half_precision(dtype, softmax):
 
 def test_everything_is_detached():
     record = make_record(weighted=True)
-    positives = record.positives
+    positives = record.samples.positives
     columns = (
-        *(record.pred_logits, record.cls_losses, record.box_losses, record.scores),
+        *(record.samples.pred_logits, record.cls_losses, record.box_losses, record.scores),
         *(record.grad_norms, positives.pred_deltas, positives.pred_boxes, positives.pred_ious),
     )
     assert not any(column.requires_grad for column in columns)

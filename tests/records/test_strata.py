@@ -8,7 +8,7 @@ NUM_HARD, NUM_RANDOM = 4, 3
 
 
 def negatives_of(record, image):
-    mask = (record.gt_labels == NUM_CLASSES) & (record.image_idxs == image)
+    mask = (record.samples.gt_labels == NUM_CLASSES) & (record.samples.image_idxs == image)
     return mask.nonzero().squeeze(1)
 
 
@@ -18,10 +18,10 @@ def test_the_hardest_are_kept_and_the_others_stand_for_the_rest(pointwise):
     hardness = record.cls_losses if pointwise else record.scores
     strata = draw_negatives(record, NUM_HARD, NUM_RANDOM)
     assert len(strata.rows.unique()) == len(strata.rows) == 2 * (NUM_HARD + NUM_RANDOM)
-    assert (record.gt_labels[strata.rows] == NUM_CLASSES).all()
+    assert (record.samples.gt_labels[strata.rows] == NUM_CLASSES).all()
     for image in (0, 2):
         pool = negatives_of(record, image)
-        kept = record.image_idxs[strata.rows] == image
+        kept = record.samples.image_idxs[strata.rows] == image
         hardest = pool[hardness[pool].argsort(descending=True)[:NUM_HARD]]
         is_hard = torch.isin(strata.rows[kept], hardest)
         assert is_hard.sum() == NUM_HARD
@@ -39,7 +39,7 @@ def test_the_weights_add_up_to_the_number_of_negatives(num_hard, num_random):
     record = make_record()
     strata = draw_negatives(record, num_hard, num_random)
     for image in range(3):
-        kept = record.image_idxs[strata.rows] == image
+        kept = record.samples.image_idxs[strata.rows] == image
         assert strata.weights[kept].sum().item() == pytest.approx(len(negatives_of(record, image)))
     if max(num_hard, num_random) == 1000:
         assert (strata.weights == 1).all()
@@ -47,13 +47,13 @@ def test_the_weights_add_up_to_the_number_of_negatives(num_hard, num_random):
 
 def test_weighted_histograms_are_unbiased():
     record = make_record((300, 0, 100))
-    is_negative = record.gt_labels == NUM_CLASSES
-    exact = joint_histogram(record.ious[is_negative], record.cls_losses[is_negative]).double()
+    is_negative, ious = record.samples.candidates.is_negative, record.samples.ious
+    exact = joint_histogram(ious[is_negative], record.cls_losses[is_negative]).double()
     draws = []
     for seed in range(4000):
         generator = torch.Generator().manual_seed(seed)
         rows, weights = draw_negatives(record, 10, 10, generator)
-        draws.append(joint_histogram(record.ious[rows], record.cls_losses[rows], weights))
+        draws.append(joint_histogram(ious[rows], record.cls_losses[rows], weights))
     draws = torch.stack(draws)
     errors = (draws.mean(dim=0) - exact).abs()
     # A bin without spread is exact; of 700 bins, none is 5 standard errors off.

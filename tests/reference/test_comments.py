@@ -31,7 +31,7 @@ def test_a_key_is_explained_by_what_is_declared_or_by_the_comment_above_it():
     assert range_of("SOLVER.STEPS") == ""
 
 
-@pytest.mark.parametrize("site", SITES, ids=lambda site: site.name)
+@pytest.mark.parametrize("site", SITES, ids=lambda site: site.place.name)
 def test_an_empty_name_is_explained_for_each_site(site):
     def about_empty(key):
         return explain_key(key).partition("Empty ")[2]

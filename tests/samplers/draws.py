@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from imbdet.structures import Candidates, Predictions
+from tests import flow
 
 GOLDEN = Path(__file__).parent / "golden"
 NUM_CLASSES = 3
@@ -23,25 +23,14 @@ def golden_cases(method):
 def make_candidates(gt_idxs, ious=None, losses=None, boxes=None):
     """One image; ``gt_idxs`` are -1 for negatives and -2 for ignored candidates."""
     gt_idxs = torch.as_tensor(gt_idxs, dtype=torch.int64)
-    n = len(gt_idxs)
     labels = torch.where(gt_idxs >= 0, 0, NUM_CLASSES).masked_fill(gt_idxs == -2, -1)
-    predictions = None
-    if losses is not None:
-        predictions = Predictions(
-            cls_losses=torch.as_tensor(losses),
-            scores=torch.zeros(n, NUM_CLASSES),
-            pred_deltas=torch.zeros(n, 4),
-            boxes=torch.zeros(n, 4) if boxes is None else torch.as_tensor(boxes),
-            gt_boxes=torch.zeros(0, 4),
-            box2box_transform=None,
-        )
-    return Candidates(
-        gt_labels=labels,
-        gt_idxs=gt_idxs.clamp(min=-1),
-        ious=torch.zeros(n) if ious is None else torch.as_tensor(ious),
-        num_per_image=[n],
+    return flow.make_candidates(
+        labels,
+        gt_idxs.clamp(min=-1),
         num_classes=NUM_CLASSES,
-        predictions=predictions,
+        ious=None if ious is None else torch.as_tensor(ious),
+        boxes=None if boxes is None else torch.as_tensor(boxes),
+        cls_losses=None if losses is None else torch.as_tensor(losses),
     )
 
 

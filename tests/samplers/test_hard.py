@@ -73,7 +73,7 @@ def test_suppression_is_greedy_by_loss(n, quota, seed):
 
 def test_asks_for_predictions():
     quotas = {"batch_size_per_image": 4, "positive_fraction": 0.5}
-    assert QuotaSampler(pick_random, HardSampler(), **quotas).needs == {"cls_losses"}
+    assert QuotaSampler(pick_random, HardSampler(), **quotas).needs == {"losses"}
     assert not QuotaSampler(pick_random, pick_random, **quotas).needs
 
 

@@ -10,10 +10,10 @@ from imbdet.samplers import (
     IoUBalancedNegatives,
     IoUHLRPositives,
     ScoreHLRNegatives,
-    needs_of,
     pick_instance_balanced,
     pick_random,
 )
+from imbdet.structures import needs_of
 from tests.samplers.draws import make_candidates
 
 RANDOM = {
@@ -99,5 +99,5 @@ def test_hard_samplers_use_no_randomness(sampler):
 @pytest.mark.parametrize("sampler", [HardSampler(), IoUHLRPositives(), ScoreHLRNegatives()])
 def test_says_so_if_predictions_are_missing(sampler):
     assert needs_of(sampler)
-    with pytest.raises(ValueError, match="needs predictions that the candidates lack"):
+    with pytest.raises(ValueError, match="that the candidates lack: its `needs` must have"):
         sampler(make_candidates([0, -1]), torch.arange(2), 1)

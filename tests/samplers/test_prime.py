@@ -8,10 +8,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imbdet.classifiers import SOFTMAX
 from imbdet.ops.boxes import paired_iou
 from imbdet.samplers import IoUHLRPositives, QuotaSampler, ScoreHLRNegatives
-from imbdet.structures import Candidates, Predictions
+from imbdet.structures import Outputs
 from imbdet.weighting import ImportanceNegatives
+from tests.flow import make_candidates
 from tests.ops.test_local_rank import definition as ranks_by_definition
 from tests.ops.test_nms import definition as clusters_by_definition
 from tests.weighting.factories import BoxCoder, random_candidates, samples_of
@@ -23,21 +25,18 @@ LABELS = st.lists(st.lists(st.integers(-1, 3), max_size=40), min_size=1, max_siz
 def golden_candidates(case):
     num_classes = case["num_class"].item()
     is_negative = torch.from_numpy(case["gt_inds"] == 0)
-    predictions = Predictions(
-        cls_losses=torch.zeros(len(is_negative)),
-        scores=torch.from_numpy(case["cls_score"]).softmax(dim=1)[:, :-1],
-        pred_deltas=torch.from_numpy(case["bbox_pred"]),
-        boxes=torch.from_numpy(case["bboxes"]),
-        gt_boxes=torch.zeros(0, 4),
+    outputs = Outputs(
+        torch.from_numpy(case["cls_score"]),
+        deltas=torch.from_numpy(case["bbox_pred"]),
         box2box_transform=BoxCoder(tuple((1 / case["target_stds"]).tolist())),
+        classifier=SOFTMAX,
     )
-    return Candidates(
-        gt_labels=torch.where(is_negative, num_classes, -1),
-        gt_idxs=torch.full((len(is_negative),), -1),
-        ious=torch.zeros(len(is_negative)),
-        num_per_image=[len(is_negative)],
+    return make_candidates(
+        torch.where(is_negative, num_classes, -1),
+        torch.full((len(is_negative),), -1),
         num_classes=num_classes,
-        predictions=predictions,
+        boxes=torch.from_numpy(case["bboxes"]),
+        outputs=outputs,
     )
 
 
@@ -80,10 +79,10 @@ def test_negatives_equal_the_definition(labels, quota, seed):
     pool = negatives_of(candidates, image=len(labels) - 1)
     pick = ScoreHLRNegatives()(candidates, pool, quota)
 
-    scores = {i: candidates.predictions.scores[i].max().item() for i in pool.tolist()}
+    scores = {i: candidates.outputs.scores[i].max().item() for i in pool.tolist()}
     ranked = [i for i in pool.tolist() if scores[i] > 0.05]
-    classes = candidates.predictions.scores[ranked].argmax(dim=1)
-    boxes = candidates.predictions.decode(torch.tensor(ranked, dtype=torch.int64), classes)
+    classes = candidates.outputs.scores[ranked].argmax(dim=1)
+    boxes = candidates.decode(torch.tensor(ranked, dtype=torch.int64), classes)
     values = [scores[i] for i in ranked]
     ranks = ranks_by_definition(
         values, clusters_by_definition(boxes, values, 0.5), [0] * len(ranked)
@@ -103,7 +102,7 @@ def test_negatives_equal_the_definition(labels, quota, seed):
 
 def test_negatives_without_a_score_are_random_and_equal():
     candidates = random_candidates([[3] * 40])
-    candidates.predictions.scores.fill_(0.05)  # the threshold itself is not above it
+    candidates.outputs.scores.fill_(0.05)  # the threshold itself is not above it
     first, second, third = (
         ScoreHLRNegatives()(candidates, torch.arange(40), 8, torch.Generator().manual_seed(seed))
         for seed in (0, 0, 1)
@@ -116,11 +115,10 @@ def test_negatives_without_a_score_are_random_and_equal():
 @given(labels=LABELS, quota=st.integers(0, 30), seed=st.integers(0, 3))
 def test_positives_equal_the_definition(labels, quota, seed):
     candidates = random_candidates(labels, seed=seed)
-    predictions = candidates.predictions
     pool = positives_of(candidates, image=0)
     gt_idxs, classes = candidates.gt_idxs[pool], candidates.gt_labels[pool]
-    boxes = predictions.decode(pool, classes)
-    ious = paired_iou(boxes, predictions.gt_boxes[gt_idxs]).tolist()
+    boxes = candidates.decode(pool, classes)
+    ious = paired_iou(boxes, candidates.targets.boxes[gt_idxs]).tolist()
     ranks = ranks_by_definition(ious, gt_idxs.tolist(), [0] * len(pool))
     expected = [i for _, i in sorted(zip(ranks, pool.tolist(), strict=True))][:quota]
     pick = IoUHLRPositives()(candidates, pool, quota)
@@ -140,7 +138,7 @@ def test_together_on_a_batch(dtype):
     sampler = QuotaSampler(
         IoUHLRPositives(), ScoreHLRNegatives(), batch_size_per_image=16, positive_fraction=0.25
     )
-    assert "deltas" in sampler.needs
+    assert sampler.needs == {"outputs"}
     choice = sampler(candidates)
     assert choice.num_per_image == [16, 0, 3]
     assert (candidates.gt_labels[choice.idxs] >= 0).all()

@@ -34,7 +34,7 @@ def test_counts_of_each_image(labels, ratio, minimum):
 def test_negatives_are_the_hardest():
     candidates = make_candidates([-1, 0, -1, -1, -2, -1], losses=[1.0, 9.0, 4.0, 3.0, 8.0, 2.0])
     sampler = RatioSampler(pick_all, HardSampler(), min_negatives=1)
-    assert sampler.needs == {"cls_losses"}
+    assert sampler.needs == {"losses"}
     assert sampler(candidates).idxs.tolist() == [1, 2, 3, 5]
 
 

@@ -7,17 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imbdet.samplers import Pick, QuotaSampler, pick_all, pick_random, sample_all
-from imbdet.structures import Candidates
+from tests import flow
 
 NUM_CLASSES = 3
 
 
 def make_candidates(labels_per_image):
     labels = torch.tensor([x for image in labels_per_image for x in image], dtype=torch.int64)
-    return Candidates(
-        gt_labels=labels,
-        gt_idxs=torch.full_like(labels, -1),
-        ious=torch.zeros(len(labels)),
+    return flow.make_candidates(
+        labels,
+        torch.full_like(labels, -1),
         num_per_image=[len(image) for image in labels_per_image],
         num_classes=NUM_CLASSES,
     )

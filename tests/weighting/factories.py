@@ -1,10 +1,11 @@
 """Samples and candidates at random, and the coding of boxes they need, without a detector."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
-from imbdet.structures import Candidates, Positives, Predictions, Samples
+from imbdet.structures import Outputs
+from tests.flow import GivenScores, make_candidates, make_samples
 
 
 @dataclass(frozen=True)
@@ -51,47 +52,33 @@ def random_candidates(labels_per_image, *, num_classes=3, seed=0, dtype=torch.fl
     boxes = random_boxes(len(labels), generator)
     gt_boxes = random_boxes(2 * num_classes * len(counts), generator)
     boxes[is_positive] = gt_boxes[objects[is_positive]]
-    predictions = Predictions(
-        cls_losses=torch.rand(len(labels), generator=generator).to(dtype),
+    cls_losses = torch.rand(len(labels), generator=generator).to(dtype)
+    outputs = Outputs(
         # Cubed, so that some samples have no score above 0.05.
-        scores=torch.rand(len(labels), num_classes, generator=generator).pow(3).to(dtype),
-        pred_deltas=(0.2 * torch.randn(len(labels), 4 * num_classes, generator=generator)).to(
-            dtype
-        ),
-        boxes=boxes.to(dtype),
-        gt_boxes=gt_boxes.to(dtype),
+        torch.rand(len(labels), num_classes, generator=generator).pow(3).to(dtype),
+        deltas=(0.2 * torch.randn(len(labels), 4 * num_classes, generator=generator)).to(dtype),
         box2box_transform=BoxCoder(),
+        classifier=GivenScores(),
     )
-    return Candidates(
-        gt_labels=labels,
-        gt_idxs=torch.where(is_positive, objects, -1),
+    return make_candidates(
+        labels,
+        torch.where(is_positive, objects, -1),
         ious=torch.rand(len(labels), generator=generator).to(dtype),
         num_per_image=counts,
         num_classes=num_classes,
-        predictions=predictions,
+        boxes=boxes.to(dtype),
+        gt_boxes=gt_boxes.to(dtype),
+        outputs=outputs,
+        cls_losses=cls_losses,
     )
 
 
 def samples_of(candidates, *, num_columns=None, importance=None, seed=0):
     """All candidates as samples, with random logits for each column (default: class)."""
     generator = torch.Generator().manual_seed(seed)
-    predictions, rows = candidates.predictions, candidates.pos_idxs
-    dtype = predictions.scores.dtype
+    dtype = candidates.ious.dtype
     shape = (len(candidates), num_columns or candidates.num_classes)
     pred_logits = torch.randn(shape, generator=generator).to(dtype)
-    positives = Positives(
-        boxes=predictions.boxes[rows],
-        gt_boxes=predictions.gt_boxes[candidates.gt_idxs[rows]],
-        pred_deltas=predictions.pred_deltas[rows, :4].clone().requires_grad_(),
-        box2box_transform=predictions.box2box_transform,
-    )
-    return Samples(
-        gt_labels=candidates.gt_labels,
-        gt_idxs=candidates.gt_idxs,
-        ious=candidates.ious,
-        num_per_image=candidates.num_per_image,
-        num_classes=candidates.num_classes,
-        pred_logits=pred_logits.requires_grad_(),
-        positives=positives,
-        importance=importance,
-    )
+    deltas = candidates.outputs.deltas[:, :4].clone().requires_grad_()
+    chosen = replace(candidates, importance=importance)
+    return make_samples(chosen, pred_logits.requires_grad_(), deltas, BoxCoder())

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imbdet.losses import focal_loss, sigmoid_cross_entropy_loss, softmax_cross_entropy_loss
-from imbdet.structures import Positives, Samples, deltas_of_class
+from imbdet.structures import Positives
 from imbdet.weighting import (
     ImportanceNegatives,
     ImportancePositives,
@@ -18,6 +18,7 @@ from imbdet.weighting import (
     Weights,
     importance_weights,
 )
+from tests.flow import make_candidates, make_samples
 from tests.ops.test_local_rank import definition as ranks_by_definition
 from tests.weighting.factories import BoxCoder, random_candidates, samples_of
 
@@ -31,23 +32,19 @@ def golden_samples(case):
     rows = (labels < num_classes).nonzero().squeeze(1)
     gt_idxs = torch.full_like(labels, -1)
     gt_idxs[rows] = torch.from_numpy(case["merged_gt_ids"] if len(rows) else rows.numpy())
-    boxes = torch.from_numpy(case["rois"][:, 1:])[rows]
+    boxes = torch.from_numpy(case["rois"][:, 1:])
     coder = BoxCoder(tuple((1 / case["target_stds"]).tolist()))
-    positives = Positives(
-        boxes=boxes,
-        gt_boxes=coder.apply_deltas(torch.from_numpy(case["bbox_targets"])[rows], boxes),
-        pred_deltas=deltas_of_class(torch.from_numpy(case["bbox_pred"])[rows], labels[rows]),
+    candidates = make_candidates(labels, gt_idxs, num_classes=num_classes, boxes=boxes)
+    logits, deltas = torch.from_numpy(case["cls_score"]), torch.from_numpy(case["bbox_pred"])
+    samples = make_samples(candidates, logits, deltas, coder)
+    # The published code takes objects of several images for one, whose boxes are not the same.
+    vars(samples)["positives"] = Positives(
+        boxes=boxes[rows],
+        gt_boxes=coder.apply_deltas(torch.from_numpy(case["bbox_targets"])[rows], boxes[rows]),
+        pred_deltas=samples.outputs.deltas_of(rows, labels[rows]),
         box2box_transform=coder,
     )
-    return Samples(
-        gt_labels=labels,
-        gt_idxs=gt_idxs,
-        ious=torch.zeros(len(labels)),
-        num_per_image=[len(labels)],
-        num_classes=num_classes,
-        pred_logits=torch.from_numpy(case["cls_score"]),
-        positives=positives,
-    )
+    return samples
 
 
 def fixed(factors):

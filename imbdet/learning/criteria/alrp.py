@@ -65,6 +65,7 @@ class ALRPCriterion(KeepsMissingBuffers, Criterion):
         self.momentum = momentum
         self.smooth_localisation = smooth_localisation
         # Classification and localisation part; 0 before the first batch with positives.
+        self.running_parts: Tensor
         self.register_buffer("running_parts", torch.zeros(2))
 
     def forward(
@@ -85,7 +86,7 @@ class ALRPCriterion(KeepsMissingBuffers, Criterion):
             smooth_localisation=self.smooth_localisation,
             **self.scope_arguments(samples),
         )
-        if self.count(len(box_losses), samples) > 0:
+        if self.count(len(box_losses), box_losses.device) > 0:
             self._update(cls_part, box_part)
         losses = {"loss_cls": cls_part, "loss_box_reg": self.balance * box_part}
         return losses, SampleRecord.of(samples, box_losses=box_losses)
@@ -94,8 +95,11 @@ class ALRPCriterion(KeepsMissingBuffers, Criterion):
     def balance(self) -> Tensor:
         """Scalar weight of the localisation part, >= 1."""
         cls_part, box_part = self.running_parts
-        balance = (cls_part + box_part) / box_part.clamp(min=torch.finfo(box_part.dtype).eps)
-        return balance.where(box_part > 0, INITIAL_BALANCE)
+        balance: Tensor = (cls_part + box_part) / box_part.clamp(
+            min=torch.finfo(box_part.dtype).eps
+        )
+        balance = balance.where(box_part > 0, INITIAL_BALANCE)
+        return balance
 
     def _update(self, cls_part: Tensor, box_part: Tensor) -> None:
         parts = torch.stack([cls_part.detach().float(), box_part.detach().float()])

@@ -1,10 +1,13 @@
 """What all criteria have in common: a box loss, and whose samples the losses are of."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, distributed, nn
 from torch.distributed import ProcessGroup
 
+from imbdet.classifiers import SIGMOID, Classifier
 from imbdet.learning.criteria.terms import BoxLoss, SampleLoss
 from imbdet.ops import exchange
 from imbdet.structures import Samples
@@ -19,12 +22,26 @@ def all_processes() -> ProcessGroup | None:
     return distributed.group.WORLD if distributed.get_world_size() > 1 else None
 
 
+def share_trouble(losses: Mapping[str, Tensor], predictions: Iterable[Tensor]) -> dict[str, Tensor]:
+    """The losses, but NaN if a loss or a prediction is not finite in any of the processes."""
+    values = sum(x.sum(dtype=torch.float64) for x in (*predictions, *losses.values()))
+    total = exchange.total(torch.as_tensor(values), all_processes())
+    return {name: loss + (0 * total).to(loss.dtype) for name, loss in losses.items()}
+
+
 class Criterion(nn.Module):
     """What samples pay to.
+
+    Attributes:
+        tells_losses: whether it knows what each sample pays for its class, by a method ``look``.
+        classifier: what the logits mean.
 
     Several processes average their losses: DistributedDataParallel the gradients, detectron2's log
     the values. In global scope the averages are those of one process with all the samples.
     """
+
+    tells_losses = False
+    classifier: Classifier = SIGMOID
 
     def __init__(self, *, box_loss: BoxLoss, scope: str = "batch"):
         """Say what boxes pay, and which samples belong together.
@@ -55,11 +72,20 @@ class Criterion(nn.Module):
         """Values of any shape, added up over the processes of the scope; detached."""
         return exchange.total(values, self.group)
 
-    def count(self, number: int, samples: Samples) -> int:
-        """A number of samples or images, added up over the processes of the scope."""
+    def count(self, number: int, device: torch.device) -> int:
+        """A number of samples or images, added up over the processes of the scope.
+
+        Args:
+            number: of this process.
+            device: on which the processes exchange.
+        """
         if self.group is None:
             return number
-        return int(self.total(samples.gt_labels.new_tensor(number)))
+        return int(self.total(torch.tensor(number, device=device)))
+
+    def look(self, samples: Samples) -> Tensor:
+        """(M,) classification losses of samples that do not learn, if it tells losses."""
+        raise NotImplementedError
 
     def due(self, losses: Tensor, term: SampleLoss | BoxLoss, normalizer: float | Tensor) -> Tensor:
         """Sum of the (weighted) losses of a term, divided by the normalizer if one is due."""

@@ -17,6 +17,8 @@ from imbdet.weighting import Weighting
 class PointwiseCriterion(Criterion):
     """Losses that are a sum over samples: each sample pays for itself, whatever the others do."""
 
+    tells_losses = True
+
     def __init__(
         self,
         *,
@@ -41,6 +43,7 @@ class PointwiseCriterion(Criterion):
         """
         super().__init__(**shared)
         self.cls_loss = cls_loss
+        self.classifier = cls_loss.classifier
         self.weighting = weighting
         self.carl = carl
         self.guided_scale = guided_scale
@@ -79,10 +82,11 @@ class PointwiseCriterion(Criterion):
         return losses, record
 
     @torch.no_grad()
-    def preview(self, samples: Samples) -> Tensor:
+    def look(self, samples: Samples) -> Tensor:
         """(M,) classification losses of samples that do not learn: nothing running moves.
 
         Nothing is exchanged either, whatever the scope: perhaps this process looks alone.
         """
         with untouched_buffers(self.cls_loss):
-            return self.cls_loss(samples)
+            losses: Tensor = self.cls_loss(samples)
+            return losses

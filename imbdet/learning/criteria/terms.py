@@ -1,11 +1,13 @@
 """A loss together with what it looks at: the two terms of a criterion."""
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
-from imbdet.structures import Positives, Samples
+from imbdet.classifiers import SIGMOID, Classifier
+from imbdet.structures import Levels, Positives, Samples
 
 
 class SampleLoss(nn.Module):
@@ -15,6 +17,7 @@ class SampleLoss(nn.Module):
         self,
         loss: Callable[..., Tensor],
         *,
+        classifier: Classifier = SIGMOID,
         uses_ious: bool = False,
         is_normalized: bool = False,
         by_level: bool = False,
@@ -23,6 +26,7 @@ class SampleLoss(nn.Module):
 
         Args:
             loss: (M, C) logits and (M,) labels to (M,) losses.
+            classifier: what the logits mean.
             uses_ious: whether it takes a third argument, the (P,) IoUs of the decoded positives
                 with their ground truth.
             is_normalized: whether the plain sum of its losses is due, without a normalizer. It then
@@ -32,6 +36,7 @@ class SampleLoss(nn.Module):
         """
         super().__init__()
         self.loss = loss
+        self.classifier = classifier
         self.uses_ious = uses_ious
         self.is_normalized = is_normalized
         self.by_level = by_level
@@ -39,9 +44,9 @@ class SampleLoss(nn.Module):
     def forward(self, samples: Samples, group: ProcessGroup | None = None) -> Tensor:
         """(M,) losses, before weights and normalizer."""
         quality = (samples.positives.pred_ious,) if self.uses_ious else ()
-        options = {"group": group} if self.is_normalized else {}
+        options: dict[str, Any] = {"group": group} if self.is_normalized else {}
         if self.by_level:
-            options["levels"] = samples.levels.rows()
+            options["levels"] = _require(samples.candidates.levels).rows()
         return self.loss(samples.pred_logits, samples.gt_labels, *quality, **options)
 
 
@@ -72,9 +77,15 @@ class BoxLoss(nn.Module):
 
     def forward(self, positives: Positives, group: ProcessGroup | None = None) -> Tensor:
         """(P,) losses, before weights and normalizer."""
-        options = {"group": group} if self.is_normalized else {}
+        options: dict[str, Any] = {"group": group} if self.is_normalized else {}
         if self.by_level:
-            options["levels"] = positives.levels.rows()
+            options["levels"] = _require(positives.levels).rows()
         if self.compares == "deltas":
             return self.loss(positives.pred_deltas, positives.gt_deltas, **options)
         return self.loss(positives.pred_boxes, positives.gt_boxes, **options)
+
+
+def _require(levels: Levels | None) -> Levels:
+    if levels is None:
+        raise ValueError("a loss of each level needs anchors: proposals belong to no level")
+    return levels

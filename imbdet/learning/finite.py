@@ -1,10 +1,8 @@
 """Losses that are not finite, traced to the predictions and samples they come from."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 
 import torch
-from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
 from imbdet.errors import UserError
@@ -37,7 +35,7 @@ def require_finite(
     predictions: Mapping[str, Tensor],
     module: str,
     record: SampleRecord,
-    locate: Callable[[], dict[str, Tensor]],
+    iteration: int,
 ) -> None:
     """Raise NotFiniteError unless all losses are finite.
 
@@ -46,7 +44,7 @@ def require_finite(
         predictions: logits or deltas of any shape by what they are, such as "logits of p3".
         module: whose they are.
         record: of the samples.
-        locate: gives their "boxes".
+        iteration: of the training, from 0.
     """
     if torch.stack([loss.detach().float() for loss in losses.values()]).isfinite().all():
         return
@@ -59,45 +57,35 @@ def require_finite(
     numbers = {name: loss.item() for name, loss in losses.items()}
     values = ", ".join(f"{name} = {number}" for name, number in numbers.items())
     raise NotFiniteError(
-        f"The losses of {module} are not finite in iteration {get_event_storage().iter} "
-        f"({values}); not finite are {' and '.join(culprits) or 'none of its predictions'}. "
+        f"The losses of {module} are not finite in iteration {iteration} ({values}); not finite "
+        f"are {' and '.join(culprits) or 'none of its predictions'}. "
         "Lower SOLVER.BASE_LR, warm up longer (SOLVER.WARMUP_ITERS), or clip gradients "
         "(SOLVER.CLIP_GRADIENTS.ENABLED True).",
         numbers,
-        _offending(replace(record, **locate())),
+        _offending(record),
     )
-
-
-def predictions_by_level(
-    levels: Sequence[str], pred_logits: Sequence[Tensor], pred_deltas: Sequence[Tensor]
-) -> dict[str, Tensor]:
-    """Name the predictions of a dense head after the levels of its feature pyramid."""
-    return {
-        f"{kind} of {level}": values
-        for kind, per_level in (("logits", pred_logits), ("box deltas", pred_deltas))
-        for level, values in zip(levels, per_level, strict=True)
-    }
 
 
 @torch.no_grad()
 def _offending(record: SampleRecord) -> dict[str, Tensor]:
     """Samples with a prediction or a loss that is not finite."""
+    samples, candidates = record.samples, record.samples.candidates
     cls_losses = record.cls_losses
     if cls_losses is None:
-        cls_losses = torch.full_like(record.ious, torch.nan)
-    is_bad = ~record.pred_logits.isfinite().all(dim=1)
+        cls_losses = torch.full_like(candidates.ious, torch.nan)
+    is_bad = ~samples.pred_logits.isfinite().all(dim=1)
     if record.cls_losses is not None:
         is_bad |= ~cls_losses.isfinite()
-    box_is_bad = ~(record.box_losses + record.positives.pred_deltas.sum(dim=1)).isfinite()
-    is_bad[record.pos_idxs[box_is_bad]] = True
+    box_is_bad = ~(record.box_losses + samples.positives.pred_deltas.sum(dim=1)).isfinite()
+    is_bad[samples.pos_idxs[box_is_bad]] = True
     rows = is_bad.nonzero().squeeze(1)[:MAX_SAMPLES]
-    levels = record.levels
+    levels = candidates.levels_of(rows)
     columns = {
-        "image": record.image_idxs,
-        "box": record.boxes,
-        "level": torch.full_like(record.gt_labels, -1) if levels is None else levels.idxs,
-        "gt_label": record.gt_labels,
-        "iou": record.ious,
-        "cls_loss": cls_losses,
+        "image": candidates.image_idxs[rows],
+        "box": candidates.boxes_of(rows),
+        "level": torch.full_like(rows, -1) if levels is None else levels.idxs,
+        "gt_label": candidates.gt_labels[rows],
+        "iou": candidates.ious[rows],
+        "cls_loss": cls_losses[rows],
     }
-    return {name: values[rows].cpu() for name, values in columns.items()}
+    return {name: values.cpu() for name, values in columns.items()}

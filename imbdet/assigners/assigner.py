@@ -1,0 +1,92 @@
+"""What an assigner is, and how a batch is assigned by one."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import torch
+
+from imbdet.structures import Assignment, Candidates, Outputs, Priors, Targets, needs_of
+
+
+class Assigner(Protocol):
+    """Decides to which object each prior belongs.
+
+    The functions of this package are assigners. One that looks at outputs declares it by an
+    attribute ``needs`` and takes them as a third argument; see :func:`imbdet.structures.needs_of`.
+    """
+
+    def __call__(self, priors: Priors, targets: Targets) -> Assignment:
+        """Assign the rows of a batch whose images share the priors, or of one image."""
+        ...
+
+
+@torch.no_grad()
+def assign(
+    assigner: Assigner,
+    priors: Priors,
+    targets: Targets,
+    outputs: Outputs | None,
+    num_classes: int,
+) -> Candidates:
+    """Assign all rows of a batch.
+
+    Args:
+        assigner: decides.
+        priors: of the batch.
+        targets: the objects of the batch.
+        outputs: what the head says of all rows, for an assigner that needs it.
+        num_classes: K.
+    """
+    if priors.num_per_image is None:
+        assignment = _assign(assigner, priors, targets, outputs)
+    else:
+        assignment = _assign_by_image(assigner, priors, targets, outputs)
+    return Candidates(
+        gt_labels=assignment.labels(targets.classes, num_classes),
+        gt_idxs=assignment.gt_idxs.clamp(min=-1),
+        ious=assignment.ious,
+        num_per_image=priors.counts(targets.num_images),
+        num_classes=num_classes,
+        priors=priors,
+        targets=targets,
+    )
+
+
+def join_images(assignments: Sequence[Assignment], targets: Targets) -> Assignment:
+    """The assignment of a batch from those of its images, whose objects count from 0 each."""
+    gt_idxs, num_objects = [], 0
+    for assignment, objects in zip(assignments, targets.by_image(), strict=True):
+        own = assignment.gt_idxs
+        gt_idxs.append(torch.where(own < 0, own, own + num_objects))
+        num_objects += len(objects)
+    quality = None
+    if all(assignment.quality is not None for assignment in assignments):
+        quality = torch.cat([a.quality for a in assignments if a.quality is not None])
+    return Assignment(torch.cat(gt_idxs), torch.cat([a.ious for a in assignments]), quality)
+
+
+def _assign_by_image(
+    assigner: Assigner, priors: Priors, targets: Targets, outputs: Outputs | None
+) -> Assignment:
+    assignments, start = [], 0
+    for own, objects in zip(priors.by_image(targets.num_images), targets.by_image(), strict=True):
+        rows = slice(start, start + len(own))
+        seen = None if outputs is None else outputs.take(rows)
+        assignments.append(_assign(assigner, own, objects, seen))
+        start = rows.stop
+    return join_images(assignments, targets)
+
+
+def _assign(
+    assigner: Assigner, priors: Priors, targets: Targets, outputs: Outputs | None
+) -> Assignment:
+    if "outputs" not in needs_of(assigner):
+        return assigner(priors, targets)
+    if outputs is None:
+        raise ValueError("the assigner looks at outputs, which are not known")
+    if outputs.boxes is None and outputs.deltas is not None:
+        rows = torch.arange(len(outputs), device=outputs.logits.device)
+        boxes = outputs.transform().apply_deltas(outputs.deltas, priors.boxes_at(rows))
+        outputs = replace(outputs, boxes=boxes)
+    return assigner(priors, targets, outputs)  # type: ignore[call-arg]

@@ -1,0 +1,176 @@
+"""How a place of a detector learns: it assigns, samples, weighs, pays and records."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from imbdet.assigners import Assigner, assign
+from imbdet.errors import UserError
+from imbdet.learning.criteria import Criterion, share_trouble
+from imbdet.learning.curves import Log, log_choice, log_losses
+from imbdet.learning.finite import require_finite
+from imbdet.learning.normalizers import Normalizer
+from imbdet.records import SampleRecord
+from imbdet.samplers import Sampler
+from imbdet.structures import Candidates, Outputs, Priors, Samples, Targets, needs_of
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in a detector samples learn.
+
+    Attributes:
+        name: by which records name it.
+        prefix: of the scalars that it logs.
+        module: class that a user meets in error messages.
+    """
+
+    name: str
+    prefix: str
+    module: str
+
+
+def learners_of(model: nn.Module) -> list["Learner"]:
+    """The learners of a detector, in the order of the modules that own them."""
+    owned = (getattr(module, "learner", None) for module in model.modules())
+    return [learner for learner in owned if isinstance(learner, Learner)]
+
+
+class Learner:
+    """One place of a detector: which of its priors learn, and what they pay.
+
+    It is no module. Its criterion is one, and belongs to the detector as well, in whose states it
+    has had its name since the first version.
+
+    Attributes:
+        place: where it is.
+        assigner: finds the object of each prior.
+        sampler: chooses which priors learn.
+        criterion: what they pay to.
+        normalizer: by what their losses are divided.
+        num_classes: K.
+        log: gives what takes scalars in a training, such as detectron2's ``get_event_storage``.
+        is_shared: whether losses that are not finite in one process are made so in all of them, so
+            that none waits for it where the processes meet next.
+        candidate_sink: called with all that the sampler could choose from; None is off.
+        record_sink: called with the record of each training batch; None is off.
+    """
+
+    candidate_sink: Callable[[Candidates], None] | None = None
+    record_sink: Callable[[SampleRecord], None] | None = None
+
+    def __init__(
+        self,
+        place: Place,
+        *,
+        assigner: Assigner,
+        sampler: Sampler,
+        criterion: Criterion,
+        normalizer: Normalizer,
+        num_classes: int,
+        log: Callable[[], Log],
+        is_shared: bool = False,
+    ):
+        """Put the rooms of a place together; see the attributes.
+
+        Raises:
+            UserError: the sampler needs losses that the criterion does not tell.
+        """
+        if "losses" in needs_of(sampler) and not criterion.tells_losses:
+            raise UserError(
+                "The sampler looks at each sample's classification loss, which "
+                f"{type(criterion).__name__} does not tell: use a PointwiseCriterion or another "
+                "sampler."
+            )
+        self.place = place
+        self.assigner = assigner
+        self.sampler = sampler
+        self.criterion = criterion
+        self.normalizer = normalizer
+        self.num_classes = num_classes
+        self.log = log
+        self.is_shared = is_shared
+
+    @torch.no_grad()
+    def choose(
+        self, priors: Priors, targets: Targets, outputs: Outputs | Callable[[], Outputs]
+    ) -> Candidates:
+        """Assign and sample.
+
+        Args:
+            priors: of the batch.
+            targets: the objects of the batch.
+            outputs: what the head says of all priors; or a function that finds it, which is called
+                if a part needs it.
+
+        Returns:
+            The chosen ones.
+        """
+        # Whoever records losses gets them where they cost no further pass through the head.
+        is_told = self.candidate_sink is not None and isinstance(outputs, Outputs)
+        needs = frozenset({"losses"} if is_told and self.criterion.tells_losses else ())
+        candidates = self.candidates(priors, targets, outputs, needs)
+        chosen = candidates.take(self.sampler(candidates))
+        if self.candidate_sink is not None:
+            self.candidate_sink(candidates)
+        log_choice(self.log(), self.place.prefix, candidates, chosen)
+        return chosen
+
+    @torch.no_grad()
+    def candidates(
+        self,
+        priors: Priors,
+        targets: Targets,
+        outputs: Outputs | Callable[[], Outputs],
+        needs: frozenset[str] = frozenset(),
+    ) -> Candidates:
+        """Assign, and look at the outputs if a part needs it.
+
+        Args:
+            priors: see :meth:`choose`.
+            targets: see :meth:`choose`.
+            outputs: see :meth:`choose`.
+            needs: what is to be known beside what the sampler needs; see
+                :func:`imbdet.structures.needs_of`.
+        """
+        needs |= needs_of(self.sampler)
+        seen = None
+        if needs | needs_of(self.assigner):
+            seen = (outputs if isinstance(outputs, Outputs) else outputs()).detach()
+        candidates = assign(self.assigner, priors, targets, seen, self.num_classes)
+        if not needs or seen is None:
+            return candidates
+        losses = self.criterion.look(Samples(candidates, seen)) if "losses" in needs else None
+        return replace(candidates, outputs=seen, cls_losses=losses)
+
+    def pay(
+        self, chosen: Candidates, outputs: Outputs, predictions: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Weigh, pay and record.
+
+        Args:
+            chosen: what :meth:`choose` returned.
+            outputs: of the same rows, with gradient.
+            predictions: all of the batch by what they are, such as "logits of p3", for the message
+                if one is not finite.
+
+        Returns:
+            Scalars "loss_cls", "loss_box_reg" and optionally "loss_carl".
+
+        Raises:
+            NotFiniteError: one of them is not finite.
+        """
+        samples = Samples(chosen, outputs)
+        device = chosen.gt_labels.device
+        normalizer = self.normalizer(chosen, lambda number: self.criterion.count(number, device))
+        losses: dict[str, Tensor]
+        losses, record = self.criterion(samples, normalizer)
+        if self.is_shared:
+            losses = share_trouble(losses, predictions.values())
+        require_finite(losses, predictions, self.place.module, record, self.log().iter)
+        if self.record_sink is not None:
+            self.record_sink(record)
+        log_losses(self.log(), self.place.prefix, record)
+        return losses
