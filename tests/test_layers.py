@@ -37,7 +37,7 @@ FLOORS = [
         "ops",
     },
     {"kernels"},
-    {"structures"},
+    {"classifiers", "structures"},
     {"assigners", "samplers", "weighting", "losses"},
     {"records"},
     {"learning"},

@@ -21,8 +21,7 @@ def test_candidates_are_those_of_the_training(kind):
     found = detector.collect(image)
     # With frozen statistics the training mode computes the same.
     seen = []
-    part = detector.model if kind == "retinanet" else detector.model.roi_heads
-    part.candidate_sink = seen.append
+    detector.learner.candidate_sink = seen.append
     detector.model.train()
     with EventStorage():
         detector.model(copy.deepcopy(batch))
@@ -38,20 +37,20 @@ def test_losses_are_those_of_the_criterion():
     detector = frozen("faster_rcnn")
     candidates = detector.collect(make_batch([2])[0]).candidates
     assert detector.has_sample_losses
-    rows, predictions = candidates.pos_idxs, candidates.predictions
-    expected = -predictions.scores[rows, candidates.gt_labels[rows]].log()  # softmax
-    torch.testing.assert_close(predictions.cls_losses[rows], expected)
+    rows, outputs = candidates.pos_idxs, candidates.outputs
+    expected = -outputs.scores[rows, candidates.gt_labels[rows]].log()  # softmax
+    torch.testing.assert_close(candidates.cls_losses[rows], expected)
 
 
 def test_cross_entropy_stands_in_for_a_loss_of_the_ranking():
     detector = frozen("faster_rcnn", "MODEL.CLS_LOSS.NAME", "ap")
     assert not detector.has_sample_losses
     candidates = detector.collect(make_batch([2])[0]).candidates
-    scores, row = candidates.predictions.scores, int(candidates.pos_idxs[0])
+    scores, row = candidates.outputs.scores, int(candidates.pos_idxs[0])
     own = candidates.gt_labels[row]
     others = [k for k in range(scores.shape[1]) if k != own]
     expected = -scores[row, own].log() - (1 - scores[row, others]).log().sum()
-    torch.testing.assert_close(candidates.predictions.cls_losses[row], expected)
+    torch.testing.assert_close(candidates.cls_losses[row], expected)
 
 
 @pytest.mark.parametrize("kind", ["retinanet", "faster_rcnn"])

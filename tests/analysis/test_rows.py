@@ -18,7 +18,7 @@ IMAGE = {"image_id": 3, "file_name": "3.png", "width": 1200, "height": 30}
 def found():
     candidates = worked_example()
     targets = Instances((10, 600))
-    targets.gt_boxes = Boxes(candidates.predictions.gt_boxes)
+    targets.gt_boxes = Boxes(candidates.targets.boxes)
     targets.gt_classes = torch.zeros(2, dtype=torch.int64)
     return ImageCandidates(candidates, targets, 1, 0, scale=(2.0, 3.0))
 
@@ -52,7 +52,7 @@ def test_all_candidates(reader, found):
     assert read(reader, "score", None) == pytest.approx(
         [0.5, 0.1, 0.8, 0.9, 0.2, 0.9, 0.8, 0.7, 0.3, 0.01]
     )
-    losses = found.candidates.predictions.cls_losses
+    losses = found.candidates.cls_losses
     assert read(reader, "cls_loss", None) == pytest.approx(losses.tolist())
     assert read(reader, "is_gt", None) == [False] * 9 + [True]
     assert read(reader, "chosen_by_random", None) == [True, False] * 5

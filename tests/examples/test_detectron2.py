@@ -69,11 +69,12 @@ def test_lazy_config_trains_with_a_loss_and_a_sampler(load):
     assert model.criterion.box_loss.loss is giou_loss
     assert isinstance(model.learner.sampler.negative, HardSampler)
     records = []
-    model.record_sink = records.append
+    model.learner.record_sink = records.append
     losses, gradients, _ = train_step(model, lazy_batch())
     assert all(loss.isfinite() for loss in losses.values())
     assert gradients["head.cls_score.weight"].any()
-    with_objects, without = records[0].gt_labels.split(list(records[0].num_per_image))
+    samples = records[0].samples
+    with_objects, without = samples.gt_labels.split(list(samples.num_per_image))
     assert (with_objects == 2).sum() == max(3 * (with_objects != 2).sum(), 100)
     assert len(without) == 100
 

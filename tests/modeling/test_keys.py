@@ -9,6 +9,7 @@ from detectron2.utils.events import EventStorage
 
 from imbdet import losses
 from imbdet.errors import UserError
+from imbdet.learning import learners_of
 from imbdet.weighting import Weights
 from tests.messages import assert_says
 from tests.modeling.conftest import make_batch, small_config, train_step
@@ -154,7 +155,7 @@ def test_ghm_brings_its_normalizer_and_keeps_its_counts(kind, build):
     model = build(small_config(kind, *keys))
     site = model if kind == "retinanet" else model.roi_heads.box_predictor
     records = []
-    site.record_sink = records.append
+    learners_of(model)[-1].record_sink = records.append
     losses, _, _ = train_step(model, make_batch([3, 4]))
     torch.testing.assert_close(losses["loss_cls"], records[0].cls_losses.sum())
     torch.testing.assert_close(losses["loss_box_reg"], records[0].box_losses.sum())
@@ -182,17 +183,17 @@ def test_ghm_by_level_is_a_loss_of_each_level(kind, build):
     model = build(small_config(kind, *keys))
     site = model if kind == "retinanet" else model.proposal_generator
     records = []
-    site.record_sink = records.append
+    site.learner.record_sink = records.append
     train_step(model, make_batch([3, 4]))
     (record,) = records
-    levels = record.levels.rows()
-    assert sum(map(len, levels)) == len(record)
+    levels = record.samples.candidates.levels.rows()
+    assert sum(map(len, levels)) == len(record.samples)
     assert sum(len(rows) > 0 for rows in levels) > 1
     cls_loss, box_loss = losses.GHMCLoss(), losses.GHMRLoss()
     for rows in levels:
-        expected = cls_loss(record.pred_logits[rows], record.samples.gt_labels[rows])
+        expected = cls_loss(record.samples.pred_logits[rows], record.samples.gt_labels[rows])
         torch.testing.assert_close(record.cls_losses[rows], expected)
-    positives = record.positives
+    positives = record.samples.positives
     for rows in positives.levels.rows():
         expected = box_loss(positives.pred_deltas[rows], positives.gt_deltas[rows])
         torch.testing.assert_close(record.box_losses[rows], expected)
@@ -204,9 +205,9 @@ def test_the_rpn_takes_the_mean_of_what_a_limit_of_negatives_leaves(build):
     for keys in ([], ratio):
         model = build(small_config("faster_rcnn", *keys))
         records = []
-        model.proposal_generator.record_sink = records.append
+        model.proposal_generator.learner.record_sink = records.append
         found.append(train_step(model, batch)[0]["loss_rpn_cls"])
-        sizes.append((records[0].cls_losses.sum(), int((records[0].gt_labels >= 0).sum())))
+        sizes.append((records[0].cls_losses.sum(), int((records[0].samples.gt_labels >= 0).sum())))
     quota = 2 * model.proposal_generator.batch_size_per_image
     (total, _), (limited, num_samples) = sizes
     assert 0 < num_samples < quota
@@ -307,12 +308,12 @@ def test_sampling_all_uses_every_proposal_and_anchor(build):
     cfg = small_config("faster_rcnn", *(x for key in keys for x in (key, "all")))
     records = {}
     model = build(cfg)
-    model.proposal_generator.record_sink = lambda record: records.update(rpn=record)
-    model.roi_heads.box_predictor.record_sink = lambda record: records.update(roi=record)
+    model.proposal_generator.learner.record_sink = lambda record: records.update(rpn=record)
+    model.roi_heads.learner.record_sink = lambda record: records.update(roi=record)
     train_step(model, make_batch([3, 0]))
     # At most 50 proposals an image, and the ground truth appended to the first.
-    assert records["roi"].num_per_image[0] > cfg.MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE
-    assert records["rpn"].num_per_image[1] > 10 * cfg.MODEL.RPN.BATCH_SIZE_PER_IMAGE
+    assert records["roi"].samples.num_per_image[0] > cfg.MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE
+    assert records["rpn"].samples.num_per_image[1] > 10 * cfg.MODEL.RPN.BATCH_SIZE_PER_IMAGE
 
 
 def test_a_sigmoid_head_leaves_its_last_column_alone(build):
@@ -343,9 +344,8 @@ def test_accuracy_of_a_sigmoid_head_knows_the_background(build):
 @pytest.mark.parametrize("kind", ["retinanet", "faster_rcnn"])
 def test_the_record_adds_up_to_the_losses(kind, build):
     model = build(small_config(kind))
-    site = model if kind == "retinanet" else model.roi_heads.box_predictor
     records = []
-    site.record_sink = records.append
+    learners_of(model)[-1].record_sink = records.append
     losses, _, _ = train_step(model, make_batch([3, 0]))
     (record,) = records
     samples = record.samples

@@ -214,6 +214,5 @@ def test_detectron2s_own_loss_switches_are_refused(build, monkeypatch, switch):
             box2box_transform=Box2BoxTransform((1, 1, 1, 1)),
             num_classes=2,
             criterion=torch.nn.Identity(),
-            activation="softmax",
             **{switch.lower(): True},
         )

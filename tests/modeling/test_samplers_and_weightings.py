@@ -7,6 +7,7 @@ import torch
 from detectron2.modeling.box_regression import Box2BoxTransform
 from detectron2.utils.events import EventStorage
 
+from imbdet.learning import learners_of
 from imbdet.losses import sigmoid_cross_entropy_loss, smooth_l1_loss
 from imbdet.modeling import BoxLoss, PointwiseCriterion, SampleLoss
 from imbdet.structures import Candidates
@@ -43,10 +44,10 @@ def per_image(values, counts):
 def test_ohem_takes_the_proposals_that_pay_most(num_boxes, build):
     model = build(small_config("faster_rcnn", *OHEM, "MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE", 16))
     seen, records = spy(model.roi_heads), []
-    model.roi_heads.box_predictor.record_sink = records.append
+    model.roi_heads.learner.record_sink = records.append
     train_step(model, make_batch(num_boxes))
     ((candidates, choice),) = seen
-    losses = candidates.predictions.cls_losses
+    losses = candidates.cls_losses
     # What the preview says is what the chosen ones pay.
     torch.testing.assert_close(losses[choice.idxs], records[0].cls_losses)
     is_chosen = torch.zeros(len(losses), dtype=torch.bool)
@@ -66,12 +67,10 @@ def test_ohem_of_anchors_keeps_a_ratio(num_boxes, build):
     keys = ["MODEL.SAMPLER.NEGATIVE.NAME", "ohem", "MODEL.SAMPLER.NEG_POS_RATIO", 2.0]
     model = build(small_config("retinanet", *keys, "MODEL.SAMPLER.MIN_NEGATIVES", 5))
     seen, records = spy(model), []
-    model.record_sink = records.append
+    model.learner.record_sink = records.append
     train_step(model, make_batch(num_boxes))
     ((candidates, choice),) = seen
-    torch.testing.assert_close(
-        candidates.predictions.cls_losses[choice.idxs], records[0].cls_losses
-    )
+    torch.testing.assert_close(candidates.cls_losses[choice.idxs], records[0].cls_losses)
     for labels in per_image(records[0].samples.gt_labels, choice.num_per_image):
         num_positives = int((labels < candidates.num_classes).sum())
         assert len(labels) == num_positives + max(2 * num_positives, 5)
@@ -114,11 +113,11 @@ def test_importance_leaves_the_total_loss(kind, cls_loss, build):
     plain, _, _ = train_step(build(small_config(kind, *keys)), batch)
     model = build(small_config(kind, *keys, "MODEL.WEIGHTING.NAMES", names))
     records = []
-    (model if kind == "retinanet" else model.roi_heads.box_predictor).record_sink = records.append
+    learners_of(model)[-1].record_sink = records.append
     weighted, _, _ = train_step(model, batch)
     torch.testing.assert_close(weighted["loss_cls"], plain["loss_cls"], rtol=1e-5, atol=0)
     weights = records[0].cls_weights
-    assert weights[records[0].pos_idxs].unique().numel() > 1
+    assert weights[records[0].samples.pos_idxs].unique().numel() > 1
 
 
 @pytest.mark.parametrize("kind", ["retinanet", "faster_rcnn"])
@@ -191,12 +190,12 @@ def test_guided_scale_of_perfect_scores_is_finite(logit):
 def test_soft_sampling_lowers_far_negatives_only(build):
     model = build(small_config("retinanet", "MODEL.WEIGHTING.NAMES", ["soft_sampling"]))
     records = []
-    model.record_sink = records.append
+    model.learner.record_sink = records.append
     train_step(model, make_batch([3, 7]))
     (record,) = records
-    is_far = (record.gt_labels == 5) & (record.ious == 0)
+    is_far = (record.samples.gt_labels == 5) & (record.samples.ious == 0)
     torch.testing.assert_close(record.cls_weights[is_far].unique(), torch.tensor([0.25]))
-    assert (record.cls_weights[record.pos_idxs] == 1).all()
+    assert (record.cls_weights[record.samples.pos_idxs] == 1).all()
 
 
 LIBRA = [
@@ -227,11 +226,11 @@ def test_mask_rcnn_trains_with_every_sampler_under_autocast(keys, num_boxes, bui
 def test_negatives_of_the_rpn_are_limited_by_the_positives(build):
     model = build(small_config("faster_rcnn", "MODEL.RPN_SAMPLER.MAX_NEG_POS_RATIO", 2.0))
     records = []
-    model.proposal_generator.record_sink = records.append
+    model.proposal_generator.learner.record_sink = records.append
     train_step(model, make_batch([3, 0]))
     counts = [
         (int((labels == 0).sum()), int((labels == 1).sum()))
-        for labels in per_image(records[0].samples.gt_labels, records[0].num_per_image)
+        for labels in per_image(records[0].samples.gt_labels, [*records[0].samples.num_per_image])
     ]
     assert counts == [(counts[0][0], 2 * counts[0][0]), (0, 2)]
 
