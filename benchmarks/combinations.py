@@ -21,7 +21,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from imbdet.modeling.finite import NotFiniteError
 from runs import CONFIGS
 from sections import run_sections, section_parser
 from torch import nn
@@ -30,6 +29,7 @@ from imbdet.config import load_config
 from imbdet.data import build_train_loader, register_datasets
 from imbdet.engine.optimizer import build_optimizer
 from imbdet.errors import UserError
+from imbdet.learning.finite import NotFiniteError
 from imbdet.methods import NEGATIVE_SAMPLERS, POSITIVE_SAMPLERS
 from imbdet.modeling import build_model
 from imbdet.modeling.unread import refuse_unread_keys
