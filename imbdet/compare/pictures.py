@@ -10,6 +10,7 @@ from detectron2.data.detection_utils import read_image
 from PIL import Image
 
 from imbdet.analysis.pictures import find_rows
+from imbdet.data.images import find_image_problem
 from imbdet.evaluation.drawing import Mark, draw_panel, join_panels
 from imbdet.evaluation.kept import Kept, keep
 from imbdet.evaluation.matches import Matches
@@ -64,7 +65,7 @@ def write_pictures(
         A sentence.
 
     Raises:
-        NothingToShow: the runs make as many errors everywhere, or an image is missing.
+        NothingToShow: the runs make as many errors everywhere, or an image cannot be used.
     """
     first = next(iter(runs.values()))
     kept = {run: keep(matches, thresholds[run]) for run, matches in runs.items()}
@@ -74,9 +75,9 @@ def write_pictures(
     if not rows:
         raise NothingToShow("all runs make the same number of errors in every image.")
     paths = [os.path.join(image_root, first.images[row]["file_name"]) for row in rows]
-    for path in paths:
-        if not os.path.isfile(path):
-            raise NothingToShow(f"the image '{path}' is missing.")
+    for row, path in zip(rows, paths, strict=True):
+        if problem := find_image_problem({**first.images[row], "file_name": path}, "RGB"):
+            raise NothingToShow(f"the image '{path}' {problem}.")
     files = [f"{name}.png" for name in name_pictures([first.images[row] for row in rows])]
     write_table(_table(files, rows, counts), output / "tables" / "pictures.parquet")
     for row, path, file in zip(rows, paths, files, strict=True):

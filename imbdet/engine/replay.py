@@ -1,6 +1,8 @@
 """Repeats an iteration that went wrong."""
 
+import contextlib
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -13,9 +15,11 @@ from imbdet.config import load_config
 from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.engine.incident import Incident
 from imbdet.engine.process_state import set_random_states
+from imbdet.engine.training_state import taking_up
 from imbdet.errors import UserError
-from imbdet.forms import require_form
 from imbdet.modeling import build_model
+from imbdet.modeling.kind import num_classes_key
+from imbdet.modeling.sites import get_key
 from imbdet.plain_yaml import load_yaml
 
 # Rows of samples that are shown.
@@ -32,13 +36,17 @@ def replay(path: Path) -> dict[str, float]:
         UserError: the file or the weights beside it cannot be read.
     """
     incident = Incident.load(path)
-    require_form(incident.inputs, [{"image": Tensor}], f"inputs in '{path}'")
     cfg = _read_config(path, incident)
+    with _blaming(path):
+        _check_inputs(incident, cfg)
+        _check_samples(incident.samples)
     if not torch.cuda.is_available():
         cfg.MODEL.DEVICE = "cpu"
     model = build_model(cfg).train()
     weights = Incident.weights_path(path.parent, incident.iteration)
     SafeCheckpointer(model, strict=True, must_be_finite=False).load(str(weights))
+    with _blaming(path):
+        _restore(incident, model)
     print(f"Iteration {incident.iteration}, rank {incident.rank} of {incident.num_processes}.")
     for index, image in enumerate(incident.inputs):
         print(f"Image {index}: {image.get('file_name')}")
@@ -62,11 +70,53 @@ def _read_config(path: Path, incident: Incident) -> CfgNode:
     return cfg
 
 
+@contextlib.contextmanager
+def _blaming(path: Path) -> Iterator[None]:
+    """Names the file in errors of what it holds."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"'{path}' cannot be repeated: {error}") from error
+
+
+def _check_inputs(incident: Incident, cfg: CfgNode) -> None:
+    """Refuse what the model of the config never received."""
+    num_channels, num_classes = len(cfg.MODEL.PIXEL_MEAN), get_key(cfg, num_classes_key(cfg))
+    with taking_up("inputs"):
+        for image in incident.inputs:
+            pixels, instances = image["image"], image["instances"]
+            boxes, classes = instances.gt_boxes.tensor, instances.gt_classes
+            _require(pixels.dtype in (torch.uint8, torch.float32) and pixels.numel() > 0)
+            _require(pixels.shape == (num_channels, *instances.image_size))
+            _require(boxes.is_floating_point() and boxes.shape == (len(classes), 4))
+            _require(classes.dtype == torch.int64 and classes.dim() == 1)
+            _require(((classes >= 0) & (classes < num_classes)).all())
+
+
+def _check_samples(samples: dict[str, Tensor]) -> None:
+    with taking_up("samples"):
+        for name, values in samples.items():
+            num_samples = len(samples["box"])
+            _require(values.shape == ((num_samples, 4) if name == "box" else (num_samples,)))
+
+
+def _require(is_right: bool | Tensor) -> None:
+    if not is_right:
+        raise ValueError
+
+
+def _restore(incident: Incident, model: nn.Module) -> None:
+    """Bring generators and buffers to where they were."""
+    with taking_up("buffers"):
+        for name, buffer in model.named_buffers():
+            if name in incident.buffers:
+                _require(buffer.shape == incident.buffers[name].shape)
+                buffer.copy_(incident.buffers[name])
+    with taking_up("random numbers"):
+        set_random_states(incident.random_states)
+
+
 def _repeat(incident: Incident, model: nn.Module) -> dict[str, float]:
-    set_random_states(incident.random_states)
-    for name, buffer in model.named_buffers():
-        if name in incident.buffers:
-            buffer.copy_(incident.buffers[name])
     device = next(model.parameters()).device.type
     try:
         with (

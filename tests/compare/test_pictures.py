@@ -85,6 +85,13 @@ def test_why_there_are_no_pictures(results, rows, reason, tmp_path):
     assert not (tmp_path / "tables").exists()
 
 
+def test_an_image_that_is_none_is_said(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "1.png").write_bytes(b"\x89PNG\r\n")
+    with pytest.raises(NothingToShow, match=r"images/1\.png' is not an image"):
+        write(tmp_path, [0])
+
+
 def test_a_wrong_detection_is_crossed(tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(

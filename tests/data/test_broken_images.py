@@ -34,6 +34,10 @@ BREAKAGES = [
     (lambda path: path.write_bytes(b""), "is empty"),
     (lambda path: path.write_text("<html>"), "is not an image"),
     (lambda path: path.unlink(), "is missing"),
+    (
+        lambda path: Image.new("1", (20_000, 20_000)).save(path),
+        r"cannot be read \(Image size \(400000000 pixels\) exceeds limit of .* pixels.*\)",
+    ),
     (save_16_bits, r"cannot be read \(it has more than 8 bits per pixel; convert it to 8 bits\)"),
     (
         lambda path: Image.new("RGB", (9, 8)).save(path),

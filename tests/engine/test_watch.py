@@ -206,6 +206,41 @@ def test_a_training_that_diverges_names_its_samples(tmp_path, monkeypatch, capsy
     assert_says(out, "Samples that are not finite, 20 of", "the same to the last bit")
 
 
+def with_another_class(values):
+    values["inputs"][0]["instances"].gt_classes += 1000
+
+
+def with_boxes_of_others(values):
+    values["inputs"][0]["instances"]._fields["gt_boxes"] = Boxes(torch.zeros(1000, 4))
+
+
+DAMAGES = [
+    (lambda values: values["inputs"][0].update(image=torch.zeros(1, 2, 3)), "state of inputs"),
+    (lambda values: values["inputs"][0].update(instances="none"), "state of inputs"),
+    (with_another_class, "state of inputs"),
+    (with_boxes_of_others, "state of inputs"),
+    (lambda values: values["samples"].pop("box"), "state of samples"),
+    (lambda values: values["samples"].update(iou=torch.zeros(2, 2)), "state of samples"),
+    (lambda values: values["buffers"].update(pixel_mean=torch.zeros(7)), "state of buffers"),
+    (lambda values: values["random_states"].update(python=(3, (), None)), "state of random"),
+]
+
+
+@pytest.mark.usefixtures("restored_loggers")
+def test_what_no_training_wrote_is_not_repeated(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path / "datasets"))
+    fast = {"SOLVER.BASE_LR": 1e20, "SOLVER.WARMUP_ITERS": 0}
+    assert train_net.main(arguments(tmp_path / "o", **fast)) == 2
+    file = Incident.path(tmp_path / "o" / "watch", 1, 0)
+    for damage, words in DAMAGES:
+        values = vars(Incident.load(file)).copy()
+        damage(values)
+        torch.save(values, file.parent / "damaged.pth")
+        capsys.readouterr()
+        assert imbdet.cli.main(["replay", str(file.parent / "damaged.pth")]) == 2
+        assert_says(capsys.readouterr().err, "damaged.pth' cannot be repeated", words)
+
+
 def test_every_kind_of_annotation_is_read_back(tmp_path):
     instances = Instances((32, 48))
     instances.gt_boxes = Boxes(torch.tensor([[1.0, 2.0, 3.0, 4.0]]))
