@@ -150,7 +150,7 @@ def kill_workers(
         fault = functools.partial(kill_worker, at, stamp)
         status = train(folder, fault=fault, DATALOADER__NUM_WORKERS=2)
         slowest = max(slowest, time.time() - stamp.stat().st_mtime)
-        is_said = "A process that reads images is gone" in (folder / "console.txt").read_text()
+        is_said = "A data-loading worker died" in (folder / "console.txt").read_text()
         is_resumed = train(folder, "--resume") == 0 and result_of(folder) == expected
         answered += status == 2 and is_said and is_resumed
         shutil.rmtree(folder)

@@ -43,7 +43,7 @@ def require_detectron2() -> None:
 def _admit_missing_extension() -> None:
     # v0.6 without its C++ sources: three modules import `_C` at the top, for operators that box
     # detection never calls.
-    is_there = "detectron2._C" in sys.modules  # perhaps as a stand-in of the project's own
+    is_there = "detectron2._C" in sys.modules  # possibly a stand-in of the project's own
     if not is_there and importlib.util.find_spec("detectron2._C") is None:
         import detectron2
 

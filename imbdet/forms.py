@@ -1,7 +1,7 @@
 """The form that a value from a file must have, declared beside the code that uses the value.
 
 A form is a type or a tuple of types; ``[form]`` is a list or tuple of any length; ``{name: form}``
-a dict that has these names, and perhaps others. :class:`Each` and :class:`Row` are for the rest. A
+a dict that has these names and possibly others. :class:`Each` and :class:`Row` are for the rest. A
 boolean is no number here.
 """
 

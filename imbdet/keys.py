@@ -23,7 +23,7 @@ def changed_keys(cfg: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, l
 
 
 def suggest_key(cfg: Mapping[str, Any], key: str) -> str:
-    """A sentence with the keys that somebody may have meant."""
+    """A sentence with the keys that may have been meant."""
     key = key.upper()
     keys = [other for other, _ in leaves(cfg)]
     # First the same name in another place, of a key or of a group, then a similar spelling.

@@ -1,4 +1,4 @@
-"""From a trained detector and somebody's images to pictures and a file of detections."""
+"""Runs a trained detector on any images: pictures and a file of detections."""
 
 import argparse
 import json

@@ -28,7 +28,7 @@ def run_program(
 
     Returns:
         The exit status: 0, 2 after a mistake, where the disk is full or not the user's or where a
-        library is not installed, 130 after Ctrl-C (SIGINT), 143 after SIGTERM, 141 where nobody
+        library is not installed, 130 after Ctrl-C (SIGINT), 143 after SIGTERM, 141 where no program
         reads the output any more.
     """
     tell = tell or _print

@@ -42,7 +42,7 @@ class Entry(NamedTuple):
 
 
 def read_tree(path: str) -> list[Entry]:
-    """The entries of a file, behind those of the files that it is based on: a later one wins.
+    """The entries of a file, after those of the files that it is based on: a later one wins.
 
     Nothing is fetched over the network, and only regular files are opened.
 

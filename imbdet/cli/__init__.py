@@ -1,7 +1,7 @@
 """Trains detectors, and looks at what they learn from.
 
 Exit status: 0; 1 after a bug, with its traceback; 2 after a mistake in the input or on a full disk;
-130 after Ctrl-C, 143 after SIGTERM; 141 where nobody reads the output any more.
+130 after Ctrl-C, 143 after SIGTERM; 141 if no program reads the output any more.
 """
 
 import argparse

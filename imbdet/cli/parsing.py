@@ -21,7 +21,7 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> tuple[Any, list[str]]:
-        """As argparse, which would look at unknown options last, behind what is missing by them."""
+        """As argparse, but unknown options are reported before missing arguments."""
         args = sys.argv[1:] if args is None else args
         for option in self._unknown_options(args):
             self.error(f"there is no {option}. {suggest(option, self._option_string_actions)}")

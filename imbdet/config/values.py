@@ -1,4 +1,4 @@
-"""Values of detectron2's keys that it would meet with a traceback, perhaps after hours."""
+"""Checks values of detectron2's keys that would end in a traceback, possibly after hours."""
 
 import functools
 import itertools
@@ -73,7 +73,7 @@ _OPTIONS = {
 
 
 def _above_0(at_least: int) -> Callable[[Sequence[float]], bool]:
-    """Whether there are so many values or more, all above 0."""
+    """Whether there are at least that many values, all above 0."""
     return lambda values: len(values) >= at_least and all(value > 0 for value in values)
 
 

@@ -33,7 +33,7 @@ class TrainLoader:
         seed: int,
         num_workers: int,
     ) -> None:
-        """Hold what batches are made from.
+        """Store the parts of which batches are made.
 
         Args:
             records: all images, as detectron2's dicts.

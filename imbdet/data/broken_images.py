@@ -1,4 +1,4 @@
-"""Mapping images of which some may be broken: refuse them, or take others in their place."""
+"""Mapping images of which some may be broken: refuse them, or use others instead."""
 
 import functools
 import logging
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 class ImageError(UserError):
-    """An image that cannot be used, told in one sentence even by a worker process.
+    """An image cannot be used; one sentence, even from a worker process.
 
     For an error in a worker process, the data loader makes a new one of the same class from the
     printed traceback, which ends with the sentence.

@@ -1,4 +1,4 @@
-"""Loading a registered data set, and saying, dropping or refusing what is wrong in it."""
+"""Loading a registered data set, and reporting, dropping or refusing its defects."""
 
 import logging
 import math
@@ -53,7 +53,7 @@ def load_dataset(cfg: CfgNode, name: str, *, training: bool = False) -> list[dic
         valid = _report_invalid_boxes(name, present)
     if not present:
         raise UserError(f"Data set '{name}' has no images. {describe_origin(name)}")
-    for sentence in find_implausible(valid):  # of the others was told
+    for sentence in find_implausible(valid):  # the others are reported already
         message = f"Data set '{name}': {sentence}"
         if training:
             logger.warning(message)
@@ -71,12 +71,12 @@ def read_policy(cfg: CfgNode, key: str, options: tuple[str, str]) -> str:
 
 
 def skips_broken_images(cfg: CfgNode) -> bool:
-    """Whether training goes on without the images that are missing or cannot be decoded."""
+    """Whether training skips images that are missing or cannot be decoded."""
     return read_policy(cfg, "BROKEN_IMAGES", ("refuse", "skip")) == "skip"
 
 
 def drops_invalid_boxes(cfg: CfgNode) -> bool:
-    """Whether training goes on without boxes that cannot be."""
+    """Whether training drops invalid boxes."""
     return read_policy(cfg, "INVALID_BOXES", ("drop", "refuse")) == "drop"
 
 
@@ -204,7 +204,7 @@ def _report_invalid_boxes(name: str, records: list[dict]) -> list[dict]:
 
 
 def _split_by_validity(records: list[dict]) -> tuple[list[dict], dict[str, list[str]]]:
-    """The records without boxes that cannot be, and where these are, by kind of problem."""
+    """The records without invalid boxes, and where these are, by kind of problem."""
     found = defaultdict(list)
     cleaned = []
     for record in records:

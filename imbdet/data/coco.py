@@ -51,7 +51,7 @@ def register_datasets(cfg: CfgNode) -> None:
     May be called again, with the same or with other entries: the last entry of a name counts.
 
     Raises:
-        UserError: a malformed entry, a name that is taken, or one that nothing stands behind.
+        UserError: an entry is malformed, or a name is taken or does not exist.
     """
     register_shapes(cfg)
     optional = optional_fields(cfg)

@@ -1,4 +1,4 @@
-"""Why the image of a record cannot be used."""
+"""Finds the reason why the image of a record cannot be used."""
 
 import os
 

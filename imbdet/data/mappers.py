@@ -1,4 +1,4 @@
-"""Mappers of training records: what becomes of the annotations of an augmented image."""
+"""Mappers of training records: the annotations of augmented images."""
 
 import copy
 import functools

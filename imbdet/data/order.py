@@ -48,7 +48,7 @@ class BatchOrder:
         Args:
             repeats: (N,) float, at least 1: how often an epoch shows each image, on average.
             is_wide: (N,) bool. No batch mixes images of both kinds.
-            subset_size: in [1, N]. So many images, drawn at random, are all that is shown.
+            subset_size: in [1, N], number of images, drawn at random, that are shown at all.
             seed: at least 0, the same in all processes.
             batch_size: B.
             rank: of this process, from 0.

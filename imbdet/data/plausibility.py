@@ -1,4 +1,4 @@
-"""What each box may be, but hardly all of a data set together."""
+"""Checks that single boxes may fail, but hardly all boxes of a data set."""
 
 import os
 from collections import Counter
@@ -16,7 +16,7 @@ _MIN_RELATIVE_EXCESS = 0.01  # of the image's side
 
 
 def find_implausible(records: Sequence[dict]) -> Iterator[str]:
-    """Sentences about boxes in another unit or form, and about what is there twice.
+    """Sentences about boxes that seem to be in another unit or form, and about duplicates.
 
     Args:
         records: detectron2's dicts, with boxes of four numbers. Those without "width" and

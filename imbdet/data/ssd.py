@@ -151,8 +151,8 @@ class MinIoURandomCrop(T.Augmentation):
 
 
 class _PlainCropTransform(CropTransform):
-    # fvcore's also cuts polygons, which needs another package. Nobody looks at their parts outside
-    # the image: masks are drawn inside boxes or the image.
+    # fvcore's also cuts polygons, which needs another package. Their parts outside the image do not
+    # matter: masks are drawn inside boxes or the image.
     apply_polygons = Transform.apply_polygons
 
 

@@ -1,4 +1,4 @@
-"""What a detector learned from: its classes in their order, and the annotations in a few numbers.
+"""The data of a training in brief: its classes in their order, and a summary of its annotations.
 
 Classes are numbers to a detector. A run and its checkpoints keep what they were called, so that
 weights are not used on data whose classes have other numbers.
@@ -21,7 +21,7 @@ from imbdet.wording import counted
 
 logger = logging.getLogger(__name__)
 
-# So many classes are named in a message.
+# Number of classes that a message names.
 _FEW = 8
 
 

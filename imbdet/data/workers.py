@@ -1,4 +1,4 @@
-"""The processes that read images: who may end them, and what is told of their death."""
+"""The worker processes of data loaders: who may end them, and what is reported when one dies."""
 
 import contextlib
 import multiprocessing
@@ -14,15 +14,15 @@ from torch.utils.data import dataloader
 
 from imbdet.errors import UserError
 
-# An ended process lets go of its memory before its parent is told: below a second, by far.
+# An ended process frees its memory before its parent is notified: in far less than a second.
 _SECONDS_TO_END = 5
 
 
 def share_temporary_folder() -> None:
     """Have processes that this one starts put their sockets into one temporary folder.
 
-    This process removes it at its end. Otherwise each makes one, and those that are ended, as the
-    workers of an endless loader always are, leave it behind.
+    This process removes it at its end. Otherwise each process makes its own, and those that are
+    killed, as the workers of an endless loader always are, do not remove it.
     """
     multiprocessing.util.get_temp_dir()
 
@@ -30,10 +30,10 @@ def share_temporary_folder() -> None:
 def leave_stopping_to_parent(worker_id: int) -> None:
     """Heed SIGTERM in a worker of a loader only if its parent sends it (a ``worker_init_fn``).
 
-    SLURM and others who end a job send it to all of its processes. The training then finishes the
-    running iteration, perhaps an evaluation, and needs its workers for that; it ends them itself.
-    That holds for forked workers. One that was started afresh has other threads, which do not
-    block the signal, and ends as torch's workers do.
+    SLURM and other programs that end a job send it to all of its processes. The training then
+    finishes the running iteration or evaluation, for which it needs its workers, and ends them
+    itself. That holds for forked workers. A spawned one has other threads, which do not block the
+    signal, and ends as torch's workers do.
 
     Args:
         worker_id: a number that torch passes; not used.
@@ -54,9 +54,9 @@ def _end_for_parent() -> None:
 
 @contextlib.contextmanager
 def explained_worker_deaths() -> Iterator[None]:
-    """Tell in a sentence that a worker process of a loader is gone.
+    """Report in a sentence that a worker process of a loader has died.
 
-    torch finds that at once or within seconds and raises, wherever the main thread is.
+    torch notices that at once or within seconds and raises, wherever the main thread is.
 
     Raises:
         UserError: a worker process was killed or has left.
@@ -76,13 +76,13 @@ def explained_worker_deaths() -> Iterator[None]:
         if not isinstance(error, _DeadWorkerError) and "DataLoader worker (pid" not in str(error):
             raise
         raise UserError(
-            f"A process that reads images is gone ({str(error).strip()}). Most often memory ran "
-            "out: lower DATALOADER.NUM_WORKERS, or give the machine (or its /dev/shm) more."
+            f"A data-loading worker died ({str(error).strip()}). Most often memory ran out: lower "
+            "DATALOADER.NUM_WORKERS, or give the machine (or its /dev/shm) more."
         ) from error
 
 
 class _DeadWorkerError(RuntimeError):
-    """It can no longer hand over the images that it announced."""
+    """It can no longer deliver the images that it announced."""
 
 
 def _came_from_a_loader(error: Exception) -> bool:

@@ -1,4 +1,4 @@
-"""Whether all processes of a job run the same code with the same config."""
+"""Checks that all processes of a job run the same code with the same config."""
 
 import hashlib
 from pathlib import Path

@@ -1,8 +1,8 @@
 """Unpickling within bounds: what a pickle may ask for, how long it may take, and how much memory.
 
-A pickle is a program. Even one that calls nothing but what it is admitted to may run for hours, ask
-for gigabytes in a few bytes, or double a value again and again. What somebody saved never unpacks
-to a multiple of its file.
+A pickle is a program. Even one that calls nothing but admitted functions may run for hours, ask for
+gigabytes in a few bytes, or double a value again and again. A saved value never unpacks to a
+multiple of the size of its file.
 """
 
 import codecs

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 _DATA = "data"
 
 
-# Behind a path: names are to be matched by their ends, as detectron2's main branch has it.
+# After a path: match names by their ends, as in detectron2's main branch.
 _MATCHING = "?matching_heuristics="
 
 
@@ -75,10 +75,10 @@ class SafeCheckpointer(DetectionCheckpointer):
         self.writer = CheckpointWriter(self._folder, keep)
 
     def save(self, name: str, **kwargs: Any) -> None:
-        """Save all that there is at this moment as ``name``.pth, and tag it as the last one.
+        """Save the present state as ``name``.pth, and tag it as the last one.
 
-        A collective call: all processes come here, the main one writes. It returns as soon as all
-        is in memory; ``writer`` brings it to the disk.
+        A collective call: all processes take part, the main one writes. It returns as soon as the
+        state is copied to memory; ``writer`` writes it to the disk.
 
         Args:
             name: without the ending.
@@ -119,7 +119,7 @@ class SafeCheckpointer(DetectionCheckpointer):
         return bool(self.save_dir) and self._folder.holds_run()
 
     def resume_or_load(self, path: str, *, resume: bool = True) -> dict[str, Any]:
-        """See :class:`DetectionCheckpointer`. Files that are not whole are passed over.
+        """See :class:`DetectionCheckpointer`. Incomplete files are skipped.
 
         A collective call: all processes load what the main one finds.
 
@@ -224,5 +224,5 @@ def _split_query(path: str) -> tuple[str, bool]:
     """A path without the query _MATCHING, and whether it has one that says yes."""
     file, found, answer = (path or "").partition(_MATCHING)
     if found and answer not in ("True", "False"):
-        raise UserError(f"Cannot load '{path}': behind '{_MATCHING}' must be True or False.")
+        raise UserError(f"Cannot load '{path}': '{_MATCHING}' must be followed by True or False.")
     return file, answer == "True"

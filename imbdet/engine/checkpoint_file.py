@@ -84,7 +84,7 @@ def read_checkpoint(path: str, extra_types: Sequence[type] = ()) -> Any:
 
 
 def check_weights(model: Any, *, must_be_finite: bool = True) -> None:
-    """Refuse what is no tensors or arrays by name, of real numbers.
+    """Refuse anything but a dict of tensors or arrays of real numbers.
 
     Args:
         model: to look at.
@@ -129,7 +129,7 @@ def _check_seal(path: str) -> bool:
             return False  # torch's format before 1.6, or nothing that torch can read
         if not seal.startswith(_SEAL_START):
             if data[-_END_SIZE:].startswith(_END):
-                return False  # of somebody else
+                return False  # the comment of another program
             raise EOFError  # it is truncated
         with memoryview(data) as view, view[:-_SEAL_SIZE] as body:
             digest = hashlib.sha256(body).hexdigest().encode()

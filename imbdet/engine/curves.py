@@ -1,4 +1,4 @@
-"""Curves of a training that go on where a checkpoint was, as if it had never ended."""
+"""Curves of a training that continue at a checkpoint as if the training had never ended."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -20,10 +20,10 @@ _STATE = {"scalars": Each(Row((bool, [Row((NUMBER, int))]))), "written_to": int}
 
 
 class CurveWriter(PeriodicWriter):
-    """detectron2's hook, which knows after a checkpoint what it had seen before.
+    """detectron2's hook, whose smoothing continues at a checkpoint.
 
-    What was written later than the checkpoint is removed from ``metrics.json``. TensorBoard hides
-    it by itself. The writers are the trainer's, made when it is known where it starts.
+    Lines later than the checkpoint are removed from ``metrics.json``; TensorBoard hides them by
+    itself. The writers are those of the trainer, made once the first iteration is known.
     """
 
     def __init__(self, metrics_file: Path) -> None:

@@ -11,19 +11,19 @@ from imbdet.signals import Stopped, stop
 
 logger = logging.getLogger(__name__)
 
-# Seconds in which a second signal is the same one again: a terminal and SLURM send it to all
-# processes of a job, and whoever started them, as torchrun does, passes it on.
+# Seconds within which a second signal counts as the first: a terminal and SLURM send it to all
+# processes of a job, and the program that started them, such as torchrun, passes it on.
 ECHO_TIME = 1.0
 
 
 class StopOnSignal(HookBase):
-    """After a signal, saves a checkpoint behind the running iteration and raises Stopped.
+    """After a signal, saves a checkpoint at the end of the running iteration and raises Stopped.
 
-    All processes stop if one of them is told to. The same signal later on stops at once, and so
-    does any before the first iteration or behind the last checkpoint, when there is nothing to
-    lose. Signals come by ``on_signal``; it has to be their handler before the loader's workers are
-    made, so that they inherit its patience. The hook's place is behind those that change the state,
-    before those that save and evaluate it.
+    All processes stop if one of them receives a signal. A second signal stops at once, and so does
+    any before the first iteration or after the last checkpoint, when there is nothing to lose.
+    ``on_signal`` must be the handler of the signals before the loader's workers are made, which
+    inherit it. The hook comes after those that change the state and before those that save and
+    evaluate it.
     """
 
     def __init__(self) -> None:
@@ -65,10 +65,10 @@ class StopOnSignal(HookBase):
             self._leave(number)
 
     def _agree(self) -> int:
-        # All processes stop behind the same iteration: one alone would leave the others waiting.
+        # All processes stop after the same iteration: one alone would leave the others waiting.
         return max(comm.all_gather(self._received))
 
     def _leave(self, number: int) -> None:
         self.trainer.checkpointer.writer.wait()
-        comm.synchronize()  # who has left would have the others ended before it is written
+        comm.synchronize()  # if one left early, the others would be ended before it is written
         raise Stopped(number, "With --resume, the same command goes on.")

@@ -16,10 +16,10 @@ from imbdet.wording import counted
 
 LOCALHOST = "127.0.0.1"
 
-# Processes that may connect before they are listened to.
+# Connections that may wait before they are accepted.
 BACKLOG = 4096
 
-# What torchrun tells each process that it starts; others who start processes may do as well.
+# The variables that torchrun sets for each process; other launchers may set them, too.
 TORCHRUN_VARIABLES = (
     "RANK",
     "LOCAL_RANK",
@@ -44,8 +44,8 @@ def launch(run: Run, args: argparse.Namespace) -> int:
         The exit status.
 
     Raises:
-        UserError: a job that cannot be started. What happens in ``run`` is raised only where it
-            runs in this process alone; other processes tell it by themselves.
+        UserError: the job cannot be started. Errors in ``run`` are raised only if it runs in this
+            process alone; other processes report theirs themselves.
     """
     if args.timeout <= 0:
         raise UserError(f"--timeout is {args.timeout}: it must be above 0.")
@@ -96,7 +96,7 @@ def _join_torchrun(run: Run, args: argparse.Namespace) -> int:
             '(CUDA_VISIBLE_DEVICES="") to train on the CPU.'
         )
     if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0:
-        args.resume = True  # what a restarted job is there for
+        args.resume = True  # a restarted job continues
     place = Place(
         rank=rank,
         local_rank=local_rank,
@@ -115,7 +115,7 @@ def _count_processes(args: argparse.Namespace) -> int:
         if getattr(args, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} is {getattr(args, name)}: at least 1.")
     if args.num_processes < 0:
-        raise UserError(f"--num-processes is {args.num_processes}: it counts processes.")
+        raise UserError(f"--num-processes is {args.num_processes}: it must be >= 0.")
     if args.num_processes and args.num_gpus != 1:
         raise UserError("--num-processes trains on the CPU and --num-gpus on GPUs: give one.")
     num_found = torch.cuda.device_count()
@@ -127,7 +127,7 @@ def _count_processes(args: argparse.Namespace) -> int:
         )
     if not 0 <= args.machine_rank < args.num_machines:
         raise UserError(
-            f"--machine-rank is {args.machine_rank}: it counts from 0 to --num-machines - 1."
+            f"--machine-rank is {args.machine_rank}: it must be from 0 to --num-machines - 1."
         )
     return args.num_processes or args.num_gpus
 
@@ -159,8 +159,8 @@ def _listen(host: str, port: int) -> socket.socket:
         )
     except OSError as error:
         raise UserError(
-            f"Port {port} of --dist-url cannot be used ({error.strerror}), perhaps because of an "
-            "earlier job. Choose another one, or leave --dist-url out on a single machine."
+            f"Port {port} of --dist-url cannot be used ({error.strerror}); an earlier job may "
+            "still use it. Choose another one, or leave --dist-url out on a single machine."
         ) from error
 
 
@@ -176,6 +176,6 @@ def _wait_for(host: str, port: int, timeout: float) -> None:
                 raise UserError(
                     f"The machine of rank 0 does not answer at {host}:{port} ({error}). Check "
                     "--dist-url, that the command runs there with --machine-rank 0, and that no "
-                    "firewall is between."
+                    "firewall blocks the port."
                 ) from error
         time.sleep(1)

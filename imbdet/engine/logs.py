@@ -1,4 +1,4 @@
-"""Who hears what: everything goes to ``log.txt``, the console gets what a person wants to read."""
+"""Logging: everything goes to ``log.txt``, the console gets what a person wants to read."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""One process of a job with several: how it joins the others, and how it tells what ended it."""
+"""One process of a job with several: how it joins the others, and how it reports its failure."""
 
 import argparse
 import contextlib
@@ -20,13 +20,13 @@ from imbdet.program import run_program
 
 Run = Callable[[argparse.Namespace], None]
 
-# Seconds in which all processes notice that one of them is gone, once the first has.
+# Seconds within which all processes notice that one of them has ended, once the first has.
 NOTICE_TIME = 5.0
 
-# Exit status of a process that fails because another did, which has told why.
+# Exit status of a process that fails because another did, which has reported why.
 FOLLOWED = 3
 
-# How errors of gloo, which are plain RuntimeErrors, are known.
+# What tells errors of gloo, which are plain RuntimeErrors, from others.
 GLOO_SIGNS = ("gloo", "Timed out waiting", "pair closure")
 
 
@@ -39,7 +39,7 @@ class Place:
         local_rank: in [0, local_size), among the processes of its machine.
         world_size: number of processes of the job.
         local_size: number of processes of each machine.
-        url: where the processes meet: "tcp://host:port", where somebody listens already, or
+        url: where the processes meet: "tcp://host:port", where a store already listens, or
             "env://" with torchrun's variables.
         backend: "nccl" with a GPU for each process, "gloo" on the CPU.
         timeout: how long a process waits for the others.
@@ -59,15 +59,15 @@ def take_part(
 ) -> int:
     """Join the other processes, call ``run(args)`` and return the exit status.
 
-    The first process that fails tells why, by a sentence or a traceback. The others are silent,
-    since they fail for want of it, and return ``FOLLOWED``. Other exit statuses are those of
-    :func:`run_program`, and 1 after a bug or when another process is gone without a word.
+    The first process that fails reports why, in a sentence or a traceback. The others, which fail
+    as a consequence, are silent and return ``FOLLOWED``. Other exit statuses are those of
+    :func:`run_program`, and 1 after a bug or when another process has ended without a report.
 
     Args:
         run: the work.
-        args: for it.
-        place: of this process.
-        on_start: called as soon as the process listens to signals.
+        args: the argument of ``run``.
+        place: the place of this process.
+        on_start: called as soon as the process handles signals.
     """
     store: dist.Store | None = None
 
@@ -88,11 +88,11 @@ def take_part(
 
 
 def speak(store: dist.Store | None, text: str) -> bool:
-    """Print to standard error, unless another process of the job has spoken before.
+    """Print to standard error, unless another process of the job has printed before.
 
     Args:
-        store: shared by all processes. Where it is gone, each speaks for itself.
-        text: what to say.
+        store: shared by all processes. If it cannot be reached, each prints for itself.
+        text: the message.
 
     Returns:
         Whether this one was the first.
@@ -109,7 +109,7 @@ def speak(store: dist.Store | None, text: str) -> bool:
 def _connect(place: Place) -> dist.Store:
     if place.url == "env://":
         store = next(dist.rendezvous(place.url, timeout=place.timeout))[0]
-        # torchrun's store outlives the processes that it starts anew.
+        # torchrun's store outlives the processes that it restarts.
         return dist.PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
     host, _, port = place.url.removeprefix("tcp://").rpartition(":")
     return dist.TCPStore(host, int(port), is_master=False, timeout=place.timeout)
@@ -151,15 +151,15 @@ def _explain(error: Exception, store: dist.Store | None, place: Place) -> str:
     # Such as "[pair.cc:561] Connection closed by peer [127.0.0.1]:6529. This is ..."
     reason = str(error).partition("] ")[2].partition(". ")[0] or str(error)
     return (
-        f"error: Rank {place.rank} lost contact to the others ({reason}). "
+        f"error: Rank {place.rank} lost contact with the others ({reason}). "
         f"{_describe_silent(store, place)}"
     )
 
 
 def _describe_silent(store: dist.Store | None, place: Place) -> str:
-    """Which processes do not notice that one is gone: among them is the one."""
+    """The processes that did not notice the failure: the one that failed is among them."""
     if store is None:
-        return f"Nobody answers at {place.url}."
+        return f"No process answers at {place.url}."
     deadline = time.monotonic() + NOTICE_TIME
     try:
         store.set(f"noticed/{place.rank}", "")
@@ -167,7 +167,7 @@ def _describe_silent(store: dist.Store | None, place: Place) -> str:
             time.sleep(0.1)
         ranks = [r for r in range(place.world_size) if not store.check([f"noticed/{r}"])]
     except (dist.DistError, RuntimeError):
-        return "Nor do they meet any more where the job was started."
+        return "The store of the job does not answer either."
     if not ranks:
-        return "All are alive: look at the network between them."
+        return "All processes are alive: check the network between them."
     return f"No word from rank {', '.join(map(str, ranks))}: it hangs, is dead, or out of reach."

@@ -1,4 +1,4 @@
-"""What differs from process to process and a checkpoint must hold for each of them."""
+"""The state of each process that differs between processes and belongs in a checkpoint."""
 
 import logging
 import random
@@ -45,8 +45,8 @@ def find_own_state(states: list[dict[str, Any]]) -> dict[str, Any] | None:
         return states[comm.get_rank()]
     if comm.is_main_process():
         logger.warning(
-            "The checkpoint does not tell where random numbers and the order of images were: they "
-            "start anew. The rest goes on exactly."
+            "The checkpoint has no state of random numbers and of the order of images: they start "
+            "anew. The rest continues exactly."
             if not states
             else f"The checkpoint is of {counted(len(states), 'process', 'processes')} and goes on "
             f"with {num_now}: random numbers start anew, running quantities are those of the first "
@@ -56,7 +56,7 @@ def find_own_state(states: list[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def restore_process_state(model: nn.Module, state: dict[str, Any]) -> None:
-    """Give this process its buffers and random states back, after the model is loaded.
+    """Restore the buffers and random states of this process, after the model is loaded.
 
     Raises:
         UserError: they are of another model, or not as :func:`gather_process_states` has them.

@@ -1,4 +1,4 @@
-"""How far a long work is: a progress bar at a terminal, lines now and then elsewhere."""
+"""The progress of long work: a bar at a terminal, occasional lines elsewhere."""
 
 import logging
 import sys
@@ -20,19 +20,19 @@ Item = TypeVar("Item")
 
 
 def at_a_terminal() -> bool:
-    """Whether somebody watches; a log file is better served by a line now and then."""
+    """Whether the output is a terminal; a log file gets occasional lines instead."""
     return sys.stderr.isatty()
 
 
 def with_progress(loader: T, description: str) -> T:
-    """The same iterable with a progress bar on the main process, if somebody watches."""
+    """The same iterable with a progress bar on the main process, if there is a terminal."""
     if comm.is_main_process() and at_a_terminal():
         return tqdm(loader, desc=description, leave=False)
     return loader
 
 
 def with_progress_lines(items: Sequence[Item], description: str) -> Iterator[Item]:
-    """The items with a progress bar or, if nobody watches, a line every ten seconds."""
+    """The items with a progress bar or, without a terminal, a line every ten seconds."""
     last = time.monotonic()
     for i, item in enumerate(with_progress(items, description)):
         if not at_a_terminal() and time.monotonic() - last > PERIOD:

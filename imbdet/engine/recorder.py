@@ -1,4 +1,4 @@
-"""Records the samples of every so many iterations: histograms of all, rows of some."""
+"""Records the samples of every N-th iteration: histograms of all, rows of some."""
 
 import logging
 from collections.abc import Mapping
@@ -36,13 +36,13 @@ BYTES_PER_MB = 10**6
 class SampleRecorder(HookBase):
     """Writes ``OUTPUT_DIR/records``; see docs/records.md.
 
-    It listens in the iterations that are due, and in no other. Its random numbers are its
-    own, so that a training is the same with it and without. Its place is before the hooks that save
-    a checkpoint, since a part file must end there.
+    It is attached to the model in the iterations that are due and detached in all others. It has
+    its own random numbers, so that a training is the same with it and without. It must come before
+    the hooks that save a checkpoint, since a part file must end there.
     """
 
     def __init__(self, cfg: CfgNode, model: nn.Module):
-        """Find the places in the detector that tell of their samples.
+        """Find the parts of the detector that report their samples.
 
         Raises:
             UserError: a key is out of range, or there is no such place.
@@ -54,7 +54,7 @@ class SampleRecorder(HookBase):
         if not self._learners:
             raise UserError(
                 f"RECORD.PERIOD is {self._keys.PERIOD}, but no part of the model "
-                f"'{cfg.MODEL.META_ARCHITECTURE}' tells of its samples: only "
+                f"'{cfg.MODEL.META_ARCHITECTURE}' reports its samples: only "
                 f"{', '.join(site.module for site in SITES)} do."
             )
         found = {learner.place for learner in self._learners}
@@ -140,7 +140,7 @@ class SampleRecorder(HookBase):
         self._num_batches = 0
 
     def _end_part(self, *, is_together: bool) -> None:
-        """Write what was seen since the last part.
+        """Write what was recorded since the last part.
 
         Args:
             is_together: whether all processes are here. Then one writes the sum of the histograms;

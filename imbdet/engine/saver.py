@@ -1,4 +1,4 @@
-"""Saves a checkpoint every so many iterations and at the end."""
+"""Saves a checkpoint every N iterations and at the end."""
 
 from detectron2.engine.hooks import PeriodicCheckpointer
 

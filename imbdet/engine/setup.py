@@ -206,4 +206,4 @@ def _prepare_output_dir(folder: str, *, is_training: bool, resume: bool) -> None
     if is_training:
         if comm.is_main_process():
             lock_folder(Path(folder))
-        comm.synchronize()  # nobody writes to the folder of another job
+        comm.synchronize()  # no process writes to the folder of another job

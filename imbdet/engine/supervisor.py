@@ -42,7 +42,7 @@ def supervise(
     Returns:
         The exit status: of a process that failed by itself, or 1 if that was killed, or 0.
     """
-    # A forked process need not import everything again; CUDA does not bear it.
+    # A forked process need not import everything again, but CUDA does not survive a fork.
     method = "fork" if places[0].backend == "gloo" else "spawn"
     is_listening = torch.multiprocessing.get_context(method).RawArray("b", len(places))
     processes: list[BaseProcess] = []
@@ -128,7 +128,7 @@ def _tell_killed(
     store: dist.Store | None,
     received: Sequence[int],
 ) -> None:
-    # At once: the others know only that somebody is gone.
+    # At once: the others know only that a process has ended.
     for process, place in zip(processes, places, strict=True):
         code = process.exitcode or 0
         if code < 0 and not received:
@@ -145,7 +145,7 @@ def _wait_for_end(processes: Sequence[BaseProcess], grace: float) -> list[int | 
 
 
 def _status_of(codes: Sequence[int | None], received: Sequence[int]) -> int:
-    """One status for all, by who failed by itself."""
+    """One status for all: that of the process that failed by itself."""
     causes = [code for code in codes if code not in (None, 0, FOLLOWED)]
     if not causes:
         return 0 if set(codes) == {0} else 1

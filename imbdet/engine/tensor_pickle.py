@@ -1,8 +1,8 @@
 """Looks at a file of ``torch.save`` before torch reads it.
 
-``torch.load`` runs no code of a file with ``weights_only``, but trusts what it says: of how many
-bytes a tensor is, even where the file has less, and of how large a value is to be made. Here the
-pickle in the file is gone through with stand-ins for tensors.
+With ``weights_only``, ``torch.load`` runs no code of a file, but trusts the sizes that it states:
+those of tensors, even if the file has fewer bytes, and those of values to be made. Here the pickle
+in the file is read with stand-ins for tensors.
 """
 
 import io
@@ -22,8 +22,8 @@ from imbdet.errors import UserError
 
 # Of the pickle of a checkpoint, without the tensors' values.
 _MAX_PICKLE = 1 << 26
-# What a file without an archive, of torch before 1.6, begins with: this number, then two pickles
-# before that of the value, and one behind it.
+# How a file without an archive, of torch before 1.6, begins: this number, then two pickles before
+# that of the value, and one after it.
 _MAGIC = 0x1950A86A20F9469CFC6C
 
 _BYTES = {

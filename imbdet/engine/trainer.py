@@ -117,7 +117,7 @@ class Trainer(DefaultTrainer):
         return build_coco_evaluator(cfg, dataset_name, os.path.join(cfg.OUTPUT_DIR, "inference"))
 
     def build_hooks(self) -> list[HookBase]:
-        """In the order in which they act; all that changes what a checkpoint holds comes first."""
+        """The hooks in their order: those that change what a checkpoint holds come first."""
         cfg = self.cfg
         self.checkpointer = SafeCheckpointer(
             self.model,
@@ -126,7 +126,7 @@ class Trainer(DefaultTrainer):
             data=self.data_loader.summary,
             trainer=weakref.proxy(self),
         )
-        # The observers first: others call the model behind a step, too.
+        # The observers first: others call the model after a step, too.
         hooks = [*_build_observers(cfg, self.model), IterationTimer(), LRScheduler()]
         if cfg.TEST.PRECISE_BN.ENABLED and get_bn_modules(self.model):
             number = cfg.TEST.PRECISE_BN.NUM_ITER
@@ -158,7 +158,7 @@ class Trainer(DefaultTrainer):
         return self._last_eval_results
 
     def before_train(self) -> None:
-        """Start at the iteration behind the checkpoint."""
+        """Start at the iteration after the checkpoint."""
         self.data_loader.start = self.start_iter
         super().before_train()
         if self.start_iter > 0:
@@ -339,5 +339,5 @@ def _describe_plan(trainer: Trainer) -> str:
     if start == 0:
         return f"Training for {counted(end, 'iteration')}"
     if start < end:
-        return f"Going on behind iteration {start:,} of {end:,}"
+        return f"Continuing after iteration {start:,} of {end:,}"
     return f"The last iteration, {end:,}, is done, only what follows is done again"

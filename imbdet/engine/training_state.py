@@ -1,4 +1,4 @@
-"""What the state of a training must be like before anything of it is taken up."""
+"""The form that the state of a training must have before any of it is loaded."""
 
 import contextlib
 import logging
@@ -23,7 +23,7 @@ _FORM = {
 
 
 def check_training_state(state: Any) -> None:
-    """Refuse a state that a training would stumble over, perhaps much later.
+    """Refuse a state that would make a training fail, possibly much later.
 
     Args:
         state: of ``Trainer.state_dict``, or of another program of detectron2's that keeps the
@@ -50,10 +50,10 @@ def check_training_state(state: Any) -> None:
 
 @contextlib.contextmanager
 def taking_up(what: str) -> Iterator[None]:
-    """Turns what a state of another form causes in the block into a sentence.
+    """Turns the errors that a state of another form causes in the block into a sentence.
 
     Args:
-        what: the state is of.
+        what: whose state it is.
 
     Raises:
         UserError: the block failed.

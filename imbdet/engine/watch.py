@@ -24,12 +24,13 @@ logger = logging.getLogger(__name__)
 
 
 class Watch(HookBase):
-    """Stops the training before a step that would spoil the weights, or skips up to so many.
+    """Stops the training before a step that would spoil the weights, or skips a limited number.
 
     All processes must decide alike, and none may leave the others waiting. So a process that finds
-    losses which are not finite goes on to the backward pass with gradients of NaN; averaging
-    brings them to all. One norm over all gradients then tells each process, without a word
-    between them. With mixed precision infinite gradients are no incident: the scaler skips them.
+    losses which are not finite continues with the backward pass and gradients of NaN, which the
+    averaging brings to all processes. The norm of all gradients then tells each of them, without
+    any further communication. With mixed precision the scaler skips infinite gradients, which are
+    no incident.
     """
 
     def __init__(self, cfg: CfgNode, model: nn.Module) -> None:
@@ -66,7 +67,7 @@ class Watch(HookBase):
         self._model.forward = self._forward
 
     def after_step(self):
-        self._model.__dict__.pop("forward", None)  # others call the model behind a step, too
+        self._model.__dict__.pop("forward", None)  # others call the model after a step, too
 
     after_train = after_step
 
@@ -83,7 +84,7 @@ class Watch(HookBase):
             parameters = [p for p in self._model.parameters() if p.requires_grad]
             losses = {"loss": torch.nan * sum(p.sum() for p in parameters)}
         self._losses = {name: loss.detach() for name, loss in losses.items()}
-        # Times 1, or NaN: some losses bring gradients of their own, which may be finite.
+        # Times 1 or NaN: some losses have hand-written gradients, which may be finite.
         return {name: loss * (1 + 0 * loss.detach()) for name, loss in losses.items()}
 
     def _check(self, losses: dict[str, Tensor], *args: Any, **kwargs: Any) -> None:
@@ -144,7 +145,7 @@ class Watch(HookBase):
         )
 
     def _save(self, complaint: str) -> None:
-        """What this process knows, if its losses are to blame; and the weights, which all share."""
+        """Save what this process knows, if its losses are the cause, and the shared weights."""
         if comm.is_main_process():
             Incident.save_weights(self._folder, self.trainer.iter, self._model)
         if not complaint:

@@ -1,4 +1,4 @@
-"""The comparison behind COCO's metrics, by faster-coco-eval or by pycocotools."""
+"""The comparison that gives COCO's metrics, by faster-coco-eval or by pycocotools."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""Which class is taken for which, when a detector is used at its best thresholds."""
+"""Which classes a detector confuses if it is used at its best thresholds."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ class Confusion:
 
 
 def confuse(matches: Matches, kept: Kept) -> Confusion:
-    """Match what is wrong with what was missed, whatever the classes.
+    """Match the wrong detections with the missed objects, whatever their classes.
 
     A detection that is right in its own class stays so: its class and object have been matched as
     COCO does. The rest are matched by the same rule, the highest score first.

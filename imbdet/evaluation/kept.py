@@ -1,4 +1,4 @@
-"""What a run is right and wrong about when it is used at its best thresholds."""
+"""The right and wrong detections of a run that is used at its best thresholds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

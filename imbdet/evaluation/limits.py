@@ -1,4 +1,4 @@
-"""What the limits on the number of detections leave to be found in images of many objects."""
+"""How many objects can be found at all, given the limits on the number of detections."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ def describe_limits(ground_truth: Mapping, *, per_class: int, per_image: int) ->
     num_objects = sum(objects.values())
     if num_found == num_objects:
         return ""
-    # The classes of an image may share its detections in any way: each gets what it could have.
+    # The classes of an image may share its detections in any way: each gets the most it could.
     recalls = np.array([findable[category_id] / wanted[category_id] for category_id in wanted])
     highest = np.mean(recalls[:, None] + 1e-9 >= RECALLS)
     totals = Counter()

@@ -17,7 +17,7 @@ class CocoMetrics:
         overall: "AP" (mean over the IoU thresholds 0.5, 0.55, ..., 0.95), "AP50" and "AP75" (at one
             of them), "APs", "APm" and "APl" (objects of less than 32^2 pixels, in between, of more
             than 96^2), all from at most ``max_detections`` per image and class; "AR@1", "AR@10" and
-            "AR@100" (or another maximum), the average recall of at most so many.
+            "AR@100" (or another maximum), the average recall of at most that number.
         per_class: for each class name the number of "objects", crowds excluded, "AP" and "AP50".
     """
 

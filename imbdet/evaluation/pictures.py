@@ -86,17 +86,17 @@ def name_pictures(images: Sequence[Mapping]) -> list[str]:
     """Different names for the pictures of some images: the files' without ending, if possible."""
     stems = [Path(image["file_name"]).stem for image in images]
     with_ids = [f"{stem}_{image['id']}" for image, stem in zip(images, stems, strict=True)]
-    # Folders of video frames, say, have the same names again and again.
+    # Folders of video frames, for example, repeat the same file names.
     counts = Counter(stems)
     names = [name if counts[stem] > 1 else stem for name, stem in zip(with_ids, stems, strict=True)]
     return names if len(set(names)) == len(names) else with_ids
 
 
 def find_earlier_pictures(output: Path) -> list[Path]:
-    """The pictures that an earlier call left in ``output/pictures``, of other weights perhaps.
+    """The pictures of an earlier call, possibly of other weights, in ``output/pictures``.
 
-    To be called before this call starts its log: in a folder without one may be pictures of
-    somebody else, which are not found.
+    To be called before this call starts its log: a folder without a log may be that of another
+    program, whose pictures are not returned.
     """
     if not (output / "log.txt").exists():
         return []

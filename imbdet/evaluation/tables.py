@@ -8,7 +8,7 @@ from tabulate import tabulate
 
 from imbdet.evaluation.metrics import CocoMetrics
 
-# Beyond so many classes, their table gets a second and a third block of columns.
+# With more classes than this, their table gets a second and a third block of columns.
 _ROWS_PER_BLOCK = 20
 _MAX_BLOCKS = 3
 _CLASS_HEADERS = ("class", "objects", "AP", "AP50")

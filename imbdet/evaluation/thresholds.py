@@ -1,6 +1,6 @@
-"""From which score on detections are shown.
+"""The score from which detections are shown.
 
-A loss of the ranking may move all scores up or down, so that no fixed threshold suits all
+A ranking loss may move all scores up or down, so that no fixed threshold suits all
 detectors. The best threshold of each class is known after an evaluation: that of optimal LRP.
 """
 
@@ -15,11 +15,11 @@ from imbdet.evaluation.lrp import OptimalLRP
 from imbdet.reading import read_json
 from imbdet.wording import counted
 
-# Where no evaluation tells a better one.
+# Used if no evaluation provides a better one.
 FALLBACK = 0.3
 # The entry of metrics.json.
 ENTRY = "optimal_lrp"
-# A sentence does not name more.
+# Largest number that a sentence names.
 _MAX_NAMED = 10
 
 

@@ -1,1 +1,1 @@
-"""Data sets as they lie on the disk, in COCO's form and in Pascal VOC's: no torch is needed."""
+"""Annotation files of COCO and Pascal VOC; no torch is needed."""

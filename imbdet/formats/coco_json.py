@@ -1,4 +1,4 @@
-"""Reads COCO-format annotation files; what is wrong with one is told to the record and field."""
+"""Reads COCO-format annotation files; errors name the record and the field."""
 
 import json
 import math
@@ -22,7 +22,7 @@ OPTIONAL_FIELDS = {"segmentation": "MODEL.MASK_ON", "keypoints": "MODEL.KEYPOINT
 _NOT_FOUR, _NOT_FINITE, _TOO_LARGE = "not of four numbers", "with NaN or infinity", "beyond 1e12"
 NUMBER_PROBLEMS = {_NOT_FOUR, _NOT_FINITE, _TOO_LARGE}
 
-# Larger whole numbers fit into no array.
+# Larger whole numbers do not fit into an array.
 _MAX_WHOLE = 2**63
 _MAX_SIDE = 2**31
 _MAX_COORDINATE = 1e12
@@ -33,10 +33,10 @@ def read_coco_json(
 ) -> dict[str, Any]:
     """The content of a COCO-format annotation file with boxes, fit to be trained and tested on.
 
-    It is the file's but for what no reader needs or may see: ``OPTIONAL_FIELDS`` that nobody asks
-    for are left out, unlooked at; sizes of images are integers; control characters in the names of
-    classes are escaped; parts of masks that are no area are left out. The numbers of a box are not
-    looked at, since it depends on DATASETS.INVALID_BOXES what becomes of them.
+    It differs from the file as follows: ``OPTIONAL_FIELDS`` that are not requested are left out,
+    unchecked; sizes of images are integers; control characters in the names of classes are escaped;
+    parts of masks without area are left out. The numbers of a box are not checked, since
+    DATASETS.INVALID_BOXES decides what happens to invalid ones.
 
     Args:
         path: the annotation file.

@@ -1,7 +1,7 @@
-"""Masks and keypoints of COCO's annotations, and what keeps one from being drawn.
+"""Masks and keypoints of COCO's annotations, and the defects that keep one from being drawn.
 
-The libraries that draw masks believe what they are given: run lengths that end before the image
-does let them run on for ever, and of polygons far outside an image they trace every pixel.
+The libraries that draw masks trust their input: run lengths that end before the image does make
+them loop for ever, and of polygons far outside an image they trace every pixel.
 """
 
 import reprlib
@@ -55,7 +55,7 @@ def _find_polygons_problem(polygons: list[Any], side: int) -> str | None:
         where = f"whose polygon {index}"
         if not isinstance(polygon, list):
             return f"{where} is {reprlib.repr(polygon)}, not a list of numbers"
-        # Polygons may overreach their image a bit, as objects do that it cuts off.
+        # Polygons may reach a bit beyond their image, as objects at its edge do.
         if not _are_within(polygon, 4 * side):
             return f"{where} has an entry that is no number of pixels near the image"
         if len(polygon) % 2:

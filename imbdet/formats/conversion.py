@@ -1,4 +1,4 @@
-"""Images annotated in another format as a data set in COCO's; what is wrong is noted."""
+"""Converts images annotated in another format into a data set in COCO's, and notes defects."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,7 @@ def to_coco(
     Args:
         images: get the ids 1, 2, ...
         classes: get the ids 1, 2, ...
-        found: gets where the defects are, by their kind; :func:`describe_defects` puts it in words.
+        found: receives the places of defects, by kind; :func:`describe_defects` describes them.
 
     Raises:
         UserError: an image cannot be read.
@@ -67,7 +67,7 @@ def to_coco(
             if name not in classes:
                 found["class"].append(where)
             elif not (x1 - x0 > 1 and y1 - y0 > 1):  # also of NaN
-                # Public annotations have boxes of a single pixel, which nobody meant.
+                # Public annotations have boxes of a single pixel, which are mistakes.
                 found["area"].append(where)
             else:
                 if cut != box:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
-# Of what Pillow reads also videos and documents.
+# Pillow also reads videos and documents.
 _FORMATS = {"BMP", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP"}
 
 

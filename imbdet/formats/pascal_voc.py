@@ -1,4 +1,4 @@
-"""The XML files of Pascal VOC and of the tools that write its form, such as labelImg."""
+"""The XML files of Pascal VOC and of tools that write the same form, such as labelImg."""
 
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -28,7 +28,7 @@ def read_annotation(path: Path) -> tuple[tuple[float, float], list[Object]]:
 
 
 def read_image_list(path: Path) -> dict[str, str]:
-    """The names in a list of images, one a line, and in words the place of each.
+    """The names in a list of images, one per line, and the place of each in words.
 
     Names may have spaces.
 

@@ -30,7 +30,7 @@ def speed_up(model: nn.Module, cfg: CfgNode) -> None:
     modules = dict(model.named_modules())
     if keys.BFLOAT16:
         # Where the input is one pixel wide, as P6 of a small image, torch on the CPU computes the
-        # gradient of a bfloat16 convolution with strides from memory that nobody wrote (2.15).
+        # gradient of a bfloat16 convolution with strides from uninitialised memory (2.15).
         for name, module in modules.items():
             if name.endswith("top_block"):
                 module.forward = _InFloat32(module.forward)

@@ -1,4 +1,4 @@
-"""The files of a run: each one complete or absent, all together within a budget."""
+"""The files of a run's records: each one complete or absent, all of them within a budget."""
 
 import math
 import re
@@ -16,47 +16,47 @@ _PART = re.compile(r"part-(\d+)(-rank\d+)?\.\w+")
 class RecordFolder:
     """Part files in subfolders, named after the last iteration in them and the process.
 
-    A run that goes on from a checkpoint drops the parts from there on. So that none has rows of
-    both sides, a part must end at every checkpoint.
+    A run that continues from a checkpoint drops the later parts. A part must end at every
+    checkpoint, so that none has rows from before and after it.
     """
 
     def __init__(self, root: Path, *, max_bytes: float, rank: int = 0, num_processes: int = 1):
         """Name the folder; nothing is read or written yet.
 
         Args:
-            root: of the subfolders.
-            max_bytes: that the parts of all processes may take together.
-            rank: of this process.
-            num_processes: that write parts; each may take an equal share of the budget.
+            root: the folder that contains the subfolders.
+            max_bytes: largest size of the parts of all processes together.
+            rank: rank of this process.
+            num_processes: number of processes that write parts, which share the budget equally.
         """
         self.root = root
         self.rank = rank
         self.num_processes = num_processes
         self.max_bytes = max_bytes / num_processes
         self.used_bytes = 0.0
-        self.is_over = False  # since a part did not fit
+        self.is_over = False  # True once a part did not fit
         self._has_own_files = False
 
     @property
     def thinning(self) -> int:
-        """By how much the period of the records is to be multiplied: 1, 2, 4, ...
+        """The factor of the period of the records: 1, 2, 4, ...
 
-        It doubles each time half of what was left is used, so that there is room to the end.
+        It doubles each time half of the remaining budget is used, so that the budget lasts.
         """
         left = self.max_bytes - self.used_bytes
         return 1 << int(math.log2(self.max_bytes / max(left, 1)))
 
     def drop_from(self, iteration: int) -> None:
-        """Remove the parts of all processes that end at ``iteration`` or later, and halves."""
+        """Remove all processes' parts that end at ``iteration`` or later, and unfinished ones."""
         for draft in self.root.glob("*/.part-*"):
             draft.unlink()
         for path in self.root.glob("*/part-*"):
-            match = _PART.fullmatch(path.name)  # others are of somebody else
+            match = _PART.fullmatch(path.name)  # other files are not ours
             if match and int(match[1]) >= iteration:
                 path.unlink()
 
     def state_dict(self) -> dict[str, Any]:
-        """What the files do not tell."""
+        """What cannot be read from the files."""
         return {
             "is_over": self.is_over,
             "max_bytes": self.max_bytes,
@@ -64,10 +64,10 @@ class RecordFolder:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on as it was, unless there is more room than then or another number of processes.
+        """Continue as before, unless the budget or the number of processes has changed.
 
         Raises:
-            UserError: the state is of another form.
+            UserError: the state has another form.
         """
         require_form(
             state, {"is_over": bool, "max_bytes": NUMBER, "num_processes": int}, "SampleRecorder"
@@ -76,7 +76,7 @@ class RecordFolder:
         self.is_over = state["is_over"] and self.max_bytes <= state["max_bytes"]
 
     def measure(self) -> None:
-        """Note how much is used already; files of other processes count for all alike."""
+        """Measure the budget used so far; files of other numbers of processes count equally."""
         pattern = f"part-*-rank{self.rank}.*" if self._has_own_files else "part-*"
         used = sum(path.stat().st_size for path in self.root.glob(f"*/{pattern}"))
         self.used_bytes = used if self._has_own_files else used / self.num_processes
@@ -92,7 +92,7 @@ class RecordFolder:
             Whether they were written.
 
         Raises:
-            UserError: the disk does not take them.
+            UserError: they cannot be written.
         """
         size = sum(map(len, contents.values()))
         if self.used_bytes + size > self.max_bytes:

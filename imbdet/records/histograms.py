@@ -14,7 +14,7 @@ from imbdet.structures import Candidates
 
 # Bins include their lower edge; the last bin of the IoU includes 1 as well.
 IOU_EDGES = torch.arange(21) / 20
-# Four to a factor of 10; further bins: losses beyond both ends, and losses that are not known.
+# Four bins per factor of 10; further bins: losses beyond both ends, and unknown losses.
 LOSS_EDGES = (10 ** torch.linspace(-6, 2, 33, dtype=torch.float64)).float()
 NUM_IOU_BINS = len(IOU_EDGES) - 1
 NUM_LOSS_BINS = len(LOSS_EDGES) + 2
@@ -30,12 +30,12 @@ def joint_histogram(
 
     Args:
         ious: (M,) in [0, 1].
-        losses: (M,) >= 0, NaN where it is not known; None is not known for all.
-        weights: (M,) what each sample counts; None is 1.
+        losses: (M,) >= 0, NaN where unknown; None if all are unknown.
+        weights: (M,) weights of the samples in the counts; None is 1 for all.
 
     Returns:
         (20, 35) int64, or float64 with weights. The columns are: losses below ``LOSS_EDGES[0]``, 32
-        bins, losses from ``LOSS_EDGES[-1]`` on, losses that are not known.
+        bins, losses from ``LOSS_EDGES[-1]`` on, unknown losses.
     """
     if losses is None:
         losses = torch.full_like(ious, torch.nan)
@@ -69,7 +69,7 @@ class JointHistograms:
         self.counts = torch.zeros(shape, dtype=torch.int64, device=device)
 
     def add(self, site: str, kind: str, candidates: Candidates, losses: Tensor | None) -> None:
-        """Count candidates or samples in; ignored ones do not count.
+        """Add candidates or samples to the counts; ignored ones do not count.
 
         Args:
             site: one of the sites.
@@ -84,7 +84,7 @@ class JointHistograms:
             of_sign += joint_histogram(candidates.ious[mask], losses_of_sign)
 
     def take(self) -> np.ndarray:
-        """The counts so far, on the CPU; they start at 0 again."""
+        """Return the counts so far, on the CPU, and start at 0 again."""
         counts: np.ndarray = self.counts.cpu().numpy().copy()
         self.counts.zero_()
         return counts
@@ -104,7 +104,7 @@ class JointHistograms:
 
 
 def picture(counts: np.ndarray, cell_size: int = 12) -> np.ndarray:
-    """A histogram as an image: IoU from left to right, loss upwards, the darker the more samples.
+    """A histogram as an image: IoU to the right, loss upwards, darker where there are more samples.
 
     Args:
         counts: (20, 35); those of unknown loss are left out.
@@ -124,11 +124,11 @@ def to_npz(named: Mapping[str, np.ndarray], num_batches: int) -> bytes:
 
     Args:
         named: see :meth:`JointHistograms.named`.
-        num_batches: that were counted.
+        num_batches: number of batches that were counted.
     """
     file = io.BytesIO()
     edges = {"iou_edges": IOU_EDGES.numpy(), "loss_edges": LOSS_EDGES.numpy()}
-    # mypy: a name that only the file knows might be that of an option of numpy's.
+    # mypy: a name in ``named`` might be that of a parameter of numpy's.
     np.savez_compressed(file, num_batches=num_batches, **edges, **named)  # type: ignore[arg-type]
     return file.getvalue()
 

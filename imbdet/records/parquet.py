@@ -19,7 +19,7 @@ def _column(name: str, kind: pa.DataType, meaning: str) -> pa.Field:
     return pa.field(name, kind, metadata={"meaning": meaning})
 
 
-# One row per sample. docs/records.md says more of each column, and which are null when.
+# One row per sample. docs/records.md says more about each column, and when it is null.
 SCHEMA = pa.schema(
     [
         _column("iteration", pa.int32(), "of the training, from 0"),
@@ -54,14 +54,14 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Batch:
-    """Where samples come from, which they do not know themselves.
+    """The origin of samples, which they do not carry themselves.
 
     Attributes:
-        iteration: of the training, from 0.
-        image_ids: of each image.
-        num_objects: of each image.
-        to_file: (N, 2, 2) the factors of x and y, then what is added, by which pixels of an image
-            as the network sees it become pixels of its file; None if that is not known.
+        iteration: iteration of the training, from 0.
+        image_ids: id of each image.
+        num_objects: number of objects of each image.
+        to_file: (N, 2, 2) the factors of x and y, then the offsets, that convert pixels of an image
+            as the network sees it into pixels of its file; None if unknown.
     """
 
     iteration: int
@@ -92,9 +92,9 @@ def to_rows(
     """Rows of all positives and of those negatives.
 
     Args:
-        record: of the samples.
-        negatives: which negatives to keep.
-        batch: where the samples come from.
+        record: the samples.
+        negatives: the negatives to keep.
+        batch: the origin of the samples.
         site: name of the place in the detector.
         chosen_by: names of the samplers of positives and of negatives.
     """

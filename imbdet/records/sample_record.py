@@ -1,4 +1,4 @@
-"""What a criterion tells of each sample."""
+"""What a criterion reports about each sample."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,16 +12,16 @@ from imbdet.weighting import Weights
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SampleRecord:
-    """The samples of one batch after they paid their losses. All numbers are detached.
+    """The samples of one batch with their losses. All numbers are detached.
 
-    Making one costs nothing: what is not known yet is computed when it is asked for.
+    Making one costs nothing: derived quantities are computed on first access.
 
     Shape shorthand: M samples, image after image; P positives; K classes.
 
     Attributes:
-        samples: that paid.
+        samples: the samples, detached.
         cls_losses: (M,) classification losses, before weights and normalizer; None for a ranking
-            loss, which no single sample pays.
+            loss, which is not a sum over samples.
         box_losses: (P,) box losses of the positives, before weights and normalizer.
         cls_weights: (M,) factors of the classification losses; None is 1 for all.
         box_weights: (P,) factors of the box losses; None is 1 for all.
@@ -42,7 +42,7 @@ class SampleRecord:
         cls_losses: Tensor | None = None,
         weights: Weights | None = None,
     ) -> "SampleRecord":
-        """The record of samples that paid these losses."""
+        """The record of samples with these losses."""
         return cls(
             samples=Samples(samples.candidates, samples.outputs.detach()),
             cls_losses=None if cls_losses is None else cls_losses.detach(),
@@ -70,7 +70,7 @@ class SampleRecord:
 
     @cached_property
     def grad_norms(self) -> Tensor:
-        """(M,) in [0, 1]: |p - p*| of the entry that :attr:`scores` shows.
+        """(M,) in [0, 1]: |p - p*| of the entry in :attr:`scores`.
 
         This is the gradient norm by which GHM tells easy samples from hard ones: that of the plain
         cross-entropy with respect to a logit, whatever the loss.

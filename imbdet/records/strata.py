@@ -1,4 +1,4 @@
-"""Which negatives are kept: the hardest and some of the others, so that sums stay unbiased."""
+"""Choosing the negatives to record: the hardest and a random part of the rest, unbiased in sums."""
 
 from typing import NamedTuple
 
@@ -10,12 +10,12 @@ from imbdet.samplers.uniform import shuffle
 
 
 class NegativeStrata(NamedTuple):
-    """Negatives that stand for all.
+    """Negatives that represent all negatives.
 
     Attributes:
         rows: (S,) int64, distinct rows of the record, image after image.
         weights: (S,) float64, inverse of the probability with which each was drawn, >= 1: how many
-            negatives of its image it stands for.
+            negatives of its image it represents.
     """
 
     rows: Tensor

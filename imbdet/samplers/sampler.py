@@ -122,8 +122,8 @@ class QuotaSampler(PairSampler):
             negative: picks the negatives.
             batch_size_per_image: quota B of an image, >= 0.
             positive_fraction: in [0, 1]; at most floor(B * fraction) positives are asked for.
-            max_neg_pos_ratio: at most so many negatives per positive are asked for, >= 0, counting
-                an image without positives as one with one.
+            max_neg_pos_ratio: largest number of negatives per positive, >= 0; an image without
+                positives counts as one with a single positive.
         """
         super().__init__(positive, negative)
         if batch_size_per_image < 0 or not 0 <= positive_fraction <= 1:

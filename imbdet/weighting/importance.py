@@ -106,7 +106,7 @@ class ImportanceNegatives:
 
 
 def keep_totals(weights: Tensor, losses: Tensor, group_idxs: Tensor, num_groups: int) -> Tensor:
-    """Rescale weights so that the weighted losses of each group add up to what the losses did.
+    """Rescale weights so that weighting leaves the sum of the losses of each group unchanged.
 
     Args:
         weights: (R,) weights, >= 0.
@@ -115,8 +115,8 @@ def keep_totals(weights: Tensor, losses: Tensor, group_idxs: Tensor, num_groups:
         num_groups: number of groups.
 
     Returns:
-        (R,) weights; 1 in a group where no factor can do that: all losses are 0, say, or one is
-        not finite.
+        (R,) weights; 1 in a group where no factor can do that, since all losses are 0 or one is not
+        finite.
     """
     losses = at_least_float32(losses)
     zeros = losses.new_zeros(num_groups)

@@ -1,4 +1,4 @@
-"""Soft sampling: background far from any object may be an object that nobody annotated.
+"""Soft sampling: background far from any object may be an object without annotation.
 
 Wu et al., "Soft Sampling for Robust Object Detection", BMVC 2019,
 https://arxiv.org/abs/1806.06986

@@ -1,4 +1,4 @@
-"""The processes that read images: who may end them, and what is told of their death."""
+"""The worker processes of data loaders: who may end them, and what is reported when one dies."""
 
 import multiprocessing
 import os
@@ -24,7 +24,7 @@ def test_a_killed_worker_is_said_at_once(toy):
         for _ in batches:
             time.sleep(0.01)
 
-    assert "is gone (" in error_of(train_on)
+    assert "worker died (" in error_of(train_on)
     assert time.monotonic() - start < 30
 
 

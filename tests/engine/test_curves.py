@@ -19,7 +19,7 @@ class Trainer:
 
 
 def run(file, start, end, state=None, *, killed=False):
-    """Iterations with a scalar of its number; returns the state behind the last one."""
+    """Iterations with a scalar of its number; returns the state after the last one."""
     hook = CurveWriter(file)
     if state is not None:
         hook.load_state_dict(state)

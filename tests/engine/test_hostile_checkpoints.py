@@ -108,7 +108,7 @@ def test_an_archive_that_unpacks_to_gigabytes(tmp_path):
 
 
 def test_a_tensor_of_more_bytes_than_there_are(tmp_path):
-    # torch would read what lies behind it in memory.
+    # torch would read the memory after it.
     path = tmp_path / "a.pth"
     torch.save({"x": torch.zeros(300)}, path)
 

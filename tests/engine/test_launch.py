@@ -50,7 +50,7 @@ def is_running(pid):
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
     except FileNotFoundError:
         return False
-    return state != "Z"  # ended, but nobody has asked how
+    return state != "Z"  # ended, but not yet waited for
 
 
 def test_two_processes_train_as_one_job(tmp_path, capfd):

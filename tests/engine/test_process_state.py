@@ -58,7 +58,7 @@ def test_each_process_gets_its_own_back(tmp_path):
 
 @pytest.mark.parametrize(
     ("number", "words"),
-    [(3, "is of 3 processes and goes on with 1"), (0, "does not tell where random numbers")],
+    [(3, "is of 3 processes and goes on with 1"), (0, "has no state of random numbers")],
 )
 def test_what_is_not_exact_is_said(number, words, caplog):
     assert find_own_state([{}] * number) is None

@@ -221,7 +221,7 @@ def test_off_is_off(tmp_path):
         assert learner.candidate_sink is None
 
 
-# With a checkpoint behind iterations 3 and 7, and a training of 10.
+# With a checkpoint after iterations 3 and 7, and a training of 10.
 @pytest.mark.parametrize("killed", [True, False], ids=["killed", "crashed"])
 @pytest.mark.parametrize("ends_in", [4, 6, 7, 8], ids="in {}".format)
 def test_a_resumed_run_has_each_iteration_once(ends_in, killed, tmp_path, monkeypatch):
@@ -307,7 +307,7 @@ def test_a_model_that_tells_nothing_is_refused(tmp_path):
 
 
 class ForwardTrainer(TrainerBase):
-    """Only looks, as autograd does not survive a fork; perhaps it is interrupted at last."""
+    """Only looks, as autograd does not survive a fork; optionally interrupted at last."""
 
     def __init__(self, model, interrupted):
         super().__init__()

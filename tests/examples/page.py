@@ -14,7 +14,7 @@ def example(name: str) -> str:
 
 
 def block(name: str, language: str) -> str:
-    """The first block in a language behind the name of an example."""
+    """The first block in a language after the name of an example."""
     text = PAGE.read_text().split(f"`examples/{name}`")[1]
     return re.search(rf"```{language}\n(.*?)```", text, re.DOTALL)[1]
 

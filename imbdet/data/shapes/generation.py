@@ -32,7 +32,7 @@ def json_path(folder: Path, split: str) -> Path:
 def ensure_generated(options: ShapesOptions, folder: Path) -> None:
     """Generate the data set in ``folder`` unless it is there.
 
-    It appears at once when it is complete, so that an interruption leaves nothing behind and
+    The folder appears at once when it is complete, so that an interruption leaves no part of it and
     several processes may call this at the same time.
 
     Raises:
