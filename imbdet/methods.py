@@ -1,4 +1,4 @@
-"""What a YAML file can name: losses, samplers and weightings, by what each of them declares.
+"""What a YAML file can name: assigners, samplers, weightings and losses, with what each declares.
 
 A method registers where it is written, with its name, a sentence, its source and what its place has
 to know about it; its options are its parameters (:mod:`imbdet.options`).
@@ -185,10 +185,12 @@ POSITIVE_SAMPLERS = Registry(
 )
 NEGATIVE_SAMPLERS = Registry("Samplers of negatives", SamplerMethod)
 WEIGHTINGS = Registry("Weightings", WeightingMethod)
+ASSIGNERS = Registry("Assigners", Method)
 REGISTRIES: dict[str, Registry[Any]] = {
     "CLS_LOSSES": CLS_LOSSES,
     "BOX_LOSSES": BOX_LOSSES,
     "POSITIVE_SAMPLERS": POSITIVE_SAMPLERS,
     "NEGATIVE_SAMPLERS": NEGATIVE_SAMPLERS,
     "WEIGHTINGS": WEIGHTINGS,
+    "ASSIGNERS": ASSIGNERS,
 }

@@ -7,16 +7,24 @@ NeurIPS 2015, https://arxiv.org/abs/1506.01497, section 3.1.2
 import torch
 
 from imbdet.assigners.pairs import BestObject, box_iou, chunks
+from imbdet.methods import ASSIGNERS
+from imbdet.options import Share
 from imbdet.structures import Assignment, Priors, Targets
 
 
+@ASSIGNERS.register(
+    "max_iou",
+    "The object of the highest IoU, with fixed thresholds: detectron2's matcher, in less memory.",
+    "Ren et al., NeurIPS 2015, https://arxiv.org/abs/1506.01497",
+    given=("negative_below", "positive_from", "allow_low_quality_matches"),
+)
 @torch.no_grad()
 def max_iou(
     priors: Priors,
     targets: Targets,
     *,
-    negative_below: float = 0.4,
-    positive_from: float = 0.5,
+    negative_below: Share = 0.4,
+    positive_from: Share = 0.5,
     allow_low_quality_matches: bool = True,
 ) -> Assignment:
     """A prior belongs to the object with the highest IoU, among equal ones to the first.

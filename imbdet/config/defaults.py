@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from detectron2.config import CfgNode
 
 # Methods register, and so declare their options, where they are imported.
-from imbdet import losses, samplers, weighting  # noqa: F401
+from imbdet import assigners, losses, samplers, weighting  # noqa: F401
 from imbdet.learning import criteria  # noqa: F401
 from imbdet.methods import REGISTRIES
 from imbdet.options import Option

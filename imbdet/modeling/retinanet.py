@@ -13,9 +13,10 @@ from imbdet.learning import Learner
 from imbdet.learning.criteria import Criterion
 from imbdet.learning.normalizers import Count
 from imbdet.modeling import sites
-from imbdet.modeling.assign import MatcherAssigner
+from imbdet.modeling.assigners import build_assigner
 from imbdet.modeling.build import build_criterion, build_sampler
 from imbdet.modeling.dense import DenseView, targets_of, view_dense_head
+from imbdet.modeling.matcher import MatcherAssigner
 from imbdet.samplers import Sampler
 from imbdet.structures import Candidates
 
@@ -74,6 +75,7 @@ class ImbRetinaNet(KeepsMissingBuffers, RetinaNet):
         """Read MODEL.SAMPLER, MODEL.CLS_LOSS and MODEL.BOX_LOSS beside RetinaNet's keys."""
         return {
             **super().from_config(cfg),
+            "assigner": build_assigner(cfg, sites.RETINANET),
             "sampler": build_sampler(cfg, sites.RETINANET),
             "criterion": build_criterion(cfg, sites.RETINANET),
             "box_reg_loss_weight": cfg.MODEL.RETINANET.BBOX_REG_LOSS_WEIGHT,

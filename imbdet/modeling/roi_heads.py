@@ -14,10 +14,11 @@ from imbdet.errors import UserError
 from imbdet.learning import Learner
 from imbdet.learning.normalizers import num_samples
 from imbdet.modeling import sites
-from imbdet.modeling.assign import MatcherAssigner
+from imbdet.modeling.assigners import build_assigner
 from imbdet.modeling.build import build_sampler
 from imbdet.modeling.dense import targets_of
 from imbdet.modeling.fast_rcnn import ImbFastRCNNOutputLayers, refuse_loss_switches
+from imbdet.modeling.matcher import MatcherAssigner
 from imbdet.samplers import Sampler
 from imbdet.structures import Candidates, Outputs, Priors
 
@@ -66,6 +67,7 @@ class ImbROIHeads(StandardROIHeads):
         """Read MODEL.SAMPLER beside detectron2's keys."""
         return {
             **super().from_config(cfg, input_shape),
+            "assigner": build_assigner(cfg, sites.ROI_HEADS),
             "sampler": build_sampler(cfg, sites.ROI_HEADS),
         }
 

@@ -12,9 +12,10 @@ from imbdet.learning import Learner
 from imbdet.learning.criteria import Criterion
 from imbdet.learning.normalizers import Quota, num_samples
 from imbdet.modeling import sites
-from imbdet.modeling.assign import MatcherAssigner
+from imbdet.modeling.assigners import build_assigner
 from imbdet.modeling.build import build_criterion, build_sampler
 from imbdet.modeling.dense import targets_of, view_dense_head
+from imbdet.modeling.matcher import MatcherAssigner
 from imbdet.modeling.prior import set_prior
 from imbdet.samplers import Sampler
 from imbdet.structures import Candidates
@@ -81,6 +82,7 @@ class ImbRPN(RPN):
         """Read MODEL.RPN_SAMPLER and MODEL.RPN_LOSS beside RPN's keys."""
         return {
             **super().from_config(cfg, input_shape),
+            "assigner": build_assigner(cfg, sites.RPN),
             "sampler": build_sampler(cfg, sites.RPN),
             "criterion": build_criterion(cfg, sites.RPN),
             "prior_prob": cfg.MODEL.RPN.PRIOR_PROB,

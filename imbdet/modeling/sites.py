@@ -21,6 +21,8 @@ class Site:
 
     Attributes:
         place: what it is to its learner.
+        assigner: node of the assigner.
+        matcher: node with detectron2's keys for the IoUs of its matcher.
         sampler: node of the samplers.
         quota: node with detectron2's keys for the number of samples per image, or empty if none is
             set.
@@ -39,6 +41,8 @@ class Site:
     """
 
     place: Place
+    assigner: str
+    matcher: str
     sampler: str
     quota: str
     weighting: str
@@ -62,12 +66,21 @@ class Site:
     @property
     def nodes(self) -> list[str]:
         """The nodes of keys that it reads."""
-        nodes = (self.sampler, self.weighting, self.carl, self.cls_loss, self.box_loss)
+        nodes = (
+            self.assigner,
+            self.sampler,
+            self.weighting,
+            self.carl,
+            self.cls_loss,
+            self.box_loss,
+        )
         return [node for node in nodes if node]
 
 
 RETINANET = Site(
     place=Place("retinanet", "retinanet", "ImbRetinaNet"),
+    assigner="MODEL.ASSIGNER",
+    matcher="MODEL.RETINANET",
     sampler="MODEL.SAMPLER",
     quota="",
     weighting="MODEL.WEIGHTING",
@@ -86,6 +99,8 @@ RETINANET = Site(
 
 ROI_HEADS = Site(
     place=Place("roi_heads", "roi_head", "ImbROIHeads"),
+    assigner="MODEL.ASSIGNER",
+    matcher="MODEL.ROI_HEADS",
     sampler="MODEL.SAMPLER",
     quota="MODEL.ROI_HEADS",
     weighting="MODEL.WEIGHTING",
@@ -104,6 +119,8 @@ ROI_HEADS = Site(
 
 RPN = Site(
     place=Place("rpn", "rpn", "ImbRPN"),
+    assigner="MODEL.RPN_ASSIGNER",
+    matcher="MODEL.RPN",
     sampler="MODEL.RPN_SAMPLER",
     quota="MODEL.RPN",
     weighting="",

@@ -334,6 +334,7 @@ _BOX_LOSSES = (
     "Empty leaves it to detectron2's MODEL.RPN.BBOX_REG_LOSS_TYPE",
 )
 _SAMPLERS = ('Empty is detectron2\'s: "all" of RetinaNet, "random" of RoI heads and RPN',) * 2
+_ASSIGNERS = ('Empty is detectron2\'s matcher, whose IOU_THRESHOLDS "max_iou" reads, too',) * 2
 _SAMPLER_NODES = ("MODEL.SAMPLER", "MODEL.RPN_SAMPLER")
 FAMILIES = (
     Family("CLS_LOSSES", ("MODEL.CLS_LOSS", "MODEL.RPN_LOSS.CLS"), "NAME", "", _CLS_LOSSES),
@@ -341,6 +342,7 @@ FAMILIES = (
     Family("POSITIVE_SAMPLERS", _SAMPLER_NODES, "POSITIVE.NAME", "", _SAMPLERS),
     Family("NEGATIVE_SAMPLERS", _SAMPLER_NODES, "NEGATIVE.NAME", "", _SAMPLERS),
     Family("WEIGHTINGS", ("MODEL.WEIGHTING",), "NAMES", [], ("Factors multiply. Empty is none",)),
+    Family("ASSIGNERS", ("MODEL.ASSIGNER", "MODEL.RPN_ASSIGNER"), "NAME", "", _ASSIGNERS),
 )
 # Where an option starts otherwise than its method says: the RPN's positives begin at this IoU.
 _OTHER_DEFAULTS = {"MODEL.RPN_LOSS.CLS.ALRP.TAU": 0.7}

@@ -11,7 +11,7 @@ from imbdet.methods import Method, Registry
 from imbdet.options import Option, make_options
 from imbdet.reference.sources import read_sources
 
-_FOLDERS = ("learning/criteria", "losses", "samplers", "weighting")
+_FOLDERS = ("assigners", "learning/criteria", "losses", "samplers", "weighting")
 
 
 @functools.cache

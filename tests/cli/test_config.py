@@ -137,7 +137,7 @@ def test_refuses_what_a_training_would_refuse(opts, words, capsys):
 def test_lists_all_methods(capsys):
     assert main(["methods"]) == 0
     words = capsys.readouterr().out.split()
-    assert len(REGISTRIES) == 5
+    assert len(REGISTRIES) == 6
     for names in REGISTRIES:
         for name, _ in names:
             assert name in words
@@ -151,7 +151,7 @@ def test_explains_the_options_of_a_method(capsys):
     assert main(["methods", "ohem"]) == 0
     out = capsys.readouterr().out
     assert out.count("MODEL.SAMPLER.OHEM.NMS_THRESH: 1.0") == 2  # of positives and of negatives
-    assert "a copy of it and comes last" in " ".join(out.split())
+    assert "copies of one hard region" in " ".join(out.split())
     assert "focal" not in out
     assert main(["methods", "OHEM"]) == 0
     assert capsys.readouterr().out == out
