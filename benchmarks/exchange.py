@@ -53,7 +53,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def in_processes(measure: Callable[[argparse.Namespace], Rows], args: argparse.Namespace) -> Rows:
-    """The rows that the first of so many processes measures while all do the same."""
+    """The rows that the first of several processes measures while all do the same."""
     with tempfile.TemporaryDirectory() as folder:
         torch.multiprocessing.spawn(_call, (measure, args, folder), args.processes)
         return torch.load(Path(folder) / "rows.pt")

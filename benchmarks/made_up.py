@@ -58,7 +58,7 @@ def make_ground_truth(
 def make_detections(
     ground_truth: Mapping[str, Any], misfit: float, detections_per_image: int, seed: int
 ) -> list[dict[str, Any]]:
-    """Records of COCO's result format: boxes on objects, perhaps as another class, and on nothing.
+    """Records of COCO's result format: boxes on objects, some of another class, and on nothing.
 
     Args:
         ground_truth: of :func:`make_ground_truth`.

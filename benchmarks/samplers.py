@@ -34,7 +34,7 @@ QUICK_KEYS = [
 # Parts that choose and weigh.
 ADDED_PARTS = ("RPN sampling", "sampling", "weighting", "CARL")
 
-# Parts of an iteration that are to take less than so many percent of it together.
+# Parts of an iteration, and the percentage of it that they should stay below together.
 GOALS: dict[str, tuple[list[str], float]] = {
     "IoUBalanced": (["sampling"], 1.0),
     "Libra": (["sampling"], 1.0),

@@ -37,7 +37,7 @@ def time_hlr(args: argparse.Namespace) -> list[dict[str, Any]]:
     problem = torch.rand(512, **options), objects, objects // 2
     fast, slow = hierarchical_local_rank, loop_hierarchical_local_rank
     assert torch.equal(fast(*problem), slow(*problem))
-    # So many calls in turn that both find the caches as they left them.
+    # Enough calls in turn that both find the caches as they left them.
     num_calls = {"HLR": 100, "loop": 1}
     runs = {
         "HLR": lambda: [fast(*problem) for _ in range(num_calls["HLR"])],

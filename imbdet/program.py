@@ -12,7 +12,7 @@ from imbdet.errors import UserError
 from imbdet.files import remove_drafts
 from imbdet.signals import Listener, end_at_once_while_exiting
 
-# Errors of a disk that is full, or of somebody else.
+# Errors of a disk that is full or may not be written to.
 NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 
 

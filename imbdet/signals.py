@@ -59,7 +59,7 @@ def hearing(handler: Handler) -> Iterator[None]:
     heard = [n for n in SIGNALS if _is_main_thread() and signal.getsignal(n) is not signal.SIG_IGN]
     earlier = {number: signal.signal(number, handler) for number in heard}
     try:
-        # They were held back where somebody else started this process.
+        # The program that started this process may have blocked them.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, heard)
         yield
     finally:
@@ -162,7 +162,7 @@ class Listener:
         try:
             raise stopped
         finally:
-            del stopped  # its traceback has this frame: nobody else shall keep it
+            del stopped  # its traceback has this frame: no other reference may keep it
 
     @contextlib.contextmanager
     def _thread(self) -> Iterator[None]:

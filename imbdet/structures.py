@@ -148,7 +148,7 @@ class Targets:
         boxes: (G, 4) ground truth.
         classes: (G,) int64 in [0, K).
         num_per_image: number of objects of each image; None is one image.
-        image_sizes: (height, width) of each image in pixels; None if nobody needs them.
+        image_sizes: (height, width) of each image in pixels; None if they are not needed.
     """
 
     boxes: Tensor

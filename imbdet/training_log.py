@@ -19,7 +19,7 @@ class Curve:
 
     Attributes:
         iterations: (N,) int64, ascending.
-        values: (N,), perhaps NaN.
+        values: (N,), possibly NaN.
     """
 
     iterations: np.ndarray

@@ -35,7 +35,7 @@ WORDS = (*SUBCOMMANDS, *QUESTIONS, *OPTIONS, *KEYS, *VALUES)
 
 
 def tries(number: int, folder: Path, generator: np.random.Generator) -> Iterator[Try]:
-    """Lines of up to six words at random behind a beginning that a right line may have."""
+    """Lines of up to six words at random after a beginning that a valid line may have."""
     (folder / "text.txt").write_text("These are words.\n")
     os.mkfifo(folder / "pipe")
     yield Try("undamaged", ["imbdet", "config", "explain", "SEED"])

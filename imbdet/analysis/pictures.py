@@ -36,7 +36,8 @@ def choose_images(
         objects: "image_id" of each.
         names: file names, with or without folder and ending, or image ids, some maybe of the same
             image; none leaves the choice to us.
-        number: then so many, spread evenly over the images with objects, or over all if none has.
+        number: their number in that case, spread evenly over the images with objects, or over all
+            if none has.
 
     Raises:
         UserError: there is no image of a name.

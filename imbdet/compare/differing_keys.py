@@ -1,4 +1,4 @@
-"""In which keys of the config runs differ: perhaps in more than the method in question."""
+"""The keys in which the configs of runs differ, possibly in more than the method in question."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

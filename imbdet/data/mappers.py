@@ -42,7 +42,7 @@ class CentreMapper(LocatingMapper):
         annotations = dataset_dict.get("annotations", [])
         objects = [annotation for annotation in annotations if not annotation.get("iscrowd", 0)]
         # DatasetMapper makes the AugInput itself, without boxes: they join it on its way to the
-        # augmentations. A copy, so that no boxes are left behind.
+        # augmentations. The mapper is copied, so that it keeps no boxes.
         mapper = copy.copy(self)
         mapper.augmentations = functools.partial(self._augment, boxes=_xyxy_boxes(objects))
         return super(CentreMapper, mapper).__call__(dataset_dict)

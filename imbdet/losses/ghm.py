@@ -191,9 +191,9 @@ class GHMRLoss(_Harmonizer):
             mu: width of the round part of the loss, in deltas.
             bins: number of bins of the gradient norm |d| / sqrt(d^2 + mu^2).
             momentum: weight of the past in their counts; 0 uses each batch alone.
-            correct_bias: whether to make up for the start of the counts at 0.
-            by_level: whether a dense head is to give the ``levels`` of its feature pyramid, which
-                are then harmonised each by itself.
+            correct_bias: whether to correct the counts for their start at 0.
+            by_level: whether a dense head gives the ``levels`` of its feature pyramid, each of
+                which is then harmonised separately.
         """
         super().__init__(bins, momentum, correct_bias, by_level)
         self.mu = mu

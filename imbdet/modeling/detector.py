@@ -69,7 +69,7 @@ def _blame_key(cfg: CfgNode, error: KeyError) -> None:
         if key not in right and missing in (value if isinstance(value, list | tuple) else [value])
     }
     defaults = dict(leaves(get_cfg().MODEL, "MODEL."))
-    # Those first that somebody chose: others may be of parts that this detector has not.
+    # Changed keys first: others may belong to parts that this detector lacks.
     for key, value in sorted(suspects.items(), key=lambda item: item[1] == defaults.get(item[0])):
         raise UserError(
             f"{key} is {value!r}, but there is no {missing!r} for it to name."

@@ -17,7 +17,7 @@ class Sampler:
 
     Attributes:
         max_neg_pos_ratio: RoI heads and RPN, whose BATCH_SIZE_PER_IMAGE is the number of samples:
-            at most so many negatives for each positive (for 1 if there is none); 0 is no limit.
+            largest number of negatives for each positive (for 1 if there is none); 0 is no limit.
         neg_pos_ratio: ImbRetinaNet with a sampler of negatives: how many for each positive of the
             image.
         min_negatives: ImbRetinaNet with a sampler of negatives: how many at least, of an image with
@@ -131,7 +131,7 @@ class Datasets:
 
 
 class Shapes:
-    """The synthetic data set behind "shapes_train" and "shapes_val", generated on first use.
+    """The synthetic data set of "shapes_train" and "shapes_val", generated on first use.
 
     Attributes:
         num_train: number of images of the synthetic data set "shapes_train", which is generated on
@@ -223,10 +223,9 @@ class Record:
     Attributes:
         period: how many iterations from one record of the samples to the next, in
             OUTPUT_DIR/records; see docs/records.md. 0 is off; 20 costs little.
-        num_hard_negatives: negatives that become rows, of each image and for RetinaNet, RPN or RoI
-            heads: so many of the highest losses.
-        num_random_negatives: negatives that become rows beside those of the highest losses: so many
-            at random of the others.
+        num_hard_negatives: number of negatives with the highest losses that become rows, of each
+            image and for RetinaNet, RPN or RoI heads.
+        num_random_negatives: number of random ones of the other negatives that become rows, too.
         max_mb: room for all files, in MB (10^6 bytes). The period doubles each time half of what
             was left is used.
     """

@@ -109,7 +109,7 @@ def draw_class_ap(rows: Sequence[Sequence[Any]]) -> Plot:
     """Bars of AP and AP50.
 
     Args:
-        rows: class, objects, AP and AP50, perhaps None, of each.
+        rows: class, objects, AP and AP50 of each class, the APs possibly None.
     """
     figure, axes = new_axes("percent", "", height=1.2 + 0.26 * len(rows))
     places = np.arange(len(rows))

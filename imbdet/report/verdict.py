@@ -13,7 +13,7 @@ from imbdet.wording import counted
 
 # Percentage points by which one kind of error must exceed the other to be called the larger.
 _CLEAR = 10
-# A class is called confused with another if so many of its objects are, and such a share.
+# A class is called confused with another from this number and share of its objects on.
 _MIN_CONFUSED, _MIN_SHARE = 5, 0.05
 # The AP of a class with fewer objects is a matter of chance.
 _FEW_OBJECTS = 10

@@ -41,7 +41,7 @@ def estimate(values: np.ndarray, num_images: int) -> Estimate:
     """The value (1 + B,) of the data set; around it, how the resamples lie around their mean.
 
     Args:
-        values: perhaps NaN.
+        values: possibly NaN.
         num_images: with objects that the value is about; less than MIN_IMAGES give no interval.
     """
     resamples = values[1:][np.isfinite(values[1:])]

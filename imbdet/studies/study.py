@@ -58,7 +58,7 @@ def write_study(kind: type[Study], compute: Callable[[], Study], output: Path) -
         output: folder.
 
     Returns:
-        The sentence, behind the name.
+        The sentence, after the name.
     """
     table, figure = output / "tables" / f"{kind.name}.parquet", output / "figures" / kind.name
     try:

@@ -1,4 +1,4 @@
-"""What all criteria have in common: a box loss, and whose samples the losses are of."""
+"""The base of all criteria: a box loss, and the scope of the samples that belong together."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -30,11 +30,11 @@ def share_trouble(losses: Mapping[str, Tensor], predictions: Iterable[Tensor]) -
 
 
 class Criterion(nn.Module):
-    """What samples pay to.
+    """Computes the losses of samples.
 
     Attributes:
-        tells_losses: whether it knows what each sample pays for its class, by a method ``look``.
-        classifier: what the logits mean.
+        tells_losses: whether it has a method ``look`` for the classification loss of each sample.
+        classifier: the meaning of the logits.
 
     Several processes average their losses: DistributedDataParallel the gradients, detectron2's log
     the values. In global scope the averages are those of one process with all the samples.
@@ -44,10 +44,10 @@ class Criterion(nn.Module):
     classifier: Classifier = SIGMOID
 
     def __init__(self, *, box_loss: BoxLoss, scope: str = "batch"):
-        """Say what boxes pay, and which samples belong together.
+        """Set the box loss, and the samples that belong together.
 
         Args:
-            box_loss: of each positive.
+            box_loss: computes the box loss of each positive.
             scope: over which samples rankings, sums and counts run: "batch", those of this process;
                 "image", the same with a ranking of each image; "global", those of all processes.
         """

@@ -54,8 +54,8 @@ class PointwiseCriterion(Criterion):
         """Sum the weighted losses and divide by ``normalizer``.
 
         Returns:
-            Scalars "loss_cls", "loss_box_reg" and perhaps "loss_carl", connected to the predictions
-            even if no sample is valid; and the samples' record.
+            Scalars "loss_cls", "loss_box_reg" and, with CARL, "loss_carl", connected to the
+            predictions even if no sample is valid; and the samples' record.
         """
         cls_losses = self.cls_loss(samples, self.group)
         box_losses = self.box_loss(samples.positives, self.group)
@@ -83,9 +83,9 @@ class PointwiseCriterion(Criterion):
 
     @torch.no_grad()
     def look(self, samples: Samples) -> Tensor:
-        """(M,) classification losses of samples that do not learn: nothing running moves.
+        """(M,) classification losses of samples without training: running quantities stay.
 
-        Nothing is exchanged either, whatever the scope: perhaps this process looks alone.
+        Nothing is exchanged either, whatever the scope, since one process may call this alone.
         """
         with untouched_buffers(self.cls_loss):
             losses: Tensor = self.cls_loss(samples)
