@@ -84,8 +84,8 @@ class Collector:
         site = self.detector.site
         gradients = EntryGradients(
             num_bins=get_key(self.cfg, f"{site.cls_loss}.GHM_C").BINS,
-            alpha=get_key(self.cfg, site.focal_alpha),
-            gamma=get_key(self.cfg, site.focal_gamma),
+            alpha=get_key(self.cfg, site.option_key(site.cls_loss, "focal", "alpha")),
+            gamma=get_key(self.cfg, site.option_key(site.cls_loss, "focal", "gamma")),
         )
         scores = EntryScores(self._score_thresh)
         dr = get_key(self.cfg, f"{site.cls_loss}.DR")

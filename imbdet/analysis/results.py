@@ -102,7 +102,8 @@ class ResultWriter:
 
     def _box_gradients(self) -> BoxGradients:
         ghm = get_key(self.cfg, f"{self.detector.site.box_loss}.GHM_R")
-        beta = get_key(self.cfg, self.detector.site.smooth_l1_beta)
+        site = self.detector.site
+        beta = get_key(self.cfg, site.option_key(site.box_loss, "smooth_l1", "beta"))
         errors = self._positives(*(f"error_d{name}" for name in "xywh"))
         return box_gradients(errors, mu=ghm.MU, num_bins=ghm.BINS, beta=beta)
 

@@ -21,10 +21,10 @@ def build_assigner(cfg: CfgNode, site: Site) -> Assigner | None:
     if not name:
         return None
     method = lookup(ASSIGNERS, name, key)
-    node = get_key(cfg, site.matcher)
+    node = get_key(cfg, site.head)
     if list(node.IOU_LABELS) not in ([0, 1], [0, -1, 1]):
         raise UserError(
-            f"{site.matcher}.IOU_LABELS is {list(node.IOU_LABELS)}, but {key} is {name!r}, which "
+            f"{site.head}.IOU_LABELS is {list(node.IOU_LABELS)}, but {key} is {name!r}, which "
             "knows background (0), ignored (-1) and positive (1), in this order: set [0, 1] or "
             "[0, -1, 1]."
         )

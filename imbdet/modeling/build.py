@@ -39,7 +39,7 @@ def build_sampler(cfg: CfgNode, site: Site) -> Sampler:
         pos_name, neg_name = sampler_names(cfg, site)
         positive = _build_pool_sampler(cfg, site, "POSITIVE", pos_name)
         negative = _build_pool_sampler(cfg, site, "NEGATIVE", neg_name)
-        if negative is pick_all and not site.quota:
+        if negative is pick_all and not site.has_quota:
             return sample_all
         return combine_samplers(cfg, site, positive, negative)
     except ValueError as error:
@@ -55,14 +55,14 @@ def combine_samplers(
         ValueError: one of these keys is out of range.
     """
     node = get_key(cfg, site.sampler)
-    if not site.quota:
+    if not site.has_quota:
         return RatioSampler(
             positive,
             negative,
             neg_pos_ratio=node.NEG_POS_RATIO,
             min_negatives=node.MIN_NEGATIVES,
         )
-    quota = get_key(cfg, site.quota)
+    quota = get_key(cfg, site.head)
     return QuotaSampler(
         positive,
         negative,
@@ -75,7 +75,7 @@ def combine_samplers(
 def _build_pool_sampler(cfg: CfgNode, site: Site, kind: str, name: str) -> PoolSampler:
     key = f"{site.sampler}.{kind}.NAME"
     sampler = build_pool_sampler(cfg, site, kind, name)
-    if kind == "POSITIVE" and not site.quota and sampler is not pick_all:
+    if kind == "POSITIVE" and not site.has_quota and sampler is not pick_all:
         raise UserError(
             f"{key} is {name!r}, but {site.module} has no quota of positives per image to fill. "
             "Use 'all' or leave it empty; pieces for one-stage detectors end in -Dense."

@@ -18,7 +18,10 @@ def chosen_methods(cfg: CfgNode) -> dict[str, Any]:
     site = RETINANET if is_one_stage(cfg) else ROI_HEADS
     positive, negative = sampler_names(cfg, site)
     box_loss, _ = box_loss_key(cfg, site)
-    if box_loss == "smooth_l1" and get_key(cfg, site.smooth_l1_beta) == 0:
+    if (
+        box_loss == "smooth_l1"
+        and get_key(cfg, site.option_key(site.box_loss, "smooth_l1", "beta")) == 0
+    ):
         box_loss = "l1"  # as detectron2 means it
     return {
         "positive_sampler": positive,

@@ -1,6 +1,5 @@
 """From a name in a YAML file to what it names, and from the keys of a method to its options."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from detectron2.config import CfgNode
@@ -28,18 +27,7 @@ def read_options(cfg: CfgNode, site: Site, node: str, method: Method) -> dict[st
     """
     options = {}
     for option in method.options:
-        key = option_key(site, node, method, option.name)
+        key = site.option_key(node, method.name, option.name)
         options[option.name] = value = get_key(cfg, key)
         refuse_out_of_range(option._replace(name=key), value)
     return options
-
-
-def option_key(site: Site, node: str, method: Method, option: str) -> str:
-    """The key of an option, which is detectron2's where that has one at the site."""
-    detectron2s: Mapping[tuple[str, str], str] = {
-        ("focal", "alpha"): site.focal_alpha,
-        ("focal", "gamma"): site.focal_gamma,
-        ("smooth_l1", "beta"): site.smooth_l1_beta,
-    }
-    own = f"{node}.{method.name.upper()}.{option.upper()}"
-    return detectron2s.get((method.name, option), own)

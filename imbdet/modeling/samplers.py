@@ -4,7 +4,7 @@ from detectron2.config import CfgNode
 
 from imbdet.errors import UserError
 from imbdet.methods import NEGATIVE_SAMPLERS, POSITIVE_SAMPLERS
-from imbdet.modeling.registry import lookup, option_key, read_options
+from imbdet.modeling.registry import lookup, read_options
 from imbdet.modeling.sites import Site
 from imbdet.samplers import PoolSampler
 
@@ -35,7 +35,7 @@ def build_pool_sampler(cfg: CfgNode, site: Site, kind: str, name: str) -> PoolSa
     for option, value in method.for_anchors.items():
         if site.is_dense and options[option] != value:
             raise UserError(
-                f"{option_key(site, site.sampler, method, option)} is {options[option]}, which "
+                f"{site.option_key(site.sampler, name, option)} is {options[option]}, which "
                 f"compares all pairs of candidates: the anchors of {site.module} are too many. "
                 f"Set it to {value}."
             )

@@ -1,6 +1,7 @@
 """The three places of a detector that take a sampler and losses, and the keys that rule each."""
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,42 +22,53 @@ class Site:
 
     Attributes:
         place: what it is to its learner.
+        head: detectron2's node of this place, with the IoUs of its matcher and, where there is one,
+            the quota of samples per image.
         assigner: node of the assigner.
-        matcher: node with detectron2's keys for the IoUs of its matcher.
         sampler: node of the samplers.
-        quota: node with detectron2's keys for the number of samples per image, or empty if none is
-            set.
         weighting: node of the weightings, or empty if it takes none.
         carl: node of CARL, or empty if it has none.
         cls_loss: node of the classification loss.
         box_loss: node of the box loss.
-        focal_alpha: where the focal loss finds its alpha.
-        focal_gamma: where the focal loss finds its gamma.
         box_reg_loss_type: detectron2's key for the box loss.
-        smooth_l1_beta: detectron2's key for smooth L1's beta.
+        detectron2_options: detectron2's keys for options of methods, by names such as
+            "smooth_l1.beta".
         default_sampler: name of the sampler of an empty NAME.
         default_cls_loss: name of the loss of an empty NAME.
         is_dense: whether the candidates are all anchors, and not some proposals.
-        activations: what a score may be made with, "sigmoid" or "softmax".
+        has_quota: whether a number of samples per image is set.
     """
 
     place: Place
+    head: str
     assigner: str
-    matcher: str
     sampler: str
-    quota: str
     weighting: str
     carl: str
     cls_loss: str
     box_loss: str
-    focal_alpha: str
-    focal_gamma: str
     box_reg_loss_type: str
-    smooth_l1_beta: str
+    detectron2_options: Mapping[str, str]
     default_sampler: str
     default_cls_loss: str
     is_dense: bool
-    activations: tuple[str, ...]
+    has_quota: bool
+
+    @property
+    def activations(self) -> tuple[str, ...]:
+        """What scores may be made with: dense heads have no column for the background."""
+        return ("sigmoid",) if self.is_dense else ("softmax", "sigmoid")
+
+    def option_key(self, node: str, method: str, option: str) -> str:
+        """The key of a method's option, which is detectron2's if that has one here.
+
+        Args:
+            node: of the method's kind.
+            method: its name.
+            option: its name.
+        """
+        own = f"{node}.{method.upper()}.{option.upper()}"
+        return self.detectron2_options.get(f"{method}.{option}", own)
 
     @property
     def module(self) -> str:
@@ -79,62 +91,61 @@ class Site:
 
 RETINANET = Site(
     place=Place("retinanet", "retinanet", "ImbRetinaNet"),
+    head="MODEL.RETINANET",
     assigner="MODEL.ASSIGNER",
-    matcher="MODEL.RETINANET",
     sampler="MODEL.SAMPLER",
-    quota="",
     weighting="MODEL.WEIGHTING",
     carl="MODEL.CARL",
     cls_loss="MODEL.CLS_LOSS",
     box_loss="MODEL.BOX_LOSS",
-    focal_alpha="MODEL.RETINANET.FOCAL_LOSS_ALPHA",
-    focal_gamma="MODEL.RETINANET.FOCAL_LOSS_GAMMA",
     box_reg_loss_type="MODEL.RETINANET.BBOX_REG_LOSS_TYPE",
-    smooth_l1_beta="MODEL.RETINANET.SMOOTH_L1_LOSS_BETA",
+    detectron2_options={
+        "focal.alpha": "MODEL.RETINANET.FOCAL_LOSS_ALPHA",
+        "focal.gamma": "MODEL.RETINANET.FOCAL_LOSS_GAMMA",
+        "smooth_l1.beta": "MODEL.RETINANET.SMOOTH_L1_LOSS_BETA",
+    },
     default_sampler="all",
     default_cls_loss="focal",
     is_dense=True,
-    activations=("sigmoid",),
+    has_quota=False,
 )
 
 ROI_HEADS = Site(
     place=Place("roi_heads", "roi_head", "ImbROIHeads"),
+    head="MODEL.ROI_HEADS",
     assigner="MODEL.ASSIGNER",
-    matcher="MODEL.ROI_HEADS",
     sampler="MODEL.SAMPLER",
-    quota="MODEL.ROI_HEADS",
     weighting="MODEL.WEIGHTING",
     carl="MODEL.CARL",
     cls_loss="MODEL.CLS_LOSS",
     box_loss="MODEL.BOX_LOSS",
-    focal_alpha="MODEL.CLS_LOSS.FOCAL.ALPHA",
-    focal_gamma="MODEL.CLS_LOSS.FOCAL.GAMMA",
     box_reg_loss_type="MODEL.ROI_BOX_HEAD.BBOX_REG_LOSS_TYPE",
-    smooth_l1_beta="MODEL.ROI_BOX_HEAD.SMOOTH_L1_BETA",
+    detectron2_options={
+        "smooth_l1.beta": "MODEL.ROI_BOX_HEAD.SMOOTH_L1_BETA",
+    },
     default_sampler="random",
     default_cls_loss="softmax_cross_entropy",
     is_dense=False,
-    activations=("softmax", "sigmoid"),
+    has_quota=True,
 )
 
 RPN = Site(
     place=Place("rpn", "rpn", "ImbRPN"),
+    head="MODEL.RPN",
     assigner="MODEL.RPN_ASSIGNER",
-    matcher="MODEL.RPN",
     sampler="MODEL.RPN_SAMPLER",
-    quota="MODEL.RPN",
     weighting="",
     carl="",
     cls_loss="MODEL.RPN_LOSS.CLS",
     box_loss="MODEL.RPN_LOSS.BOX",
-    focal_alpha="MODEL.RPN_LOSS.CLS.FOCAL.ALPHA",
-    focal_gamma="MODEL.RPN_LOSS.CLS.FOCAL.GAMMA",
     box_reg_loss_type="MODEL.RPN.BBOX_REG_LOSS_TYPE",
-    smooth_l1_beta="MODEL.RPN.SMOOTH_L1_BETA",
+    detectron2_options={
+        "smooth_l1.beta": "MODEL.RPN.SMOOTH_L1_BETA",
+    },
     default_sampler="random",
     default_cls_loss="sigmoid_cross_entropy",
     is_dense=True,
-    activations=("sigmoid",),
+    has_quota=True,
 )
 
 SITES = (RETINANET, ROI_HEADS, RPN)

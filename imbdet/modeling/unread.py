@@ -82,19 +82,20 @@ def _other_num_classes(cfg: CfgNode, model: str) -> Iterator[tuple[str, str]]:
 
 def _unread_options(cfg: CfgNode, site: Site) -> Iterator[tuple[str, str]]:
     yield from _options_of_others(site.cls_loss, "NAME", [cls_loss_name(cfg, site)], CLS_LOSSES)
-    if not site.focal_alpha.startswith(site.cls_loss):
-        where = f"{site.focal_alpha} and {site.focal_gamma}"
+    focal = [site.option_key(site.cls_loss, "focal", option) for option in ("alpha", "gamma")]
+    if not focal[0].startswith(site.cls_loss):
+        where = " and ".join(focal)
         yield f"{site.cls_loss}.FOCAL", f"{site.module} reads {where}: set those instead"
     yield from _options_of_others(site.box_loss, "NAME", [box_loss_key(cfg, site)[0]], BOX_LOSSES)
 
     names = sampler_names(cfg, site)
     keys = "POSITIVE.NAME and NEGATIVE.NAME"
     yield from _options_of_others(site.sampler, keys, names, POSITIVE_SAMPLERS, NEGATIVE_SAMPLERS)
-    if not site.quota:
+    if not site.has_quota:
         yield f"{site.sampler}.MAX_NEG_POS_RATIO", f"{site.module} has no quota to limit"
     elif names[1] == "all":
         yield f"{site.sampler}.MAX_NEG_POS_RATIO", f"{site.sampler}.NEGATIVE.NAME is 'all'"
-    if site.quota or names[1] == "all":
+    if site.has_quota or names[1] == "all":
         reason = "only ImbRetinaNet reads it, and only with a sampler of negatives"
         yield f"{site.sampler}.NEG_POS_RATIO", reason
         yield f"{site.sampler}.MIN_NEGATIVES", reason
