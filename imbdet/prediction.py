@@ -28,9 +28,8 @@ from imbdet.engine import setup_frozen
 from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.engine.progress import with_progress
 from imbdet.errors import UserError
-from imbdet.evaluation.coco import drop_non_finite
-from imbdet.evaluation.drawing import draw_panel
-from imbdet.evaluation.pictures import (
+from imbdet.evaluation.coco_evaluator import drop_non_finite
+from imbdet.evaluation.detection_pictures import (
     describe_classes,
     find_earlier_pictures,
     mark_detections,
@@ -38,6 +37,7 @@ from imbdet.evaluation.pictures import (
     save_picture,
     show,
 )
+from imbdet.evaluation.marked_images import draw_panel
 from imbdet.evaluation.thresholds import FALLBACK, ScoreThresholds, read_thresholds
 from imbdet.files import replacing
 from imbdet.formats.folders import list_images

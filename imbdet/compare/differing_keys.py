@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from imbdet.compare.runs import Run
+from imbdet.compare.run_folders import RunFolder
 from imbdet.keys import changed_keys
 from imbdet.studies.part_files import write_table
 from imbdet.wording import counted
@@ -48,7 +48,7 @@ def _describe(changes: Mapping[str, Sequence[Any]]) -> str:
     return ", ".join(named) or "the baseline's config"
 
 
-def write_differing_keys(runs: Sequence[Run], output: Path) -> str:
+def write_differing_keys(runs: Sequence[RunFolder], output: Path) -> str:
     """Write ``output/tables/differing_keys.parquet``, if there are any but OUTPUT_DIR.
 
     Args:

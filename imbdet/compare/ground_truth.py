@@ -8,11 +8,11 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
-from imbdet.compare.runs import Run
+from imbdet.compare.run_folders import RunFolder
 from imbdet.data import register_datasets
 from imbdet.data.checks import read_dataset
 from imbdet.errors import UserError, suggest
-from imbdet.evaluation.coco import load_ground_truth
+from imbdet.evaluation.coco_evaluator import load_ground_truth
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class GroundTruth:
     json_file: str
 
 
-def load_test_set(runs: Sequence[Run], name: str | None) -> GroundTruth:
+def load_test_set(runs: Sequence[RunFolder], name: str | None) -> GroundTruth:
     """The test set that all runs share.
 
     Args:
@@ -66,7 +66,7 @@ def _first_test_set(cfg: CfgNode) -> str:
     return next(iter(cfg.DATASETS.TEST), "")
 
 
-def _load(run: Run, name: str, known: GroundTruth | None = None) -> GroundTruth:
+def _load(run: RunFolder, name: str, known: GroundTruth | None = None) -> GroundTruth:
     """A run's data set; it need not be read if its annotation file is a ``known`` one."""
     # The entries of other runs stay registered: a run may have been tested on them later on.
     register_datasets(run.cfg)
@@ -83,7 +83,9 @@ def _load(run: Run, name: str, known: GroundTruth | None = None) -> GroundTruth:
     return GroundTruth(name, load_ground_truth(metadata), image_root, json_file)
 
 
-def _require_same(key: str, read: Callable[[CfgNode], object], first: Run, second: Run) -> None:
+def _require_same(
+    key: str, read: Callable[[CfgNode], object], first: RunFolder, second: RunFolder
+) -> None:
     values = [read(run.cfg) for run in (first, second)]
     if values[0] != values[1]:
         raise UserError(
@@ -92,7 +94,7 @@ def _require_same(key: str, read: Callable[[CfgNode], object], first: Run, secon
         )
 
 
-def _refuse(first: Run, second: Run, truth: GroundTruth, other: GroundTruth) -> None:
+def _refuse(first: RunFolder, second: RunFolder, truth: GroundTruth, other: GroundTruth) -> None:
     for key in first.cfg.DATASETS.SHAPES if truth.name.startswith("shapes_") else ():
         _require_same(
             f"DATASETS.SHAPES.{key}",

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import imbdet.cli
-from imbdet.analysis.collect import Collector
-from imbdet.analysis.results import ResultWriter
+from imbdet.analysis.analysis_writer import ResultWriter
+from imbdet.analysis.collector import Collector
 from imbdet.engine import Trainer
 from tests.ink import is_cut_off
 from tests.test_train_net import CONFIGS, TINY

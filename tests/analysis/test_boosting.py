@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imbdet.analysis.detections import coco_ground_truth, compare_variants, evaluate_boosts
+from imbdet.analysis.boosted_detections import coco_ground_truth, compare_variants, evaluate_boosts
 from imbdet.analysis.raised_scores import DECREASE, boost, raise_scores, with_scores
 from imbdet.evaluation import CocoMetrics
 from imbdet.studies.boosting import BASELINE, TOPS, variants

@@ -11,7 +11,7 @@ from PIL import Image
 import imbdet
 from imbdet.cli import main
 from imbdet.config import load_config
-from imbdet.evaluation.pictures import save_picture
+from imbdet.evaluation.detection_pictures import save_picture
 from imbdet.modeling import build_model
 from tests.messages import assert_says
 

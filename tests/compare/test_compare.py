@@ -11,7 +11,7 @@ import imbdet.cli
 from imbdet.processes import path_of
 from imbdet.report import write_report
 from tests.compare.problems import OBJECTS, RESULTS, place, write_run, write_truth
-from tests.compare.test_candidates import analysed
+from tests.compare.test_analysed_candidates import analysed
 from tests.ink import is_cut_off
 
 pytestmark = pytest.mark.usefixtures("restored_loggers")
@@ -145,7 +145,7 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path, monkeypatch):
     def stop(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("imbdet.compare.results.CocoTable.draw", stop)
+    monkeypatch.setattr("imbdet.compare.comparison_writer.CocoTable.draw", stop)
     args = ["compare", *map(str, runs), "--output", str(tmp_path / "o"), "--num-resamples", "2"]
     assert imbdet.cli.main(args) == 130
     assert not list((tmp_path / "o").rglob(".*"))

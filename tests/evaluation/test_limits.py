@@ -92,15 +92,15 @@ def test_our_matching_has_the_limit_of_the_libraries(library, limit):
 
 
 def test_runs_of_different_limits_are_not_compared(tmp_path):
-    from imbdet.compare.data import common_limit
-    from imbdet.compare.runs import Run
+    from imbdet.compare.compared_data import common_limit
+    from imbdet.compare.run_folders import RunFolder
 
     runs = []
     for name, limit in (("a", 100), ("b", 300)):
         folder = tmp_path / name / "inference" / "test"
         folder.mkdir(parents=True)
         (folder / "metrics.json").write_text(json.dumps({"max_detections": limit}))
-        runs.append(Run(name, tmp_path / name, {}, None))
+        runs.append(RunFolder(name, tmp_path / name, {}, None))
     assert common_limit(runs[1:], "test") == 300
     with pytest.raises(UserError, match=r"different TEST\.MAX_DETECTIONS, 100 in a and 300 in b"):
         common_limit(runs, "test")

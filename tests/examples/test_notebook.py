@@ -10,7 +10,7 @@ import pytest
 
 import imbdet.cli
 import train_net
-from imbdet.analysis.results import ResultWriter
+from imbdet.analysis.analysis_writer import ResultWriter
 from imbdet.errors import UserError
 from tests.test_train_net import arguments
 

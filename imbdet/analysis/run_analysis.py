@@ -4,14 +4,14 @@ import argparse
 import logging
 from pathlib import Path
 
-from imbdet.analysis.candidates import FrozenDetector
-from imbdet.analysis.collect import Collector
-from imbdet.analysis.loader import load_records
-from imbdet.analysis.pictures import find_rows
-from imbdet.analysis.results import ResultWriter
+from imbdet.analysis.analysed_images import load_dataset_dicts
+from imbdet.analysis.analysis_writer import ResultWriter
+from imbdet.analysis.collector import Collector
+from imbdet.analysis.frozen_detector import FrozenDetector
+from imbdet.analysis.selection_pictures import find_rows
 from imbdet.engine import setup_frozen
 from imbdet.errors import UserError
-from imbdet.evaluation.pictures import find_earlier_pictures
+from imbdet.evaluation.detection_pictures import find_earlier_pictures
 from imbdet.modeling.sites import cls_loss_name
 from imbdet.studies.study import remove_report
 from imbdet.wording import counted
@@ -37,10 +37,10 @@ def analyze(args: argparse.Namespace) -> None:
     cfg = setup_frozen(args, "analysis", opts)
     if not cfg.DATASETS.TEST:
         raise UserError("DATASETS.TEST is empty: name a data set by --dataset.")
-    records = load_records(cfg, cfg.DATASETS.TEST[0], args.num_images)
+    dataset_dicts = load_dataset_dicts(cfg, cfg.DATASETS.TEST[0], args.num_images)
     # A name that no image has is told before all the work.
-    ids = [str(record["image_id"]) for record in records]
-    find_rows(ids, [record["file_name"] for record in records], args.picture)
+    ids = [str(image["image_id"]) for image in dataset_dicts]
+    find_rows(ids, [image["file_name"] for image in dataset_dicts], args.picture)
     detector = FrozenDetector(cfg)
     if not cfg.MODEL.WEIGHTS:
         logger.warning("There are no weights: this analyses an untrained model.")
@@ -49,13 +49,13 @@ def analyze(args: argparse.Namespace) -> None:
             f"The loss '{cls_loss_name(cfg, detector.site)}' is one of the whole ranking, not of "
             "each sample: where the figures need a sample's loss, they take its cross-entropy."
         )
-    logger.info(f"Looking at the candidates of {counted(len(records), 'image')}.")
+    logger.info(f"Looking at the candidates of {counted(len(dataset_dicts), 'image')}.")
     for path in earlier:
         path.unlink()
     output = Path(cfg.OUTPUT_DIR)
     remove_report(output)
-    counts = Collector(cfg, detector).collect(records, output / "tables")
-    results = ResultWriter(cfg, detector, records, counts, output)
+    counts = Collector(cfg, detector).collect(dataset_dicts, output / "tables")
+    results = ResultWriter(cfg, detector, dataset_dicts, counts, output)
     results.write_figures()
     results.write_pictures(args.picture)
     logger.info(f"Everything is in '{output}'.")

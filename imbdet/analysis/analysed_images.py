@@ -10,7 +10,7 @@ from imbdet.data import load_dataset
 from imbdet.data.broken_images import StrictMapper
 
 
-def load_records(cfg: CfgNode, dataset_name: str, num_images: int | None) -> list[dict]:
+def load_dataset_dicts(cfg: CfgNode, dataset_name: str, num_images: int | None) -> list[dict]:
     """The images of a data set, checked, without invalid boxes.
 
     Args:
@@ -24,19 +24,19 @@ def load_records(cfg: CfgNode, dataset_name: str, num_images: int | None) -> lis
     Raises:
         UserError: see :func:`load_dataset`.
     """
-    records = load_dataset(_of_boxes(cfg), dataset_name, training=True)
-    if num_images is None or num_images >= len(records):
-        return records
-    return [records[i * len(records) // num_images] for i in range(num_images)]
+    dataset_dicts = load_dataset(_of_boxes(cfg), dataset_name, training=True)
+    if num_images is None or num_images >= len(dataset_dicts):
+        return dataset_dicts
+    return [dataset_dicts[i * len(dataset_dicts) // num_images] for i in range(num_images)]
 
 
-def build_loader(cfg: CfgNode, records: Sequence[dict]) -> Iterable[list[dict]]:
-    """Yields each image once, in the order of the records, alone in a list.
+def build_loader(cfg: CfgNode, dataset_dicts: Sequence[dict]) -> Iterable[list[dict]]:
+    """Yields each image once, in their order, alone in a list.
 
     Raises:
         UserError: while iterating, an image is broken.
     """
-    dataset = DatasetFromList(list(records), copy=False)
+    dataset = DatasetFromList(list(dataset_dicts), copy=False)
     mapper = DatasetMapper(
         _of_boxes(cfg), is_train=True, augmentations=build_augmentation(cfg, is_train=False)
     )

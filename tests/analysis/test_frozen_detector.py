@@ -4,7 +4,7 @@ import pytest
 import torch
 from detectron2.utils.events import EventStorage
 
-from imbdet.analysis.candidates import FrozenDetector
+from imbdet.analysis.frozen_detector import FrozenDetector
 from imbdet.structures import Candidates
 from tests.modeling.conftest import make_batch, small_config
 

@@ -10,10 +10,10 @@ import pyarrow as pa
 import torch
 from detectron2.config import CfgNode
 
-from imbdet.analysis.candidates import FrozenDetector, ImageCandidates
-from imbdet.analysis.detections import boost_variants, boosted, detect
-from imbdet.analysis.loader import build_loader
-from imbdet.analysis.rows import candidate_rows, image_row, object_rows
+from imbdet.analysis.analysed_images import build_loader
+from imbdet.analysis.boosted_detections import boost_variants, boosted, detect
+from imbdet.analysis.candidate_rows import candidate_rows, image_row, object_rows
+from imbdet.analysis.frozen_detector import FrozenDetector, ImageCandidates
 from imbdet.analysis.selections import build_selections
 from imbdet.engine.progress import with_progress
 from imbdet.modeling.sites import get_key
@@ -79,7 +79,7 @@ class Collector:
                 logger.warning(f"The sampler {name} is left out: {reason}")
         self.generator = torch.Generator(detector.model.device).manual_seed(max(cfg.SEED, 0))
 
-    def collect(self, records: Sequence[dict], folder: Path) -> Counts:
+    def collect(self, dataset_dicts: Sequence[dict], folder: Path) -> Counts:
         """Forward the images and write the tables into subfolders of ``folder``."""
         site = self.detector.site
         gradients = EntryGradients(
@@ -97,7 +97,9 @@ class Collector:
                 name: stack.enter_context(PartWriter(folder / name, schema))
                 for name, schema in self._schemas().items()
             }
-            for (image,) in with_progress(build_loader(self.cfg, records), "looking at candidates"):
+            for (image,) in with_progress(
+                build_loader(self.cfg, dataset_dicts), "looking at candidates"
+            ):
                 found = self.detector.collect(image)
                 self._write(writers, image, found)
                 candidates = found.candidates

@@ -4,7 +4,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from imbdet.compare.pictures import (
+from imbdet.compare.comparison_pictures import (
     find_images,
     most_different,
     remove_pictures,
@@ -95,7 +95,7 @@ def test_an_image_that_is_none_is_said(tmp_path):
 def test_a_wrong_detection_is_crossed(tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "imbdet.compare.pictures.draw_panel",
+        "imbdet.compare.comparison_pictures.draw_panel",
         lambda pixels, marks, title: seen.append((title, marks)) or Image.new("RGB", (9, 9)),
     )
     write_truth(tmp_path / "images")
@@ -114,7 +114,7 @@ def test_a_wrong_detection_is_crossed(tmp_path, monkeypatch):
 def test_the_highest_scores_are_labelled(tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "imbdet.compare.pictures.draw_panel",
+        "imbdet.compare.comparison_pictures.draw_panel",
         lambda pixels, marks, title: seen.append(marks) or Image.new("RGB", (9, 9)),
     )
     write_truth(tmp_path / "images")

@@ -9,17 +9,17 @@ import pyarrow as pa
 from detectron2.data.detection_utils import read_image
 from PIL import Image
 
-from imbdet.analysis.pictures import find_rows
+from imbdet.analysis.selection_pictures import find_rows
 from imbdet.data.images import find_image_problem
-from imbdet.evaluation.drawing import Mark, draw_panel, join_panels
-from imbdet.evaluation.kept import Kept, keep
-from imbdet.evaluation.matches import Matches
-from imbdet.evaluation.pictures import (
+from imbdet.evaluation.detection_pictures import (
     describe_classes,
     mark_objects,
     name_pictures,
     save_picture,
 )
+from imbdet.evaluation.kept import Kept, keep
+from imbdet.evaluation.marked_images import Mark, draw_panel, join_panels
+from imbdet.evaluation.matches import Matches
 from imbdet.parquet import read_parquet
 from imbdet.studies.part_files import write_table
 from imbdet.studies.study import NothingToShow

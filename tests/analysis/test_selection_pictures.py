@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from imbdet.analysis.pictures import choose_images, draw_picture, line_widths
+from imbdet.analysis.selection_pictures import choose_images, draw_picture, line_widths
 from imbdet.drawing.style import save
 from imbdet.errors import UserError
 from tests.analysis.problems import random_table

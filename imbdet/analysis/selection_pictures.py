@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 
 from imbdet.drawing.style import STYLE, WIDTH, new_figure, save, say
 from imbdet.errors import UserError, suggest
-from imbdet.evaluation.pictures import name_pictures, spread
+from imbdet.evaluation.detection_pictures import name_pictures, spread
 from imbdet.studies.chunks import BOX, SELECTIONS, SIGNS, Columns, chosen_by, sampler_of
 from imbdet.studies.part_files import PartReader
 

@@ -10,7 +10,7 @@ from typing import Any
 from detectron2.data.detection_utils import read_image
 from PIL import Image
 
-from imbdet.evaluation.drawing import Color, Mark, class_color, draw_panel, join_panels
+from imbdet.evaluation.marked_images import Color, Mark, class_color, draw_panel, join_panels
 from imbdet.evaluation.thresholds import ScoreThresholds
 from imbdet.files import replacing
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from detectron2.structures import Boxes, Instances
 
-from imbdet.analysis.candidates import ImageCandidates
-from imbdet.analysis.rows import candidate_rows, image_row, object_rows
+from imbdet.analysis.candidate_rows import candidate_rows, image_row, object_rows
+from imbdet.analysis.frozen_detector import ImageCandidates
 from imbdet.studies.candidate_columns import IMAGES, OBJECTS, candidate_schema
 from imbdet.studies.part_files import PartReader, PartWriter
 from tests.analysis.problems import worked_example

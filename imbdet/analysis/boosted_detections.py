@@ -10,9 +10,9 @@ from detectron2.modeling.roi_heads.fast_rcnn import fast_rcnn_inference
 from detectron2.structures import BoxMode
 from torch import Tensor, nn
 
-from imbdet.analysis.candidates import ImageCandidates
+from imbdet.analysis.candidate_rows import hierarchical_ranks
+from imbdet.analysis.frozen_detector import ImageCandidates
 from imbdet.analysis.raised_scores import Boost, boost
-from imbdet.analysis.rows import hierarchical_ranks
 from imbdet.evaluation.comparison import Comparison, compare
 from imbdet.studies.boosting import BASELINE, TOPS, Boosting, variant_name, variants
 from imbdet.studies.chunks import BOX, Chunks
@@ -89,7 +89,7 @@ def _detect(
 def evaluate_boosts(
     detections: Chunks,
     boosts: Chunks,
-    records: Sequence[dict],
+    dataset_dicts: Sequence[dict],
     classes: Sequence[str],
     **options: Any,
 ) -> Boosting:
@@ -98,7 +98,7 @@ def evaluate_boosts(
     Args:
         detections: all columns of the schema DETECTIONS.
         boosts: "top", "num_boosted" and "decrease" of each image.
-        records: detectron2's dicts of the images.
+        dataset_dicts: detectron2's, of the images.
         classes: names.
         options: see :func:`imbdet.evaluation.comparison.compare`.
 
@@ -113,7 +113,7 @@ def evaluate_boosts(
             num_boosted[top] += int(chunk["num_boosted"][rows].sum())
     if not all(num_boosted.values()):
         raise NothingToShow("there are no positives whose scores could be raised.")
-    comparisons = compare_variants(detections, variants(), records, classes, **options)
+    comparisons = compare_variants(detections, variants(), dataset_dicts, classes, **options)
     precisions, ap = {}, {}
     for variant, comparison in comparisons.items():
         curves = comparison.precision[..., 0, -1]  # (T, R, K) of objects of all sizes
@@ -128,7 +128,7 @@ def evaluate_boosts(
 def compare_variants(
     detections: Chunks,
     names: Sequence[str],
-    records: Sequence[dict],
+    dataset_dicts: Sequence[dict],
     classes: Sequence[str],
     library: str = "faster-coco-eval",
     **options: Any,
@@ -138,7 +138,7 @@ def compare_variants(
     Args:
         detections: all columns of the schema DETECTIONS.
         names: of the variants; one without detections finds nothing.
-        records: detectron2's dicts of the images.
+        dataset_dicts: detectron2's, of the images.
         classes: names.
         library: see :func:`imbdet.evaluation.comparison.compare`.
         options: its other options.
@@ -147,7 +147,7 @@ def compare_variants(
     for chunk in detections:
         for variant, result in _coco_results(chunk):
             found[variant].append(result)
-    ground_truth = coco_ground_truth(records, classes)
+    ground_truth = coco_ground_truth(dataset_dicts, classes)
     return {
         variant: compare(ground_truth, results, iou_type="bbox", library=library, **options)
         for variant, results in found.items()
@@ -168,15 +168,15 @@ def _coco_results(chunk: Mapping[str, np.ndarray]) -> zip:
     return zip(chunk["variant"], results, strict=True)
 
 
-def coco_ground_truth(records: Sequence[dict], classes: Sequence[str]) -> dict:
+def coco_ground_truth(dataset_dicts: Sequence[dict], classes: Sequence[str]) -> dict:
     """The ground truth of some images in COCO's format, with the detector's classes as ids."""
     annotations = []
-    for record in records:
-        for note in record["annotations"]:
+    for image in dataset_dicts:
+        for note in image["annotations"]:
             box = BoxMode.convert(list(note["bbox"]), note["bbox_mode"], BoxMode.XYWH_ABS)
             annotations.append(
                 {
-                    "image_id": str(record["image_id"]),
+                    "image_id": str(image["image_id"]),
                     "category_id": note["category_id"],
                     "bbox": box,
                     "area": note.get("area", box[2] * box[3]),
@@ -184,7 +184,7 @@ def coco_ground_truth(records: Sequence[dict], classes: Sequence[str]) -> dict:
                 }
             )
     return {
-        "images": [{"id": str(record["image_id"])} for record in records],
+        "images": [{"id": str(image["image_id"])} for image in dataset_dicts],
         "categories": [{"id": i, "name": name} for i, name in enumerate(classes)],
         "annotations": annotations,
     }

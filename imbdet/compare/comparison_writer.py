@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from imbdet.compare.analysed_candidates import advise_analyses, open_candidates
 from imbdet.compare.bootstrap import resample, resampled_ap
-from imbdet.compare.candidates import advise_analyses, open_candidates
-from imbdet.compare.data import check_test_set, common_limit, compare_training_data
+from imbdet.compare.compared_data import check_test_set, common_limit, compare_training_data
+from imbdet.compare.comparison_pictures import remove_pictures, write_pictures
 from imbdet.compare.differing_keys import write_differing_keys
 from imbdet.compare.ground_truth import GroundTruth
-from imbdet.compare.pictures import remove_pictures, write_pictures
-from imbdet.compare.runs import Run, read_results
+from imbdet.compare.run_folders import RunFolder, read_results
 from imbdet.evaluation.matches import ClassMatches, Matches, match
 from imbdet.processes import path_of
 from imbdet.startup import without_collections
@@ -37,7 +37,7 @@ class ResultWriter:
 
     def __init__(
         self,
-        runs: Sequence[Run],
+        runs: Sequence[RunFolder],
         ground_truth: GroundTruth,
         *,
         num_resamples: int,
@@ -178,7 +178,7 @@ class ResultWriter:
             return f"pictures: none, {reason}"
         return f"pictures: {sentence}"
 
-    def _not_evaluated(self, run: Run) -> str:
+    def _not_evaluated(self, run: RunFolder) -> str:
         keys = ["DATASETS.TEST", f'["{self.ground_truth.name}"]', "OUTPUT_DIR", str(run.folder)]
         words = [path_of("imbdet"), "train", "--config-file", str(run.folder / "config.yaml")]
         command = shlex.join([*words, "--eval-only", "MODEL.WEIGHTS", str(run.weights), *keys])

@@ -2,9 +2,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from imbdet.compare.candidates import advise_analyses, open_candidates
+from imbdet.compare.analysed_candidates import advise_analyses, open_candidates
 from imbdet.compare.ground_truth import GroundTruth
-from imbdet.compare.runs import Run
+from imbdet.compare.run_folders import RunFolder
 from imbdet.processes import path_of
 from imbdet.studies.binned_scores import bin_scores
 from imbdet.studies.candidate_columns import IMAGES
@@ -100,7 +100,7 @@ def analysed(folder, image_ids):
         rows = {name: [1] * len(image_ids) for name in IMAGES.names}
         files = [f"{folder}/{i}.png" for i in image_ids]
         writer.add({**rows, "image_id": image_ids, "file_name": files})
-    return Run(folder.name, folder, settings={}, cfg=None)
+    return RunFolder(folder.name, folder, settings={}, cfg=None)
 
 
 def a_test_set(num_images):
@@ -122,7 +122,7 @@ def test_a_missing_analysis_is_said(tmp_path):
     folder = tmp_path / "my run"
     folder.mkdir()
     (folder / "last_checkpoint").write_text("model_0000099.pth")
-    run = Run("my run", folder, settings={}, cfg=None)
+    run = RunFolder("my run", folder, settings={}, cfg=None)
     with pytest.raises(NothingToShow, match="needs an analysis of my run"):
         open_candidates([analysed(tmp_path / "a", ["1"]), run])
     command = (

@@ -7,10 +7,10 @@ import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 
-from imbdet.analysis.candidates import FrozenDetector
-from imbdet.analysis.collect import Counts
-from imbdet.analysis.detections import evaluate_boosts
-from imbdet.analysis.pictures import choose_images, draw_pictures
+from imbdet.analysis.boosted_detections import evaluate_boosts
+from imbdet.analysis.collector import Counts
+from imbdet.analysis.frozen_detector import FrozenDetector
+from imbdet.analysis.selection_pictures import choose_images, draw_pictures
 from imbdet.modeling.sites import get_key
 from imbdet.studies.boosting import Boosting
 from imbdet.studies.calibration import Calibration
@@ -37,7 +37,7 @@ class ResultWriter:
         self,
         cfg: CfgNode,
         detector: FrozenDetector,
-        records: Sequence[dict],
+        dataset_dicts: Sequence[dict],
         counts: Counts,
         output: Path,
     ):
@@ -46,13 +46,13 @@ class ResultWriter:
         Args:
             cfg: the config.
             detector: that looked at the images.
-            records: detectron2's dicts of the images.
+            dataset_dicts: detectron2's, of the images.
             counts: what was counted on the way.
             output: folder with the subfolder "tables".
         """
         self.cfg = cfg
         self.detector = detector
-        self.records = records
+        self.dataset_dicts = dataset_dicts
         self.counts = counts
         self.output = output
         self.classes = MetadataCatalog.get(cfg.DATASETS.TEST[0]).thing_classes
@@ -125,7 +125,7 @@ class ResultWriter:
         return evaluate_boosts(
             detections.chunks(detections.schema.names),
             boosts.chunks(boosts.schema.names),
-            self.records,
+            self.dataset_dicts,
             self.classes,
             library=self.cfg.TEST.COCO_LIBRARY,
             max_detections=self.cfg.TEST.MAX_DETECTIONS,

@@ -16,7 +16,7 @@ from imbdet.reading import read_json, read_text
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class RunFolder:
     """What a training wrote into its OUTPUT_DIR.
 
     Attributes:
@@ -42,7 +42,7 @@ class Run:
         return CheckpointFolder(self.folder).find_tagged() or self.folder / "model_final.pth"
 
 
-def open_runs(folders: Sequence[str]) -> list[Run]:
+def open_runs(folders: Sequence[str]) -> list[RunFolder]:
     """The runs in some folders, the baseline first.
 
     Raises:
@@ -60,7 +60,7 @@ def open_runs(folders: Sequence[str]) -> list[Run]:
                 f"config.yaml in it{'' if path.is_dir() else ', and there is no such folder'}."
             )
     return [
-        Run(name, Path(folder), *_read_config(path / "config.yaml"))
+        RunFolder(name, Path(folder), *_read_config(path / "config.yaml"))
         for name, folder, path in zip(distinct_names(paths), folders, paths, strict=True)
     ]
 
@@ -85,7 +85,7 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
     return list(map(str, paths))
 
 
-def read_results(run: Run, dataset_name: str, category_ids: Container[Any]) -> list[dict]:
+def read_results(run: RunFolder, dataset_name: str, category_ids: Container[Any]) -> list[dict]:
     """A run's detections in COCO's result format.
 
     Args:

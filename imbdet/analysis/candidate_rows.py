@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from imbdet.analysis.candidates import ImageCandidates
+from imbdet.analysis.frozen_detector import ImageCandidates
 from imbdet.ops.boxes import paired_iou
 from imbdet.studies.chunks import BOX, IGNORED, NEGATIVE, POSITIVE, chosen_by
 from imbdet.studies.rank_histogram import negatives_above

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from imbdet.compare.ground_truth import load_test_set
-from imbdet.compare.runs import distinct_names, open_runs, read_results
+from imbdet.compare.run_folders import distinct_names, open_runs, read_results
 from imbdet.errors import UserError
 from tests.compare.problems import OBJECTS, RESULTS, place, write_run, write_truth
 

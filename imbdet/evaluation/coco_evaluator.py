@@ -22,13 +22,13 @@ from detectron2.utils.logger import log_first_n
 from imbdet.data.summary import summarize_content
 from imbdet.evaluation.comparison import RECALLS, Comparison, check_library, compare
 from imbdet.evaluation.confusion import confuse
-from imbdet.evaluation.curves import precision_curves
+from imbdet.evaluation.detection_pictures import draw_detections
 from imbdet.evaluation.kept import keep
 from imbdet.evaluation.limits import MAX_DETECTIONS, describe_limits
 from imbdet.evaluation.lrp import OptimalLRP, optimal_lrp
 from imbdet.evaluation.matches import Matches, match
 from imbdet.evaluation.metrics import CocoMetrics
-from imbdet.evaluation.pictures import draw_detections
+from imbdet.evaluation.precision_curves import precision_curves
 from imbdet.evaluation.tables import format_overall, format_per_class
 from imbdet.evaluation.thresholds import ENTRY, ScoreThresholds
 from imbdet.files import replacing

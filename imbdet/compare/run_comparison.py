@@ -4,10 +4,10 @@ import argparse
 import logging
 from pathlib import Path
 
+from imbdet.compare.comparison_pictures import find_images
+from imbdet.compare.comparison_writer import ResultWriter
 from imbdet.compare.ground_truth import load_test_set
-from imbdet.compare.pictures import find_images
-from imbdet.compare.results import ResultWriter
-from imbdet.compare.runs import open_runs
+from imbdet.compare.run_folders import open_runs
 from imbdet.engine.logs import setup_logging
 from imbdet.errors import UserError
 

@@ -6,8 +6,8 @@ from PIL import Image
 
 from imbdet.errors import UserError
 from imbdet.evaluation import draw_detections
-from imbdet.evaluation.drawing import Mark, class_color, draw_panel
-from imbdet.evaluation.pictures import name_pictures
+from imbdet.evaluation.detection_pictures import name_pictures
+from imbdet.evaluation.marked_images import Mark, class_color, draw_panel
 from imbdet.evaluation.thresholds import ScoreThresholds
 
 CATEGORIES = [{"id": 9, "name": "dog"}, {"id": 4, "name": "cat"}]

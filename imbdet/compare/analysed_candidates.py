@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from imbdet.compare.ground_truth import GroundTruth
-from imbdet.compare.runs import Run
+from imbdet.compare.run_folders import RunFolder
 from imbdet.processes import path_of
 from imbdet.studies.part_files import PartReader
 from imbdet.studies.study import NothingToShow
 
 
-def open_candidates(runs: Sequence[Run]) -> dict[str, PartReader]:
+def open_candidates(runs: Sequence[RunFolder]) -> dict[str, PartReader]:
     """The tables of the candidates by run.
 
     Args:
@@ -30,7 +30,7 @@ def open_candidates(runs: Sequence[Run]) -> dict[str, PartReader]:
     return {run.name: PartReader(_folder(run) / "candidates") for run in runs}
 
 
-def advise_analyses(runs: Sequence[Run], ground_truth: GroundTruth) -> list[str]:
+def advise_analyses(runs: Sequence[RunFolder], ground_truth: GroundTruth) -> list[str]:
     """A sentence with a command for each run whose candidates cannot be compared.
 
     All are to look at the images of the first run that was analysed, or at all of the test set.
@@ -55,7 +55,7 @@ def advise_analyses(runs: Sequence[Run], ground_truth: GroundTruth) -> list[str]
     return sentences
 
 
-def _analyze_command(run: Run, ground_truth: GroundTruth, num_images: int) -> str:
+def _analyze_command(run: RunFolder, ground_truth: GroundTruth, num_images: int) -> str:
     options = {
         "--config-file": run.folder / "config.yaml",
         "--weights": run.weights,
@@ -68,16 +68,16 @@ def _analyze_command(run: Run, ground_truth: GroundTruth, num_images: int) -> st
     return shlex.join([path_of("imbdet"), "analyze", *words])
 
 
-def _is_analysed(run: Run) -> bool:
+def _is_analysed(run: RunFolder) -> bool:
     """Whether ``imbdet analyze`` looked at all images that it was to look at."""
     return all(any((_folder(run) / name).glob("part-*")) for name in ("candidates", "images"))
 
 
-def _folder(run: Run) -> Path:
+def _folder(run: RunFolder) -> Path:
     return run.folder / "analysis" / "tables"
 
 
-def _images(run: Run) -> list[tuple[str, str]]:
+def _images(run: RunFolder) -> list[tuple[str, str]]:
     """Ids and file names, without the folder, which is another one on another machine."""
     return [
         (image_id, Path(file_name or "").name)

@@ -9,7 +9,7 @@ from PIL import Image
 from imbdet.config import add_imbdet_config
 from imbdet.errors import UserError
 from imbdet.evaluation import COCOEvaluator, build_coco_evaluator, compute_coco_metrics
-from imbdet.evaluation.drawing import draw_panel
+from imbdet.evaluation.marked_images import draw_panel
 from tests.evaluation.conftest import SAMPLE_FILE, imperfect_detections
 
 # isort: split
@@ -303,7 +303,7 @@ def test_pictures_show_what_the_scores_are_good_for(
     worse, wrong = (0, [40, 20, 9, 9], 0.8), (1, [40, 20, 9, 9], 0.9)
     titles = []
     monkeypatch.setattr(
-        "imbdet.evaluation.pictures.draw_panel",
+        "imbdet.evaluation.detection_pictures.draw_panel",
         lambda pixels, marks, title: titles.append(title) or draw_panel(pixels, marks, title),
     )
     outputs = {5: instances(CAT, worse), 6: instances(wrong)}

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from imbdet.compare.ground_truth import GroundTruth
-from imbdet.compare.runs import Run
+from imbdet.compare.run_folders import RunFolder
 from imbdet.data.summary import Annotations, DataSummary, find_difference, summarize_content
 from imbdet.errors import UserError
 from imbdet.evaluation.limits import MAX_DETECTIONS
 from imbdet.reading import read_json
 
 
-def check_test_set(runs: Sequence[Run], truth: GroundTruth) -> list[str]:
+def check_test_set(runs: Sequence[RunFolder], truth: GroundTruth) -> list[str]:
     """Compare the test set with what it was when the runs were evaluated on it.
 
     Returns:
@@ -41,7 +41,7 @@ def check_test_set(runs: Sequence[Run], truth: GroundTruth) -> list[str]:
     return sentences
 
 
-def common_limit(runs: Sequence[Run], name: str) -> int:
+def common_limit(runs: Sequence[RunFolder], name: str) -> int:
     """How many detections of a class in an image counted in the evaluations on a test set.
 
     Raises:
@@ -57,7 +57,7 @@ def common_limit(runs: Sequence[Run], name: str) -> int:
     return next(iter(limits.values()))
 
 
-def compare_training_data(runs: Sequence[Run]) -> list[str]:
+def compare_training_data(runs: Sequence[RunFolder]) -> list[str]:
     """A sentence for each run that learned from other data than the baseline."""
     baseline, *others = ((run, _learned(run)) for run in runs)
     return [
@@ -67,7 +67,7 @@ def compare_training_data(runs: Sequence[Run]) -> list[str]:
     ]
 
 
-def _describe(first: Run, learned: DataSummary, second: Run, other: DataSummary) -> str:
+def _describe(first: RunFolder, learned: DataSummary, second: RunFolder, other: DataSummary) -> str:
     difference = find_difference(learned.classes, other.classes)
     if difference:
         return f"{second.name} learned other classes than {first.name}: {difference}."
@@ -80,7 +80,7 @@ def _describe(first: Run, learned: DataSummary, second: Run, other: DataSummary)
     return ""
 
 
-def _learned(run: Run) -> DataSummary | None:
+def _learned(run: RunFolder) -> DataSummary | None:
     starts = _read(run.folder / "run.json")
     summaries = [
         DataSummary.parse(start.get("data"))
