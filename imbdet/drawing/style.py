@@ -46,6 +46,8 @@ STYLE: Mapping[str, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
+    # The page's paper, light or dark.
+    "axes.facecolor": "none",
     "grid.color": "#dddddd",
     "grid.linewidth": 0.6,
     "legend.frameon": False,

@@ -104,7 +104,8 @@ class Calibration(Study):
             label="at the mean score",
         )
         top.set(xlim=(0, 1), ylim=(0, 1), ylabel="share of right entries")
-        bottom.stairs(self.counts, edges, fill=True, color=LIGHT)
+        # A line, since bars have no honest length where the axis has no zero.
+        bottom.stairs(self.counts, edges, baseline=None, color=DARK)
         bottom.set(yscale="log", ylabel="entries", xlabel="score of a candidate for a class")
         for axes in (top, bottom):
             axes.grid()
