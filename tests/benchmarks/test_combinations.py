@@ -1,8 +1,11 @@
 """benchmarks/combinations.py, for an iteration."""
 
+import dataclasses
+
 import pytest
 
 from imbdet.errors import UserError
+from imbdet.methods import CLS_LOSSES
 from tests.test_configs import CONFIGS
 
 
@@ -42,8 +45,10 @@ def test_what_has_no_meaning_is_refused(combinations):
 
 def test_what_is_not_finite_is_counted(combinations, monkeypatch):
     detector = combinations.Detector("retinanet", "MODEL.SAMPLER", iterations=2)
-    loss = "imbdet.losses.focal_loss"
-    monkeypatch.setattr(loss, lambda logits, *_, **__: logits.sum(1) * float("nan"))
+    nan = dataclasses.replace(
+        CLS_LOSSES.get("focal"), call=lambda logits, *_, **__: logits.sum(1) * float("nan")
+    )
+    monkeypatch.setitem(CLS_LOSSES._methods, "focal", nan)
     row = detector.train(combinations.Combination("", "", "none"))
     assert row["not finite"] == row["iterations"] == 2
 
