@@ -97,10 +97,11 @@ def write_records(folder, num_parts=3):
     total = 0
     for part in range(num_parts):
         histograms = JointHistograms(SITES)
-        record = make_record(seed=part)
-        histograms.add("roi_heads", "available", record, record.cls_losses)
-        histograms.add("roi_heads", "chosen", make_record(seed=part + 9), record.cls_losses)
-        histograms.add("rpn", "available", record, None)
+        record, chosen = (make_record(seed=seed) for seed in (part, part + 9))
+        candidates = record.samples.candidates
+        histograms.add("roi_heads", "available", candidates, record.cls_losses)
+        histograms.add("roi_heads", "chosen", chosen.samples.candidates, record.cls_losses)
+        histograms.add("rpn", "available", candidates, None)
         counts = histograms.take()
         total = total + counts
         content = to_npz(histograms.named(counts), num_batches=2)

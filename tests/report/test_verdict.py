@@ -113,7 +113,7 @@ def write_comparison(folder, low, verdict, ends=(450, 450)):
     [
         (0.5, "better", "new is better than base: AP 30.0, +1.0 [+0.5, +2.0]."),
         (-0.5, "undecided", "Whether new is better or worse than base is undecided: AP 30.0, +1.0"),
-        (None, "undecided", "is undecided: AP 30.0, +1.0 without an interval."),
+        (float("nan"), "undecided", "is undecided: AP 30.0, +1.0 without an interval."),
     ],
 )
 def test_a_comparison_claims_what_the_intervals_decide(tmp_path, low, verdict, words):
