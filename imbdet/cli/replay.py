@@ -20,6 +20,6 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> None:
     """Repeat an iteration."""
     with quick_imports():
-        from imbdet.engine.replay import replay
+        from imbdet.engine.incidents.repetition import replay
 
     replay(Path(args.file))

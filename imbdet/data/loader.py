@@ -25,8 +25,8 @@ from imbdet.data.batches import TrainLoader
 from imbdet.data.broken_images import SkippingMapper, StrictMapper
 from imbdet.data.checks import drops_invalid_boxes, load_dataset, skips_broken_images
 from imbdet.data.class_table import format_class_table
+from imbdet.data.image_samplers import check_sampler, read_sampler
 from imbdet.data.order import BatchOrder
-from imbdet.data.samplers import check_sampler, read_sampler
 from imbdet.data.summary import DataSummary
 from imbdet.data.workers import leave_stopping_to_parent
 from imbdet.errors import UserError

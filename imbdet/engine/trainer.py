@@ -36,6 +36,7 @@ from imbdet.data.seeding import seed_sequence, seeded_globals
 from imbdet.data.summary import DataSummary, find_difference, require_classes
 from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.engine.curves import CurveWriter
+from imbdet.engine.incidents.watch import Watch
 from imbdet.engine.interrupt import StopOnSignal
 from imbdet.engine.optimizer import adopt_state, build_optimizer
 from imbdet.engine.process_state import find_own_state, gather_process_states, restore_process_state
@@ -43,7 +44,6 @@ from imbdet.engine.progress import ProgressBar, with_progress
 from imbdet.engine.recorder import SampleRecorder
 from imbdet.engine.saver import PeriodicSaver
 from imbdet.engine.training_state import check_training_state, taking_up
-from imbdet.engine.watch import Watch
 from imbdet.errors import UserError
 from imbdet.evaluation import build_coco_evaluator
 from imbdet.modeling import build_model

@@ -7,9 +7,9 @@ from torch import nn
 
 import imbdet.cli
 import train_net
-from imbdet.engine.incident import Incident
+from imbdet.engine.incidents.incident import Incident
+from imbdet.engine.incidents.watch import Watch
 from imbdet.engine.process_state import get_random_states
-from imbdet.engine.watch import Watch
 from tests.engine.jobs import arguments, start
 from tests.messages import assert_says, error_of
 

@@ -1,10 +1,10 @@
 """How samples pay: each for itself, or all by their ranking."""
 
-from imbdet.learning.criteria.alrp import ALRPCriterion
+from imbdet.learning.criteria.alrp_criterion import ALRPCriterion
 from imbdet.learning.criteria.criterion import SCOPES, Criterion, all_processes, share_trouble
-from imbdet.learning.criteria.pointwise import PointwiseCriterion
-from imbdet.learning.criteria.rank_sort import RankSortCriterion
-from imbdet.learning.criteria.ranking import RankingCriterion
+from imbdet.learning.criteria.pointwise_criterion import PointwiseCriterion
+from imbdet.learning.criteria.rank_sort_criterion import RankSortCriterion
+from imbdet.learning.criteria.ranking_criterion import RankingCriterion
 from imbdet.learning.criteria.terms import BoxLoss, SampleLoss
 
 __all__ = [

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from imbdet.config.values import refuse_declared_values
-from imbdet.engine.incident import Incident
+from imbdet.engine.incidents.incident import Incident
 from imbdet.engine.process_state import get_random_states
 from imbdet.errors import UserError
 from imbdet.forms import require_form

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from imbdet.config import load_config
 from imbdet.engine.checkpoint import SafeCheckpointer
-from imbdet.engine.incident import Incident
+from imbdet.engine.incidents.incident import Incident
 from imbdet.engine.process_state import set_random_states
 from imbdet.engine.training_state import taking_up
 from imbdet.errors import UserError
