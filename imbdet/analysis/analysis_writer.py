@@ -14,7 +14,7 @@ from imbdet.analysis.selection_pictures import choose_images, draw_pictures
 from imbdet.modeling.sites import get_key
 from imbdet.studies.boosting import Boosting
 from imbdet.studies.calibration import Calibration
-from imbdet.studies.chunks import BOX, NEGATIVE, POSITIVE, SIGNS, Chunks, Columns, chosen_by
+from imbdet.studies.columns import BOX, NEGATIVE, POSITIVE, SIGNS, Chunks, Columns, chosen_by
 from imbdet.studies.gradient_shares import BoxGradients, ClassificationGradients, box_gradients
 from imbdet.studies.hardness import Hardness, hardness
 from imbdet.studies.imbalance import Imbalance, imbalance

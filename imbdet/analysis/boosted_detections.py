@@ -13,20 +13,21 @@ from torch import Tensor, nn
 from imbdet.analysis.candidate_rows import hierarchical_ranks
 from imbdet.analysis.frozen_detector import ImageCandidates
 from imbdet.analysis.raised_scores import Boost, boost
+from imbdet.classifiers import Classifier
 from imbdet.evaluation.comparison import Comparison, compare
 from imbdet.studies.boosting import BASELINE, TOPS, Boosting, variant_name, variants
-from imbdet.studies.chunks import BOX, Chunks
+from imbdet.studies.columns import BOX, Chunks
 from imbdet.studies.study import NothingToShow
 
 IOU_THRESHOLDS = (0.5, 0.75, 0.9)
 
 
-def boosted(found: ImageCandidates, activation: str) -> dict[int, Boost]:
+def boosted(found: ImageCandidates, classifier: Classifier) -> dict[int, Boost]:
     """The boosts of an image by how many come first; the ground truth itself is no candidate."""
     candidates, rows = found.candidates, found.own_positives
     ranks, classes = hierarchical_ranks(found, rows), candidates.gt_labels[rows]
     scores = candidates.require_outputs().scores
-    return {top: boost(scores, rows, classes, ranks, top, activation) for top in TOPS}
+    return {top: boost(scores, rows, classes, ranks, top, classifier) for top in TOPS}
 
 
 def boost_variants(found: ImageCandidates, boosts: Mapping[int, Boost]) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ from imbdet.engine.progress import with_progress
 from imbdet.modeling.sites import get_key
 from imbdet.studies.calibration import EntryScores
 from imbdet.studies.candidate_columns import DETECTIONS, IMAGES, OBJECTS, candidate_schema
-from imbdet.studies.chunks import sampler_of
+from imbdet.studies.columns import sampler_of
 from imbdet.studies.gradient_shares import EntryGradients
 from imbdet.studies.part_files import PartWriter
 from imbdet.studies.score_distributions import ScoreWeights
@@ -105,7 +105,7 @@ class Collector:
                 candidates = found.candidates
                 own = slice(0, len(candidates) - found.num_appended)
                 all_scores = candidates.require_outputs().scores
-                gradients.add(all_scores, candidates.gt_labels, self.detector.classifier.name)
+                gradients.add(all_scores, candidates.gt_labels, self.detector.classifier)
                 for gathered in (scores, score_weights, image_scores):
                     gathered.add(all_scores[own], candidates.gt_labels[own])
                 num_not_finite += found.num_not_finite
@@ -134,7 +134,7 @@ class Collector:
         writers["objects"].add(object_rows(image, found))
         writers["candidates"].add(candidate_rows(image, found, chosen, ranked))
         if self.detector.is_two_stage:
-            boosts = boosted(found, self.detector.classifier.name)
+            boosts = boosted(found, self.detector.classifier)
             predictor = self.detector.model.roi_heads.box_predictor
             variants = boost_variants(found, boosts)
             writers["detections"].add(detect(image, found, variants, predictor))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from imbdet.classifiers import Classifier
 from imbdet.studies.boosting import TOPS
 
 # The loss of an image falls by so much of what its first 5 positives pay.
@@ -35,7 +36,7 @@ class Boost:
 
 
 def boost(
-    scores: Tensor, rows: Tensor, classes: Tensor, ranks: Tensor, top: int, activation: str
+    scores: Tensor, rows: Tensor, classes: Tensor, ranks: Tensor, top: int, classifier: Classifier
 ) -> Boost:
     """Raise the scores of the positives that come first.
 
@@ -47,7 +48,7 @@ def boost(
         classes: (P,) int64, their classes.
         ranks: (P,) int64, their IoU-HLR, 0 first.
         top: boosted are those with a rank below.
-        activation: with "softmax" the other scores of a sample fall in proportion.
+        classifier: with softmax the other scores of a sample fall in proportion.
     """
     losses = -scores[rows, classes].double().clamp(_EPS, 1 - _EPS).log()
     decrease = DECREASE * float(losses[ranks < min(TOPS)].sum())
@@ -55,12 +56,12 @@ def boost(
     rows, classes = rows[is_boosted], classes[is_boosted]
     before = scores[rows, classes].double().clamp(_EPS, 1 - _EPS)
     after = raise_scores(before, decrease)
-    boosted = with_scores(scores, rows, classes, after, activation)
+    boosted = with_scores(scores, rows, classes, after, classifier)
     return Boost(boosted, len(rows), float((after.log() - before.log()).sum()))
 
 
 def with_scores(
-    scores: Tensor, rows: Tensor, classes: Tensor, values: Tensor, activation: str
+    scores: Tensor, rows: Tensor, classes: Tensor, values: Tensor, classifier: Classifier
 ) -> Tensor:
     """(M, K) scores after some have been given other values.
 
@@ -69,10 +70,10 @@ def with_scores(
         rows: (P,) int64, each at most once.
         classes: (P,) int64, the class whose score is set in each row.
         values: (P,) in [0, 1].
-        activation: with "softmax" the other scores of a row change in proportion to what is left.
+        classifier: with softmax the other scores of a row change in proportion to what is left.
     """
     result, values = scores.to(torch.float64, copy=True), values.double()
-    if activation == "softmax":
+    if classifier.num_extra:
         left = 1 - result[rows, classes].clamp(_EPS, 1 - _EPS)
         result[rows] *= ((1 - values) / left)[:, None]
     result[rows, classes] = values

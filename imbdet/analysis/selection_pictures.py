@@ -16,7 +16,7 @@ from matplotlib.patches import Rectangle
 from imbdet.drawing.style import STYLE, WIDTH, new_figure, save, say
 from imbdet.errors import UserError, suggest
 from imbdet.evaluation.detection_pictures import name_pictures, spread
-from imbdet.studies.chunks import BOX, SELECTIONS, SIGNS, Columns, chosen_by, sampler_of
+from imbdet.studies.columns import BOX, SELECTIONS, SIGNS, Columns, chosen_by, sampler_of
 from imbdet.studies.part_files import PartReader
 
 # Lightness rises evenly here, too; without its dark end, which would drown in a dark picture.

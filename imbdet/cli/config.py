@@ -16,7 +16,7 @@ from imbdet.cli.arguments import (
 from imbdet.errors import UserError
 from imbdet.keys import changed_keys, leaves, suggest_key
 from imbdet.reference.comments import explain_key, range_of
-from imbdet.reference.defaults import DETECTRON2_KEYS, default_config
+from imbdet.reference.default_values import DETECTRON2_KEYS, default_config
 from imbdet.reference.sources import read_source
 from imbdet.startup import quick_imports
 from imbdet.wording import counted

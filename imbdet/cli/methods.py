@@ -10,8 +10,8 @@ from imbdet.errors import UserError, suggest
 from imbdet.methods import Method
 from imbdet.options import Option
 from imbdet.reference.comments import explain_key
-from imbdet.reference.keys import FAMILIES, Family, option_keys
-from imbdet.reference.methods import read_registries
+from imbdet.reference.declared_keys import FAMILIES, Family, option_keys
+from imbdet.reference.declared_methods import read_registries
 
 if TYPE_CHECKING:
     from imbdet.reference.pieces import Piece

@@ -2,6 +2,6 @@
 
 from imbdet import compat  # noqa: F401  (before detectron2)
 from imbdet.config.defaults import add_imbdet_config, add_modeling_config
-from imbdet.config.files import load_config
+from imbdet.config.merging import load_config
 
 __all__ = ["add_imbdet_config", "add_modeling_config", "load_config"]

@@ -1,4 +1,4 @@
-"""The keys that imbdet adds to detectron2's config; :mod:`imbdet.reference.keys` declares them."""
+"""The keys that imbdet adds to detectron2's config; see :mod:`imbdet.reference.declared_keys`."""
 
 import copy
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from imbdet import assigners, losses, samplers, weighting  # noqa: F401
 from imbdet.learning import criteria  # noqa: F401
 from imbdet.methods import REGISTRIES
 from imbdet.options import Option
-from imbdet.reference.keys import imbdet_keys, modeling_keys
+from imbdet.reference.declared_keys import imbdet_keys, modeling_keys
 
 
 def add_imbdet_config(cfg: CfgNode) -> None:

@@ -15,7 +15,7 @@ from imbdet.errors import UserError
 from imbdet.keys import leaves
 from imbdet.methods import REGISTRIES
 from imbdet.options import Option, Range
-from imbdet.reference.keys import imbdet_keys
+from imbdet.reference.declared_keys import imbdet_keys
 from imbdet.wording import shortened
 
 # What numbers of detectron2's keys must be; those of imbdet's are declared with them.

@@ -22,7 +22,7 @@ from imbdet.modeling.sites import SITES, sampler_names
 from imbdet.records import JointHistograms, SampleRecord, draw_negatives
 from imbdet.records.folder import RecordFolder
 from imbdet.records.histograms import picture, to_npz
-from imbdet.records.parquet import Batch, to_parquet, to_rows
+from imbdet.records.sample_rows import Batch, to_parquet, to_rows
 from imbdet.structures import Candidates
 
 logger = logging.getLogger(__name__)

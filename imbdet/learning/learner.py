@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from imbdet.assigners import Assigner, assign
 from imbdet.errors import UserError
 from imbdet.learning.criteria import Criterion, share_trouble
-from imbdet.learning.curves import Log, log_choice, log_losses
 from imbdet.learning.finite import require_finite
 from imbdet.learning.normalizers import Normalizer
+from imbdet.learning.sampling_curves import Log, log_choice, log_losses
 from imbdet.records import SampleRecord
 from imbdet.samplers import Sampler
 from imbdet.structures import Candidates, Outputs, Priors, Samples, Targets, needs_of

@@ -23,11 +23,17 @@ def read_options(cfg: CfgNode, site: Site, node: str, method: Method) -> dict[st
     """The options of a method by name, from its group of keys in the node.
 
     Raises:
-        UserError: one is out of range.
+        UserError: one is out of range, or the config was made before the method registered.
     """
     options = {}
     for option in method.options:
         key = site.option_key(node, method.name, option.name)
-        options[option.name] = value = get_key(cfg, key)
+        try:
+            options[option.name] = value = get_key(cfg, key)
+        except AttributeError as error:
+            raise UserError(
+                f"{key} is not among the keys of the config, which was made before {method.name!r} "
+                "registered: import the file that registers it first."
+            ) from error
         refuse_out_of_range(option._replace(name=key), value)
     return options

@@ -7,7 +7,7 @@ import re
 import tokenize
 from collections.abc import Iterator
 
-from imbdet.reference.defaults import DETECTRON2_KEYS, own_keys
+from imbdet.reference.default_values import DETECTRON2_KEYS, own_keys
 from imbdet.reference.sources import read_source
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from imbdet.studies.chunks import BOX, SIGNS, chosen_by
+from imbdet.studies.columns import BOX, SIGNS, chosen_by
 
 IMAGES = pa.schema(
     [

@@ -17,11 +17,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from imbdet.classifiers import Classifier
 from imbdet.drawing.style import LINES, label_panel, new_figure
 from imbdet.kernels.entrywise import entry_weights
 from imbdet.losses.asl1 import asl1
 from imbdet.losses.focal import FocalEntry
-from imbdet.studies.chunks import Chunks
+from imbdet.studies.columns import Chunks
 from imbdet.studies.study import NothingToShow, Study
 
 
@@ -136,16 +137,16 @@ class EntryGradients:
         self.counts = np.zeros((2, self.num_bins), dtype=np.int64)
         self.sums, self.focal_sums = np.zeros((2, 2, self.num_bins))
 
-    def add(self, scores: Tensor, gt_labels: Tensor, activation: str) -> None:
+    def add(self, scores: Tensor, gt_labels: Tensor, classifier: Classifier) -> None:
         """Count the entries of some samples in.
 
         Args:
             scores: (M, K) scores of the classes.
             gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
-            activation: with "softmax", the background is an entry, too.
+            classifier: with softmax, the background is an entry, too.
         """
         scores, labels = scores[gt_labels >= 0].double(), gt_labels[gt_labels >= 0]
-        if activation == "softmax":
+        if classifier.num_extra:
             background = 1 - scores.sum(dim=1, keepdim=True)
             scores = torch.cat([scores, background.clamp(0, 1)], dim=1)
         is_positive = labels[:, None] == torch.arange(scores.shape[1], device=labels.device)

@@ -15,7 +15,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from imbdet.drawing.style import LINES, new_figure
 from imbdet.studies.averages import mean, percent
-from imbdet.studies.chunks import NEGATIVE, Chunks, chosen_by, sampler_of
+from imbdet.studies.columns import NEGATIVE, Chunks, chosen_by, sampler_of
 from imbdet.studies.study import NothingToShow, Study
 
 COMPARED = ("random", "hard")

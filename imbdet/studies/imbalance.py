@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from imbdet.drawing.style import DARK, MIDDLE, label_panel, new_figure, short
-from imbdet.studies.chunks import Chunks
+from imbdet.studies.columns import Chunks
 from imbdet.studies.study import NothingToShow, Study
 from imbdet.wording import counted
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from imbdet.drawing.style import COLOR_MAP, label_panel, new_figure
 from imbdet.studies.averages import ratio
-from imbdet.studies.chunks import SIGNS, Chunks, chosen_by
+from imbdet.studies.columns import SIGNS, Chunks, chosen_by
 from imbdet.studies.study import NothingToShow, Study
 
 

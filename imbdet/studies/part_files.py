@@ -15,7 +15,7 @@ from imbdet.files import replacing
 from imbdet.parquet import read_parquet
 from imbdet.reading import require_file
 from imbdet.studies.candidate_columns import TYPES
-from imbdet.studies.chunks import chosen_by
+from imbdet.studies.columns import chosen_by
 
 # Rows of a part. A part and one image are in memory at a time: about 30 MB of candidates.
 ROWS_PER_PART = 1 << 18

@@ -13,7 +13,7 @@ from imbdet.drawing.style import BARS, LINES, label_panel, new_figure
 from imbdet.kernels.steps import Steps
 from imbdet.ops.labels import positive_entries
 from imbdet.studies.averages import mean, percent
-from imbdet.studies.chunks import Chunks
+from imbdet.studies.columns import Chunks
 from imbdet.studies.study import NothingToShow, Study
 
 DELTAS = (0.0, 0.25, 0.5, 1.0, 2.0)

@@ -17,7 +17,7 @@ from imbdet.drawing.joint_panels import (
 from imbdet.drawing.style import new_figure, say
 from imbdet.records import IOU_EDGES, LOSS_EDGES, joint_histogram
 from imbdet.studies.averages import mean
-from imbdet.studies.chunks import SELECTIONS, SIGNS, Chunks, chosen_by, sampler_of
+from imbdet.studies.columns import SELECTIONS, SIGNS, Chunks, chosen_by, sampler_of
 from imbdet.studies.study import NothingToShow, Study
 
 _TOO_MANY = "needs a two-stage\ndetector: it compares\nall pairs of negatives"

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from imbdet.drawing.run_styles import add_legend
 from imbdet.drawing.style import label_panel, new_figure
 from imbdet.studies.binned_scores import BinnedScores, bin_scores, draw_binned_scores
-from imbdet.studies.chunks import POSITIVE
+from imbdet.studies.columns import POSITIVE
 from imbdet.studies.part_files import PartReader
 from imbdet.studies.study import NothingToShow, Study
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from imbdet.drawing.style import LINES, label_panel, new_figure
 from imbdet.ops.labels import positive_entries
 from imbdet.studies.averages import percent
-from imbdet.studies.chunks import SIGNS
+from imbdet.studies.columns import SIGNS
 from imbdet.studies.study import NothingToShow, Study
 
 EXPECTATIONS = {"positives": "P⁺", "negatives": "P⁻"}

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from imbdet.analysis.boosted_detections import coco_ground_truth, compare_variants, evaluate_boosts
 from imbdet.analysis.raised_scores import DECREASE, boost, raise_scores, with_scores
+from imbdet.classifiers import SIGMOID, SOFTMAX
 from imbdet.evaluation import CocoMetrics
 from imbdet.studies.boosting import BASELINE, TOPS, variants
 from imbdet.studies.study import NothingToShow
@@ -29,21 +30,21 @@ def fall(before, after, rows, classes):
 @given(st.lists(st.floats(1e-6, 0.999), min_size=1, max_size=60))
 def test_both_boosts_lower_the_loss_alike(scores):
     problem = positives(scores)
-    boosts = [boost(*problem, top, "softmax") for top in TOPS]
+    boosts = [boost(*problem, top, SOFTMAX) for top in TOPS]
     assert abs(boosts[0].decrease - boosts[1].decrease) < 1e-6
     assert [b.num_boosted for b in boosts] == [min(len(scores), top) for top in TOPS]
     first = problem[0][problem[1], problem[2]][: TOPS[0]].double()
     assert boosts[0].decrease == pytest.approx(-DECREASE * float(first.log().sum()), abs=1e-6)
 
 
-@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
-def test_a_boost_by_hand(activation):
+@pytest.mark.parametrize("classifier", [SOFTMAX, SIGMOID])
+def test_a_boost_by_hand(classifier):
     # One positive of score 0.25: half of log 4 is log 2, so the score doubles.
     scores = torch.tensor([[0.25, 0.15], [0.4, 0.3]])
     one = torch.zeros(1, dtype=torch.int64)
-    result = boost(scores, one, one, one, 5, activation)
+    result = boost(scores, one, one, one, 5, classifier)
     # With softmax what is left, 0.5 instead of 0.75, is shared as before.
-    other = 0.15 * 0.5 / 0.75 if activation == "softmax" else 0.15
+    other = 0.15 * 0.5 / 0.75 if classifier is SOFTMAX else 0.15
     torch.testing.assert_close(result.scores, torch.tensor([[0.5, other], [0.4, 0.3]]))
     assert result.decrease == pytest.approx(np.log(2), abs=1e-9)
     assert scores[0, 0] == 0.25  # the detector's own stay
@@ -51,7 +52,7 @@ def test_a_boost_by_hand(activation):
 
 def test_only_the_first_are_raised_all_by_one_shift():
     matrix, rows, classes, ranks = positives([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7])
-    after = boost(matrix, rows, classes, ranks, 5, "sigmoid").scores
+    after = boost(matrix, rows, classes, ranks, 5, SIGMOID).scores
     shifts = torch.logit(after[rows, classes]) - torch.logit(matrix[rows, classes])
     torch.testing.assert_close(shifts[:5], shifts[:1].expand(5), rtol=1e-4, atol=1e-4)
     assert shifts[0] > 0
@@ -62,7 +63,7 @@ def test_only_the_first_are_raised_all_by_one_shift():
 def test_scores_are_set_in_a_copy(dtype):
     scores = torch.tensor([[0.25, 0.15], [0.4, 0.3]], dtype=dtype)
     one = torch.ones(1, dtype=torch.int64)
-    result = with_scores(scores, one, one, torch.tensor([0.65]), "softmax")
+    result = with_scores(scores, one, one, torch.tensor([0.65]), SOFTMAX)
     # Of the 0.7 that were left, 0.35 are: halved, as the other score is.
     torch.testing.assert_close(result, torch.tensor([[0.25, 0.15], [0.2, 0.65]], dtype=dtype))
     assert scores[1].tolist() == pytest.approx([0.4, 0.3])
@@ -71,7 +72,7 @@ def test_scores_are_set_in_a_copy(dtype):
 @pytest.mark.parametrize("scores", [[], [0.0, 0.0], [1.0], [1.0, 0.0, 0.5]])
 def test_extreme_scores_stay_finite(scores):
     matrix, *rest = positives(scores)
-    boosts = [boost(matrix, *rest, top, "softmax") for top in TOPS]
+    boosts = [boost(matrix, *rest, top, SOFTMAX) for top in TOPS]
     for result in boosts:
         assert result.scores.isfinite().all()
         assert ((result.scores >= 0) & (result.scores <= 1)).all()

@@ -343,7 +343,7 @@ def test_renamed_and_deprecated_keys(write, monkeypatch):
         cfg.register_renamed_key("OLD.KEY", "SEED")
         cfg.register_deprecated_key("GONE")
 
-    monkeypatch.setattr("imbdet.config.files.add_imbdet_config", add_keys)
+    monkeypatch.setattr("imbdet.config.merging.add_imbdet_config", add_keys)
     write("a.yaml", "GONE: 1\nOLD:\n  KEY: 1\n")
     renamed = "OLD.KEY was renamed to SEED"
     assert_says(error_of("a.yaml"), renamed, "in a.yaml:3")

@@ -14,9 +14,9 @@ from imbdet.cli import main
 from imbdet.config import load_config
 from imbdet.keys import leaves
 from imbdet.modeling.sites import ROI_HEADS, RPN
-from imbdet.reference.defaults import default_config
-from imbdet.reference.keys import FAMILIES
-from imbdet.reference.methods import read_registries
+from imbdet.reference.declared_keys import FAMILIES
+from imbdet.reference.declared_methods import read_registries
+from imbdet.reference.default_values import default_config
 from imbdet.reference.pieces import list_pieces
 from imbdet.reference.sources import read_source
 
@@ -32,7 +32,7 @@ def test_without_detectron2_imbdets_keys_are_known(monkeypatch, capsys):
         return read_source(package, file) if package == "imbdet" else ""
 
     default_config.cache_clear()
-    for module in (imbdet.reference.defaults, imbdet.cli.config):
+    for module in (imbdet.reference.default_values, imbdet.cli.config):
         monkeypatch.setattr(module, "read_source", read_imbdet_alone)
     try:
         assert main(["config", "explain", "MODEL.CARL.K"]) == 0

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from imbdet.classifiers import SIGMOID
 from imbdet.config import load_config
 from imbdet.engine.run_info import write_run_info
 from imbdet.records import JointHistograms
@@ -14,7 +15,7 @@ from imbdet.records.folder import RecordFolder
 from imbdet.records.histograms import to_npz
 from imbdet.studies.boosting import Boosting, variants
 from imbdet.studies.calibration import EntryScores
-from imbdet.studies.chunks import SIGNS
+from imbdet.studies.columns import SIGNS
 from imbdet.studies.gradient_shares import EntryGradients, box_gradients
 from imbdet.studies.hardness import hardness
 from imbdet.studies.imbalance import imbalance
@@ -46,7 +47,7 @@ def all_numbers():
     scores = torch.rand(300, 3, generator=torch.Generator().manual_seed(0)) ** 3
     labels = torch.arange(300) % 5 - 1
     gradients = EntryGradients(num_bins=30, alpha=0.25, gamma=2.0)
-    gradients.add(scores, labels.clamp(max=3), "sigmoid")
+    gradients.add(scores, labels.clamp(max=3), SIGMOID)
     entry_scores = EntryScores(score_thresh=0.05)
     entry_scores.add(scores, labels.clamp(max=3))
     score_weights = ScoreWeights(lambda_pos=1.0, lambda_neg=0.08, margin=0.5)

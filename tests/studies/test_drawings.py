@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from imbdet.drawing.style import COLOR_MAP, save, short
-from imbdet.studies.chunks import SELECTIONS, SIGNS
+from imbdet.studies.columns import SELECTIONS, SIGNS
 from imbdet.studies.hardness import EDGES, Hardness
 from imbdet.studies.imbalance import imbalance
 from imbdet.studies.rank_histogram import RankHistogram

@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from imbdet.classifiers import SIGMOID, SOFTMAX
 from imbdet.losses import GHMCLoss, GHMRLoss, focal_loss
 from imbdet.studies.gradient_shares import (
     EntryGradients,
@@ -14,25 +15,25 @@ from imbdet.studies.gradient_shares import (
 from imbdet.studies.study import NothingToShow
 
 
-def problem(activation, num_classes=3, num_samples=40):
+def problem(classifier, num_classes=3, num_samples=40):
     torch.manual_seed(0)
-    columns = num_classes + (activation == "softmax")
+    columns = num_classes + (classifier is SOFTMAX)
     logits = (3 * torch.randn(num_samples, columns, dtype=torch.float64)).requires_grad_()
     labels = torch.randint(-1, num_classes + 1, (num_samples,))
-    scores = logits.sigmoid() if activation == "sigmoid" else logits.softmax(dim=1)[:, :-1]
+    scores = logits.sigmoid() if classifier is SIGMOID else logits.softmax(dim=1)[:, :-1]
     return logits, labels, scores.detach()
 
 
-def gather(scores, labels, activation, **options):
+def gather(scores, labels, classifier, **options):
     gathered = EntryGradients(**{"num_bins": 30, "alpha": 0.25, "gamma": 2.0, **options})
     for part in (slice(0, 7), slice(7, 7), slice(7, None)):
-        gathered.add(scores[part], labels[part], activation)
+        gathered.add(scores[part], labels[part], classifier)
     return gathered.result()
 
 
 def test_gradients_are_those_of_the_losses():
-    logits, labels, scores = problem("sigmoid")
-    numbers = gather(scores, labels, "sigmoid")
+    logits, labels, scores = problem(SIGMOID)
+    numbers = gather(scores, labels, SIGMOID)
     valid = labels >= 0
     targets = F.one_hot(labels.clamp(min=0), 4)[:, :3].double()
     cross_entropy = F.binary_cross_entropy_with_logits(
@@ -52,13 +53,13 @@ def test_gradients_are_those_of_the_losses():
     assert numbers.sums["GHM-C"].sum() == pytest.approx(total, rel=1e-6)
 
 
-@pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
-def test_counts_by_hand(activation):
-    _, labels, scores = problem(activation)
-    numbers = gather(scores, labels, activation, num_bins=10)
+@pytest.mark.parametrize("classifier", [SIGMOID, SOFTMAX])
+def test_counts_by_hand(classifier):
+    _, labels, scores = problem(classifier)
+    numbers = gather(scores, labels, classifier, num_bins=10)
     expected = np.zeros((2, 10), dtype=int)
     for row, label in zip(scores.tolist(), labels.tolist(), strict=True):
-        entries = [*row, 1 - sum(row)] if activation == "softmax" else row
+        entries = [*row, 1 - sum(row)] if classifier is SOFTMAX else row
         for column, score in enumerate(entries if label >= 0 else []):
             norm = 1 - score if column == label else score
             expected[int(column != label), min(int(norm * 10), 9)] += 1
@@ -120,6 +121,6 @@ def test_nothing_is_said():
     with pytest.raises(NothingToShow, match="no positives"):
         box_gradients([], mu=0.02, num_bins=10, beta=0.0)
     ignored = EntryGradients(10, 0.25, 2.0)
-    ignored.add(torch.full((2, 3), torch.nan), torch.tensor([-1, -1]), "softmax")
+    ignored.add(torch.full((2, 3), torch.nan), torch.tensor([-1, -1]), SOFTMAX)
     with pytest.raises(NothingToShow):
         ignored.result()

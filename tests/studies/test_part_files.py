@@ -5,7 +5,7 @@ import pytest
 
 from imbdet.errors import UserError
 from imbdet.studies.candidate_columns import OBJECTS, candidate_schema
-from imbdet.studies.chunks import chosen_by
+from imbdet.studies.columns import chosen_by
 from imbdet.studies.part_files import PartReader, PartWriter
 
 

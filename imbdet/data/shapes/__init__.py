@@ -1,6 +1,6 @@
 """A small synthetic detection data set with a long tail, clutter, crowds and label noise."""
 
-from imbdet.data.shapes.catalog import register_shapes
-from imbdet.data.shapes.options import CLASS_NAMES, ShapesOptions
+from imbdet.data.shapes.shapes_catalog import register_shapes
+from imbdet.data.shapes.shapes_options import CLASS_NAMES, ShapesOptions
 
 __all__ = ["CLASS_NAMES", "ShapesOptions", "register_shapes"]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.random import PCG64, Generator
 
 from imbdet.data.shapes.geometry import Outline, class_outline, clutter_outline, turn
-from imbdet.data.shapes.options import ShapesOptions
+from imbdet.data.shapes.shapes_options import ShapesOptions
 
 # Samples across a pixel, for smooth edges.
 _OVERSAMPLING = 8

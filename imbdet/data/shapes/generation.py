@@ -11,7 +11,7 @@ from numpy.random import Generator
 
 from imbdet.data.shapes.annotations import describe
 from imbdet.data.shapes.drawing import Drawing, draw_image, image_rng
-from imbdet.data.shapes.options import ShapesOptions
+from imbdet.data.shapes.shapes_options import ShapesOptions
 from imbdet.errors import UserError
 from imbdet.files import drafting
 from imbdet.wording import counted

@@ -5,8 +5,8 @@ import functools
 from typing import Any
 
 from imbdet.options import Option
-from imbdet.reference.keys import imbdet_keys
-from imbdet.reference.methods import read_registries
+from imbdet.reference.declared_keys import imbdet_keys
+from imbdet.reference.declared_methods import read_registries
 from imbdet.reference.sources import read_source
 
 DETECTRON2_KEYS = ("detectron2", "config/defaults.py")

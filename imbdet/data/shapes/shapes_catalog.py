@@ -8,7 +8,7 @@ from detectron2.config import CfgNode
 from imbdet.data.catalog import replace_dataset
 from imbdet.data.coco_records import load_coco_records, optional_fields
 from imbdet.data.shapes.generation import SPLITS, ensure_generated, json_path
-from imbdet.data.shapes.options import ShapesOptions
+from imbdet.data.shapes.shapes_options import ShapesOptions
 from imbdet.formats.folders import datasets_root
 
 
