@@ -558,4 +558,4 @@ def test_a_query_asks_for_matching_by_names_ends(tmp_path):
         assert torch.equal(other.state_dict()[name], value)
     for query in ("", "yes"):
         message = error_of(SafeCheckpointer(other).load, path + query)
-        assert "must be True or False" in message
+        assert "must be followed by True or False" in message
