@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 
 from imbdet.assigners.assigner import Assigner
-from imbdet.structures import Assignment, Priors, Targets
+from imbdet.structures import Assignment, Outputs, Priors, Targets, needs_of
 
 
 class IgnoreOutside:
@@ -19,15 +19,16 @@ class IgnoreOutside:
         """Wrap an assigner.
 
         Args:
-            assigner: decides about the others; looks at no outputs.
+            assigner: decides about the others.
             boundary_thresh: how far an anchor may leave the image, in pixels, >= 0.
         """
         self.assigner = assigner
+        self.needs = needs_of(assigner)
         self.boundary_thresh = boundary_thresh
 
-    def __call__(self, priors: Priors, targets: Targets) -> Assignment:
+    def __call__(self, priors: Priors, targets: Targets, *outputs: Outputs) -> Assignment:
         """See :class:`Assigner`; the targets must know the sizes of their images."""
-        assignment = self.assigner(priors, targets)
+        assignment = self.assigner(priors, targets, *outputs)
         x0, y0, x1, y1 = priors.boxes.unbind(dim=1)
         thresh, is_inside = self.boundary_thresh, []
         for height, width in targets.image_sizes or ():
