@@ -66,7 +66,7 @@ def _detect(
 ) -> dict[str, np.ndarray]:
     outputs = found.candidates.require_outputs()
     proposals = slice(0, len(scores) - found.num_appended)
-    boxes = outputs.transform().apply_deltas(
+    boxes = outputs.require_transform().apply_deltas(
         outputs.deltas[proposals], found.candidates.boxes[proposals]
     )
     scores = torch.cat([scores, torch.zeros_like(scores[:, :1])], dim=1)  # of the background

@@ -104,7 +104,7 @@ def _of_positives(found: ImageCandidates) -> dict[str, Tensor]:
     candidates, outputs = found.candidates, found.candidates.require_outputs()
     rows = candidates.pos_idxs
     classes, gt_idxs = candidates.gt_labels[rows], candidates.gt_idxs[rows]
-    gt_deltas = outputs.transform().get_deltas(
+    gt_deltas = outputs.require_transform().get_deltas(
         candidates.boxes_of(rows), candidates.gt_boxes_of(rows)
     )
     errors = (outputs.deltas_of(rows, classes) - gt_deltas).unbind(dim=1)

@@ -87,6 +87,6 @@ def _assign(
         raise ValueError("the assigner looks at outputs, which are not known")
     if outputs.boxes is None and outputs.deltas is not None:
         rows = torch.arange(len(outputs), device=outputs.logits.device)
-        boxes = outputs.transform().apply_deltas(outputs.deltas, priors.boxes_at(rows))
+        boxes = outputs.require_transform().apply_deltas(outputs.deltas, priors.boxes_at(rows))
         outputs = replace(outputs, boxes=boxes)
     return assigner(priors, targets, outputs)  # type: ignore[call-arg]

@@ -31,7 +31,7 @@ class IgnoreOutside:
         assignment = self.assigner(priors, targets, *outputs)
         x0, y0, x1, y1 = priors.boxes.unbind(dim=1)
         thresh, is_inside = self.boundary_thresh, []
-        for height, width in targets.image_sizes or ():
+        for height, width in targets.require_image_sizes():
             is_before_end = (x1 < width + thresh) & (y1 < height + thresh)
             is_inside.append((x0 >= -thresh) & (y0 >= -thresh) & is_before_end)
         gt_idxs = assignment.gt_idxs.masked_fill(~torch.cat(is_inside), -2)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from imbdet.ops.boxes import centers
 from imbdet.structures import Assignment, Outputs, Priors, Targets
 
 # Keeps quotients finite where neither box has an area.
@@ -46,11 +47,6 @@ def border_distance(points: Tensor, gt_boxes: Tensor) -> Tensor:
     x1, y1, x2, y2 = gt_boxes.unbind(dim=-1)
     horizontal = torch.minimum(x - x1, x2 - x)
     return torch.minimum(horizontal, torch.minimum(y - y1, y2 - y))
-
-
-def centers(boxes: Tensor) -> Tensor:
-    """(R, 2) centres, xy."""
-    return (boxes[:, :2] + boxes[:, 2:]) / 2
 
 
 def squared_center_distance(priors: Priors, gt_boxes: Tensor) -> Tensor:

@@ -1,4 +1,7 @@
-"""Overlap of pairs of boxes, (P, 4) each, XYXY in pixels with x2 >= x1 and y2 >= y1."""
+"""Centres of boxes and overlap of pairs of them, (P, 4) each.
+
+Boxes are XYXY in pixels with x2 >= x1 and y2 >= y1.
+"""
 
 import torch
 from torch import Tensor
@@ -27,6 +30,11 @@ def hull(boxes: Tensor, gt_boxes: Tensor) -> tuple[Tensor, Tensor]:
     """Corners of the smallest box that encloses a pair."""
     top_left = torch.minimum(boxes[:, :2], gt_boxes[:, :2])
     return top_left, torch.maximum(boxes[:, 2:], gt_boxes[:, 2:])
+
+
+def centers(boxes: Tensor) -> Tensor:
+    """(R, 2) centres xy of boxes, (R, 4)."""
+    return (boxes[:, :2] + boxes[:, 2:]) / 2
 
 
 def area(top_left: Tensor, bottom_right: Tensor) -> Tensor:

@@ -153,3 +153,20 @@ def test_a_sampler_of_losses_refuses_a_criterion_that_does_not_tell_them():
     sampler = RatioSampler(pick_all, HardSampler(), min_negatives=4)
     with pytest.raises(UserError, match="RankingCriterion does not tell"):
         learner(sampler=sampler, criterion=ranking)
+
+
+def test_proposals_outside_their_image_are_ignored_too():
+    priors, targets, outputs = problem()
+    inside = IgnoreOutside(max_iou, 0)
+    shared = learner(assigner=inside).candidates(priors, targets, outputs)
+    proposals = Priors(priors.boxes.repeat(2, 1), num_per_image=[16, 16])
+    own = learner(assigner=inside).candidates(proposals, targets, outputs)
+    assert torch.equal(own.gt_labels, shared.gt_labels)
+    assert (own.gt_labels == -1).any()
+
+
+def test_image_sizes_that_are_missing_are_said_to_be():
+    priors, targets, outputs = problem()
+    bare = Targets(targets.boxes, targets.classes, targets.num_per_image)
+    with pytest.raises(ValueError, match="looks at sizes of images, which the targets lack"):
+        learner(assigner=IgnoreOutside(max_iou, 0)).candidates(priors, bare, outputs)

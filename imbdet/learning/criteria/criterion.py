@@ -84,7 +84,11 @@ class Criterion(nn.Module):
         return int(self.total(torch.tensor(number, device=device)))
 
     def look(self, samples: Samples) -> Tensor:
-        """(M,) classification losses of samples that do not learn, if it tells losses."""
+        """(M,) classification losses of samples that do not learn.
+
+        Raises:
+            NotImplementedError: it does not tell losses; see ``tells_losses``.
+        """
         raise NotImplementedError
 
     def due(self, losses: Tensor, term: SampleLoss | BoxLoss, normalizer: float | Tensor) -> Tensor:

@@ -1,0 +1,26 @@
+"""What flows from room to room: priors are assigned and sampled, samples are weighted and pay.
+
+Shape shorthand: B images of a batch; R priors; M rows, candidates or samples of the whole batch
+(image after image), P positives and N negatives among them; G objects of the batch; K classes.
+Boxes are XYXY in pixels.
+"""
+
+from imbdet.structures.candidates import Assignment, Candidates, Choice, needs_of
+from imbdet.structures.outputs import BoxTransform, Outputs
+from imbdet.structures.priors import Levels, Priors
+from imbdet.structures.samples import Positives, Samples
+from imbdet.structures.targets import Targets
+
+__all__ = [
+    "Assignment",
+    "BoxTransform",
+    "Candidates",
+    "Choice",
+    "Levels",
+    "Outputs",
+    "Positives",
+    "Priors",
+    "Samples",
+    "Targets",
+    "needs_of",
+]

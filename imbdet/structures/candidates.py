@@ -1,0 +1,204 @@
+"""Rows that are assigned to objects, and what is chosen of them.
+
+Shape shorthand: see :mod:`imbdet.structures`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from imbdet.ops.image_rows import image_of_rows
+from imbdet.structures.outputs import Outputs
+from imbdet.structures.priors import Levels, Priors
+from imbdet.structures.targets import Targets
+
+
+@dataclass(frozen=True, eq=False)
+class Assignment:
+    """The object of each prior, in every image of the batch.
+
+    Attributes:
+        gt_idxs: (M,) int64, index in [0, G) of a positive's object; -1 background, -2 ignored.
+        ious: (M,) float in [0, 1], overlap of a positive with its object as the assigner measures
+            it; 0 for other rows, unless the assigner says otherwise.
+        quality: (M,) float in [0, 1], quality of a positive, 0 for other rows; None if the assigner
+            does not grade positives.
+    """
+
+    gt_idxs: Tensor
+    ious: Tensor
+    quality: Tensor | None = None
+
+    def labels(self, classes: Tensor, num_classes: int) -> Tensor:
+        """(M,) int64, [0, K) foreground, K background, -1 ignored.
+
+        Args:
+            classes: (G,) of the objects.
+            num_classes: K.
+        """
+        # The index -1 is that of the last entry, -2 that of the one before.
+        return torch.cat([classes, classes.new_tensor([-1, num_classes])])[self.gt_idxs]
+
+
+class Choice(NamedTuple):
+    """What a sampler chose from candidates.
+
+    Attributes:
+        idxs: (S,) int64 indices into the M candidates, image after image; ``slice(None)`` = all.
+        num_per_image: how many of each image.
+        importance: (S,) float in (0, 1], 1 = most important, as the sampler ranks them (1 for those
+            it does not rank); or None.
+    """
+
+    idxs: Tensor | slice
+    num_per_image: Sequence[int]
+    importance: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Rows of a batch, assigned to objects: those that a sampler chooses from, or that it chose.
+
+    Attributes:
+        gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
+        gt_idxs: (M,) int64, index in [0, G) of a positive's object; -1 for all others.
+        ious: (M,) float in [0, 1], highest IoU of the box with any object of its image, or what the
+            assigner gives in its place.
+        num_per_image: number of rows of each image.
+        num_classes: K.
+        priors: the priors of the batch.
+        targets: the objects of the batch.
+        rows: (M,) int64, which of the batch's rows these are; ``slice(None)`` = all.
+        outputs: what the head says of them, detached, if a part of the learner needs it.
+        cls_losses: (M,) their classification losses, before weights and normalizer, >= 0,
+            detached, if a part of the learner needs them.
+        importance: see :class:`Choice`.
+    """
+
+    gt_labels: Tensor
+    gt_idxs: Tensor
+    ious: Tensor
+    num_per_image: Sequence[int]
+    num_classes: int
+    priors: Priors
+    targets: Targets
+    rows: Tensor | slice = field(default_factory=lambda: slice(None))
+    outputs: Outputs | None = None
+    cls_losses: Tensor | None = None
+    importance: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.gt_labels)
+
+    @cached_property
+    def is_positive(self) -> Tensor:
+        """(M,) bool."""
+        return (self.gt_labels >= 0) & ~self.is_negative
+
+    @cached_property
+    def is_negative(self) -> Tensor:
+        """(M,) bool; ignored rows are neither positive nor negative."""
+        return self.gt_labels == self.num_classes
+
+    @cached_property
+    def pos_idxs(self) -> Tensor:
+        """(P,) int64, rows of the positives, ascending."""
+        return self.is_positive.nonzero().squeeze(1)
+
+    @cached_property
+    def neg_idxs(self) -> Tensor:
+        """(N,) int64, rows of the negatives, ascending."""
+        return self.is_negative.nonzero().squeeze(1)
+
+    @cached_property
+    def image_idxs(self) -> Tensor:
+        """(M,) int64, the image of each row."""
+        return image_of_rows(self.num_per_image, self.gt_labels.device)
+
+    @property
+    def boxes(self) -> Tensor:
+        """(M, 4) boxes of the priors."""
+        return self.boxes_of(torch.arange(len(self), device=self.gt_labels.device))
+
+    @property
+    def levels(self) -> Levels | None:
+        """Levels of all rows; None for proposals, which have none."""
+        return self.levels_of(torch.arange(len(self), device=self.gt_labels.device))
+
+    def boxes_of(self, idxs: Tensor) -> Tensor:
+        """(S, 4) boxes of the priors of some rows, (S,) int64."""
+        return self.priors.boxes_at(self._rows_of_batch(idxs))
+
+    def levels_of(self, idxs: Tensor) -> Levels | None:
+        """Levels of some rows, (S,) int64."""
+        return self.priors.levels_at(self._rows_of_batch(idxs))
+
+    def gt_boxes_of(self, idxs: Tensor) -> Tensor:
+        """(S, 4) boxes of the objects of some positives, (S,) int64."""
+        return self.targets.boxes[self.gt_idxs[idxs]]
+
+    def decode(self, idxs: Tensor, classes: Tensor) -> Tensor:
+        """(S, 4) boxes of some rows, (S,) int64, after the regression for ``classes``, (S,).
+
+        Raises:
+            ValueError: the outputs are not known.
+        """
+        outputs = self.require_outputs()
+        return outputs.require_transform().apply_deltas(
+            outputs.deltas_of(idxs, classes), self.boxes_of(idxs)
+        )
+
+    def require_outputs(self) -> Outputs:
+        """``outputs``, for a sampler that says that it ``needs`` them.
+
+        Raises:
+            ValueError: they are not known.
+        """
+        if self.outputs is None:
+            raise ValueError(
+                "the sampler needs outputs that the candidates lack: "
+                "its `needs` must have 'outputs'"
+            )
+        return self.outputs
+
+    def require_losses(self) -> Tensor:
+        """``cls_losses``, for a sampler that says that it ``needs`` them.
+
+        Raises:
+            ValueError: they are not known.
+        """
+        if self.cls_losses is None:
+            raise ValueError(
+                "the sampler needs losses that the candidates lack: its `needs` must have 'losses'"
+            )
+        return self.cls_losses
+
+    def take(self, choice: Choice) -> "Candidates":
+        """The chosen rows, without outputs and losses, which are those of the candidates."""
+        return Candidates(
+            gt_labels=self.gt_labels[choice.idxs],
+            gt_idxs=self.gt_idxs[choice.idxs],
+            ious=self.ious[choice.idxs],
+            num_per_image=choice.num_per_image,
+            num_classes=self.num_classes,
+            priors=self.priors,
+            targets=self.targets,
+            rows=self.rows if isinstance(choice.idxs, slice) else self._rows_of_batch(choice.idxs),
+            importance=choice.importance,
+        )
+
+    def _rows_of_batch(self, idxs: Tensor) -> Tensor:
+        return idxs if isinstance(self.rows, slice) else self.rows[idxs]
+
+
+def needs_of(part: object) -> frozenset[str]:
+    """What an assigner or a sampler looks at beside priors and objects.
+
+    Its attribute ``needs`` is a frozenset of "outputs", what the head says of every prior, and
+    "losses", the classification loss that each would pay. A part without the attribute needs none.
+    """
+    return getattr(part, "needs", frozenset())

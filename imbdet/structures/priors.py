@@ -1,0 +1,131 @@
+"""The places at which a head predicts.
+
+Shape shorthand: see :mod:`imbdet.structures`.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from imbdet.ops.boxes import centers
+
+
+class Levels(NamedTuple):
+    """Levels of the feature pyramid.
+
+    Attributes:
+        idxs: (M,) int64 in [0, number), the level of each row.
+        number: how many there are, with or without rows.
+    """
+
+    idxs: Tensor
+    number: int
+
+    def rows(self) -> list[Tensor]:
+        """int64 rows of each level, ascending."""
+        return [(self.idxs == level).nonzero().squeeze(1) for level in range(self.number)]
+
+
+class Priors:
+    """The boxes or points at which a head predicts: of a dense head the same for every image.
+
+    Attributes:
+        boxes: (R, 4) anchors or proposals; of points without anchors, squares as wide as their
+            strides.
+        points: (R, 2) xy, centres of the boxes.
+        strides: (R,) distances between neighbours, in pixels; None if unknown.
+        level_sizes: number of priors on each level of the feature pyramid, in the order of rows;
+            None if they belong to no level.
+        num_per_image: number of proposals of each image, R in all; None if the images of a batch
+            share the R priors, so that a batch has B R rows.
+    """
+
+    def __init__(
+        self,
+        boxes: Tensor | None = None,
+        *,
+        points: Tensor | None = None,
+        strides: Tensor | None = None,
+        level_sizes: Sequence[int] | None = None,
+        num_per_image: Sequence[int] | None = None,
+    ):
+        """Describe anchors or proposals by ``boxes``, or points by ``points`` and ``strides``.
+
+        Args:
+            boxes: see the attributes.
+            points: see the attributes; None takes the centres of ``boxes``.
+            strides: see the attributes.
+            level_sizes: see the attributes.
+            num_per_image: see the attributes.
+
+        Raises:
+            ValueError: there are neither boxes nor points with strides, or their numbers differ.
+        """
+        if boxes is None:
+            if points is None or strides is None:
+                raise ValueError("priors need boxes, or points and their strides")
+            half = strides[:, None] / 2
+            boxes = torch.cat([points - half, points + half], dim=1)
+        self.boxes = boxes
+        self.strides = strides
+        self.level_sizes = None if level_sizes is None else list(level_sizes)
+        self.num_per_image = None if num_per_image is None else list(num_per_image)
+        for name, sizes in (("levels", level_sizes), ("images", num_per_image)):
+            if sizes is not None and sum(sizes) != len(boxes):
+                raise ValueError(
+                    f"{name} of {list(sizes)} priors do not add up to {len(boxes)} priors"
+                )
+        if points is not None:
+            self.points = points
+        for name, column in (("points", points), ("strides", strides)):
+            if column is not None and len(column) != len(boxes):
+                raise ValueError(f"{len(boxes)} priors have {len(column)} {name}")
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    @cached_property
+    def points(self) -> Tensor:
+        """See the attributes."""
+        return centers(self.boxes)
+
+    def require_strides(self) -> Tensor:
+        """``strides``, for an assigner that needs them.
+
+        Raises:
+            ValueError: they are unknown.
+        """
+        if self.strides is None:
+            raise ValueError("this assigner measures in strides, which the priors lack")
+        return self.strides
+
+    def require_level_sizes(self) -> list[int]:
+        """``level_sizes``; priors that belong to no level are of one."""
+        return [len(self)] if self.level_sizes is None else self.level_sizes
+
+    def counts(self, num_images: int) -> list[int]:
+        """Number of rows of each image."""
+        return [len(self)] * num_images if self.num_per_image is None else self.num_per_image
+
+    def boxes_at(self, rows: Tensor) -> Tensor:
+        """(S, 4) boxes of some rows, (S,) int64, of the batch."""
+        return self.boxes[rows if self.num_per_image is not None else rows % max(len(self), 1)]
+
+    def levels_at(self, rows: Tensor) -> Levels | None:
+        """Levels of some rows, (S,) int64, of the batch; None if priors belong to no level."""
+        if self.level_sizes is None:
+            return None
+        ends = torch.tensor(self.level_sizes, device=rows.device).cumsum(dim=0)
+        idxs = torch.bucketize(rows % max(len(self), 1), ends, right=True)
+        return Levels(idxs, len(self.level_sizes))
+
+    def by_image(self, num_images: int) -> Iterator["Priors"]:
+        """The priors of each image, as if it were a batch."""
+        if self.num_per_image is None:
+            yield from [self] * num_images
+        else:
+            for boxes in self.boxes.split(self.num_per_image):
+                yield Priors(boxes)
