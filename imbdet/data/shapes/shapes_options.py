@@ -21,7 +21,7 @@ _MIN_OBJECT_SIZE = 4
 
 @dataclasses.dataclass(frozen=True)
 class ShapesOptions:
-    """The keys of ``DATASETS.SHAPES``; see :mod:`imbdet.reference.declared_keys`.
+    """The keys of ``DATASETS.SHAPES``; see :mod:`imbdet.reference.key_groups`.
 
     Raises:
         UserError: a value is out of its range; the message names the key, the value and the range.

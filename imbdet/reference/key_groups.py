@@ -1,0 +1,297 @@
+"""The keys of each group: their defaults, meanings, units and ranges.
+
+A group of keys is a class whose attributes are declared as options are (:mod:`imbdet.options`):
+``period`` of the group "RECORD" is the key ``RECORD.PERIOD``.
+"""
+
+from typing import Annotated
+
+from imbdet.options import Count, NonNegative, Range, Share
+
+
+class Sampler:
+    """How many samples learn.
+
+    Attributes:
+        max_neg_pos_ratio: RoI heads and RPN, whose BATCH_SIZE_PER_IMAGE is the number of samples:
+            largest number of negatives for each positive (for 1 if there is none); 0 is no limit.
+        neg_pos_ratio: ImbRetinaNet with a sampler of negatives: how many for each positive of the
+            image.
+        min_negatives: ImbRetinaNet with a sampler of negatives: how many at least, of an image with
+            few positives or none.
+    """
+
+    max_neg_pos_ratio: NonNegative = 0.0
+    neg_pos_ratio: NonNegative = 3.0
+    min_negatives: NonNegative = 100
+
+
+class ClsLoss:
+    """What holds for several classification losses.
+
+    Attributes:
+        scope: over which samples rankings, normalizers and counts run, in this loss and in the box
+            loss beside it: "batch", those of one process; "global", those of all processes;
+            "image", for losses of a ranking, those of one process with a ranking of each image.
+        guided_scale: whether to bring the classification loss to the value of the box loss: for
+            sampling "all".
+    """
+
+    scope: str = "batch"
+    guided_scale: bool = False
+
+
+class Carl:
+    """Classification-aware regression loss.
+
+    Attributes:
+        enabled: whether to add the classification-aware regression loss: a second box loss, by
+            which the scores learn where boxes are good. The weight of a score p is
+            ((1 - BIAS) p + BIAS)^K, brought to a mean of 1.
+        k: exponent; the larger, the more the confident samples weigh.
+        bias: weight of a score of 0, before the power.
+    """
+
+    enabled: bool = False
+    k: NonNegative = 1.0
+    bias: Share = 0.2
+
+
+class BalancedPyramid:
+    """Balanced feature pyramid.
+
+    Attributes:
+        refine_level: balanced feature pyramid, with the backbones "build_resnet_bfp_backbone" and
+            "build_retinanet_resnet_bfp_backbone": index of the level in whose size all levels are
+            averaged, 0 the finest.
+        refinement: what refines the mean of the balanced feature pyramid, "non_local" or "none".
+    """
+
+    refine_level: NonNegative = 2
+    refinement: str = "non_local"
+
+
+class RetinaNet:
+    """ImbRetinaNet's, beside detectron2's.
+
+    Attributes:
+        bbox_reg_loss_weight: weight of ImbRetinaNet's box loss, beside detectron2's keys of the
+            same name for the others.
+    """
+
+    bbox_reg_loss_weight: float = 1.0
+
+
+class Classifier:
+    """Of the RoI heads and the RPN.
+
+    Attributes:
+        prior_prob: score with which sigmoid classifiers start, as RetinaNet does by its PRIOR_PROB:
+            losses that sum over all negatives explode if all start at 0.5; 0 leaves the bias at 0.
+    """
+
+    prior_prob: Annotated[float, Range(0, 1, below=True)] = 0.0
+
+
+class Speed:
+    """Faster backbone and heads.
+
+    Attributes:
+        channels_last: whether weights and features of backbone and heads are (N, H, W, C) in
+            memory. What pays depends on the machine: docs/performance.md.
+        compile: whether backbone and heads are compiled by torch.compile, which takes a minute at
+            the start and a C++ compiler on the CPU.
+        bfloat16: whether to compute in mixed precision without a scaler, on CPU and GPU.
+    """
+
+    channels_last: bool = False
+    compile: bool = False
+    bfloat16: bool = False
+
+
+class Datasets:
+    """Data sets in COCO format, and what becomes of their faults.
+
+    Attributes:
+        coco: data sets in COCO format, to be named in DATASETS.TRAIN and DATASETS.TEST: a list of
+            {NAME: ..., JSON: annotation file, IMAGES: folder of the images}. Relative paths start
+            at the working directory; "~" and "$VARIABLES" are expanded.
+        invalid_boxes: boxes whose width or height is not above 0, outside their image or with NaN:
+            "drop" them with a warning, or "refuse" the data set.
+        broken_images: images that are missing or cannot be decoded, in training: "refuse" them, or
+            "skip" with a warning.
+    """
+
+    coco: list[dict[str, str]] = []  # noqa: RUF012  (copied into each config)
+    invalid_boxes: str = "drop"
+    broken_images: str = "refuse"
+
+
+class Shapes:
+    """The synthetic data set of "shapes_train" and "shapes_val", generated on first use.
+
+    Attributes:
+        num_train: number of images of the synthetic data set "shapes_train", which is generated on
+            first use. More of them leave the first ones as they are.
+        num_val: number of images of the synthetic data set "shapes_val".
+        image_size: side of the square images, in pixels.
+        object_size: smallest and largest size of an object, the longer side of its box in pixels.
+            Sizes in between are log-uniform.
+        class_frequencies: how often each class appears in training, relative to the others;
+            validation is balanced. One number for each class, in this order: circle, square,
+            triangle, star, cross, diamond, pentagon, hexagon.
+        objects_per_image: mean number of objects in an image that is not empty.
+        clutter_ratio: mean number of look-alikes (clutter, which is not annotated) in relation to
+            that of objects. Empty images have clutter, too.
+        empty_fraction: share of the images without any object.
+        crowd_fraction: share of the objects that are crowds (several, annotated as one).
+        label_noise: share of the training objects whose annotated class is replaced by one of the
+            others, all equally likely. The annotation file keeps the true one as
+            "true_category_id".
+        seed: other seeds are other images.
+    """
+
+    num_train: Annotated[int, Range(1, 1_000_000)] = 800
+    num_val: Annotated[int, Range(1, 1_000_000)] = 200
+    image_size: Annotated[int, Range(32, 2048)] = 192
+    object_size: tuple[int, int] = (8, 64)
+    class_frequencies: tuple[float, ...] = (100.0, 10.0, 1.0)
+    objects_per_image: Annotated[float, Range(1, 100)] = 8.0
+    clutter_ratio: Annotated[float, Range(0, 10)] = 0.6
+    empty_fraction: Share = 0.05
+    crowd_fraction: Share = 0.02
+    label_noise: Share = 0.0
+    seed: Annotated[int, Range(0, 2**32 - 1)] = 0
+
+
+class Input:
+    """Augmentation.
+
+    Attributes:
+        augmentation: how training images are augmented: "" resizes the short edge and flips, as
+            detectron2 does by MIN_SIZE_TRAIN and the keys beside it; "ssd" distorts colours,
+            expands, crops by IoU, resizes to a square and flips. RANDOM_FLIP rules the flip of
+            both.
+    """
+
+    augmentation: str = ""
+
+
+class SSD:
+    """The augmentation "ssd".
+
+    Attributes:
+        size: side of the square, in pixels.
+        brightness_delta: largest change of brightness; 0 is none.
+        contrast: lowest and highest factor of the contrast; (1.0, 1.0) is no change.
+        saturation: lowest and highest factor of the saturation; (1.0, 1.0) is no change.
+        hue_delta: largest turn of the hue, in degrees; 0 is none.
+        expand_prob: share of the images that are put on a larger canvas.
+        expand_ratio: largest ratio of the canvas's sides to the image's; 1 is no canvas.
+        min_ious: minimum IoUs of the crop with an object, one drawn for each image, or no crop, or
+            any.
+        min_crop_size: shortest sides of the crop, relative to the image's; 1 is no crop.
+    """
+
+    size: Count = 512
+    brightness_delta: Annotated[float, Range(0, 255)] = 32.0
+    contrast: Annotated[tuple[float, float], Range(0)] = (0.5, 1.5)
+    saturation: Annotated[tuple[float, float], Range(0)] = (0.5, 1.5)
+    hue_delta: Annotated[float, Range(0, 180)] = 18.0
+    expand_prob: Share = 0.5
+    expand_ratio: Annotated[float, Range(1)] = 4.0
+    min_ious: Annotated[tuple[float, ...], Range(0, 1)] = (0.1, 0.3, 0.5, 0.7, 0.9)
+    min_crop_size: Annotated[float, Range(0, 1, above=True)] = 0.3
+
+
+class Dataloader:
+    """Of detectron2's main branch; v0.6 has the sampler, but not the key.
+
+    Attributes:
+        random_subset_ratio: share of the images that RandomSubsetTrainingSampler shows.
+    """
+
+    random_subset_ratio: float = 1.0
+
+
+class Record:
+    """What becomes of the samples.
+
+    Attributes:
+        period: how many iterations from one record of the samples to the next, in
+            OUTPUT_DIR/records; see docs/records.md. 0 is off; 20 costs little.
+        num_hard_negatives: number of negatives with the highest losses that become rows, of each
+            image and for RetinaNet, RPN or RoI heads.
+        num_random_negatives: number of random ones of the other negatives that become rows, too.
+        max_mb: room for all files, in MB (10^6 bytes). The period doubles each time half of what
+            was left is used.
+    """
+
+    period: NonNegative = 0
+    num_hard_negatives: NonNegative = 32
+    num_random_negatives: Count = 32
+    max_mb: Count = 1000
+
+
+class Solver:
+    """Checkpoints, the optimizer, and what is not finite.
+
+    Attributes:
+        checkpoint_keep: how many of the newest checkpoints stay in OUTPUT_DIR, the final one aside;
+            0 is all.
+        max_skipped: how many iterations with a loss or gradient that is not finite are skipped, in
+            all, before the training stops. Each is saved with its weights in OUTPUT_DIR/watch. 0 is
+            to stop at the first.
+        optimizer: "SGD" or "AdamW"; MOMENTUM and NESTEROV rule SGD only.
+    """
+
+    checkpoint_keep: NonNegative = 0
+    max_skipped: NonNegative = 0
+    optimizer: str = "SGD"
+
+
+class Test:
+    """Evaluation.
+
+    Attributes:
+        coco_library: which library computes COCO's metrics: "faster-coco-eval" or "pycocotools".
+            The numbers are the same.
+        max_detections: how many detections of a class in an image count, those of the highest
+            scores. With another number than COCO's 100 the metrics are not COCO's.
+            DETECTIONS_PER_IMAGE is the number that the detector returns, of all classes.
+        num_pictures: how many test images to draw after an evaluation, ground truth beside
+            detections; 0 is none.
+        picture_score_thresh: lowest score of a detection that is drawn, also by `imbdet predict`.
+            -1 is the best threshold of each class, by optimal LRP, as the evaluation found it; 0.3
+            without one.
+    """
+
+    coco_library: str = "faster-coco-eval"
+    max_detections: Annotated[int, Range(10)] = 100
+    num_pictures: NonNegative = 8
+    picture_score_thresh: Annotated[float, Range(-1, 1)] = -1.0
+
+
+# By the names of their groups; first those that ``imbdet.modeling`` reads.
+MODELING_GROUPS = {
+    "MODEL.SAMPLER": Sampler,
+    "MODEL.RPN_SAMPLER": Sampler,
+    "MODEL.CLS_LOSS": ClsLoss,
+    "MODEL.RPN_LOSS.CLS": ClsLoss,
+    "MODEL.CARL": Carl,
+    "MODEL.BFP": BalancedPyramid,
+    "MODEL.RETINANET": RetinaNet,
+    "MODEL.ROI_BOX_HEAD": Classifier,
+    "MODEL.RPN": Classifier,
+}
+OTHER_GROUPS = {
+    "MODEL.SPEED": Speed,
+    "DATASETS": Datasets,
+    "DATASETS.SHAPES": Shapes,
+    "INPUT": Input,
+    "INPUT.SSD": SSD,
+    "DATALOADER": Dataloader,
+    "RECORD": Record,
+    "SOLVER": Solver,
+    "TEST": Test,
+}
