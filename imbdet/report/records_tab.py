@@ -116,11 +116,12 @@ def draw_stages(site: str, stages: Mapping[str, Arrays]) -> dict[str, bytes]:
     }
     figure = new_figure(5.6)
     grid = add_grid(figure, 2, 2)
+    all_shares = [share for of_stage in shares.values() for share in of_stage.values()]
+    norm = common_norm(all_shares) if known else None
     panels: dict[str, JointPanel | IoUPanel] = {}
     for i, kind in enumerate(PANELS):
         place = divmod(i, 2)
         if kind in known:
-            norm = common_norm(share for of_stage in shares.values() for share in of_stage.values())
             panels[kind] = JointPanel(grid, place, *edges, norm)
             panels[kind].axes.set_ylabel("classification loss")
         else:

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from imbdet.drawing.run_styles import run_lines
 from imbdet.drawing.style import short
 from imbdet.studies.averages import ratio
+from imbdet.studies.part_files import PartReader
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +59,33 @@ class BinnedScores:
             f"{run} {'-' if np.isnan(change[index]) else f'{change[index]:+.3f}'}"
             for run, change in self.differences.items()
         )
+
+
+def bin_column(
+    runs: Mapping[str, PartReader], column: str, label: int, edges: np.ndarray
+) -> BinnedScores | None:
+    """Average the scores of the candidates of a label by another of their columns.
+
+    Args:
+        runs: by run, the baseline first, the tables of candidates.
+        column: to bin by.
+        label: POSITIVE or NEGATIVE.
+        edges: see :func:`bin_scores`.
+
+    Returns:
+        The bins; None if they are all empty.
+    """
+    numbers = bin_scores(
+        edges,
+        {
+            run: (
+                (chunk[column].astype(float), chunk["score"])
+                for chunk in reader.chunks([column, "score"], ("label", label))
+            )
+            for run, reader in runs.items()
+        },
+    )
+    return numbers if any(counts.any() for counts in numbers.counts.values()) else None
 
 
 def bin_scores(

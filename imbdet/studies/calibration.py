@@ -10,6 +10,7 @@ from torch import Tensor
 from imbdet.drawing.style import DARK, LIGHT, MIDDLE, label_panel, new_figure
 from imbdet.ops.labels import positive_entries
 from imbdet.studies.averages import mean, percent, ratio
+from imbdet.studies.entries import valid_entries
 from imbdet.studies.study import NothingToShow, Study
 
 NUM_BINS = 20
@@ -146,7 +147,7 @@ class EntryScores:
             scores: (M, K) scores of the classes.
             gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
         """
-        scores, labels = scores[gt_labels >= 0].double(), gt_labels[gt_labels >= 0]
+        scores, labels = valid_entries(scores, gt_labels)
         positives = positive_entries(labels, scores.shape[1])
         bins = (scores * NUM_BINS).long().clamp_(0, NUM_BINS - 1)
         every, right = _sums(bins), _sums(bins[positives])

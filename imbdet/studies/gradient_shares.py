@@ -23,6 +23,7 @@ from imbdet.kernels.entrywise import entry_weights
 from imbdet.losses.asl1 import asl1
 from imbdet.losses.focal import FocalEntry
 from imbdet.studies.columns import Chunks
+from imbdet.studies.entries import valid_entries
 from imbdet.studies.study import NothingToShow, Study
 
 
@@ -145,7 +146,7 @@ class EntryGradients:
             gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
             classifier: with softmax, the background is an entry, too.
         """
-        scores, labels = scores[gt_labels >= 0].double(), gt_labels[gt_labels >= 0]
+        scores, labels = valid_entries(scores, gt_labels)
         if classifier.num_extra:
             background = 1 - scores.sum(dim=1, keepdim=True)
             scores = torch.cat([scores, background.clamp(0, 1)], dim=1)

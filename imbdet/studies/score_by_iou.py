@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from imbdet.drawing.run_styles import add_legend
 from imbdet.drawing.style import label_panel, new_figure
-from imbdet.studies.binned_scores import BinnedScores, bin_scores, draw_binned_scores
+from imbdet.studies.binned_scores import BinnedScores, bin_column, draw_binned_scores
 from imbdet.studies.columns import POSITIVE
 from imbdet.studies.part_files import PartReader
 from imbdet.studies.study import NothingToShow, Study
@@ -64,16 +64,7 @@ def score_by_iou(runs: Mapping[str, PartReader]) -> ScoreByIoU:
     Raises:
         NothingToShow: there are no positives.
     """
-    numbers = bin_scores(
-        EDGES,
-        {
-            run: (
-                (chunk["pred_iou"], chunk["score"])
-                for chunk in reader.chunks(["pred_iou", "score"], ("label", POSITIVE))
-            )
-            for run, reader in runs.items()
-        },
-    )
-    if not any(counts.any() for counts in numbers.counts.values()):
+    numbers = bin_column(runs, "pred_iou", POSITIVE, EDGES)
+    if numbers is None:
         raise NothingToShow("there are no positives.")
     return ScoreByIoU(numbers)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from imbdet.drawing.run_styles import add_legend
 from imbdet.drawing.style import label_panel, new_figure
-from imbdet.studies.binned_scores import BinnedScores, bin_scores, draw_binned_scores
+from imbdet.studies.binned_scores import BinnedScores, bin_column, draw_binned_scores
 from imbdet.studies.columns import NEGATIVE, POSITIVE
 from imbdet.studies.part_files import PartReader
 from imbdet.studies.study import NothingToShow, Study
@@ -86,15 +86,8 @@ def score_by_rank(runs: Mapping[str, PartReader]) -> ScoreByRank:
     """
     of_sign = {}
     for sign, (_, label) in RANKINGS.items():
-        chunks = {
-            run: (
-                (chunk["hierarchical_rank"].astype(float), chunk["score"])
-                for chunk in reader.chunks(["hierarchical_rank", "score"], ("label", label))
-            )
-            for run, reader in runs.items()
-        }
-        numbers = bin_scores(EDGES, chunks)
-        if any(counts.any() for counts in numbers.counts.values()):
+        numbers = bin_column(runs, "hierarchical_rank", label, EDGES)
+        if numbers is not None:
             of_sign[sign] = numbers
     if not of_sign:
         raise NothingToShow("no candidate has a rank.")

@@ -21,6 +21,7 @@ from imbdet.drawing.style import LINES, label_panel, new_figure
 from imbdet.ops.labels import positive_entries
 from imbdet.studies.averages import percent
 from imbdet.studies.columns import SIGNS
+from imbdet.studies.entries import valid_entries
 from imbdet.studies.study import NothingToShow, Study
 
 EXPECTATIONS = {"positives": "P⁺", "negatives": "P⁻"}
@@ -139,7 +140,7 @@ class ScoreWeights:
             scores: (M, K) scores of the classes.
             gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
         """
-        scores, labels = scores[gt_labels >= 0].double(), gt_labels[gt_labels >= 0]
+        scores, labels = valid_entries(scores, gt_labels)
         is_negative = scores.new_ones(scores.shape).bool()
         is_negative[positive_entries(labels, scores.shape[1])] = False
         pos, neg = scores[~is_negative], scores[is_negative]

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from imbdet.drawing.style import DARK, LIGHT, MIDDLE, label_panel, new_figure
 from imbdet.ops.labels import positive_entries
+from imbdet.studies.entries import valid_entries
 from imbdet.studies.study import NothingToShow, Study
 
 # Of logits; those beyond are counted in the outermost bins.
@@ -110,7 +111,7 @@ class ImageScores:
             scores: (M, K) scores of the classes.
             gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
         """
-        scores, labels = scores[gt_labels >= 0].double(), gt_labels[gt_labels >= 0]
+        scores, labels = valid_entries(scores, gt_labels)
         positives = positive_entries(labels, scores.shape[1])
         bins = torch.bucketize(scores.logit(), torch.from_numpy(EDGES[1:-1]).to(scores.device))
         every, right = (
