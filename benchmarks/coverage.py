@@ -27,8 +27,8 @@ from sections import run_sections, section_parser
 
 from imbdet.compare.bootstrap import resample, resampled_ap
 from imbdet.evaluation.matches import match
+from imbdet.figures.estimates import CONFIDENCE, estimate, nan_mean
 from imbdet.program import run_program
-from imbdet.studies.estimates import CONFIDENCE, estimate, nan_mean
 
 # Images, classes, objects and detections of an image.
 SETTINGS = {"few classes": (200, 5, 5.0, 20), "many rare classes": (100, 80, 5.0, 20)}

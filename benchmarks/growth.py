@@ -37,7 +37,7 @@ from matplotlib.figure import Figure
 from imbdet.drawing.style import CATEGORIES, DPI, STYLE, label_panel, new_figure
 from imbdet.program import run_program
 from imbdet.records import JointHistograms, SampleRecord, draw_negatives
-from imbdet.records.sample_rows import Batch, to_rows
+from imbdet.records.record_columns import Batch, to_rows
 from imbdet.samplers import QuotaSampler, nms_clusters
 from imbdet.structures import Candidates, Samples
 from imbdet.weighting import hierarchical_local_rank

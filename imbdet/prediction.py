@@ -42,8 +42,8 @@ from imbdet.evaluation.thresholds import FALLBACK, ScoreThresholds, read_thresho
 from imbdet.files import replacing
 from imbdet.formats.folders import list_images
 from imbdet.modeling import build_model
-from imbdet.modeling.kind import num_classes_key
-from imbdet.modeling.sites import get_key
+from imbdet.modeling.detector_kind import num_classes_key
+from imbdet.modeling.site_keys import get_key
 from imbdet.wording import counted
 
 logger = logging.getLogger(__name__)

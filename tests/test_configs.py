@@ -8,7 +8,7 @@ import train_net
 from imbdet.config import load_config
 from imbdet.errors import UserError
 from imbdet.methods import BOX_LOSSES, CLS_LOSSES
-from imbdet.modeling import sites
+from imbdet.modeling import site_keys
 from imbdet.modeling.build import build_criterion, build_sampler
 from imbdet.modeling.unread import refuse_unread_keys
 
@@ -105,7 +105,7 @@ def build_parts(cfg):
     """All that the keys of imbdet rule, without the network around it."""
     refuse_unread_keys(cfg)
     one_stage = cfg.MODEL.META_ARCHITECTURE == "ImbRetinaNet"
-    for site in [sites.RETINANET] if one_stage else [sites.ROI_HEADS, sites.RPN]:
+    for site in [site_keys.RETINANET] if one_stage else [site_keys.ROI_HEADS, site_keys.RPN]:
         build_criterion(cfg, site)
         build_sampler(cfg, site)
 

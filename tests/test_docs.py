@@ -15,7 +15,7 @@ import imbdet.samplers
 from imbdet.classifiers import SIGMOID
 from imbdet.config import load_config
 from imbdet.errors import UserError
-from imbdet.modeling import build_model, sites
+from imbdet.modeling import build_model, site_keys
 from imbdet.modeling.build import build_criterion, build_sampler
 
 # isort: split
@@ -56,12 +56,12 @@ def test_a_loss_is_one_file_and_one_test(monkeypatch):
     cfg = small_config("retinanet")
     assert cfg.MODEL.RPN_LOSS.CLS.POLY.EPSILON == 1.0
     cfg.merge_from_other_cfg(CfgNode.load_cfg(piece))
-    criterion = build_criterion(cfg, sites.RETINANET)
+    criterion = build_criterion(cfg, site_keys.RETINANET)
     assert criterion.classifier is SIGMOID
     assert criterion.cls_loss.loss.keywords == {"epsilon": 1.0}
     cfg.MODEL.CLS_LOSS.POLY.EPSILON = -2.0
     with pytest.raises(UserError, match=r"MODEL\.CLS_LOSS\.POLY\.EPSILON is -2\.0: it must be at "):
-        build_criterion(cfg, sites.RETINANET)
+        build_criterion(cfg, site_keys.RETINANET)
     torch.manual_seed(0)
     run(test)["test_poly_loss_is_its_definition"]()
 
@@ -72,7 +72,7 @@ def test_a_sampler_is_one_file_and_one_test(monkeypatch):
     pick_nearest = run(file)["pick_nearest"]
     monkeypatch.setattr(imbdet.samplers, "pick_nearest", pick_nearest, raising=False)
     cfg = small_config("faster_rcnn", "MODEL.SAMPLER.NEGATIVE.NAME", "nearest")
-    assert build_sampler(cfg, sites.ROI_HEADS).negative is pick_nearest
+    assert build_sampler(cfg, site_keys.ROI_HEADS).negative is pick_nearest
     run(test)["test_picks_the_highest_ious"]()
 
 

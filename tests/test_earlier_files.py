@@ -10,7 +10,7 @@ import yaml
 
 from imbdet.config import load_config
 from imbdet.records import read_histograms
-from imbdet.records.sample_rows import SCHEMA
+from imbdet.records.record_columns import SCHEMA
 from tests.modeling.conftest import small_config
 
 ASSETS = Path(__file__).parent / "assets"

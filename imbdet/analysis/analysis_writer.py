@@ -11,20 +11,20 @@ from imbdet.analysis.boosted_detections import evaluate_boosts
 from imbdet.analysis.collector import Counts
 from imbdet.analysis.frozen_detector import FrozenDetector
 from imbdet.analysis.selection_pictures import choose_images, draw_pictures
-from imbdet.modeling.sites import get_key
-from imbdet.studies.boosting import Boosting
-from imbdet.studies.calibration import Calibration
-from imbdet.studies.columns import BOX, NEGATIVE, POSITIVE, SIGNS, Chunks, Columns, chosen_by
-from imbdet.studies.gradient_shares import BoxGradients, ClassificationGradients, box_gradients
-from imbdet.studies.hardness import Hardness, hardness
-from imbdet.studies.imbalance import Imbalance, imbalance
-from imbdet.studies.overlap import Overlaps, overlaps
-from imbdet.studies.part_files import PartReader
-from imbdet.studies.rank_histogram import RankHistogram, rank_histogram
-from imbdet.studies.sampling_distribution import SamplingDistribution, sampling_distribution
-from imbdet.studies.score_distributions import ScoreDistributions
-from imbdet.studies.score_shift import ScoreShift
-from imbdet.studies.study import NothingToShow, Study, write_study, write_summary
+from imbdet.figures.boosting import Boosting
+from imbdet.figures.calibration import Calibration
+from imbdet.figures.columns import BOX, NEGATIVE, POSITIVE, SIGNS, Chunks, Columns, chosen_by
+from imbdet.figures.gradient_shares import BoxGradients, ClassificationGradients, box_gradients
+from imbdet.figures.hardness import Hardness, hardness
+from imbdet.figures.imbalance import Imbalance, imbalance
+from imbdet.figures.overlap import Overlaps, overlaps
+from imbdet.figures.part_files import PartReader
+from imbdet.figures.rank_histogram import RankHistogram, rank_histogram
+from imbdet.figures.sampling_distribution import SamplingDistribution, sampling_distribution
+from imbdet.figures.score_distributions import ScoreDistributions
+from imbdet.figures.score_shift import ScoreShift
+from imbdet.figures.study import NothingToShow, Study, write_study, write_summary
+from imbdet.modeling.site_keys import get_key
 from imbdet.wording import counted
 
 NUM_PICTURES = 4

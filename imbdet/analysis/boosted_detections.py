@@ -15,9 +15,9 @@ from imbdet.analysis.frozen_detector import ImageCandidates
 from imbdet.analysis.raised_scores import Boost, boost
 from imbdet.classifiers import Classifier
 from imbdet.evaluation.comparison import Comparison, compare
-from imbdet.studies.boosting import BASELINE, TOPS, Boosting, variant_name, variants
-from imbdet.studies.columns import BOX, Chunks
-from imbdet.studies.study import NothingToShow
+from imbdet.figures.boosting import BASELINE, TOPS, Boosting, variant_name, variants
+from imbdet.figures.columns import BOX, Chunks
+from imbdet.figures.study import NothingToShow
 
 IOU_THRESHOLDS = (0.5, 0.75, 0.9)
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from imbdet.analysis.frozen_detector import ImageCandidates
+from imbdet.figures.columns import BOX, IGNORED, NEGATIVE, POSITIVE, chosen_by
+from imbdet.figures.rank_histogram import negatives_above
 from imbdet.ops.boxes import paired_iou
-from imbdet.studies.columns import BOX, IGNORED, NEGATIVE, POSITIVE, chosen_by
-from imbdet.studies.rank_histogram import negatives_above
 from imbdet.weighting import hierarchical_local_rank
 
 

@@ -16,14 +16,14 @@ from imbdet.analysis.candidate_rows import candidate_rows, image_row, object_row
 from imbdet.analysis.frozen_detector import FrozenDetector, ImageCandidates
 from imbdet.analysis.selections import build_selections
 from imbdet.engine.progress import with_progress
-from imbdet.modeling.sites import get_key
-from imbdet.studies.calibration import EntryScores
-from imbdet.studies.candidate_columns import DETECTIONS, IMAGES, OBJECTS, candidate_schema
-from imbdet.studies.columns import sampler_of
-from imbdet.studies.gradient_shares import EntryGradients
-from imbdet.studies.part_files import PartWriter
-from imbdet.studies.score_distributions import ScoreWeights
-from imbdet.studies.score_shift import ImageScores
+from imbdet.figures.calibration import EntryScores
+from imbdet.figures.candidate_columns import DETECTIONS, IMAGES, OBJECTS, candidate_schema
+from imbdet.figures.columns import sampler_of
+from imbdet.figures.gradient_shares import EntryGradients
+from imbdet.figures.part_files import PartWriter
+from imbdet.figures.score_distributions import ScoreWeights
+from imbdet.figures.score_shift import ImageScores
+from imbdet.modeling.site_keys import get_key
 
 logger = logging.getLogger(__name__)
 

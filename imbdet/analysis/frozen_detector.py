@@ -15,7 +15,7 @@ from imbdet.errors import UserError
 from imbdet.modeling import ImbRetinaNet, ImbROIHeads, build_model
 from imbdet.modeling.dense import targets_of
 from imbdet.modeling.roi_heads import priors_of
-from imbdet.modeling.sites import RETINANET, ROI_HEADS, Site
+from imbdet.modeling.site_keys import RETINANET, ROI_HEADS, Site
 from imbdet.structures import Candidates
 
 

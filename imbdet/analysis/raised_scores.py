@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from imbdet.classifiers import Classifier
-from imbdet.studies.boosting import TOPS
+from imbdet.figures.boosting import TOPS
 
 # The loss of an image falls by so much of what its first 5 positives pay.
 DECREASE = 0.5

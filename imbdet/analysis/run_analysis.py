@@ -12,8 +12,8 @@ from imbdet.analysis.selection_pictures import find_rows
 from imbdet.engine import setup_frozen
 from imbdet.errors import UserError
 from imbdet.evaluation.detection_pictures import find_earlier_pictures
-from imbdet.modeling.sites import cls_loss_name
-from imbdet.studies.study import remove_report
+from imbdet.figures.study import remove_report
+from imbdet.modeling.site_keys import cls_loss_name
 from imbdet.wording import counted
 
 logger = logging.getLogger(__name__)

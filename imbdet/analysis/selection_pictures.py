@@ -16,8 +16,8 @@ from matplotlib.patches import Rectangle
 from imbdet.drawing.style import STYLE, WIDTH, new_figure, save, say
 from imbdet.errors import UserError, suggest
 from imbdet.evaluation.detection_pictures import name_pictures, spread
-from imbdet.studies.columns import BOX, SELECTIONS, SIGNS, Columns, chosen_by, sampler_of
-from imbdet.studies.part_files import PartReader
+from imbdet.figures.columns import BOX, SELECTIONS, SIGNS, Columns, chosen_by, sampler_of
+from imbdet.figures.part_files import PartReader
 
 # Lightness rises evenly here, too; without its dark end, which would drown in a dark picture.
 _COLORS = LinearSegmentedColormap.from_list("iou", mpl.colormaps["plasma"](np.linspace(0.3, 1, 64)))

@@ -10,7 +10,7 @@ from torch import Tensor
 from imbdet.errors import UserError
 from imbdet.modeling.build import combine_samplers
 from imbdet.modeling.samplers import SAMPLERS, build_pool_sampler
-from imbdet.modeling.sites import Site
+from imbdet.modeling.site_keys import Site
 from imbdet.samplers import PairSampler, PoolSampler, pick_all
 from imbdet.structures import Candidates
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from imbdet.compare.ground_truth import GroundTruth
 from imbdet.compare.run_folders import RunFolder
+from imbdet.figures.part_files import PartReader
+from imbdet.figures.study import NothingToShow
 from imbdet.processes import path_of
-from imbdet.studies.part_files import PartReader
-from imbdet.studies.study import NothingToShow
 
 
 def open_candidates(runs: Sequence[RunFolder]) -> dict[str, PartReader]:

@@ -1,7 +1,7 @@
 """Resamples of the test set's images, the bootstrap, and the AP of each.
 
 All runs are evaluated on the same resamples, so that a difference of two runs is one of pairs: what
-makes an image hard for both does not blur it. :mod:`imbdet.studies.estimates` makes intervals of
+makes an image hard for both does not blur it. :mod:`imbdet.figures.estimates` makes intervals of
 the values.
 """
 

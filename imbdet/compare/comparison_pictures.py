@@ -20,9 +20,9 @@ from imbdet.evaluation.detection_pictures import (
 from imbdet.evaluation.kept import Kept, keep
 from imbdet.evaluation.marked_images import Mark, draw_panel, join_panels
 from imbdet.evaluation.matches import Matches
+from imbdet.figures.part_files import write_table
+from imbdet.figures.study import NothingToShow
 from imbdet.parquet import read_parquet
-from imbdet.studies.part_files import write_table
-from imbdet.studies.study import NothingToShow
 
 NUM_PICTURES = 4
 # More labels would hide the image.

@@ -16,18 +16,18 @@ from imbdet.compare.differing_keys import write_differing_keys
 from imbdet.compare.ground_truth import GroundTruth
 from imbdet.compare.run_folders import RunFolder, read_results
 from imbdet.evaluation.matches import ClassMatches, Matches, match
+from imbdet.figures.class_ap import ClassAP, class_ap
+from imbdet.figures.coco_table import CocoTable, coco_table
+from imbdet.figures.error_types import ErrorTypes, error_types
+from imbdet.figures.lrp_table import LRPTable, lrp_table
+from imbdet.figures.part_files import PartReader
+from imbdet.figures.score_by_iou import ScoreByIoU, score_by_iou
+from imbdet.figures.score_by_rank import ScoreByRank, score_by_rank
+from imbdet.figures.score_iou import ScoreIoU, score_iou
+from imbdet.figures.study import NothingToShow, Study, remove_report, write_study, write_summary
+from imbdet.figures.training_curves import TrainingCurves, training_curves
 from imbdet.processes import path_of
 from imbdet.startup import without_collections
-from imbdet.studies.class_ap import ClassAP, class_ap
-from imbdet.studies.coco_table import CocoTable, coco_table
-from imbdet.studies.error_types import ErrorTypes, error_types
-from imbdet.studies.lrp_table import LRPTable, lrp_table
-from imbdet.studies.part_files import PartReader
-from imbdet.studies.score_by_iou import ScoreByIoU, score_by_iou
-from imbdet.studies.score_by_rank import ScoreByRank, score_by_rank
-from imbdet.studies.score_iou import ScoreIoU, score_iou
-from imbdet.studies.study import NothingToShow, Study, remove_report, write_study, write_summary
-from imbdet.studies.training_curves import TrainingCurves, training_curves
 
 logger = logging.getLogger(__name__)
 

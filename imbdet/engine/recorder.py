@@ -18,11 +18,11 @@ from torch.utils.hooks import RemovableHandle
 from imbdet.config.values import refuse_declared_values
 from imbdet.errors import UserError
 from imbdet.learning import learners_of
-from imbdet.modeling.sites import SITES, sampler_names
+from imbdet.modeling.site_keys import SITES, sampler_names
 from imbdet.records import JointHistograms, SampleRecord, draw_negatives
 from imbdet.records.folder import RecordFolder
 from imbdet.records.histograms import picture, to_npz
-from imbdet.records.sample_rows import Batch, to_parquet, to_rows
+from imbdet.records.record_columns import Batch, to_parquet, to_rows
 from imbdet.structures import Candidates
 
 logger = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ from imbdet.config import load_config
 from imbdet.data.summary import DataSummary
 from imbdet.files import replacing
 from imbdet.keys import changed_keys
-from imbdet.modeling.chosen import chosen_methods
+from imbdet.modeling.chosen_methods import chosen_methods
 from imbdet.reading import read_json
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from imbdet.assigners import Assigner
 from imbdet.errors import UserError
 from imbdet.methods import ASSIGNERS
 from imbdet.modeling.registry import lookup
-from imbdet.modeling.sites import Site, get_key
+from imbdet.modeling.site_keys import Site, get_key
 
 
 def build_assigner(cfg: CfgNode, site: Site) -> Assigner | None:

@@ -11,7 +11,7 @@ from imbdet.errors import UserError
 from imbdet.learning.criteria import BoxLoss
 from imbdet.methods import BOX_LOSSES
 from imbdet.modeling.registry import lookup, read_options
-from imbdet.modeling.sites import Site, get_key, refuse_levels_of_proposals
+from imbdet.modeling.site_keys import Site, get_key, refuse_levels_of_proposals
 
 
 def box_loss_key(cfg: CfgNode, site: Site) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from imbdet.learning.criteria import SCOPES, BoxLoss, Criterion
 from imbdet.modeling.box_losses import box_loss_key, build_box_loss
 from imbdet.modeling.cls_losses import ClsLoss, build_cls_loss
 from imbdet.modeling.samplers import build_pool_sampler
-from imbdet.modeling.sites import Site, cls_loss_name, get_key, sampler_names
+from imbdet.modeling.site_keys import Site, cls_loss_name, get_key, sampler_names
 from imbdet.modeling.weightings import build_carl, build_weighting
 from imbdet.samplers import (
     PairSampler,

@@ -13,7 +13,7 @@ from imbdet.learning.criteria import PointwiseCriterion, RankingCriterion, Sampl
 from imbdet.methods import CLS_LOSSES
 from imbdet.modeling.box_losses import box_loss_key
 from imbdet.modeling.registry import lookup, read_options
-from imbdet.modeling.sites import Site, cls_loss_name, refuse_levels_of_proposals
+from imbdet.modeling.site_keys import Site, cls_loss_name, refuse_levels_of_proposals
 
 
 class ClsLoss(NamedTuple):

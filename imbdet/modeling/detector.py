@@ -18,7 +18,7 @@ from torch import nn
 from imbdet.errors import UserError
 from imbdet.keys import leaves
 from imbdet.modeling.registry import lookup
-from imbdet.modeling.sites import get_key
+from imbdet.modeling.site_keys import get_key
 from imbdet.modeling.speed import speed_up
 
 # Where detectron2 looks up the parts that keys name.

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from imbdet.errors import UserError
 from imbdet.learning.criteria import Criterion
-from imbdet.modeling import sites
+from imbdet.modeling import site_keys
 from imbdet.modeling.build import build_criterion
-from imbdet.modeling.prior import set_prior
+from imbdet.modeling.prior_prob import set_prior
 from imbdet.structures import Candidates, Outputs
 
 # Losses that detectron2's main branch can switch on in this place, as keys and as arguments.
@@ -68,7 +68,7 @@ class ImbFastRCNNOutputLayers(FastRCNNOutputLayers):
     def from_config(cls, cfg, input_shape):
         """Read MODEL.CLS_LOSS and MODEL.BOX_LOSS beside detectron2's keys."""
         refuse_loss_switches(cfg)
-        criterion = build_criterion(cfg, sites.ROI_HEADS)
+        criterion = build_criterion(cfg, site_keys.ROI_HEADS)
         prior_prob = cfg.MODEL.ROI_BOX_HEAD.PRIOR_PROB
         if prior_prob and not criterion.classifier.has_prior:
             raise UserError(

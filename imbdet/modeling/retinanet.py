@@ -12,7 +12,7 @@ from imbdet.buffers import KeepsMissingBuffers
 from imbdet.learning import Learner
 from imbdet.learning.criteria import Criterion
 from imbdet.learning.normalizers import Count
-from imbdet.modeling import sites
+from imbdet.modeling import site_keys
 from imbdet.modeling.assigners import build_assigner
 from imbdet.modeling.build import build_criterion, build_sampler
 from imbdet.modeling.dense import DenseView, targets_of, view_dense_head
@@ -59,7 +59,7 @@ class ImbRetinaNet(KeepsMissingBuffers, RetinaNet):
         super().__init__(**kwargs)
         self.criterion = criterion
         self.learner = Learner(
-            sites.RETINANET.place,
+            site_keys.RETINANET.place,
             assigner=assigner or MatcherAssigner(self.anchor_matcher),
             sampler=sampler,
             criterion=criterion,
@@ -75,9 +75,9 @@ class ImbRetinaNet(KeepsMissingBuffers, RetinaNet):
         """Read MODEL.SAMPLER, MODEL.CLS_LOSS and MODEL.BOX_LOSS beside RetinaNet's keys."""
         return {
             **super().from_config(cfg),
-            "assigner": build_assigner(cfg, sites.RETINANET),
-            "sampler": build_sampler(cfg, sites.RETINANET),
-            "criterion": build_criterion(cfg, sites.RETINANET),
+            "assigner": build_assigner(cfg, site_keys.RETINANET),
+            "sampler": build_sampler(cfg, site_keys.RETINANET),
+            "criterion": build_criterion(cfg, site_keys.RETINANET),
             "box_reg_loss_weight": cfg.MODEL.RETINANET.BBOX_REG_LOSS_WEIGHT,
         }
 

@@ -13,7 +13,7 @@ from imbdet.buffers import untouched_buffers
 from imbdet.errors import UserError
 from imbdet.learning import Learner
 from imbdet.learning.normalizers import num_samples
-from imbdet.modeling import sites
+from imbdet.modeling import site_keys
 from imbdet.modeling.assigners import build_assigner
 from imbdet.modeling.build import build_sampler
 from imbdet.modeling.dense import targets_of
@@ -53,7 +53,7 @@ class ImbROIHeads(StandardROIHeads):
                 f"box_predictor is of {type(self.box_predictor).__name__}."
             )
         self.learner = Learner(
-            sites.ROI_HEADS.place,
+            site_keys.ROI_HEADS.place,
             assigner=assigner or MatcherAssigner(self.proposal_matcher),
             sampler=sampler,
             criterion=self.box_predictor.criterion,
@@ -67,8 +67,8 @@ class ImbROIHeads(StandardROIHeads):
         """Read MODEL.SAMPLER beside detectron2's keys."""
         return {
             **super().from_config(cfg, input_shape),
-            "assigner": build_assigner(cfg, sites.ROI_HEADS),
-            "sampler": build_sampler(cfg, sites.ROI_HEADS),
+            "assigner": build_assigner(cfg, site_keys.ROI_HEADS),
+            "sampler": build_sampler(cfg, site_keys.ROI_HEADS),
         }
 
     @classmethod

@@ -11,12 +11,12 @@ from imbdet.assigners import Assigner, IgnoreOutside
 from imbdet.learning import Learner
 from imbdet.learning.criteria import Criterion
 from imbdet.learning.normalizers import Quota, num_samples
-from imbdet.modeling import sites
+from imbdet.modeling import site_keys
 from imbdet.modeling.assigners import build_assigner
 from imbdet.modeling.build import build_criterion, build_sampler
 from imbdet.modeling.dense import targets_of, view_dense_head
 from imbdet.modeling.matcher import MatcherAssigner
-from imbdet.modeling.prior import set_prior
+from imbdet.modeling.prior_prob import set_prior
 from imbdet.samplers import Sampler
 from imbdet.structures import Candidates
 
@@ -66,7 +66,7 @@ class ImbRPN(RPN):
             assigner = IgnoreOutside(assigner, self.anchor_boundary_thresh)
         self.criterion = criterion
         self.learner = Learner(
-            sites.RPN.place,
+            site_keys.RPN.place,
             assigner=assigner,
             sampler=sampler,
             criterion=criterion,
@@ -82,14 +82,15 @@ class ImbRPN(RPN):
         """Read MODEL.RPN_SAMPLER and MODEL.RPN_LOSS beside RPN's keys."""
         return {
             **super().from_config(cfg, input_shape),
-            "assigner": build_assigner(cfg, sites.RPN),
-            "sampler": build_sampler(cfg, sites.RPN),
-            "criterion": build_criterion(cfg, sites.RPN),
+            "assigner": build_assigner(cfg, site_keys.RPN),
+            "sampler": build_sampler(cfg, site_keys.RPN),
+            "criterion": build_criterion(cfg, site_keys.RPN),
             "prior_prob": cfg.MODEL.RPN.PRIOR_PROB,
             # Libra R-CNN, which limits the negatives, takes the mean over those that are left.
             "averages_samples": cfg.MODEL.RPN_SAMPLER.MAX_NEG_POS_RATIO > 0,
             # Those with a global scope would wait in the RoI heads for a process that stops here.
-            "stops_together": sites.get_key(cfg, f"{sites.ROI_HEADS.cls_loss}.SCOPE") == "global",
+            "stops_together": site_keys.get_key(cfg, f"{site_keys.ROI_HEADS.cls_loss}.SCOPE")
+            == "global",
         }
 
     def label_and_sample_anchors(

@@ -5,7 +5,7 @@ from detectron2.config import CfgNode
 from imbdet.errors import UserError
 from imbdet.methods import NEGATIVE_SAMPLERS, POSITIVE_SAMPLERS
 from imbdet.modeling.registry import lookup, read_options
-from imbdet.modeling.sites import Site
+from imbdet.modeling.site_keys import Site
 from imbdet.samplers import PoolSampler
 
 SAMPLERS = {"POSITIVE": POSITIVE_SAMPLERS, "NEGATIVE": NEGATIVE_SAMPLERS}

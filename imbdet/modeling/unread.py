@@ -16,8 +16,8 @@ from imbdet.methods import (
     Registry,
 )
 from imbdet.modeling.box_losses import box_loss_key
-from imbdet.modeling.kind import NUM_CLASSES_KEYS, bases_of, modules_of, num_classes_key
-from imbdet.modeling.sites import SITES, Site, cls_loss_name, get_key, sampler_names
+from imbdet.modeling.detector_kind import NUM_CLASSES_KEYS, bases_of, modules_of, num_classes_key
+from imbdet.modeling.site_keys import SITES, Site, cls_loss_name, get_key, sampler_names
 
 # Our keys in nodes of detectron2, its class in whose place ours reads them, and ours. Pieces set
 # them for both kinds of detector, so that of the other kind is no mistake.

@@ -8,7 +8,7 @@ from torch import Tensor
 from imbdet.errors import UserError
 from imbdet.methods import NEGATIVE_SAMPLERS, WEIGHTINGS
 from imbdet.modeling.registry import lookup, read_options
-from imbdet.modeling.sites import Site, get_key
+from imbdet.modeling.site_keys import Site, get_key
 from imbdet.structures import Samples
 from imbdet.weighting import Weighting, carl_weights, gt_class_scores
 

@@ -8,8 +8,8 @@ from imbdet.analysis.boosted_detections import coco_ground_truth, compare_varian
 from imbdet.analysis.raised_scores import DECREASE, boost, raise_scores, with_scores
 from imbdet.classifiers import SIGMOID, SOFTMAX
 from imbdet.evaluation import CocoMetrics
-from imbdet.studies.boosting import BASELINE, TOPS, variants
-from imbdet.studies.study import NothingToShow
+from imbdet.figures.boosting import BASELINE, TOPS, variants
+from imbdet.figures.study import NothingToShow
 
 CLASSES = ["cat", "dog"]
 

@@ -7,8 +7,8 @@ from detectron2.structures import Boxes, Instances
 
 from imbdet.analysis.candidate_rows import candidate_rows, image_row, object_rows
 from imbdet.analysis.frozen_detector import ImageCandidates
-from imbdet.studies.candidate_columns import IMAGES, OBJECTS, candidate_schema
-from imbdet.studies.part_files import PartReader, PartWriter
+from imbdet.figures.candidate_columns import IMAGES, OBJECTS, candidate_schema
+from imbdet.figures.part_files import PartReader, PartWriter
 from tests.analysis.problems import worked_example
 
 IMAGE = {"image_id": 3, "file_name": "3.png", "width": 1200, "height": 30}

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from imbdet.analysis.selections import Selections, build_selections
-from imbdet.modeling.sites import RETINANET, ROI_HEADS
+from imbdet.modeling.site_keys import RETINANET, ROI_HEADS
 from imbdet.samplers import (
     HardSampler,
     IoUHLRPositives,

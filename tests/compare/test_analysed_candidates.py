@@ -5,13 +5,13 @@ import pytest
 from imbdet.compare.analysed_candidates import advise_analyses, open_candidates
 from imbdet.compare.ground_truth import GroundTruth
 from imbdet.compare.run_folders import RunFolder
+from imbdet.figures.binned_scores import bin_scores
+from imbdet.figures.candidate_columns import IMAGES
+from imbdet.figures.part_files import PartReader, PartWriter
+from imbdet.figures.score_by_iou import score_by_iou
+from imbdet.figures.score_by_rank import score_by_rank
+from imbdet.figures.study import NothingToShow
 from imbdet.processes import path_of
-from imbdet.studies.binned_scores import bin_scores
-from imbdet.studies.candidate_columns import IMAGES
-from imbdet.studies.part_files import PartReader, PartWriter
-from imbdet.studies.score_by_iou import score_by_iou
-from imbdet.studies.score_by_rank import score_by_rank
-from imbdet.studies.study import NothingToShow
 
 SCHEMA = pa.schema(
     [

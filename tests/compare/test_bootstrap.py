@@ -3,9 +3,9 @@ import pytest
 
 from imbdet.compare.bootstrap import resample, resampled_ap
 from imbdet.evaluation.matches import match
-from imbdet.studies.class_ap import class_ap
-from imbdet.studies.coco_table import coco_table
-from imbdet.studies.estimates import Estimate, estimate, nan_mean
+from imbdet.figures.class_ap import class_ap
+from imbdet.figures.coco_table import coco_table
+from imbdet.figures.estimates import Estimate, estimate, nan_mean
 from tests.compare.problems import ground_truth, place, worked_example
 
 MANY = np.full(4, 100)  # images with objects of each area

@@ -12,7 +12,7 @@ from imbdet.compare.comparison_pictures import (
 )
 from imbdet.errors import UserError
 from imbdet.evaluation.matches import match
-from imbdet.studies.study import NothingToShow
+from imbdet.figures.study import NothingToShow
 from tests.compare.problems import OBJECTS, RESULTS, ground_truth, place, write_truth
 
 TRUTH = ground_truth(OBJECTS)

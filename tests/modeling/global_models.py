@@ -14,7 +14,7 @@ from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from imbdet.errors import UserError
-from imbdet.modeling import build_model, sites
+from imbdet.modeling import build_model, site_keys
 from imbdet.modeling.build import build_criterion
 from tests.flow import make_candidates, make_samples
 from tests.modeling.conftest import make_batch, small_config, train_step
@@ -95,7 +95,7 @@ def pay(name, images):
     """Two batches pay: losses and gradients of the second, and what the criterion keeps."""
     site, kind, keys = CRITERIA[name]
     cfg = small_config(kind, *keys, *(RPN_GLOBAL if site == "RPN" else GLOBAL))
-    criterion = build_criterion(cfg, getattr(sites, site))
+    criterion = build_criterion(cfg, getattr(site_keys, site))
     num_classes = 1 if site == "RPN" else 3
     for _ in range(2):
         samples = samples_of(images, num_classes + criterion.classifier.num_extra, num_classes)

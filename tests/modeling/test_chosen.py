@@ -1,6 +1,6 @@
 import pytest
 
-from imbdet.modeling.chosen import chosen_methods
+from imbdet.modeling.chosen_methods import chosen_methods
 from tests.modeling.conftest import small_config
 
 # Positives, negatives, classification, boxes; sampling and losses of detectron2 have names, too.

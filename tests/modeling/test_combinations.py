@@ -12,7 +12,7 @@ from imbdet.methods import (
     POSITIVE_SAMPLERS,
     WEIGHTINGS,
 )
-from imbdet.modeling import sites
+from imbdet.modeling import site_keys
 from imbdet.modeling.build import build_criterion, build_sampler
 from tests.modeling.conftest import make_batch, small_config, train_step
 from tests.modeling.pairwise import covering_set, pairs_of
@@ -71,7 +71,7 @@ def config_of(combination):
 
 
 def build_parts(cfg):
-    return build_criterion(cfg, sites.RETINANET), build_sampler(cfg, sites.RETINANET)
+    return build_criterion(cfg, site_keys.RETINANET), build_sampler(cfg, site_keys.RETINANET)
 
 
 COMBINATIONS = covering_set(FACTORS, is_valid)

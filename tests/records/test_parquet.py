@@ -10,7 +10,7 @@ import torch
 
 import imbdet
 from imbdet.records import NegativeStrata, draw_negatives
-from imbdet.records.sample_rows import SCHEMA, Batch, to_parquet, to_rows
+from imbdet.records.record_columns import SCHEMA, Batch, to_parquet, to_rows
 from imbdet.structures import Priors
 from tests.records.factories import NUM_CLASSES, make_record
 

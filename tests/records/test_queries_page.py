@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import imbdet
-from imbdet.records.sample_rows import SCHEMA
+from imbdet.records.record_columns import SCHEMA
 
 PAGE = Path(imbdet.__file__).parents[1] / "docs" / "queries.md"
 ALIKE = {"site": "roi_heads", "cls_weight": 1.0, "grad_norm": 0.5, "stratum_weight": 1.0}

@@ -2,7 +2,7 @@ import pytest
 
 from imbdet.config import load_config
 from imbdet.keys import leaves
-from imbdet.modeling.sites import SITES
+from imbdet.modeling.site_keys import SITES
 from imbdet.reference.comments import _comments, explain_key, range_of
 
 from detectron2.config import get_cfg  # isort: skip  (after imbdet)

@@ -13,7 +13,7 @@ from imbdet import methods
 from imbdet.cli import main
 from imbdet.config import load_config
 from imbdet.keys import leaves
-from imbdet.modeling.sites import ROI_HEADS, RPN
+from imbdet.modeling.site_keys import ROI_HEADS, RPN
 from imbdet.reference.declared_keys import FAMILIES
 from imbdet.reference.declared_methods import read_registries
 from imbdet.reference.default_values import default_config

@@ -10,21 +10,21 @@ from PIL import Image
 from imbdet.classifiers import SIGMOID
 from imbdet.config import load_config
 from imbdet.engine.run_info import write_run_info
+from imbdet.figures.boosting import Boosting, variants
+from imbdet.figures.calibration import EntryScores
+from imbdet.figures.columns import SIGNS
+from imbdet.figures.gradient_shares import EntryGradients, box_gradients
+from imbdet.figures.hardness import hardness
+from imbdet.figures.imbalance import imbalance
+from imbdet.figures.overlap import overlaps
+from imbdet.figures.rank_histogram import rank_histogram
+from imbdet.figures.sampling_distribution import sampling_distribution
+from imbdet.figures.score_distributions import ScoreWeights
+from imbdet.figures.score_shift import ImageScores
+from imbdet.figures.study import write_study
 from imbdet.records import JointHistograms
 from imbdet.records.folder import RecordFolder
 from imbdet.records.histograms import to_npz
-from imbdet.studies.boosting import Boosting, variants
-from imbdet.studies.calibration import EntryScores
-from imbdet.studies.columns import SIGNS
-from imbdet.studies.gradient_shares import EntryGradients, box_gradients
-from imbdet.studies.hardness import hardness
-from imbdet.studies.imbalance import imbalance
-from imbdet.studies.overlap import overlaps
-from imbdet.studies.rank_histogram import rank_histogram
-from imbdet.studies.sampling_distribution import sampling_distribution
-from imbdet.studies.score_distributions import ScoreWeights
-from imbdet.studies.score_shift import ImageScores
-from imbdet.studies.study import write_study
 from tests.analysis.problems import SAMPLERS, random_table
 from tests.records.factories import make_record
 

@@ -13,8 +13,8 @@ from PIL import Image
 from imbdet.drawing.style import short
 from imbdet.report import write_report
 from tests.browser import needs_browser, start_browser
+from tests.figures.comparisons import all_comparisons
 from tests.report.factories import SCRIPT, write_analysis, write_run
-from tests.studies.comparisons import all_comparisons
 
 webdriver = pytest.importorskip("selenium.webdriver")
 By = pytest.importorskip("selenium.webdriver.common.by").By

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from imbdet.engine.checkpoint_file import read_checkpoint
 from imbdet.errors import UserError
 from imbdet.files import replacing
-from imbdet.forms import NUMBER, Each, require_form
+from imbdet.schema import NUMBER, Each, require_form
 
 # What a batch consists of beside tensors: nothing else is read from a file.
 BATCH_TYPES = [

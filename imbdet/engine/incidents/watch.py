@@ -17,7 +17,7 @@ from imbdet.config.values import refuse_declared_values
 from imbdet.engine.incidents.incident import Incident
 from imbdet.engine.process_state import get_random_states
 from imbdet.errors import UserError
-from imbdet.forms import require_form
+from imbdet.schema import require_form
 from imbdet.wording import counted
 
 logger = logging.getLogger(__name__)

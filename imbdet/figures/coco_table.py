@@ -1,0 +1,175 @@
+"""COCO's table of all runs, with intervals and with what differs from the baseline."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from matplotlib.figure import Figure
+from tabulate import tabulate
+
+from imbdet.drawing.run_styles import add_legend, run_points, spread
+from imbdet.drawing.style import label_panel, new_figure, short
+from imbdet.figures.estimates import CONFIDENCE, Estimate, draw_estimates, estimate, nan_mean
+from imbdet.figures.study import Study
+
+# Of each metric the area of objects and the IoU thresholds.
+_METRICS = {
+    "AP": (0, slice(None)),
+    "AP50": (0, slice(0, 1)),
+    "AP75": (0, slice(5, 6)),
+    "APs": (1, slice(None)),
+    "APm": (2, slice(None)),
+    "APl": (3, slice(None)),
+}
+_SIZES = {"APs": "small", "APm": "medium", "APl": "large"}
+
+
+@dataclass(frozen=True)
+class CocoTable(Study):
+    """AP in percent.
+
+    Attributes:
+        values: by run, the baseline first, and metric; without those that the test set has no
+            objects for.
+        differences: to the baseline, by all other runs and metric.
+    """
+
+    name = "coco"
+    title = "COCO's metrics"
+    caption = (
+        "Lines are intervals of 95 %, for other images of this kind. A hollow mark is a "
+        "difference that is undecided: its interval contains 0, or its objects are in too few "
+        "images for one."
+    )
+
+    values: Mapping[str, Mapping[str, Estimate]]
+    differences: Mapping[str, Mapping[str, Estimate]]
+
+    def table(self) -> pa.Table:
+        """See :class:`Study`; a row for each run and metric."""
+        rows = []
+        for run, metrics in self.values.items():
+            for metric, value in metrics.items():
+                difference = self.differences.get(run, {}).get(metric)
+                row = {"run": run, "metric": metric, **as_columns("", value)}
+                rows.append({**row, **as_columns("difference", difference)})
+        return pa.Table.from_pylist(rows)
+
+    def sentence(self) -> str:
+        """See :class:`Study`."""
+        baseline, *others = self.values
+        parts = [
+            f"{run} {self.values[run]['AP'].value:.1f} ({describe(self.differences[run]['AP'])})"
+            for run in others
+        ]
+        return (
+            f"AP of {baseline} {self.values[baseline]['AP'].value:.1f}, {', '.join(parts)}; in "
+            f"brackets the difference and its {CONFIDENCE:.0%} interval, over the chance of the "
+            "test images; another seed of a training may differ by more."
+            + "".join(
+                f" There are no {size} objects for {metric}."
+                for metric, size in _SIZES.items()
+                if metric not in self.values[baseline]
+            )
+        )
+
+    def text(self) -> str:
+        """The table to read on a terminal."""
+        rows = []
+        for run, metrics in self.values.items():
+            rows.append([run, *(_format(value, "") for value in metrics.values())])
+            if run in self.differences:
+                differences = self.differences[run].values()
+                rows.append(["  difference", *(_format(value, "+") for value in differences)])
+                rows.append(["", *(value.verdict for value in differences)])
+        metrics = next(iter(self.values.values()))
+        return tabulate(rows, ["run", *metrics], tablefmt="simple", disable_numparse=True)
+
+    def draw(self) -> Figure:
+        """Values on the left, differences to the baseline on the right."""
+        figure = new_figure(2.9)
+        left, right = figure.subplots(1, 2)
+        points = run_points(self.values)
+        baseline, *others = points
+        metrics = list(self.values[baseline])
+        places, handles = np.arange(len(metrics)), {}
+        for i, (run, point) in enumerate(points.items()):
+            estimates = list(self.values[run].values())
+            at = places + spread(i, len(points))
+            handles[run] = draw_estimates(left, at, estimates, point)
+        for i, run in enumerate(others):
+            estimates = list(self.differences[run].values())
+            at = places + spread(i, len(others))
+            draw_estimates(right, at, estimates, points[run], is_difference=True)
+        right.axhline(0, color="black", linewidth=0.8)
+        left.set(ylabel="percent", ylim=(0, None))
+        right.set(ylabel="percentage points\n(hollow: undecided)")
+        for axes in (left, right):
+            axes.set_xticks(places, metrics)
+            axes.set_xlim(-0.6, len(metrics) - 0.4)
+            axes.grid(axis="y")
+        label_panel(left, f"(a) values with {CONFIDENCE:.0%} intervals")
+        label_panel(right, f"(b) minus {short(baseline)}")
+        add_legend(figure, handles)
+        return figure
+
+
+def coco_table(num_images: np.ndarray, resampled: Mapping[str, np.ndarray]) -> CocoTable:
+    """Summarise the classes as COCO does.
+
+    Args:
+        num_images: (A,) int64, images with objects of each area, of the first at least one.
+        resampled: by run, the baseline first, (1 + B, K, A, T) of :func:`resampled_ap`.
+    """
+    metrics = {
+        run: {
+            metric: nan_mean(values[:, :, area, thresholds], axis=(1, 2))
+            for metric, (area, thresholds) in _METRICS.items()
+            if num_images[area]
+        }
+        for run, values in resampled.items()
+    }
+    counts = {metric: num_images[area] for metric, (area, _) in _METRICS.items()}
+    baseline, *others = metrics
+    return CocoTable(
+        values={
+            run: {m: estimate(values, counts[m]) for m, values in of_run.items()}
+            for run, of_run in metrics.items()
+        },
+        differences={
+            run: {
+                m: estimate(values - metrics[baseline][m], counts[m])
+                for m, values in metrics[run].items()
+            }
+            for run in others
+        },
+    )
+
+
+def as_columns(name: str, value: Estimate | None) -> dict[str, object]:
+    """An estimate as columns of a row; those of a difference have a name and a verdict."""
+    if not name:
+        return {"value": value.value, "low": value.low, "high": value.high}
+    values = (value.value, value.low, value.high, value.verdict) if value else (None,) * 4
+    return dict(
+        zip([name, *(f"{name}_{end}" for end in ("low", "high", "verdict"))], values, strict=True)
+    )
+
+
+def describe(difference: Estimate) -> str:
+    """A difference in a sentence."""
+    if np.isnan(difference.value):
+        return "difference not defined"
+    if np.isnan(difference.low):
+        return f"{difference.value:+.1f}, no interval"
+    ends = f"[{difference.low:+.1f}, {difference.high:+.1f}]"
+    return f"{difference.value:+.1f} {ends}, {difference.verdict}"
+
+
+def _format(value: Estimate, sign: str) -> str:
+    if np.isnan(value.value):
+        return "-"
+    if np.isnan(value.low):
+        return f"{value.value:{sign}.1f}"
+    return f"{value.value:{sign}.1f} [{value.low:{sign}.1f}, {value.high:{sign}.1f}]"

@@ -1,0 +1,33 @@
+"""The names of the methods that a detector learns with, those of detectron2 included."""
+
+from typing import Any
+
+from detectron2.config import CfgNode
+
+from imbdet.modeling.box_losses import box_loss_key
+from imbdet.modeling.detector_kind import is_one_stage
+from imbdet.modeling.site_keys import RETINANET, ROI_HEADS, cls_loss_name, get_key, sampler_names
+
+
+def chosen_methods(cfg: CfgNode) -> dict[str, Any]:
+    """Names by what they are for, of RetinaNet or of the RoI heads.
+
+    Raises:
+        UserError: there is no such detector, or two keys name different box losses.
+    """
+    site = RETINANET if is_one_stage(cfg) else ROI_HEADS
+    positive, negative = sampler_names(cfg, site)
+    box_loss, _ = box_loss_key(cfg, site)
+    if (
+        box_loss == "smooth_l1"
+        and get_key(cfg, site.option_key(site.box_loss, "smooth_l1", "beta")) == 0
+    ):
+        box_loss = "l1"  # as detectron2 means it
+    return {
+        "positive_sampler": positive,
+        "negative_sampler": negative,
+        "weightings": list(get_key(cfg, f"{site.weighting}.NAMES")),
+        "cls_loss": cls_loss_name(cfg, site),
+        "box_loss": box_loss,
+        "carl": get_key(cfg, f"{site.carl}.ENABLED"),
+    }

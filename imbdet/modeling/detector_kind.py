@@ -1,0 +1,63 @@
+"""What kind of detector a config describes, by the classes that its modules are derived from."""
+
+from typing import Any
+
+from detectron2.config import CfgNode
+from detectron2.modeling import (
+    META_ARCH_REGISTRY,
+    PROPOSAL_GENERATOR_REGISTRY,
+    ROI_HEADS_REGISTRY,
+)
+
+from imbdet.modeling.registry import lookup
+from imbdet.modeling.site_keys import get_key
+
+# Where each kind has its number of classes; a one-stage detector is derived from the first.
+NUM_CLASSES_KEYS = {
+    "RetinaNet": "MODEL.RETINANET.NUM_CLASSES",
+    "ROIHeads": "MODEL.ROI_HEADS.NUM_CLASSES",
+}
+
+
+_META_ARCHITECTURE = "MODEL.META_ARCHITECTURE"
+_PARTS_OF_TWO_STAGES = {
+    "MODEL.ROI_HEADS.NAME": ROI_HEADS_REGISTRY,
+    "MODEL.PROPOSAL_GENERATOR.NAME": PROPOSAL_GENERATOR_REGISTRY,
+}
+
+
+def modules_of(cfg: CfgNode) -> dict[str, Any]:
+    """What a detector is made of by name, classes as a rule.
+
+    Raises:
+        UserError: one does not exist.
+    """
+    registries = {_META_ARCHITECTURE: META_ARCH_REGISTRY}
+    if not is_one_stage(cfg):
+        registries |= _PARTS_OF_TWO_STAGES
+    names = {key: get_key(cfg, key) for key in registries}
+    return {name: lookup(registries[key], name, key) for key, name in names.items()}
+
+
+def bases_of(module: Any) -> list[str]:
+    """Names of a class and of all that it is derived from; none of anything else."""
+    return [base.__name__ for base in module.__mro__] if isinstance(module, type) else []
+
+
+def num_classes_key(cfg: CfgNode) -> str:
+    """The key that the detector takes its number of classes from.
+
+    Raises:
+        UserError: there is no such detector.
+    """
+    return NUM_CLASSES_KEYS["RetinaNet" if is_one_stage(cfg) else "ROIHeads"]
+
+
+def is_one_stage(cfg: CfgNode) -> bool:
+    """Whether the detector is derived from RetinaNet.
+
+    Raises:
+        UserError: there is no such detector.
+    """
+    module = lookup(META_ARCH_REGISTRY, get_key(cfg, _META_ARCHITECTURE), _META_ARCHITECTURE)
+    return "RetinaNet" in bases_of(module)
