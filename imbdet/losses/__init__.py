@@ -11,6 +11,7 @@ from imbdet.losses.asl1 import asl1_loss
 from imbdet.losses.auc import auc_loss
 from imbdet.losses.balanced_l1 import balanced_l1_loss
 from imbdet.losses.cross_entropy import sigmoid_cross_entropy_loss, softmax_cross_entropy_loss
+from imbdet.losses.distribution_focal import distribution_focal_loss, expected_distance
 from imbdet.losses.dr import dr_loss
 from imbdet.losses.focal import focal_loss
 from imbdet.losses.ghm import GHMCLoss, GHMRLoss
@@ -30,7 +31,9 @@ __all__ = [
     "ciou_loss",
     "decayed_smooth_l1_loss",
     "diou_loss",
+    "distribution_focal_loss",
     "dr_loss",
+    "expected_distance",
     "focal_loss",
     "giou_loss",
     "l1_loss",
