@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from detectron2.layers import ShapeSpec
 from detectron2.structures import Boxes, Instances
-from torch import Tensor
+from torch import Tensor, nn
 
 from imbdet.classifiers import SIGMOID
+from imbdet.errors import UserError
 from imbdet.structures import BoxTransform, Outputs, Priors, Targets
 
 
@@ -31,6 +33,7 @@ class DenseView:
 def view_dense_head(
     levels: Sequence[str],
     anchors: Sequence[Boxes],
+    strides: Sequence[int] | None,
     pred_logits: Sequence[Tensor],
     pred_deltas: Sequence[Tensor],
     targets: Targets,
@@ -41,12 +44,18 @@ def view_dense_head(
     Args:
         levels: names of the levels.
         anchors: of each level, R_l.
+        strides: of each level, in pixels; None if they are unknown.
         pred_logits: (N, R_l, K) of each level.
         pred_deltas: (N, R_l, 4) of each level.
         targets: the objects of the batch.
         box2box_transform: encodes and decodes deltas.
     """
-    priors = Priors(Boxes.cat(anchors).tensor, level_sizes=[len(of_level) for of_level in anchors])
+    boxes, level_sizes = Boxes.cat(anchors).tensor, [len(of_level) for of_level in anchors]
+    priors = Priors(
+        boxes,
+        strides=None if strides is None else _of_rows(boxes, strides, level_sizes),
+        level_sizes=level_sizes,
+    )
     outputs = Outputs(
         torch.cat(pred_logits, dim=1).flatten(0, 1),
         deltas=torch.cat(pred_deltas, dim=1).flatten(0, 1),
@@ -59,6 +68,28 @@ def view_dense_head(
         for level, values in zip(levels, per_level, strict=True)
     }
     return DenseView(priors, targets, outputs, by_level)
+
+
+def _of_rows(boxes: Tensor, strides: Sequence[int], level_sizes: Sequence[int]) -> Tensor:
+    """(R,) strides from those of the levels, in the precision of the boxes."""
+    levels = zip(strides, level_sizes, strict=True)
+    return torch.cat([boxes.new_full((size,), stride) for stride, size in levels])
+
+
+def strides_of(anchor_generator: nn.Module) -> Sequence[int] | None:
+    """Distances between neighbouring anchors on each level, in pixels; None if unknown."""
+    return getattr(anchor_generator, "strides", None)
+
+
+def refuse_other_strides(anchor_generator: nn.Module, features: Sequence[ShapeSpec]) -> None:
+    """Raise UserError if anchors are not as far apart as the features of their level."""
+    strides, own = strides_of(anchor_generator), [feature.stride for feature in features]
+    if strides is not None and list(strides) != own:
+        raise UserError(
+            f"{type(anchor_generator).__name__} has anchors with strides of {list(strides)} "
+            f"pixels, but the features of its levels have {own}: give it the strides of the "
+            "features."
+        )
 
 
 def targets_of(gt_instances: Sequence[Instances], *, has_classes: bool = True) -> Targets:

@@ -15,7 +15,13 @@ from imbdet.learning.normalizers import Count
 from imbdet.modeling import site_keys
 from imbdet.modeling.assigners import build_assigner
 from imbdet.modeling.build import build_criterion, build_sampler
-from imbdet.modeling.dense import DenseView, targets_of, view_dense_head
+from imbdet.modeling.dense import (
+    DenseView,
+    refuse_other_strides,
+    strides_of,
+    targets_of,
+    view_dense_head,
+)
 from imbdet.modeling.matcher import MatcherAssigner
 from imbdet.samplers import Sampler
 from imbdet.structures import Candidates
@@ -73,8 +79,13 @@ class ImbRetinaNet(KeepsMissingBuffers, RetinaNet):
     @classmethod
     def from_config(cls, cfg):
         """Read MODEL.SAMPLER, MODEL.CLS_LOSS and MODEL.BOX_LOSS beside RetinaNet's keys."""
+        parts = super().from_config(cfg)
+        shapes = parts["backbone"].output_shape()
+        refuse_other_strides(
+            parts["anchor_generator"], [shapes[name] for name in parts["head_in_features"]]
+        )
         return {
-            **super().from_config(cfg),
+            **parts,
             "assigner": build_assigner(cfg, site_keys.RETINANET),
             "sampler": build_sampler(cfg, site_keys.RETINANET),
             "criterion": build_criterion(cfg, site_keys.RETINANET),
@@ -115,6 +126,7 @@ class ImbRetinaNet(KeepsMissingBuffers, RetinaNet):
         return view_dense_head(
             self.head_in_features,
             self.anchor_generator(features),
+            strides_of(self.anchor_generator),
             pred_logits,
             pred_deltas,
             targets_of(gt_instances),

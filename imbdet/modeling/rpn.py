@@ -14,7 +14,7 @@ from imbdet.learning.normalizers import Quota, num_samples
 from imbdet.modeling import site_keys
 from imbdet.modeling.assigners import build_assigner
 from imbdet.modeling.build import build_criterion, build_sampler
-from imbdet.modeling.dense import targets_of, view_dense_head
+from imbdet.modeling.dense import refuse_other_strides, strides_of, targets_of, view_dense_head
 from imbdet.modeling.matcher import MatcherAssigner
 from imbdet.modeling.prior_prob import set_prior
 from imbdet.samplers import Sampler
@@ -80,8 +80,12 @@ class ImbRPN(RPN):
     @classmethod
     def from_config(cls, cfg, input_shape):
         """Read MODEL.RPN_SAMPLER and MODEL.RPN_LOSS beside RPN's keys."""
+        parts = super().from_config(cfg, input_shape)
+        refuse_other_strides(
+            parts["anchor_generator"], [input_shape[name] for name in parts["in_features"]]
+        )
         return {
-            **super().from_config(cfg, input_shape),
+            **parts,
             "assigner": build_assigner(cfg, site_keys.RPN),
             "sampler": build_sampler(cfg, site_keys.RPN),
             "criterion": build_criterion(cfg, site_keys.RPN),
@@ -123,6 +127,7 @@ class ImbRPN(RPN):
         view = view_dense_head(
             self.in_features,
             anchors,
+            strides_of(self.anchor_generator),
             [logits[..., None] for logits in pred_objectness_logits],
             pred_anchor_deltas,
             targets_of(gt_labels, has_classes=False),

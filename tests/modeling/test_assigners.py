@@ -6,6 +6,9 @@ import torch
 from imbdet.errors import UserError
 from tests.modeling.conftest import make_batch, small_config, train_step
 
+# isort: split
+from detectron2.modeling.anchor_generator import ANCHOR_GENERATOR_REGISTRY, DefaultAnchorGenerator
+
 NAMES = ["MODEL.ASSIGNER.NAME", "max_iou", "MODEL.RPN_ASSIGNER.NAME", "max_iou"]
 
 
@@ -37,3 +40,37 @@ def test_labels_that_no_thresholds_mean(build):
     keys = ["MODEL.RETINANET.IOU_LABELS", [0, 1, 1], "MODEL.ASSIGNER.NAME", "max_iou"]
     with pytest.raises(UserError, match=r"MODEL\.RETINANET\.IOU_LABELS is \[0, 1, 1\]"):
         build(small_config("retinanet", *keys))
+
+
+@pytest.fixture
+def shifted_strides(monkeypatch):
+    """An anchor generator whose anchors are twice as far apart as the features."""
+
+    class CoarseAnchors(DefaultAnchorGenerator):
+        @classmethod
+        def from_config(cls, cfg, input_shape):
+            options = super().from_config(cfg, input_shape)
+            return {**options, "strides": [2 * stride for stride in options["strides"]]}
+
+    monkeypatch.setitem(ANCHOR_GENERATOR_REGISTRY._obj_map, "CoarseAnchors", CoarseAnchors)
+    return ["MODEL.ANCHOR_GENERATOR.NAME", "CoarseAnchors"]
+
+
+@pytest.mark.parametrize("kind", ["retinanet", "faster_rcnn"])
+def test_strides_that_are_not_those_of_the_features(kind, build, shifted_strides):
+    with pytest.raises(UserError, match=r"CoarseAnchors has anchors with strides of \[(16|8), "):
+        build(small_config(kind, *shifted_strides))
+
+
+@pytest.mark.parametrize(("kind", "finest"), [("retinanet", 8), ("faster_rcnn", 4)])
+def test_priors_of_dense_heads_have_the_strides_of_their_levels(kind, finest, build):
+    model = build(small_config(kind))
+    place = model if kind == "retinanet" else model.proposal_generator
+    seen = []
+    place.learner.candidate_sink = seen.append
+    train_step(model, make_batch([2, 1]))
+    (candidates,) = seen
+    priors = candidates.priors
+    levels = priors.strides.split(priors.level_sizes)
+    expected = [finest * 2**level for level in range(5)]
+    assert [level.unique().tolist() for level in levels] == [[stride] for stride in expected]
