@@ -16,6 +16,9 @@ from imbdet.losses.dr import dr_loss
 from imbdet.losses.focal import focal_loss
 from imbdet.losses.ghm import GHMCLoss, GHMRLoss
 from imbdet.losses.iou import ciou_loss, diou_loss, giou_loss
+from imbdet.losses.iou_aware_bce import iou_aware_bce_loss
+from imbdet.losses.matchability_aware import matchability_aware_loss
+from imbdet.losses.position_supervised import position_supervised_loss
 from imbdet.losses.quality import quality_focal_loss, varifocal_loss
 from imbdet.losses.rank_sort import rank_sort_loss
 from imbdet.losses.smooth_l1 import decayed_smooth_l1_loss, l1_loss, smooth_l1_loss
@@ -36,7 +39,10 @@ __all__ = [
     "expected_distance",
     "focal_loss",
     "giou_loss",
+    "iou_aware_bce_loss",
     "l1_loss",
+    "matchability_aware_loss",
+    "position_supervised_loss",
     "quality_focal_loss",
     "rank_sort_loss",
     "sigmoid_cross_entropy_loss",

@@ -81,3 +81,15 @@ class FocalEntry:
         log_loss = F.softplus(self.sign * logits)
         slope = log_loss.mul_(1 - wrongness).mul_(self.gamma).add_(wrongness)
         return slope.mul_(wrongness.pow_(self.gamma)).mul_(self.sign * self.weight)
+
+
+@dataclass(frozen=True)
+class DetachedFocalEntry(FocalEntry):
+    """Focal loss of one entry with w^gamma a constant of the gradient, unlike a derivative:
+
+    grad = sign weight w^(gamma + 1)
+    """
+
+    def grad(self, logits: Tensor) -> Tensor:
+        wrongness = torch.sigmoid(self.sign * logits)
+        return wrongness.pow_(self.gamma + 1).mul_(self.sign * self.weight)

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from imbdet.kernels.entrywise import entrywise_loss
-from imbdet.losses.focal import FocalEntry
+from imbdet.losses.focal import DetachedFocalEntry, FocalEntry
 from imbdet.losses.reduction import reduce_losses
 from imbdet.methods import CLS_LOSSES
 from imbdet.ops.labels import positive_entries
@@ -58,7 +58,7 @@ def quality_focal_loss(
         gt_labels,
         positive=QualityFocalPositive(beta),
         negative=FocalEntry(+1, 1.0, beta),
-        pos_args=[_soft_targets(pred_logits, gt_labels, ious)],
+        pos_args=[soft_targets(pred_logits, gt_labels, ious)],
     )
     return reduce_losses(losses, weights, reduction)
 
@@ -76,14 +76,15 @@ def varifocal_loss(
     *,
     alpha: NonNegative = 0.75,
     gamma: NonNegative = 2.0,
+    detach_factor: bool = False,
     weights: Tensor | None = None,
     reduction: str = "none",
 ) -> Tensor:
     """y BCE(p, y) of positives, alpha p^gamma BCE(p, 0) of negatives (2008.13367, eq. 2).
 
     The target y is the IoU of a positive entry, and also its weight, a constant. Gradient flows
-    through p^gamma, as in the published code. A positive with y = 0 pays nothing; the published
-    code treats it as a negative.
+    through p^gamma, as in the published code, unless it is detached. A positive with y = 0 pays
+    nothing; the published code treats it as a negative.
 
     Args:
         pred_logits: (M, K) logits.
@@ -91,6 +92,7 @@ def varifocal_loss(
         ious: (P,) quality in [0, 1] of the positives in the order of their rows; detached.
         alpha: weight of negative entries.
         gamma: focusing exponent of negative entries.
+        detach_factor: whether p^gamma is a constant of the gradient, as in RT-DETR and DEIM.
         weights: (M,) factors of the samples, or None.
         reduction: "none" or "sum".
 
@@ -101,13 +103,18 @@ def varifocal_loss(
         pred_logits,
         gt_labels,
         positive=VarifocalPositive(),
-        negative=FocalEntry(+1, alpha, gamma),
-        pos_args=[_soft_targets(pred_logits, gt_labels, ious)],
+        negative=(DetachedFocalEntry if detach_factor else FocalEntry)(+1, alpha, gamma),
+        pos_args=[soft_targets(pred_logits, gt_labels, ious)],
     )
     return reduce_losses(losses, weights, reduction)
 
 
-def _soft_targets(pred_logits: Tensor, gt_labels: Tensor, ious: Tensor) -> Tensor:
+def soft_targets(pred_logits: Tensor, gt_labels: Tensor, ious: Tensor) -> Tensor:
+    """The (P,) quality of the positives, detached, in float32 at least.
+
+    Raises:
+        ValueError: there is not one for each positive.
+    """
     rows, _ = positive_entries(gt_labels, pred_logits.shape[-1])
     if ious.shape != rows.shape:
         raise ValueError(
@@ -123,23 +130,26 @@ class QualityFocalPositive:
 
     With d = p - y:
 
-        value = |d|^beta BCE(p, y)                                                  (eq. 2)
-        grad = |d|^beta (d + beta p (1 - p) BCE(p, y) / d)
+        value = weight |d|^beta BCE(p, y)                                           (eq. 2)
+        grad = weight |d|^beta (d + beta p (1 - p) BCE(p, y) / d)
 
     Attributes:
-        beta: focusing exponent, >= 0.
+        beta: focusing exponent, >= 0; 0 is cross-entropy with a soft target.
+        weight: factor of the loss.
     """
 
     beta: float
+    weight: float = 1.0
 
     def value(self, logits: Tensor, targets: Tensor) -> Tensor:
-        return _distance(logits, targets).abs() ** self.beta * _cross_entropy(logits, targets)
+        factor = self.weight * _distance(logits, targets).abs() ** self.beta
+        return factor * _cross_entropy(logits, targets)
 
     def grad(self, logits: Tensor, targets: Tensor) -> Tensor:
         distance = _distance(logits, targets)
         slope = torch.sigmoid(logits) * torch.sigmoid(-logits) / distance
         slope = slope.masked_fill_(distance == 0, 0) * _cross_entropy(logits, targets)
-        return distance.abs() ** self.beta * (distance + self.beta * slope)
+        return self.weight * distance.abs() ** self.beta * (distance + self.beta * slope)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Quality focal and varifocal loss against the dense definition with soft one-hot targets."""
+"""Losses with soft targets against their dense definitions, and in corner cases."""
 
 import pytest
 import torch
@@ -7,10 +7,22 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from imbdet.kernels import chunks
-from imbdet.losses import focal_loss, quality_focal_loss, sigmoid_cross_entropy_loss, varifocal_loss
+from imbdet.losses import (
+    focal_loss,
+    iou_aware_bce_loss,
+    matchability_aware_loss,
+    position_supervised_loss,
+    quality_focal_loss,
+    sigmoid_cross_entropy_loss,
+    varifocal_loss,
+)
 from tests.kernels.test_entrywise import random_problem
 
-LOSSES = pytest.mark.parametrize("loss", [quality_focal_loss, varifocal_loss])
+# Gradients of the others take a part of the value for a constant.
+DIFFERENTIABLE = [quality_focal_loss, varifocal_loss, position_supervised_loss]
+LOSSES = pytest.mark.parametrize(
+    "loss", [*DIFFERENTIABLE, matchability_aware_loss, iou_aware_bce_loss]
+)
 
 
 def random_ious(labels, num_classes, seed=0):
@@ -38,6 +50,11 @@ def varifocal_definition(alpha, gamma):
     return lambda p, y, is_positive, bce: torch.where(is_positive, y, alpha * p**gamma) * bce
 
 
+def detached_varifocal_definition(alpha, gamma):
+    definition = varifocal_definition(alpha, gamma)
+    return lambda p, y, is_positive, bce: definition(p.detach(), y, is_positive, bce)
+
+
 PAIRS = [
     (quality_focal_loss, {}, quality_focal_definition(2)),
     (quality_focal_loss, {"beta": 0.0}, quality_focal_definition(0)),
@@ -46,6 +63,7 @@ PAIRS = [
     (varifocal_loss, {}, varifocal_definition(0.75, 2)),
     (varifocal_loss, {"alpha": 1.0, "gamma": 0.0}, varifocal_definition(1, 0)),
     (varifocal_loss, {"alpha": 0.3, "gamma": 1.5}, varifocal_definition(0.3, 1.5)),
+    (varifocal_loss, {"detach_factor": True}, detached_varifocal_definition(0.75, 2)),
 ]
 
 
@@ -70,7 +88,7 @@ def test_equals_the_definition(fast, arguments, slow, num_rows, num_classes, see
     torch.testing.assert_close(grad, expected_grad)
 
 
-@LOSSES
+@pytest.mark.parametrize("loss", DIFFERENTIABLE)
 def test_gradcheck(loss):
     logits, labels = random_problem(9, 3, seed=0)
     ious = random_ious(labels, 3)
@@ -161,6 +179,13 @@ def test_a_second_backward_pass_is_right(loss):
         (varifocal_loss, {"gamma": -2.0}, "gamma is -2.0"),
         (varifocal_loss, {"ious": torch.ones(2)}, r"ious must have the shape \(3,\).* \(2,\)"),
         (quality_focal_loss, {"reduction": "mean"}, "not 'mean'"),
+        (matchability_aware_loss, {"gamma": -1.0}, "gamma is -1.0: it must be at least 0"),
+        (matchability_aware_loss, {"ious": torch.ones(2)}, r"ious must have the shape \(3,\)"),
+        (iou_aware_bce_loss, {"alpha": 1.5}, "alpha is 1.5: it must be from 0 to 1"),
+        (iou_aware_bce_loss, {"tau": 0.0}, "tau is 0.0: it must be above 0"),
+        (iou_aware_bce_loss, {"gt_idxs": torch.zeros(2).long()}, r"gt_idxs must have .*\(3,\)"),
+        (position_supervised_loss, {"alpha": 2.0}, "alpha is 2.0: it must be at most 1"),
+        (position_supervised_loss, {"image_idxs": torch.zeros(3)}, "image_idxs must have the sha"),
     ],
 )
 def test_bad_arguments(loss, arguments, message):

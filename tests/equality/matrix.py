@@ -1,0 +1,114 @@
+"""Numbers that published implementations gave, beside those of ours for the same inputs.
+
+Each row is a published function; its cases are files of inputs and results.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+TESTS = Path(__file__).parents[1]
+# What may differ at most: a share of the largest published magnitude, or a number of indices.
+BOUNDS = {"indices": 0.0, "values": 1e-6, "gradient": 1e-6}
+
+Case = dict[str, Any]
+# By kind, ours and theirs.
+Pairs = Mapping[str, tuple[Any, Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """A published function.
+
+    Attributes:
+        published: repository with version or commit, and the name of the function.
+        ours: the function of imbdet.
+        files: pattern of the case files below ``tests/``.
+        compare: takes a case; ours and theirs by the kind of what is compared.
+        departures: by name of a case, why ours differs there.
+        note: on purpose different in all cases, and how it is compared all the same.
+        bounds: instead of :data:`BOUNDS`, such as for numbers published in float32.
+    """
+
+    published: str
+    ours: str
+    files: str
+    compare: Callable[[Case], Pairs]
+    departures: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+    bounds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def paths(self) -> list[Path]:
+        """Of the cases that the published code survived."""
+        paths = sorted(TESTS.glob(self.files))
+        return [path for path in paths if not read_case(path).get("raises")]
+
+    def departs(self, path: Path) -> bool:
+        """Whether ours differs in a case on purpose."""
+        return path.stem in self.departures
+
+    def bound(self, kind: str) -> float:
+        """The largest difference of a kind."""
+        return self.bounds.get(kind, BOUNDS[kind])
+
+
+ROWS: list[Row] = []
+
+
+def compared_with(published: str, ours: str, files: str, **about: Any) -> Callable[..., Any]:
+    """A decorator that makes a row of a function that compares one case."""
+
+    def add(compare: Callable[[Case], Pairs]) -> Callable[[Case], Pairs]:
+        ROWS.append(Row(published, ours, files, compare, **about))
+        return compare
+
+    return add
+
+
+def read_case(path: Path) -> Case:
+    """Tensors, and numbers and text as such."""
+    with np.load(path) as arrays:
+        return {
+            name: torch.from_numpy(array) if array.ndim else array.item()
+            for name, array in arrays.items()
+        }
+
+
+class Result(NamedTuple):
+    """Of a case: the difference by kind, and whether ours is finite throughout."""
+
+    differences: dict[str, float]
+    is_finite: bool
+
+
+@functools.cache
+def result(row: Row, path: Path) -> Result:
+    """Of a case."""
+    pairs = row.compare(read_case(path))
+    tensors = {kind: tuple(map(_as_tensor, pair)) for kind, pair in pairs.items()}
+    return Result(
+        {kind: difference(kind, *pair) for kind, pair in tensors.items()},
+        all(bool(ours.isfinite().all()) for ours, _ in tensors.values()),
+    )
+
+
+def difference(kind: str, ours: torch.Tensor, theirs: torch.Tensor) -> float:
+    """How many indices differ, or the largest difference by the largest published magnitude."""
+    assert ours.shape == theirs.shape, (ours.shape, theirs.shape)
+    if theirs.numel() == 0:
+        return 0.0
+    if kind == "indices":
+        return float((ours != theirs).sum())
+    ours, theirs = ours.detach().double(), theirs.double()
+    largest = float(theirs.abs().max())
+    return float((ours - theirs).abs().max()) / (largest or 1.0)
+
+
+def _as_tensor(value: Any) -> torch.Tensor:
+    return torch.as_tensor(value, dtype=None if isinstance(value, torch.Tensor) else torch.float64)

@@ -1,0 +1,69 @@
+"""docs/equality.md: a table of published functions and of how ours differ from them."""
+
+import math
+from collections import defaultdict
+from pathlib import Path
+
+from tests.equality import detr, pointwise
+from tests.equality.matrix import ROWS, Row, result
+
+PAGE = Path(__file__).parents[2] / "docs" / "equality.md"
+SECTIONS = {
+    "Losses of single samples": pointwise,
+    "Losses of DETRs": detr,
+}
+KINDS = {"indices": "Indices", "values": "Values", "gradient": "Gradient"}
+INTRODUCTION = """# Equality with published implementations
+
+The code of the authors was run on the CPU; its inputs and results are kept below `tests/`, and ours
+gets the same inputs. This page is written by
+
+```
+.venv/bin/python tools/equality.py
+```
+
+A cell has the number of cases and the largest difference in any of them. Of indices it is how many
+are others. Of values (losses, qualities, weights) and gradients it is a share of the largest
+magnitude in the published array, rounded up to a power of ten. Both sides are in float64 where the
+published code was run so, too. A case in which ours departs on purpose is named in the last column
+and not counted.
+"""
+
+
+def page() -> str:
+    """The text."""
+    parts = [INTRODUCTION]
+    for title, module in SECTIONS.items():
+        rows = [row for row in ROWS if row.compare.__module__ == module.__name__]
+        header = ["Published", "Here", *KINDS.values(), "On purpose"]
+        table = [header, ["---"] * len(header), *map(cells, rows)]
+        lines = "\n".join(f"| {' | '.join(line)} |" for line in table)
+        parts.append(f"\n## {title}\n\n{lines}\n")
+    return "".join(parts)
+
+
+def cells(row: Row) -> list[str]:
+    """Of a row."""
+    found = [result(row, path).differences for path in row.paths if not row.departs(path)]
+    numbers = []
+    for kind in KINDS:
+        differences = [case[kind] for case in found if kind in case]
+        numbers.append(f"{len(differences)}: {rounded(kind, differences)}" if differences else "")
+    return [row.published, f"`{row.ours}`", *numbers, explanation(row)]
+
+
+def rounded(kind: str, differences: list[float]) -> str:
+    """The largest difference."""
+    largest = max(differences)
+    if kind == "indices" or largest == 0:
+        return f"{largest:.0f}"
+    return f"1e{math.ceil(math.log10(largest))}"
+
+
+def explanation(row: Row) -> str:
+    """What differs on purpose."""
+    cases = defaultdict(list)
+    for stem, reason in row.departures.items():
+        cases[reason].append(f"`{stem.split('__')[1]}`")
+    sentences = [f"{', '.join(names)}: {why}" for why, names in cases.items()]
+    return " ".join([row.note, *sentences]).strip()

@@ -1,0 +1,39 @@
+"""Ours give the numbers of published implementations, and the page says how nearly."""
+
+import math
+import re
+
+import pytest
+
+from tests.equality import page
+from tests.equality.matrix import ROWS, result
+
+CASES = {path.stem: (row, path) for row in ROWS for path in row.paths}
+
+
+@pytest.mark.parametrize(("row", "path"), CASES.values(), ids=CASES.keys())
+def test_equals_published_numbers(row, path):
+    differences, is_finite = result(row, path)
+    assert is_finite
+    excess = {
+        kind: value
+        for kind, value in differences.items()
+        if math.isnan(value) or value > row.bound(kind)
+    }
+    # Also a departure that is none any more has to go.
+    assert bool(excess) == row.departs(path), excess
+
+
+def test_departures_are_cases():
+    for row in ROWS:
+        assert row.departures.keys() <= {path.stem for path in row.paths}
+
+
+def without_digits(text):
+    """The page without how large differences are, which is a matter of the machine."""
+    return re.sub(r"\b1e-\d+|(?<=: )0\b", "#", text)
+
+
+def test_the_page_is_up_to_date():
+    text = page.PAGE.read_text()
+    assert without_digits(text) == without_digits(page.page()), "run tools/equality.py"

@@ -1,0 +1,25 @@
+#!/usr/bin/env python
+"""Compare losses, samplers, weights and assigners with what published code gave.
+
+python tools/equality.py    # writes docs/equality.md
+"""
+
+import sys
+from pathlib import Path
+
+from imbdet.program import run_program
+
+ROOT = Path(__file__).parents[1]
+
+
+def main() -> None:
+    """Write the page."""
+    sys.path.insert(0, str(ROOT))
+    from tests.equality.page import PAGE, page
+
+    PAGE.write_text(page())
+    print(f"{PAGE.relative_to(ROOT)} is up to date.")
+
+
+if __name__ == "__main__":
+    sys.exit(run_program(main, output="docs/equality.md"))
