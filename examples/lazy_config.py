@@ -60,7 +60,7 @@ model = L(RetinaNet)(
 model._target_ = ImbRetinaNet
 model.sampler = L(RatioSampler)(positive=pick_all, negative=L(HardSampler)(), min_negatives=100)
 model.criterion = L(PointwiseCriterion)(
-    cls_loss=L(SampleLoss)(loss=varifocal_loss, uses_ious=True),
+    cls_loss=L(SampleLoss)(loss=varifocal_loss, uses_quality=True),
     box_loss=L(BoxLoss)(loss=giou_loss, compares="boxes"),
 )
 

@@ -54,7 +54,7 @@ class ClsLossMethod(Method):
     Attributes:
         activation: what turns logits into scores: "sigmoid" (K logits) or "softmax" (K + 1).
         ranks: whether it is a scalar of the ranking of all samples; else (M,) losses.
-        uses_ious: see :class:`imbdet.learning.criteria.SampleLoss`.
+        uses_quality: see :class:`imbdet.learning.criteria.SampleLoss`.
         is_normalized: see :class:`imbdet.learning.criteria.SampleLoss`.
         is_criterion: whether it is a :class:`imbdet.learning.criteria.Criterion` of its own.
         box_loss: name of the only box loss that it goes with; empty if any does.
@@ -62,7 +62,7 @@ class ClsLossMethod(Method):
 
     activation: str = "sigmoid"
     ranks: bool = False
-    uses_ious: bool = False
+    uses_quality: bool = False
     is_normalized: bool = False
     is_criterion: bool = False
     box_loss: str = ""

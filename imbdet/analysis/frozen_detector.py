@@ -12,10 +12,10 @@ from imbdet.classifiers import Classifier
 from imbdet.data.summary import require_classes
 from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.errors import UserError
-from imbdet.modeling import ImbRetinaNet, ImbROIHeads, build_model
+from imbdet.modeling import ImbDense, ImbROIHeads, build_model
 from imbdet.modeling.dense import targets_of
 from imbdet.modeling.roi_heads import priors_of
-from imbdet.modeling.site_keys import RETINANET, ROI_HEADS, Site
+from imbdet.modeling.site_keys import ROI_HEADS, Site
 from imbdet.structures import Candidates
 
 
@@ -72,22 +72,22 @@ class FrozenDetector:
                 weights = f"The weights in '{cfg.MODEL.WEIGHTS}'"
                 require_classes(learned, cfg.DATASETS.TEST[0], weights)
         owner = getattr(self.model, "roi_heads", self.model)
-        if not isinstance(owner, (ImbRetinaNet, ImbROIHeads)):
+        if not isinstance(owner, (ImbDense, ImbROIHeads)):
             raise UserError(
                 "The analysis needs a detector that samples by keys: set MODEL.META_ARCHITECTURE "
-                "to 'ImbRetinaNet', or MODEL.ROI_HEADS.NAME to 'ImbROIHeads'."
+                "to 'ImbRetinaNet' or 'ImbDense', or MODEL.ROI_HEADS.NAME to 'ImbROIHeads'."
             )
         self.learner = owner.learner
 
     @property
     def is_two_stage(self) -> bool:
         """Whether the candidates are proposals, not anchors."""
-        return not isinstance(self.model, ImbRetinaNet)
+        return not isinstance(self.model, ImbDense)
 
     @property
     def site(self) -> Site:
         """Where it samples."""
-        return ROI_HEADS if self.is_two_stage else RETINANET
+        return ROI_HEADS if self.is_two_stage else self.model.site
 
     @property
     def classifier(self) -> Classifier:

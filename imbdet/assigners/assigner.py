@@ -50,6 +50,7 @@ def assign(
         num_classes=num_classes,
         priors=priors,
         targets=targets,
+        quality=assignment.quality,
     )
 
 

@@ -26,7 +26,7 @@ from imbdet.options import NonNegative
     "quality_focal",
     "Quality focal loss, with the IoU of the decoded boxes as targets.",
     "Li et al., NeurIPS 2020, https://arxiv.org/abs/2006.04388",
-    uses_ious=True,
+    uses_quality=True,
 )
 def quality_focal_loss(
     pred_logits: Tensor,
@@ -67,7 +67,7 @@ def quality_focal_loss(
     "varifocal",
     "Varifocal loss, with the IoU of the decoded boxes as targets.",
     "Zhang et al., CVPR 2021, https://arxiv.org/abs/2008.13367",
-    uses_ious=True,
+    uses_quality=True,
 )
 def varifocal_loss(
     pred_logits: Tensor,

@@ -1,7 +1,7 @@
 """Detectors of detectron2 whose sampling and losses are chosen by keys.
 
-Importing this package registers ``ImbRetinaNet``, ``ImbROIHeads`` and ``ImbRPN``, and backbones
-with a balanced feature pyramid.
+Importing this package registers ``ImbDense``, ``ImbRetinaNet``, ``ImbROIHeads`` and ``ImbRPN``,
+and backbones with a balanced feature pyramid.
 """
 
 from imbdet import compat  # noqa: F401  (before detectron2)
@@ -14,6 +14,7 @@ from imbdet.learning.criteria import (
     SampleLoss,
 )
 from imbdet.modeling.balanced_fpn import BalancedFPN
+from imbdet.modeling.dense_detector import ImbDense
 from imbdet.modeling.detector import build_model
 from imbdet.modeling.fast_rcnn import ImbFastRCNNOutputLayers
 from imbdet.modeling.retinanet import ImbRetinaNet
@@ -25,6 +26,7 @@ __all__ = [
     "ALRPCriterion",
     "BalancedFPN",
     "BoxLoss",
+    "ImbDense",
     "ImbFastRCNNOutputLayers",
     "ImbROIHeads",
     "ImbRPN",

@@ -9,10 +9,18 @@ from detectron2.modeling.box_regression import Box2BoxTransform
 from detectron2.utils.events import EventStorage
 
 from imbdet.classifiers import Classifier
-from imbdet.errors import UserError, suggest
-from imbdet.learning.criteria import SCOPES, BoxLoss, Criterion
+from imbdet.errors import UserError
+from imbdet.learning.criteria import (
+    SCOPES,
+    BoxLoss,
+    Criterion,
+    DistributionLoss,
+    QualityLoss,
+)
+from imbdet.learning.qualities import QUALITIES
 from imbdet.modeling.box_losses import box_loss_key, build_box_loss
 from imbdet.modeling.cls_losses import ClsLoss, build_cls_loss
+from imbdet.modeling.registry import read_choice
 from imbdet.modeling.samplers import build_pool_sampler
 from imbdet.modeling.site_keys import Site, cls_loss_name, get_key, sampler_names
 from imbdet.modeling.weightings import build_carl, build_weighting
@@ -99,6 +107,7 @@ def build_criterion(cfg: CfgNode, site: Site) -> Criterion:
     try:
         cls_loss, box_loss = build_cls_loss(cfg, site), build_box_loss(cfg, site)
         options = _pointwise_options(cfg, site, cls_loss, box_loss)
+        options |= _positive_options(cfg, site, cls_loss, box_loss)
         scope = _read_scope(cfg, site, cls_loss)
         criterion = cls_loss.criterion(box_loss=box_loss, scope=scope, **options)
         # Losses check their options when they are called: let them, before a training starts. In
@@ -144,11 +153,42 @@ def _pointwise_options(
     return options
 
 
+def _positive_options(
+    cfg: CfgNode, site: Site, cls_loss: ClsLoss, box_loss: BoxLoss
+) -> dict[str, Any]:
+    """What the parts of a dense head add to a :class:`Criterion`."""
+    if not site.parts:
+        return {}
+    node = get_key(cfg, site.parts)
+    options: dict[str, Any] = {}
+    keys = {}  # the key that asks for each
+    if quality := read_choice(cfg, f"{site.parts}.QUALITY", ("", "centerness", "iou")):
+        keys["quality_loss"] = f"{site.parts}.QUALITY"
+        options["quality_loss"] = QualityLoss(QUALITIES[quality], weight=node.QUALITY_LOSS_WEIGHT)
+    if node.BOXES == "distributions":
+        keys["distribution_loss"] = f"{site.parts}.BOXES"
+        options["distribution_loss"] = DistributionLoss(weight=node.DFL_LOSS_WEIGHT)
+    if name := read_choice(cfg, f"{site.parts}.BOX_QUALITY", ("", *QUALITIES)):
+        keys["box_quality"] = key = f"{site.parts}.BOX_QUALITY"
+        options["box_quality"] = QUALITIES[name]
+        if box_loss.is_normalized:
+            raise UserError(
+                f"{key} is {name!r}, by whose sum box losses are divided, but "
+                f"{box_loss_key(cfg, site)[0]!r} has a divisor of its own. Choose another of the "
+                "two."
+            )
+    if options and cls_loss.is_criterion:
+        raise UserError(
+            f"{' and '.join(keys.values())} would change what positives pay, but "
+            f"{cls_loss_name(cfg, site)!r} has its own use of their box losses: leave them at "
+            "their defaults or choose another classification loss."
+        )
+    return options
+
+
 def _read_scope(cfg: CfgNode, site: Site, cls_loss: ClsLoss) -> str:
     key = f"{site.cls_loss}.SCOPE"
-    scope = get_key(cfg, key)
-    if scope not in SCOPES:
-        raise UserError(f"{key} is {scope!r}. {suggest(scope, SCOPES)}")
+    scope = read_choice(cfg, key, SCOPES)
     if scope == "image" and cls_loss.is_pointwise:
         raise UserError(
             f"{key} is 'image', which gives each image a ranking of its own, but "
@@ -173,6 +213,8 @@ def _no_samples(classifier: Classifier) -> Samples:
     outputs = Outputs(
         torch.empty(0, 1 + classifier.num_extra),
         deltas=boxes,
+        side_logits=torch.empty(0, 4, 2),
+        quality_logits=torch.empty(0),
         box2box_transform=Box2BoxTransform((1.0, 1.0, 1.0, 1.0)),
         classifier=classifier,
     )

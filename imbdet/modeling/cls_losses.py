@@ -23,12 +23,14 @@ class ClsLoss(NamedTuple):
         classifier: what its logits mean.
         criterion: called with the keywords ``box_loss`` and ``scope``, gives what samples pay to,
             an :class:`imbdet.learning.criteria.Criterion`.
+        is_criterion: whether it is a criterion of its own.
         is_pointwise: whether each sample pays for itself. Then ``criterion`` takes all keywords of
             :class:`imbdet.learning.criteria.PointwiseCriterion`.
     """
 
     classifier: Classifier
     criterion: Callable[..., nn.Module]
+    is_criterion: bool
     is_pointwise: bool
 
 
@@ -63,9 +65,9 @@ def build_cls_loss(cfg: CfgNode, site: Site) -> ClsLoss:
         sample_loss = SampleLoss(
             method.build(**options),
             classifier=classifier,
-            uses_ious=method.uses_ious,
+            uses_quality=method.uses_quality,
             is_normalized=method.is_normalized,
             by_level=by_level,
         )
         criterion = partial(PointwiseCriterion, cls_loss=sample_loss)
-    return ClsLoss(classifier, criterion, is_pointwise=not method.ranks)
+    return ClsLoss(classifier, criterion, method.is_criterion, is_pointwise=not method.ranks)

@@ -21,7 +21,7 @@ class DenseView:
         priors: the anchors.
         targets: the objects.
         outputs: of the N R rows, image after image.
-        by_level: (N, R_l, ...) logits and deltas of each level by what they are.
+        by_level: (N, R_l, ...) predictions of each level by what they are.
     """
 
     priors: Priors
@@ -34,8 +34,7 @@ def view_dense_head(
     levels: Sequence[str],
     anchors: Sequence[Boxes],
     strides: Sequence[int] | None,
-    pred_logits: Sequence[Tensor],
-    pred_deltas: Sequence[Tensor],
+    predictions: Mapping[str, Sequence[Tensor]],
     targets: Targets,
     box2box_transform: BoxTransform,
 ) -> DenseView:
@@ -45,8 +44,9 @@ def view_dense_head(
         levels: names of the levels.
         anchors: of each level, R_l.
         strides: of each level, in pixels; None if they are unknown.
-        pred_logits: (N, R_l, K) of each level.
-        pred_deltas: (N, R_l, 4) of each level.
+        predictions: of each level: "logits" (N, R_l, K), "box deltas" (N, R_l, 4) and, of some
+            heads, "sides" (N, R_l, 4, n + 1), the distributions whose means the deltas are, and
+            "quality" (N, R_l, 1).
         targets: the objects of the batch.
         box2box_transform: encodes and decodes deltas.
     """
@@ -56,15 +56,18 @@ def view_dense_head(
         strides=None if strides is None else _of_rows(boxes, strides, level_sizes),
         level_sizes=level_sizes,
     )
+    rows = {kind: torch.cat(list(of), dim=1).flatten(0, 1) for kind, of in predictions.items()}
     outputs = Outputs(
-        torch.cat(pred_logits, dim=1).flatten(0, 1),
-        deltas=torch.cat(pred_deltas, dim=1).flatten(0, 1),
+        rows["logits"],
+        deltas=rows["box deltas"],
+        side_logits=rows.get("sides"),
+        quality_logits=rows["quality"].squeeze(1) if "quality" in rows else None,
         box2box_transform=box2box_transform,
         classifier=SIGMOID,
     )
     by_level = {
         f"{kind} of {level}": values
-        for kind, per_level in (("logits", pred_logits), ("box deltas", pred_deltas))
+        for kind, per_level in predictions.items()
         for level, values in zip(levels, per_level, strict=True)
     }
     return DenseView(priors, targets, outputs, by_level)

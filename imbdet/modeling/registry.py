@@ -1,5 +1,6 @@
 """From a name in a YAML file to what it names, and from the keys of a method to its options."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from detectron2.config import CfgNode
@@ -17,6 +18,18 @@ def lookup(registry: Detectron2Registry | Registry, name: str, key: str) -> Any:
     if name not in names:
         raise UserError(f"{key} is {name!r}, which does not exist. {suggest(name, names)}")
     return registry.get(name)
+
+
+def read_choice(cfg: CfgNode, key: str, names: Sequence[str]) -> str:
+    """The value of a key that is one of some names.
+
+    Raises:
+        UserError: it is not.
+    """
+    value = get_key(cfg, key)
+    if value not in names:
+        raise UserError(f"{key} is {value!r}. {suggest(value, names)}")
+    return value
 
 
 def read_options(cfg: CfgNode, site: Site, node: str, method: Method) -> dict[str, Any]:

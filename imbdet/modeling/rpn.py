@@ -128,8 +128,10 @@ class ImbRPN(RPN):
             self.in_features,
             anchors,
             strides_of(self.anchor_generator),
-            [logits[..., None] for logits in pred_objectness_logits],
-            pred_anchor_deltas,
+            {
+                "logits": [logits[..., None] for logits in pred_objectness_logits],
+                "box deltas": pred_anchor_deltas,
+            },
             targets_of(gt_labels, has_classes=False),
             self.box2box_transform,
         )

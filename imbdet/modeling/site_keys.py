@@ -1,8 +1,8 @@
-"""The three places of a detector that take a sampler and losses, and the keys that rule each."""
+"""The places of detectors that take an assigner, a sampler and losses, and the keys of each."""
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from detectron2.config import CfgNode
@@ -37,6 +37,7 @@ class Site:
         default_cls_loss: name of the loss of an empty NAME.
         is_dense: whether the candidates are all anchors, and not some proposals.
         has_quota: whether a number of samples per image is set.
+        parts: node of what the head is made of, or empty if that is fixed.
     """
 
     place: Place
@@ -53,6 +54,7 @@ class Site:
     default_cls_loss: str
     is_dense: bool
     has_quota: bool
+    parts: str = ""
 
     @property
     def activations(self) -> tuple[str, ...]:
@@ -85,6 +87,7 @@ class Site:
             self.carl,
             self.cls_loss,
             self.box_loss,
+            self.parts,
         )
         return [node for node in nodes if node]
 
@@ -109,6 +112,8 @@ RETINANET = Site(
     is_dense=True,
     has_quota=False,
 )
+
+DENSE = replace(RETINANET, place=Place("dense", "dense", "ImbDense"), parts="MODEL.DENSE")
 
 ROI_HEADS = Site(
     place=Place("roi_heads", "roi_head", "ImbROIHeads"),
@@ -148,7 +153,7 @@ RPN = Site(
     has_quota=True,
 )
 
-SITES = (RETINANET, ROI_HEADS, RPN)
+SITES = (RETINANET, DENSE, ROI_HEADS, RPN)
 
 
 def sampler_names(cfg: CfgNode, site: Site) -> tuple[str, str]:

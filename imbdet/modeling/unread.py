@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from detectron2.config import CfgNode, get_cfg
 
@@ -22,7 +23,7 @@ from imbdet.modeling.site_keys import SITES, Site, cls_loss_name, get_key, sampl
 # Our keys in nodes of detectron2, its class in whose place ours reads them, and ours. Pieces set
 # them for both kinds of detector, so that of the other kind is no mistake.
 _KEYS_IN_ITS_NODES = (
-    ("MODEL.RETINANET.BBOX_REG_LOSS_WEIGHT", "RetinaNet", "ImbRetinaNet"),
+    ("MODEL.RETINANET.BBOX_REG_LOSS_WEIGHT", "RetinaNet", "ImbDense"),
     ("MODEL.ROI_BOX_HEAD.PRIOR_PROB", "ROIHeads", "ImbROIHeads"),
     ("MODEL.RPN.PRIOR_PROB", "RPN", "ImbRPN"),
 )
@@ -46,30 +47,34 @@ def _unread_keys(cfg: CfgNode) -> Iterator[tuple[str, str]]:
     modules = modules_of(cfg)
     model = ", ".join(modules)
     classes = {base for module in modules.values() for base in bases_of(module)}
+    sites = [site for module in modules.values() for site in _site_of(module)]
     hint = ""
-    if classes.isdisjoint(site.module for site in SITES):
+    if not sites:
         hint = (
             ": give the config of a detector first, such as --config-file "
             "imbdet://quick_start/retinanet.yaml"
         )
     for node in dict.fromkeys(node for site in SITES for node in site.nodes):
         readers = [site.module for site in SITES if node in site.nodes]
-        if classes.isdisjoint(readers):
-            yield (
-                node,
-                f"only {' and '.join(readers)} would read it, and the model is of {model}{hint}",
-            )
+        if all(node not in site.nodes for site in sites):
+            who = " and ".join([", ".join(readers[:-1]), readers[-1]] if readers[1:] else readers)
+            yield node, f"only {who} would read it, and the model is of {model}{hint}"
     for key, base, reader in _KEYS_IN_ITS_NODES:
         if base in classes and reader not in classes:
             yield key, f"only {reader} would read it, and the model is of {model}"
-    for site in SITES:
-        if site.module in classes:
-            yield from _unread_options(cfg, site)
+    for site in sites:
+        yield from _unread_options(cfg, site)
     yield from _other_num_classes(cfg, model)
     if "bfp" not in cfg.MODEL.BACKBONE.NAME:
         yield "MODEL.BFP", f"the backbone is {cfg.MODEL.BACKBONE.NAME!r}, which has no such part"
     if "SSD" in cfg.INPUT and cfg.INPUT.AUGMENTATION != "ssd":
         yield "INPUT.SSD", f"INPUT.AUGMENTATION is {cfg.INPUT.AUGMENTATION!r}: set it to 'ssd'"
+
+
+def _site_of(module: Any) -> list[Site]:
+    """The site of a class, that of the first of its bases that has one; or none."""
+    by_module = {site.module: site for site in SITES}
+    return [by_module[base] for base in bases_of(module) if base in by_module][:1]
 
 
 def _other_num_classes(cfg: CfgNode, model: str) -> Iterator[tuple[str, str]]:
@@ -96,13 +101,20 @@ def _unread_options(cfg: CfgNode, site: Site) -> Iterator[tuple[str, str]]:
     elif names[1] == "all":
         yield f"{site.sampler}.MAX_NEG_POS_RATIO", f"{site.sampler}.NEGATIVE.NAME is 'all'"
     if site.has_quota or names[1] == "all":
-        reason = "only ImbRetinaNet reads it, and only with a sampler of negatives"
+        reason = "only dense detectors read it, and only with a sampler of negatives"
         yield f"{site.sampler}.NEG_POS_RATIO", reason
         yield f"{site.sampler}.MIN_NEGATIVES", reason
 
     if site.weighting:
         names = get_key(cfg, f"{site.weighting}.NAMES")
         yield from _options_of_others(site.weighting, "NAMES", names, WEIGHTINGS)
+    if site.parts:
+        node = get_key(cfg, site.parts)
+        if node.BOXES != "distributions":
+            for option in ("REG_MAX", "DFL_LOSS_WEIGHT"):
+                yield f"{site.parts}.{option}", f"{site.parts}.BOXES is {node.BOXES!r}"
+        if not node.QUALITY:
+            yield f"{site.parts}.QUALITY_LOSS_WEIGHT", f"{site.parts}.QUALITY is empty"
     if site.carl and not get_key(cfg, f"{site.carl}.ENABLED"):
         for option in ("K", "BIAS"):
             yield f"{site.carl}.{option}", f"{site.carl}.ENABLED is False"

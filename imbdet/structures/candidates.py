@@ -73,6 +73,7 @@ class Candidates:
         priors: the priors of the batch.
         targets: the objects of the batch.
         rows: (M,) int64, which of the batch's rows these are; ``slice(None)`` = all.
+        quality: (M,) float in [0, 1], see :class:`Assignment`.
         outputs: what the head says of them, detached, if a part of the learner needs it.
         cls_losses: (M,) their classification losses, before weights and normalizer, >= 0,
             detached, if a part of the learner needs them.
@@ -87,6 +88,7 @@ class Candidates:
     priors: Priors
     targets: Targets
     rows: Tensor | slice = field(default_factory=lambda: slice(None))
+    quality: Tensor | None = None
     outputs: Outputs | None = None
     cls_losses: Tensor | None = None
     importance: Tensor | None = None
@@ -188,6 +190,7 @@ class Candidates:
             priors=self.priors,
             targets=self.targets,
             rows=self.rows if isinstance(choice.idxs, slice) else self._rows_of_batch(choice.idxs),
+            quality=None if self.quality is None else self.quality[choice.idxs],
             importance=choice.importance,
         )
 

@@ -3,9 +3,10 @@
 Shape shorthand: see :mod:`imbdet.structures`.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -33,6 +34,8 @@ class Outputs:
         logits: (M, C) of the classes, with the columns that the classifier asks for.
         boxes: (M, 4) decoded predictions, for assigners that look at them.
         deltas: (M, 4) or, for each class, (M, 4 K).
+        side_logits: (M, 4, n + 1) of the distributions over 0..n whose means the deltas are.
+        quality_logits: (M,) of the quality that a branch of the head predicts.
         box2box_transform: encodes and decodes the deltas.
         classifier: what the logits mean.
     """
@@ -40,6 +43,8 @@ class Outputs:
     logits: Tensor
     boxes: Tensor | None = None
     deltas: Tensor | None = None
+    side_logits: Tensor | None = None
+    quality_logits: Tensor | None = None
     box2box_transform: BoxTransform | None = None
     classifier: Classifier = SIGMOID
 
@@ -53,21 +58,18 @@ class Outputs:
 
     def take(self, idxs: Tensor | slice) -> "Outputs":
         """Those of some rows."""
-        return replace(
-            self,
-            logits=self.logits[idxs],
-            boxes=None if self.boxes is None else self.boxes[idxs],
-            deltas=None if self.deltas is None else self.deltas[idxs],
-        )
+        return self._with_each(lambda tensor: tensor[idxs])
 
     def detach(self) -> "Outputs":
         """The same as constants."""
-        return replace(
-            self,
-            logits=self.logits.detach(),
-            boxes=None if self.boxes is None else self.boxes.detach(),
-            deltas=None if self.deltas is None else self.deltas.detach(),
-        )
+        return self._with_each(Tensor.detach)
+
+    def _with_each(self, change: Callable[[Tensor], Tensor]) -> "Outputs":
+        """The same with each tensor changed."""
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        tensors = {name: value for name, value in values if isinstance(value, Tensor)}
+        changed: Any = {name: change(tensor) for name, tensor in tensors.items()}
+        return replace(self, **changed)
 
     def require_boxes(self) -> Tensor:
         """``boxes``, for an assigner that needs them.

@@ -104,6 +104,15 @@ class Samples:
         return self.outputs.logits
 
     @cached_property
+    def pos_quality(self) -> Tensor:
+        """(P,) quality of the positives in [0, 1], detached: what the loss of a class aims at.
+
+        It is that of the assigner or, if that does not grade them, the IoU of the decoded boxes.
+        """
+        quality = self.candidates.quality
+        return self.positives.pred_ious if quality is None else quality[self.pos_idxs]
+
+    @cached_property
     def positives(self) -> Positives:
         """Boxes of the rows ``pos_idxs``."""
         rows = self.pos_idxs

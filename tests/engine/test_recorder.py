@@ -303,7 +303,8 @@ def test_bad_keys_are_named(key, value, tmp_path):
 def test_a_model_that_tells_nothing_is_refused(tmp_path):
     cfg = config("retinanet", tmp_path, "MODEL.META_ARCHITECTURE", "RetinaNet")
     message = error_of(SampleRecorder, cfg, build_model(cfg))
-    assert_says(message, "RECORD.PERIOD", "'RetinaNet'", "ImbRetinaNet, ImbROIHeads, ImbRPN")
+    names = "ImbRetinaNet, ImbDense, ImbROIHeads, ImbRPN"
+    assert_says(message, "RECORD.PERIOD", "'RetinaNet'", names)
 
 
 class ForwardTrainer(TrainerBase):

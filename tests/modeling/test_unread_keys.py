@@ -43,7 +43,7 @@ from detectron2.modeling import META_ARCH_REGISTRY
         ),
         ("retinanet", ["MODEL.SAMPLER.MAX_NEG_POS_RATIO", 5.0], "ImbRetinaNet has no quota"),
         ("retinanet", ["MODEL.SAMPLER.NEG_POS_RATIO", 5.0], "only with a sampler of negatives"),
-        ("faster_rcnn", ["MODEL.SAMPLER.MIN_NEGATIVES", 5], "only ImbRetinaNet reads it"),
+        ("faster_rcnn", ["MODEL.SAMPLER.MIN_NEGATIVES", 5], "only dense detectors read it"),
         (
             "faster_rcnn",
             [*("MODEL.SAMPLER.MAX_NEG_POS_RATIO", 5.0), *("MODEL.SAMPLER.NEGATIVE.NAME", "all")],
@@ -52,7 +52,7 @@ from detectron2.modeling import META_ARCH_REGISTRY
         (
             "retinanet",
             ["MODEL.META_ARCHITECTURE", "RetinaNet", "MODEL.RETINANET.BBOX_REG_LOSS_WEIGHT", 2.0],
-            "only ImbRetinaNet would read it, and the model is of RetinaNet",
+            "only ImbDense would read it, and the model is of RetinaNet",
         ),
         (
             "faster_rcnn",
@@ -116,6 +116,8 @@ def test_keys_in_a_config_of_another_project():
     add_modeling_config(cfg)
     refuse_unread_keys(cfg)
     cfg.MODEL.CLS_LOSS.NAME = "ap"
-    with pytest.raises(UserError, match="only ImbRetinaNet and ImbROIHeads would read it") as error:
+    with pytest.raises(
+        UserError, match="only ImbRetinaNet, ImbDense and ImbROIHeads would read it"
+    ) as error:
         refuse_unread_keys(cfg)
     assert "give the config of a detector first" in str(error.value)

@@ -1,18 +1,21 @@
 """The base of all criteria: a box loss, and the scope of the samples that belong together."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.distributed import ProcessGroup
 
 from imbdet.classifiers import SIGMOID, Classifier
+from imbdet.learning.criteria.positive_terms import DistributionLoss, QualityLoss
 from imbdet.learning.criteria.terms import BoxLoss, SampleLoss
+from imbdet.learning.qualities import Quality
 from imbdet.ops import exchange
 from imbdet.structures import Samples
 
 SCOPES = ("batch", "image", "global")
+N = TypeVar("N", int, float)
 
 
 def all_processes() -> ProcessGroup | None:
@@ -43,17 +46,32 @@ class Criterion(nn.Module):
     tells_losses = False
     classifier: Classifier = SIGMOID
 
-    def __init__(self, *, box_loss: BoxLoss, scope: str = "batch"):
-        """Set the box loss, and the samples that belong together.
+    def __init__(
+        self,
+        *,
+        box_loss: BoxLoss,
+        scope: str = "batch",
+        box_quality: Quality | None = None,
+        distribution_loss: DistributionLoss | None = None,
+        quality_loss: QualityLoss | None = None,
+    ):
+        """Set what positives pay, and the samples that belong together.
 
         Args:
             box_loss: computes the box loss of each positive.
+            box_quality: factors of the losses of boxes and distributions, whose sum takes the place
+                of the normalizer; None is 1 for all, and the normalizer.
+            distribution_loss: of the distances to the sides, or None.
+            quality_loss: of a quality branch, or None.
             scope: over which samples rankings, sums and counts run: "batch", those of this process;
                 "image", the same with a ranking of each image; "global", those of all processes.
         """
         super().__init__()
         self.box_loss = box_loss
         self.scope = scope
+        self.box_quality = box_quality
+        self.distribution_loss = distribution_loss
+        self.quality_loss = quality_loss
 
     @property
     def group(self) -> ProcessGroup | None:
@@ -72,8 +90,8 @@ class Criterion(nn.Module):
         """Values of any shape, added up over the processes of the scope; detached."""
         return exchange.total(values, self.group)
 
-    def count(self, number: int, device: torch.device) -> int:
-        """A number of samples or images, added up over the processes of the scope.
+    def count(self, number: N, device: torch.device) -> N:
+        """A number of samples or images, or a sum over them, added up over those of the scope.
 
         Args:
             number: of this process.
@@ -81,7 +99,7 @@ class Criterion(nn.Module):
         """
         if self.group is None:
             return number
-        return int(self.total(torch.tensor(number, device=device)))
+        return type(number)(self.total(torch.tensor(number, device=device)))
 
     def look(self, samples: Samples) -> Tensor:
         """(M,) classification losses of samples that do not learn.
@@ -95,6 +113,37 @@ class Criterion(nn.Module):
         """Sum of the (weighted) losses of a term, divided by the normalizer if one is due."""
         loss = self.num_processes * losses.sum()
         return loss if term.is_normalized else loss / normalizer
+
+    def positive_losses(
+        self,
+        samples: Samples,
+        normalizer: float | Tensor,
+        box_losses: Tensor,
+        weights: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """What the positives pay.
+
+        Args:
+            samples: all of them.
+            normalizer: divisor of the losses.
+            box_losses: (P,) of ``box_loss``.
+            weights: (P,) further factors of these, or None.
+
+        Returns:
+            Scalars "loss_box_reg" and, with the other losses, "loss_dfl" and "loss_quality".
+        """
+        divisor, factors = normalizer, torch.ones_like(box_losses) if weights is None else weights
+        if self.box_quality is not None:
+            quality = self.box_quality(samples)
+            divisor, factors = self.total(quality.sum()).clamp(min=1), factors * quality
+        losses = {"loss_box_reg": self.due(factors * box_losses, self.box_loss, divisor)}
+        if self.distribution_loss is not None:
+            side_losses = factors * self.distribution_loss(samples)
+            losses["loss_dfl"] = self.num_processes * side_losses.sum() / divisor
+        if self.quality_loss is not None:
+            quality_losses = self.quality_loss(samples)
+            losses["loss_quality"] = self.num_processes * quality_losses.sum() / normalizer
+        return losses
 
     def scope_arguments(self, samples: Samples) -> dict[str, Any]:
         """What a ranking loss is told of its scope: ``image_idxs`` or ``group``, if anything."""

@@ -54,22 +54,22 @@ class PointwiseCriterion(Criterion):
         """Sum the weighted losses and divide by ``normalizer``.
 
         Returns:
-            Scalars "loss_cls", "loss_box_reg" and, with CARL, "loss_carl", connected to the
-            predictions even if no sample is valid; and the samples' record.
+            Scalars "loss_cls", those of :meth:`positive_losses` and, with CARL, "loss_carl",
+            connected to the predictions even if no sample is valid; and the samples' record.
         """
         cls_losses = self.cls_loss(samples, self.group)
         box_losses = self.box_loss(samples.positives, self.group)
-        weights = None
-        cls_weighted, box_weighted = cls_losses, box_losses
+        weights, box_weights, cls_weighted = None, None, cls_losses
         if self.weighting is not None:
             weights = self.weighting(samples, cls_losses.detach())
-            cls_weighted, box_weighted = cls_losses * weights.cls, box_losses * weights.box
+            box_weights, cls_weighted = weights.box, cls_losses * weights.cls
         losses = {
             "loss_cls": self.due(cls_weighted, self.cls_loss, normalizer),
-            "loss_box_reg": self.due(box_weighted, self.box_loss, normalizer),
+            **self.positive_losses(samples, normalizer, box_losses, box_weights),
         }
         if self.guided_scale:
-            cls_total, box_total = self.total(torch.stack(list(losses.values())))
+            both = [losses["loss_cls"], losses["loss_box_reg"]]
+            cls_total, box_total = self.total(torch.stack(both))
             # Of perfect scores nothing is left that could be scaled up.
             scale = box_total / cls_total.clamp(min=torch.finfo(cls_total.dtype).eps)
             losses["loss_cls"] = scale * losses["loss_cls"]

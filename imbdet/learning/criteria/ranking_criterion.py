@@ -27,17 +27,18 @@ class RankingCriterion(Criterion):
     def forward(
         self, samples: Samples, normalizer: float | Tensor
     ) -> tuple[dict[str, Tensor], SampleRecord]:
-        """Rank the entries; only the box losses are divided by ``normalizer``.
+        """Rank the entries; only the other losses are divided by ``normalizer``.
 
         Returns:
-            Scalars "loss_cls" and "loss_box_reg", connected to the predictions even if there is no
-            positive; and the samples' record, without a classification loss of each sample.
+            Scalars "loss_cls" and those of :meth:`positive_losses`, connected to the predictions
+            even if there is no positive; and the samples' record, without a classification loss of
+            each sample.
         """
         box_losses = self.box_loss(samples.positives, self.group)
         losses = {
             "loss_cls": self.cls_loss(
                 samples.pred_logits, samples.gt_labels, **self.scope_arguments(samples)
             ),
-            "loss_box_reg": self.due(box_losses, self.box_loss, normalizer),
+            **self.positive_losses(samples, normalizer, box_losses),
         }
         return losses, SampleRecord.of(samples, box_losses=box_losses)

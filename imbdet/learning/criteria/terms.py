@@ -18,7 +18,7 @@ class SampleLoss(nn.Module):
         loss: Callable[..., Tensor],
         *,
         classifier: Classifier = SIGMOID,
-        uses_ious: bool = False,
+        uses_quality: bool = False,
         is_normalized: bool = False,
         by_level: bool = False,
     ):
@@ -27,8 +27,8 @@ class SampleLoss(nn.Module):
         Args:
             loss: (M, C) logits and (M,) labels to (M,) losses.
             classifier: what the logits mean.
-            uses_ious: whether it takes a third argument, the (P,) IoUs of the decoded positives
-                with their ground truth.
+            uses_quality: whether it takes a third argument, the (P,) qualities of the positives:
+                :attr:`imbdet.structures.Samples.pos_quality`.
             is_normalized: whether the plain sum of its losses is due, without a normalizer. It then
                 takes the keyword ``group``, the processes whose samples it counts.
             by_level: whether it takes the keyword ``levels``, the rows of each level of the feature
@@ -37,13 +37,13 @@ class SampleLoss(nn.Module):
         super().__init__()
         self.loss = loss
         self.classifier = classifier
-        self.uses_ious = uses_ious
+        self.uses_quality = uses_quality
         self.is_normalized = is_normalized
         self.by_level = by_level
 
     def forward(self, samples: Samples, group: ProcessGroup | None = None) -> Tensor:
         """(M,) losses, before weights and normalizer."""
-        quality = (samples.positives.pred_ious,) if self.uses_ious else ()
+        quality = (samples.pos_quality,) if self.uses_quality else ()
         options: dict[str, Any] = {"group": group} if self.is_normalized else {}
         if self.by_level:
             options["levels"] = _require(samples.candidates.levels).rows()
