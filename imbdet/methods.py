@@ -24,7 +24,7 @@ class Method:
         source: authors, place and address of the paper; empty where there is none.
         options: what it can be told.
         call: the function or class; None of a method that was read and not imported.
-        given: names of the options that have no key: the place gives them.
+        given: names of the options that have no key: the place or a caller gives them.
     """
 
     name: str
@@ -45,6 +45,20 @@ class Method:
         if isinstance(self.call, type):
             return self.call(**options)
         return partial(self.call, **options) if options else self.call
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssignerMethod(Method):
+    """An :class:`imbdet.assigners.Assigner`.
+
+    Attributes:
+        uses: what it asks of the priors, "levels" or "strides" of a feature pyramid.
+        places: where it has a meaning: "dense heads", all of whose anchors or points are priors,
+            or "RoI heads", whose proposals are.
+    """
+
+    uses: tuple[str, ...] = ()
+    places: tuple[str, ...] = ("dense heads",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +199,7 @@ POSITIVE_SAMPLERS = Registry(
 )
 NEGATIVE_SAMPLERS = Registry("Samplers of negatives", SamplerMethod)
 WEIGHTINGS = Registry("Weightings", WeightingMethod)
-ASSIGNERS = Registry("Assigners", Method)
+ASSIGNERS = Registry("Assigners", AssignerMethod)
 REGISTRIES: dict[str, Registry[Any]] = {
     "CLS_LOSSES": CLS_LOSSES,
     "BOX_LOSSES": BOX_LOSSES,

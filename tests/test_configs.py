@@ -9,6 +9,7 @@ from imbdet.config import load_config
 from imbdet.errors import UserError
 from imbdet.methods import BOX_LOSSES, CLS_LOSSES
 from imbdet.modeling import site_keys
+from imbdet.modeling.assigners import build_assigner
 from imbdet.modeling.build import build_criterion, build_sampler
 from imbdet.modeling.unread import refuse_unread_keys
 
@@ -106,6 +107,7 @@ def build_parts(cfg):
     refuse_unread_keys(cfg)
     one_stage = cfg.MODEL.META_ARCHITECTURE == "ImbRetinaNet"
     for site in [site_keys.RETINANET] if one_stage else [site_keys.ROI_HEADS, site_keys.RPN]:
+        build_assigner(cfg, site)
         build_criterion(cfg, site)
         build_sampler(cfg, site)
 

@@ -1,12 +1,14 @@
 """What an assigner is, and how a batch is assigned by one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 
 from imbdet.structures import Assignment, Candidates, Outputs, Priors, Targets, needs_of
+
+T = TypeVar("T", bound=Callable[..., Any])
 
 
 class Assigner(Protocol):
@@ -14,11 +16,18 @@ class Assigner(Protocol):
 
     The functions of this package are assigners. One that looks at outputs declares it by an
     attribute ``needs`` and takes them as a third argument; see :func:`imbdet.structures.needs_of`.
+    One with an attribute ``takes_batches`` that is True gets the proposals of all images at once.
     """
 
     def __call__(self, priors: Priors, targets: Targets) -> Assignment:
         """Assign the rows of a batch whose images share the priors, or of one image."""
         ...
+
+
+def looks_at_outputs(assigner: T) -> T:
+    """A decorator: the assigner takes outputs as a third argument."""
+    assigner.needs = frozenset({"outputs"})  # type: ignore[attr-defined]
+    return assigner
 
 
 @torch.no_grad()
@@ -38,10 +47,10 @@ def assign(
         outputs: what the head says of all rows, for an assigner that needs it.
         num_classes: K.
     """
-    if priors.num_per_image is None:
+    if priors.num_per_image is None or getattr(assigner, "takes_batches", False):
         assignment = _assign(assigner, priors, targets, outputs)
     else:
-        assignment = _assign_by_image(assigner, priors, targets, outputs)
+        assignment = assign_images(assigner, priors, targets, outputs)
     return Candidates(
         gt_labels=assignment.labels(targets.classes, num_classes),
         gt_idxs=assignment.gt_idxs.clamp(min=-1),
@@ -52,6 +61,19 @@ def assign(
         targets=targets,
         quality=assignment.quality,
     )
+
+
+def assign_images(
+    assigner: Assigner, priors: Priors, targets: Targets, outputs: Outputs | None = None
+) -> Assignment:
+    """The assignment of a batch, one image after the other."""
+    assignments, start = [], 0
+    for own, objects in zip(priors.by_image(targets.num_images), targets.by_image(), strict=True):
+        rows = slice(start, start + len(own))
+        seen = None if outputs is None else outputs.take(rows)
+        assignments.append(_assign(assigner, own, objects, seen))
+        start = rows.stop
+    return join_images(assignments, targets)
 
 
 def join_images(assignments: Sequence[Assignment], targets: Targets) -> Assignment:
@@ -65,18 +87,6 @@ def join_images(assignments: Sequence[Assignment], targets: Targets) -> Assignme
     if all(assignment.quality is not None for assignment in assignments):
         quality = torch.cat([a.quality for a in assignments if a.quality is not None])
     return Assignment(torch.cat(gt_idxs), torch.cat([a.ious for a in assignments]), quality)
-
-
-def _assign_by_image(
-    assigner: Assigner, priors: Priors, targets: Targets, outputs: Outputs | None
-) -> Assignment:
-    assignments, start = [], 0
-    for own, objects in zip(priors.by_image(targets.num_images), targets.by_image(), strict=True):
-        rows = slice(start, start + len(own))
-        seen = None if outputs is None else outputs.take(rows)
-        assignments.append(_assign(assigner, own, objects, seen))
-        start = rows.stop
-    return join_images(assignments, targets)
 
 
 def _assign(

@@ -4,29 +4,41 @@ Zhang et al., "Bridging the Gap Between Anchor-based and Anchor-free Detection v
 Sample Selection", CVPR 2020, https://arxiv.org/abs/1912.02424, algorithm 1
 """
 
+from itertools import accumulate
+
 import torch
 from torch import Tensor
 
+from imbdet.assigners.assigner import looks_at_outputs
 from imbdet.assigners.pairs import (
     MIN_BORDER_DISTANCE,
     BestObject,
     border_distance,
     box_iou,
-    choose_lowest,
     chunks,
+    lowest,
     squared_center_distance,
 )
+from imbdet.methods import ASSIGNERS
+from imbdet.options import Count, Share
 from imbdet.structures import Assignment, Outputs, Priors, Targets
 
 
+@ASSIGNERS.register(
+    "atss",
+    "Of the priors near an object's centre, those whose IoU is at least mean + deviation.",
+    "Zhang et al., CVPR 2020, https://arxiv.org/abs/1912.02424",
+    uses=("levels",),
+    given=("alpha",),
+)
 @torch.no_grad()
 def atss(
     priors: Priors,
     targets: Targets,
     outputs: Outputs | None = None,
     *,
-    topk: int = 9,
-    alpha: float = 0.8,
+    topk: Count = 9,
+    alpha: Share = 0.8,
 ) -> Assignment:
     """Of the priors near an object's centre, those with an IoU of at least mean + deviation.
 
@@ -36,10 +48,9 @@ def atss(
     Args:
         priors: anchors on the levels of a feature pyramid.
         targets: the objects.
-        outputs: if given, score^(1 - alpha) * IoU^alpha of the predicted boxes replaces the IoU:
-            the cost of DDOD, Chen et al., ACM MM 2021, https://arxiv.org/abs/2107.02963.
+        outputs: if given, the cost of :func:`ddod` replaces the IoU.
         topk: number of candidates of an object on each level, at most.
-        alpha: in [0, 1].
+        alpha: see :func:`ddod`.
 
     Returns:
         ``ious`` are the values that were compared with the threshold.
@@ -53,25 +64,51 @@ def atss(
         else:
             rows = targets.image_idxs[chunk, None] * len(priors) + idxs
             scores = outputs.logits[rows, targets.classes[chunk, None]].to(gt_boxes.dtype).sigmoid()
-            ious = scores ** (1 - alpha) * box_iou(outputs.require_boxes()[rows], gt_boxes) ** alpha
+            boxes = outputs.require_boxes()[rows].to(gt_boxes.dtype)
+            ious = scores ** (1 - alpha) * box_iou(boxes, gt_boxes) ** alpha
         # A single candidate has no deviation: as published, it does not become positive.
         deviation = ious.std(dim=1, keepdim=True) if ious.shape[1] > 1 else torch.nan
         threshold = ious.mean(dim=1, keepdim=True) + deviation
         is_inside = border_distance(priors.points[idxs], gt_boxes) > MIN_BORDER_DISTANCE
         wanted = torch.where(is_inside & (ious >= threshold), ious, -torch.inf)
-        best.update(_spread(wanted, idxs, len(priors)), chunk)
+        best.update_at(wanted, idxs, chunk)
     return best.assignment()
+
+
+@ASSIGNERS.register(
+    "ddod",
+    "ATSS with predictions: score and IoU of the predicted box in place of the prior's IoU.",
+    "Chen et al., ACM MM 2021, https://arxiv.org/abs/2107.02963",
+    uses=("levels",),
+)
+@looks_at_outputs
+def ddod(
+    priors: Priors, targets: Targets, outputs: Outputs, *, topk: Count = 9, alpha: Share = 0.8
+) -> Assignment:
+    """ATSS with score^(1 - alpha) * IoU^alpha of the predicted boxes in place of the IoU.
+
+    Chen et al., "Disentangle Your Dense Object Detector", ACM MM 2021,
+    https://arxiv.org/abs/2107.02963
+
+    Args:
+        priors: anchors on the levels of a feature pyramid.
+        targets: the objects.
+        outputs: what the head predicts.
+        topk: number of candidates of an object on each level, at most.
+        alpha: exponent of the IoU; that of the score is 1 - alpha.
+
+    Returns:
+        ``ious`` are these products.
+    """
+    return atss(priors, targets, outputs, topk=topk, alpha=alpha)
 
 
 def _candidates(priors: Priors, gt_boxes: Tensor, topk: int) -> Tensor:
     """(g, C) int64, the priors nearest to each object on each level."""
     levels = squared_center_distance(priors, gt_boxes).split(priors.require_level_sizes(), dim=1)
-    is_near = [choose_lowest(level, min(topk, level.shape[1])) for level in levels]
-    idxs = torch.cat(is_near, dim=1).nonzero()[:, 1]
-    return idxs.view(len(gt_boxes), -1)
-
-
-def _spread(values: Tensor, idxs: Tensor, num_priors: int) -> Tensor:
-    """(g, R) values of the candidates, (g, C), and minus infinity for all other priors."""
-    everywhere = values.new_full((len(values), num_priors), -torch.inf)
-    return everywhere.scatter(1, idxs, values)
+    starts = [0, *accumulate(priors.require_level_sizes())]
+    near = [
+        start + lowest(level, min(topk, level.shape[1]))
+        for start, level in zip(starts, levels, strict=False)
+    ]
+    return torch.cat(near, dim=1)

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from imbdet.assigners.pairs import (
     BestObject,
-    box_iou,
+    PredictedBoxes,
     choose_lowest,
     chunks,
+    iou_of_assigned,
     of_image,
-    predicted_iou,
 )
 from imbdet.structures import Assignment, Outputs, Priors, Targets
 
@@ -45,10 +45,11 @@ def match_dynamic_k(
     """
     cheapest, chosen = (BestObject(priors, targets, torch.float64) for _ in range(2))
     num_chosen = torch.zeros_like(chosen.gt_idxs)
+    predicted = PredictedBoxes(priors, targets, outputs)
     for chunk in chunks(priors, targets):
         images = targets.image_idxs[chunk]
         is_excluded = ~of_image(is_candidate, priors, images)
-        ious = predicted_iou(outputs, priors, targets, chunk).masked_fill(is_excluded, 0)
+        ious = predicted.iou(chunk).masked_fill_(is_excluded, 0)
         numbers = ious.topk(min(topk, len(priors)), dim=1).values.sum(dim=1).long().clamp(min=1)
         costs = cost(chunk, ious).masked_fill(is_excluded, torch.inf)
         is_chosen = choose_lowest(costs, numbers)
@@ -56,12 +57,4 @@ def match_dynamic_k(
         cheapest.update(-costs, chunk)
         chosen.update(torch.where(is_chosen, -costs, -torch.inf), chunk)
     gt_idxs = torch.where(num_chosen > 1, cheapest.gt_idxs, chosen.gt_idxs)
-    ious = _iou_of_pairs(outputs, targets, gt_idxs)
-    return Assignment(gt_idxs, ious)
-
-
-def _iou_of_pairs(outputs: Outputs, targets: Targets, gt_idxs: Tensor) -> Tensor:
-    ious = outputs.require_boxes().new_zeros(len(gt_idxs))
-    rows = (gt_idxs >= 0).nonzero().squeeze(1)
-    ious[rows] = box_iou(outputs.require_boxes()[rows].detach(), targets.boxes[gt_idxs[rows]])
-    return ious
+    return Assignment(gt_idxs, iou_of_assigned(outputs, targets, gt_idxs))

@@ -8,14 +8,22 @@ import torch
 from torch import Tensor
 
 from imbdet.assigners.pairs import BestObject, border_distance, box_iou, center_offset, chunks
+from imbdet.methods import ASSIGNERS
+from imbdet.options import Positive
 from imbdet.structures import Assignment, Priors, Targets
 
 # Larger objects are never matched, in pixels^2.
 MAX_AREA = 1e8
 
 
+@ASSIGNERS.register(
+    "fcos",
+    "The points near the centre of an object, on the level for objects of its size.",
+    "Tian et al., ICCV 2019, https://arxiv.org/abs/1904.01355",
+    uses=("levels", "strides"),
+)
 @torch.no_grad()
-def fcos(priors: Priors, targets: Targets, *, center_sampling_radius: float = 1.5) -> Assignment:
+def fcos(priors: Priors, targets: Targets, *, center_sampling_radius: Positive = 1.5) -> Assignment:
     """A point belongs to the smallest object whose centre is near and whose size fits its level.
 
     A size fits if the largest distance to a side of the object is above 4 and below 8 strides; the

@@ -5,8 +5,9 @@ NeurIPS 2015, https://arxiv.org/abs/1506.01497, section 3.1.2
 """
 
 import torch
+from torch import Tensor
 
-from imbdet.assigners.pairs import BestObject, box_iou, chunks
+from imbdet.assigners.pairs import BestObject, box_iou, by_columns, chunks
 from imbdet.methods import ASSIGNERS
 from imbdet.options import Share
 from imbdet.structures import Assignment, Priors, Targets
@@ -16,6 +17,7 @@ from imbdet.structures import Assignment, Priors, Targets
     "max_iou",
     "The object of the highest IoU, with fixed thresholds: detectron2's matcher, in less memory.",
     "Ren et al., NeurIPS 2015, https://arxiv.org/abs/1506.01497",
+    places=("dense heads", "RoI heads"),
     given=("negative_below", "positive_from", "allow_low_quality_matches"),
 )
 @torch.no_grad()
@@ -42,16 +44,39 @@ def max_iou(
     Returns:
         ``ious`` are the highest IoUs of all priors with any object.
     """
-    best = BestObject(priors, targets)
-    is_best_prior = torch.zeros_like(best.gt_idxs, dtype=torch.bool)
-    for chunk in chunks(priors, targets):
-        ious = box_iou(priors.boxes, targets.boxes[chunk, None])  # (g, R)
-        best.update(ious, chunk)
-        if allow_low_quality_matches:
-            is_highest = ious == ious.amax(dim=1, keepdim=True)
-            by_image = is_best_prior.unflatten(0, (-1, len(priors)))
-            by_image.index_put_((targets.image_idxs[chunk],), is_highest, accumulate=True)
+    best, best_of = highest_ious(priors, targets)
     ious = best.values.clamp(min=0)  # minus infinity in an image without objects
-    is_positive = (ious >= positive_from) | is_best_prior
+    is_positive = ious >= positive_from
+    if allow_low_quality_matches:
+        is_positive |= best_of >= 0
     others = torch.where(ious < negative_below, -1, -2)
     return Assignment(torch.where(is_positive, best.gt_idxs, others), ious)
+
+
+def highest_ious(
+    priors: Priors, targets: Targets, *, above: float = -1.0
+) -> tuple[BestObject, Tensor]:
+    """The object of the highest IoU for each prior, and the priors of the highest for each object.
+
+    Args:
+        priors: anchors or proposals.
+        targets: the objects.
+        above: IoU that the best priors of an object exceed; below 0 is any.
+
+    Returns:
+        The objects; and (M,) int64, the last object with which a row has the highest IoU of its
+        image, or -1.
+    """
+    best = BestObject(priors, targets)
+    best_of = torch.full_like(best.gt_idxs, -1)
+    boxes = by_columns(priors.boxes)
+    for chunk in chunks(priors, targets):
+        ious = box_iou(boxes, targets.boxes[chunk, None])  # (g, R)
+        best.update(ious, chunk)
+        is_highest = (ious == ious.amax(dim=1, keepdim=True)) & (ious > above)
+        objects = torch.arange(chunk.start, chunk.stop, device=ious.device)
+        by_image = best_of.unflatten(0, (-1, len(priors)))
+        own = torch.where(is_highest, objects[:, None], -1)
+        rows = targets.image_idxs[chunk, None].expand_as(own)
+        by_image.scatter_reduce_(0, rows, own, "amax")
+    return best, best_of

@@ -16,26 +16,71 @@ from imbdet.structures import Assignment, Outputs, Priors, Targets
 EPS = 1e-6
 # Largest number of pairs in a matrix: 64 MB in float32.
 MAX_PAIRS = 1 << 24
+# The same on a CPU, in whose cache they stay: 1 MB.
+MAX_PAIRS_ON_CPU = 1 << 18
+# Numbers of which one stands for all where the lowest of many are searched.
+BLOCK = 32
 # A positive's point is farther than this inside its object, in pixels (published value).
 MIN_BORDER_DISTANCE = 0.01
 
 
 def chunks(priors: Priors, targets: Targets) -> Iterator[slice]:
-    """Slices of the objects, so that a matrix of pairs stays within ``MAX_PAIRS`` entries."""
-    step = max(1, MAX_PAIRS // max(len(priors), 1))
-    for start in range(0, len(targets), step):
-        yield slice(start, min(start + step, len(targets)))
+    """Slices of the objects, so that a matrix of pairs stays small; see ``MAX_PAIRS``."""
+    yield from chunks_between(0, len(targets), priors)
+
+
+def chunks_between(start: int, stop: int, priors: Priors) -> Iterator[slice]:
+    """The same of the objects from ``start`` to ``stop``; without priors there is no pair."""
+    is_on_cpu = priors.boxes.device.type == "cpu"
+    max_pairs = min(MAX_PAIRS, MAX_PAIRS_ON_CPU) if is_on_cpu else MAX_PAIRS
+    step = max(1, max_pairs // max(len(priors), 1))
+    for first in range(start, stop if len(priors) else start, step):
+        yield slice(first, min(first + step, stop))
+
+
+def by_columns(boxes: Tensor) -> Tensor:
+    """The same (..., R, 4) boxes or (..., R, 2) points, each coordinate contiguous in memory.
+
+    Matrices of pairs with them are computed several times as fast.
+    """
+    return boxes.movedim(-1, 0).contiguous().movedim(0, -1)
 
 
 def box_iou(boxes: Tensor, gt_boxes: Tensor) -> Tensor:
     """IoU of boxes with objects, whose leading sizes are broadcast, in [0, 1]."""
+    return _iou_and_union(boxes, _area(boxes), gt_boxes)[0]
+
+
+def box_giou(boxes: Tensor, gt_boxes: Tensor) -> Tensor:
+    """Generalized IoU of boxes with objects, whose leading sizes are broadcast, in [-1, 1].
+
+    Rezatofighi et al., CVPR 2019, https://arxiv.org/abs/1902.09630
+    """
+    ious, union = _iou_and_union(boxes, _area(boxes), gt_boxes)
+    top_left = torch.minimum(boxes[..., :2], gt_boxes[..., :2])
+    width, height = (torch.maximum(boxes[..., 2:], gt_boxes[..., 2:]) - top_left).unbind(dim=-1)
+    hull = (width * height).clamp(min=EPS)
+    return ious - (hull - union) / hull
+
+
+def _area(boxes: Tensor) -> Tensor:
+    x1, y1, x2, y2 = boxes.unbind(dim=-1)
+    return (x2 - x1) * (y2 - y1)
+
+
+def _iou_and_union(boxes: Tensor, areas: Tensor, gt_boxes: Tensor) -> tuple[Tensor, Tensor]:
+    intersection = _intersection(boxes, gt_boxes)
+    union = (areas + _area(gt_boxes)).sub_(intersection).clamp_(min=EPS)
+    return intersection.div(union), union
+
+
+def _intersection(boxes: Tensor, gt_boxes: Tensor) -> Tensor:
     x1, y1, x2, y2 = boxes.unbind(dim=-1)
     gt_x1, gt_y1, gt_x2, gt_y2 = gt_boxes.unbind(dim=-1)
-    width = (torch.minimum(x2, gt_x2) - torch.maximum(x1, gt_x1)).clamp(min=0)
-    height = (torch.minimum(y2, gt_y2) - torch.maximum(y1, gt_y1)).clamp(min=0)
-    intersection = width * height
-    union = (x2 - x1) * (y2 - y1) + (gt_x2 - gt_x1) * (gt_y2 - gt_y1) - intersection
-    return intersection / union.clamp(min=EPS)
+    # In place where it may be: with large matrices, new memory costs more than numbers.
+    width = torch.minimum(x2, gt_x2).sub_(torch.maximum(x1, gt_x1)).clamp_(min=0)
+    height = torch.minimum(y2, gt_y2).sub_(torch.maximum(y1, gt_y1)).clamp_(min=0)
+    return width.mul_(height)
 
 
 def border_distance(points: Tensor, gt_boxes: Tensor) -> Tensor:
@@ -51,14 +96,14 @@ def border_distance(points: Tensor, gt_boxes: Tensor) -> Tensor:
 
 def squared_center_distance(priors: Priors, gt_boxes: Tensor) -> Tensor:
     """(G, R) squared distances of the priors' points from the objects' centres, in pixels."""
-    x, y = priors.points.unbind(dim=1)
+    x, y = by_columns(priors.points).unbind(dim=1)
     gt_x, gt_y = centers(gt_boxes).unbind(dim=1)
-    return (gt_x[:, None] - x).square() + (gt_y[:, None] - y).square()
+    return (gt_x[:, None] - x).square_().add_((gt_y[:, None] - y).square_())
 
 
 def center_offset(priors: Priors, gt_boxes: Tensor) -> Tensor:
     """(g, R) the larger of the horizontal and vertical distances of points from centres."""
-    x, y = priors.points.unbind(dim=1)
+    x, y = by_columns(priors.points).unbind(dim=1)
     gt_x, gt_y = centers(gt_boxes).unbind(dim=1)
     return torch.maximum((gt_x[:, None] - x).abs(), (gt_y[:, None] - y).abs())
 
@@ -75,16 +120,51 @@ def logits_of_class(logits: Tensor, priors: Priors, targets: Targets, chunk: sli
     return by_class[targets.image_idxs[chunk], targets.classes[chunk]]
 
 
-def scores_of_class(outputs: Outputs, priors: Priors, targets: Targets, chunk: slice) -> Tensor:
-    """(g, R) sigmoid scores of each object's class on its image, in the precision of the boxes."""
-    logits = logits_of_class(outputs.logits, priors, targets, chunk)
-    return logits.to(priors.boxes.dtype).sigmoid()
+class PredictedBoxes:
+    """The boxes predicted on each object's image, paired with the objects of a chunk."""
+
+    def __init__(self, priors: Priors, targets: Targets, outputs: Outputs):
+        """Say for which batch."""
+        self._boxes = outputs.require_boxes().detach().to(targets.boxes.dtype)
+        shape = targets.num_images, len(priors)
+        self._corners = self._boxes.t().reshape(4, *shape)
+        self._areas = _area(self._boxes).view(shape)
+        self._targets = targets
+
+    def iou(self, chunk: slice) -> Tensor:
+        """(g, R), in [0, 1]."""
+        images, gt_boxes = self._images(chunk), self._targets.boxes[chunk, None]
+        areas = self._areas.index_select(0, images)
+        return _iou_and_union(self._corners_of(images), areas, gt_boxes)[0]
+
+    def overlap(self, chunk: slice) -> Tensor:
+        """(g, R) bool, whether the IoU is above 0."""
+        corners = self._corners_of(self._images(chunk))
+        return _intersection(corners, self._targets.boxes[chunk, None]) > 0
+
+    def iou_at(self, objects: Tensor, idxs: Tensor) -> Tensor:
+        """(n,) IoU of some objects, (n,) int64, with priors of their images, (n,) int64."""
+        rows = self._targets.image_idxs.index_select(0, objects) * self._areas.shape[1] + idxs
+        boxes = self._boxes.index_select(0, rows)
+        return box_iou(boxes, self._targets.boxes.index_select(0, objects))
+
+    def _images(self, chunk: slice) -> Tensor:
+        images = self._targets.image_idxs[chunk]
+        # Boxes of a single image are broadcast; on a GPU, asking would cost more.
+        is_one = images.device.type == "cpu" and images[0] == images[-1]
+        return images[:1] if is_one else images
+
+    def _corners_of(self, images: Tensor) -> Tensor:
+        return self._corners.index_select(1, images).movedim(0, -1)
 
 
-def predicted_iou(outputs: Outputs, priors: Priors, targets: Targets, chunk: slice) -> Tensor:
-    """(g, R) IoU of the boxes predicted on each object's image with the object."""
-    boxes = of_image(outputs.require_boxes(), priors, targets.image_idxs[chunk])
-    return box_iou(boxes, targets.boxes[chunk, None])
+def iou_of_assigned(outputs: Outputs, targets: Targets, gt_idxs: Tensor) -> Tensor:
+    """(M,) IoU of each predicted box with the object, (M,) int64, of its row; 0 without one."""
+    rows = (gt_idxs >= 0).nonzero().squeeze(1)
+    ious = targets.boxes.new_zeros(len(gt_idxs))
+    boxes = outputs.require_boxes()[rows].detach().to(ious.dtype)
+    ious[rows] = box_iou(boxes, targets.boxes[gt_idxs[rows]])
+    return ious
 
 
 def any_object(priors: Priors, targets: Targets, holds: Callable[[slice], Tensor]) -> Tensor:
@@ -116,6 +196,40 @@ def choose_lowest(costs: Tensor, number: int | Tensor) -> Tensor:
     room = number - is_below.sum(dim=1, keepdim=True)
     is_chosen = is_below | (is_last & (is_last.cumsum(dim=1, dtype=torch.int32) <= room))
     return is_chosen & costs.isfinite()
+
+
+def lowest(costs: Tensor, number: int) -> Tensor:
+    """(G, number) int64, where the lowest of (G, R) costs are; ties go to the lowest index.
+
+    Args:
+        costs: (G, R); which infinite ones are among the lowest is left open.
+        number: how many of each object, at most R.
+    """
+    if number == costs.shape[1]:
+        return torch.arange(number, device=costs.device).expand(len(costs), -1)
+    values, idxs = _lowest(costs, number + 1)
+    is_tied = (values[:, -2] == values[:, -1]) & values[:, -1].isfinite()
+    if is_tied.any():
+        chosen = choose_lowest(costs[is_tied], number)
+        idxs[is_tied, :-1] = chosen.nonzero()[:, 1].view(-1, number)
+    return idxs[:, :-1]
+
+
+def _lowest(costs: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    """Values and places of the lowest costs, ascending; which of equal ones is left open."""
+    num_blocks = costs.shape[1] // BLOCK
+    if num_blocks <= 2 * number:
+        values, idxs = costs.topk(number, dim=1, largest=False)
+        return values, idxs
+    # The lowest of all are among the blocks with the lowest minima, and in what is left over.
+    end = num_blocks * BLOCK
+    minima = costs[:, :end].unflatten(1, (-1, BLOCK)).amin(dim=2)
+    blocks = minima.topk(number, dim=1, largest=False).indices
+    within = torch.arange(BLOCK, device=costs.device)
+    rest = torch.arange(end, costs.shape[1], device=costs.device).expand(len(costs), -1)
+    places = torch.cat([(blocks[..., None] * BLOCK + within).flatten(1), rest], dim=1)
+    values, idxs = costs.gather(1, places).topk(number, dim=1, largest=False)
+    return values, places.gather(1, idxs)
 
 
 class BestObject:
@@ -156,6 +270,20 @@ class BestObject:
         is_higher = (highest > by_image).flatten()
         self.gt_idxs = torch.where(is_higher, first.flatten(), self.gt_idxs)
         self.values = torch.where(is_higher, highest.flatten(), self.values)
+
+    def update_at(self, values: Tensor, idxs: Tensor, chunk: slice) -> None:
+        """The same of (g, C) values of some priors alone, (g, C) int64; minus infinity is none."""
+        rows = (self._targets.image_idxs[chunk, None] * self._num_priors + idxs).flatten()
+        values = values.flatten()
+        highest = self.values.scatter_reduce(0, rows, values, "amax")
+        objects = torch.arange(chunk.start, chunk.stop, device=idxs.device)
+        objects = objects[:, None].expand_as(idxs).flatten()
+        none = torch.iinfo(torch.int64).max
+        is_first = (values == highest[rows]) & (values > self.values[rows])
+        first = torch.full_like(self.gt_idxs, none)
+        first.scatter_reduce_(0, rows, torch.where(is_first, objects, none), "amin")
+        self.gt_idxs = torch.where(first < none, first, self.gt_idxs)
+        self.values = highest
 
     def assignment(self) -> Assignment:
         """Rows with an object are positive, with the values as IoUs; all others are background."""

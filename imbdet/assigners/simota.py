@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from imbdet.assigners.assigner import looks_at_outputs
 from imbdet.assigners.dynamic_k import match_dynamic_k
 from imbdet.assigners.pairs import (
     any_object,
@@ -15,22 +16,31 @@ from imbdet.assigners.pairs import (
     logits_of_class,
     of_image,
 )
+from imbdet.methods import ASSIGNERS
+from imbdet.options import Count, NonNegative, Positive
 from imbdet.structures import Assignment, Outputs, Priors, Targets
 
 # Cost of a prior unless it is both in the object and near its centre: it ranks after those.
 OUTSIDE_COST = 1e5
 
 
+@ASSIGNERS.register(
+    "simota",
+    "The better the predictions around an object, the more priors it gets, those of lowest cost.",
+    "Ge et al., https://arxiv.org/abs/2107.08430",
+    uses=("strides",),
+)
+@looks_at_outputs
 @torch.no_grad()
 def simota(
     priors: Priors,
     targets: Targets,
     outputs: Outputs,
     *,
-    center_radius: float = 2.5,
-    candidate_topk: int = 10,
-    iou_weight: float = 3.0,
-    cls_weight: float = 1.0,
+    center_radius: Positive = 2.5,
+    candidate_topk: Count = 10,
+    iou_weight: NonNegative = 3.0,
+    cls_weight: NonNegative = 1.0,
 ) -> Assignment:
     """Candidates lie in any object or near its centre; see :func:`match_dynamic_k` for the rest.
 
@@ -43,8 +53,8 @@ def simota(
         outputs: what the head predicts.
         center_radius: half the side of the square around an object's centre, in strides.
         candidate_topk: number of IoUs whose sum is the number of an object's positives.
-        iou_weight: >= 0.
-        cls_weight: >= 0.
+        iou_weight: of - ln IoU in the cost.
+        cls_weight: of the cross-entropy in the cost.
 
     Returns:
         ``ious`` are those of the predicted boxes.

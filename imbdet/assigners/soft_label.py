@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from imbdet.assigners.assigner import looks_at_outputs
 from imbdet.assigners.dynamic_k import match_dynamic_k
 from imbdet.assigners.pairs import (
     any_object,
@@ -16,18 +17,27 @@ from imbdet.assigners.pairs import (
     of_image,
     squared_center_distance,
 )
+from imbdet.methods import ASSIGNERS
+from imbdet.options import Count, NonNegative
 from imbdet.structures import Assignment, Outputs, Priors, Targets
 
 
+@ASSIGNERS.register(
+    "soft_label",
+    "SimOTA with the IoU as the target of its classification cost, as in RTMDet.",
+    "Lyu et al., https://arxiv.org/abs/2212.07784",
+    uses=("strides",),
+)
+@looks_at_outputs
 @torch.no_grad()
 def soft_label(
     priors: Priors,
     targets: Targets,
     outputs: Outputs,
     *,
-    soft_center_radius: float = 3.0,
-    topk: int = 13,
-    iou_weight: float = 3.0,
+    soft_center_radius: NonNegative = 3.0,
+    topk: Count = 13,
+    iou_weight: NonNegative = 3.0,
 ) -> Assignment:
     """Candidates lie in any object; see :func:`match_dynamic_k` for the rest.
 
@@ -40,7 +50,7 @@ def soft_label(
         outputs: what the head predicts.
         soft_center_radius: distance from an object's centre, in strides, at which it costs 1.
         topk: number of IoUs whose sum is the number of an object's positives.
-        iou_weight: >= 0.
+        iou_weight: of - ln IoU in the cost.
 
     Returns:
         ``ious`` are those of the predicted boxes.

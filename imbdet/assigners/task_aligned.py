@@ -7,27 +7,35 @@ https://arxiv.org/abs/2108.07755, section 3.2
 import torch
 from torch import Tensor
 
+from imbdet.assigners.assigner import looks_at_outputs
 from imbdet.assigners.pairs import (
     MIN_BORDER_DISTANCE,
     BestObject,
+    PredictedBoxes,
     border_distance,
-    choose_lowest,
     chunks,
-    predicted_iou,
-    scores_of_class,
+    lowest,
 )
+from imbdet.methods import ASSIGNERS
+from imbdet.options import Count, NonNegative
 from imbdet.structures import Assignment, Outputs, Priors, Targets
 
 
+@ASSIGNERS.register(
+    "task_aligned",
+    "The priors that classify and localise an object best, as in TOOD.",
+    "Feng et al., ICCV 2021, https://arxiv.org/abs/2108.07755",
+)
+@looks_at_outputs
 @torch.no_grad()
 def task_aligned(
     priors: Priors,
     targets: Targets,
     outputs: Outputs,
     *,
-    topk: int = 13,
-    alpha: float = 1.0,
-    beta: float = 6.0,
+    topk: Count = 13,
+    alpha: NonNegative = 1.0,
+    beta: NonNegative = 6.0,
 ) -> Assignment:
     """Of the ``topk`` priors that align best with an object, those whose point lies in it.
 
@@ -40,22 +48,48 @@ def task_aligned(
         targets: the objects.
         outputs: what the head predicts.
         topk: largest number of priors of an object.
-        alpha: exponent of the score, >= 0.
-        beta: exponent of the IoU, >= 0.
+        alpha: exponent of the score.
+        beta: exponent of the IoU.
 
     Returns:
         ``ious`` are those of the predicted boxes. ``quality`` is the normalised alignment,
         scaled so that the highest of an object's positives equals their highest IoU (section 3.3).
     """
-    best = BestObject(priors, targets)
+    best, predicted = BestObject(priors, targets), PredictedBoxes(priors, targets, outputs)
     for chunk in chunks(priors, targets):
-        ious = predicted_iou(outputs, priors, targets, chunk)  # (g, R)
-        alignment = scores_of_class(outputs, priors, targets, chunk) ** alpha * ious**beta  # eq. 3
-        is_wanted = choose_lowest(-alignment, min(topk, len(priors))) & (alignment > 0)
-        borders = border_distance(priors.points, targets.boxes[chunk, None])
-        is_wanted &= borders > MIN_BORDER_DISTANCE
-        best.update(torch.where(is_wanted, ious, -torch.inf), chunk)
+        # Nearly all pairs do not overlap, and have no alignment.
+        is_overlapping = predicted.overlap(chunk)  # (g, R)
+        objects, idxs = is_overlapping.nonzero().unbind(dim=1)
+        ious = predicted.iou_at(objects + chunk.start, idxs)
+        scores = _scores(outputs, priors, targets, objects + chunk.start, idxs)
+        costs = ious.new_full(is_overlapping.shape, torch.inf)
+        costs[objects, idxs] = -(scores**alpha * ious**beta)  # eq. 3
+
+        idxs = lowest(costs, min(topk, len(priors)))  # (g, C)
+        objects = torch.arange(chunk.start, chunk.stop, device=idxs.device)
+        objects = objects.repeat_interleave(idxs.shape[1])
+        ious = predicted.iou_at(objects, idxs.flatten()).view_as(idxs)
+        borders = border_distance(priors.points[idxs], targets.boxes[chunk, None])
+        is_wanted = (costs.gather(1, idxs) < 0) & (borders > MIN_BORDER_DISTANCE)
+        best.update_at(torch.where(is_wanted, ious, -torch.inf), idxs, chunk)
     assignment = best.assignment()
+    return grade(assignment, targets, outputs, alpha, beta)
+
+
+def _scores(
+    outputs: Outputs, priors: Priors, targets: Targets, objects: Tensor, idxs: Tensor
+) -> Tensor:
+    """(n,) scores of some objects' classes, (n,) int64, at priors of their images, (n,) int64."""
+    num_classes = outputs.logits.shape[1]
+    first = targets.image_idxs * (len(priors) * num_classes) + targets.classes
+    places = first.index_select(0, objects) + idxs * num_classes
+    return outputs.logits.reshape(-1).index_select(0, places).to(targets.boxes.dtype).sigmoid()
+
+
+def grade(
+    assignment: Assignment, targets: Targets, outputs: Outputs, alpha: float, beta: float
+) -> Assignment:
+    """The same with normalised alignments as ``quality``; see :func:`task_aligned`."""
     quality = _normalized_alignment(assignment, targets, outputs, alpha, beta)
     return Assignment(assignment.gt_idxs, assignment.ious, quality)
 

@@ -6,7 +6,7 @@ from detectron2.modeling import ROI_HEADS_REGISTRY, StandardROIHeads
 from detectron2.modeling.proposal_generator.proposal_utils import add_ground_truth_to_proposals
 from detectron2.structures import Boxes, ImageList, Instances
 from detectron2.utils.events import get_event_storage
-from torch import Tensor
+from torch import Tensor, nn
 
 from imbdet.assigners import Assigner
 from imbdet.buffers import untouched_buffers
@@ -52,9 +52,12 @@ class ImbROIHeads(StandardROIHeads):
                 "ImbROIHeads pays by the criterion of an ImbFastRCNNOutputLayers, but its "
                 f"box_predictor is of {type(self.box_predictor).__name__}."
             )
+        assigner = assigner or MatcherAssigner(self.proposal_matcher)
+        if isinstance(assigner, nn.Module):
+            self.assigner = assigner  # so that checkpoints keep what it has learned
         self.learner = Learner(
             site_keys.ROI_HEADS.place,
-            assigner=assigner or MatcherAssigner(self.proposal_matcher),
+            assigner=assigner,
             sampler=sampler,
             criterion=self.box_predictor.criterion,
             normalizer=num_samples,

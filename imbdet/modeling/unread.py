@@ -9,6 +9,7 @@ from detectron2.config import CfgNode, get_cfg
 from imbdet.config import add_imbdet_config
 from imbdet.errors import UserError
 from imbdet.methods import (
+    ASSIGNERS,
     BOX_LOSSES,
     CLS_LOSSES,
     NEGATIVE_SAMPLERS,
@@ -86,6 +87,8 @@ def _other_num_classes(cfg: CfgNode, model: str) -> Iterator[tuple[str, str]]:
 
 
 def _unread_options(cfg: CfgNode, site: Site) -> Iterator[tuple[str, str]]:
+    chosen = [name for name in (get_key(cfg, f"{site.assigner}.NAME"),) if name]
+    yield from _options_of_others(site.assigner, "NAME", chosen, ASSIGNERS)
     yield from _options_of_others(site.cls_loss, "NAME", [cls_loss_name(cfg, site)], CLS_LOSSES)
     focal = [site.option_key(site.cls_loss, "focal", option) for option in ("alpha", "gamma")]
     if not focal[0].startswith(site.cls_loss):

@@ -5,7 +5,7 @@ Shape shorthand: see :mod:`imbdet.structures`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import torch
@@ -202,6 +202,9 @@ def needs_of(part: object) -> frozenset[str]:
     """What an assigner or a sampler looks at beside priors and objects.
 
     Its attribute ``needs`` is a frozenset of "outputs", what the head says of every prior, and
-    "losses", the classification loss that each would pay. A part without the attribute needs none.
+    "losses", the classification loss that each would pay. A part without the attribute needs none;
+    a function needs the same if some of its options are bound by ``functools.partial``.
     """
+    while isinstance(part, partial):
+        part = part.func
     return getattr(part, "needs", frozenset())

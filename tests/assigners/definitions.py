@@ -1,10 +1,11 @@
 """Assigners as their papers define them: one object, one prior at a time, for one image."""
 
+import itertools
 import math
 
 import numpy as np
 import torch
-from torchvision.ops import box_iou
+from torchvision.ops import box_convert, box_iou, generalized_box_iou
 
 BACKGROUND, IGNORED = -1, -2
 
@@ -164,3 +165,82 @@ def fcos(priors, targets, radius):
                 area = np.float32(gt_box[2] - gt_box[0]) * np.float32(gt_box[3] - gt_box[1])
                 wanted[gt, prior] = np.float32(1e8) - area
     return highest(wanted, len(priors))
+
+
+def paa(priors, targets, outputs, topk, iou_threshold, giou_weight):
+    ious = ious_of(priors.boxes, targets.boxes)
+    nearest = [
+        int(np.argmax(row)) if len(row) and row.max() >= iou_threshold else BACKGROUND
+        for row in ious
+    ]
+    for gt in range(len(targets)):  # the best priors of an object, and of the last one if several
+        for prior in np.flatnonzero((ious[:, gt] == ious[:, gt].max()) & (ious[:, gt] > 0)):
+            nearest[prior] = gt
+    found = [BACKGROUND] * len(priors)
+    levels = np.repeat(np.arange(len(priors.level_sizes)), priors.level_sizes)
+    for gt, gt_box in enumerate(targets.boxes):
+        entropy, gap = entropies(outputs, targets.classes[gt], 1)
+        weights = np.full(entropy.shape[1], 0.75)
+        weights[targets.classes[gt]] = 0.25
+        gious = generalized_box_iou(outputs.boxes.double(), gt_box[None].double())[:, 0].numpy()
+        losses = (weights * gap**2 * entropy).sum(axis=1) + giou_weight * (1 - gious)
+        candidates = []
+        for level in range(len(priors.level_sizes)):
+            own = [i for i, other in enumerate(nearest) if other == gt and levels[i] == level]
+            candidates += sorted(own, key=lambda i: (losses[i], i))[:topk]
+        candidates.sort(key=lambda i: (losses[i], i))
+        for prior in candidates[: number_of_positives(losses[candidates])]:
+            found[prior] = gt
+    return found
+
+
+def number_of_positives(losses):
+    """Of ascending losses, by two normal distributions as scikit-learn fits them."""
+    if len(losses) < 2:
+        return len(losses)
+    weights, variances = np.full(2, 0.5), np.ones(2)
+    means, before = np.array([losses[0], losses[-1]]), -math.inf
+
+    def log_densities():
+        squares = (losses[:, None] - means) ** 2 / variances
+        return np.log(weights) - 0.5 * (squares + np.log(2 * math.pi * variances))
+
+    for _ in range(100):
+        log_density = np.logaddexp.reduce(log_densities(), axis=1)
+        shares = np.exp(log_densities() - log_density[:, None])
+        totals = shares.sum(axis=0) + 10 * np.finfo(float).eps
+        means = (shares * losses[:, None]).sum(axis=0) / totals
+        variances = (shares * (losses[:, None] - means) ** 2).sum(axis=0) / totals + 1e-6
+        weights = totals / totals.sum()
+        if abs(log_density.mean() - before) < 1e-3:
+            break
+        before = log_density.mean()
+    lower = np.flatnonzero(log_densities()[:, 0] >= log_densities()[:, 1])
+    if len(lower) == 0:
+        return len(losses)
+    return int(lower[np.argmax(np.logaddexp.reduce(log_densities(), axis=1)[lower])]) + 1
+
+
+def matching_costs(targets, outputs, box_format):
+    """(R, G) costs of a Hungarian matching, of one image."""
+    boxes, gt_boxes = outputs.boxes.double(), targets.boxes.double()
+    scores = outputs.logits.double().sigmoid()[:, targets.classes]
+    presence = 0.25 * (1 - scores) ** 2 * -(scores + 1e-12).log()
+    absence = 0.75 * scores**2 * -(1 - scores + 1e-12).log()
+    ((height, width),) = targets.image_sizes
+    scale = torch.tensor([width, height, width, height])
+    pair = [box_convert(x, "xyxy", box_format) / scale for x in (boxes, gt_boxes)]
+    distances = (pair[0][:, None] - pair[1]).abs().sum(dim=2)
+    gious = generalized_box_iou(boxes, gt_boxes)
+    return (2 * (presence - absence) + 5 * distances - 2 * gious).numpy()
+
+
+def lowest_sum(costs):
+    """The lowest sum of costs, (R, G), of pairs, one for each column or as many as there are."""
+    if costs.shape[0] < costs.shape[1]:
+        costs = costs.T
+    columns = range(costs.shape[1])
+    return min(
+        sum(costs[row, column] for row, column in zip(rows, columns, strict=True))
+        for rows in itertools.permutations(range(costs.shape[0]), len(columns))
+    )

@@ -32,7 +32,7 @@ def random_targets(generator, num_per_image, height, width):
     sizes = 2 + (torch.rand(number, 2, generator=generator) ** 2) * max(height, width)
     classes = torch.randint(NUM_CLASSES, (number,), generator=generator)
     boxes = torch.cat([centers - sizes / 2, centers + sizes / 2], dim=1)
-    return Targets(boxes, classes, num_per_image)
+    return Targets(boxes, classes, num_per_image, [(height, width)] * len(num_per_image))
 
 
 def random_outputs(generator, priors, targets):

@@ -1,4 +1,7 @@
-"""Assigners against what published implementations chose (MMDetection 3.3, detectron2's FCOS)."""
+"""Assigners against what published implementations chose.
+
+MMDetection 3.3 (with DDQ), detectron2's FCOS and the authors' PAA.
+"""
 
 from pathlib import Path
 
@@ -8,6 +11,8 @@ import torch
 
 from imbdet import assigners
 from imbdet.assigners import Outputs, Priors, Targets
+from imbdet.assigners.paa import split_losses
+from imbdet.classifiers import SIGMOID, SOFTMAX
 
 GOLDEN = Path(__file__).parent / "golden"
 # Nine anchors of a cell share their centre: which of them is the ninth nearest is a tie, which
@@ -94,3 +99,84 @@ def test_fcos(path):
         expected = torch.where(expected >= 0, expected + num_before, expected)
         assert found[image].tolist() == expected.tolist()
         num_before += len(boxes[image])
+
+
+def tensors(path):
+    arrays = np.load(path).items()
+    return {name: torch.from_numpy(x) for name, x in arrays if x.dtype.kind != "U" and x.ndim}
+
+
+# Published: the float32 fit of scikit-learn; beside it that of float64 losses, and the authors'
+# code, by which a single candidate is positive, too. Of equal densities the first counts, as in the
+# authors' code: in the case of ties, MMDetection takes any.
+@cases("paa")
+def test_paa(path):
+    case, topk = tensors(path), np.load(path)["topk"].item()
+    priors = Priors(case["anchors"], level_sizes=case["level_sizes"].tolist())
+    targets = Targets(case["gt_boxes"], case["gt_labels"])
+    num_classes = np.load(path)["num_classes"].item()
+    losses, gt_idxs = case["pos_losses"], case["pos_gt_inds"]
+    levels = priors.levels_at(case["pos_inds"]).idxs
+    is_positive = split_losses(losses, gt_idxs, levels, topk=topk)
+    found = torch.full((len(priors),), num_classes)
+    found[case["pos_inds"][is_positive]] = targets.classes[gt_idxs[is_positive]]
+    if path.stem == "paa__syn_ties":
+        # The published sort put another one of the equal losses first.
+        losses_of_zero, losses_of_one = (losses[is_positive & (gt_idxs == gt)] for gt in (0, 1))
+        assert sorted(losses_of_zero.tolist()) == [0, 1]
+        assert losses_of_one.tolist() == [0]
+        return
+    published = [case["out_labels"], case["out_labels_f64"]]
+    assert any(torch.equal(found, labels) for labels in published)
+    if "logits" in case:
+        outputs = Outputs(case["logits"], case["boxes"])
+        assignment = assigners.paa(priors, targets, outputs, topk=topk)
+        assert torch.equal(assignment.labels(targets.classes, num_classes), found)
+
+
+def load_queries(path):
+    case = np.load(path)
+    height, width = case["img_shape"].tolist()
+    case = {name: torch.from_numpy(x) if x.ndim else x.item() for name, x in case.items()}
+    targets = Targets(case["gt_boxes"], case["gt_labels"], image_sizes=[(height, width)])
+    return case, Priors(torch.zeros(len(case["boxes"]), 4)), targets
+
+
+@cases("hungarian")
+def test_hungarian(path):
+    case, queries, targets = load_queries(path)
+    is_softmax = case["cls_cost"] == "ClassificationCost"
+    weights = zip(("cls_weight", "l1_weight", "giou_weight"), case["weights"].tolist(), strict=True)
+    found = assigners.hungarian(
+        queries,
+        targets,
+        Outputs(case["logits"], case["boxes"], classifier=SOFTMAX if is_softmax else SIGMOID),
+        box_format="xyxy" if case["box_format"] == "xyxy" else "cxcywh",
+        **dict(weights),
+    ).gt_idxs
+    if path.stem != "hungarian__ties":
+        assert found.tolist() == case["gt_idxs"].tolist()
+    if "cost" in case:
+        sums = [
+            case["cost"][gt_idxs >= 0, gt_idxs[gt_idxs >= 0]].double().sum()
+            for gt_idxs in (found, case["gt_idxs"])
+        ]
+        torch.testing.assert_close(*sums)
+
+
+@cases("topk_hungarian")
+def test_topk_hungarian(path):
+    case, queries, targets = load_queries(path)
+    topk = case["topk"]
+    # The published cost takes the sigmoid of scores: logits that are scores do the same.
+    outputs = Outputs(case["logits"].sigmoid(), case["boxes"])
+    found = assigners.topk_hungarian(queries, targets, outputs, topk=topk)
+    assert found.gt_idxs.tolist() == case["gt_idxs"].tolist()
+    if "pos_inds" not in case:
+        return
+    rows = case["pos_inds"]
+    torch.testing.assert_close(found.ious[rows], case["pos_ious"], rtol=1e-6, atol=1e-6)
+    objects = found.gt_idxs[rows]
+    scores = case["logits"][rows, targets.classes[objects]].sigmoid()
+    alignment = scores * found.ious[rows] ** 6
+    torch.testing.assert_close(alignment, case["pos_metrics"], rtol=1e-5, atol=1e-6)

@@ -1,0 +1,215 @@
+"""One-to-one matching of priors, or of the queries of a DETR, with objects.
+
+Carion et al., "End-to-End Object Detection with Transformers", ECCV 2020,
+https://arxiv.org/abs/2005.12872, section 3.1; with the costs of Zhu et al., "Deformable DETR:
+Deformable Transformers for End-to-End Object Detection", ICLR 2021,
+https://arxiv.org/abs/2010.04159
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from imbdet.assigners.assigner import looks_at_outputs
+from imbdet.assigners.bipartite import match_cheapest
+from imbdet.assigners.pairs import (
+    box_giou,
+    choose_lowest,
+    chunks_between,
+    iou_of_assigned,
+    logits_of_class,
+    of_image,
+)
+from imbdet.assigners.task_aligned import grade
+from imbdet.classifiers import SOFTMAX
+from imbdet.methods import ASSIGNERS
+from imbdet.options import Count, NonNegative
+from imbdet.structures import Assignment, Outputs, Priors, Targets
+
+# Of the focal loss that is the classification cost.
+ALPHA, GAMMA = 0.25, 2
+# Keeps its logarithms finite.
+EPS = 1e-12
+# In place of costs of predictions that are not finite.
+HIGHEST_COST = 1e10
+
+
+@ASSIGNERS.register(
+    "hungarian",
+    "Each object gets one prior, so that all together cost least, as in DETR.",
+    "Carion et al., ECCV 2020, https://arxiv.org/abs/2005.12872",
+)
+@looks_at_outputs
+@torch.no_grad()
+def hungarian(
+    priors: Priors,
+    targets: Targets,
+    outputs: Outputs,
+    *,
+    cls_weight: NonNegative = 2.0,
+    l1_weight: NonNegative = 5.0,
+    giou_weight: NonNegative = 2.0,
+    box_format: str = "cxcywh",
+) -> Assignment:
+    """Each object gets one prior, so that the costs of all pairs have the lowest sum.
+
+    The cost is cls_weight * focal loss of the object's class less that of its absence + l1_weight *
+    L1 distance of the boxes, relative to the image, - giou_weight * GIoU. For softmax logits -score
+    replaces the focal loss. If there are more objects than priors, some stay without. Which of the
+    cheapest matchings is found depends on nothing but the costs.
+
+    It needs the costs of all priors and all objects of an image at once, and solves the matching on
+    the CPU, for the few priors that can be in it.
+
+    Args:
+        priors: of which only the number matters: those of queries may have any boxes.
+        targets: the objects, with the sizes of their images.
+        outputs: what the head predicts.
+        cls_weight: of the classification cost.
+        l1_weight: of the L1 distance of the boxes.
+        giou_weight: of the GIoU.
+        box_format: between which numbers the L1 distance is taken: "cxcywh", centres and sizes, or
+            "xyxy", corners.
+
+    Returns:
+        ``ious`` are those of the predicted boxes.
+
+    Raises:
+        ValueError: there is no such format, or the sizes of the images are unknown.
+    """
+    weights = cls_weight, l1_weight, giou_weight
+    cost = _Cost(priors, targets, outputs, weights, box_format)
+    gt_idxs = _match(priors, targets, cost, topk=1)
+    return Assignment(gt_idxs, iou_of_assigned(outputs, targets, gt_idxs))
+
+
+@ASSIGNERS.register(
+    "topk_hungarian",
+    "Hungarian matching with several priors for each object, as in DDQ.",
+    "Zhang et al., CVPR 2023, https://arxiv.org/abs/2303.12776",
+)
+@looks_at_outputs
+@torch.no_grad()
+def topk_hungarian(
+    priors: Priors,
+    targets: Targets,
+    outputs: Outputs,
+    *,
+    topk: Count = 4,
+    alpha: NonNegative = 1.0,
+    beta: NonNegative = 6.0,
+    cls_weight: NonNegative = 2.0,
+    l1_weight: NonNegative = 5.0,
+    giou_weight: NonNegative = 2.0,
+    box_format: str = "xyxy",
+) -> Assignment:
+    """:func:`hungarian` with ``topk`` copies of each object, or as many as there are priors for.
+
+    Zhang et al., "Dense Distinct Query for End-to-End Object Detection", CVPR 2023,
+    https://arxiv.org/abs/2303.12776. If there are more objects than priors, all priors are
+    background, as published.
+
+    Args:
+        priors: see :func:`hungarian`, also for what is not listed here.
+        targets: see there.
+        outputs: see there.
+        topk: number of copies of an object.
+        alpha: exponent of the score in the quality.
+        beta: exponent of the IoU in the quality.
+        cls_weight: see there.
+        l1_weight: see there.
+        giou_weight: see there.
+        box_format: see there.
+
+    Returns:
+        ``ious`` and ``quality`` as of :func:`imbdet.assigners.task_aligned`.
+    """
+    weights = cls_weight, l1_weight, giou_weight
+    cost = _Cost(priors, targets, outputs, weights, box_format)
+    gt_idxs = _match(priors, targets, cost, topk)
+    assignment = Assignment(gt_idxs, iou_of_assigned(outputs, targets, gt_idxs))
+    return grade(assignment, targets, outputs, alpha, beta)
+
+
+class _Cost:
+    """The (g, R) costs, in float64, of the objects in a slice."""
+
+    def __init__(
+        self,
+        priors: Priors,
+        targets: Targets,
+        outputs: Outputs,
+        weights: tuple[float, float, float],
+        box_format: str,
+    ):
+        if box_format not in _COORDINATES:
+            raise ValueError(f"box_format is {box_format!r}: it must be one of {[*_COORDINATES]}")
+        self.priors, self.targets = priors, targets
+        self.weights = weights
+        self.coordinates = _COORDINATES[box_format]
+        self.boxes = outputs.require_boxes().double()
+        self.gt_boxes = targets.boxes.double()
+        # (B, 1, 4) width, height, width, height
+        sizes = [(width, height) * 2 for height, width in targets.require_image_sizes()]
+        self.scales = self.boxes.new_tensor(sizes)[:, None]
+        self.is_softmax = outputs.classifier is SOFTMAX
+        logits = outputs.logits.double()
+        self.logits = logits.log_softmax(dim=1) if self.is_softmax else logits
+
+    def __call__(self, chunk: slice) -> Tensor:
+        images = self.targets.image_idxs[chunk]
+        boxes, gt_boxes = of_image(self.boxes, self.priors, images), self.gt_boxes[chunk, None]
+        scales = self.scales[images]
+        pairs = zip(
+            self.coordinates(boxes / scales), self.coordinates(gt_boxes / scales), strict=True
+        )
+        l1_cost = sum((own - gt).abs() for own, gt in pairs)
+        cls_weight, l1_weight, giou_weight = self.weights
+        costs = cls_weight * self._cls_cost(chunk) + l1_weight * l1_cost
+        costs = costs - giou_weight * box_giou(boxes, gt_boxes)
+        return costs.nan_to_num(HIGHEST_COST, HIGHEST_COST, -HIGHEST_COST)
+
+    def _cls_cost(self, chunk: slice) -> Tensor:
+        logits = logits_of_class(self.logits, self.priors, self.targets, chunk)
+        if self.is_softmax:
+            return -logits.exp()
+        score = logits.sigmoid()
+        presence = ALPHA * (1 - score) ** GAMMA * -(score + EPS).log()
+        absence = (1 - ALPHA) * score**GAMMA * -(1 - score + EPS).log()
+        return presence - absence
+
+
+def _centers_and_sizes(boxes: Tensor) -> tuple[Tensor, ...]:
+    x1, y1, x2, y2 = boxes.unbind(dim=-1)
+    return (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1
+
+
+def _corners(boxes: Tensor) -> tuple[Tensor, ...]:
+    return boxes.unbind(dim=-1)
+
+
+_COORDINATES = {"cxcywh": _centers_and_sizes, "xyxy": _corners}
+
+
+def _match(priors: Priors, targets: Targets, cost: Callable[[slice], Tensor], topk: int) -> Tensor:
+    """(M,) int64, the object of each row or -1; each object has at most ``topk`` rows."""
+    num_images, num_priors = targets.num_images, len(priors)
+    gt_idxs = targets.classes.new_full((num_images, num_priors), -1)
+    start = 0
+    for image, number in enumerate(targets.num_per_image or [len(targets)]):
+        copies = min(topk, num_priors // number) if topk > 1 and number else topk
+        if number and num_priors and copies:
+            slices = chunks_between(start, start + number, priors)
+            costs = torch.cat([cost(chunk) for chunk in slices])
+            # With others for all other objects, a copy never needs more than that many priors.
+            is_useful = choose_lowest(costs, min(copies * number, num_priors)).any(dim=0)
+            columns = is_useful.nonzero().squeeze(1)
+            table = costs[:, columns].cpu().numpy()
+            found = torch.from_numpy(match_cheapest(np.repeat(table, copies, axis=0)))
+            objects = torch.arange(start, start + number).repeat_interleave(copies)[found >= 0]
+            rows = columns[found[found >= 0].to(columns.device)]
+            gt_idxs[image, rows] = objects.to(gt_idxs.device)
+        start += number
+    return gt_idxs.flatten()
