@@ -7,7 +7,7 @@ import pytest
 import train_net
 from imbdet.config import load_config
 from imbdet.errors import UserError
-from imbdet.methods import BOX_LOSSES, CLS_LOSSES
+from imbdet.methods import ASSIGNERS, BOX_LOSSES, CLS_LOSSES
 from imbdet.modeling import site_keys
 from imbdet.modeling.assigners import build_assigner
 from imbdet.modeling.build import build_criterion, build_sampler
@@ -121,9 +121,14 @@ def test_every_config_names_our_detectors_and_builds_their_parts(path):
     build_parts(cfg)
 
 
-ONE_STAGE_ONLY = {"Setting-500px", "Libra-Dense"}
-# RetinaNet has no quota of positives, no RPN and too many negatives to rank.
+FOR_ANCHORS = {
+    *("Assigner-ATSS", "Assigner-DDOD", "Assigner-FCOS", "Assigner-Hungarian", "Assigner-PAA"),
+    *("Assigner-SimOTA", "Assigner-SoftLabel", "Assigner-TAL", "Assigner-TopkHungarian"),
+}
+ONE_STAGE_ONLY = {"Setting-500px", "Libra-Dense"} | FOR_ANCHORS
+# RetinaNet has no quota of positives, no RPN, no proposals and too many negatives to rank.
 TWO_STAGE_ONLY = {
+    *("Assigner-ATSS-RPN", "Assigner-DynamicIoU"),
     *("Libra", "PISA", "Sampler-All", "Sampler-Libra", "Sampler-OHEM", "Sampler-Prime"),
 }
 
@@ -132,7 +137,8 @@ TWO_STAGE_ONLY = {
 @pytest.mark.parametrize("piece", PIECES, ids=lambda p: p.stem)
 def test_every_piece_fits_the_detectors(piece, detector):
     cfg = load_config(str(CONFIGS / "quick_start" / f"{detector}.yaml"), str(piece))
-    if detector == "retinanet" and piece.stem in TWO_STAGE_ONLY:
+    is_refused = piece.stem in (TWO_STAGE_ONLY if detector == "retinanet" else FOR_ANCHORS)
+    if is_refused:
         with pytest.raises(UserError):
             build_parts(cfg)
     elif detector == "retinanet" or piece.stem not in ONE_STAGE_ONLY:
@@ -147,9 +153,9 @@ def test_selected_prime_positives_are_never_the_ground_truth(piece):
     assert not cfg.MODEL.ROI_HEADS.PROPOSAL_APPEND_GT
 
 
-def test_every_loss_has_a_piece():
+def test_every_loss_and_assigner_has_a_piece():
     texts = [piece.read_text() for piece in PIECES]
-    for registry in (CLS_LOSSES, BOX_LOSSES):
+    for registry in (CLS_LOSSES, BOX_LOSSES, ASSIGNERS):
         for name, _ in registry:
             # RoI heads have it without a key, and no other detector takes it.
             is_default = name == "softmax_cross_entropy"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import imbdet.assigners
 import imbdet.cli
 import imbdet.losses
 import imbdet.samplers
@@ -16,6 +17,7 @@ from imbdet.classifiers import SIGMOID
 from imbdet.config import load_config
 from imbdet.errors import UserError
 from imbdet.modeling import build_model, site_keys
+from imbdet.modeling.assigners import build_assigner
 from imbdet.modeling.build import build_criterion, build_sampler
 
 # isort: split
@@ -76,6 +78,18 @@ def test_a_sampler_is_one_file_and_one_test(monkeypatch):
     run(test)["test_picks_the_highest_ious"]()
 
 
+@pytest.mark.usefixtures("_restored_registries")
+def test_an_assigner_is_one_file_and_one_test(monkeypatch):
+    file, test, _ = python_blocks("adding_an_assigner.md")
+    nearest = run(file)["nearest"]
+    monkeypatch.setattr(imbdet.assigners, "nearest", nearest, raising=False)
+    keys = ["MODEL.ASSIGNER.NAME", "nearest", "MODEL.ASSIGNER.NEAREST.TOPK", 3]
+    assigner = build_assigner(small_config("retinanet", *keys), site_keys.RETINANET)
+    assert assigner.func is nearest
+    assert assigner.keywords == {"topk": 3}
+    run(test)["test_the_nearest_prior"]()
+
+
 def own_file(page):
     """A method in a file of somebody else's: the same, with what starts the training."""
     file, _, start = python_blocks(page)
@@ -88,6 +102,7 @@ def own_file(page):
     [
         ("adding_a_loss.md", "retinanet", "MODEL.CLS_LOSS.NAME", "poly"),
         ("adding_a_sampler.md", "faster_rcnn", "MODEL.SAMPLER.NEGATIVE.NAME", "nearest"),
+        ("adding_an_assigner.md", "retinanet", "MODEL.ASSIGNER.NAME", "nearest"),
     ],
 )
 def test_a_method_outside_the_project_is_one_file(page, detector, key, name, monkeypatch):
