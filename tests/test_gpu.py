@@ -2,13 +2,17 @@
 
 import copy
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 import train_net
 from imbdet import losses
+from imbdet.assigners import Outputs, Priors
 from imbdet.modeling import build_model
+from tests.assigners.scenes import pyramid, random_outputs, random_targets
+from tests.assigners.test_definitions import ASSIGNERS, double
 from tests.losses.classification import CLS_LOSSES
 from tests.losses.ranking_problems import KINDS, random_problem
 from tests.losses.test_box_losses import random_boxes
@@ -51,6 +55,22 @@ def test_classification_losses(loss, num_rows, kind):
     problem = random_problem(num_rows, 4, 0, kind)
     expected, found = (value_and_grad(loss, *on(device, *problem)) for device in ("cpu", "cuda"))
     torch.testing.assert_close(found, expected, rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ASSIGNERS)
+def test_assigners(name):
+    generator = torch.Generator().manual_seed(0)
+    priors = pyramid(256, 320)
+    targets = random_targets(generator, [20, 0, 7], 256, 320)
+    priors, targets, outputs = double(priors, targets, random_outputs(generator, priors, targets))
+    expected = ASSIGNERS[name](priors, targets, outputs)
+    found = ASSIGNERS[name](
+        Priors(priors.boxes.cuda(), strides=priors.strides.cuda(), level_sizes=priors.level_sizes),
+        replace(targets, boxes=targets.boxes.cuda(), classes=targets.classes.cuda()),
+        Outputs(outputs.logits.cuda(), outputs.boxes.cuda()),
+    )
+    assert found.gt_idxs.tolist() == expected.gt_idxs.tolist()
+    torch.testing.assert_close(found.ious.cpu(), expected.ious)
 
 
 @pytest.mark.parametrize("num_boxes", [0, 1, 1000])

@@ -12,24 +12,25 @@ Costs = NDArray[np.float64]
 Idxs = NDArray[np.int64]
 
 
-def match_cheapest(costs: Costs) -> Idxs:
-    """The column of each row, so that the sum of their costs is the lowest there is.
+def match_cheapest(costs: Costs, copies: int = 1) -> Idxs:
+    """The columns of each row, so that the sum of their costs is the lowest there is.
 
     Among equal costs the first column is looked at first. A matching is searched in O(R^2 C) steps
     at worst, but rows whose cheapest columns differ take one look each.
 
     Args:
         costs: (R, C), finite.
+        copies: number of columns of each row, >= 1; if it is above 1, there are enough columns.
 
     Returns:
-        (R,) int64; -1 for the rows without a column, if there are more rows than columns.
+        (R * copies,) int64; -1 for the rows without a column, if there are more rows than columns.
     """
     if len(costs) > costs.shape[1]:
         rows = match_cheapest(np.ascontiguousarray(costs.T))
         columns = np.full(len(costs), -1)
         columns[rows] = np.arange(len(rows))
         return columns
-    return _Matching(costs).columns
+    return _Matching(costs, copies).columns
 
 
 class _Matching:
@@ -39,16 +40,16 @@ class _Matching:
     pairs cost just that much; columns without a row have a price of 0.
     """
 
-    def __init__(self, costs: Costs):
-        num_rows, num_columns = costs.shape
-        self.costs = costs
+    def __init__(self, costs: Costs, copies: int):
+        num_rows, num_columns = len(costs) * copies, costs.shape[1]
+        self.costs, self.copies = costs, copies
         self.columns = np.full(num_rows, -1)
         self.rows = np.full(num_columns, -1)
         self.column_prices = np.zeros(num_columns)
         if num_columns == 0:
             return
-        self.row_prices = costs.min(axis=1)
-        for row, column in enumerate(costs.argmin(axis=1)):
+        self.row_prices = costs.min(axis=1).repeat(copies)
+        for row, column in enumerate(costs.argmin(axis=1).repeat(copies)):
             if self.rows[column] < 0:
                 self.columns[row], self.rows[column] = column, row
         for new_row in np.flatnonzero(self.columns < 0):
@@ -62,7 +63,8 @@ class _Matching:
         before = np.full(num_columns, -1)  # the row from which it comes
         row, length = new_row, 0.0
         while True:
-            found = length + self.costs[row] - self.row_prices[row] - self.column_prices
+            costs = self.costs[row // self.copies]
+            found = length + costs - self.row_prices[row] - self.column_prices
             is_shorter = (found < lengths) & is_open
             lengths[is_shorter] = found[is_shorter]
             before[is_shorter] = row

@@ -53,9 +53,10 @@ def fcos(priors: Priors, targets: Targets, *, center_sampling_radius: Positive =
         smallness = torch.where(areas < MAX_AREA, MAX_AREA - areas, -torch.inf)
         is_wanted = is_central & is_inside & fits
         best.update(torch.where(is_wanted, smallness[:, None], -torch.inf), chunk)
-    ious = torch.zeros_like(best.values, dtype=priors.boxes.dtype)
+    ious = torch.zeros_like(best.values, dtype=targets.boxes.dtype)
     rows = (best.gt_idxs >= 0).nonzero().squeeze(1)
-    ious[rows] = box_iou(priors.boxes[rows % len(priors)], targets.boxes[best.gt_idxs[rows]])
+    boxes = priors.boxes_at(rows).to(ious.dtype)
+    ious[rows] = box_iou(boxes, targets.boxes[best.gt_idxs[rows]])
     return Assignment(best.gt_idxs, ious)
 
 

@@ -8,12 +8,11 @@ https://arxiv.org/abs/2010.04159
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from imbdet.assigners.assigner import looks_at_outputs
-from imbdet.assigners.bipartite import match_cheapest
+from imbdet.assigners.bipartite import Costs, match_cheapest
 from imbdet.assigners.pairs import (
     box_giou,
     choose_lowest,
@@ -201,15 +200,24 @@ def _match(priors: Priors, targets: Targets, cost: Callable[[slice], Tensor], to
     for image, number in enumerate(targets.num_per_image or [len(targets)]):
         copies = min(topk, num_priors // number) if topk > 1 and number else topk
         if number and num_priors and copies:
-            slices = chunks_between(start, start + number, priors)
-            costs = torch.cat([cost(chunk) for chunk in slices])
-            # With others for all other objects, a copy never needs more than that many priors.
-            is_useful = choose_lowest(costs, min(copies * number, num_priors)).any(dim=0)
-            columns = is_useful.nonzero().squeeze(1)
-            table = costs[:, columns].cpu().numpy()
-            found = torch.from_numpy(match_cheapest(np.repeat(table, copies, axis=0)))
+            costs, columns = _costs_of_image(priors, cost, slice(start, start + number), copies)
+            found = torch.from_numpy(match_cheapest(costs, copies))
             objects = torch.arange(start, start + number).repeat_interleave(copies)[found >= 0]
             rows = columns[found[found >= 0].to(columns.device)]
             gt_idxs[image, rows] = objects.to(gt_idxs.device)
         start += number
     return gt_idxs.flatten()
+
+
+def _costs_of_image(
+    priors: Priors, cost: Callable[[slice], Tensor], objects: slice, copies: int
+) -> tuple[Costs, Tensor]:
+    """Costs of the objects of an image at the priors, (C,) int64, that may be in a matching."""
+    parts, is_useful = [], torch.zeros(len(priors), dtype=torch.bool, device=priors.boxes.device)
+    # With others for all other objects, a copy never needs more than that many priors.
+    most = min(copies * (objects.stop - objects.start), len(priors))
+    for chunk in chunks_between(objects.start, objects.stop, priors):
+        parts.append(cost(chunk))
+        is_useful |= choose_lowest(parts[-1], most).any(dim=0)
+    columns = is_useful.nonzero().squeeze(1)
+    return torch.cat([part[:, columns].cpu() for part in parts]).numpy(), columns

@@ -258,7 +258,7 @@ class BestObject:
 
     def update(self, values: Tensor, chunk: slice) -> None:
         """Add the (g, R) values of the objects in ``chunk``; the slices must come in order."""
-        images = self._targets.image_idxs[chunk]
+        values, images = values.to(self.values.dtype), self._targets.image_idxs[chunk]
         by_image = self.values.unflatten(0, (-1, self._num_priors))
         rows = images[:, None].expand_as(values)
         highest = torch.full_like(by_image, -torch.inf).scatter_reduce(0, rows, values, "amax")
@@ -274,7 +274,7 @@ class BestObject:
     def update_at(self, values: Tensor, idxs: Tensor, chunk: slice) -> None:
         """The same of (g, C) values of some priors alone, (g, C) int64; minus infinity is none."""
         rows = (self._targets.image_idxs[chunk, None] * self._num_priors + idxs).flatten()
-        values = values.flatten()
+        values = values.flatten().to(self.values.dtype)
         highest = self.values.scatter_reduce(0, rows, values, "amax")
         objects = torch.arange(chunk.start, chunk.stop, device=idxs.device)
         objects = objects[:, None].expand_as(idxs).flatten()

@@ -146,6 +146,17 @@ def test_no_prior(name):
     assert assignment.gt_idxs.shape == assignment.ious.shape == (0,)
 
 
+@pytest.mark.parametrize("name", CALLS)
+def test_objects_in_another_precision(name):
+    generator = torch.Generator().manual_seed(0)
+    priors = pyramid(64, 64)
+    targets = random_targets(generator, [3], 64, 64)
+    outputs = random_outputs(generator, priors, targets)
+    targets = replace(targets, boxes=targets.boxes.double())
+    single = CALLS[name](priors, replace(targets, boxes=targets.boxes.float()), outputs)
+    assert CALLS[name](priors, targets, outputs).gt_idxs.tolist() == single.gt_idxs.tolist()
+
+
 @pytest.mark.parametrize("name", ["fcos", "paa", "simota", "soft_label", "task_aligned"])
 def test_points(name):
     generator = torch.Generator().manual_seed(0)
