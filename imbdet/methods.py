@@ -55,10 +55,14 @@ class AssignerMethod(Method):
         uses: what it asks of the priors, "levels" or "strides" of a feature pyramid.
         places: where it has a meaning: "dense heads", all of whose anchors or points are priors,
             or "RoI heads", whose proposals are.
+        inside: whether the centre of a positive always lies in its object.
+        grades: whether it tells the quality of positives.
     """
 
     uses: tuple[str, ...] = ()
     places: tuple[str, ...] = ("dense heads",)
+    inside: bool = False
+    grades: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

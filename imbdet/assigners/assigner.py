@@ -5,7 +5,9 @@ from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 import torch
+from torch import Tensor
 
+from imbdet.assigners.max_iou import highest_ious
 from imbdet.structures import Assignment, Candidates, Outputs, Priors, Targets, needs_of
 
 T = TypeVar("T", bound=Callable[..., Any])
@@ -54,7 +56,7 @@ def assign(
     return Candidates(
         gt_labels=assignment.labels(targets.classes, num_classes),
         gt_idxs=assignment.gt_idxs.clamp(min=-1),
-        ious=assignment.ious,
+        ious=_max_ious(priors, targets) if assignment.max_ious is None else assignment.max_ious,
         num_per_image=priors.counts(targets.num_images),
         num_classes=num_classes,
         priors=priors,
@@ -83,10 +85,26 @@ def join_images(assignments: Sequence[Assignment], targets: Targets) -> Assignme
         own = assignment.gt_idxs
         gt_idxs.append(torch.where(own < 0, own, own + num_objects))
         num_objects += len(objects)
-    quality = None
-    if all(assignment.quality is not None for assignment in assignments):
-        quality = torch.cat([a.quality for a in assignments if a.quality is not None])
-    return Assignment(torch.cat(gt_idxs), torch.cat([a.ious for a in assignments]), quality)
+    return Assignment(
+        torch.cat(gt_idxs),
+        torch.cat([assignment.ious for assignment in assignments]),
+        _join([assignment.quality for assignment in assignments]),
+        _join([assignment.max_ious for assignment in assignments]),
+    )
+
+
+def _join(columns: Sequence[Tensor | None]) -> Tensor | None:
+    """Columns of all images; None if that of any is."""
+    known = [column for column in columns if column is not None]
+    return torch.cat(known) if len(known) == len(columns) else None
+
+
+def _max_ious(priors: Priors, targets: Targets) -> Tensor:
+    """(M,) highest IoU of each prior with any object of its image."""
+    if priors.num_per_image is not None:
+        images = zip(priors.by_image(targets.num_images), targets.by_image(), strict=True)
+        return torch.cat([_max_ious(own, objects) for own, objects in images])
+    return highest_ious(priors, targets)[0].values.clamp(min=0)
 
 
 def _assign(

@@ -30,6 +30,7 @@ from imbdet.structures import Assignment, Outputs, Priors, Targets
     "Zhang et al., CVPR 2020, https://arxiv.org/abs/1912.02424",
     uses=("levels",),
     given=("alpha",),
+    inside=True,
 )
 @torch.no_grad()
 def atss(
@@ -80,6 +81,7 @@ def atss(
     "ATSS with predictions: score and IoU of the predicted box in place of the prior's IoU.",
     "Chen et al., ACM MM 2021, https://arxiv.org/abs/2107.02963",
     uses=("levels",),
+    inside=True,
 )
 @looks_at_outputs
 def ddod(

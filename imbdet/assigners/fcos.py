@@ -21,6 +21,7 @@ MAX_AREA = 1e8
     "The points near the centre of an object, on the level for objects of its size.",
     "Tian et al., ICCV 2019, https://arxiv.org/abs/1904.01355",
     uses=("levels", "strides"),
+    inside=True,
 )
 @torch.no_grad()
 def fcos(priors: Priors, targets: Targets, *, center_sampling_radius: Positive = 1.5) -> Assignment:

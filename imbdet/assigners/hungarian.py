@@ -88,6 +88,7 @@ def hungarian(
     "topk_hungarian",
     "Hungarian matching with several priors for each object, as in DDQ.",
     "Zhang et al., CVPR 2023, https://arxiv.org/abs/2303.12776",
+    grades=True,
 )
 @looks_at_outputs
 @torch.no_grad()

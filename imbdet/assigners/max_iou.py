@@ -50,7 +50,7 @@ def max_iou(
     if allow_low_quality_matches:
         is_positive |= best_of >= 0
     others = torch.where(ious < negative_below, -1, -2)
-    return Assignment(torch.where(is_positive, best.gt_idxs, others), ious)
+    return Assignment(torch.where(is_positive, best.gt_idxs, others), ious, max_ious=ious)
 
 
 def highest_ious(

@@ -25,6 +25,8 @@ from imbdet.structures import Assignment, Outputs, Priors, Targets
     "task_aligned",
     "The priors that classify and localise an object best, as in TOOD.",
     "Feng et al., ICCV 2021, https://arxiv.org/abs/2108.07755",
+    inside=True,
+    grades=True,
 )
 @looks_at_outputs
 @torch.no_grad()

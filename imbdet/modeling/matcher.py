@@ -31,7 +31,8 @@ class MatcherAssigner:
         match_labels = match_labels.to(boxes.device)
         others = torch.where(match_labels == 0, -1, -2)
         if len(objects) == 0:
-            return Assignment(others, boxes.tensor.new_zeros(len(boxes)))
+            zeros = boxes.tensor.new_zeros(len(boxes))
+            return Assignment(others, zeros, max_ious=zeros)
         ious = quality.gather(0, matched_idxs.to(quality.device)[None])[0].to(boxes.device)
         gt_idxs = torch.where(match_labels == 1, matched_idxs.to(boxes.device), others)
-        return Assignment(gt_idxs, ious)
+        return Assignment(gt_idxs, ious, max_ious=ious)

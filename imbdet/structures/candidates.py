@@ -25,6 +25,8 @@ class Assignment:
         gt_idxs: (M,) int64, index in [0, G) of a positive's object; -1 background, -2 ignored.
         ious: (M,) float in [0, 1], overlap of a positive with its object as the assigner measures
             it; 0 for other rows, unless the assigner says otherwise.
+        max_ious: (M,) float in [0, 1], highest IoU of each prior with any object of its image; None
+            if the assigner did not need it.
         quality: (M,) float in [0, 1], quality of a positive, 0 for other rows; None if the assigner
             does not grade positives.
     """
@@ -32,6 +34,7 @@ class Assignment:
     gt_idxs: Tensor
     ious: Tensor
     quality: Tensor | None = None
+    max_ious: Tensor | None = None
 
     def labels(self, classes: Tensor, num_classes: int) -> Tensor:
         """(M,) int64, [0, K) foreground, K background, -1 ignored.
@@ -66,8 +69,8 @@ class Candidates:
     Attributes:
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
         gt_idxs: (M,) int64, index in [0, G) of a positive's object; -1 for all others.
-        ious: (M,) float in [0, 1], highest IoU of the box with any object of its image, or what the
-            assigner gives in its place.
+        ious: (M,) float in [0, 1], highest IoU of the prior with any object of its image, whatever
+            the assigner looks at.
         num_per_image: number of rows of each image.
         num_classes: K.
         priors: the priors of the batch.

@@ -1,0 +1,42 @@
+"""What a batch's candidates know, whatever the assigner looks at."""
+
+import pytest
+import torch
+
+from imbdet.assigners import Priors, Targets, assign, atss, max_iou
+from imbdet.assigners.pairs import box_iou
+from imbdet.structures import Assignment
+
+
+def random_boxes(number, generator):
+    corners = torch.rand(number, 2, generator=generator) * 40
+    return torch.cat([corners, corners + 2 + torch.rand(number, 2, generator=generator) * 30], 1)
+
+
+def nobody(priors, targets):
+    """An assigner that looks at nothing."""
+    rows = torch.full((targets.num_images * len(priors),), -1)
+    return Assignment(rows, torch.zeros(len(rows)))
+
+
+@pytest.mark.parametrize("assigner", [max_iou, atss, nobody], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("counts", [[3, 0, 5], [0, 0, 0], [1, 1, 1]], ids=str)
+@pytest.mark.parametrize("are_proposals", [False, True], ids=["anchors", "proposals"])
+def test_ious_are_the_highest_with_any_object_of_the_image(assigner, counts, are_proposals):
+    generator = torch.Generator().manual_seed(0)
+    gt_boxes = random_boxes(sum(counts), generator)
+    targets = Targets(gt_boxes, torch.zeros(len(gt_boxes), dtype=torch.int64), counts)
+    if are_proposals:
+        own = [4, 0, 7]
+        priors = Priors(random_boxes(sum(own), generator), num_per_image=own)
+        by_image = priors.boxes.split(own)
+    else:
+        priors = Priors(random_boxes(9, generator), level_sizes=[6, 3])
+        by_image = [priors.boxes] * len(counts)
+    found = assign(assigner, priors, targets, None, 1)
+    expected = [
+        max((float(box_iou(box, gt_box)) for gt_box in objects), default=0.0)
+        for boxes, objects in zip(by_image, gt_boxes.split(counts), strict=True)
+        for box in boxes
+    ]
+    torch.testing.assert_close(found.ious, torch.tensor(expected))
