@@ -105,8 +105,9 @@ def test_coco_configs_are_detectron2s(name, changed, schedule):
 def build_parts(cfg):
     """All that the keys of imbdet rule, without the network around it."""
     refuse_unread_keys(cfg)
-    one_stage = cfg.MODEL.META_ARCHITECTURE == "ImbRetinaNet"
-    for site in [site_keys.RETINANET] if one_stage else [site_keys.ROI_HEADS, site_keys.RPN]:
+    one_stage = {"ImbRetinaNet": [site_keys.RETINANET], "ImbDense": [site_keys.DENSE]}
+    two_stage = [site_keys.ROI_HEADS, site_keys.RPN]
+    for site in one_stage.get(cfg.MODEL.META_ARCHITECTURE, two_stage):
         build_assigner(cfg, site)
         build_criterion(cfg, site)
         build_sampler(cfg, site)
@@ -116,7 +117,7 @@ def build_parts(cfg):
 def test_every_config_names_our_detectors_and_builds_their_parts(path):
     cfg = load_config(str(path))
     names = (cfg.MODEL.META_ARCHITECTURE, cfg.MODEL.ROI_HEADS.NAME)
-    assert "ImbRetinaNet" in names or "ImbROIHeads" in names
+    assert {"ImbRetinaNet", "ImbDense", "ImbROIHeads"} & set(names)
     assert len(path.read_text().splitlines()) < 40
     build_parts(cfg)
 
@@ -133,6 +134,10 @@ TWO_STAGE_ONLY = {
 }
 
 
+def is_one_stage_only(piece):
+    return piece.stem in ONE_STAGE_ONLY or piece.stem.startswith("Dense-")
+
+
 @pytest.mark.parametrize("detector", ["retinanet", "faster_rcnn"])
 @pytest.mark.parametrize("piece", PIECES, ids=lambda p: p.stem)
 def test_every_piece_fits_the_detectors(piece, detector):
@@ -141,7 +146,7 @@ def test_every_piece_fits_the_detectors(piece, detector):
     if is_refused:
         with pytest.raises(UserError):
             build_parts(cfg)
-    elif detector == "retinanet" or piece.stem not in ONE_STAGE_ONLY:
+    elif detector == "retinanet" or not is_one_stage_only(piece):
         build_parts(cfg)
 
 

@@ -11,7 +11,7 @@ from imbdet.cli.arguments import add_command
 from imbdet.processes import path_of, wait_for
 from imbdet.signals import Stopped
 
-DETECTORS = ("retinanet", "faster_rcnn")
+DETECTORS = ("retinanet", "faster_rcnn", "fcos", "atss", "gfl", "vfnet", "paa", "tood")
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -24,7 +24,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         default=DETECTORS[0],
         metavar="DETECTOR",
         choices=DETECTORS,
-        help=f"{' or '.join(DETECTORS)} (default: {DETECTORS[0]})",
+        help=f"{', '.join(DETECTORS)} (default: {DETECTORS[0]})",
     )
     parser.add_argument(
         "opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="overrides of the training"
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
                 print("The same command goes on from there.", file=sys.stderr)
             return status
     print("\nNext, for instance, another method, and what it changes:")
-    piece = {"retinanet": "Loss-AP", "faster_rcnn": "PISA"}[args.detector]
+    piece = "PISA" if args.detector == "faster_rcnn" else "Loss-AP"
     choices["OUTPUT_DIR"] = f"{output}_{piece}"
     compare = [path_of("imbdet"), "compare", output, choices["OUTPUT_DIR"]]
     for command in (

@@ -1,7 +1,7 @@
 """Detectors of detectron2 whose sampling and losses are chosen by keys.
 
 Importing this package registers ``ImbDense``, ``ImbRetinaNet``, ``ImbROIHeads`` and ``ImbRPN``,
-and backbones with a balanced feature pyramid.
+and backbones whose feature pyramid is balanced, or coarsest from P5.
 """
 
 from imbdet import compat  # noqa: F401  (before detectron2)
@@ -17,6 +17,7 @@ from imbdet.modeling.balanced_fpn import BalancedFPN
 from imbdet.modeling.dense_detector import ImbDense
 from imbdet.modeling.detector import build_model
 from imbdet.modeling.fast_rcnn import ImbFastRCNNOutputLayers
+from imbdet.modeling.p5_fpn import build_p5_resnet_fpn_backbone
 from imbdet.modeling.retinanet import ImbRetinaNet
 from imbdet.modeling.roi_heads import ImbROIHeads
 from imbdet.modeling.rpn import ImbRPN
@@ -36,5 +37,6 @@ __all__ = [
     "RankingCriterion",
     "SampleLoss",
     "build_model",
+    "build_p5_resnet_fpn_backbone",
     "refuse_unread_keys",
 ]

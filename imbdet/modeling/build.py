@@ -18,6 +18,7 @@ from imbdet.learning.criteria import (
     QualityLoss,
 )
 from imbdet.learning.qualities import QUALITIES
+from imbdet.methods import ASSIGNERS
 from imbdet.modeling.box_losses import box_loss_key, build_box_loss
 from imbdet.modeling.cls_losses import ClsLoss, build_cls_loss
 from imbdet.modeling.registry import read_choice
@@ -160,6 +161,7 @@ def _positive_options(
     if not site.parts:
         return {}
     node = get_key(cfg, site.parts)
+    _refuse_missing_quality(cfg, site)
     options: dict[str, Any] = {}
     keys = {}  # the key that asks for each
     if quality := read_choice(cfg, f"{site.parts}.QUALITY", ("", "centerness", "iou")):
@@ -184,6 +186,29 @@ def _positive_options(
             "their defaults or choose another classification loss."
         )
     return options
+
+
+def _refuse_missing_quality(cfg: CfgNode, site: Site) -> None:
+    """Raise UserError if the quality that a key asks for is not there with this assigner."""
+    key = f"{site.assigner}.NAME"
+    name, names = get_key(cfg, key), dict(ASSIGNERS)
+    inside, grades = (
+        [other for other, method in names.items() if getattr(method, about)]
+        for about in ("inside", "grades")
+    )
+    for own in ("QUALITY", "BOX_QUALITY"):
+        if get_key(cfg, f"{site.parts}.{own}") == "centerness" and name not in inside:
+            raise UserError(
+                f"{site.parts}.{own} is 'centerness', which a prior outside of its object does not "
+                f"have, and {key} is {name!r}, which knows such positives: choose one of "
+                f"{', '.join(map(repr, inside))}, or another quality."
+            )
+    for own, value in (("BOX_QUALITY", "assigned"), ("NORMALIZER", "quality")):
+        if get_key(cfg, f"{site.parts}.{own}") == value and name not in grades:
+            raise UserError(
+                f"{site.parts}.{own} is {value!r}, the quality that the assigner tells, but {key} "
+                f"is {name!r}, which tells none: choose one of {', '.join(map(repr, grades))}."
+            )
 
 
 def _read_scope(cfg: CfgNode, site: Site, cls_loss: ClsLoss) -> str:
