@@ -1,7 +1,9 @@
 from dataclasses import replace
 
+import pytest
 import torch
 
+from imbdet.structures import Priors
 from tests.flow import make_candidates
 
 # Two classes: 2 is the background, -1 ignored.
@@ -24,3 +26,16 @@ def test_signs_are_those_of_replaced_labels():
     assert len(CANDIDATES.pos_idxs) == 2  # and kept from here on
     changed = replace(CANDIDATES, gt_labels=torch.full((6,), -1))
     assert len(changed.pos_idxs) == len(changed.neg_idxs) == 0
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        ({"boxes": (3, 5)}, r"boxes have the shape \(3, 5\), not \(R, 4\)"),
+        ({"boxes": (3, 4), "points": (3, 4)}, r"points have the shape \(3, 4\), not \(R, 2\)"),
+        ({"boxes": (3, 4), "points": (2, 2)}, "3 priors have 2 points"),
+    ],
+)
+def test_priors_of_other_shapes_are_refused(shapes, message):
+    with pytest.raises(ValueError, match=message):
+        Priors(**{name: torch.zeros(shape) for name, shape in shapes.items()})

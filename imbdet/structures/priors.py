@@ -62,7 +62,8 @@ class Priors:
             num_per_image: see the attributes.
 
         Raises:
-            ValueError: there are neither boxes nor points with strides, or their numbers differ.
+            ValueError: there are neither boxes nor points with strides, or their numbers or shapes
+                do not fit.
         """
         if boxes is None:
             if points is None or strides is None:
@@ -83,6 +84,9 @@ class Priors:
         for name, column in (("points", points), ("strides", strides)):
             if column is not None and len(column) != len(boxes):
                 raise ValueError(f"{len(boxes)} priors have {len(column)} {name}")
+        for name, column, width in (("boxes", boxes, 4), ("points", points, 2)):
+            if column is not None and column.shape[1:] != (width,):
+                raise ValueError(f"{name} have the shape {tuple(column.shape)}, not (R, {width})")
 
     def __len__(self) -> int:
         return len(self.boxes)
