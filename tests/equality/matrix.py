@@ -6,6 +6,7 @@ Each row is a published function; its cases are files of inputs and results.
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,8 +14,9 @@ import numpy as np
 import torch
 
 TESTS = Path(__file__).parents[1]
-# What may differ at most: a share of the largest published magnitude, or a number of indices.
-BOUNDS = {"indices": 0.0, "values": 1e-6, "gradient": 1e-6}
+# What may differ at most: a number of indices; standard errors of how often each is drawn; shares
+# of the largest published magnitude.
+BOUNDS = {"indices": 0.0, "draws": 5.0, "values": 1e-6, "gradient": 1e-6}
 
 Case = dict[str, Any]
 # By kind, ours and theirs.
@@ -32,7 +34,7 @@ class Row:
         compare: takes a case; ours and theirs by the kind of what is compared.
         departures: by name of a case, why ours differs there.
         note: on purpose different in all cases, and how it is compared all the same.
-        bounds: instead of :data:`BOUNDS`, such as for numbers published in float32.
+        bounds: wider ones than :data:`BOUNDS`, by kind.
     """
 
     published: str
@@ -46,16 +48,16 @@ class Row:
     @property
     def paths(self) -> list[Path]:
         """Of the cases that the published code survived."""
-        paths = sorted(TESTS.glob(self.files))
-        return [path for path in paths if not read_case(path).get("raises")]
+        return [path for path in sorted(TESTS.glob(self.files)) if path not in self.failed]
+
+    @cached_property
+    def failed(self) -> list[Path]:
+        """Of the others."""
+        return [path for path in sorted(TESTS.glob(self.files)) if read_case(path).get("raises")]
 
     def departs(self, path: Path) -> bool:
         """Whether ours differs in a case on purpose."""
         return path.stem in self.departures
-
-    def bound(self, kind: str) -> float:
-        """The largest difference of a kind."""
-        return self.bounds.get(kind, BOUNDS[kind])
 
 
 ROWS: list[Row] = []
@@ -99,15 +101,26 @@ def result(row: Row, path: Path) -> Result:
 
 
 def difference(kind: str, ours: torch.Tensor, theirs: torch.Tensor) -> float:
-    """How many indices differ, or the largest difference by the largest published magnitude."""
+    """In the unit of :data:`BOUNDS`."""
     assert ours.shape == theirs.shape, (ours.shape, theirs.shape)
     if theirs.numel() == 0:
         return 0.0
     if kind == "indices":
         return float((ours != theirs).sum())
     ours, theirs = ours.detach().double(), theirs.double()
+    if kind == "draws":
+        return _standard_errors(ours, theirs)
     largest = float(theirs.abs().max())
     return float((ours - theirs).abs().max()) / (largest or 1.0)
+
+
+def _standard_errors(ours: torch.Tensor, theirs: torch.Tensor) -> float:
+    """Largest difference of frequencies, each with the number of repetitions as its last entry."""
+    (ours, num_ours), (theirs, num_theirs) = ((x[:-1], x[-1]) for x in (ours, theirs))
+    frequency = (ours + theirs) / (num_ours + num_theirs)
+    variance = frequency * (1 - frequency) * (1 / num_ours + 1 / num_theirs)
+    differences = (ours / num_ours - theirs / num_theirs).abs()
+    return float((differences / variance.sqrt().clamp(min=1e-6)).max())
 
 
 def _as_tensor(value: Any) -> torch.Tensor:

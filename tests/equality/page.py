@@ -4,35 +4,45 @@ import math
 from collections import defaultdict
 from pathlib import Path
 
-from tests.equality import detr, pointwise
+from tests.equality import assigning, detr, pointwise, ranking, sampling
 from tests.equality.matrix import ROWS, Row, result
 
 PAGE = Path(__file__).parents[2] / "docs" / "equality.md"
 SECTIONS = {
+    "Assigners": assigning,
+    "Samplers and weights": sampling,
     "Losses of single samples": pointwise,
+    "Losses of a ranking": ranking,
     "Losses of DETRs": detr,
 }
-KINDS = {"indices": "Indices", "values": "Values", "gradient": "Gradient"}
+KINDS = {"indices": "Indices", "draws": "Draws", "values": "Values", "gradient": "Gradient"}
 INTRODUCTION = """# Equality with published implementations
 
-The code of the authors was run on the CPU; its inputs and results are kept below `tests/`, and ours
-gets the same inputs. This page is written by
+{functions} functions of {repositories} published repositories, {cases} cases. The code of the
+authors was run on the CPU; its inputs and results are kept below `tests/`, and ours gets the same
+inputs. This page is written by
 
 ```
 .venv/bin/python tools/equality.py
 ```
 
-A cell has the number of cases and the largest difference in any of them. Of indices it is how many
-are others. Of values (losses, qualities, weights) and gradients it is a share of the largest
-magnitude in the published array, rounded up to a power of ten. Both sides are in float64 where the
-published code was run so, too. A case in which ours departs on purpose is named in the last column
-and not counted.
+A cell has the number of cases and the largest difference in any of them: of indices, how many are
+others; of random draws, how far the frequencies are from each other, in standard errors; of values
+(losses, qualities, weights) and gradients, a share of the largest magnitude in the published array,
+rounded up to a power of ten. Both sides are in float64 where the published code was run so, too. A
+case in which ours departs on purpose is named in the last column and not counted, and so is one in
+which the published code raises an error.
 """
 
 
 def page() -> str:
     """The text."""
-    parts = [INTRODUCTION]
+    introduction = INTRODUCTION.format(
+        functions=len(ROWS),
+        repositories=len({row.published.split(":")[0] for row in ROWS}),
+        cases=sum(len(row.paths) for row in ROWS),
+    )
+    parts = [introduction]
     for title, module in SECTIONS.items():
         rows = [row for row in ROWS if row.compare.__module__ == module.__name__]
         header = ["Published", "Here", *KINDS.values(), "On purpose"]
@@ -55,6 +65,8 @@ def cells(row: Row) -> list[str]:
 def rounded(kind: str, differences: list[float]) -> str:
     """The largest difference."""
     largest = max(differences)
+    if kind == "draws":
+        return f"{largest:.1f}"
     if kind == "indices" or largest == 0:
         return f"{largest:.0f}"
     return f"1e{math.ceil(math.log10(largest))}"
@@ -64,6 +76,13 @@ def explanation(row: Row) -> str:
     """What differs on purpose."""
     cases = defaultdict(list)
     for stem, reason in row.departures.items():
-        cases[reason].append(f"`{stem.split('__')[1]}`")
-    sentences = [f"{', '.join(names)}: {why}" for why, names in cases.items()]
+        cases[reason].append(stem)
+    for path in row.failed:
+        cases["The published code raises an error."].append(path.stem)
+    sentences = [f"{', '.join(map(short, stems))}: {why}" for why, stems in cases.items()]
     return " ".join([row.note, *sentences]).strip()
+
+
+def short(stem: str) -> str:
+    """The name of a case in its row."""
+    return f"`{stem.split('__')[1]}`"

@@ -1,9 +1,7 @@
-"""DR loss against published numbers, its definition, and its limits."""
+"""DR loss against its definition, and its limits."""
 
 import math
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -13,29 +11,7 @@ from imbdet.kernels import chunks
 from imbdet.losses import dr_loss
 from tests.kernels.test_entrywise import random_problem
 
-GOLDEN = sorted((Path(__file__).parent / "golden").glob("dr__*.npz"))
 LAMBDA_NEG = 0.1 / math.log(3.5)
-
-
-@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
-def test_equals_published_numbers(path):
-    case = np.load(path)
-    logits = torch.from_numpy(case["logits"]).double().requires_grad_()
-    targets = torch.from_numpy(case["targets"])  # 0 background, 1..K classes, -1 ignored
-    labels = torch.where(targets > 0, targets - 1, torch.where(targets == 0, logits.shape[1], -1))
-    loss = dr_loss(
-        logits,
-        labels,
-        margin=case["margin"].item(),
-        sharpness=case["L"].item(),
-        tau=case["tau"].item(),
-        lambda_pos=case["pos_lambda"].item(),
-        lambda_neg=case["neg_lambda"].item(),
-    )
-    (grad,) = torch.autograd.grad(case["out_grad"].item() * loss, logits)
-    assert loss.item() == pytest.approx(case["loss_f64"].item(), rel=1e-5)
-    atol = 1e-6 * float(np.abs(case["grad_f64"]).max())
-    np.testing.assert_allclose(grad, case["grad_f64"], rtol=1e-5, atol=atol)
 
 
 def split_scores(logits, labels):

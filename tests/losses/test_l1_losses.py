@@ -1,15 +1,12 @@
 """Relatives of the smooth L1 loss: balanced, authentic, decayed."""
 
 import math
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from imbdet.losses import asl1_loss, balanced_l1_loss, decayed_smooth_l1_loss, smooth_l1_loss
 
-GOLDEN = sorted((Path(__file__).parent / "golden").glob("balanced_l1__*.npz"))
 LOSSES = pytest.mark.parametrize("loss", [balanced_l1_loss, asl1_loss])
 
 
@@ -18,21 +15,6 @@ def random_deltas(num, seed=0):
         2, num, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
     )
     return pred.requires_grad_(), target
-
-
-@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
-def test_balanced_l1_equals_published_numbers(path):
-    case = np.load(path)
-    pred, target = (torch.from_numpy(case[name]).double().flatten() for name in ("pred", "target"))
-    pred.requires_grad_()
-    losses = balanced_l1_loss(
-        pred[:, None], target[:, None], alpha=case["alpha"].item(), gamma=case["gamma"].item()
-    )
-    (grad,) = torch.autograd.grad(case["loss_weight"].item() * losses.sum(), pred)
-    expected = case["elem_loss_f64"].ravel()
-    values = case["loss_weight"].item() * losses.detach()
-    np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-9)
-    np.testing.assert_allclose(grad, case["elem_grad_f64"].ravel(), rtol=1e-5, atol=1e-9)
 
 
 @pytest.mark.parametrize(("alpha", "gamma"), [(0.5, 1.5), (0.2, 1.0), (1.0, 0.3), (0.01, 0.8)])

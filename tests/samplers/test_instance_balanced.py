@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from imbdet.samplers import IoUBalancedNegatives, QuotaSampler, pick_instance_balanced
+from imbdet.samplers import pick_instance_balanced
 from tests.samplers.draws import (
     assert_frequencies,
     count_picks,
@@ -59,17 +59,3 @@ def test_only_instances_of_the_pool_count():
     for _ in range(20):
         picked = pick_instance_balanced(candidates, torch.arange(10, 34), 8).idxs
         assert (candidates.gt_idxs[picked] == 2).sum() == 4
-
-
-@golden_cases("combined_libra")
-def test_published_counts_beside_balanced_negatives(case):
-    sampler = QuotaSampler(
-        pick_instance_balanced,
-        IoUBalancedNegatives(floor_thresh=0.0),
-        batch_size_per_image=case["num"].item(),
-        positive_fraction=case["pos_fraction"].item(),
-    )
-    candidates = make_candidates(case["full_gt_inds"] - 1, case["full_max_overlaps"])
-    chosen = candidates.take(sampler(candidates))
-    assert len(chosen.pos_idxs) == case["num_pos_mean"]
-    assert len(chosen) - len(chosen.pos_idxs) == case["num_neg_mean"]

@@ -1,67 +1,17 @@
-"""Prime samples against published choices, their definition, and the rules of a sampler."""
+"""Prime samples against their definition, and the rules of a sampler."""
 
-from pathlib import Path
-
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imbdet.classifiers import SOFTMAX
 from imbdet.ops.boxes import paired_iou
 from imbdet.samplers import IoUHLRPositives, QuotaSampler, ScoreHLRNegatives
-from imbdet.structures import Outputs
-from imbdet.weighting import ImportanceNegatives
-from tests.flow import make_candidates
 from tests.ops.test_local_rank import definition as ranks_by_definition
 from tests.ops.test_nms import definition as clusters_by_definition
-from tests.weighting.factories import BoxCoder, random_candidates, samples_of
+from tests.weighting.factories import random_candidates
 
-GOLDEN = sorted((Path(__file__).parent / "golden").glob("score_hlr__*.npz"))
 LABELS = st.lists(st.lists(st.integers(-1, 3), max_size=40), min_size=1, max_size=3)
-
-
-def golden_candidates(case):
-    num_classes = case["num_class"].item()
-    is_negative = torch.from_numpy(case["gt_inds"] == 0)
-    outputs = Outputs(
-        torch.from_numpy(case["cls_score"]),
-        deltas=torch.from_numpy(case["bbox_pred"]),
-        box2box_transform=BoxCoder(tuple((1 / case["target_stds"]).tolist())),
-        classifier=SOFTMAX,
-    )
-    return make_candidates(
-        torch.where(is_negative, num_classes, -1),
-        torch.full((len(is_negative),), -1),
-        num_classes=num_classes,
-        boxes=torch.from_numpy(case["bboxes"]),
-        outputs=outputs,
-    )
-
-
-@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
-def test_negatives_equal_published_choices(path):
-    case = np.load(path)
-    candidates = golden_candidates(case)
-    pool = negatives_of(candidates, image=0)
-    sampler = ScoreHLRNegatives(
-        score_thresh=case["score_thr"].item(), iou_thresh=case["iou_thr"].item()
-    )
-    pick = sampler(candidates, pool, case["num_expected"].item())
-    assert len(pick.idxs) == len(case["neg_inds"]) == len(pick.idxs.unique())
-    if case["weights_is_none"]:
-        return
-    num_ranked = case["n_deterministic"].item()
-    np.testing.assert_array_equal(pick.idxs[:num_ranked], case["neg_inds"][:num_ranked])
-
-    # The weights depend on the losses of those picked at random: take the published ones.
-    losses = np.zeros(len(candidates), dtype=np.float32)
-    losses[pool] = case["ori_loss"]
-    chosen = samples_of(random_candidates([[3] * len(pick.idxs)]), importance=pick.importance)
-    isr = ImportanceNegatives(k=case["k"].item(), bias=case["bias"].item())
-    weights = isr(chosen, torch.from_numpy(losses[case["neg_inds"]])).cls
-    np.testing.assert_allclose(weights, case["neg_label_weights"], rtol=1e-5)
 
 
 def negatives_of(candidates, image):

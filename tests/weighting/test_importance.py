@@ -1,15 +1,13 @@
-"""ISR against published numbers, its definition in loops, and the totals it must keep."""
+"""ISR against its definition in loops, and the totals it must keep."""
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from imbdet.losses import focal_loss, sigmoid_cross_entropy_loss, softmax_cross_entropy_loss
-from imbdet.structures import Positives
 from imbdet.weighting import (
     ImportanceNegatives,
     ImportancePositives,
@@ -18,33 +16,13 @@ from imbdet.weighting import (
     Weights,
     importance_weights,
 )
-from tests.flow import make_candidates, make_samples
+from tests.equality.matrix import read_case
+from tests.equality.sampling import samples_of_isr
 from tests.ops.test_local_rank import definition as ranks_by_definition
-from tests.weighting.factories import BoxCoder, random_candidates, samples_of
+from tests.weighting.factories import random_candidates, samples_of
 
-GOLDEN = sorted((Path(__file__).parent / "golden").glob("isr_p__*.npz"))
+GOLDEN = Path(__file__).parent / "golden"
 LABELS = st.lists(st.lists(st.integers(-1, 3), max_size=30), min_size=1, max_size=4)
-
-
-def golden_samples(case):
-    """Samples of a published case, with the objects that its code told apart."""
-    labels, num_classes = torch.from_numpy(case["labels"]), case["num_class"].item()
-    rows = (labels < num_classes).nonzero().squeeze(1)
-    gt_idxs = torch.full_like(labels, -1)
-    gt_idxs[rows] = torch.from_numpy(case["merged_gt_ids"] if len(rows) else rows.numpy())
-    boxes = torch.from_numpy(case["rois"][:, 1:])
-    coder = BoxCoder(tuple((1 / case["target_stds"]).tolist()))
-    candidates = make_candidates(labels, gt_idxs, num_classes=num_classes, boxes=boxes)
-    logits, deltas = torch.from_numpy(case["cls_score"]), torch.from_numpy(case["bbox_pred"])
-    samples = make_samples(candidates, logits, deltas, coder)
-    # The published code takes objects of several images for one, whose boxes are not the same.
-    vars(samples)["positives"] = Positives(
-        boxes=boxes[rows],
-        gt_boxes=coder.apply_deltas(torch.from_numpy(case["bbox_targets"])[rows], boxes[rows]),
-        pred_deltas=samples.outputs.deltas_of(rows, labels[rows]),
-        box2box_transform=coder,
-    )
-    return samples
 
 
 def fixed(factors):
@@ -52,26 +30,17 @@ def fixed(factors):
     return lambda samples, cls_losses: Weights(factors, torch.ones(len(samples.pos_idxs)))
 
 
-@pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
-def test_positives_equal_published_numbers(path):
-    case = np.load(path)
-    samples = golden_samples(case)
+def test_weights_that_were_there_multiply():
+    # Published inside the power and so squared; ours multiply the weights of the same ranks.
+    case = read_case(GOLDEN / "isr_p__medium_label_weights.npz")
+    samples, existing = samples_of_isr(case), case["label_weights_in"]
     losses = softmax_cross_entropy_loss(samples.pred_logits, samples.gt_labels)
-    existing = torch.from_numpy(case["label_weights_in"])
-    isr = ImportancePositives(k=case["k"].item(), bias=case["bias"].item())
-    got = WeightingProduct(fixed(existing), isr)(samples, losses)
-    expected = case["label_weights_out"]
-    if len(samples.pos_idxs) > 0:
-        np.testing.assert_allclose(samples.positives.pred_ious, case["pos_iou"], rtol=1e-5)
-    if (existing != 1).any():
-        # Published inside the power and so squared; ours multiply the weights of the same ranks.
-        rows = samples.pos_idxs.numpy()
-        existing, pos_losses = existing[rows].numpy(), losses[rows].numpy()
-        factors = ((case["max_l_num"] - case["iou_hlr"]) / case["max_l_num"]) ** case["k"]
-        ratio = (existing * pos_losses).sum() / (existing * factors * pos_losses).sum()
-        expected = expected.copy()
-        expected[rows] = existing * factors * ratio
-    np.testing.assert_allclose(got.cls, expected, rtol=1e-5)
+    isr = ImportancePositives(k=case["k"], bias=case["bias"])
+    weights = WeightingProduct(fixed(existing), isr)(samples, losses).cls
+    rows = samples.pos_idxs
+    factors = ((case["max_l_num"] - case["iou_hlr"]) / case["max_l_num"]) ** case["k"]
+    ratio = (existing * losses)[rows].sum() / (existing[rows] * factors * losses[rows]).sum()
+    torch.testing.assert_close(weights[rows], existing[rows] * factors * ratio)
 
 
 def positives_by_definition(samples, losses, k, bias):
