@@ -8,11 +8,12 @@ https://arxiv.org/abs/2010.04159
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from imbdet.assigners.assigner import looks_at_outputs
-from imbdet.assigners.bipartite import Costs, match_cheapest
 from imbdet.assigners.pairs import (
     box_giou,
     choose_lowest,
@@ -195,6 +196,9 @@ _COORDINATES = {"cxcywh": _centers_and_sizes, "xyxy": _corners}
 
 def _match(priors: Priors, targets: Targets, cost: Callable[[slice], Tensor], topk: int) -> Tensor:
     """(M,) int64, the object of each row or -1; each object has at most ``topk`` rows."""
+    # Not at the top: it takes longer than all else that the package imports but torch.
+    from scipy.optimize import linear_sum_assignment
+
     num_images, num_priors = targets.num_images, len(priors)
     gt_idxs = targets.classes.new_full((num_images, num_priors), -1)
     start = 0
@@ -202,17 +206,16 @@ def _match(priors: Priors, targets: Targets, cost: Callable[[slice], Tensor], to
         copies = min(topk, num_priors // number) if topk > 1 and number else topk
         if number and num_priors and copies:
             costs, columns = _costs_of_image(priors, cost, slice(start, start + number), copies)
-            found = torch.from_numpy(match_cheapest(costs, copies))
-            objects = torch.arange(start, start + number).repeat_interleave(copies)[found >= 0]
-            rows = columns[found[found >= 0].to(columns.device)]
-            gt_idxs[image, rows] = objects.to(gt_idxs.device)
+            rows, places = linear_sum_assignment(np.repeat(costs, copies, axis=0))
+            objects = torch.from_numpy(start + rows // copies).to(gt_idxs.device)
+            gt_idxs[image, columns[torch.from_numpy(places).to(columns.device)]] = objects
         start += number
     return gt_idxs.flatten()
 
 
 def _costs_of_image(
     priors: Priors, cost: Callable[[slice], Tensor], objects: slice, copies: int
-) -> tuple[Costs, Tensor]:
+) -> tuple[NDArray[np.float64], Tensor]:
     """Costs of the objects of an image at the priors, (C,) int64, that may be in a matching."""
     parts, is_useful = [], torch.zeros(len(priors), dtype=torch.bool, device=priors.boxes.device)
     # With others for all other objects, a copy never needs more than that many priors.

@@ -3,46 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from imbdet import assigners
 from imbdet.assigners import Outputs, Priors, Targets
-from imbdet.assigners.bipartite import match_cheapest
 from tests.assigners import definitions
 from tests.assigners.scenes import pyramid, random_outputs, random_targets
-
-SIZES = st.tuples(st.integers(1, 5), st.integers(1, 5))
-
-
-@settings(max_examples=200)
-@given(
-    costs=SIZES.flatmap(
-        lambda size: arrays(np.float64, size, elements=st.integers(-3, 3) | st.floats(-1e6, 1e6))
-    )
-)
-def test_the_sum_is_the_lowest_of_all_matchings(costs):
-    columns = match_cheapest(costs)
-    matched = columns[columns >= 0]
-    assert len(set(matched.tolist())) == len(matched) == min(costs.shape)
-    found = costs[columns >= 0, matched].sum()
-    np.testing.assert_allclose(found, definitions.lowest_sum(costs), rtol=1e-9, atol=1e-6)
-
-
-@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0)])
-def test_nothing_to_match(shape):
-    assert match_cheapest(np.zeros(shape)).tolist() == [-1] * shape[0]
-
-
-def test_a_long_chain_of_rows_that_give_way():
-    # Row i prefers column i - 1, but the first row takes it from the next: all move by one.
-    number = 50
-    costs = np.full((number, number), 1e3)
-    costs[np.arange(number), np.arange(number)] = 1
-    costs[np.arange(1, number), np.arange(number - 1)] = 0
-    costs[0, 1:] = 1e6
-    assert match_cheapest(costs).tolist() == list(range(number))
 
 
 def total(assignment, costs):
