@@ -4,6 +4,8 @@ import os
 import pytest
 from hypothesis import settings
 
+import imbdet.compat  # noqa: F401  (before any test imports detectron2)
+
 # A slow machine is no failure.
 settings.register_profile("imbdet", deadline=None)
 settings.load_profile("imbdet")
