@@ -1,13 +1,15 @@
 #!/usr/bin/env python
-"""Train every combination of samplers and weightings for a while, and look for what is not finite.
+"""Train combinations of methods for a while, and look for what is not finite.
 
     python benchmarks/combinations.py --json combinations.json
 
-Small detectors learn shapes on small images for 200 iterations: on Faster R-CNN, RetinaNet, and the
-RPN of Faster R-CNN (samplers alone). Combinations come from the registries, so a new sampler takes
-part by itself; those that are refused are counted, by the sentence. Seconds of an iteration are the
-process's own, medians, and relative to the first row, the detector's own sampling; the second row
-is the same again, which shows the noise.
+Small detectors learn shapes on small images for 200 iterations: every sampler with every weighting
+on Faster R-CNN, RetinaNet, and the RPN of Faster R-CNN (samplers alone); every assigner with every
+classification loss on the dense detector, whose boxes are deltas, distances and distributions in
+turn. Combinations come from the registries, so a new method takes part by itself; those that are
+refused are counted, by the sentence. Seconds of an iteration are the process's own, medians, and
+relative to the first row, the detector's own methods; the second row is the same again, which shows
+the noise.
 """
 
 import argparse
@@ -17,7 +19,7 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -30,8 +32,9 @@ from imbdet.data import build_train_loader, register_datasets
 from imbdet.engine.optimizer import build_optimizer
 from imbdet.errors import UserError
 from imbdet.learning.finite import NotFiniteError
-from imbdet.methods import NEGATIVE_SAMPLERS, POSITIVE_SAMPLERS
+from imbdet.methods import ASSIGNERS, CLS_LOSSES, NEGATIVE_SAMPLERS, POSITIVE_SAMPLERS
 from imbdet.modeling import build_model
+from imbdet.modeling.dense_parts import BOXES
 from imbdet.modeling.unread import refuse_unread_keys
 from imbdet.program import run_program
 
@@ -62,12 +65,30 @@ WEIGHTINGS = {
 }
 
 
-class Combination(NamedTuple):
+class Sampling(NamedTuple):
     """Names; empty ones are the detector's own."""
 
     positives: str
     negatives: str
     weighting: str
+
+    def opts(self, site: str) -> list[str]:
+        """The keys, of a node of samplers."""
+        names = [f"{site}.POSITIVE.NAME", self.positives, f"{site}.NEGATIVE.NAME", self.negatives]
+        return [*WEIGHTINGS[self.weighting], *names]
+
+
+class Assigning(NamedTuple):
+    """Names; empty ones are the detector's own."""
+
+    assigner: str
+    cls_loss: str
+    boxes: str
+
+    def opts(self, site: str) -> list[str]:
+        """The keys, beside a node of assigners."""
+        loss = ["MODEL.CLS_LOSS.NAME", self.cls_loss, "MODEL.BOX_LOSS.NAME", "giou"]
+        return [f"{site}.NAME", self.assigner, *loss, "MODEL.DENSE.BOXES", self.boxes]
 
 
 def parse_args() -> argparse.Namespace:
@@ -77,13 +98,21 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def combine(weightings: Sequence[str]) -> Iterator[Combination]:
+def combine_samplers(weightings: Sequence[str]) -> Iterator[Sampling]:
     """All, after the detector's own twice."""
-    yield from [Combination("", "", "none")] * 2
+    yield from [Sampling("", "", "none")] * 2
     positives, negatives = (
         [name for name, _ in registry] for registry in (POSITIVE_SAMPLERS, NEGATIVE_SAMPLERS)
     )
-    yield from itertools.starmap(Combination, itertools.product(positives, negatives, weightings))
+    yield from itertools.starmap(Sampling, itertools.product(positives, negatives, weightings))
+
+
+def combine_assigners() -> Iterator[Assigning]:
+    """All with every loss, after the detector's own twice."""
+    yield from [Assigning("", "", "deltas")] * 2
+    boxes = itertools.cycle(BOXES)
+    for (assigner, _), (loss, _) in itertools.product(ASSIGNERS, CLS_LOSSES):
+        yield Assigning(assigner, loss, next(boxes))
 
 
 class Detector:
@@ -94,7 +123,7 @@ class Detector:
 
         Args:
             name: of a config in quick_start.
-            site: node of the samplers.
+            site: node of keys that the combinations set.
             iterations: of each training.
         """
         self._file = str(CONFIGS / "quick_start" / f"{name}.yaml")
@@ -103,16 +132,13 @@ class Detector:
         register_datasets(cfg)
         self._batches = list(itertools.islice(build_train_loader(cfg), iterations))
 
-    def train(self, combination: Combination) -> dict[str, Any]:
+    def train(self, combination: Sampling | Assigning) -> dict[str, Any]:
         """Iterations, those that were not finite, and seconds of one.
 
         Raises:
             UserError: the combination is refused.
         """
-        opts = [*SMALL, *WEIGHTINGS[combination.weighting]]
-        opts += [f"{self._site}.POSITIVE.NAME", combination.positives]
-        opts += [f"{self._site}.NEGATIVE.NAME", combination.negatives]
-        cfg = load_config(self._file, opts=opts)
+        cfg = load_config(self._file, opts=[*SMALL, *combination.opts(self._site)])
         torch.manual_seed(0)
         refuse_unread_keys(cfg)
         model = build_model(cfg).train()
@@ -147,10 +173,12 @@ def _step(model: nn.Module, optimizer: torch.optim.Optimizer, batch: list[dict])
     return loss.item()
 
 
-def _train_all(detector: Detector, weightings: Sequence[str]) -> list[dict[str, Any]]:
+def _train_all(
+    detector: Detector, combinations: Iterable[Sampling | Assigning]
+) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     refusals: Counter[str] = Counter()
-    for combination in combine(weightings):
+    for combination in combinations:
         try:
             rows.append({**combination._asdict(), **detector.train(combination)})
         except UserError as error:
@@ -164,20 +192,34 @@ def _train_all(detector: Detector, weightings: Sequence[str]) -> list[dict[str, 
 
 def train_faster_rcnn(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Faster R-CNN: the samplers and weightings of its RoI heads."""
-    return _train_all(Detector("faster_rcnn", "MODEL.SAMPLER", args.iterations), list(WEIGHTINGS))
+    detector = Detector("faster_rcnn", "MODEL.SAMPLER", args.iterations)
+    return _train_all(detector, combine_samplers(list(WEIGHTINGS)))
 
 
 def train_rpn(args: argparse.Namespace) -> list[dict[str, Any]]:
     """The RPN of Faster R-CNN: its samplers."""
-    return _train_all(Detector("faster_rcnn", "MODEL.RPN_SAMPLER", args.iterations), ["none"])
+    detector = Detector("faster_rcnn", "MODEL.RPN_SAMPLER", args.iterations)
+    return _train_all(detector, combine_samplers(["none"]))
 
 
 def train_retinanet(args: argparse.Namespace) -> list[dict[str, Any]]:
     """RetinaNet: the samplers and weightings of its anchors."""
-    return _train_all(Detector("retinanet", "MODEL.SAMPLER", args.iterations), list(WEIGHTINGS))
+    detector = Detector("retinanet", "MODEL.SAMPLER", args.iterations)
+    return _train_all(detector, combine_samplers(list(WEIGHTINGS)))
 
 
-SECTIONS = {"faster_rcnn": train_faster_rcnn, "rpn": train_rpn, "retinanet": train_retinanet}
+def train_dense(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """The dense detector: its assigners and classification losses."""
+    detector = Detector("Base-Dense", "MODEL.ASSIGNER", args.iterations)
+    return _train_all(detector, combine_assigners())
+
+
+SECTIONS = {
+    "faster_rcnn": train_faster_rcnn,
+    "rpn": train_rpn,
+    "retinanet": train_retinanet,
+    "dense": train_dense,
+}
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from imbdet.errors import UserError
-from imbdet.methods import CLS_LOSSES
+from imbdet.methods import ASSIGNERS, CLS_LOSSES
 from tests.test_configs import CONFIGS
 
 
@@ -22,16 +22,17 @@ def combinations(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "site", "negatives"),
+    ("name", "site", "kind", "names"),
     [
-        ("retinanet", "MODEL.SAMPLER", "ohem"),
-        ("faster_rcnn", "MODEL.SAMPLER", "score_hlr"),
-        ("faster_rcnn", "MODEL.RPN_SAMPLER", "iou_balanced"),
+        ("retinanet", "MODEL.SAMPLER", "Sampling", ["", "ohem", "none"]),
+        ("faster_rcnn", "MODEL.SAMPLER", "Sampling", ["", "score_hlr", "none"]),
+        ("faster_rcnn", "MODEL.RPN_SAMPLER", "Sampling", ["", "iou_balanced", "none"]),
+        ("Base-Dense", "MODEL.ASSIGNER", "Assigning", ["simota", "ap", "distributions"]),
     ],
 )
-def test_a_combination_is_trained(combinations, name, site, negatives):
+def test_a_combination_is_trained(combinations, name, site, kind, names):
     detector = combinations.Detector(name, site, iterations=1)
-    row = detector.train(combinations.Combination("", negatives, "none"))
+    row = detector.train(getattr(combinations, kind)(*names))
     assert row["iterations"] == 1
     assert row["not finite"] == 0
     assert row["last loss"] > 0
@@ -40,7 +41,7 @@ def test_a_combination_is_trained(combinations, name, site, negatives):
 def test_what_has_no_meaning_is_refused(combinations):
     detector = combinations.Detector("retinanet", "MODEL.SAMPLER", iterations=1)
     with pytest.raises(UserError, match="score_hlr"):
-        detector.train(combinations.Combination("", "score_hlr", "none"))
+        detector.train(combinations.Sampling("", "score_hlr", "none"))
 
 
 def test_what_is_not_finite_is_counted(combinations, monkeypatch):
@@ -49,11 +50,14 @@ def test_what_is_not_finite_is_counted(combinations, monkeypatch):
         CLS_LOSSES.get("focal"), call=lambda logits, *_, **__: logits.sum(1) * float("nan")
     )
     monkeypatch.setitem(CLS_LOSSES._methods, "focal", nan)
-    row = detector.train(combinations.Combination("", "", "none"))
+    row = detector.train(combinations.Sampling("", "", "none"))
     assert row["not finite"] == row["iterations"] == 2
 
 
 def test_all_are_combined(combinations):
-    found = list(combinations.combine(["none", "soft"]))
+    found = list(combinations.combine_samplers(["none", "soft"]))
     assert found[0] == found[1] == ("", "", "none")
     assert len(set(found[2:])) == 5 * 5 * 2
+    found = list(combinations.combine_assigners())
+    assert found[0] == found[1] == ("", "", "deltas")
+    assert len(set(found[2:])) == len(list(ASSIGNERS)) * len(list(CLS_LOSSES))
