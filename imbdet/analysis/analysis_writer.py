@@ -121,6 +121,8 @@ class ResultWriter:
     def _boosting(self) -> Boosting:
         if not self.detector.is_two_stage:
             raise NothingToShow("boosting needs a two-stage detector.")
+        if self.detector.has_stages:
+            raise NothingToShow("the scores of a cascade are means over its stages.")
         detections, boosts = self._reader("detections"), self._reader("boosts")
         return evaluate_boosts(
             detections.chunks(detections.schema.names),

@@ -123,7 +123,7 @@ class Collector:
             "objects": OBJECTS,
             "candidates": candidate_schema(list(positive), list(negative)),
         }
-        if self.detector.is_two_stage:
+        if self.detector.is_two_stage and not self.detector.has_stages:
             schemas |= {"detections": DETECTIONS, "boosts": BOOSTS}
         return schemas
 
@@ -133,7 +133,7 @@ class Collector:
         writers["images"].add(image_row(image, found))
         writers["objects"].add(object_rows(image, found))
         writers["candidates"].add(candidate_rows(image, found, chosen, ranked))
-        if self.detector.is_two_stage:
+        if self.detector.is_two_stage and not self.detector.has_stages:
             boosts = boosted(found, self.detector.classifier)
             predictor = self.detector.model.roi_heads.box_predictor
             variants = boost_variants(found, boosts)

@@ -12,10 +12,12 @@ from imbdet.classifiers import Classifier
 from imbdet.data.summary import require_classes
 from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.errors import UserError
-from imbdet.modeling import ImbDense, ImbROIHeads, build_model
+from imbdet.learning import learners_of
+from imbdet.modeling import ImbCascadeROIHeads, ImbDense, ImbROIHeads, build_model
 from imbdet.modeling.dense import targets_of
-from imbdet.modeling.roi_heads import priors_of
-from imbdet.modeling.site_keys import ROI_HEADS, Site
+from imbdet.modeling.proposals import priors_of
+from imbdet.modeling.site_keys import Site
+from imbdet.modeling.sites import sites_of
 from imbdet.structures import Candidates
 
 
@@ -48,9 +50,13 @@ class ImageCandidates:
 class FrozenDetector:
     """A detector in evaluation mode, whose candidates are those of a training.
 
+    Those of a cascade are its first stage's, which chooses among the proposals of the RPN.
+
     Attributes:
         model: the detector.
         learner: of the place that samples.
+        cfg: the config as this place reads it.
+        site: the names of its keys.
     """
 
     def __init__(self, cfg: CfgNode):
@@ -72,12 +78,16 @@ class FrozenDetector:
                 weights = f"The weights in '{cfg.MODEL.WEIGHTS}'"
                 require_classes(learned, cfg.DATASETS.TEST[0], weights)
         owner = getattr(self.model, "roi_heads", self.model)
-        if not isinstance(owner, (ImbDense, ImbROIHeads)):
+        if not isinstance(owner, (ImbDense, ImbROIHeads, ImbCascadeROIHeads)):
             raise UserError(
                 "The analysis needs a detector that samples by keys: set MODEL.META_ARCHITECTURE "
-                "to 'ImbRetinaNet' or 'ImbDense', or MODEL.ROI_HEADS.NAME to 'ImbROIHeads'."
+                "to 'ImbRetinaNet' or 'ImbDense', or MODEL.ROI_HEADS.NAME to 'ImbROIHeads' or "
+                "'ImbCascadeROIHeads'."
             )
-        self.learner = owner.learner
+        self.learner = next(iter(learners_of(owner)))
+        self.cfg, self.site = next(
+            place for place in sites_of(cfg) if place.site.place == self.learner.place
+        )
 
     @property
     def is_two_stage(self) -> bool:
@@ -85,9 +95,9 @@ class FrozenDetector:
         return not isinstance(self.model, ImbDense)
 
     @property
-    def site(self) -> Site:
-        """Where it samples."""
-        return ROI_HEADS if self.is_two_stage else self.model.site
+    def has_stages(self) -> bool:
+        """Whether it is a cascade, whose detections are not made of these candidates alone."""
+        return self.is_two_stage and isinstance(self.model.roi_heads, ImbCascadeROIHeads)
 
     @property
     def classifier(self) -> Classifier:

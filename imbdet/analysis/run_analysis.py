@@ -42,6 +42,7 @@ def analyze(args: argparse.Namespace) -> None:
     ids = [str(image["image_id"]) for image in dataset_dicts]
     find_rows(ids, [image["file_name"] for image in dataset_dicts], args.picture)
     detector = FrozenDetector(cfg)
+    cfg = detector.cfg
     if not cfg.MODEL.WEIGHTS:
         logger.warning("There are no weights: this analyses an untrained model.")
     if not detector.has_sample_losses:

@@ -99,7 +99,7 @@ def _merge_overrides(cfg: CfgNode, opts: Sequence[str]) -> None:
             raise UserError(f"Config files are given by an option: --config-file {key}.")
         if not value:
             raise UserError(f"The key '{key}' on the command line has no value after it.")
-        _set(cfg, key, value[0], "on the command line")
+        set_key(cfg, key, value[0], "on the command line")
 
 
 def _blame(cfg: CfgNode, entries: Sequence[Entry]) -> None:
@@ -116,10 +116,21 @@ def _blame(cfg: CfgNode, entries: Sequence[Entry]) -> None:
                 f"'{key}' in {where} must be written as nested keys, one line for each part."
             )
         if value != {}:
-            _set(cfg, key, value, f"in {where}")
+            set_key(cfg, key, value, f"in {where}")
 
 
-def _set(cfg: CfgNode, key: str, value: Any, where: str) -> None:
+def set_key(cfg: CfgNode, key: str, value: Any, where: str) -> None:
+    """Give a key a value, as it stands in a file or on a command line.
+
+    Args:
+        cfg: changed in place.
+        key: full name.
+        value: of its type, or a text that means one.
+        where: it stands, such as "on the command line", for the message.
+
+    Raises:
+        UserError: there is no such key, or the value is of another type.
+    """
     try:
         cfg.merge_from_list([key, value])
     except Exception as error:  # yacs asserts, and indexes whatever it finds on the way

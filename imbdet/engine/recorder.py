@@ -19,6 +19,7 @@ from imbdet.config.values import refuse_declared_values
 from imbdet.errors import UserError
 from imbdet.learning import learners_of
 from imbdet.modeling.site_keys import SITES, sampler_names
+from imbdet.modeling.sites import sites_of
 from imbdet.records import JointHistograms, SampleRecord, draw_negatives
 from imbdet.records.folder import RecordFolder
 from imbdet.records.histograms import picture, to_npz
@@ -59,7 +60,9 @@ class SampleRecorder(HookBase):
             )
         found = {learner.place for learner in self._learners}
         self._chosen_by = {
-            site.place.name: sampler_names(cfg, site) for site in SITES if site.place in found
+            site.place.name: sampler_names(own, site)
+            for own, site in sites_of(cfg)
+            if site.place in found
         }
         self._device = next(model.parameters()).device
         self._histograms = JointHistograms(sorted(self._chosen_by), self._device)

@@ -33,8 +33,10 @@ class Place:
 
 
 def learners_of(model: nn.Module) -> list["Learner"]:
-    """The learners of a detector, in the order of the modules that own them."""
-    owned = (getattr(module, "learner", None) for module in model.modules())
+    """The learners of a detector, in the order of the modules that own one, or several."""
+    owned = []
+    for module in model.modules():
+        owned += [getattr(module, "learner", None), *getattr(module, "learners", ())]
     return [learner for learner in owned if isinstance(learner, Learner)]
 
 

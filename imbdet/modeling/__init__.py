@@ -1,7 +1,8 @@
 """Detectors of detectron2 whose sampling and losses are chosen by keys.
 
-Importing this package registers ``ImbDense``, ``ImbRetinaNet``, ``ImbROIHeads`` and ``ImbRPN``,
-and backbones whose feature pyramid is balanced, or coarsest from P5.
+Importing this package registers ``ImbDense``, ``ImbRetinaNet``, ``ImbROIHeads``,
+``ImbCascadeROIHeads`` and ``ImbRPN``, and backbones whose feature pyramid is balanced, or coarsest
+from P5.
 """
 
 from imbdet import compat  # noqa: F401  (before detectron2)
@@ -14,6 +15,7 @@ from imbdet.learning.criteria import (
     SampleLoss,
 )
 from imbdet.modeling.balanced_fpn import BalancedFPN
+from imbdet.modeling.cascade_roi_heads import ImbCascadeROIHeads
 from imbdet.modeling.dense_detector import ImbDense
 from imbdet.modeling.detector import build_model
 from imbdet.modeling.fast_rcnn import ImbFastRCNNOutputLayers
@@ -27,6 +29,7 @@ __all__ = [
     "ALRPCriterion",
     "BalancedFPN",
     "BoxLoss",
+    "ImbCascadeROIHeads",
     "ImbDense",
     "ImbFastRCNNOutputLayers",
     "ImbROIHeads",

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 
 import torch
 from detectron2.config import CfgNode, configurable
+from detectron2.layers import ShapeSpec
 from detectron2.modeling.roi_heads import FastRCNNOutputLayers
 from detectron2.structures import Instances
 from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
 from imbdet.errors import UserError
+from imbdet.learning import Learner
 from imbdet.learning.criteria import Criterion
 from imbdet.modeling import site_keys
 from imbdet.modeling.build import build_criterion
@@ -28,6 +30,23 @@ def refuse_loss_switches(cfg: CfgNode) -> None:
                 f"MODEL.ROI_BOX_HEAD.{switch} has no effect on ImbROIHeads: "
                 f"set MODEL.CLS_LOSS.NAME instead."
             )
+
+
+def take_over(
+    predictor: FastRCNNOutputLayers, cfg: CfgNode, input_shape: ShapeSpec
+) -> "ImbFastRCNNOutputLayers":
+    """Our layers in the place of detectron2's.
+
+    They have the same weights and box coder, and leave the same random numbers to what is built
+    next.
+    """
+    with torch.random.fork_rng(devices=[]):
+        own = ImbFastRCNNOutputLayers(
+            cfg, input_shape, box2box_transform=predictor.box2box_transform
+        )
+    for layer in ("cls_score", "bbox_pred"):
+        getattr(own, layer).weight = getattr(predictor, layer).weight
+    return own
 
 
 class ImbFastRCNNOutputLayers(FastRCNNOutputLayers):
@@ -92,6 +111,27 @@ class ImbFastRCNNOutputLayers(FastRCNNOutputLayers):
             classifier=classifier,
         )
 
+    def pay(
+        self,
+        learner: Learner,
+        predictions: tuple[Tensor, Tensor],
+        chosen: Candidates,
+        prefix: str = "",
+    ) -> dict[str, Tensor]:
+        """The losses of the chosen proposals, times their weights in the config.
+
+        Args:
+            learner: whose criterion is that of these layers.
+            predictions: of the chosen proposals.
+            chosen: what the learner chose.
+            prefix: of the names of the scalars that detectron2 logs here, and of predictions.
+        """
+        outputs = self.outputs(predictions)
+        self.log_accuracy(outputs, chosen, prefix)
+        by_kind = {f"{prefix}logits": predictions[0], f"{prefix}box deltas": predictions[1]}
+        losses = learner.pay(chosen, outputs, by_kind)
+        return {name: loss * self.loss_weight.get(name, 1.0) for name, loss in losses.items()}
+
     def losses(
         self, predictions: tuple[Tensor, Tensor], proposals: Sequence[Instances]
     ) -> dict[str, Tensor]:
@@ -121,16 +161,16 @@ class ImbFastRCNNOutputLayers(FastRCNNOutputLayers):
         scores = torch.cat([outputs.scores, torch.zeros_like(outputs.scores[:, :1])], dim=1)
         return scores.split([len(p) for p in proposals])
 
-    def log_accuracy(self, outputs: Outputs, chosen: Candidates) -> None:
+    def log_accuracy(self, outputs: Outputs, chosen: Candidates, prefix: str = "") -> None:
         """Log the scalars that detectron2 logs, with the background as the classifier means it."""
         if len(chosen) == 0:
             return
         pred_classes = outputs.classifier.predict(outputs.logits.detach())
         is_right = pred_classes == chosen.gt_labels
-        storage = get_event_storage()
-        storage.put_scalar("fast_rcnn/cls_accuracy", is_right.float().mean().item())
+        storage, name = get_event_storage(), f"{prefix}fast_rcnn"
+        storage.put_scalar(f"{name}/cls_accuracy", is_right.float().mean().item())
         rows = chosen.pos_idxs
         if len(rows) > 0:
             is_missed = pred_classes[rows] == chosen.num_classes
-            storage.put_scalar("fast_rcnn/fg_cls_accuracy", is_right[rows].float().mean().item())
-            storage.put_scalar("fast_rcnn/false_negative", is_missed.float().mean().item())
+            storage.put_scalar(f"{name}/fg_cls_accuracy", is_right[rows].float().mean().item())
+            storage.put_scalar(f"{name}/false_negative", is_missed.float().mean().item())

@@ -1,5 +1,7 @@
 """RoI heads with a sampler and a criterion."""
 
+from functools import partial
+
 import torch
 from detectron2.config import configurable
 from detectron2.modeling import ROI_HEADS_REGISTRY, StandardROIHeads
@@ -16,11 +18,11 @@ from imbdet.learning.normalizers import num_samples
 from imbdet.modeling import site_keys
 from imbdet.modeling.assigners import build_assigner
 from imbdet.modeling.build import build_sampler
-from imbdet.modeling.dense import targets_of
-from imbdet.modeling.fast_rcnn import ImbFastRCNNOutputLayers, refuse_loss_switches
+from imbdet.modeling.fast_rcnn import ImbFastRCNNOutputLayers, refuse_loss_switches, take_over
 from imbdet.modeling.matcher import MatcherAssigner
+from imbdet.modeling.proposals import attach_targets, choose_proposals
 from imbdet.samplers import Sampler
-from imbdet.structures import Candidates, Outputs, Priors
+from imbdet.structures import Candidates, Outputs
 
 
 @ROI_HEADS_REGISTRY.register()
@@ -78,11 +80,7 @@ class ImbROIHeads(StandardROIHeads):
     def _init_box_head(cls, cfg, input_shape):
         refuse_loss_switches(cfg)  # before detectron2's predictor reads what they ask for
         parts = super()._init_box_head(cfg, input_shape)
-        # The same weights as detectron2's, and the same random numbers left for the other heads.
-        with torch.random.fork_rng(devices=[]):
-            predictor = ImbFastRCNNOutputLayers(cfg, parts["box_head"].output_shape)
-        for layer in ("cls_score", "bbox_pred"):
-            getattr(predictor, layer).weight = getattr(parts["box_predictor"], layer).weight
+        predictor = take_over(parts["box_predictor"], cfg, parts["box_head"].output_shape)
         return {**parts, "box_predictor": predictor}
 
     def forward(
@@ -101,7 +99,6 @@ class ImbROIHeads(StandardROIHeads):
         losses.update(self._forward_keypoint(features, proposals))
         return proposals, losses
 
-    @torch.no_grad()
     def choose_proposals(
         self,
         proposals: list[Instances],
@@ -121,15 +118,10 @@ class ImbROIHeads(StandardROIHeads):
             targets.
         """
         proposals = self.append_gt(proposals, targets)
-        chosen = self.learner.choose(
-            priors_of(proposals),
-            targets_of(targets),
-            lambda: self.look(features, proposals),
-        )
-        storage, num_images = get_event_storage(), len(chosen.num_per_image)
-        storage.put_scalar("roi_head/num_fg_samples", len(chosen.pos_idxs) / num_images)
-        storage.put_scalar("roi_head/num_bg_samples", len(chosen.neg_idxs) / num_images)
-        return chosen, _take_proposals(proposals, targets, chosen)
+        look = partial(self.look, features, proposals)
+        chosen, taken = choose_proposals(self.learner, proposals, targets, look)
+        attach_targets(taken, targets, chosen)
+        return chosen, taken
 
     def append_gt(self, proposals: list[Instances], targets: list[Instances]) -> list[Instances]:
         """The proposals of each image, followed by the ground truth if the config says so."""
@@ -155,16 +147,13 @@ class ImbROIHeads(StandardROIHeads):
             chosen: first result of :meth:`choose_proposals`.
         """
         predictor, predictions = self.box_predictor, self._predict(features, proposals)
-        outputs = predictor.outputs(predictions)
-        predictor.log_accuracy(outputs, chosen)
-        by_kind = {"logits": predictions[0], "box deltas": predictions[1]}
-        losses = self.learner.pay(chosen, outputs, by_kind)
+        losses = predictor.pay(self.learner, predictions, chosen)
         if self.train_on_pred_boxes:
             with torch.no_grad():
                 boxes = predictor.predict_boxes_for_gt_classes(predictions, proposals)
             for of_image, boxes_of_image in zip(proposals, boxes, strict=True):
                 of_image.proposal_boxes = Boxes(boxes_of_image)
-        return {name: loss * predictor.loss_weight.get(name, 1.0) for name, loss in losses.items()}
+        return losses
 
     def _predict(
         self, features: dict[str, Tensor], proposals: list[Instances]
@@ -172,37 +161,3 @@ class ImbROIHeads(StandardROIHeads):
         levels = [features[name] for name in self.box_in_features]
         box_features = self.box_pooler(levels, [p.proposal_boxes for p in proposals])
         return self.box_predictor(self.box_head(box_features))
-
-
-def priors_of(proposals: list[Instances]) -> Priors:
-    """The proposals of all images."""
-    boxes = Boxes.cat([p.proposal_boxes for p in proposals]).tensor
-    return Priors(boxes, num_per_image=[len(p) for p in proposals])
-
-
-def _take_proposals(
-    proposals: list[Instances], targets: list[Instances], chosen: Candidates
-) -> list[Instances]:
-    """Split the choice by image and attach labels and ground truth."""
-    rows = chosen.rows
-    if isinstance(rows, slice):
-        rows = torch.arange(len(chosen), device=chosen.gt_labels.device)
-    columns = (rows, chosen.gt_labels, chosen.gt_idxs)
-    parts = zip(*(column.split(list(chosen.num_per_image)) for column in columns), strict=True)
-    taken, first_row, first_gt = [], 0, 0
-    for own, objects, (rows_i, labels, gt_idxs) in zip(proposals, targets, parts, strict=True):
-        of_image = own[rows_i - first_row]
-        of_image.gt_classes = labels
-        _attach_targets(of_image, objects, gt_idxs - first_gt)
-        taken.append(of_image)
-        first_row, first_gt = first_row + len(own), first_gt + len(objects)
-    return taken
-
-
-def _attach_targets(proposals: Instances, targets: Instances, gt_idxs: Tensor) -> None:
-    """Set the "gt_*" fields; negatives, whose index is negative, get those of any object."""
-    if len(targets) == 0:
-        return
-    for name, values in targets.get_fields().items():
-        if name.startswith("gt_") and not proposals.has(name):
-            proposals.set(name, values[gt_idxs.clamp(min=0)])

@@ -17,6 +17,7 @@ from imbdet.modeling.build import build_criterion, build_sampler
 from imbdet.modeling.dense import refuse_other_strides, strides_of, targets_of, view_dense_head
 from imbdet.modeling.matcher import MatcherAssigner
 from imbdet.modeling.prior_prob import set_prior
+from imbdet.modeling.sites import sites_of
 from imbdet.samplers import Sampler
 from imbdet.structures import Candidates
 
@@ -93,8 +94,11 @@ class ImbRPN(RPN):
             # Libra R-CNN, which limits the negatives, takes the mean over those that are left.
             "averages_samples": cfg.MODEL.RPN_SAMPLER.MAX_NEG_POS_RATIO > 0,
             # Those with a global scope would wait in the RoI heads for a process that stops here.
-            "stops_together": site_keys.get_key(cfg, f"{site_keys.ROI_HEADS.cls_loss}.SCOPE")
-            == "global",
+            "stops_together": any(
+                site_keys.get_key(own, f"{site.cls_loss}.SCOPE") == "global"
+                for own, site in sites_of(cfg)
+                if site is not site_keys.RPN
+            ),
         }
 
     def label_and_sample_anchors(

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from detectron2.config import CfgNode
 
@@ -92,6 +92,18 @@ class Site:
         return [node for node in nodes if node]
 
 
+class ReadingSite(NamedTuple):
+    """A site of a detector and the config that it reads.
+
+    Attributes:
+        cfg: the detector's; a stage of a cascade has keys of its own.
+        site: the names of its keys.
+    """
+
+    cfg: CfgNode
+    site: Site
+
+
 RETINANET = Site(
     place=Place("retinanet", "retinanet", "ImbRetinaNet"),
     head="MODEL.RETINANET",
@@ -134,6 +146,9 @@ ROI_HEADS = Site(
     has_quota=True,
 )
 
+# Of its stages; see imbdet.modeling.cascade_stages.
+CASCADE = replace(ROI_HEADS, place=Place("roi_heads", "roi_head", "ImbCascadeROIHeads"))
+
 RPN = Site(
     place=Place("rpn", "rpn", "ImbRPN"),
     head="MODEL.RPN",
@@ -153,7 +168,7 @@ RPN = Site(
     has_quota=True,
 )
 
-SITES = (RETINANET, DENSE, ROI_HEADS, RPN)
+SITES = (RETINANET, DENSE, ROI_HEADS, CASCADE, RPN)
 
 
 def sampler_names(cfg: CfgNode, site: Site) -> tuple[str, str]:

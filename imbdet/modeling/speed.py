@@ -1,6 +1,6 @@
 """Faster ways through the convolutions of a detector; what is computed stays the same."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -34,11 +34,17 @@ def speed_up(model: nn.Module, cfg: CfgNode) -> None:
         for name, module in modules.items():
             if name.endswith("top_block"):
                 module.forward = _InFloat32(module.forward)
-    for part in [modules[name] for name in PARTS if name in modules]:
+    for part in _parts(modules):
         if keys.BFLOAT16:
             part.forward = _InBFloat16(part.forward)
         if keys.COMPILE:
             part.compile()
+
+
+def _parts(modules: Mapping[str, nn.Module]) -> Iterator[nn.Module]:
+    """The parts that are there; of a cascade the box heads of all stages."""
+    for part in (modules[name] for name in PARTS if name in modules):
+        yield from part if isinstance(part, nn.ModuleList) else [part]
 
 
 class _InBFloat16:

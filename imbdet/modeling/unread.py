@@ -8,6 +8,7 @@ from detectron2.config import CfgNode, get_cfg
 
 from imbdet.config import add_imbdet_config
 from imbdet.errors import UserError
+from imbdet.keys import leaves
 from imbdet.methods import (
     ASSIGNERS,
     BOX_LOSSES,
@@ -19,14 +20,17 @@ from imbdet.methods import (
 )
 from imbdet.modeling.box_losses import box_loss_key
 from imbdet.modeling.detector_kind import NUM_CLASSES_KEYS, bases_of, modules_of, num_classes_key
-from imbdet.modeling.site_keys import SITES, Site, cls_loss_name, get_key, sampler_names
+from imbdet.modeling.site_keys import CASCADE, SITES, Site, cls_loss_name, get_key, sampler_names
+from imbdet.modeling.sites import sites_of
 
-# Our keys in nodes of detectron2, its class in whose place ours reads them, and ours. Pieces set
+# Our keys in nodes of detectron2, its class in whose place ours read them, and ours. Pieces set
 # them for both kinds of detector, so that of the other kind is no mistake.
 _KEYS_IN_ITS_NODES = (
-    ("MODEL.RETINANET.BBOX_REG_LOSS_WEIGHT", "RetinaNet", "ImbDense"),
-    ("MODEL.ROI_BOX_HEAD.PRIOR_PROB", "ROIHeads", "ImbROIHeads"),
-    ("MODEL.RPN.PRIOR_PROB", "RPN", "ImbRPN"),
+    ("MODEL.RETINANET.BBOX_REG_LOSS_WEIGHT", "RetinaNet", ("ImbDense",)),
+    ("MODEL.ROI_BOX_HEAD.PRIOR_PROB", "ROIHeads", ("ImbROIHeads", "ImbCascadeROIHeads")),
+    ("MODEL.ROI_BOX_CASCADE_HEAD.STAGES", "ROIHeads", ("ImbCascadeROIHeads",)),
+    ("MODEL.ROI_BOX_CASCADE_HEAD.LOSS_WEIGHTS", "ROIHeads", ("ImbCascadeROIHeads",)),
+    ("MODEL.RPN.PRIOR_PROB", "RPN", ("ImbRPN",)),
 )
 
 
@@ -41,6 +45,18 @@ def refuse_unread_keys(cfg: CfgNode) -> None:
     for key, reason in _unread_keys(cfg):
         if get_key(cfg, key) != get_key(defaults, key):
             raise UserError(f"{key} is set, but {reason}.")
+    _refuse_unread_of_stages(cfg)
+
+
+def _refuse_unread_of_stages(cfg: CfgNode) -> None:
+    """Raise UserError if a stage of a cascade has a key of its own that it does not read."""
+    stages = [place for place in sites_of(cfg) if place.site.module == CASCADE.module]
+    groups = cfg.MODEL.ROI_BOX_CASCADE_HEAD.STAGES
+    for k, ((own, site), group) in enumerate(zip(stages, groups, strict=False)):
+        for unread, reason in _unread_options(own, site):
+            for key, _ in leaves(group, "MODEL."):
+                if f"{key}.".startswith(f"{unread}."):
+                    raise UserError(f"Stage {k} of the cascade: {key} is set, but {reason}.")
 
 
 def _unread_keys(cfg: CfgNode) -> Iterator[tuple[str, str]]:
@@ -48,7 +64,8 @@ def _unread_keys(cfg: CfgNode) -> Iterator[tuple[str, str]]:
     modules = modules_of(cfg)
     model = ", ".join(modules)
     classes = {base for module in modules.values() for base in bases_of(module)}
-    sites = [site for module in modules.values() for site in _site_of(module)]
+    found = sites_of(cfg)
+    sites = [site for _, site in found]
     hint = ""
     if not sites:
         hint = (
@@ -58,13 +75,14 @@ def _unread_keys(cfg: CfgNode) -> Iterator[tuple[str, str]]:
     for node in dict.fromkeys(node for site in SITES for node in site.nodes):
         readers = [site.module for site in SITES if node in site.nodes]
         if all(node not in site.nodes for site in sites):
-            who = " and ".join([", ".join(readers[:-1]), readers[-1]] if readers[1:] else readers)
-            yield node, f"only {who} would read it, and the model is of {model}{hint}"
-    for key, base, reader in _KEYS_IN_ITS_NODES:
-        if base in classes and reader not in classes:
-            yield key, f"only {reader} would read it, and the model is of {model}"
-    for site in sites:
-        yield from _unread_options(cfg, site)
+            yield node, f"only {_joined(readers)} would read it, and the model is of {model}{hint}"
+    for key, base, own in _KEYS_IN_ITS_NODES:
+        if base in classes and classes.isdisjoint(own):
+            yield key, f"only {_joined(own)} would read it, and the model is of {model}"
+    for _, group in itertools.groupby(found, key=lambda place: place.site.module):
+        # Stages of a cascade share their keys: one is unread if no stage reads it.
+        unread, *others = [dict(_unread_options(own, site)) for own, site in group]
+        yield from ((key, unread[key]) for key in unread if all(key in other for other in others))
     yield from _other_num_classes(cfg, model)
     if "bfp" not in cfg.MODEL.BACKBONE.NAME:
         yield "MODEL.BFP", f"the backbone is {cfg.MODEL.BACKBONE.NAME!r}, which has no such part"
@@ -72,10 +90,8 @@ def _unread_keys(cfg: CfgNode) -> Iterator[tuple[str, str]]:
         yield "INPUT.SSD", f"INPUT.AUGMENTATION is {cfg.INPUT.AUGMENTATION!r}: set it to 'ssd'"
 
 
-def _site_of(module: Any) -> list[Site]:
-    """The site of a class, that of the first of its bases that has one; or none."""
-    by_module = {site.module: site for site in SITES}
-    return [by_module[base] for base in bases_of(module) if base in by_module][:1]
+def _joined(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
 
 
 def _other_num_classes(cfg: CfgNode, model: str) -> Iterator[tuple[str, str]]:

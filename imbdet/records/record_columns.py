@@ -23,7 +23,7 @@ def _column(name: str, kind: pa.DataType, meaning: str) -> pa.Field:
 SCHEMA = pa.schema(
     [
         _column("iteration", pa.int32(), "of the training, from 0"),
-        _column("site", pa.string(), "place in the detector: retinanet, rpn or roi_heads"),
+        _column("site", pa.string(), "place in the detector, such as retinanet, rpn or roi_heads"),
         _column("image_id", pa.string(), "as the data set names the image"),
         _column("level", pa.int8(), "of the feature pyramid, 0 = finest; -1 = not known"),
         _column("is_positive", pa.bool_(), "whether it belongs to an object"),

@@ -14,7 +14,7 @@ def frozen(kind, *opts):
     return FrozenDetector(small_config(kind, *opts))
 
 
-@pytest.mark.parametrize("kind", ["retinanet", "faster_rcnn", "mask_rcnn"])
+@pytest.mark.parametrize("kind", ["retinanet", "faster_rcnn", "mask_rcnn", "cascade_rcnn"])
 def test_candidates_are_those_of_the_training(kind):
     detector = frozen(kind, "MODEL.RPN.POST_NMS_TOPK_TEST", 5)
     (image,) = batch = make_batch([3])

@@ -104,14 +104,22 @@ def rows_by_kind(table):
         ("faster_rcnn", []),
         ("faster_rcnn", ["MODEL.SAMPLER.NEGATIVE.NAME", "ohem"]),
         ("faster_rcnn", ["MODEL.CLS_LOSS.NAME", "ap"]),
+        ("cascade_rcnn", []),
     ],
-    ids=["retinanet", "retinanet sampled", "faster_rcnn", "faster_rcnn ohem", "faster_rcnn ap"],
+    ids=[
+        *("retinanet", "retinanet sampled", "faster_rcnn", "faster_rcnn ohem", "faster_rcnn ap"),
+        "cascade_rcnn",
+    ],
 )
 def test_rows_and_histograms_say_the_same(kind, opts, tmp_path):
     train(config(kind, tmp_path, *opts, *ALL_NEGATIVES), 3)
     counts = read_histograms(tmp_path / "records" / "histograms")
     tables = rows_by_kind(read_rows(tmp_path))
-    sites = {"retinanet"} if kind == "retinanet" else {"rpn", "roi_heads"}
+    sites = {
+        "retinanet": {"retinanet"},
+        "faster_rcnn": {"rpn", "roi_heads"},
+        "cascade_rcnn": {"rpn", *(f"roi_heads_stage{k}" for k in range(3))},
+    }[kind]
     assert {name.split("/")[0] for name in tables} == sites
     assert counts.pop("num_batches") == 3
     for name, table in tables.items():
@@ -303,7 +311,7 @@ def test_bad_keys_are_named(key, value, tmp_path):
 def test_a_model_that_tells_nothing_is_refused(tmp_path):
     cfg = config("retinanet", tmp_path, "MODEL.META_ARCHITECTURE", "RetinaNet")
     message = error_of(SampleRecorder, cfg, build_model(cfg))
-    names = "ImbRetinaNet, ImbDense, ImbROIHeads, ImbRPN"
+    names = "ImbRetinaNet, ImbDense, ImbROIHeads, ImbCascadeROIHeads, ImbRPN"
     assert_says(message, "RECORD.PERIOD", "'RetinaNet'", names)
 
 

@@ -17,7 +17,12 @@ NUM_CLASSES = 5
 
 
 def small_config(kind, *opts):
-    """Config of a small detector: "retinanet", "faster_rcnn" or "mask_rcnn"."""
+    """Config of a small detector.
+
+    Args:
+        kind: "retinanet", "faster_rcnn", "mask_rcnn", "cascade_rcnn" or "cascade_mask_rcnn".
+        opts: overrides KEY, VALUE, ...
+    """
     cfg = get_cfg()
     add_imbdet_config(cfg)
     cfg.MODEL.DEVICE = "cpu"
@@ -51,12 +56,15 @@ def small_config(kind, *opts):
         cfg.MODEL.ROI_BOX_HEAD.NUM_FC = 1
         cfg.MODEL.ROI_BOX_HEAD.FC_DIM = 32
         cfg.MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION = 7
-        cfg.MODEL.MASK_ON = kind == "mask_rcnn"
+        cfg.MODEL.MASK_ON = "mask" in kind
         cfg.MODEL.ROI_MASK_HEAD.NAME = "MaskRCNNConvUpsampleHead"
         cfg.MODEL.ROI_MASK_HEAD.NUM_CONV = 1
         cfg.MODEL.ROI_MASK_HEAD.CONV_DIM = 16
         cfg.MODEL.ROI_MASK_HEAD.POOLER_RESOLUTION = 7
         cfg.INPUT.MASK_FORMAT = "bitmask"
+    if "cascade" in kind:
+        cfg.MODEL.ROI_HEADS.NAME = "ImbCascadeROIHeads"
+        cfg.MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG = True
     cfg.merge_from_list(list(opts))
     return cfg
 
@@ -65,7 +73,10 @@ def small_config(kind, *opts):
 DETECTRON2_NAMES = {
     "MODEL.META_ARCHITECTURE": {"ImbRetinaNet": "RetinaNet"},
     "MODEL.PROPOSAL_GENERATOR.NAME": {"ImbRPN": "RPN"},
-    "MODEL.ROI_HEADS.NAME": {"ImbROIHeads": "StandardROIHeads"},
+    "MODEL.ROI_HEADS.NAME": {
+        "ImbROIHeads": "StandardROIHeads",
+        "ImbCascadeROIHeads": "CascadeROIHeads",
+    },
 }
 
 

@@ -7,7 +7,7 @@ from detectron2.utils.events import EventStorage
 from tests.modeling.conftest import detectron2_config, make_batch, small_config, train_step
 
 BATCHES = {"crowded": [3, 7], "one image empty": [4, 0], "all images empty": [0, 0]}
-KINDS = ["retinanet", "faster_rcnn", "mask_rcnn"]
+KINDS = ["retinanet", "faster_rcnn", "mask_rcnn", "cascade_rcnn", "cascade_mask_rcnn"]
 
 
 def assert_same(ours, theirs):

@@ -14,7 +14,7 @@ def build(kind, *opts):
 @pytest.mark.parametrize(
     ("key", "tolerance"), [("CHANNELS_LAST", 1e-4), ("BFLOAT16", 0.1)], ids=["last", "bfloat16"]
 )
-@pytest.mark.parametrize("kind", ["retinanet", "faster_rcnn"])
+@pytest.mark.parametrize("kind", ["retinanet", "faster_rcnn", "cascade_rcnn"])
 def test_same_losses_and_states(kind, key, tolerance):
     plain, fast = build(kind), build(kind, f"MODEL.SPEED.{key}", "True")
     assert plain.state_dict().keys() == fast.state_dict().keys()
@@ -27,11 +27,13 @@ def test_same_losses_and_states(kind, key, tolerance):
     assert torch.cosine_similarity(grads[name].flatten(), fast_grads[name].flatten(), 0) > 0.95
 
 
-def test_bfloat16_is_used():
-    model = build("retinanet", "MODEL.SPEED.BFLOAT16", "True")
+@pytest.mark.parametrize("kind", ["retinanet", "cascade_rcnn"])
+def test_bfloat16_is_used(kind):
+    model = build(kind, "MODEL.SPEED.BFLOAT16", "True")
     seen = []
-    conv = next(m for m in model.head.modules() if isinstance(m, torch.nn.Conv2d))
-    conv.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    head = model.head if kind == "retinanet" else model.roi_heads.box_head[1]
+    layer = next(m for m in head.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear))
+    layer.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
     train_step(model, make_batch([1]))
     assert set(seen) == {torch.bfloat16}
 

@@ -57,7 +57,7 @@ from detectron2.modeling import META_ARCH_REGISTRY
         (
             "faster_rcnn",
             ["MODEL.ROI_HEADS.NAME", "StandardROIHeads", "MODEL.ROI_BOX_HEAD.PRIOR_PROB", 0.01],
-            "only ImbROIHeads would read it",
+            "only ImbROIHeads and ImbCascadeROIHeads would read it",
         ),
         (
             "faster_rcnn",
@@ -117,7 +117,7 @@ def test_keys_in_a_config_of_another_project():
     refuse_unread_keys(cfg)
     cfg.MODEL.CLS_LOSS.NAME = "ap"
     with pytest.raises(
-        UserError, match="only ImbRetinaNet, ImbDense and ImbROIHeads would read it"
+        UserError, match="only ImbRetinaNet, ImbDense, ImbROIHeads and ImbCascadeROIHeads would read"
     ) as error:
         refuse_unread_keys(cfg)
     assert "give the config of a detector first" in str(error.value)
