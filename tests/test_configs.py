@@ -8,9 +8,9 @@ import train_net
 from imbdet.config import load_config
 from imbdet.errors import UserError
 from imbdet.methods import ASSIGNERS, BOX_LOSSES, CLS_LOSSES
-from imbdet.modeling import site_keys
 from imbdet.modeling.assigners import build_assigner
 from imbdet.modeling.build import build_criterion, build_sampler
+from imbdet.modeling.sites import sites_of
 from imbdet.modeling.unread import refuse_unread_keys
 
 # isort: split
@@ -102,22 +102,36 @@ def test_coco_configs_are_detectron2s(name, changed, schedule):
     assert changes(CONFIGS / f"{name}_R_{depth}_FPN_{length}.yaml") == expected
 
 
+def test_the_cascade_is_detectron2s():
+    expected = {
+        **RCNN_FPN,
+        **COMMON,
+        **SCHEDULES["1x"],
+        "MODEL.WEIGHTS": "detectron2://ImageNetPretrained/MSRA/R-50.pkl",
+        "MODEL.MASK_ON": True,
+        "MODEL.ROI_HEADS.NAME": "ImbCascadeROIHeads",
+        "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG": True,
+        "MODEL.RPN.POST_NMS_TOPK_TRAIN": 2000,
+    }
+    defaults = dict(flatten(get_cfg()))
+    expected = {key: value for key, value in expected.items() if value != defaults[key]}
+    path = CONFIGS / "COCO-InstanceSegmentation" / "cascade_mask_rcnn_R_50_FPN_1x.yaml"
+    assert changes(path) == expected
+
+
 def build_parts(cfg):
     """All that the keys of imbdet rule, without the network around it."""
     refuse_unread_keys(cfg)
-    one_stage = {"ImbRetinaNet": [site_keys.RETINANET], "ImbDense": [site_keys.DENSE]}
-    two_stage = [site_keys.ROI_HEADS, site_keys.RPN]
-    for site in one_stage.get(cfg.MODEL.META_ARCHITECTURE, two_stage):
-        build_assigner(cfg, site)
-        build_criterion(cfg, site)
-        build_sampler(cfg, site)
+    for own, site in sites_of(cfg):
+        build_assigner(own, site)
+        build_criterion(own, site)
+        build_sampler(own, site)
 
 
 @pytest.mark.parametrize("path", DETECTORS, ids=lambda p: str(p.relative_to(CONFIGS)))
 def test_every_config_names_our_detectors_and_builds_their_parts(path):
     cfg = load_config(str(path))
-    names = (cfg.MODEL.META_ARCHITECTURE, cfg.MODEL.ROI_HEADS.NAME)
-    assert {"ImbRetinaNet", "ImbDense", "ImbROIHeads"} & set(names)
+    assert sites_of(cfg)
     assert len(path.read_text().splitlines()) < 40
     build_parts(cfg)
 

@@ -16,7 +16,6 @@ from imbdet.learning import learners_of
 from imbdet.modeling import ImbCascadeROIHeads, ImbDense, ImbROIHeads, build_model
 from imbdet.modeling.dense import targets_of
 from imbdet.modeling.proposals import priors_of
-from imbdet.modeling.site_keys import Site
 from imbdet.modeling.sites import sites_of
 from imbdet.structures import Candidates
 

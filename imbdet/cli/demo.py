@@ -11,7 +11,17 @@ from imbdet.cli.arguments import add_command
 from imbdet.processes import path_of, wait_for
 from imbdet.signals import Stopped
 
-DETECTORS = ("retinanet", "faster_rcnn", "fcos", "atss", "gfl", "vfnet", "paa", "tood")
+DETECTORS = (
+    "retinanet",
+    "faster_rcnn",
+    "cascade_rcnn",
+    "fcos",
+    "atss",
+    "gfl",
+    "vfnet",
+    "paa",
+    "tood",
+)
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:

@@ -117,7 +117,8 @@ def test_keys_in_a_config_of_another_project():
     refuse_unread_keys(cfg)
     cfg.MODEL.CLS_LOSS.NAME = "ap"
     with pytest.raises(
-        UserError, match="only ImbRetinaNet, ImbDense, ImbROIHeads and ImbCascadeROIHeads would read"
+        UserError,
+        match="only ImbRetinaNet, ImbDense, ImbROIHeads and ImbCascadeROIHeads would read",
     ) as error:
         refuse_unread_keys(cfg)
     assert "give the config of a detector first" in str(error.value)
