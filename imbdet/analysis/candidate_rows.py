@@ -10,6 +10,7 @@ from imbdet.analysis.frozen_detector import ImageCandidates
 from imbdet.figures.columns import BOX, IGNORED, NEGATIVE, POSITIVE, chosen_by
 from imbdet.figures.rank_histogram import negatives_above
 from imbdet.ops.boxes import paired_iou
+from imbdet.structures import Samples
 from imbdet.weighting import hierarchical_local_rank
 
 
@@ -51,19 +52,18 @@ def candidate_rows(
         chosen: by sampler, (M,) bool, whether it chose the candidate.
         ranked_negatives: (N,) int64, rows in the order of Score-HLR.
     """
-    candidates, all_scores = found.candidates, found.candidates.require_outputs().scores
+    candidates = found.candidates
+    samples = Samples(candidates, candidates.require_outputs())
     num_candidates, rows = len(candidates), candidates.pos_idxs
     labels = torch.full_like(candidates.gt_labels, NEGATIVE)
     labels[rows] = POSITIVE
     labels[candidates.gt_labels < 0] = IGNORED
-    scores = all_scores.amax(dim=1)
-    scores[rows] = all_scores[rows, candidates.gt_labels[rows]]
     places = torch.arange(len(ranked_negatives), device=rows.device)
     is_gt = torch.arange(num_candidates) >= num_candidates - found.num_appended
     columns = {
         "iou": candidates.ious,
         "cls_loss": candidates.require_losses(),
-        "score": scores,
+        "score": samples.scores,
         **{chosen_by(name): is_chosen for name, is_chosen in chosen.items()},
     }
     return {
@@ -74,7 +74,7 @@ def candidate_rows(
         **{name: _numpy(values) for name, values in columns.items()},
         **{
             name: _with_nulls(values, rows, num_candidates)
-            for name, values in _of_positives(found).items()
+            for name, values in _of_positives(samples).items()
         },
         "hierarchical_rank": _with_nulls(
             torch.cat([hierarchical_ranks(found, rows), places]),
@@ -88,33 +88,25 @@ def hierarchical_ranks(found: ImageCandidates, rows: Tensor) -> Tensor:
     """(P,) int64, IoU-HLR of some positives, (P,) int64 rows, in the image and their classes."""
     candidates = found.candidates
     return hierarchical_local_rank(
-        pred_ious(found, rows), candidates.gt_idxs[rows], candidates.gt_labels[rows]
+        paired_iou(
+            candidates.decode(rows, candidates.gt_labels[rows]), candidates.gt_boxes_of(rows)
+        ),
+        candidates.gt_idxs[rows],
+        candidates.gt_labels[rows],
     )
 
 
-def pred_ious(found: ImageCandidates, rows: Tensor) -> Tensor:
-    """(P,) IoU after regression of some positives, (P,) int64 rows, with their objects."""
-    candidates = found.candidates
-    pred_boxes = candidates.decode(rows, candidates.gt_labels[rows])
-    return paired_iou(pred_boxes, candidates.gt_boxes_of(rows))
-
-
-def _of_positives(found: ImageCandidates) -> dict[str, Tensor]:
+def _of_positives(samples: Samples) -> dict[str, Tensor]:
     """Columns of the positives alone, (P,)."""
-    candidates, outputs = found.candidates, found.candidates.require_outputs()
-    rows = candidates.pos_idxs
-    classes, gt_idxs = candidates.gt_labels[rows], candidates.gt_idxs[rows]
-    gt_deltas = outputs.require_transform().get_deltas(
-        candidates.boxes_of(rows), candidates.gt_boxes_of(rows)
-    )
-    errors = (outputs.deltas_of(rows, classes) - gt_deltas).unbind(dim=1)
-    ious = pred_ious(found, rows)
+    rows, positives = samples.pos_idxs, samples.positives
+    gt_idxs, ious = samples.gt_idxs[rows], positives.pred_ious
+    errors = (positives.pred_deltas - positives.gt_deltas).unbind(dim=1)
     return {
-        "class": classes,
+        "class": samples.gt_labels[rows],
         "gt_id": gt_idxs,
         "pred_iou": ious,
         "local_rank": hierarchical_local_rank(ious, gt_idxs, class_idxs=gt_idxs),
-        "negatives_above": negatives_above(outputs.scores, candidates.gt_labels),
+        "negatives_above": negatives_above(samples.outputs.scores, samples.gt_labels),
         **{f"error_d{name}": error for name, error in zip("xywh", errors, strict=True)},
     }
 

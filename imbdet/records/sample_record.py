@@ -51,17 +51,10 @@ class SampleRecord:
             box_weights=None if weights is None else weights.box.detach(),
         )
 
-    @cached_property
+    @property
     def scores(self) -> Tensor:
-        """(M,) in [0, 1]: of the ground-truth class for positives, the highest for all others.
-
-        The background has no score.
-        """
-        samples = self.samples
-        logits, rows = samples.pred_logits, samples.pos_idxs
-        entries = logits[:, : samples.num_classes].amax(dim=1)
-        entries[rows] = logits[rows, samples.gt_labels[rows]]
-        return samples.outputs.classifier.scores_of(entries, logits)
+        """See :attr:`Samples.scores`."""
+        return self.samples.scores
 
     @cached_property
     def pred_classes(self) -> Tensor:

@@ -104,6 +104,17 @@ class Samples:
         return self.outputs.logits
 
     @cached_property
+    def scores(self) -> Tensor:
+        """(M,) in [0, 1]: of the object's class for positives, the highest for all others.
+
+        The background has no score. float32 at least.
+        """
+        logits, rows = self.pred_logits, self.pos_idxs
+        entries = logits[:, : self.num_classes].amax(dim=1)
+        entries[rows] = logits[rows, self.gt_labels[rows]]
+        return self.outputs.classifier.scores_of(entries, logits)
+
+    @cached_property
     def pos_quality(self) -> Tensor:
         """(P,) quality of the positives in [0, 1], detached: what the loss of a class aims at.
 
