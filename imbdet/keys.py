@@ -1,10 +1,16 @@
 """The keys of a config by their full names, such as "MODEL.CLS_LOSS.NAME"."""
 
 import difflib
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from imbdet.errors import suggest
+
+
+def get_key(cfg: Any, key: str) -> Any:
+    """Value of a dotted key such as "MODEL.CLS_LOSS.NAME"."""
+    return functools.reduce(getattr, key.split("."), cfg)
 
 
 def leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

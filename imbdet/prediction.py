@@ -41,9 +41,9 @@ from imbdet.evaluation.marked_images import draw_panel
 from imbdet.evaluation.thresholds import FALLBACK, ScoreThresholds, read_thresholds
 from imbdet.files import replacing
 from imbdet.formats.folders import list_images
+from imbdet.keys import get_key
 from imbdet.modeling import build_model
 from imbdet.modeling.detector_kind import num_classes_key
-from imbdet.modeling.site_keys import get_key
 from imbdet.wording import counted
 
 logger = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ from imbdet.figures.sampling_distribution import SamplingDistribution, sampling_
 from imbdet.figures.score_distributions import ScoreDistributions
 from imbdet.figures.score_shift import ScoreShift
 from imbdet.figures.study import NothingToShow, Study, write_study, write_summary
-from imbdet.modeling.site_keys import get_key
+from imbdet.keys import get_key
 from imbdet.wording import counted
 
 NUM_PICTURES = 4

@@ -23,7 +23,7 @@ from imbdet.figures.gradient_shares import EntryGradients
 from imbdet.figures.part_files import PartWriter
 from imbdet.figures.score_distributions import ScoreWeights
 from imbdet.figures.score_shift import ImageScores
-from imbdet.modeling.site_keys import get_key
+from imbdet.keys import get_key
 
 logger = logging.getLogger(__name__)
 

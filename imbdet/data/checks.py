@@ -16,8 +16,8 @@ from imbdet.data.coco_records import optional_fields
 from imbdet.data.plausibility import describe_box, find_implausible
 from imbdet.errors import UserError
 from imbdet.formats.coco_json import NUMBER_PROBLEMS, find_number_problem, read_coco_json
+from imbdet.keys import get_key
 from imbdet.modeling.detector_kind import num_classes_key
-from imbdet.modeling.site_keys import get_key
 from imbdet.wording import counted, printable
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from detectron2.structures import BoxMode
 
 from imbdet.errors import UserError
 from imbdet.formats.coco_json import OPTIONAL_FIELDS, read_coco_json
-from imbdet.modeling.site_keys import get_key
+from imbdet.keys import get_key
 from imbdet.wording import counted
 
 logger = logging.getLogger(__name__)

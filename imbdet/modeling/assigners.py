@@ -7,9 +7,10 @@ from detectron2.config import CfgNode
 
 from imbdet.assigners import Assigner
 from imbdet.errors import UserError
+from imbdet.keys import get_key
 from imbdet.methods import ASSIGNERS, AssignerMethod
 from imbdet.modeling.registry import lookup, read_options
-from imbdet.modeling.site_keys import Site, get_key
+from imbdet.modeling.site_keys import Site
 from imbdet.structures import needs_of
 
 

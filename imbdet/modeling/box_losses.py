@@ -8,10 +8,11 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
 from imbdet.errors import UserError
+from imbdet.keys import get_key
 from imbdet.learning.criteria import BoxLoss
 from imbdet.methods import BOX_LOSSES
 from imbdet.modeling.registry import lookup, read_options
-from imbdet.modeling.site_keys import Site, get_key, refuse_levels_of_proposals
+from imbdet.modeling.site_keys import Site, refuse_levels_of_proposals
 
 
 def box_loss_key(cfg: CfgNode, site: Site) -> tuple[str, str]:

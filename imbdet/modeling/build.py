@@ -10,6 +10,7 @@ from detectron2.utils.events import EventStorage
 
 from imbdet.classifiers import Classifier
 from imbdet.errors import UserError
+from imbdet.keys import get_key
 from imbdet.learning.criteria import (
     SCOPES,
     BoxLoss,
@@ -23,7 +24,7 @@ from imbdet.modeling.box_losses import box_loss_key, build_box_loss
 from imbdet.modeling.cls_losses import ClsLoss, build_cls_loss
 from imbdet.modeling.registry import read_choice
 from imbdet.modeling.samplers import build_pool_sampler
-from imbdet.modeling.site_keys import Site, cls_loss_name, get_key, sampler_names
+from imbdet.modeling.site_keys import Site, cls_loss_name, sampler_names
 from imbdet.modeling.weightings import build_carl, build_weighting
 from imbdet.samplers import (
     PairSampler,

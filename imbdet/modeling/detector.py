@@ -16,9 +16,8 @@ from detectron2.modeling.proposal_generator import RPN_HEAD_REGISTRY
 from torch import nn
 
 from imbdet.errors import UserError
-from imbdet.keys import leaves
+from imbdet.keys import get_key, leaves
 from imbdet.modeling.registry import lookup
-from imbdet.modeling.site_keys import get_key
 from imbdet.modeling.speed import speed_up
 
 # Where detectron2 looks up the parts that keys name.

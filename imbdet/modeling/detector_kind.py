@@ -9,8 +9,8 @@ from detectron2.modeling import (
     ROI_HEADS_REGISTRY,
 )
 
+from imbdet.keys import get_key
 from imbdet.modeling.registry import lookup
-from imbdet.modeling.site_keys import get_key
 
 # Where each kind has its number of classes; a one-stage detector is derived from the first.
 NUM_CLASSES_KEYS = {

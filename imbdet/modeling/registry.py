@@ -8,8 +8,9 @@ from fvcore.common.registry import Registry as Detectron2Registry
 
 from imbdet.config.values import refuse_out_of_range
 from imbdet.errors import UserError, suggest
+from imbdet.keys import get_key
 from imbdet.methods import Method, Registry
-from imbdet.modeling.site_keys import Site, get_key
+from imbdet.modeling.site_keys import Site
 
 
 def lookup(registry: Detectron2Registry | Registry, name: str, key: str) -> Any:

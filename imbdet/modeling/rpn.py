@@ -8,6 +8,7 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
 from imbdet.assigners import Assigner, IgnoreOutside
+from imbdet.keys import get_key
 from imbdet.learning import Learner
 from imbdet.learning.criteria import Criterion
 from imbdet.learning.normalizers import Quota, num_samples
@@ -95,7 +96,7 @@ class ImbRPN(RPN):
             "averages_samples": cfg.MODEL.RPN_SAMPLER.MAX_NEG_POS_RATIO > 0,
             # Those with a global scope would wait in the RoI heads for a process that stops here.
             "stops_together": any(
-                site_keys.get_key(own, f"{site.cls_loss}.SCOPE") == "global"
+                get_key(own, f"{site.cls_loss}.SCOPE") == "global"
                 for own, site in sites_of(cfg)
                 if site is not site_keys.RPN
             ),

@@ -1,19 +1,14 @@
 """The places of detectors that take an assigner, a sampler and losses, and the keys of each."""
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from detectron2.config import CfgNode
 
 from imbdet.errors import UserError
+from imbdet.keys import get_key
 from imbdet.learning import Place
-
-
-def get_key(cfg: CfgNode, key: str) -> Any:
-    """Value of a dotted key such as "MODEL.CLS_LOSS.NAME"."""
-    return functools.reduce(getattr, key.split("."), cfg)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from detectron2.config import CfgNode, get_cfg
 
 from imbdet.config import add_imbdet_config
 from imbdet.errors import UserError
-from imbdet.keys import leaves
+from imbdet.keys import get_key, leaves
 from imbdet.methods import (
     ASSIGNERS,
     BOX_LOSSES,
@@ -19,7 +19,7 @@ from imbdet.methods import (
 )
 from imbdet.modeling.box_losses import box_loss_key
 from imbdet.modeling.detector_kind import NUM_CLASSES_KEYS, bases_of, modules_of, num_classes_key
-from imbdet.modeling.site_keys import CASCADE, SITES, Site, cls_loss_name, get_key, sampler_names
+from imbdet.modeling.site_keys import CASCADE, SITES, Site, cls_loss_name, sampler_names
 from imbdet.modeling.sites import sites_of
 
 # Our keys in nodes of detectron2, its class in whose place ours read them, and ours. Pieces set

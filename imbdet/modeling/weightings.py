@@ -6,9 +6,10 @@ from detectron2.config import CfgNode
 from torch import Tensor
 
 from imbdet.errors import UserError
+from imbdet.keys import get_key
 from imbdet.methods import NEGATIVE_SAMPLERS, WEIGHTINGS
 from imbdet.modeling.registry import lookup, read_options
-from imbdet.modeling.site_keys import Site, get_key
+from imbdet.modeling.site_keys import Site
 from imbdet.structures import Samples
 from imbdet.weighting import Weighting, carl_weights, gt_class_scores
 

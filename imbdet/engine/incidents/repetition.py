@@ -17,9 +17,9 @@ from imbdet.engine.incidents.incident import Incident
 from imbdet.engine.process_state import set_random_states
 from imbdet.engine.training_state import taking_up
 from imbdet.errors import UserError
+from imbdet.keys import get_key
 from imbdet.modeling import build_model
 from imbdet.modeling.detector_kind import num_classes_key
-from imbdet.modeling.site_keys import get_key
 from imbdet.plain_yaml import load_yaml
 
 # Rows of samples that are shown.
