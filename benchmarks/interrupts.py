@@ -104,7 +104,7 @@ def programs() -> dict[str, Program]:
             [*imbdet, "predict", *config, *weights, "--images", "images", *output, *keys]
         ),
         "analyze": Program([*imbdet, "analyze", *config, *weights, *output, *keys]),
-        "compare": Program([*imbdet, "compare", "old", "other", *output, "--num-resamples", "50"]),
+        "compare": Program([*imbdet, "compare", "old", "other", *output]),
         "report": Program([*imbdet, "report", "old"]),
         "replay": Program([*imbdet, "replay", "broken/watch/iteration_0000001_rank0.pth"]),
         "demo": Program([*imbdet, "demo", "retinanet", *new]),

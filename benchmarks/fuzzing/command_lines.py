@@ -14,7 +14,7 @@ SUBCOMMANDS = ("methods", "config", "predict", "analyze", "compare", "report", "
 QUESTIONS = ("explain", "diff", "check")
 OPTIONS = (
     *("--config-file", "--weights", "--output", "--images", "--dataset", "--num-images"),
-    *("--picture", "--num-resamples", "--seed", "--base", "--resume", "--eval-only"),
+    *("--picture", "--seed", "--base", "--resume", "--eval-only"),
     *("--num-gpus", "--num-processes", "--num-machines", "--machine-rank", "--timeout"),
     *("--dist-url", "--version", "--help", "--nothing", "--", "-", "-x", "---"),
 )

@@ -31,16 +31,6 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         help="file name or id of an image to draw; may be given several times (default: the four "
         "that differ most)",
     )
-    parser.add_argument(
-        "--num-resamples",
-        type=int,
-        default=1000,
-        metavar="N",
-        help="of the images, for the intervals (default: 1000)",
-    )
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of the resamples (default: 0)"
-    )
 
 
 def run(args: argparse.Namespace) -> None:

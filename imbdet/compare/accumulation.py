@@ -1,11 +1,11 @@
 """COCO's average precision when images count several times, or not at all.
 
 Matching is a matter of one image and does not change with the others; only what is summed over
-images does. So a resample of the images is a weight for each, and the matches serve all resamples.
+images does. So the matches serve any weights of the images.
 
-Shape shorthand, besides that of :mod:`imbdet.evaluation.matches`: B resamples, C correct
-detections. Arrays of resamples have these as rows, which are contiguous, since sums and gathers
-run along them.
+Shape shorthand, besides that of :mod:`imbdet.evaluation.matches`: B sets of weights, C correct
+detections. Arrays of sets have these as rows, which are contiguous, since sums and gathers run
+along them.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from imbdet.evaluation.matching import NUM_AREAS, NUM_THRESHOLDS
 
 RECALLS = np.linspace(0, 1, 101)
 _ENDS = np.append(RECALLS, np.inf)
-# Elements of an array of resamples x detections: bounds the memory.
+# Elements of an array of sets x detections: bounds the memory.
 _CHUNK_SIZE = 1 << 22
 
 
@@ -28,7 +28,7 @@ def average_precisions(matches: ClassMatches, weights: np.ndarray) -> np.ndarray
 
     Args:
         matches: of the class.
-        weights: (B, I) int32 >= 0, how often each resample has each image.
+        weights: (B, I) int32 >= 0, how often each set has each image.
 
     Returns:
         (B, A, T).

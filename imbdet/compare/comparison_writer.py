@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from imbdet.compare.analysed_candidates import advise_analyses, open_candidates
-from imbdet.compare.bootstrap import resample, resampled_ap
 from imbdet.compare.compared_data import check_test_set, common_limit, compare_training_data
 from imbdet.compare.comparison_pictures import remove_pictures, write_pictures
 from imbdet.compare.differing_keys import write_differing_keys
 from imbdet.compare.ground_truth import GroundTruth
+from imbdet.compare.jackknife import draw_groups, replicated_ap
 from imbdet.compare.run_folders import RunFolder, read_results
 from imbdet.evaluation.matches import ClassMatches, Matches, match
 from imbdet.figures.class_ap import ClassAP, class_ap
@@ -39,9 +39,6 @@ class ResultWriter:
         self,
         runs: Sequence[RunFolder],
         ground_truth: GroundTruth,
-        *,
-        num_resamples: int,
-        seed: int,
         output: Path,
     ):
         """Nothing is read yet.
@@ -49,14 +46,10 @@ class ResultWriter:
         Args:
             runs: the baseline first.
             ground_truth: the test set of all.
-            num_resamples: of the bootstrap.
-            seed: of the same.
             output: folder to write to.
         """
         self.runs = runs
         self.ground_truth = ground_truth
-        self.num_resamples = num_resamples
-        self.seed = seed
         self.output = output
         self._evaluated = [r for r in runs if r.results_file(ground_truth.name).is_file()]
 
@@ -116,14 +109,13 @@ class ResultWriter:
         return {run: matches.by_class for run, matches in self._matches.items()}
 
     @cached_property
-    def _resampled(self) -> dict[str, np.ndarray]:
-        num_images = len(self._matches[self.runs[0].name].images)
-        weights = resample(num_images, self.num_resamples, self.seed)
-        resampled = {}
+    def _replicated(self) -> dict[str, np.ndarray]:
+        groups = draw_groups(len(self._matches[self.runs[0].name].images))
+        replicated = {}
         for run, by_class in self._by_class.items():
-            logger.info(f"Computing AP of {run} on {self.num_resamples:,} resamples of the images.")
-            resampled[run] = resampled_ap(by_class, weights, f"resampling {run}")
-        return resampled
+            logger.info(f"Computing how far AP of {run} would stray on other images.")
+            replicated[run] = replicated_ap(by_class, groups, f"AP of {run}")
+        return replicated
 
     def _training_curves(self) -> TrainingCurves:
         logs = {run.name: run.folder / "metrics.json" for run in self.runs}
@@ -131,14 +123,14 @@ class ResultWriter:
 
     def _coco_table(self) -> CocoTable:
         images_of_area = self._matches[self.runs[0].name].images_of_area
-        numbers = coco_table(images_of_area, self._resampled)
+        numbers = coco_table(images_of_area, self._replicated)
         logger.info(f"Results on '{self.ground_truth.name}', in percent:\n{numbers.text()}")
         return numbers
 
     def _class_ap(self) -> ClassAP:
         matches = self._matches[self.runs[0].name]
         return class_ap(
-            list(matches.by_class), matches.num_objects, matches.images_of_class, self._resampled
+            list(matches.by_class), matches.num_objects, matches.images_of_class, self._replicated
         )
 
     def _error_types(self) -> ErrorTypes:

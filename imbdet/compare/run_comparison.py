@@ -18,26 +18,19 @@ def compare_runs(args: argparse.Namespace) -> None:
     """Compare trained runs with the first one of them.
 
     Args:
-        args: with ``runs``, ``output``, ``dataset``, ``picture``, ``num_resamples`` and ``seed``,
-            as ``imbdet compare`` parses them.
+        args: with ``runs``, ``output``, ``dataset`` and ``picture``, as ``imbdet compare`` parses
+            them.
 
     Raises:
         UserError: a run, the test set or the folder cannot be used, or they do not belong together.
     """
-    if args.num_resamples < 1:
-        raise UserError(f"--num-resamples is {args.num_resamples}; it must be at least 1.")
-    if args.seed < 0:
-        raise UserError(f"--seed is {args.seed}; it must be at least 0.")
     runs = open_runs(args.runs)
     output = _open_output(args.output)
     ground_truth = load_test_set(runs, args.dataset)
     rows = find_images(ground_truth.content, args.picture)
     others = ", ".join(run.name for run in runs[1:])
     logger.info(f"Comparing with {runs[0].name}, on '{ground_truth.name}': {others}.")
-    results = ResultWriter(
-        runs, ground_truth, num_resamples=args.num_resamples, seed=args.seed, output=output
-    )
-    results.write(rows)
+    ResultWriter(runs, ground_truth, output).write(rows)
     logger.info(f"Everything is in '{output}'.")
 
 

@@ -114,7 +114,7 @@ def class_ap(
     classes: Sequence[str],
     num_objects: np.ndarray,
     num_images: np.ndarray,
-    resampled: Mapping[str, np.ndarray],
+    replicated: Mapping[str, np.ndarray],
 ) -> ClassAP:
     """Compare the classes.
 
@@ -122,9 +122,9 @@ def class_ap(
         classes: K names.
         num_objects: (K,) int64, not all 0.
         num_images: (K,) int64, images with such objects.
-        resampled: by run, the baseline first, (1 + B, K, A, T) of :func:`resampled_ap`.
+        replicated: by run, the baseline first, (1 + G, K, A, T) of :func:`replicated_ap`.
     """
-    ap = {run: values[:, :, 0].mean(axis=-1) for run, values in resampled.items()}  # (1 + B, K)
+    ap = {run: values[:, :, 0].mean(axis=-1) for run, values in replicated.items()}  # (1 + G, K)
     baseline, *others = ap
     changes = np.mean([ap[run][0] - ap[baseline][0] for run in others], axis=0)
     order = [int(k) for k in np.argsort(-changes, kind="stable") if num_objects[k]]

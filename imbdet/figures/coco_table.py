@@ -115,12 +115,12 @@ class CocoTable(Study):
         return figure
 
 
-def coco_table(num_images: np.ndarray, resampled: Mapping[str, np.ndarray]) -> CocoTable:
+def coco_table(num_images: np.ndarray, replicated: Mapping[str, np.ndarray]) -> CocoTable:
     """Summarise the classes as COCO does.
 
     Args:
         num_images: (A,) int64, images with objects of each area, of the first at least one.
-        resampled: by run, the baseline first, (1 + B, K, A, T) of :func:`resampled_ap`.
+        replicated: by run, the baseline first, (1 + G, K, A, T) of :func:`replicated_ap`.
     """
     metrics = {
         run: {
@@ -128,7 +128,7 @@ def coco_table(num_images: np.ndarray, resampled: Mapping[str, np.ndarray]) -> C
             for metric, (area, thresholds) in _METRICS.items()
             if num_images[area]
         }
-        for run, values in resampled.items()
+        for run, values in replicated.items()
     }
     counts = {metric: num_images[area] for metric, (area, _) in _METRICS.items()}
     baseline, *others = metrics

@@ -1,9 +1,8 @@
-"""A value and how far it would stray on other images, as resamples of the images tell it.
+"""A value and how far it would stray on other images, as the jackknife tells it.
 
-Images that are there twice raise AP, and classes without objects drop out of its mean. So the
-resamples lie above the value, where classes are rare by more than they scatter, and their
-percentiles (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, sec. 13.3) would leave
-it out. What they tell is how far AP scatters: their deviations from their mean are put around it.
+The interval is the value +- t standard errors (Tukey, "Bias and Confidence in Not-quite Large
+Samples", Annals of Mathematical Statistics 29, 1958). Where the values come from is told by
+:mod:`imbdet.compare.jackknife`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
+from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
 # Fewer images say too little of others: one that a run gains in would be a gain for certain.
@@ -38,18 +38,19 @@ class Estimate:
 
 
 def estimate(values: np.ndarray, num_images: int) -> Estimate:
-    """The value (1 + B,) of the data set; around it, how the resamples lie around their mean.
+    """The value of the data set and its interval, from the value without each of G groups.
 
     Args:
-        values: possibly NaN.
+        values: (1 + G,), that of the data set first; NaN where there is none.
         num_images: with objects that the value is about; less than MIN_IMAGES give no interval.
     """
-    resamples = values[1:][np.isfinite(values[1:])]
-    if num_images < MIN_IMAGES or not len(resamples) or np.isnan(values[0]):
-        return Estimate(float(values[0]), np.nan, np.nan)
-    tail = (1 - CONFIDENCE) / 2
-    low, high = values[0] + np.quantile(resamples - resamples.mean(), [tail, 1 - tail])
-    return Estimate(float(values[0]), float(low), float(high))
+    value, replicates = float(values[0]), values[1:]
+    num_units = min(num_images, len(replicates))
+    if num_units < MIN_IMAGES:
+        return Estimate(value, np.nan, np.nan)
+    error = np.sqrt((len(replicates) - 1) * replicates.var())
+    reach = float(stdtrit(num_units - 1, (1 + CONFIDENCE) / 2) * error)
+    return Estimate(value, value - reach, value + reach)
 
 
 def nan_mean(values: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:

@@ -25,11 +25,11 @@ def all_comparisons(num_runs):
     """The numbers of each figure of a comparison, by its name."""
     rng = np.random.default_rng(0)
     runs = RUNS[:num_runs]
-    resampled = {run: _resampled(rng, gain) for gain, run in enumerate(runs)}
+    replicated = {run: _replicated(rng, gain) for gain, run in enumerate(runs)}
     return {
         "curves": _curves(rng, runs),
-        "coco": coco_table(np.array([9] * (NUM_AREAS - 1) + [0]), resampled),
-        "class_ap": class_ap(CLASSES, np.array([5, 1200, 7]), np.array([5, 900, 7]), resampled),
+        "coco": coco_table(np.array([9] * (NUM_AREAS - 1) + [0]), replicated),
+        "class_ap": class_ap(CLASSES, np.array([5, 1200, 7]), np.array([5, 900, 7]), replicated),
         "error_types": ErrorTypes(
             gains={
                 run: dict(zip(ERROR_TYPES.values(), _gains(rng, run), strict=True)) for run in runs
@@ -51,9 +51,9 @@ def all_comparisons(num_runs):
     }
 
 
-def _resampled(rng, gain):
+def _replicated(rng, gain):
     """(1 + 20, 3, A, T) AP without large objects; the first class differs by chance alone."""
-    ap = rng.normal(30, 2, (21, 3, NUM_AREAS, NUM_THRESHOLDS))
+    ap = rng.normal(30, 0.4, (21, 3, NUM_AREAS, NUM_THRESHOLDS))
     ap[:, 1] += 20 * gain
     ap[:, 2] -= 5 * gain
     ap[:, :, 3] = np.nan
