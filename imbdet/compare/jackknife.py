@@ -13,7 +13,7 @@ by m / (m - 1). So a group is left out by half and the change is doubled, as sur
 and that variance is right to 1 / (2 m - 1)^2 of it. A class in a single group tells nothing of its
 own variance. Without the group it is put to the mean of the classes, as surveys centre a stratum
 of one unit at the grand mean (https://www.rdocumentation.org/packages/survey/versions/2.8-1,
-lonely.psu="adjust"): how far the class is from the others stands for how far it strays.
+lonely.psu="adjust"), which errs on the safe side: how far it is from the others stands for it.
 """
 
 from collections.abc import Mapping
