@@ -43,6 +43,7 @@ from imbdet.files import replacing
 from imbdet.formats.folders import list_images
 from imbdet.keys import get_key
 from imbdet.modeling import build_model
+from imbdet.modeling.augmented_tests import augment_tests
 from imbdet.modeling.detector_kind import num_classes_key
 from imbdet.wording import counted
 
@@ -83,6 +84,7 @@ def predict(args: argparse.Namespace) -> None:
     checkpointer.load(cfg.MODEL.WEIGHTS)
     categories = find_categories(cfg, checkpointer.learned)
     classes = describe_classes(categories)
+    model = augment_tests(cfg, model)
     thresholds, origin = choose_thresholds(cfg)
     images = [{"id": i, "file_name": str(path)} for i, path in enumerate(paths, start=1)]
     pictures = [folder / f"{name}.png" for name in name_pictures(images)]

@@ -102,21 +102,35 @@ def test_coco_configs_are_detectron2s(name, changed, schedule):
     assert changes(CONFIGS / f"{name}_R_{depth}_FPN_{length}.yaml") == expected
 
 
-def test_the_cascade_is_detectron2s():
-    expected = {
-        **RCNN_FPN,
-        **COMMON,
-        **SCHEDULES["1x"],
-        "MODEL.WEIGHTS": "detectron2://ImageNetPretrained/MSRA/R-50.pkl",
-        "MODEL.MASK_ON": True,
-        "MODEL.ROI_HEADS.NAME": "ImbCascadeROIHeads",
-        "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG": True,
-        "MODEL.RPN.POST_NMS_TOPK_TRAIN": 2000,
-    }
+CASCADE_MASK = {
+    "MODEL.MASK_ON": True,
+    "MODEL.ROI_HEADS.NAME": "ImbCascadeROIHeads",
+    "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG": True,
+    "MODEL.RPN.POST_NMS_TOPK_TRAIN": 2000,
+}
+KEYPOINTS = {
+    "MODEL.KEYPOINT_ON": True,
+    "MODEL.ROI_HEADS.NUM_CLASSES": 1,
+    "MODEL.ROI_BOX_HEAD.SMOOTH_L1_BETA": 0.5,
+    "MODEL.RPN.POST_NMS_TOPK_TRAIN": 1500,
+    "DATASETS.TRAIN": ("keypoints_coco_2017_train",),
+    "DATASETS.TEST": ("keypoints_coco_2017_val",),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("COCO-InstanceSegmentation/cascade_mask_rcnn", CASCADE_MASK),
+        ("COCO-Keypoints/keypoint_rcnn", KEYPOINTS),
+    ],
+)
+def test_other_heads_are_detectron2s(name, changed):
+    weights = {"MODEL.WEIGHTS": "detectron2://ImageNetPretrained/MSRA/R-50.pkl"}
+    expected = {**RCNN_FPN, **COMMON, **SCHEDULES["1x"], **weights, **changed}
     defaults = dict(flatten(get_cfg()))
     expected = {key: value for key, value in expected.items() if value != defaults[key]}
-    path = CONFIGS / "COCO-InstanceSegmentation" / "cascade_mask_rcnn_R_50_FPN_1x.yaml"
-    assert changes(path) == expected
+    assert changes(CONFIGS / f"{name}_R_50_FPN_1x.yaml") == expected
 
 
 def build_parts(cfg):

@@ -237,6 +237,21 @@ def test_missing_test_data_are_told_before_the_training(tmp_path, capsys):
     assert not (tmp_path / "last_checkpoint").exists()
 
 
+def test_evaluates_once_more_with_augmented_images(tmp_path):
+    aug = {"TEST.AUG.ENABLED": True, "TEST.AUG.MIN_SIZES": "(64, 96)", "TEST.NUM_PICTURES": 0}
+    assert train_net.main(arguments("faster_rcnn", tmp_path, **aug)) == 0
+    folder = tmp_path / "inference_TTA" / "shapes_val"
+    assert (folder / "metrics.json").exists()
+    logged = (tmp_path / "metrics.json").read_text().splitlines()[-1]
+    assert {"bbox/AP", "bbox_TTA/AP"} <= json.loads(logged).keys()
+
+    other = tmp_path / "evaluated"
+    weights = {"MODEL.WEIGHTS": str(tmp_path / "model_final.pth")}
+    assert train_net.main(arguments("faster_rcnn", other, "--eval-only", **aug, **weights)) == 0
+    again = other / "inference_TTA" / "shapes_val" / "metrics.json"
+    assert again.read_text() == (folder / "metrics.json").read_text()
+
+
 def test_nothing_to_evaluate_on_is_said(tmp_path, capsys):
     args = arguments("retinanet", tmp_path, "--eval-only", **{"DATASETS.TEST": "()"})
     assert train_net.main(args) == 2

@@ -29,6 +29,7 @@ from imbdet.engine.run_info import write_run_info
 from imbdet.errors import UserError
 from imbdet.files import replacing
 from imbdet.keys import changed_keys
+from imbdet.modeling.augmented_tests import refuse_test_augmentation
 from imbdet.modeling.unread import refuse_unread_keys
 from imbdet.plain_yaml import load_yaml
 from imbdet.reading import read_text
@@ -130,8 +131,7 @@ def check_config(cfg: CfgNode) -> bool:
 def _refuse_unsupported(cfg: CfgNode) -> None:
     if cfg.MODEL.LOAD_PROPOSALS:
         raise UserError("MODEL.LOAD_PROPOSALS is not supported: train the RPN, or use detectron2.")
-    if cfg.TEST.AUG.ENABLED:
-        raise UserError("TEST.AUG.ENABLED is not supported: set it to False.")
+    refuse_test_augmentation(cfg)
     if cfg.SOLVER.AMP.ENABLED and cfg.MODEL.DEVICE == "cpu":
         raise UserError("SOLVER.AMP.ENABLED needs a GPU: set it to False to train on the CPU.")
     num_processes = comm.get_world_size()

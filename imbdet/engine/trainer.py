@@ -47,6 +47,7 @@ from imbdet.engine.training_state import check_training_state, taking_up
 from imbdet.errors import UserError
 from imbdet.evaluation import build_coco_evaluator
 from imbdet.modeling import build_model
+from imbdet.modeling.augmented_tests import augment_tests
 from imbdet.signals import hearing
 from imbdet.wording import counted
 
@@ -137,6 +138,8 @@ class Trainer(DefaultTrainer):
             hooks.append(self._stop)
         hooks.append(PeriodicSaver(self.checkpointer, cfg.SOLVER.CHECKPOINT_PERIOD))
         hooks.append(EvalHook(cfg.TEST.EVAL_PERIOD, self._evaluate))
+        if cfg.TEST.AUG.ENABLED and cfg.DATASETS.TEST:
+            hooks.append(EvalHook(0, self._evaluate_augmented))  # at the end, as detectron2
         if comm.is_main_process():
             hooks.append(CurveWriter(Path(cfg.OUTPUT_DIR, METRICS_FILE)))
             hooks.append(ProgressBar())
@@ -156,6 +159,25 @@ class Trainer(DefaultTrainer):
         with seeded_globals(seed_sequence(self.data_loader.seed)):
             self._last_eval_results = self.test(self.cfg, self.model)  # detectron2 looks at them
         return self._last_eval_results
+
+    def _evaluate_augmented(self) -> OrderedDict:
+        with seeded_globals(seed_sequence(self.data_loader.seed)):
+            results = self.test_augmented(self.cfg, self.model)
+        self._last_eval_results.update(results)
+        return results
+
+    @classmethod
+    def test_augmented(cls, cfg: CfgNode, model: nn.Module) -> OrderedDict:
+        """Evaluate with TEST.AUG, into the folder "inference_TTA".
+
+        Returns:
+            The metrics by the names of :meth:`test` with "_TTA" behind, as detectron2 has them.
+        """
+        logger.info("Evaluating once more, with TEST.AUG.")
+        folder = os.path.join(cfg.OUTPUT_DIR, "inference_TTA")
+        evaluators = [build_coco_evaluator(cfg, name, folder) for name in cfg.DATASETS.TEST]
+        results = cls.test(cfg, augment_tests(cfg, model), evaluators)
+        return OrderedDict((f"{name}_TTA", values) for name, values in results.items())
 
     def before_train(self) -> None:
         """Start at the iteration after the checkpoint."""
@@ -311,7 +333,10 @@ def evaluate(cfg: CfgNode, *, resume: bool, on_start: OnStart) -> OrderedDict:
             require_classes(checkpointer.learned.classes, name, weights)
     on_start(None)
     with explained_worker_deaths():
-        return Trainer.test(cfg, model)
+        results = Trainer.test(cfg, model)
+        if cfg.TEST.AUG.ENABLED:
+            results.update(Trainer.test_augmented(cfg, model))
+    return results
 
 
 def train(cfg: CfgNode, *, resume: bool, on_start: OnStart) -> None:

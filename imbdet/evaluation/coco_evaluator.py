@@ -40,6 +40,9 @@ logger = logging.getLogger(__name__)
 
 def build_coco_evaluator(cfg: CfgNode, dataset_name: str, output_dir: str) -> "COCOEvaluator":
     """A :class:`COCOEvaluator` as the keys ``TEST.*`` and ``MODEL.MASK_ON`` want it."""
+    if cfg.MODEL.KEYPOINT_ON:
+        message = "Keypoints are in the file of results, but only boxes and masks are compared."
+        log_first_n(logging.WARNING, message, key="message")
     return COCOEvaluator(
         dataset_name,
         output_dir,

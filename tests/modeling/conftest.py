@@ -7,20 +7,22 @@ import imbdet.modeling  # noqa: F401  (first: it prepares and extends detectron2
 
 # isort: split
 from detectron2.config import get_cfg
-from detectron2.structures import BitMasks, Boxes, Instances
+from detectron2.structures import BitMasks, Boxes, Instances, Keypoints
 from detectron2.utils.events import EventStorage
 
 from imbdet.config import add_imbdet_config
 from imbdet.modeling import build_model
 
 NUM_CLASSES = 5
+NUM_KEYPOINTS = 4
 
 
 def small_config(kind, *opts):
     """Config of a small detector.
 
     Args:
-        kind: "retinanet", "faster_rcnn", "mask_rcnn", "cascade_rcnn" or "cascade_mask_rcnn".
+        kind: "retinanet" or "rcnn" with what it has in front: "faster", "mask", "keypoint",
+            "cascade", "cascade_mask" or "cascade_keypoint".
         opts: overrides KEY, VALUE, ...
     """
     cfg = get_cfg()
@@ -62,6 +64,10 @@ def small_config(kind, *opts):
         cfg.MODEL.ROI_MASK_HEAD.CONV_DIM = 16
         cfg.MODEL.ROI_MASK_HEAD.POOLER_RESOLUTION = 7
         cfg.INPUT.MASK_FORMAT = "bitmask"
+        cfg.MODEL.KEYPOINT_ON = "keypoint" in kind
+        cfg.MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS = NUM_KEYPOINTS
+        cfg.MODEL.ROI_KEYPOINT_HEAD.CONV_DIMS = (16, 16)
+        cfg.MODEL.ROI_KEYPOINT_HEAD.POOLER_RESOLUTION = 7
     if "cascade" in kind:
         cfg.MODEL.ROI_HEADS.NAME = "ImbCascadeROIHeads"
         cfg.MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG = True
@@ -107,9 +113,19 @@ def make_batch(num_boxes, seed=0, size=(96, 128)):
         for mask, (x0, y0, x1, y1) in zip(masks, instances.gt_boxes.tensor.int(), strict=True):
             mask[y0:y1, x0:x1] = True
         instances.gt_masks = BitMasks(masks)
+        instances.gt_keypoints = _make_keypoints(instances.gt_boxes.tensor, seed)
         image = torch.randint(256, (3, height, width), generator=generator, dtype=torch.uint8)
         batch.append({"image": image, "instances": instances, "height": height, "width": width})
     return batch
+
+
+def _make_keypoints(boxes, seed):
+    """In the boxes; about two thirds of them are labelled."""
+    generator = torch.Generator().manual_seed(seed)
+    places = torch.rand(len(boxes), NUM_KEYPOINTS, 2, generator=generator)
+    points = boxes[:, None, :2] + places * (boxes[:, None, 2:] - boxes[:, None, :2])
+    visible = torch.randint(3, (len(boxes), NUM_KEYPOINTS, 1), generator=generator)
+    return Keypoints(torch.cat([points, visible], dim=2))
 
 
 def train_step(model, batch, seed=0):
