@@ -77,6 +77,11 @@ def predict(args: argparse.Namespace) -> None:
         )
     earlier = find_earlier_pictures(Path(args.output))
     cfg = setup_frozen(args, "prediction")
+    if cfg.MODEL.LOAD_PROPOSALS:
+        raise UserError(
+            "MODEL.LOAD_PROPOSALS is True: the detector has proposals of its data sets alone, and "
+            "finds none in other images."
+        )
     if not cfg.MODEL.WEIGHTS:
         raise UserError("There are no weights: name a checkpoint by --weights.")
     model = build_model(cfg).eval()

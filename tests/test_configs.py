@@ -108,6 +108,14 @@ CASCADE_MASK = {
     "MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG": True,
     "MODEL.RPN.POST_NMS_TOPK_TRAIN": 2000,
 }
+_RPN = "detectron2://COCO-Detection/rpn_R_50_FPN_1x/137258492/coco_2017"
+PROPOSALS = {
+    "MODEL.LOAD_PROPOSALS": True,
+    "MODEL.PROPOSAL_GENERATOR.NAME": "PrecomputedProposals",
+    "DATASETS.PROPOSAL_FILES_TRAIN": (f"{_RPN}_train_box_proposals_21bc3a.pkl",),
+    "DATASETS.PROPOSAL_FILES_TEST": (f"{_RPN}_val_box_proposals_ee0dad.pkl",),
+    "DATALOADER.NUM_WORKERS": 2,
+}
 KEYPOINTS = {
     "MODEL.KEYPOINT_ON": True,
     "MODEL.ROI_HEADS.NUM_CLASSES": 1,
@@ -122,6 +130,7 @@ KEYPOINTS = {
     ("name", "changed"),
     [
         ("COCO-InstanceSegmentation/cascade_mask_rcnn", CASCADE_MASK),
+        ("COCO-Detection/fast_rcnn", PROPOSALS),
         ("COCO-Keypoints/keypoint_rcnn", KEYPOINTS),
     ],
 )

@@ -13,6 +13,8 @@ ROOT = Path(imbdet.__file__).parent
 FLOORS = [
     {
         "addresses",
+        "array_pickle",
+        "bounded_pickle",
         "buffers",
         "errors",
         "files",

@@ -2,15 +2,18 @@
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from detectron2.engine import DefaultTrainer, TrainerBase
 
+import imbdet.cli
 import train_net
 
 pytestmark = pytest.mark.usefixtures("restored_loggers")
@@ -205,7 +208,8 @@ BAD_INPUT = {
     "unread key": (["MODEL.RPN_LOSS.CLS.NAME", "focal"], "only ImbRPN would read it"),
     "detectron2's own key": (["MODEL.CLS_LOSS.FOCAL.GAMMA", "1.5"], "FOCAL_LOSS_GAMMA"),
     "mixed precision on the CPU": (["SOLVER.AMP.ENABLED", "True"], "needs a GPU"),
-    "precomputed proposals": (["MODEL.LOAD_PROPOSALS", "True"], "is not supported"),
+    "precomputed proposals": (["MODEL.LOAD_PROPOSALS", "True"], "takes no proposals"),
+    "augmented tests": (["TEST.AUG.ENABLED", "True"], "of two-stage detectors alone"),
     "unknown sampler": (["MODEL.SAMPLER.POSITIVE.NAME", "al"], "Did you mean 'all'"),
     "unknown optimizer": (["SOLVER.OPTIMIZER", "Adam"], "Did you mean 'AdamW'"),
     "unknown data set": (["DATASETS.TRAIN", "('shapes_trian',)"], "shapes_train"),
@@ -250,6 +254,43 @@ def test_evaluates_once_more_with_augmented_images(tmp_path):
     assert train_net.main(arguments("faster_rcnn", other, "--eval-only", **aug, **weights)) == 0
     again = other / "inference_TTA" / "shapes_val" / "metrics.json"
     assert again.read_text() == (folder / "metrics.json").read_text()
+
+
+def test_trains_on_precomputed_proposals(tmp_path, monkeypatch):
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
+    args = arguments("faster_rcnn", tmp_path / "made", **{"SOLVER.MAX_ITER": 1})
+    assert train_net.main(args) == 0  # which generates the images
+    (folder,) = tmp_path.glob("shapes-*/annotations")
+    overrides = {
+        "MODEL.LOAD_PROPOSALS": True,
+        "MODEL.PROPOSAL_GENERATOR.NAME": "PrecomputedProposals",
+        "DATASETS.PROPOSAL_FILES_TRAIN": write_proposals(folder / "train.json"),
+        "DATASETS.PROPOSAL_FILES_TEST": write_proposals(folder / "val.json"),
+    }
+    run = tmp_path / "run"
+    assert train_net.main(arguments("faster_rcnn", run, **overrides)) == 0
+    assert "loss_rpn_cls" not in (run / "metrics.json").read_text()
+    args = ["--weights", str(run / "model_final.pth"), "--output", str(run / "analysis")]
+    args += ["--config-file", str(run / "config.yaml"), "--num-images", "2"]
+    assert imbdet.cli.main(["analyze", *args]) == 0
+    assert "boosting" in (run / "analysis" / "summary.txt").read_text()
+
+
+def write_proposals(annotations):
+    """A file of the boxes of the annotations and of the whole images, as the value of a key."""
+    content, path = json.loads(annotations.read_text()), annotations.with_suffix(".pkl")
+    ids = [image["id"] for image in content["images"]]
+    boxes = {i: [[0, 0, 96, 96]] for i in ids}
+    for note in content["annotations"]:
+        left, top, width, height = note["bbox"]
+        boxes[note["image_id"]].append([left, top, left + width, top + height])
+    columns = {
+        "ids": ids,
+        "boxes": [np.array(boxes[i], dtype=np.float32) for i in ids],
+        "objectness_logits": [np.zeros(len(boxes[i]), dtype=np.float32) for i in ids],
+    }
+    path.write_bytes(pickle.dumps(columns))
+    return repr((str(path),))
 
 
 def test_nothing_to_evaluate_on_is_said(tmp_path, capsys):

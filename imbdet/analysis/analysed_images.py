@@ -8,6 +8,7 @@ from detectron2.data.detection_utils import build_augmentation
 
 from imbdet.data import load_dataset
 from imbdet.data.broken_images import StrictMapper
+from imbdet.data.proposals import with_proposals
 
 
 def load_dataset_dicts(cfg: CfgNode, dataset_name: str, num_images: int | None) -> list[dict]:
@@ -25,6 +26,7 @@ def load_dataset_dicts(cfg: CfgNode, dataset_name: str, num_images: int | None) 
         UserError: see :func:`load_dataset`.
     """
     dataset_dicts = load_dataset(_of_boxes(cfg), dataset_name, training=True)
+    dataset_dicts = with_proposals(cfg, dataset_dicts, dataset_name)
     if num_images is None or num_images >= len(dataset_dicts):
         return dataset_dicts
     return [dataset_dicts[i * len(dataset_dicts) // num_images] for i in range(num_images)]

@@ -121,7 +121,10 @@ class FrozenDetector:
         num_appended = 0
         if self.is_two_stage:
             heads = self.model.roi_heads
-            found, _ = self.model.proposal_generator(images, features, None)
+            if self.model.proposal_generator is None:
+                found = [image["proposals"].to(self.model.device)]
+            else:
+                found, _ = self.model.proposal_generator(images, features, None)
             proposals = heads.append_gt(found, [targets])
             num_appended = len(proposals[0]) - len(found[0])
             priors, outputs = priors_of(proposals), heads.look(features, proposals)

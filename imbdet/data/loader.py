@@ -27,6 +27,7 @@ from imbdet.data.checks import drops_invalid_boxes, load_dataset, skips_broken_i
 from imbdet.data.class_table import format_class_table
 from imbdet.data.image_samplers import check_sampler, read_sampler
 from imbdet.data.order import BatchOrder
+from imbdet.data.proposals import with_proposals
 from imbdet.data.summary import DataSummary
 from imbdet.data.workers import leave_stopping_to_parent
 from imbdet.errors import UserError
@@ -70,7 +71,8 @@ def build_test_loader(cfg: CfgNode, name: str) -> DataLoader:
     Raises:
         UserError: the data set is wrong. While iterating: an image is broken.
     """
-    dataset = DatasetFromList(load_dataset(cfg, name), copy=False)
+    records = with_proposals(cfg, load_dataset(cfg, name), name)
+    dataset = DatasetFromList(records, copy=False)
     mapper = StrictMapper(DatasetMapper(cfg, is_train=False), dataset)
     loader = build_detection_test_loader(
         dataset, mapper=mapper, num_workers=cfg.DATALOADER.NUM_WORKERS
@@ -106,7 +108,7 @@ def check_test_sets(cfg: CfgNode) -> None:
             the first ones of the training data.
     """
     for name in cfg.DATASETS.TEST:
-        load_dataset(cfg, name)
+        with_proposals(cfg, load_dataset(cfg, name), name)
         _require_same_classes((cfg.DATASETS.TRAIN[0], name), zip)
 
 
@@ -156,7 +158,12 @@ def _load_training_records(cfg: CfgNode) -> tuple[list[dict], DataSummary]:
     loaded = [load_dataset(cfg, name, training=True) for name in names]
     _require_same_classes(names, zip_longest)
     summary = DataSummary.of(dict(zip(names, loaded, strict=True)))
-    records = list(chain.from_iterable(loaded))
+    records = list(
+        chain.from_iterable(
+            with_proposals(cfg, records, name, training=True)
+            for name, records in zip(names, loaded, strict=True)
+        )
+    )
     num_images = len(records)
     if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
         records = filter_images_with_only_crowd_annotations(records)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from imbdet.engine.array_pickle import load_arrays
+from imbdet.array_pickle import load_arrays
 from imbdet.engine.tensor_pickle import check_tensors, is_archive
 from imbdet.errors import UserError
 from imbdet.files import replacing

@@ -19,6 +19,7 @@ from detectron2.utils.env import seed_all_rng
 from imbdet.config import load_config
 from imbdet.config.values import refuse_values
 from imbdet.data import register_datasets, require_equal_shares
+from imbdet.data.proposals import check_proposal_keys
 from imbdet.data.summary import DataSummary
 from imbdet.data.workers import share_temporary_folder
 from imbdet.engine.agreement import require_agreement
@@ -129,8 +130,7 @@ def check_config(cfg: CfgNode) -> bool:
 
 
 def _refuse_unsupported(cfg: CfgNode) -> None:
-    if cfg.MODEL.LOAD_PROPOSALS:
-        raise UserError("MODEL.LOAD_PROPOSALS is not supported: train the RPN, or use detectron2.")
+    check_proposal_keys(cfg)
     refuse_test_augmentation(cfg)
     if cfg.SOLVER.AMP.ENABLED and cfg.MODEL.DEVICE == "cpu":
         raise UserError("SOLVER.AMP.ENABLED needs a GPU: set it to False to train on the CPU.")

@@ -16,8 +16,8 @@ from typing import Any, BinaryIO
 
 import torch
 
-from imbdet.engine.array_pickle import array_functions
-from imbdet.engine.bounded_pickle import Allowance, BoundedUnpickler
+from imbdet.array_pickle import array_functions
+from imbdet.bounded_pickle import Allowance, BoundedUnpickler
 from imbdet.errors import UserError
 
 # Of the pickle of a checkpoint, without the tensors' values.

@@ -19,6 +19,9 @@ NUM_CLASSES_KEYS = {
 }
 
 
+# What detectron2 calls no generator, since the proposals are read from a file.
+PRECOMPUTED = "PrecomputedProposals"
+
 _META_ARCHITECTURE = "MODEL.META_ARCHITECTURE"
 _PARTS_OF_TWO_STAGES = {
     "MODEL.ROI_HEADS.NAME": ROI_HEADS_REGISTRY,
@@ -36,7 +39,11 @@ def modules_of(cfg: CfgNode) -> dict[str, Any]:
     if not is_one_stage(cfg):
         registries |= _PARTS_OF_TWO_STAGES
     names = {key: get_key(cfg, key) for key in registries}
-    return {name: lookup(registries[key], name, key) for key, name in names.items()}
+    return {
+        name: lookup(registries[key], name, key)
+        for key, name in names.items()
+        if name != PRECOMPUTED
+    }
 
 
 def bases_of(module: Any) -> list[str]:

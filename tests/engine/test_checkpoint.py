@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from imbdet.engine.array_pickle import load_arrays
+from imbdet.array_pickle import load_arrays
 from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.engine.checkpoint_file import read_checkpoint
 from imbdet.engine.saver import PeriodicSaver

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from detectron2.structures import Instances
 from detectron2.utils.events import EventStorage
 
 from tests.modeling.conftest import detectron2_config, make_batch, small_config, train_step
@@ -64,6 +65,20 @@ def test_box_losses_of_detectron2s_key(kind, loss_type, build):
     cfg = small_config(kind, *(x for pair in keys[kind].items() for x in pair))
     batch = make_batch([3, 5])
     ours, theirs = (train_step(build(c), batch) for c in (cfg, detectron2_config(cfg)))
+    assert_same(ours[0], theirs[0])
+    assert_same(ours[1], theirs[1])
+
+
+@pytest.mark.parametrize("kind", ["faster_rcnn", "cascade_rcnn"])
+def test_precomputed_proposals(kind, build):
+    cfg = small_config(kind, "MODEL.PROPOSAL_GENERATOR.NAME", "PrecomputedProposals")
+    batch = make_batch([3, 0])
+    for image in batch:
+        image["proposals"] = Instances(image["image"].shape[1:])
+        image["proposals"].proposal_boxes = make_batch([40], seed=1)[0]["instances"].gt_boxes
+        image["proposals"].objectness_logits = torch.zeros(40)
+    ours, theirs = (train_step(build(c), batch) for c in (cfg, detectron2_config(cfg)))
+    assert not any("rpn" in name for name in ours[0])
     assert_same(ours[0], theirs[0])
     assert_same(ours[1], theirs[1])
 

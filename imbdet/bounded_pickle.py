@@ -64,6 +64,7 @@ class BoundedUnpickler(pickle.Unpickler):
         source: begins with the pickle.
         functions: what it may ask for, by dotted name.
         persistent: makes a value of an id that stands for data outside of the pickle.
+        max_operations: that it has at most.
     """
 
     def __init__(
@@ -71,8 +72,9 @@ class BoundedUnpickler(pickle.Unpickler):
         source: Source,
         functions: Mapping[str, Any],
         persistent: Callable[[Any], Any] | None = None,
+        max_operations: int = MAX_OPERATIONS,
     ) -> None:
-        _check_operations(source)
+        _check_operations(source, max_operations)
         super().__init__(source, encoding="latin1")
         self._functions = functions
         self._persistent = persistent
@@ -93,7 +95,7 @@ class BoundedUnpickler(pickle.Unpickler):
         return self._persistent(pid)
 
 
-def _check_operations(source: Source) -> None:
+def _check_operations(source: Source, max_operations: int) -> None:
     """Look at each operation of a pickle without doing it; leaves ``source`` where it was.
 
     Raises:
@@ -102,7 +104,7 @@ def _check_operations(source: Source) -> None:
     """
     start = source.tell()
     for number, (operation, argument, _) in enumerate(pickletools.genops(source)):
-        if number > MAX_OPERATIONS:
+        if number > max_operations:
             raise pickle.UnpicklingError("too many operations")
         # Values are numbered as they come, and Python makes room for all numbers below.
         if operation.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > number + 1:

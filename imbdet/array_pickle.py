@@ -14,11 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from imbdet.engine.bounded_pickle import Allowance, BoundedUnpickler
+from imbdet.bounded_pickle import MAX_OPERATIONS, Allowance, BoundedUnpickler
 
 
-def load_arrays(path: str) -> Any:
+def load_arrays(path: str, *, max_operations: int = MAX_OPERATIONS) -> Any:
     """Read a pickle of arrays and numbers in plain containers, of Python 2 or 3.
+
+    Args:
+        path: of the file.
+        max_operations: that a pickle of its kind has.
 
     Raises:
         pickle.UnpicklingError: the pickle asks for anything else; the message has "GLOBAL" and the
@@ -33,7 +37,7 @@ def load_arrays(path: str) -> Any:
 
     functions = {"collections.OrderedDict": ordered_dict, **array_functions(allowance)}
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return BoundedUnpickler(data, functions).load()
+        return BoundedUnpickler(data, functions, max_operations=max_operations).load()
 
 
 def array_functions(allowance: Allowance) -> dict[str, Any]:
