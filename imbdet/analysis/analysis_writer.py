@@ -11,9 +11,20 @@ from imbdet.analysis.boosted_detections import evaluate_boosts
 from imbdet.analysis.collector import Counts
 from imbdet.analysis.frozen_detector import FrozenDetector
 from imbdet.analysis.selection_pictures import choose_images, draw_pictures
+from imbdet.figures.assigners import Assigners, assigners
 from imbdet.figures.boosting import Boosting
 from imbdet.figures.calibration import Calibration
-from imbdet.figures.columns import BOX, NEGATIVE, POSITIVE, SIGNS, Chunks, Columns, chosen_by
+from imbdet.figures.candidate_columns import ASSIGNED
+from imbdet.figures.columns import (
+    BOX,
+    NEGATIVE,
+    POSITIVE,
+    SIGNS,
+    Chunks,
+    Columns,
+    chosen_by,
+    object_by,
+)
 from imbdet.figures.gradient_shares import BoxGradients, ClassificationGradients, box_gradients
 from imbdet.figures.hardness import Hardness, hardness
 from imbdet.figures.imbalance import Imbalance, imbalance
@@ -86,6 +97,7 @@ class ResultWriter:
             ClassificationGradients: self.counts.gradients.result,
             BoxGradients: self._box_gradients,
             RankHistogram: self._ranks,
+            Assigners: self._assigners,
             Overlaps: self._overlaps,
             Calibration: self.counts.scores.result,
             ScoreDistributions: self.counts.score_weights.result,
@@ -111,7 +123,14 @@ class ResultWriter:
         return rank_histogram(self._positives("negatives_above", "local_rank"))
 
     def _overlaps(self) -> Overlaps:
-        return overlaps(self._chosen(), {sign: self.candidates.samplers(sign) for sign in SIGNS})
+        names = self.candidates.assigners
+        samplers = {sign: self.candidates.samplers(sign) for sign in SIGNS}
+        return overlaps(self._chosen(*map(object_by, names)), samplers, names)
+
+    def _assigners(self) -> Assigners:
+        if not self.candidates.assigners:
+            raise NothingToShow("assigners of proposals differ by their thresholds alone.")
+        return assigners(self._reader("assigned").chunks(ASSIGNED.names))
 
     def _imbalance(self) -> Imbalance:
         objects = self._reader("objects").chunks(["class", "area", "num_positives"])

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from imbdet.analysis.assignments import count_by_object
 from imbdet.analysis.frozen_detector import ImageCandidates
-from imbdet.figures.columns import BOX, IGNORED, NEGATIVE, POSITIVE, chosen_by
+from imbdet.figures.columns import BOX, IGNORED, NEGATIVE, POSITIVE, chosen_by, object_by
 from imbdet.figures.rank_histogram import negatives_above
 from imbdet.ops.boxes import paired_iou
 from imbdet.structures import Samples
@@ -42,7 +43,11 @@ def object_rows(image: dict, found: ImageCandidates) -> dict[str, object]:
 
 
 def candidate_rows(
-    image: dict, found: ImageCandidates, chosen: Mapping[str, Tensor], ranked_negatives: Tensor
+    image: dict,
+    found: ImageCandidates,
+    chosen: Mapping[str, Tensor],
+    ranked_negatives: Tensor,
+    objects: Mapping[str, Tensor],
 ) -> dict[str, object]:
     """Rows of the candidates, for a :func:`candidate_schema`.
 
@@ -51,6 +56,7 @@ def candidate_rows(
         found: what the detector says.
         chosen: by sampler, (M,) bool, whether it chose the candidate.
         ranked_negatives: (N,) int64, rows in the order of Score-HLR.
+        objects: by assigner, (M,) int64, the object of the candidate or -1.
     """
     candidates = found.candidates
     samples = Samples(candidates, candidates.require_outputs())
@@ -65,6 +71,7 @@ def candidate_rows(
         "cls_loss": candidates.require_losses(),
         "score": samples.scores,
         **{chosen_by(name): is_chosen for name, is_chosen in chosen.items()},
+        **{object_by(name): gt_idxs for name, gt_idxs in objects.items()},
     }
     return {
         "image_id": [str(image["image_id"])] * num_candidates,
@@ -81,6 +88,25 @@ def candidate_rows(
             torch.cat([rows, ranked_negatives]),
             num_candidates,
         ),
+    }
+
+
+def assigned_rows(
+    image: dict, found: ImageCandidates, objects: Mapping[str, Tensor]
+) -> dict[str, object]:
+    """Rows of each assigner's objects, for the schema ASSIGNED; see :func:`candidate_rows`."""
+    boxes = _boxes(found.targets.gt_boxes.tensor, found)
+    num_objects, num_rows = len(boxes), len(boxes) * len(objects)
+    counts = [count_by_object(found.candidates, gt_idxs) for gt_idxs in objects.values()]
+    return {
+        "image_id": [str(image["image_id"])] * num_rows,
+        "assigner": np.repeat(list(objects), num_objects),
+        "gt_id": np.tile(np.arange(num_objects), len(objects)),
+        "area": np.tile((boxes[:, 2:] - boxes[:, :2]).prod(axis=1), len(objects)),
+        **{
+            column: _numpy(torch.cat([getattr(of_assigner, column) for of_assigner in counts]))
+            for column in ("num_positives", "num_ambiguous", "sum_ious")
+        },
     }
 
 

@@ -11,13 +11,20 @@ import torch
 from detectron2.config import CfgNode
 
 from imbdet.analysis.analysed_images import build_loader
+from imbdet.analysis.assignments import Assignments, build_assignments
 from imbdet.analysis.boosted_detections import boost_variants, boosted, detect
-from imbdet.analysis.candidate_rows import candidate_rows, image_row, object_rows
+from imbdet.analysis.candidate_rows import assigned_rows, candidate_rows, image_row, object_rows
 from imbdet.analysis.frozen_detector import FrozenDetector, ImageCandidates
 from imbdet.analysis.selections import build_selections
 from imbdet.engine.progress import with_progress
 from imbdet.figures.calibration import EntryScores
-from imbdet.figures.candidate_columns import DETECTIONS, IMAGES, OBJECTS, candidate_schema
+from imbdet.figures.candidate_columns import (
+    ASSIGNED,
+    DETECTIONS,
+    IMAGES,
+    OBJECTS,
+    candidate_schema,
+)
 from imbdet.figures.columns import sampler_of
 from imbdet.figures.gradient_shares import EntryGradients
 from imbdet.figures.part_files import PartWriter
@@ -60,7 +67,7 @@ class Collector:
     """Writes the tables of a detector, image by image."""
 
     def __init__(self, cfg: CfgNode, detector: FrozenDetector):
-        """Build the samplers.
+        """Build the samplers and the assigners.
 
         Args:
             cfg: the config.
@@ -77,6 +84,10 @@ class Collector:
                 )
             else:
                 logger.warning(f"The sampler {name} is left out: {reason}")
+        # Those of proposals differ by a threshold alone.
+        self.assignments = Assignments({}, {})
+        if not detector.is_two_stage:
+            self.assignments = build_assignments(detector.cfg, detector.site)
         self.generator = torch.Generator(detector.model.device).manual_seed(max(cfg.SEED, 0))
 
     def collect(self, dataset_dicts: Sequence[dict], folder: Path) -> Counts:
@@ -117,12 +128,14 @@ class Collector:
         return node.SCORE_THRESH_TEST
 
     def _schemas(self) -> dict[str, pa.Schema]:
-        positive, negative = self.selections.positive, self.selections.negative
+        names = self.selections.positive, self.selections.negative, self.assignments.assigners
         schemas = {
             "images": IMAGES,
             "objects": OBJECTS,
-            "candidates": candidate_schema(list(positive), list(negative)),
+            "candidates": candidate_schema(*map(list, names)),
         }
+        if self.assignments.assigners:
+            schemas["assigned"] = ASSIGNED
         if self.detector.is_two_stage and not self.detector.has_stages:
             schemas |= {"detections": DETECTIONS, "boosts": BOOSTS}
         return schemas
@@ -132,7 +145,10 @@ class Collector:
         ranked = self.selections.ranked_negatives(found.candidates)
         writers["images"].add(image_row(image, found))
         writers["objects"].add(object_rows(image, found))
-        writers["candidates"].add(candidate_rows(image, found, chosen, ranked))
+        objects = self.assignments.apply(found.candidates)
+        writers["candidates"].add(candidate_rows(image, found, chosen, ranked, objects))
+        if objects:
+            writers["assigned"].add(assigned_rows(image, found, objects))
         if self.detector.is_two_stage and not self.detector.has_stages:
             boosts = boosted(found, self.detector.classifier)
             predictor = self.detector.model.roi_heads.box_predictor

@@ -13,10 +13,19 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
+from imbdet.analysis.assigner_pictures import draw_assigners
 from imbdet.drawing.style import STYLE, WIDTH, new_figure, save, say
 from imbdet.errors import UserError, suggest
 from imbdet.evaluation.detection_pictures import name_pictures, spread
-from imbdet.figures.columns import BOX, SELECTIONS, SIGNS, Columns, chosen_by, sampler_of
+from imbdet.figures.columns import (
+    BOX,
+    SELECTIONS,
+    SIGNS,
+    Columns,
+    chosen_by,
+    object_by,
+    sampler_of,
+)
 from imbdet.figures.part_files import PartReader
 
 # Lightness rises evenly here, too; without its dark end, which would drown in a dark picture.
@@ -71,9 +80,10 @@ def find_rows(
 def draw_pictures(
     candidates: PartReader, images: Columns, objects: Columns, rows: Sequence[int], folder: Path
 ) -> list[Path]:
-    """Save a picture of each image in ``rows``; see :func:`choose_images`."""
+    """Save the pictures of each image in ``rows``; see :func:`choose_images`."""
     columns = ["image_id", "label", "iou", "cls_loss", *BOX]
     columns += [chosen_by(sampler_of(name, sign)) for name in SELECTIONS for sign in SIGNS]
+    columns += map(object_by, candidates.assigners)
     ids, files = ([images[column][row] for row in rows] for column in ("image_id", "file_name"))
     infos = [{"id": image_id, "file_name": file} for image_id, file in zip(ids, files, strict=True)]
     paths = []
@@ -84,8 +94,10 @@ def draw_pictures(
         gt_boxes = np.stack([objects[name][is_own] for name in BOX], axis=1)
         with mpl.rc_context(STYLE):
             pixels = read_image(file, "RGB")
-            figure = draw_picture(pixels, found, gt_boxes)
-        paths += save(figure, folder / name)
+            paths += save(draw_picture(pixels, found, gt_boxes), folder / name)
+            if candidates.assigners:
+                drawn = draw_assigners(pixels, found, gt_boxes, candidates.assigners)
+                paths += save(drawn, folder / f"{name}_assigners")
     return paths
 
 

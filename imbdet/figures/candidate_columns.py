@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from imbdet.figures.columns import BOX, SIGNS, chosen_by
+from imbdet.figures.columns import BOX, SIGNS, chosen_by, object_by
 
 IMAGES = pa.schema(
     [
@@ -28,6 +28,19 @@ OBJECTS = pa.schema(
         *_BOX,
         ("area", pa.float32()),
         ("num_positives", pa.int32()),
+    ]
+)
+
+# What an assigner makes of an object.
+ASSIGNED = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("assigner", pa.string()),
+        ("gt_id", pa.int32()),
+        ("area", pa.float32()),
+        ("num_positives", pa.int32()),
+        ("num_ambiguous", pa.int32()),
+        ("sum_ious", pa.float32()),
     ]
 )
 
@@ -68,15 +81,20 @@ _CANDIDATES = [
     ),
 ]
 # By the name of a column.
-TYPES = {field.name: field.type for field in (*IMAGES, *OBJECTS, *DETECTIONS, *_CANDIDATES)}
+TYPES = {
+    field.name: field.type for field in (*IMAGES, *OBJECTS, *ASSIGNED, *DETECTIONS, *_CANDIDATES)
+}
 
 
-def candidate_schema(positive: Sequence[str], negative: Sequence[str]) -> pa.Schema:
-    """Columns of the candidates, with one for each sampler of positives or negatives."""
+def candidate_schema(
+    positive: Sequence[str], negative: Sequence[str], assigners: Sequence[str] = ()
+) -> pa.Schema:
+    """Columns of the candidates, with one for each sampler and for each assigner."""
     choices = []
     for name in dict.fromkeys([*positive, *negative]):
         signs = [
             sign for sign, names in zip(SIGNS, (positive, negative), strict=True) if name in names
         ]
         choices.append(pa.field(chosen_by(name), pa.bool_(), metadata={"picks": " ".join(signs)}))
-    return pa.schema([*_CANDIDATES, *choices])
+    objects = [pa.field(object_by(name), pa.int32()) for name in assigners]
+    return pa.schema([*_CANDIDATES, *choices, *objects])

@@ -28,6 +28,11 @@ def chosen_by(sampler: str) -> str:
     return f"chosen_by_{sampler}"
 
 
+def object_by(assigner: str) -> str:
+    """The column with the object, by an assigner, of each candidate; -1 if it has none."""
+    return f"gt_id_by_{assigner}"
+
+
 def sampler_of(selection: str, sign: str) -> str:
     """The sampler that a selection uses for "positives" or "negatives"."""
     return SELECTIONS[selection][list(SIGNS).index(sign)]

@@ -1,4 +1,4 @@
-"""How far samplers choose the same candidates."""
+"""How far samplers choose the same candidates, and assigners the same positives."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,21 +10,26 @@ from matplotlib.figure import Figure
 
 from imbdet.drawing.style import COLOR_MAP, label_panel, new_figure
 from imbdet.figures.averages import ratio
-from imbdet.figures.columns import SIGNS, Chunks, chosen_by
+from imbdet.figures.columns import SIGNS, Chunks, chosen_by, object_by
 from imbdet.figures.study import NothingToShow, Study
+
+# Names of more than these leave little room for each number.
+_MOST_LARGE = 7
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """The samplers of one sign and what they have in common.
+    """The samplers of one sign, or the assigners, and what they have in common.
 
     Attributes:
-        samplers: (S,) names.
+        names: (S,) of them.
         common: (S, S) int64, candidates that both chose; the diagonal is what each chose.
+        kind: "samplers" or "assigners".
     """
 
-    samplers: Sequence[str]
+    names: Sequence[str]
     common: np.ndarray
+    kind: str = "samplers"
 
     @property
     def jaccard(self) -> np.ndarray:
@@ -43,10 +48,10 @@ class Overlaps(Study):
     """
 
     name = "overlap"
-    title = "Overlap of the samplers"
+    title = "Overlap of samplers and assigners"
     caption = (
-        "Jaccard index of what two samplers chose from the same candidates: 1 is the same, 0 "
-        "nothing in common."
+        "Jaccard index of what two samplers chose from the same candidates, or of what two "
+        "assigners made positive for the same object: 1 is the same, 0 nothing in common."
     )
 
     of_sign: Mapping[str, Overlap]
@@ -56,9 +61,9 @@ class Overlaps(Study):
         rows = [
             {"sign": sign, "first": a, "second": b, "common": common, "jaccard": jaccard}
             for sign, overlap in self.of_sign.items()
-            for i, a in enumerate(overlap.samplers)
+            for i, a in enumerate(overlap.names)
             for b, common, jaccard in zip(
-                overlap.samplers, overlap.common[i].tolist(), overlap.jaccard[i], strict=True
+                overlap.names, overlap.common[i].tolist(), overlap.jaccard[i], strict=True
             )
         ]
         return pa.Table.from_pylist(rows)
@@ -68,9 +73,9 @@ class Overlaps(Study):
         parts = []
         for sign, overlap in self.of_sign.items():
             # Pairs once, without a sampler that takes everything.
-            real = [i for i, name in enumerate(overlap.samplers) if name != "all"]
+            real = [i for i, name in enumerate(overlap.names) if name != "all"]
             pairs = [
-                (overlap.jaccard[i, j], overlap.samplers[i], overlap.samplers[j])
+                (overlap.jaccard[i, j], overlap.names[i], overlap.names[j])
                 for i in real
                 for j in real
                 if i < j and not np.isnan(overlap.jaccard[i, j])
@@ -78,7 +83,7 @@ class Overlaps(Study):
             if pairs:
                 value, a, b = min(pairs)
                 if value == 1:
-                    parts.append(f"of the {sign}, all samplers choose the same")
+                    parts.append(f"of the {sign}, all {overlap.kind} choose the same")
                 else:
                     parts.append(
                         f"of the {sign}, {a} and {b} are least alike (Jaccard index {value:.2f})"
@@ -87,48 +92,72 @@ class Overlaps(Study):
 
     def draw(self) -> Figure:
         """Positives on the left, negatives on the right."""
-        figure = new_figure(3.6, layout="compressed")
-        panels = figure.subplots(1, len(self.of_sign))
+        most = max(len(overlap.names) for overlap in self.of_sign.values())
+        figure = new_figure(3.6 if most <= _MOST_LARGE else 4.4, layout="compressed")
+        sizes = [max(len(overlap.names), 6) for overlap in self.of_sign.values()]
+        panels = figure.subplots(1, len(self.of_sign), width_ratios=sizes)
         for axes, (sign, overlap) in zip(panels, self.of_sign.items(), strict=True):
             mesh = _draw_matrix(axes, overlap)
-            label_panel(axes, sign)
+            label_panel(axes, sign if overlap.kind == "samplers" else f"{sign}, by assigner")
         figure.colorbar(mesh, ax=panels, label="Jaccard index", shrink=0.7)
         return figure
 
 
-def overlaps(candidates: Chunks, samplers: Mapping[str, Sequence[str]]) -> Overlaps:
-    """Count what each pair of samplers has in common.
+def overlaps(
+    candidates: Chunks,
+    samplers: Mapping[str, Sequence[str]],
+    assigners: Sequence[str] = (),
+) -> Overlaps:
+    """Count what each pair of samplers, or of assigners, has in common.
 
     Args:
-        candidates: "label" and the samplers' columns.
+        candidates: "label" and the columns of samplers and assigners.
         samplers: names by "positives" and "negatives".
+        assigners: names; with any, they take the place of the samplers of positives.
 
     Raises:
         NothingToShow: no candidate was chosen.
     """
+    if assigners:
+        samplers = {sign: names for sign, names in samplers.items() if sign != "positives"}
+    same = np.zeros((len(assigners), len(assigners)), dtype=np.int64)
     common = {sign: np.zeros((len(n), len(n)), dtype=np.int64) for sign, n in samplers.items()}
     for chunk in candidates:
         for sign, names in samplers.items():
             rows = chunk["label"] == SIGNS[sign]
             chosen = np.stack([chunk[chosen_by(name)][rows] for name in names]).astype(np.float64)
             common[sign] += (chosen @ chosen.T).astype(np.int64)
-    if not any(counts.any() for counts in common.values()):
+        if assigners:
+            objects = np.stack([chunk[object_by(name)] for name in assigners])  # (A, M)
+            for row, own in enumerate(objects):
+                same[row] += ((objects == own) & (own >= 0)).sum(axis=1)
+    if not any(counts.any() for counts in (same, *common.values())):
         raise NothingToShow("no candidate was chosen.")
-    return Overlaps({sign: Overlap(names, common[sign]) for sign, names in samplers.items()})
+    of_sign = {"positives": Overlap(assigners, same, "assigners")} if assigners else {}
+    of_sign |= {sign: Overlap(names, common[sign]) for sign, names in samplers.items()}
+    return Overlaps(of_sign)
 
 
 def _draw_matrix(axes: Axes, overlap: Overlap) -> object:
-    jaccard, names = overlap.jaccard, overlap.samplers
+    jaccard, names = overlap.jaccard, overlap.names
     mesh = axes.imshow(np.ma.masked_invalid(jaccard), vmin=0, vmax=1, cmap=COLOR_MAP)
     ticks = range(len(names))
     axes.set_xticks(ticks, names, rotation=45, ha="right")
     axes.set_yticks(ticks, names)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
+    is_small = len(names) > _MOST_LARGE
     for (i, j), value in np.ndenumerate(jaccard):
         text = "none" if np.isnan(value) else f"{value:.2f}"
+        text = text.removeprefix("0") if is_small else text
         is_light = np.isnan(value) or sum(mesh.cmap(value)[:3]) > 1.5
         axes.text(
-            j, i, text, ha="center", va="center", fontsize=8, color="black" if is_light else "white"
+            j,
+            i,
+            text,
+            ha="center",
+            va="center",
+            fontsize=7 if is_small else 8,
+            color="black" if is_light else "white",
         )
     return mesh

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from imbdet.errors import UserError
 from imbdet.figures.candidate_columns import TYPES
-from imbdet.figures.columns import chosen_by
+from imbdet.figures.columns import chosen_by, object_by
 from imbdet.files import replacing
 from imbdet.parquet import read_parquet
 from imbdet.reading import require_file
@@ -96,6 +96,12 @@ class PartReader:
             for field in self.schema
             if sign in (field.metadata or {}).get(b"picks", b"").decode().split()
         ]
+
+    @property
+    def assigners(self) -> list[str]:
+        """Names of the assigners whose choices it has."""
+        prefix = object_by("")
+        return [x.removeprefix(prefix) for x in self.schema.names if x.startswith(prefix)]
 
     def chunks(
         self, columns: Sequence[str], where: tuple[str, object] | None = None

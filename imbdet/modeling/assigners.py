@@ -21,10 +21,17 @@ def build_assigner(cfg: CfgNode, site: Site) -> Assigner | None:
         UserError: it does not exist or has no meaning here, an option is out of range, or
             detectron2's keys for the IoUs are not those of an assigner with fixed thresholds.
     """
+    name = get_key(cfg, f"{site.assigner}.NAME")
+    return build_assigner_named(cfg, site, name) if name else None
+
+
+def build_assigner_named(cfg: CfgNode, site: Site, name: str) -> Assigner:
+    """An assigner of a name, with its options from the node of a site; see :func:`build_assigner`.
+
+    Raises:
+        UserError: see there.
+    """
     key = f"{site.assigner}.NAME"
-    name = get_key(cfg, key)
-    if not name:
-        return None
     method = lookup(ASSIGNERS, name, key)
     _refuse_elsewhere(method, site, key)
     own = replace(method, options=tuple(method.own_options))

@@ -27,7 +27,7 @@ def found():
 def reader(found, tmp_path):
     chosen = {"random": torch.arange(10) % 2 == 0}
     with PartWriter(tmp_path, candidate_schema(["random"], ["random"])) as writer:
-        writer.add(candidate_rows(IMAGE, found, chosen, torch.tensor([5, 8, 6, 7])))  # G K H I
+        writer.add(candidate_rows(IMAGE, found, chosen, torch.tensor([5, 8, 6, 7]), {}))  # G K H I
     return PartReader(tmp_path)
 
 
@@ -68,7 +68,7 @@ def test_ignored_candidates_are_neither(found):
     gt_labels = found.candidates.gt_labels.clone()
     gt_labels[-1] = -1
     ignoring = replace(found, candidates=replace(found.candidates, gt_labels=gt_labels))
-    rows = candidate_rows(IMAGE, ignoring, {}, torch.tensor([5]))
+    rows = candidate_rows(IMAGE, ignoring, {}, torch.tensor([5]), {})
     assert rows["label"].tolist() == [1] * 5 + [0] * 4 + [-1]
 
 

@@ -70,6 +70,13 @@ def test_ranks(studies):
         close(heights, counts / counts.sum())
 
 
+def test_assigners(studies):
+    study, (left, right) = studies["assigners"]
+    used = study.objects > 0
+    same(left.images[0].get_array().filled(np.nan), study.per_object[:, used])
+    same(right.images[0].get_array().filled(np.nan), study.shares)
+
+
 def test_overlap(studies):
     study, axes = studies["overlap"]
     for panel, overlap in zip(axes, study.of_sign.values(), strict=False):

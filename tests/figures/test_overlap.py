@@ -50,3 +50,13 @@ def test_the_least_alike_are_named_without_those_that_take_all():
 def test_nothing_chosen_is_said():
     with pytest.raises(NothingToShow):
         overlaps([], SAMPLERS)
+
+
+def test_assigners_take_the_place_of_samplers_of_positives():
+    rng = np.random.default_rng(0)
+    chunk = random_table(200) | {f"gt_id_by_{n}": rng.integers(-1, 3, 200) for n in "ab"}
+    overlap = overlaps(split(chunk, 90), SAMPLERS, ["a", "b"]).of_sign["positives"]
+    pairs = [{(row, gt) for row, gt in enumerate(chunk[f"gt_id_by_{n}"]) if gt >= 0} for n in "ab"]
+    assert overlap.kind == "assigners"
+    expected = [[len(a & b) / len(a | b) for b in pairs] for a in pairs]
+    np.testing.assert_allclose(overlap.jaccard, expected)

@@ -10,6 +10,7 @@ from PIL import Image
 from imbdet.classifiers import SIGMOID
 from imbdet.config import load_config
 from imbdet.engine.run_info import write_run_info
+from imbdet.figures.assigners import assigners
 from imbdet.figures.boosting import Boosting, variants
 from imbdet.figures.calibration import EntryScores
 from imbdet.figures.columns import SIGNS
@@ -44,6 +45,9 @@ def all_numbers():
     positives["local_rank"] = rng.integers(0, 3, 200)
     objects = {"class": rng.integers(0, 3, 50), "area": 10 ** rng.uniform(1, 4, 50)}
     objects["num_positives"] = rng.integers(0, 9, 50)
+    assigned = {"assigner": np.repeat(["atss", "fcos"], 25), "area": objects["area"]}
+    assigned |= {name: rng.integers(0, 9, 50) for name in ("num_positives", "num_ambiguous")}
+    assigned["sum_ious"] = assigned["num_positives"] * rng.random(50)
     scores = torch.rand(300, 3, generator=torch.Generator().manual_seed(0)) ** 3
     labels = torch.arange(300) % 5 - 1
     gradients = EntryGradients(num_bins=30, alpha=0.25, gamma=2.0)
@@ -62,6 +66,7 @@ def all_numbers():
         "gradients_cls": gradients.result(),
         "gradients_box": box_gradients([positives], mu=0.02, num_bins=10, beta=0.1),
         "ranks": rank_histogram([positives]),
+        "assigners": assigners([assigned]),
         "overlap": overlaps([chunk], {sign: SAMPLERS[:3] for sign in SIGNS}),
         "calibration": entry_scores.result(),
         "distributions": score_weights.result(),

@@ -1,0 +1,49 @@
+"""The positives of each assigner on an image, side by side."""
+
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from imbdet.drawing.style import WIDTH, new_figure
+from imbdet.figures.columns import Columns, object_by
+
+_NUM_COLUMNS = 4
+# Of objects, one after the other, without the grey; it begins again where there are more.
+_COLORS = [color for i, color in enumerate(mpl.color_sequences["tab10"]) if i != 7]
+
+
+def draw_assigners(
+    pixels: np.ndarray, candidates: Columns, gt_boxes: np.ndarray, names: Sequence[str]
+) -> Figure:
+    """A panel for each assigner: objects, and in their colours the centres of their positives.
+
+    Args:
+        pixels: (H, W, 3) uint8, RGB.
+        candidates: corners, and the assigners' columns, of the image's.
+        gt_boxes: (G, 4) XYXY.
+        names: of the assigners.
+    """
+    height, width = pixels.shape[:2]
+    num_rows = -(-len(names) // _NUM_COLUMNS)
+    panel_width = WIDTH / _NUM_COLUMNS
+    figure = new_figure(num_rows * (panel_width * height / width + 0.3), layout="compressed")
+    panels = figure.subplots(num_rows, _NUM_COLUMNS, squeeze=False).flatten()
+    grey = pixels @ np.array([0.299, 0.587, 0.114]) * 0.5
+    x = (candidates["x0"] + candidates["x1"]) / 2
+    y = (candidates["y0"] + candidates["y1"]) / 2
+    colors = np.array([_COLORS[i % len(_COLORS)] for i in range(max(len(gt_boxes), 1))])
+    for axes in panels:
+        axes.set_axis_off()
+    for axes, name in zip(panels, names, strict=False):
+        axes.imshow(grey, cmap="gray", vmin=0, vmax=255)
+        axes.autoscale(False)
+        objects = candidates[object_by(name)]
+        rows = np.flatnonzero(objects >= 0)
+        axes.set_title(f"{name} ({len(rows)})", loc="left")
+        for (x0, y0, x1, y1), color in zip(gt_boxes, colors, strict=False):
+            axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=color))
+        axes.scatter(x[rows], y[rows], s=5, color=colors[objects[rows]], linewidths=0)
+    return figure
