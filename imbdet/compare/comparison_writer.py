@@ -21,6 +21,7 @@ from imbdet.figures.coco_table import CocoTable, coco_table
 from imbdet.figures.error_types import ErrorTypes, error_types
 from imbdet.figures.lrp_table import LRPTable, lrp_table
 from imbdet.figures.part_files import PartReader
+from imbdet.figures.same_positives import SamePositives, same_positives
 from imbdet.figures.score_by_iou import ScoreByIoU, score_by_iou
 from imbdet.figures.score_by_rank import ScoreByRank, score_by_rank
 from imbdet.figures.score_iou import ScoreIoU, score_iou
@@ -86,6 +87,7 @@ class ResultWriter:
             ScoreIoU: self._score_iou,
             ScoreByRank: self._score_by_rank,
             ScoreByIoU: self._score_by_iou,
+            SamePositives: self._same_positives,
         }
 
     @cached_property
@@ -155,6 +157,9 @@ class ResultWriter:
 
     def _score_by_iou(self) -> ScoreByIoU:
         return score_by_iou(self._candidates)
+
+    def _same_positives(self) -> SamePositives:
+        return same_positives(self._candidates)
 
     def _write_pictures(self, rows: Sequence[int]) -> str:
         remove_pictures(self.output)

@@ -9,6 +9,7 @@ from imbdet.figures.class_ap import class_ap
 from imbdet.figures.coco_table import coco_table
 from imbdet.figures.error_types import ERROR_TYPES, ErrorTypes
 from imbdet.figures.lrp_table import LRPTable
+from imbdet.figures.same_positives import SamePositives
 from imbdet.figures.score_by_iou import EDGES as IOU_EDGES
 from imbdet.figures.score_by_iou import ScoreByIoU
 from imbdet.figures.score_by_rank import EDGES as RANK_EDGES
@@ -48,6 +49,9 @@ def all_comparisons(num_runs):
             }
         ),
         "score_by_iou": ScoreByIoU(_binned(rng, runs, IOU_EDGES, rng.random(50))),
+        "same_positives": SamePositives(
+            runs[0], ["atss", "paa"], {run: rng.random(2) for run in runs[1:]}
+        ),
     }
 
 

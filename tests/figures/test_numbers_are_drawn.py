@@ -198,3 +198,9 @@ def test_score_by_rank(studies):
 def test_score_by_iou(studies):
     study, axes = studies["score_by_iou"]
     check_binned(axes, study.of_positives)
+
+
+def test_same_positives(studies):
+    study, (axes,) = studies["same_positives"]
+    for line, values in zip(axes.lines, study.jaccard.values(), strict=True):
+        same(line.get_xdata(), values)
