@@ -48,6 +48,14 @@ def build_model(cfg: CfgNode) -> nn.Module:
                 lookup(registry, get_key(cfg, key), key)
         _blame_key(cfg, error)
         raise
+    except ValueError as error:
+        if "num_groups" not in str(error):
+            raise
+        keys = [key for key, value in leaves(cfg.MODEL, "MODEL.") if value == "GN"]
+        raise UserError(
+            f"{' or '.join(keys)} is 'GN', group normalization with 32 groups, for a layer whose "
+            "channels are no multiple of 32: choose others, or another norm."
+        ) from error
     except AssertionError as error:
         if not str(error):
             raise

@@ -146,3 +146,16 @@ def test_imb_retinanet_does_not_read_the_keys_of_the_parts():
     cfg = small_config("retinanet", "MODEL.DENSE.LEVEL_SCALES", True)
     with pytest.raises(UserError, match="only ImbDense would read it"):
         refuse_unread_keys(cfg)
+
+
+def test_group_norm_names_its_key(build):
+    cfg = dense_config("MODEL.RETINANET.NORM", "GN", "MODEL.FPN.OUT_CHANNELS", 40)
+    with pytest.raises(UserError, match=r"MODEL\.RETINANET\.NORM is 'GN'.* no multiple of 32"):
+        build(cfg)
+
+
+def test_group_norm_of_the_head_is_built(build):
+    keys = ("MODEL.RETINANET.NORM", "GN")
+    for cfg in (dense_config(*keys), small_config("retinanet", *keys)):
+        losses, _, _ = train_step(build(cfg), make_batch([2, 0]))
+        assert all(loss.isfinite() for loss in losses.values())
