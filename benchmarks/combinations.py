@@ -35,7 +35,7 @@ from imbdet.learning.finite import NotFiniteError
 from imbdet.methods import ASSIGNERS, CLS_LOSSES, NEGATIVE_SAMPLERS, POSITIVE_SAMPLERS
 from imbdet.modeling import build_model
 from imbdet.modeling.dense_parts import BOXES
-from imbdet.modeling.unread import refuse_unread_keys
+from imbdet.modeling.unread_keys import refuse_unread_keys
 from imbdet.program import run_program
 
 # isort: split

@@ -11,7 +11,7 @@ from imbdet.methods import ASSIGNERS, BOX_LOSSES, CLS_LOSSES
 from imbdet.modeling.assigners import build_assigner
 from imbdet.modeling.build import build_criterion, build_sampler
 from imbdet.modeling.sites import sites_of
-from imbdet.modeling.unread import refuse_unread_keys
+from imbdet.modeling.unread_keys import refuse_unread_keys
 
 # isort: split
 from detectron2.config import get_cfg

@@ -17,7 +17,7 @@ from imbdet.evaluation.detection_pictures import (
     name_pictures,
     save_picture,
 )
-from imbdet.evaluation.kept import Kept, keep
+from imbdet.evaluation.kept_detections import Kept, keep
 from imbdet.evaluation.marked_images import Mark, draw_panel, join_panels
 from imbdet.evaluation.matches import Matches
 from imbdet.figures.part_files import write_table

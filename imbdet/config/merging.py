@@ -11,7 +11,7 @@ from typing import Any
 from detectron2.config import CfgNode, downgrade_config, get_cfg, upgrade_config
 from detectron2.config.compat import guess_version
 
-from imbdet.config.defaults import add_imbdet_config
+from imbdet.config.added_keys import add_imbdet_config
 from imbdet.errors import UserError
 from imbdet.keys import leaves, suggest_key
 from imbdet.wording import shortened

@@ -10,7 +10,7 @@ import torch
 from detectron2.config import CfgNode, get_cfg
 from PIL import ImageMode
 
-from imbdet.config.defaults import add_imbdet_config
+from imbdet.config.added_keys import add_imbdet_config
 from imbdet.errors import UserError
 from imbdet.keys import leaves
 from imbdet.methods import REGISTRIES

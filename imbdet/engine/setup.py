@@ -31,7 +31,7 @@ from imbdet.errors import UserError
 from imbdet.files import replacing
 from imbdet.keys import changed_keys
 from imbdet.modeling.augmented_tests import refuse_test_augmentation
-from imbdet.modeling.unread import refuse_unread_keys
+from imbdet.modeling.unread_keys import refuse_unread_keys
 from imbdet.plain_yaml import load_yaml
 from imbdet.reading import read_text
 

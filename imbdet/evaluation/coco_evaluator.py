@@ -23,7 +23,7 @@ from imbdet.data.summary import summarize_content
 from imbdet.evaluation.comparison import RECALLS, Comparison, check_library, compare
 from imbdet.evaluation.confusion import confuse
 from imbdet.evaluation.detection_pictures import draw_detections
-from imbdet.evaluation.kept import keep
+from imbdet.evaluation.kept_detections import keep
 from imbdet.evaluation.limits import MAX_DETECTIONS, describe_limits
 from imbdet.evaluation.lrp import OptimalLRP, optimal_lrp
 from imbdet.evaluation.matches import Matches, match

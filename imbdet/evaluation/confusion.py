@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from imbdet.evaluation.kept import Kept
+from imbdet.evaluation.kept_detections import Kept
 from imbdet.evaluation.matches import Matches
 from imbdet.evaluation.matching import Detections, Objects, match_boxes
 

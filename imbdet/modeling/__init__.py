@@ -23,7 +23,7 @@ from imbdet.modeling.p5_fpn import build_p5_resnet_fpn_backbone
 from imbdet.modeling.retinanet import ImbRetinaNet
 from imbdet.modeling.roi_heads import ImbROIHeads
 from imbdet.modeling.rpn import ImbRPN
-from imbdet.modeling.unread import refuse_unread_keys
+from imbdet.modeling.unread_keys import refuse_unread_keys
 
 __all__ = [
     "ALRPCriterion",

@@ -4,9 +4,9 @@ An option outside the range in its docstring raises a ValueError that names it.
 """
 
 from imbdet.ops.nms import nms_clusters
-from imbdet.samplers.hard import HardSampler
 from imbdet.samplers.instance_balanced import pick_instance_balanced
 from imbdet.samplers.iou_balanced import IoUBalancedNegatives
+from imbdet.samplers.ohem import HardSampler
 from imbdet.samplers.prime import IoUHLRPositives, ScoreHLRNegatives
 from imbdet.samplers.ratio import RatioSampler
 from imbdet.samplers.sampler import (

@@ -5,7 +5,7 @@ import torch
 
 from imbdet.errors import UserError
 from imbdet.methods import ASSIGNERS
-from imbdet.modeling.unread import refuse_unread_keys
+from imbdet.modeling.unread_keys import refuse_unread_keys
 from tests.modeling.conftest import make_batch, small_config, train_step
 
 # isort: split

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from imbdet.evaluation.kept import keep
+from imbdet.evaluation.kept_detections import keep
 from imbdet.evaluation.matches import match
 from tests.compare.problems import OBJECTS, RESULTS, ground_truth
 
