@@ -9,14 +9,25 @@ from imbdet.losses.alrp import alrp_loss
 from imbdet.losses.ap import ap_loss
 from imbdet.losses.asl1 import asl1_loss
 from imbdet.losses.auc import auc_loss
+from imbdet.losses.balanced_groups import (
+    BalancedGroups,
+    balanced_group_loss,
+    draw_group_samples,
+)
 from imbdet.losses.balanced_l1 import balanced_l1_loss
+from imbdet.losses.class_balance import class_balanced_weights
+from imbdet.losses.class_cross_entropy import scores_beside_background
 from imbdet.losses.cross_entropy import sigmoid_cross_entropy_loss, softmax_cross_entropy_loss
 from imbdet.losses.distribution_focal import distribution_focal_loss, expected_distance
 from imbdet.losses.dr import dr_loss
+from imbdet.losses.effective_class_margin import effective_class_margin_loss
+from imbdet.losses.equalization import equalization_loss
+from imbdet.losses.federated import draw_federated_classes, federated_loss
 from imbdet.losses.focal import focal_loss
 from imbdet.losses.ghm import GHMCLoss, GHMRLoss
 from imbdet.losses.iou import ciou_loss, diou_loss, giou_loss
 from imbdet.losses.iou_aware_bce import iou_aware_bce_loss
+from imbdet.losses.logit_adjustment import logit_adjusted_loss
 from imbdet.losses.matchability_aware import matchability_aware_loss
 from imbdet.losses.position_supervised import position_supervised_loss
 from imbdet.losses.quality import quality_focal_loss, varifocal_loss
@@ -24,27 +35,37 @@ from imbdet.losses.rank_sort import rank_sort_loss
 from imbdet.losses.smooth_l1 import decayed_smooth_l1_loss, l1_loss, smooth_l1_loss
 
 __all__ = [
+    "BalancedGroups",
     "GHMCLoss",
     "GHMRLoss",
     "alrp_loss",
     "ap_loss",
     "asl1_loss",
     "auc_loss",
+    "balanced_group_loss",
     "balanced_l1_loss",
     "ciou_loss",
+    "class_balanced_weights",
     "decayed_smooth_l1_loss",
     "diou_loss",
     "distribution_focal_loss",
     "dr_loss",
+    "draw_federated_classes",
+    "draw_group_samples",
+    "effective_class_margin_loss",
+    "equalization_loss",
     "expected_distance",
+    "federated_loss",
     "focal_loss",
     "giou_loss",
     "iou_aware_bce_loss",
     "l1_loss",
+    "logit_adjusted_loss",
     "matchability_aware_loss",
     "position_supervised_loss",
     "quality_focal_loss",
     "rank_sort_loss",
+    "scores_beside_background",
     "sigmoid_cross_entropy_loss",
     "smooth_l1_loss",
     "softmax_cross_entropy_loss",

@@ -4,7 +4,7 @@ import math
 from collections import defaultdict
 from pathlib import Path
 
-from tests.equality import assigning, detr, pointwise, ranking, sampling
+from tests.equality import assigning, detr, pointwise, ranking, sampling, tails
 from tests.equality.matrix import ROWS, Row, result
 
 PAGE = Path(__file__).parents[2] / "docs" / "equality.md"
@@ -12,6 +12,7 @@ SECTIONS = {
     "Assigners": assigning,
     "Samplers and weights": sampling,
     "Losses of single samples": pointwise,
+    "Losses for long tails": tails,
     "Losses of a ranking": ranking,
     "Losses of DETRs": detr,
 }

@@ -1,0 +1,82 @@
+"""Federated loss: a batch pays for the classes that it has, and for some others drawn at random.
+
+In a data set such as LVIS each image is annotated for a part of the classes; that others are absent
+is not known.
+
+Zhou et al., "Probabilistic two-stage detection", 2021, https://arxiv.org/abs/2103.07461
+"""
+
+import torch
+from torch import Tensor
+
+from imbdet.losses.class_cross_entropy import check_class_numbers, weighted_sigmoid_cross_entropy
+from imbdet.losses.reduction import reduce_losses
+from imbdet.ops.labels import check_labels
+from imbdet.options import Count, checked
+
+
+def federated_loss(
+    pred_logits: Tensor,
+    gt_labels: Tensor,
+    classes: Tensor,
+    *,
+    weights: Tensor | None = None,
+    reduction: str = "none",
+) -> Tensor:
+    """Sigmoid cross-entropy, summed over some of the classes.
+
+    Args:
+        pred_logits: (M, K) logits.
+        gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
+        classes: int64 in [0, K), such as of :func:`draw_federated_classes`. A class that is not
+            among them costs nothing, not even its own samples.
+        weights: (M,) factors of the samples, or None.
+        reduction: "none" or "sum"; the published code divides the sum by the number of samples.
+
+    Returns:
+        (M,) losses, 0 for ignored samples; or their sum.
+    """
+    check_labels(pred_logits, gt_labels)
+    is_used = torch.zeros(pred_logits.shape[1], dtype=torch.bool, device=pred_logits.device)
+    is_used[classes] = True
+    losses = weighted_sigmoid_cross_entropy(pred_logits, gt_labels, is_used, is_used)
+    return reduce_losses(losses, weights, reduction)
+
+
+@checked
+def draw_federated_classes(
+    gt_labels: Tensor,
+    class_weights: Tensor,
+    *,
+    num_classes: Count = 50,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """The classes of a batch, and others drawn by their weights without replacement.
+
+    As published, the background counts as one of the classes of a batch that has it; if the batch
+    alone has more classes than are asked for, all of its own are taken and no others.
+
+    Args:
+        gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
+        class_weights: (K,) >= 0; published: the square root of the number of images with the class.
+            A class of weight 0 is never drawn.
+        num_classes: how many to take.
+        generator: of the device of the weights; None is torch's.
+
+    Returns:
+        int64 in [0, K), without the background: those of the batch ascending, then the drawn.
+
+    Raises:
+        ValueError: a weight is negative or not finite.
+    """
+    check_class_numbers("class_weights", class_weights, class_weights.numel())
+    if not bool(class_weights.isfinite().all()):
+        raise ValueError("class_weights must be finite")
+    own: Tensor = gt_labels[gt_labels >= 0].unique().to(class_weights.device)
+    # A column for the background, as the published code has it: so the same seed draws the same.
+    weights = torch.cat([class_weights, class_weights.new_zeros(1)])
+    weights[own] = 0
+    num_drawn = min(num_classes - len(own), int((weights > 0).sum()))
+    if num_drawn > 0:
+        own = torch.cat([own, weights.multinomial(num_drawn, generator=generator)])
+    return own[own < len(class_weights)]

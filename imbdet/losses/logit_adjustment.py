@@ -1,0 +1,55 @@
+"""Softmax cross-entropy with logits that are raised by how frequent their classes are.
+
+Menon et al., "Long-tail learning via logit adjustment", ICLR 2021,
+https://arxiv.org/abs/2007.07314
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from imbdet.losses.class_cross_entropy import check_class_numbers, used_logits
+from imbdet.losses.reduction import reduce_losses
+from imbdet.ops.labels import check_labels
+from imbdet.options import NonNegative, checked
+
+
+@checked
+def logit_adjusted_loss(
+    pred_logits: Tensor,
+    gt_labels: Tensor,
+    priors: Tensor,
+    *,
+    tau: NonNegative = 1.0,
+    weights: Tensor | None = None,
+    reduction: str = "none",
+) -> Tensor:
+    """Cross-entropy of the softmax of x + tau ln(prior).
+
+    In training a frequent class gets its advantage for nothing, so that the plain logits, which
+    make the scores, treat all classes alike. With running scores of the classes as priors, this is
+    the equilibrium loss of LOCE (Feng et al., ICCV 2021, https://arxiv.org/abs/2108.07507).
+
+    Args:
+        pred_logits: (M, K + 1) logits, the background last.
+        gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
+        priors: (K + 1,) numbers or shares of the samples of each class and the background; a factor
+            common to all changes nothing. What is below the smallest normal float32, such as 0,
+            counts as that.
+        tau: exponent of the priors; 0 is plain cross-entropy.
+        weights: (M,) factors of the samples, or None.
+        reduction: "none" or "sum".
+
+    Returns:
+        (M,) losses, 0 for ignored samples; or their sum.
+
+    Raises:
+        ValueError: the shapes differ, or a prior is negative.
+    """
+    check_labels(pred_logits, gt_labels, num_classes=pred_logits.shape[-1] - 1)
+    check_class_numbers("priors", priors, pred_logits.shape[1])
+    logits = used_logits(pred_logits, gt_labels)
+    log_priors = priors.to(logits).clamp(min=torch.finfo(torch.float32).tiny).log()
+    adjusted = logits + tau * log_priors
+    losses = F.cross_entropy(adjusted, gt_labels, ignore_index=-1, reduction="none")
+    return reduce_losses(losses, weights, reduction)
