@@ -86,6 +86,15 @@ def _names(values: Sequence[Any]) -> bool:
     return all(isinstance(value, str) for value in values)
 
 
+def _are_factors(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, int | float) and value >= 0 for value in values)
+
+
+def _are_weights_of_stages(values: Sequence[Any]) -> bool:
+    is_valid = _above_0(4)
+    return all(isinstance(weights, list | tuple) and is_valid(weights) for weights in values)
+
+
 _READS_FEATURES = ("RPN.IN_FEATURES", "RETINANET.IN_FEATURES", "ROI_HEADS.IN_FEATURES")
 _FEATURES = (lambda values: values and _names(values), "names of one or more features")
 # What other values must be.
@@ -99,6 +108,11 @@ _RULES = {
     "MODEL.RETINANET.BBOX_REG_WEIGHTS": _WEIGHTS,
     "MODEL.ROI_BOX_HEAD.BBOX_REG_WEIGHTS": _WEIGHTS,
     "MODEL.RPN.BBOX_REG_WEIGHTS": _WEIGHTS,
+    "MODEL.ROI_BOX_CASCADE_HEAD.BBOX_REG_WEIGHTS": (
+        _are_weights_of_stages,
+        "a list of four numbers above 0 for each stage",
+    ),
+    "MODEL.ROI_BOX_CASCADE_HEAD.LOSS_WEIGHTS": (_are_factors, "numbers of at least 0"),
     "SOLVER.STEPS": (lambda values: list(values) == sorted(values), "in ascending order"),
 }
 

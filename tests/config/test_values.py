@@ -27,6 +27,10 @@ def test_the_defaults_are_admitted():
         ("MODEL.RETINANET.NUM_CLASSES", "-1", "must be from 1 to 100000"),
         ("MODEL.ROI_HEADS.NUM_CLASSES", "0", "must be from 1 to 100000"),
         ("MODEL.FPN.OUT_CHANNELS", "1000000000000", "must be from 1 to 100000"),
+        ("MODEL.ROI_BOX_CASCADE_HEAD.BBOX_REG_WEIGHTS", "[[1.0, 1.0]]", "four numbers above 0"),
+        ("MODEL.ROI_BOX_CASCADE_HEAD.BBOX_REG_WEIGHTS", "[1.0, 2.0]", "four numbers above 0"),
+        ("MODEL.ROI_BOX_CASCADE_HEAD.LOSS_WEIGHTS", "['a', 1.0, 1.0]", "numbers of at least 0"),
+        ("TEST.AUG.MIN_SIZES", "(0,)", "numbers above 0"),
         ("SEED", "0x" + "f" * 5000, "more than 64 bits"),
     ],
 )
