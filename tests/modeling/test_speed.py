@@ -20,6 +20,8 @@ def test_same_losses_and_states(kind, key, tolerance):
     assert plain.state_dict().keys() == fast.state_dict().keys()
     batch = make_batch([3, 2])
     (expected, grads, _), (losses, fast_grads, _) = (train_step(m, batch) for m in (plain, fast))
+    if kind == "cascade_rcnn":
+        tolerance *= 3  # each stage starts from the rounded boxes of the one before
     for name, loss in losses.items():
         assert loss.dtype == torch.float32
         torch.testing.assert_close(loss, expected[name], rtol=tolerance, atol=tolerance)
