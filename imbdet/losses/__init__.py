@@ -25,6 +25,7 @@ from imbdet.losses.equalization import equalization_loss
 from imbdet.losses.federated import draw_federated_classes, federated_loss
 from imbdet.losses.focal import focal_loss
 from imbdet.losses.ghm import GHMCLoss, GHMRLoss
+from imbdet.losses.gradient_ratio import EQLv2Loss, EqualizedFocalLoss, EqualizedQualityFocalLoss
 from imbdet.losses.iou import ciou_loss, diou_loss, giou_loss
 from imbdet.losses.iou_aware_bce import iou_aware_bce_loss
 from imbdet.losses.logit_adjustment import logit_adjusted_loss
@@ -32,12 +33,17 @@ from imbdet.losses.matchability_aware import matchability_aware_loss
 from imbdet.losses.position_supervised import position_supervised_loss
 from imbdet.losses.quality import quality_focal_loss, varifocal_loss
 from imbdet.losses.rank_sort import rank_sort_loss
+from imbdet.losses.seesaw import SeesawLoss
 from imbdet.losses.smooth_l1 import decayed_smooth_l1_loss, l1_loss, smooth_l1_loss
 
 __all__ = [
     "BalancedGroups",
+    "EQLv2Loss",
+    "EqualizedFocalLoss",
+    "EqualizedQualityFocalLoss",
     "GHMCLoss",
     "GHMRLoss",
+    "SeesawLoss",
     "alrp_loss",
     "ap_loss",
     "asl1_loss",

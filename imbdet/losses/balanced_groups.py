@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from imbdet.losses.class_cross_entropy import check_class_numbers, used_logits
+from imbdet.losses.class_cross_entropy import check_class_numbers, check_columns, used_logits
 from imbdet.losses.reduction import reduce_losses
 from imbdet.ops.labels import check_labels
 from imbdet.ops.precision import at_least_float32
@@ -138,11 +138,7 @@ def balanced_group_loss(
         ValueError: the shapes differ.
     """
     check_labels(pred_logits, gt_labels, groups.num_classes)
-    if pred_logits.shape[1] != groups.num_columns:
-        raise ValueError(
-            f"pred_logits must have {groups.num_columns} columns, those of the groups, "
-            f"not {pred_logits.shape[1]}"
-        )
+    check_columns(pred_logits, groups.num_columns)
     expected = len(groups.sizes), len(gt_labels)
     if samples.shape != expected:
         raise ValueError(f"samples must have the shape {expected}, not {tuple(samples.shape)}")

@@ -57,3 +57,9 @@ def check_class_numbers(name: str, numbers: Tensor, count: int) -> None:
         raise ValueError(f"{name} must have the shape ({count},), not {tuple(numbers.shape)}")
     if not bool((numbers >= 0).all()):
         raise ValueError(f"{name} must be 0 or more for every class")
+
+
+def check_columns(pred_logits: Tensor, count: int) -> None:
+    """Raise ValueError unless a matrix of logits has ``count`` columns."""
+    if pred_logits.shape[1] != count:
+        raise ValueError(f"pred_logits must have {count} columns, not {pred_logits.shape[1]}")

@@ -63,13 +63,13 @@ class FocalEntry:
 
     Attributes:
         sign: +1 of a negative entry, -1 of a positive one, its mirror image.
-        weight: alpha_t.
-        gamma: focusing exponent, >= 0.
+        weight: alpha_t, of all entries or of each class.
+        gamma: focusing exponent, >= 0, of all entries or of each class.
     """
 
     sign: int
-    weight: float
-    gamma: float
+    weight: float | Tensor
+    gamma: float | Tensor
 
     def value(self, logits: Tensor) -> Tensor:
         wrongness = torch.sigmoid(self.sign * logits)

@@ -134,12 +134,13 @@ class QualityFocalPositive:
         grad = weight |d|^beta (d + beta p (1 - p) BCE(p, y) / d)
 
     Attributes:
-        beta: focusing exponent, >= 0; 0 is cross-entropy with a soft target.
-        weight: factor of the loss.
+        beta: focusing exponent, >= 0, of all entries or of each; 0 is cross-entropy with a soft
+            target.
+        weight: factor of the loss, of all entries or of each.
     """
 
-    beta: float
-    weight: float = 1.0
+    beta: float | Tensor
+    weight: float | Tensor = 1.0
 
     def value(self, logits: Tensor, targets: Tensor) -> Tensor:
         factor = self.weight * _distance(logits, targets).abs() ** self.beta

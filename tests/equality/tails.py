@@ -4,6 +4,10 @@ import torch
 
 from imbdet.losses import (
     BalancedGroups,
+    EQLv2Loss,
+    EqualizedFocalLoss,
+    EqualizedQualityFocalLoss,
+    SeesawLoss,
     balanced_group_loss,
     draw_federated_classes,
     draw_group_samples,
@@ -18,6 +22,8 @@ from tests.equality.matrix import compared_with
 
 DETECTRON2 = "facebookresearch/detectron2 02b5c4e2"
 EQLV2 = "tztztztztz/eqlv2 907fad90"
+MMDET = "open-mmlab/mmdetection 3.3.0"
+UNITED_PERCEPTION = "ModelTC/United-Perception 52aaeb9e"
 ECM = "janghyuncho/ECM-Loss a6372408"
 LOCE = "fcjian/LOCE 0a0194d1"
 
@@ -149,3 +155,141 @@ def loce(case):
         return losses.sum() / case["avg_factor"]
 
     return value_and_gradient(case, loss_of)
+
+
+def steps(case, losses_of, buffers, precisions=("_f64", "")):
+    """Losses, buffers and gradients of steps one after the other.
+
+    Args:
+        losses_of: sum of losses of logits and of a function from names to arrays of the step.
+        buffers: from published names to functions of none that give ours, read after each step.
+        precisions: ends of names, of which the first that a case has is compared.
+    """
+    end = next(end for end in precisions if f"grad0{end}" in case)
+    values, grads = [], []
+    for step in range(case["steps"]):
+        logits = case[f"logits{step}"].double().flatten(0, -2).requires_grad_()
+        loss = losses_of(logits, lambda name, step=step: case[f"{name}{step}"])
+        (grad,) = torch.autograd.grad(loss, logits)
+        grads.append((grad, case[f"grad{step}{end}"].double().flatten(0, -2)))
+        values.append((loss.detach()[None], per_class(case[f"loss{step}{end}"])))
+        values += [
+            (ours().double(), per_class(case[f"{name}{step}{end}"]).double())
+            for name, ours in buffers.items()
+        ]
+    return {
+        kind: tuple(map(torch.cat, zip(*pairs, strict=True)))
+        for kind, pairs in (("values", values), ("gradient", grads))
+    }
+
+
+@compared_with(
+    f"{MMDET}: `SeesawLoss`",
+    "SeesawLoss",
+    "losses/golden/seesaw*.npz",
+    note="The values are losses and numbers of samples.",
+)
+def seesaw(case):
+    module = SeesawLoss(case["num_classes"], p=case["p"], q=case["q"], eps=case["eps"])
+    for step in range(case["steps"]):
+        parts = [f"loss_{part}{step}" for part in ("classes", "objectness")]
+        case.setdefault(f"loss{step}", sum(case[name] for name in parts))
+        for end in ("", "_f64"):
+            if f"cum_samples{step}{end}" in case:
+                case[f"cum_samples{step}{end}"] = case[f"cum_samples{step}{end}"][:-1]
+
+    def losses_of(logits, array):
+        losses = module(logits, array("labels"))
+        weights = array("weights") if "weights0" in case else torch.ones_like(losses)
+        return (losses * weights).mean()
+
+    return steps(case, losses_of, {"cum_samples": lambda: module.counts.clone()})
+
+
+@compared_with(
+    f"{MMDET}: `SeesawLoss.get_activation`", "SeesawLoss.scores", "losses/golden/seesaw*.npz"
+)
+def seesaw_scores(case):
+    module = SeesawLoss(case["num_classes"])
+    return {"values": (module.scores(case["logits0"]), case["scores0"])}
+
+
+def sums_of_gradients(module, start):
+    return {
+        "pos_grad": lambda: module.pos_grads.clone(),
+        "neg_grad": lambda: module.neg_grads.clone(),
+        "pos_neg": lambda: module.ratios(start),
+    }
+
+
+@compared_with(
+    f"{EQLV2}: `EQLv2`",
+    "EQLv2Loss",
+    "losses/golden/eqlv2*.npz",
+    note="The values are losses, sums of gradients and their ratios.",
+)
+def eqlv2(case):
+    options = {name: case[name] for name in ("gamma", "mu", "alpha")}
+    module = EQLv2Loss(case["num_classes"], **options)
+
+    def losses_of(logits, array):
+        return module(logits, array("labels")).mean()
+
+    return steps(case, losses_of, sums_of_gradients(module, 100.0))
+
+
+@compared_with(
+    f"{EQLV2}: `EQLv2.get_activation`", "scores_beside_background", "losses/golden/eqlv2*.npz"
+)
+def eqlv2_scores(case):
+    return {"values": (scores_beside_background(case["logits0"]), case["scores0"])}
+
+
+def labels_of(array, num_classes):
+    """From published labels, 0 for the background, 1 to K for classes and -1 ignored."""
+    labels = array("labels").flatten()
+    return torch.where(labels > 0, labels - 1, torch.where(labels == 0, num_classes, -1))
+
+
+@compared_with(
+    f"{UNITED_PERCEPTION}: `EqualizedFocalLoss`",
+    "EqualizedFocalLoss",
+    "losses/golden/efl__*.npz",
+    departures={
+        "efl__extreme_easy": "The logarithm of a score near 1 loses its digits as published."
+    },
+    note="The values are losses, sums of gradients and their ratios, at most 1.",
+)
+def efl(case):
+    num_classes, alpha, gamma = (case[key] for key in ("num_classes", "focal_alpha", "focal_gamma"))
+    module = EqualizedFocalLoss(num_classes, alpha=alpha, gamma=gamma, scale=case["scale_factor"])
+
+    def losses_of(logits, array):
+        labels, normalizer = labels_of(array, num_classes), array("normalizer")
+        return module(logits, labels, normalizer=normalizer).sum() / normalizer
+
+    buffers = sums_of_gradients(module, 1.0)
+    return steps(case, losses_of, {**buffers, "pos_neg": lambda: module.ratios(1.0).clamp(max=1)})
+
+
+@compared_with(
+    f"{UNITED_PERCEPTION}: `EqualizedQualityFocalLoss`",
+    "EqualizedQualityFocalLoss",
+    "losses/golden/eqfl__*.npz",
+    departures={"eqfl__all_ignored": "Without any gradient the ratio is 1; published, 0."},
+    note="The values are losses, sums of gradients and their ratios, at most 1.",
+)
+def eqfl(case):
+    num_classes = case["num_classes"]
+    module = EqualizedQualityFocalLoss(
+        num_classes, gamma=case["focal_gamma"], scale=case["scale_factor"]
+    )
+
+    def losses_of(logits, array):
+        labels, normalizer = labels_of(array, num_classes), array("normalizer")
+        is_positive = (labels >= 0) & (labels < num_classes)
+        quality = array("quality").flatten()[is_positive]
+        return module(logits, labels, quality, normalizer=normalizer).sum() / normalizer
+
+    buffers = sums_of_gradients(module, 1.0)
+    return steps(case, losses_of, {**buffers, "pos_neg": lambda: module.ratios(1.0).clamp(max=1)})

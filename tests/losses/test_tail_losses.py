@@ -276,7 +276,7 @@ def test_bad_input():
     with pytest.raises(ValueError, match="class_weights must be finite"):
         draw_federated_classes(labels, torch.tensor([1, math.inf]))
     groups = BalancedGroups(torch.tensor([5, 5]), bounds=())
-    with pytest.raises(ValueError, match="must have 5 columns, those of the groups, not 3"):
+    with pytest.raises(ValueError, match="must have 5 columns, not 3"):
         balanced_group_loss(logits, labels, groups, torch.ones(2, 2, dtype=torch.bool))
     with pytest.raises(ValueError, match=r"samples must have the shape \(2, 2\)"):
         balanced_group_loss(torch.zeros(2, 5), labels, groups, torch.ones(2, dtype=torch.bool))
