@@ -88,6 +88,8 @@ class Collector:
         self.assignments = Assignments({}, {})
         if not detector.is_two_stage:
             self.assignments = build_assignments(detector.cfg, detector.site)
+        for name, reason in self.assignments.refused.items():
+            logger.info(f"The assigner {name} is left out: {reason}")
         self.generator = torch.Generator(detector.model.device).manual_seed(max(cfg.SEED, 0))
 
     def collect(self, dataset_dicts: Sequence[dict], folder: Path) -> Counts:

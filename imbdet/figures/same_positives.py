@@ -101,7 +101,7 @@ def same_positives(runs: Mapping[str, PartReader]) -> SamePositives:
                 counts[run][1, a] += (one >= 0).sum() + (two >= 0).sum()
     # Of the common pairs, both runs were counted.
     jaccard = {run: ratio(same, both - same) for run, (same, both) in counts.items()}
-    if all(np.isnan(values).all() for values in jaccard.values()):
+    if any(np.isnan(values).all() for values in jaccard.values()):
         raise NothingToShow("there are no positives.")
     return SamePositives(baseline, assigners, jaccard)
 

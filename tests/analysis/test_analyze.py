@@ -131,7 +131,9 @@ def test_one_stage(tmp_path, monkeypatch):
     analyze(tmp_path, "retinanet", "--num-images", "1", **{"MODEL.CLS_LOSS.NAME": "ap"})
     log = (tmp_path / "log.txt").read_text()
     assert "INFO: RetinaNet has no prime negatives: score_hlr compares all pairs" in log
-    assert "left out" not in log
+    assert [line for line in log.splitlines() if "left out" in line] == [
+        line for line in log.splitlines() if "INFO: The assigner dynamic_iou is left out: " in line
+    ]
     assert "The loss 'ap' is one of the whole ranking, not of each sample: where the" in log
     assert own.exists()
     assert not stale.exists()
@@ -141,6 +143,29 @@ def test_one_stage(tmp_path, monkeypatch):
     (name,) = (name for name in files(tmp_path / "pictures", "png") if name.isdigit())
     assert files(tmp_path / "pictures", "png") == {name, f"{name}_assigners"}
     assert not any(map(is_cut_off, (tmp_path / "figures").glob("*.png")))
+
+
+@pytest.mark.parametrize(
+    ("name", "own"), [("retinanet", "max_iou"), ("fcos", "fcos"), ("tood", "task_aligned")]
+)
+def test_the_detectors_own_assigner_is_among_all(tmp_path, monkeypatch, name, own):
+    for method in ("write_figures", "write_pictures"):
+        monkeypatch.setattr(ResultWriter, method, lambda *args: None)
+    no_norm = {"MODEL.RETINANET.NORM": ""}  # a group of one value has none
+    analyze(tmp_path, name, "--num-images", "2", **no_norm)
+    rows = pq.read_table(tmp_path / "tables" / "candidates").to_pydict()
+    assert 1 in rows["label"]
+    for label, gt, by_own in zip(
+        rows["label"], rows["gt_id"], rows[f"gt_id_by_{own}"], strict=True
+    ):
+        assert by_own == gt if label == 1 else by_own < 0
+    assigned = pq.read_table(tmp_path / "tables" / "assigned").to_pydict()
+    num_objects = pq.read_table(tmp_path / "tables" / "objects").num_rows
+    assert Counter(assigned["assigner"]) == {
+        assigner.removeprefix("gt_id_by_"): num_objects
+        for assigner in rows
+        if assigner.startswith("gt_id_by_")
+    }
 
 
 def test_no_objects(tmp_path):
