@@ -28,7 +28,7 @@ def test_an_example_trains_and_prints_its_losses(name, num_losses, capsys, monke
     assert all(value > 0 for value in values)
 
 
-@pytest.mark.parametrize("name", EXAMPLES.keys() - {"lazy_config.py"})
+@pytest.mark.parametrize("name", sorted(EXAMPLES.keys() - {"lazy_config.py"}))
 def test_an_example_without_detectron2_is_short(name):
     assert len(example(name).splitlines()) < 60
 
