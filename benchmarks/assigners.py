@@ -25,6 +25,7 @@ from imbdet import assigners
 from imbdet.assigners import Outputs, Priors, Targets
 from imbdet.learning.learner import Learner
 from imbdet.methods import ASSIGNERS
+from imbdet.modeling.registry import lookup
 from imbdet.program import run_program
 from imbdet.structures import needs_of
 
@@ -46,7 +47,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--size", **two, default=[800, 1216], help="of the images")
     parser.add_argument("--images", type=int, default=1, metavar="N", help="of a batch")
     parser.add_argument("--boxes", type=int, default=100, metavar="N", help="objects of an image")
-    parser.add_argument("--assigners", nargs="+", choices=DENSE, default=DENSE)
+    parser.add_argument("--assigners", nargs="+", metavar="NAME", default=DENSE)
     parser.add_argument("--repetitions", type=int, default=15, metavar="N")
     parser.add_argument("--iterations", type=int, default=2, metavar="N", help="of 'share'")
     parser.add_argument("--quick", action="store_true", help="small sizes and numbers")
@@ -199,6 +200,8 @@ SECTIONS = {
 def main() -> None:
     """Run the sections and print their tables."""
     args = parse_args()
+    for name in args.assigners:
+        lookup(ASSIGNERS, name, "--assigners")
     setting = {"images": f"{args.images} x {args.size[0]} x {args.size[1]}"}
     run_sections(SECTIONS, args, **setting)
 

@@ -41,7 +41,8 @@ def test_what_a_checkpoint_keeps_has_the_same_name(name, build):
 def test_records_are_read():
     (file,) = (ASSETS / "records" / "samples").iterdir()
     table = pq.read_table(file)
-    assert table.schema.equals(SCHEMA, check_metadata=True)
+    assert table.schema.equals(SCHEMA)  # meanings are prose, which may say more than before
+    assert table.schema.metadata.items() >= SCHEMA.metadata.items()
     histograms = read_histograms(ASSETS / "records" / "histograms")
     assert histograms.pop("num_batches") == 2
     for site in ("rpn", "roi_heads"):

@@ -4,6 +4,7 @@
 python tools/equality.py    # writes docs/equality.md
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -12,8 +13,15 @@ from imbdet.program import run_program
 ROOT = Path(__file__).parents[1]
 
 
+def parse_args() -> argparse.Namespace:
+    """The command line, which has no options."""
+    formatter = argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(description=__doc__, formatter_class=formatter).parse_args()
+
+
 def main() -> None:
     """Write the page."""
+    parse_args()
     sys.path.insert(0, str(ROOT))
     from tests.equality.page import PAGE, page
 

@@ -114,12 +114,15 @@ def hierarchical_ranks(found: ImageCandidates, rows: Tensor) -> Tensor:
     """(P,) int64, IoU-HLR of some positives, (P,) int64 rows, in the image and their classes."""
     candidates = found.candidates
     return hierarchical_local_rank(
-        paired_iou(
-            candidates.decode(rows, candidates.gt_labels[rows]), candidates.gt_boxes_of(rows)
-        ),
-        candidates.gt_idxs[rows],
-        candidates.gt_labels[rows],
+        pred_ious(found, rows), candidates.gt_idxs[rows], candidates.gt_labels[rows]
     )
+
+
+def pred_ious(found: ImageCandidates, rows: Tensor) -> Tensor:
+    """(P,) IoU after regression of some positives, (P,) int64 rows, with their objects."""
+    candidates = found.candidates
+    pred_boxes = candidates.decode(rows, candidates.gt_labels[rows])
+    return paired_iou(pred_boxes, candidates.gt_boxes_of(rows))
 
 
 def _of_positives(samples: Samples) -> dict[str, Tensor]:

@@ -82,7 +82,7 @@ class SkippingMapper:
     def __init__(self, mapper: DatasetMapper, dataset: DatasetFromList) -> None:
         self._mapper = mapper
         self._dataset = dataset
-        # Shared by the worker processes, so that only one of them warns.
+        # Shared by the worker processes: one of them warns, but for those that meet it at once.
         self._is_broken = torch.zeros(len(dataset), dtype=torch.bool).share_memory_()
 
     def __call__(self, record: dict) -> dict:

@@ -135,7 +135,7 @@ def test_skips_broken_images(toy, log_file, workers):
     assert set(images) == {10, 30}
     assert images.count(30) > images.count(10)  # the next one takes the place
     warnings = [line for line in log_file.read_text().splitlines() if "2.png" in line]
-    assert len(warnings) == 1
+    assert 1 <= len(warnings) <= max(workers, 1)  # of workers that meet it at once, each warns
     assert "Another image takes its place." in warnings[0]
 
 

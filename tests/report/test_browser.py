@@ -83,7 +83,7 @@ def test_all_tabs_open_and_all_figures_are_drawn(page):
             assert drawing.is_displayed()
     # Losses, AP, learning rate and time; a site each; the studies.
     numbers = [len(drawings(page, name)) for name in ("training", "records", "figures")]
-    assert numbers == [4, 2, 11]
+    assert numbers == [4, 2, 12]
     wait_for(lambda: page.execute_script(f"return {images}.every((i) => i.naturalWidth > 0)"))
 
 
@@ -250,7 +250,7 @@ def test_a_comparison(comparison):
     open_tab(comparison, "figures")
     assert comparison.title != "harm"
     shown = {drawing.get_attribute("alt"): drawing for drawing in drawings(comparison, "figures")}
-    assert len(shown) == 8
+    assert len(shown) == 9
     classes = svg_of(shown["AP of each class"])
     assert html.escape(f"{short(SCRIPT)} (5)", quote=False) in classes
     # How to read it stands above.
