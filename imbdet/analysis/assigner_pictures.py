@@ -2,17 +2,16 @@
 
 from collections.abc import Sequence
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from imbdet.drawing.style import WIDTH, new_figure
+from imbdet.drawing.style import CATEGORIES, WIDTH, new_figure
 from imbdet.figures.columns import Columns, object_by
 
 _NUM_COLUMNS = 4
 # Of objects, one after the other, without the grey; it begins again where there are more.
-_COLORS = [color for i, color in enumerate(mpl.color_sequences["tab10"]) if i != 7]
+_COLORS = [color for i, color in enumerate(CATEGORIES) if i != 7]
 
 
 def draw_assigners(

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from imbdet.drawing.style import COLOR_MAP, label_panel, new_figure
+from imbdet.drawing.annotated_matrix import draw_matrix
+from imbdet.drawing.style import label_panel, new_figure
 from imbdet.figures.averages import ratio
 from imbdet.figures.columns import Chunks
 from imbdet.figures.study import NothingToShow, Study
@@ -91,12 +91,13 @@ class Assigners(Study):
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=widths)
         labels = [label for label, is_used in zip(_labels(), used, strict=True) if is_used]
         values = self.per_object[:, used]
-        _draw_matrix(left, values, labels, top=float(np.nanmax(values)), digits=1)
+        highest = max(float(np.nanmax(values)), 1e-9)
+        draw_matrix(left, values, labels, top=highest, digits=1, aspect="auto")
         left.set_yticks(range(len(self.names)), self.names)
         left.set_xlabel("size of the object in pixels")
         label_panel(left, "positives of an object")
         titles = ["no positive", "ambiguous", "mean IoU"]
-        _draw_matrix(right, self.shares, titles, top=1.0, digits=2)
+        draw_matrix(right, self.shares, titles, aspect="auto")
         label_panel(right, "shares")
         return figure
 
@@ -106,22 +107,6 @@ def _labels() -> list[str]:
     inner = SIZE_EDGES[1:-1].astype(int)
     between = [f"{low}-{high}" for low, high in itertools.pairwise(inner)]
     return [f"<{inner[0]}", *between, f"≥{inner[-1]}"]
-
-
-def _draw_matrix(
-    axes: Axes, values: np.ndarray, labels: Sequence[str], *, top: float, digits: int
-) -> None:
-    mesh = axes.imshow(
-        np.ma.masked_invalid(values), vmin=0, vmax=max(top, 1e-9), cmap=COLOR_MAP, aspect="auto"
-    )
-    axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0)
-    for (i, j), value in np.ndenumerate(values):
-        text = "none" if np.isnan(value) else f"{value:.{digits}f}"
-        is_light = np.isnan(value) or sum(mesh.cmap(mesh.norm(value))[:3]) > 1.5
-        color = "black" if is_light else "white"
-        axes.text(j, i, text, ha="center", va="center", fontsize=8, color=color)
 
 
 def assigners(rows: Chunks) -> Assigners:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from imbdet.drawing.style import COLOR_MAP, label_panel, new_figure
+from imbdet.drawing.annotated_matrix import draw_matrix
+from imbdet.drawing.style import label_panel, new_figure
 from imbdet.figures.averages import ratio
 from imbdet.figures.columns import SIGNS, Chunks, chosen_by, object_by
 from imbdet.figures.study import NothingToShow, Study
@@ -97,7 +97,9 @@ class Overlaps(Study):
         sizes = [max(len(overlap.names), 6) for overlap in self.of_sign.values()]
         panels = figure.subplots(1, len(self.of_sign), width_ratios=sizes)
         for axes, (sign, overlap) in zip(panels, self.of_sign.items(), strict=True):
-            mesh = _draw_matrix(axes, overlap)
+            is_small = len(overlap.names) > _MOST_LARGE
+            mesh = draw_matrix(axes, overlap.jaccard, overlap.names, is_small=is_small)
+            axes.set_yticks(range(len(overlap.names)), overlap.names)
             label_panel(axes, sign if overlap.kind == "samplers" else f"{sign}, by assigner")
         figure.colorbar(mesh, ax=panels, label="Jaccard index", shrink=0.7)
         return figure
@@ -136,28 +138,3 @@ def overlaps(
     of_sign = {"positives": Overlap(assigners, same, "assigners")} if assigners else {}
     of_sign |= {sign: Overlap(names, common[sign]) for sign, names in samplers.items()}
     return Overlaps(of_sign)
-
-
-def _draw_matrix(axes: Axes, overlap: Overlap) -> object:
-    jaccard, names = overlap.jaccard, overlap.names
-    mesh = axes.imshow(np.ma.masked_invalid(jaccard), vmin=0, vmax=1, cmap=COLOR_MAP)
-    ticks = range(len(names))
-    axes.set_xticks(ticks, names, rotation=45, ha="right")
-    axes.set_yticks(ticks, names)
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0)
-    is_small = len(names) > _MOST_LARGE
-    for (i, j), value in np.ndenumerate(jaccard):
-        text = "none" if np.isnan(value) else f"{value:.2f}"
-        text = text.removeprefix("0") if is_small else text
-        is_light = np.isnan(value) or sum(mesh.cmap(value)[:3]) > 1.5
-        axes.text(
-            j,
-            i,
-            text,
-            ha="center",
-            va="center",
-            fontsize=7 if is_small else 8,
-            color="black" if is_light else "white",
-        )
-    return mesh
