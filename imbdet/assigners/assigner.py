@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from imbdet.assigners.max_iou import highest_ious
+from imbdet.assigners.pairs import box_iou, by_columns, chunks
 from imbdet.structures import Assignment, Candidates, Outputs, Priors, Targets, needs_of
 
 T = TypeVar("T", bound=Callable[..., Any])
@@ -100,11 +100,17 @@ def _join(columns: Sequence[Tensor | None]) -> Tensor | None:
 
 
 def _max_ious(priors: Priors, targets: Targets) -> Tensor:
-    """(M,) highest IoU of each prior with any object of its image."""
+    """(M,) highest IoU of each prior with any object of its image; 0 if there is none."""
     if priors.num_per_image is not None:
         images = zip(priors.by_image(targets.num_images), targets.by_image(), strict=True)
         return torch.cat([_max_ious(own, objects) for own, objects in images])
-    return highest_ious(priors, targets)[0].values.clamp(min=0)
+    highest = priors.boxes.new_zeros(targets.num_images, len(priors))
+    boxes = by_columns(priors.boxes)
+    for chunk in chunks(priors, targets):
+        ious = box_iou(boxes, targets.boxes[chunk, None])  # (g, R)
+        rows = targets.image_idxs[chunk, None].expand_as(ious)
+        highest.scatter_reduce_(0, rows, ious, "amax")
+    return highest.flatten()
 
 
 def _assign(
