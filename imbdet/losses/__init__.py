@@ -21,11 +21,12 @@ from imbdet.losses.cross_entropy import sigmoid_cross_entropy_loss, softmax_cros
 from imbdet.losses.distribution_focal import distribution_focal_loss, expected_distance
 from imbdet.losses.dr import dr_loss
 from imbdet.losses.effective_class_margin import effective_class_margin_loss
+from imbdet.losses.eqlv2 import EQLv2Loss
 from imbdet.losses.equalization import equalization_loss
+from imbdet.losses.equalized_focal import EqualizedFocalLoss, EqualizedQualityFocalLoss
 from imbdet.losses.federated import draw_federated_classes, federated_loss
 from imbdet.losses.focal import focal_loss
 from imbdet.losses.ghm import GHMCLoss, GHMRLoss
-from imbdet.losses.gradient_ratio import EQLv2Loss, EqualizedFocalLoss, EqualizedQualityFocalLoss
 from imbdet.losses.iou import ciou_loss, diou_loss, giou_loss
 from imbdet.losses.iou_aware_bce import iou_aware_bce_loss
 from imbdet.losses.logit_adjustment import logit_adjusted_loss
