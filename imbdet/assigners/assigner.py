@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from imbdet.assigners.left_out import background_in_regions, ignore_without_weight
 from imbdet.assigners.pairs import box_iou, by_columns, chunks
 from imbdet.structures import Assignment, Candidates, Outputs, Priors, Targets, needs_of
 
@@ -42,6 +43,8 @@ def assign(
 ) -> Candidates:
     """Assign all rows of a batch.
 
+    Rows that have no weight, and background in ignored regions, are ignored.
+
     Args:
         assigner: decides.
         priors: of the batch.
@@ -53,6 +56,12 @@ def assign(
         assignment = _assign(assigner, priors, targets, outputs)
     else:
         assignment = assign_images(assigner, priors, targets, outputs)
+    assignment = ignore_without_weight(assignment, priors, targets)
+    is_in_region = None
+    if targets.regions is not None:
+        is_in_region = background_in_regions(assignment, priors, targets.regions)
+        gt_idxs = assignment.gt_idxs.masked_fill(is_in_region, -2)
+        assignment = replace(assignment, gt_idxs=gt_idxs)
     return Candidates(
         gt_labels=assignment.labels(targets.classes, num_classes),
         gt_idxs=assignment.gt_idxs.clamp(min=-1),
@@ -62,6 +71,7 @@ def assign(
         priors=priors,
         targets=targets,
         quality=assignment.quality,
+        is_in_region=is_in_region,
     )
 
 

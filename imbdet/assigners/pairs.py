@@ -69,12 +69,13 @@ def _area(boxes: Tensor) -> Tensor:
 
 
 def _iou_and_union(boxes: Tensor, areas: Tensor, gt_boxes: Tensor) -> tuple[Tensor, Tensor]:
-    intersection = _intersection(boxes, gt_boxes)
-    union = (areas + _area(gt_boxes)).sub_(intersection).clamp_(min=EPS)
-    return intersection.div(union), union
+    shared = intersection(boxes, gt_boxes)
+    union = (areas + _area(gt_boxes)).sub_(shared).clamp_(min=EPS)
+    return shared.div(union), union
 
 
-def _intersection(boxes: Tensor, gt_boxes: Tensor) -> Tensor:
+def intersection(boxes: Tensor, gt_boxes: Tensor) -> Tensor:
+    """Area that boxes share with objects, whose leading sizes are broadcast."""
     x1, y1, x2, y2 = boxes.unbind(dim=-1)
     gt_x1, gt_y1, gt_x2, gt_y2 = gt_boxes.unbind(dim=-1)
     # In place where it may be: with large matrices, new memory costs more than numbers.
@@ -140,7 +141,7 @@ class PredictedBoxes:
     def overlap(self, chunk: slice) -> Tensor:
         """(g, R) bool, whether the IoU is above 0."""
         corners = self._corners_of(self._images(chunk))
-        return _intersection(corners, self._targets.boxes[chunk, None]) > 0
+        return intersection(corners, self._targets.boxes[chunk, None]) > 0
 
     def iou_at(self, objects: Tensor, idxs: Tensor) -> Tensor:
         """(n,) IoU of some objects, (n,) int64, with priors of their images, (n,) int64."""

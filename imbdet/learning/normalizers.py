@@ -30,14 +30,17 @@ class Normalizer(Protocol):
         ...
 
 
-def num_samples(chosen: Candidates, count: Count) -> int:
-    """The number of samples that are not ignored, at least 1: Fast R-CNN's divisor."""
-    return max(count(int((chosen.gt_labels >= 0).sum())), 1)
+def num_samples(chosen: Candidates, count: Count) -> float:
+    """The number of samples that are not ignored, at least 1: Fast R-CNN's divisor.
+
+    Weighted samples count as much as they weigh, here and in the other normalizers.
+    """
+    return max(_weigh(chosen, chosen.gt_labels >= 0, count), unit_weight(chosen, count))
 
 
-def num_positives(chosen: Candidates, count: Count) -> int:
+def num_positives(chosen: Candidates, count: Count) -> float:
     """The number of positives, at least 1: the divisor of dense detectors."""
-    return max(count(len(chosen.pos_idxs)), 1)
+    return max(_weigh(chosen, chosen.is_positive, count), unit_weight(chosen, count))
 
 
 def sum_of_quality(chosen: Candidates, count: Count) -> float:
@@ -52,7 +55,24 @@ def sum_of_quality(chosen: Candidates, count: Count) -> float:
         raise ValueError(
             "losses are divided by the quality of positives, and the assigner has none"
         )
-    return max(count(float(chosen.quality[chosen.pos_idxs].sum())), 1.0)
+    quality = chosen.quality if chosen.weights is None else chosen.quality * chosen.weights
+    return max(count(float(quality[chosen.pos_idxs].sum())), float(unit_weight(chosen, count)))
+
+
+def _weigh(chosen: Candidates, is_counted: Tensor, count: Count) -> float:
+    """The weight of some samples, (M,) bool; without weights their number."""
+    if chosen.weights is None:
+        return count(int(is_counted.sum()))
+    return count(float(chosen.weights[is_counted].sum()))
+
+
+def unit_weight(chosen: Candidates, count: Count) -> float:
+    """What a sample weighs: 1, or the mean weight, so that a common factor changes no loss."""
+    if chosen.weights is None:
+        return 1
+    is_sample = chosen.gt_labels >= 0
+    weight, number = _weigh(chosen, is_sample, count), count(int(is_sample.sum()))
+    return weight / number if weight > 0 else 1.0
 
 
 class Quota:
@@ -62,5 +82,9 @@ class Quota:
         """Say the number, > 0."""
         self.batch_size_per_image = batch_size_per_image
 
-    def __call__(self, chosen: Candidates, count: Count) -> int:
-        return self.batch_size_per_image * count(len(chosen.num_per_image))
+    def __call__(self, chosen: Candidates, count: Count) -> float:
+        of_images = chosen.targets.image_weights
+        if of_images is None:
+            return self.batch_size_per_image * count(len(chosen.num_per_image))
+        num_images = count(float(of_images.sum()))
+        return self.batch_size_per_image * (num_images if num_images > 0 else 1.0)

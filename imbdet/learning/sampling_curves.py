@@ -24,7 +24,8 @@ def log_choice(log: Log, prefix: str, candidates: Candidates, chosen: Candidates
     """Log, every ``PERIOD`` iterations, how the chosen samples differ from the available ones.
 
     For positives and negatives, as "prefix/neg_chosen_iou" and so on: numbers per image and mean
-    IoUs; where losses of the candidates are known, also their means.
+    IoUs; where losses of the candidates are known, also their means; and where there are ignored
+    regions, how many candidates they make ignored, as "prefix/ignored_region_count".
 
     Args:
         log: takes the scalars.
@@ -39,6 +40,9 @@ def log_choice(log: Log, prefix: str, candidates: Candidates, chosen: Candidates
         for sign, mask in _signs(samples):
             log.put_scalar(f"{prefix}/{sign}_{kind}_count", int(mask.sum()) / num_images)
             _put_mean(log, f"{prefix}/{sign}_{kind}_iou", samples.ious[mask])
+    if candidates.is_in_region is not None:
+        num_ignored = int(candidates.is_in_region.sum()) / num_images
+        log.put_scalar(f"{prefix}/ignored_region_count", num_ignored)
     if candidates.cls_losses is not None:
         for sign, mask in _signs(candidates):
             _put_mean(log, f"{prefix}/{sign}_available_loss", candidates.cls_losses[mask])

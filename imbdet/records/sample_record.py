@@ -23,8 +23,9 @@ class SampleRecord:
         cls_losses: (M,) classification losses, before weights and normalizer; None for a ranking
             loss, which is not a sum over samples.
         box_losses: (P,) box losses of the positives, before weights and normalizer.
-        cls_weights: (M,) factors of the classification losses; None is 1 for all.
-        box_weights: (P,) factors of the box losses; None is 1 for all.
+        cls_weights: (M,) factors of the classification losses beside the weights of the samples,
+            which are the data's; None is 1 for all.
+        box_weights: (P,) the same of the box losses.
     """
 
     samples: Samples

@@ -9,7 +9,7 @@ from imbdet.structures.candidates import Assignment, Candidates, Choice, needs_o
 from imbdet.structures.outputs import BoxTransform, Outputs
 from imbdet.structures.priors import Levels, Priors
 from imbdet.structures.samples import Positives, Samples
-from imbdet.structures.targets import Targets
+from imbdet.structures.targets import Regions, Targets
 
 __all__ = [
     "Assignment",
@@ -20,6 +20,7 @@ __all__ = [
     "Outputs",
     "Positives",
     "Priors",
+    "Regions",
     "Samples",
     "Targets",
     "needs_of",

@@ -81,6 +81,7 @@ class Candidates:
         cls_losses: (M,) their classification losses, before weights and normalizer, >= 0,
             detached, if a part of the learner needs them.
         importance: see :class:`Choice`.
+        is_in_region: (M,) bool, which are ignored for a region that is; None without regions.
     """
 
     gt_labels: Tensor
@@ -95,6 +96,7 @@ class Candidates:
     outputs: Outputs | None = None
     cls_losses: Tensor | None = None
     importance: Tensor | None = None
+    is_in_region: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.gt_labels)
@@ -123,6 +125,23 @@ class Candidates:
     def image_idxs(self) -> Tensor:
         """(M,) int64, the image of each row."""
         return image_of_rows(self.num_per_image, self.gt_labels.device)
+
+    @cached_property
+    def weights(self) -> Tensor | None:
+        """(M,) factors >= 0 of the losses: of a row's object, if it has one, and of its image.
+
+        None is 1 for all.
+        """
+        of_objects, of_images = self.targets.weights, self.targets.image_weights
+        if of_objects is None and of_images is None:
+            return None
+        weights = self.ious.new_ones(len(self))
+        if of_images is not None:
+            weights = of_images.to(weights)[self.image_idxs]
+        if of_objects is not None:
+            factors = of_objects.to(weights)[self.gt_idxs[self.pos_idxs]]
+            weights = weights.index_put((self.pos_idxs,), factors * weights[self.pos_idxs])
+        return weights
 
     @property
     def boxes(self) -> Tensor:

@@ -99,6 +99,15 @@ class Samples:
         return self.candidates.neg_idxs
 
     @property
+    def weights(self) -> Tensor | None:
+        return self.candidates.weights
+
+    @property
+    def pos_weights(self) -> Tensor | None:
+        """(P,) of the positives."""
+        return None if self.weights is None else self.weights[self.pos_idxs]
+
+    @property
     def pred_logits(self) -> Tensor:
         """(M, K) for sigmoid losses, (M, K + 1) for softmax; with gradient."""
         return self.outputs.logits

@@ -11,7 +11,7 @@ from imbdet.weighting.importance import (
     importance_weights,
 )
 from imbdet.weighting.soft_sampling import SoftSampling
-from imbdet.weighting.weights import Weighting, WeightingProduct, Weights
+from imbdet.weighting.weights import Weighting, WeightingProduct, Weights, times
 
 __all__ = [
     "ImportanceNegatives",
@@ -24,6 +24,7 @@ __all__ = [
     "gt_class_scores",
     "hierarchical_local_rank",
     "importance_weights",
+    "times",
 ]
 
 

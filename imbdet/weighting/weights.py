@@ -31,6 +31,14 @@ class Weights(NamedTuple):
         return cls(cls_factors, box=factors.new_ones(len(samples.pos_idxs)))
 
 
+def times(losses: Tensor, *factors: Tensor | None) -> Tensor:
+    """Losses times their factors; None is 1 for all."""
+    for factor in factors:
+        if factor is not None:
+            losses = losses * factor
+    return losses
+
+
 class Weighting(Protocol):
     """Weighs samples."""
 

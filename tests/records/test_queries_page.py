@@ -13,7 +13,13 @@ import imbdet
 from imbdet.records.record_columns import SCHEMA
 
 PAGE = Path(imbdet.__file__).parents[1] / "docs" / "queries.md"
-ALIKE = {"site": "roi_heads", "cls_weight": 1.0, "grad_norm": 0.5, "stratum_weight": 1.0}
+ALIKE = {
+    "site": "roi_heads",
+    "weight": 1.0,
+    "cls_weight": 1.0,
+    "grad_norm": 0.5,
+    "stratum_weight": 1.0,
+}
 BOX = {"x0": 10.0, "y0": 20.0, "x1": 30.0, "y1": 60.0}
 
 
@@ -29,7 +35,7 @@ def negative(iteration, image_id, pred_class, **columns):
 
 ROWS = [
     # Two objects of image 1 have 2 and 1 positives, the one of image 2 none, then one.
-    positive(3, "1", 0, 0, grad_norm=0.5, cls_weight=2.0),
+    positive(3, "1", 0, 0, grad_norm=0.5, weight=4.0, cls_weight=0.5),
     positive(3, "1", 0, 0),
     positive(3, "1", 1, 2),
     positive(150, "2", 0, 1, grad_norm=0.25),

@@ -10,9 +10,11 @@ from torch.distributed import ProcessGroup
 from imbdet.classifiers import SIGMOID, Classifier
 from imbdet.learning.criteria.positive_terms import DistributionLoss, QualityLoss
 from imbdet.learning.criteria.terms import BoxLoss, SampleLoss
+from imbdet.learning.normalizers import unit_weight
 from imbdet.learning.qualities import Quality
 from imbdet.ops import exchange
 from imbdet.structures import Samples
+from imbdet.weighting import times
 
 SCOPES = ("batch", "image", "global")
 N = TypeVar("N", int, float)
@@ -127,23 +129,29 @@ class Criterion(nn.Module):
             samples: all of them.
             normalizer: divisor of the losses.
             box_losses: (P,) of ``box_loss``.
-            weights: (P,) further factors of these, or None.
+            weights: (P,) factors of these beside the weights of the samples, or None.
 
         Returns:
             Scalars "loss_box_reg" and, with the other losses, "loss_dfl" and "loss_quality".
         """
-        divisor, factors = normalizer, torch.ones_like(box_losses) if weights is None else weights
+        divisor, quality, own = normalizer, None, samples.pos_weights
         if self.box_quality is not None:
             quality = self.box_quality(samples)
-            divisor, factors = self.total(quality.sum()).clamp(min=1), factors * quality
-        losses = {"loss_box_reg": self.due(factors * box_losses, self.box_loss, divisor)}
+            divisor = self._sum_of(quality, samples)
+        box_losses = times(box_losses, own, weights, quality)
+        losses = {"loss_box_reg": self.due(box_losses, self.box_loss, divisor)}
         if self.distribution_loss is not None:
-            side_losses = factors * self.distribution_loss(samples)
+            side_losses = times(self.distribution_loss(samples), own, weights, quality)
             losses["loss_dfl"] = self.num_processes * side_losses.sum() / divisor
         if self.quality_loss is not None:
-            quality_losses = self.quality_loss(samples)
+            quality_losses = times(self.quality_loss(samples), own)
             losses["loss_quality"] = self.num_processes * quality_losses.sum() / normalizer
         return losses
+
+    def _sum_of(self, quality: Tensor, samples: Samples) -> Tensor:
+        """Sum of the qualities of all positives, (P,), weighted, at least that of one sample."""
+        least = unit_weight(samples.candidates, lambda number: self.count(number, quality.device))
+        return self.total(times(quality, samples.pos_weights).sum()).clamp(min=least)
 
     def scope_arguments(self, samples: Samples) -> dict[str, Any]:
         """What a ranking loss is told of its scope: ``image_idxs`` or ``group``, if anything."""

@@ -11,7 +11,7 @@ from imbdet.learning.criteria.criterion import Criterion
 from imbdet.learning.criteria.terms import SampleLoss
 from imbdet.records import SampleRecord
 from imbdet.structures import Samples
-from imbdet.weighting import Weighting
+from imbdet.weighting import Weighting, times
 
 
 class PointwiseCriterion(Criterion):
@@ -59,10 +59,11 @@ class PointwiseCriterion(Criterion):
         """
         cls_losses = self.cls_loss(samples, self.group)
         box_losses = self.box_loss(samples.positives, self.group)
-        weights, box_weights, cls_weighted = None, None, cls_losses
+        weights, box_weights = None, None
+        cls_weighted = times(cls_losses, samples.weights)
         if self.weighting is not None:
-            weights = self.weighting(samples, cls_losses.detach())
-            box_weights, cls_weighted = weights.box, cls_losses * weights.cls
+            weights = self.weighting(samples, cls_weighted.detach())
+            box_weights, cls_weighted = weights.box, cls_weighted * weights.cls
         losses = {
             "loss_cls": self.due(cls_weighted, self.cls_loss, normalizer),
             **self.positive_losses(samples, normalizer, box_losses, box_weights),
@@ -74,7 +75,7 @@ class PointwiseCriterion(Criterion):
             scale = box_total / cls_total.clamp(min=torch.finfo(cls_total.dtype).eps)
             losses["loss_cls"] = scale * losses["loss_cls"]
         if self.carl is not None:
-            carl_losses = self.carl(samples) * box_losses
+            carl_losses = times(self.carl(samples) * box_losses, samples.pos_weights)
             losses["loss_carl"] = self.due(carl_losses, self.box_loss, normalizer)
         record = SampleRecord.of(
             samples, box_losses=box_losses, cls_losses=cls_losses, weights=weights
