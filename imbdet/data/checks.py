@@ -11,11 +11,12 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
 from detectron2.utils.logger import log_first_n
 
-from imbdet.data.coco import CocoDataset, describe_origin
+from imbdet.data.coco import CocoDataset, describe_origin, evaluator_type_of
 from imbdet.data.coco_records import optional_fields
 from imbdet.data.plausibility import describe_box, find_implausible
 from imbdet.errors import UserError
-from imbdet.formats.coco_json import NUMBER_PROBLEMS, find_number_problem, read_coco_json
+from imbdet.formats.annotation_files import READERS
+from imbdet.formats.coco_json import NUMBER_PROBLEMS, find_number_problem
 from imbdet.keys import get_key
 from imbdet.modeling.detector_kind import num_classes_key
 from imbdet.wording import counted, printable
@@ -87,10 +88,10 @@ def read_dataset(name: str, *, optional: Collection[str] = ()) -> list[dict]:
         name: in detectron2's catalogs.
         optional: see :func:`imbdet.data.coco_records.optional_fields`.
     """
-    metadata = MetadataCatalog.get(name)
-    if metadata.get("evaluator_type") == "coco" and not _is_own(name):
+    read = READERS.get(evaluator_type_of(name))
+    if read and not _is_own(name):
         # What its loader does with the file is not known, so that it is read once more.
-        read_coco_json(metadata.json_file, optional=optional)
+        read(MetadataCatalog.get(name).json_file, optional=optional)
     try:
         return DatasetCatalog.get(name)
     except UserError:

@@ -1,4 +1,4 @@
-"""Data sets in COCO format from the config keys ``DATASETS.COCO``, in detectron2's catalogs."""
+"""Data sets from the keys ``DATASETS.COCO`` and ``DATASETS.LVIS``, in detectron2's catalogs."""
 
 import os
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from imbdet.data.catalog import replace_dataset
 from imbdet.data.coco_records import load_coco_records, optional_fields
 from imbdet.data.shapes import register_shapes
 from imbdet.errors import UserError, suggest
+from imbdet.formats.annotation_files import READERS
 from imbdet.formats.folders import datasets_root
 
 _BUILT_IN_NAMES = frozenset(DatasetCatalog.list())  # nothing else is registered yet
@@ -20,7 +21,7 @@ _ENTRY_FORM = "{NAME: my_train, JSON: path/to/train.json, IMAGES: path/to/images
 
 @dataclass(frozen=True)
 class CocoDataset:
-    """A data set in COCO format. Calling it loads the data set, as the catalog demands.
+    """A data set in COCO's or LVIS's format. Calling it loads the data set, as the catalog demands.
 
     Attributes:
         name: in the catalogs.
@@ -46,7 +47,7 @@ class CocoDataset:
 
 
 def register_datasets(cfg: CfgNode) -> None:
-    """Register the shapes and the entries of ``DATASETS.COCO``; check DATASETS.TRAIN and TEST.
+    """Register the shapes and the entries of DATASETS.COCO and LVIS; check DATASETS.TRAIN and TEST.
 
     May be called again, with the same or with other entries: the last entry of a name counts.
 
@@ -55,15 +56,15 @@ def register_datasets(cfg: CfgNode) -> None:
     """
     register_shapes(cfg)
     optional = optional_fields(cfg)
-    datasets = [
-        CocoDataset(*_parse_entry(index, entry), optional)
-        for index, entry in enumerate(cfg.DATASETS.COCO)
-    ]
-    names = [dataset.name for dataset in datasets]
-    for dataset in datasets:
-        if names.count(dataset.name) > 1:
-            raise UserError(f"DATASETS.COCO has several entries with NAME '{dataset.name}'.")
-        _register(dataset)
+    names = set()
+    for evaluator_type in READERS:
+        key = _key_of(evaluator_type)
+        for index, entry in enumerate(cfg.DATASETS[evaluator_type.upper()]):
+            dataset = CocoDataset(*_parse_entry(f"{key}[{index}]", entry), optional)
+            if dataset.name in names:
+                raise UserError(f"{key} has several entries with NAME '{dataset.name}'.")
+            names.add(dataset.name)
+            _register(dataset, evaluator_type)
     for key in ("TRAIN", "TEST"):
         for name in cfg.DATASETS[key]:
             _require_registered(name, f"DATASETS.{key}")
@@ -78,13 +79,21 @@ def describe_origin(name: str) -> str:
             f"variable DETECTRON2_DATASETS (here '{datasets_root()}'): see docs/data.md."
         )
     if isinstance(DatasetCatalog[name], CocoDataset):
-        return f"The paths of '{name}' are set in DATASETS.COCO."
+        return f"The paths of '{name}' are set in {_key_of(evaluator_type_of(name))}."
     return ""
 
 
-def _parse_entry(index: int, entry: object) -> tuple[str, str, str]:
+def evaluator_type_of(name: str) -> str:
+    """How a registered data set is evaluated, in detectron2's words; "" if that is not known."""
+    return str(MetadataCatalog.get(name).get("evaluator_type", ""))
+
+
+def _key_of(evaluator_type: str) -> str:
+    return f"DATASETS.{evaluator_type.upper()}"
+
+
+def _parse_entry(where: str, entry: object) -> tuple[str, str, str]:
     """The name, the annotation file and the folder of images."""
-    where = f"DATASETS.COCO[{index}]"
     form = f"An entry looks like {_ENTRY_FORM}."
     if not isinstance(entry, Mapping):
         raise UserError(f"{where} is {entry!r}. {form}")
@@ -106,28 +115,28 @@ def _resolve(path: str) -> str:
     return os.path.abspath(os.path.expandvars(os.path.expanduser(path)))
 
 
-def _register(dataset: CocoDataset) -> None:
+def _register(dataset: CocoDataset, evaluator_type: str) -> None:
     name = dataset.name
     if name in _BUILT_IN_NAMES or (
         name in DatasetCatalog and not isinstance(DatasetCatalog[name], CocoDataset)
     ):
         raise UserError(
-            f"DATASETS.COCO has an entry with NAME '{name}', which is already the name of "
-            f"{'a data set of detectron2' if name in _BUILT_IN_NAMES else 'another data set'}."
+            f"{_key_of(evaluator_type)} has an entry with NAME '{name}', which is already the name "
+            f"of {'a data set of detectron2' if name in _BUILT_IN_NAMES else 'another data set'}."
         )
     replace_dataset(
         name,
         dataset,
         json_file=dataset.json_file,
         image_root=dataset.image_root,
-        evaluator_type="coco",
+        evaluator_type=evaluator_type,
     )
 
 
 def _read_like_own(name: str, optional: tuple[str, ...]) -> None:
-    """Let one of detectron2's data sets in COCO format be read and checked like an entry."""
+    """Let one of detectron2's data sets in a known format be read and checked like an entry."""
     metadata = MetadataCatalog.get(name)
-    if name in _BUILT_IN_NAMES and metadata.get("evaluator_type") == "coco":
+    if name in _BUILT_IN_NAMES and evaluator_type_of(name) in READERS:
         DatasetCatalog.pop(name)
         dataset = CocoDataset(name, metadata.json_file, metadata.image_root, optional)
         DatasetCatalog.register(name, dataset)
@@ -136,11 +145,7 @@ def _read_like_own(name: str, optional: tuple[str, ...]) -> None:
 def _require_registered(name: str, key: str) -> None:
     if name in DatasetCatalog:
         return
-    options = [
-        option
-        for option in DatasetCatalog
-        if MetadataCatalog.get(option).get("evaluator_type") == "coco"
-    ]
+    options = [option for option in DatasetCatalog if evaluator_type_of(option) in READERS]
     raise UserError(
         f"{key} names a data set '{name}' that does not exist. {suggest(name, options)} "
         f"For data of your own, add an entry to DATASETS.COCO: {_ENTRY_FORM}."

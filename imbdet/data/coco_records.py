@@ -1,4 +1,4 @@
-"""Detectron2's dicts of a COCO-format annotation file, which is read once and checked."""
+"""Detectron2's dicts of an annotation file in COCO's or LVIS's format, read once and checked."""
 
 import gc
 import logging
@@ -14,11 +14,16 @@ from detectron2.data import MetadataCatalog
 from detectron2.structures import BoxMode
 
 from imbdet.errors import UserError
-from imbdet.formats.coco_json import OPTIONAL_FIELDS, read_coco_json
+from imbdet.formats.annotation_files import READERS
+from imbdet.formats.coco_json import OPTIONAL_FIELDS
+from imbdet.formats.lvis_json import NEGATIVE, NOT_EXHAUSTIVE
 from imbdet.keys import get_key
 from imbdet.wording import counted
 
 logger = logging.getLogger(__name__)
+
+# What records have of an image beside its file, size and id.
+_IMAGE_FIELDS: dict[str, tuple[str, ...]] = {"coco": (), "lvis": (NEGATIVE, NOT_EXHAUSTIVE)}
 
 
 def optional_fields(cfg: CfgNode) -> tuple[str, ...]:
@@ -34,15 +39,17 @@ def load_coco_records(
     optional: Collection[str] = (),
     if_missing: str = "",
 ) -> list[dict]:
-    """What ``detectron2.data.datasets.load_coco_json`` returns, with the ids of annotations.
+    """What detectron2's ``load_coco_json`` and ``load_lvis_json`` return, with ids of annotations.
 
-    That function parses the file by itself, in as much time as a check needs, and leaves out
-    objects for masks that are no polygons, although only boxes may be read.
+    These functions parse the file by themselves, in as much time as a check needs; the first leaves
+    out objects for masks that are no polygons, although only boxes may be read, the second needs
+    the package lvis.
 
     Args:
         json_file: the annotation file.
         image_root: folder of its images.
-        name: of the data set; gets ``thing_classes`` and ``thing_dataset_id_to_contiguous_id``.
+        name: of the data set, whose ``evaluator_type`` "lvis" says that the file is in that format;
+            gets ``thing_classes`` and ``thing_dataset_id_to_contiguous_id``.
         optional: see :func:`imbdet.formats.coco_json.read_coco_json`.
         if_missing: a sentence that helps when there is no such file.
 
@@ -72,10 +79,11 @@ def _load(
     json_file: str, image_root: str, name: str, optional: Collection[str], if_missing: str
 ) -> list[dict]:
     logger.info(f"Reading the annotations of '{name}': {json_file}")
-    content = read_coco_json(json_file, optional=optional, if_missing=if_missing)
+    evaluator_type = MetadataCatalog.get(name).get("evaluator_type", "coco")
+    content = READERS[evaluator_type](json_file, optional=optional, if_missing=if_missing)
+    number_classes = {"coco": _set_classes, "lvis": _set_lvis_classes}[evaluator_type]
     categories = sorted(content["categories"], key=lambda category: category["id"])
-    class_of = {category["id"]: index for index, category in enumerate(categories)}
-    _set_classes(name, json_file, [category["name"] for category in categories], class_of)
+    class_of = number_classes(name, json_file, {c["id"]: c["name"] for c in categories})
 
     annotations = defaultdict(list)
     for note in content["annotations"]:
@@ -90,6 +98,7 @@ def _load(
                 "height": image["height"],
                 "width": image["width"],
                 "image_id": image["id"],
+                **{field: image.get(field, []) for field in _IMAGE_FIELDS[evaluator_type]},
                 "annotations": [_convert(note, class_of, size) for note in notes],
             }
         )
@@ -102,12 +111,13 @@ def _load(
     return records
 
 
-def _set_classes(name: str, json_file: str, classes: list[str], class_of: dict[Any, int]) -> None:
+def _set_classes(name: str, json_file: str, found: dict[Any, str]) -> dict[Any, int]:
+    """The class of each category id; ``found`` are the names by id, which ascend."""
     # Detectron2's own data sets and the shapes say beforehand which classes they have.
     metadata = MetadataCatalog.get(name)
-    found = dict(zip(class_of, classes, strict=True))
+    class_of = {category_id: index for index, category_id in enumerate(found)}
     ids = metadata.get("thing_dataset_id_to_contiguous_id", class_of)
-    names = metadata.get("thing_classes", classes)
+    names = metadata.get("thing_classes", list(found.values()))
     expected = {category_id: names[index] for category_id, index in ids.items()}
     if found != expected:
         first = next(key for key in {**found, **expected} if found.get(key) != expected.get(key))
@@ -116,7 +126,28 @@ def _set_classes(name: str, json_file: str, classes: list[str], class_of: dict[A
             f"{first!r} is {found.get(first)!r}, not {expected.get(first)!r}. Give data of your "
             "own another name, by an entry in DATASETS.COCO."
         )
-    metadata.set(thing_classes=classes, thing_dataset_id_to_contiguous_id=class_of)
+    metadata.set(thing_classes=list(found.values()), thing_dataset_id_to_contiguous_id=class_of)
+    return class_of
+
+
+def _set_lvis_classes(name: str, json_file: str, found: dict[Any, str]) -> dict[Any, int]:
+    """The same of an LVIS data set."""
+    metadata = MetadataCatalog.get(name)
+    names = metadata.get("thing_classes")
+    if names is None:
+        return _set_classes(name, json_file, found)
+    # Detectron2 has other words for some classes than the files, whose ids count from 1; and
+    # files that are cut down to COCO's classes lack some of these.
+    ids = {index + 1: index for index in range(len(names))}
+    class_of = metadata.get("thing_dataset_id_to_contiguous_id", ids)
+    strays = found.keys() - class_of.keys()
+    if strays:
+        raise UserError(
+            f"Annotation file '{json_file}' has other categories than '{name}', which has none of "
+            f"id {min(strays)!r}. Give data of your own another name, by an entry in DATASETS.LVIS."
+        )
+    metadata.set(thing_dataset_id_to_contiguous_id=class_of)
+    return class_of
 
 
 def _convert(note: dict[str, Any], class_of: dict[Any, int], size: tuple[int, int]) -> dict:

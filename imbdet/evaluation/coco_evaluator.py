@@ -32,6 +32,7 @@ from imbdet.evaluation.precision_curves import precision_curves
 from imbdet.evaluation.tables import format_overall, format_per_class
 from imbdet.evaluation.thresholds import ENTRY, ScoreThresholds
 from imbdet.files import replacing
+from imbdet.formats.annotation_files import READERS
 from imbdet.formats.coco_json import fill_areas, read_coco_json, require_boxes
 from imbdet.wording import counted
 
@@ -254,7 +255,9 @@ def load_ground_truth(metadata: Metadata, *, masks: bool = False) -> dict:
     path = metadata.get("json_file")
     if path is None:
         return convert_to_coco_dict(metadata.name)
-    content = read_coco_json(path, optional=("segmentation",) if masks else ())
+    read = READERS.get(metadata.get("evaluator_type"), read_coco_json)
+    content = read(path, optional=("segmentation",) if masks else ())
+    _name_categories(content, metadata)
     require_boxes(path, content)
     count, first = fill_areas(content)
     if count:
@@ -265,6 +268,15 @@ def load_ground_truth(metadata: Metadata, *, masks: bool = False) -> dict:
         )
         log_first_n(logging.WARNING, message, key="message")  # as each evaluation reads it again
     return content
+
+
+def _name_categories(content: dict, metadata: Metadata) -> None:
+    """Give categories the names by which a detector knows them."""
+    # Those of LVIS's files are others where detectron2 has names of its own.
+    class_of = metadata.get("thing_dataset_id_to_contiguous_id", {})
+    for category in content["categories"]:
+        if category["id"] in class_of:
+            category["name"] = metadata.thing_classes[class_of[category["id"]]]
 
 
 def _describe_curves(

@@ -5,7 +5,9 @@ import math
 import os
 import reprlib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,9 @@ _MAX_WHOLE = 2**63
 _MAX_SIDE = 2**31
 _MAX_COORDINATE = 1e12
 
+# Field -> (whether a value is right, what it should be).
+Fields = Mapping[str, tuple[Callable[[Any], bool], str]]
+
 
 def read_coco_json(
     path: str, *, optional: Collection[str] = (), if_missing: str = ""
@@ -46,13 +51,35 @@ def read_coco_json(
     Raises:
         UserError: names the file and the place in it: line and column, or record and field.
     """
+    return read_annotations(path, COCO, optional=optional, if_missing=if_missing)
+
+
+@dataclass(frozen=True)
+class AnnotationFormat:
+    """COCO's format or one like it.
+
+    Attributes:
+        name: for messages.
+        fields: those that the records of each list must have.
+        find_problems: yields, of content with these fields, what else is wrong, or None.
+    """
+
+    name: str
+    fields: Mapping[str, Fields]
+    find_problems: Callable[[dict[str, Any]], Iterator[str | None]]
+
+
+def read_annotations(
+    path: str, form: AnnotationFormat, *, optional: Collection[str], if_missing: str
+) -> dict[str, Any]:
+    """What :func:`read_coco_json` does, for any ``form``."""
     path = os.path.abspath(path)
     if not os.path.exists(path):
         raise UserError(f"There is no annotation file '{path}'. {if_missing}".strip())
     content: dict[str, Any] = _parse(path)
-    problem = _first(_find_problems(content, optional))
+    problem = _first(chain(_find_problems(content, optional, form), form.find_problems(content)))
     if problem:
-        raise UserError(f"Annotation file '{path}' is not in COCO format: {problem}.")
+        raise UserError(f"Annotation file '{path}' is not in {form.name} format: {problem}.")
     _tidy(content, optional)
     return content
 
@@ -130,14 +157,16 @@ def _parse(path: str) -> Any:
         raise UserError(f"Annotation file '{path}' cannot be read: {error.strerror}.") from error
 
 
-def _find_problems(content: Any, optional: Collection[str]) -> Iterator[str | None]:
+def _find_problems(
+    content: Any, optional: Collection[str], form: AnnotationFormat
+) -> Iterator[str | None]:
     """What may be wrong, in an order in which each step can rely on those before it."""
     yield _find_missing_list(content)
-    for name in _FIELDS:
-        yield _find_bad_record(content, name)
+    for name, fields in form.fields.items():
+        yield find_bad_record(content, name, fields)
     for name, field in _IDS:
         yield _find_mixed(content, name, field)
-    for name in _FIELDS:
+    for name in COCO.fields:
         yield _find_repeated(name, "id", [record["id"] for record in content[name]])
     names = [printable(category["name"]) for category in content["categories"]]
     yield _find_repeated("categories", "name", names)  # by which metrics are told
@@ -161,9 +190,9 @@ def _tidy(content: dict[str, Any], optional: Collection[str]) -> None:
 
 def _find_missing_list(content: object) -> str | None:
     if not isinstance(content, dict):
-        return f"it is a {type(content).__name__}, not an object with {', '.join(_FIELDS)}"
+        return f"it is a {type(content).__name__}, not an object with {', '.join(COCO.fields)}"
     content.setdefault("annotations", [])  # of which COCO's lists of test images have none
-    for name in _FIELDS:
+    for name in COCO.fields:
         if name not in content:
             return f"'{name}' is missing among its keys {reprlib.repr(list(content))}"
         if not isinstance(content[name], list):
@@ -171,17 +200,17 @@ def _find_missing_list(content: object) -> str | None:
     return None if content["categories"] else "'categories' is empty"
 
 
-def _find_bad_record(content: dict[str, Any], name: str) -> str | None:
-    fields = _FIELDS[name].items()
+def find_bad_record(content: dict[str, Any], name: str, fields: Fields) -> str | None:
+    """The first record of a list that lacks one of the ``fields``, or has a wrong one."""
     for index, record in enumerate(content[name]):
         if not isinstance(record, dict):
             return f"{name}[{index}] is {reprlib.repr(record)}, not an object"
-        for field, (is_right, form) in fields:
+        for field, (is_right, form) in fields.items():
             if field not in record:
-                return f"{_name(content, name, index)} has no '{field}'"
+                return f"{name_record(content, name, index)} has no '{field}'"
             if not is_right(record[field]):
                 value = reprlib.repr(record[field])
-                return f"{_name(content, name, index)} has {field} {value}, not {form}"
+                return f"{name_record(content, name, index)} has {field} {value}, not {form}"
     return None
 
 
@@ -194,9 +223,9 @@ def _find_mixed(content: dict[str, Any], name: str, field: str) -> str | None:
         return None
     number, text = firsts[False], firsts[True]
     return (
-        f"{_name(content, name, number)} has {field} {content[name][number][field]!r}, a number, "
-        f"but {_name(content, name, text)} has {content[name][text][field]!r}, a text: write all "
-        "of them as numbers"
+        f"{name_record(content, name, number)} has {field} {content[name][number][field]!r}, a "
+        f"number, but {name_record(content, name, text)} has {content[name][text][field]!r}, a "
+        "text: write all of them as numbers"
     )
 
 
@@ -252,13 +281,14 @@ def _find_bad_optional(content: dict[str, Any], field: str) -> str | None:
             problem = find_mask_problem(note[field], *sizes[note["image_id"]])
         if problem:
             return (
-                f"{_name(content, 'annotations', index)} has a {field} {problem}; correct it, or "
-                f"set {OPTIONAL_FIELDS[field]} to False to do without"
+                f"{name_record(content, 'annotations', index)} has a {field} {problem}; correct "
+                f"it, or set {OPTIONAL_FIELDS[field]} to False to do without"
             )
     return None
 
 
-def _name(content: dict[str, Any], name: str, index: int) -> str:
+def name_record(content: dict[str, Any], name: str, index: int) -> str:
+    """A record of a list by its place and id."""
     return f"{name}[{index}] (id {reprlib.repr(content[name][index].get('id'))})"
 
 
@@ -291,7 +321,8 @@ def _is_side(value: Any) -> bool:
     return _is_whole(value) and 0 < value < _MAX_SIDE
 
 
-def _is_file_name(value: Any) -> bool:
+def is_file_name(value: Any) -> bool:
+    """Whether a value can be the name of a file."""
     if not isinstance(value, str) or not value or "\0" in value:
         return False
     try:
@@ -303,14 +334,23 @@ def _is_file_name(value: Any) -> bool:
 
 _ID = (_is_id, "a whole number of at most 64 bits")
 _SIDE = (_is_side, "a whole number of pixels above 0")
-_FILE_NAME = (_is_file_name, "the name of a file")
+_FILE_NAME = (is_file_name, "the name of a file")
 _TEXT = (lambda value: isinstance(value, str), "a text")
 _BOX = (lambda value: isinstance(value, list) and value != [], "a list of four numbers")
 
-# What is read: list -> field -> (whether a value is right, what it should be).
-_FIELDS: dict[str, dict[str, tuple[Callable[[Any], bool], str]]] = {
-    "images": {"id": _ID, "file_name": _FILE_NAME, "width": _SIDE, "height": _SIDE},
-    "categories": {"id": _ID, "name": _TEXT},
-    "annotations": {"id": _ID, "image_id": _ID, "category_id": _ID, "bbox": _BOX},
-}
-_IDS = [(name, field) for name in _FIELDS for field in _FIELDS[name] if _FIELDS[name][field] is _ID]
+# What is read.
+COCO = AnnotationFormat(
+    name="COCO",
+    fields={
+        "images": {"id": _ID, "file_name": _FILE_NAME, "width": _SIDE, "height": _SIDE},
+        "categories": {"id": _ID, "name": _TEXT},
+        "annotations": {"id": _ID, "image_id": _ID, "category_id": _ID, "bbox": _BOX},
+    },
+    find_problems=lambda _: iter(()),
+)
+_IDS = [
+    (name, field)
+    for name, fields in COCO.fields.items()
+    for field, rule in fields.items()
+    if rule is _ID
+]

@@ -74,3 +74,22 @@ def log(caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("imbdet"), "propagate", True)
     caplog.set_level(logging.INFO, logger="imbdet")
     return caplog
+
+
+@pytest.fixture
+def lvis_toy(toy) -> ToyData:
+    """The same as LVIS has it: files by their addresses, and what annotators said of classes."""
+    notes = toy.content["annotations"]
+    del notes[4]  # LVIS has no crowds
+    for note in notes:
+        del note["iscrowd"]
+        note["segmentation"] = [[5, 5, 25, 5, 25, 15, 5, 15]]
+    for image in toy.content["images"]:
+        file_name = image.pop("file_name")
+        image["coco_url"] = f"http://images.cocodataset.org/images/{file_name}"
+        image["neg_category_ids"], image["not_exhaustive_category_ids"] = [3], []
+    toy.content["images"][0].update(neg_category_ids=[], not_exhaustive_category_ids=[7])
+    for category, frequency in zip(toy.content["categories"], "rf", strict=True):
+        category.update(frequency=frequency, synset=f"{category['name']}.n.01", image_count=1)
+    toy.images = toy.folder
+    return toy

@@ -87,7 +87,7 @@ def test_refuses_a_repeated_name(toy):
 def test_suggests_registered_names(toy, key):
     with pytest.raises(UserError, match=f"{key} names .*'coco_2017_tain'.* 'coco_2017_train'"):
         toy.config(key, "('coco_2017_tain',)")
-    with pytest.raises(UserError, match=r"There are: .*shapes_train.* entry to DATASETS\.COCO"):
+    with pytest.raises(UserError, match=r"There are: .*coco_2014_val.* entry to DATASETS\.COCO"):
         toy.config(key, "('qqq',)")
 
 
