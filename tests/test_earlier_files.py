@@ -41,7 +41,8 @@ def test_what_a_checkpoint_keeps_has_the_same_name(name, build):
 def test_records_are_read():
     (file,) = (ASSETS / "records" / "samples").iterdir()
     table = pq.read_table(file)
-    assert table.schema.equals(SCHEMA)  # meanings are prose, which may say more than before
+    for column in table.schema:  # there may be more by now
+        assert column.equals(SCHEMA.field(column.name))  # meanings are prose, and may say more
     assert table.schema.metadata.items() >= SCHEMA.metadata.items()
     histograms = read_histograms(ASSETS / "records" / "histograms")
     assert histograms.pop("num_batches") == 2

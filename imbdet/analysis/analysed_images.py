@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Sequence
 
 from detectron2.config import CfgNode
-from detectron2.data import DatasetFromList, DatasetMapper, build_detection_test_loader
+from detectron2.data import DatasetFromList, build_detection_test_loader
 from detectron2.data.detection_utils import build_augmentation
 
 from imbdet.data import load_dataset
 from imbdet.data.broken_images import StrictMapper
+from imbdet.data.mappers import TrainMapper
 from imbdet.data.proposals import with_proposals
 
 
@@ -39,7 +40,7 @@ def build_loader(cfg: CfgNode, dataset_dicts: Sequence[dict]) -> Iterable[list[d
         UserError: while iterating, an image is broken.
     """
     dataset = DatasetFromList(list(dataset_dicts), copy=False)
-    mapper = DatasetMapper(
+    mapper = TrainMapper(
         _of_boxes(cfg), is_train=True, augmentations=build_augmentation(cfg, is_train=False)
     )
     return build_detection_test_loader(

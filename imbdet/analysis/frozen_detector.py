@@ -14,7 +14,7 @@ from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.errors import UserError
 from imbdet.learning import learners_of
 from imbdet.modeling import ImbCascadeROIHeads, ImbDense, ImbROIHeads, build_model
-from imbdet.modeling.dense import targets_of
+from imbdet.modeling.ground_truth import targets_of
 from imbdet.modeling.proposals import priors_of
 from imbdet.modeling.sites import sites_of
 from imbdet.structures import Candidates

@@ -8,12 +8,14 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
+import yaml
 from detectron2.config import CfgNode, downgrade_config, get_cfg, upgrade_config
 from detectron2.config.compat import guess_version
 
 from imbdet.config.added_keys import add_imbdet_config
 from imbdet.errors import UserError
 from imbdet.keys import leaves, suggest_key
+from imbdet.plain_yaml import load_yaml
 from imbdet.wording import shortened
 from imbdet.yaml_file import Entry, read_tree
 
@@ -27,6 +29,10 @@ _HOW_TO_WRITE = {
     tuple: "a list, such as [1, 2]",
     list: "a list, such as [1, 2]",
 }
+
+# A list whose only part may stand without brackets, even if it is a group of names and numbers,
+# which yacs takes for keys.
+_LONE = ("MODEL", "CLASS_WEIGHTS")
 
 
 def load_config(*config_files: str, opts: Sequence[str] = ()) -> CfgNode:
@@ -51,8 +57,12 @@ def load_config(*config_files: str, opts: Sequence[str] = ()) -> CfgNode:
 
 def _merge_file(cfg: CfgNode, path: str) -> None:
     entries = read_tree(path)
+    root = _nest(entries)
+    group, name = _LONE
+    if isinstance(root.get(group), dict) and name in root[group]:
+        root[group][name] = _in_list(root[group][name])
     try:
-        _merge_versioned(cfg, CfgNode(_nest(entries)), path)
+        _merge_versioned(cfg, CfgNode(root), path)
     except Exception as error:  # detectron2, fvcore and yacs each raise their own
         _blame(cfg, entries)
         raise UserError(f"Cannot load the config file '{path}': {error}") from error
@@ -106,6 +116,8 @@ def _blame(cfg: CfgNode, entries: Sequence[Entry]) -> None:
     """Raise for the first problem in files that did not merge."""
     for names, value, where in entries:
         key = ".".join(names)
+        if names[:2] == _LONE and len(names) > 2:
+            continue
         if key == "VERSION" and value != cfg.VERSION:
             raise UserError(
                 f"VERSION is {shortened(value)} in {where}, but this detectron2 has config version "
@@ -131,6 +143,8 @@ def set_key(cfg: CfgNode, key: str, value: Any, where: str) -> None:
     Raises:
         UserError: there is no such key, or the value is of another type.
     """
+    if key == ".".join(_LONE):
+        value = _in_list(_parsed(value) if isinstance(value, str) else value)
     try:
         cfg.merge_from_list([key, value])
     except Exception as error:  # yacs asserts, and indexes whatever it finds on the way
@@ -139,6 +153,18 @@ def set_key(cfg: CfgNode, key: str, value: Any, where: str) -> None:
         raise UserError(_misfit(cfg, key, value, where)) from error
     if key in _empty_keys(cfg):
         raise UserError(f"'{key}' {where} has no value: write one, or leave the key out.")
+
+
+def _in_list(value: Any) -> Any:
+    return value if value is None or isinstance(value, list | tuple) else [value]
+
+
+def _parsed(text: str) -> Any:
+    """What a text on a command line means as YAML; itself, if nothing."""
+    try:
+        return load_yaml(text)
+    except yaml.YAMLError:
+        return text
 
 
 def _empty_keys(cfg: CfgNode) -> set[str]:

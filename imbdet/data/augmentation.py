@@ -5,7 +5,7 @@ from detectron2.data import DatasetMapper
 from detectron2.data import transforms as T
 
 from imbdet.config.values import refuse_declared_values
-from imbdet.data.mappers import CentreMapper, LocatingMapper
+from imbdet.data.mappers import CentreMapper, TrainMapper
 from imbdet.data.ssd import MinIoURandomCrop, PhotometricDistortion, RandomExpand
 from imbdet.errors import UserError
 
@@ -17,7 +17,7 @@ def build_train_mapper(cfg: CfgNode) -> DatasetMapper:
         UserError: the key, or one of ``INPUT.SSD``, has a value that does not exist or fit.
     """
     if cfg.INPUT.AUGMENTATION == "":
-        return LocatingMapper(cfg, is_train=True)
+        return TrainMapper(cfg, is_train=True)
     if cfg.INPUT.AUGMENTATION == "ssd":
         _check_ssd(cfg)
         return CentreMapper(cfg, is_train=True, augmentations=_build_ssd(cfg))

@@ -1,37 +1,41 @@
 """How unequal the classes of a data set are."""
 
-from collections import Counter
+from collections.abc import Sequence
 
 from tabulate import tabulate
 
 _HEAD, _TAIL = 10, 10  # rows that are shown of a longer table
 
 
-def format_class_table(records: list[dict], classes: list[str]) -> str:
+def format_class_table(
+    counts: Sequence[int], classes: Sequence[str], weights: Sequence[float]
+) -> str:
     """Number and share of the boxes of each class, the most frequent class first.
 
     Args:
-        records: detectron2's dicts; crowds do not count.
-        classes: names, by category id.
+        counts: number of boxes, by class number.
+        classes: names.
+        weights: factors of the losses; they are shown unless all are 1.
 
     Returns:
         A table of at most 21 rows; of more classes, those in the middle share one row.
     """
-    counts = Counter(
-        annotation["category_id"]
-        for record in records
-        for annotation in record["annotations"]
-        if not annotation.get("iscrowd", 0)
-    )
-    rows = sorted(((name, counts[i]) for i, name in enumerate(classes)), key=lambda row: -row[1])
+    total = max(sum(counts), 1)
+    rows = [
+        (name, f"{count:,}", f"{count / total:.2%}", f"{weight:.3g}")
+        for count, name, weight in sorted(
+            zip(counts, classes, weights, strict=True), key=lambda row: -row[0]
+        )
+    ]
     middle = rows[_HEAD:-_TAIL]
     if len(middle) > 1:
-        folded = (f"... {len(middle)} classes ...", sum(count for _, count in middle))
+        number = sum(sorted(counts, reverse=True)[_HEAD:-_TAIL])
+        folded = f"... {len(middle)} classes ...", f"{number:,}", f"{number / total:.2%}", ""
         rows[_HEAD:-_TAIL] = [folded]
-    total = max(counts.total(), 1)
+    columns = 4 if any(weight != 1 for weight in weights) else 3
     return tabulate(
-        [(name, f"{count:,}", f"{count / total:.2%}") for name, count in rows],
-        headers=("class", "boxes", "share"),
-        colalign=("left", "right", "right"),
+        [row[:columns] for row in rows],
+        headers=("class", "boxes", "share", "weight")[:columns],
+        colalign=("left", "right", "right", "right")[:columns],
         disable_numparse=True,
     )

@@ -100,6 +100,7 @@ def _load(
                 "image_id": image["id"],
                 **{field: image.get(field, []) for field in _IMAGE_FIELDS[evaluator_type]},
                 "annotations": [_convert(note, class_of, size) for note in notes],
+                **({"weight": image["weight"]} if "weight" in image else {}),
             }
         )
     strays = sum(map(len, annotations.values()))
@@ -151,7 +152,8 @@ def _set_lvis_classes(name: str, json_file: str, found: dict[Any, str]) -> dict[
 
 
 def _convert(note: dict[str, Any], class_of: dict[Any, int], size: tuple[int, int]) -> dict:
-    converted = {key: note[key] for key in ("iscrowd", "bbox", "id") if key in note}
+    fields = ("iscrowd", "ignore", "weight", "bbox", "id")
+    converted = {key: note[key] for key in fields if key in note}
     converted["category_id"] = class_of[note["category_id"]]
     converted["bbox_mode"] = BoxMode.XYWH_ABS
     mask = note.get("segmentation")

@@ -29,6 +29,7 @@ from imbdet.data.image_samplers import check_sampler, read_sampler
 from imbdet.data.order import BatchOrder
 from imbdet.data.proposals import with_proposals
 from imbdet.data.summary import DataSummary
+from imbdet.data.weights import class_weights, count_objects, weigh_records
 from imbdet.data.workers import leave_stopping_to_parent
 from imbdet.errors import UserError
 from imbdet.wording import counted
@@ -174,9 +175,11 @@ def _load_training_records(cfg: CfgNode) -> tuple[list[dict], DataSummary]:
         raise UserError(f"No image of {', '.join(names)} has an object to train on.")
     left_out = num_images - len(records)
     without = f" (left out, without objects: {left_out:,})" if left_out else ""
-    table = format_class_table(records, summary.classes)
+    counts = count_objects(records, len(summary.classes))
+    factors = class_weights(cfg, counts, summary.classes)
+    table = format_class_table(counts, summary.classes, factors)
     logger.info(f"Training on {counted(len(records), 'image')}{without}:\n{table}")
-    return records, summary
+    return weigh_records(records, factors), summary
 
 
 def _require_same_classes(names: Sequence[str], pair: Callable[..., Iterable]) -> None:

@@ -2,23 +2,56 @@
 
 import copy
 import functools
+from typing import Any
 
 import numpy as np
 import torch
+from detectron2.config import CfgNode, configurable
 from detectron2.data import DatasetMapper
+from detectron2.data import detection_utils as utils
 from detectron2.data import transforms as T
-from detectron2.structures import BoxMode
+from detectron2.structures import Boxes, BoxMode, Instances
 
 from imbdet.data.ssd import has_centre_inside
+from imbdet.modeling.ground_truth import GroundTruth
 
 
-class LocatingMapper(DatasetMapper):
-    """Detectron2's mapper of training records, which also tells the way back to the image file.
+class TrainMapper(DatasetMapper):
+    """Detectron2's mapper of training records, which also tells what the data say of each image.
 
-    The key "to_file" of what it returns is (2, 2): the factors of x and y, then what is
-    added, by which pixels of the augmented image become pixels of the file (turned by its EXIF
-    orientation). Augmentations keep the axes: they resize, crop, expand and flip.
+    Of a record with weights or ignored regions, the "instances" are a :class:`GroundTruth`.
+
+    The key "to_file" of what it returns is (2, 2), the way back to the image file: the factors of x
+    and y, then what is added, by which pixels of the augmented image become pixels of the file
+    (turned by its EXIF orientation). Augmentations keep the axes: they resize, crop, expand and
+    flip.
     """
+
+    @configurable
+    def __init__(
+        self, *args: Any, ignores_crowds: bool = False, min_overlap: float = 0.5, **kwargs: Any
+    ):
+        """Set what is ignored.
+
+        Args:
+            args: see :class:`DatasetMapper`.
+            ignores_crowds: whether crowds are ignored regions, as ignored objects are; otherwise
+                they are dropped, so that they are background.
+            min_overlap: see :class:`imbdet.structures.Regions`.
+            kwargs: see :class:`DatasetMapper`.
+        """
+        super().__init__(*args, **kwargs)
+        self.ignores_crowds = ignores_crowds
+        self.min_overlap = min_overlap
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict:
+        """Read the keys ``DATASETS.IGNORED`` beside those of :class:`DatasetMapper`."""
+        return {
+            **super().from_config(cfg, is_train),
+            "ignores_crowds": cfg.DATASETS.IGNORED.CROWDS,
+            "min_overlap": cfg.DATASETS.IGNORED.MIN_OVERLAP,
+        }
 
     def _transform_annotations(
         self, dataset_dict: dict, transforms: T.TransformList, image_shape: tuple[int, int]
@@ -26,15 +59,57 @@ class LocatingMapper(DatasetMapper):
         start, end = torch.as_tensor(transforms.apply_coords(np.array([[0.0, 0.0], [1.0, 1.0]])))
         factors = 1 / (end - start)
         dataset_dict["to_file"] = torch.stack([factors, -start * factors]).float()
-        super()._transform_annotations(dataset_dict, transforms, image_shape)
+        regions = [note for note in dataset_dict["annotations"] if self._is_region(note)]
+        if "weight" not in dataset_dict and not regions:
+            super()._transform_annotations(dataset_dict, transforms, image_shape)
+            return
+        boxes = transforms.apply_box(_xyxy_boxes(regions))
+        found = Boxes(torch.as_tensor(boxes, dtype=torch.float32))
+        found.clip(image_shape)
+        objects = self._transform_weighted(dataset_dict, transforms, image_shape)
+        dataset_dict["instances"] = GroundTruth(
+            objects.image_size,
+            regions=found[found.nonempty()],
+            min_overlap=self.min_overlap,
+            image_weight=dataset_dict.get("weight"),
+            **objects.get_fields(),
+        )
+
+    def _is_region(self, note: dict) -> bool:
+        return bool(note.get("ignore")) or (self.ignores_crowds and bool(note.get("iscrowd")))
+
+    def _transform_weighted(
+        self, dataset_dict: dict, transforms: T.TransformList, image_shape: tuple[int, int]
+    ) -> Instances:
+        """The objects with the field "gt_weights", if the record has weights.
+
+        Detectron2's method drops empty objects without saying which, hence its steps one by one.
+        """
+        notes = [note for note in dataset_dict.pop("annotations") if not note.get("iscrowd", 0)]
+        for note in notes:
+            if not self.use_instance_mask:
+                note.pop("segmentation", None)
+            if not self.use_keypoint:
+                note.pop("keypoints", None)
+            utils.transform_instance_annotations(
+                note, transforms, image_shape, keypoint_hflip_indices=self.keypoint_hflip_indices
+            )
+        objects = utils.annotations_to_instances(
+            notes, image_shape, mask_format=self.instance_mask_format
+        )
+        if "weight" in dataset_dict:
+            objects.gt_weights = torch.tensor([note["weight"] for note in notes]).float()
+        if self.recompute_boxes:
+            objects.gt_boxes = objects.gt_masks.get_bounding_boxes()
+        return utils.filter_empty_instances(objects)
 
 
-class CentreMapper(LocatingMapper):
+class CentreMapper(TrainMapper):
     """A mapper for crops that look at the objects and keep those centred inside.
 
     It shows the augmentations the boxes of the objects (crowds aside) as ``AugInput.boxes``, and
-    drops the objects whose box has its centre outside the augmented image; of the others it keeps
-    the part inside, as detectron2 does.
+    drops the objects whose box has its centre outside the augmented image; of the others, and of
+    crowds, it keeps the part inside, as detectron2 does.
     """
 
     def __call__(self, dataset_dict: dict) -> dict:
@@ -58,6 +133,7 @@ class CentreMapper(LocatingMapper):
         height, width = image_shape
         boxes = transforms.apply_box(_xyxy_boxes(annotations))
         is_kept = has_centre_inside(boxes, np.array([0, 0, width, height]))
+        is_kept |= np.array([note.get("iscrowd", 0) for note in annotations], dtype=bool)
         dataset_dict["annotations"] = [annotations[i] for i in np.flatnonzero(is_kept)]
         super()._transform_annotations(dataset_dict, transforms, image_shape)
 

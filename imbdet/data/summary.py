@@ -32,7 +32,8 @@ class Annotations:
     Attributes:
         images: their number.
         boxes: the number of boxes, crowds included.
-        fingerprint: of images, boxes, classes and crowds, in their order; not of where files are.
+        fingerprint: of images, boxes, classes, crowds and weights, in their order; not of where
+            files are.
     """
 
     images: int
@@ -148,6 +149,7 @@ def summarize(records: Iterable[Mapping]) -> Annotations:
     for record in records:
         notes = record.get("annotations", ())
         numbers = [number for note in notes for number in _numbers(note)]
+        numbers += [record["weight"]] if "weight" in record else []
         name = os.path.basename(record["file_name"])
         digest.update(f"{record.get('image_id')!r} {name!r} {len(notes)} ".encode())
         digest.update(struct.pack(f"<{len(numbers)}d", *numbers))
@@ -165,6 +167,7 @@ def summarize_content(content: Mapping) -> Annotations:
             "image_id": image["id"],
             "file_name": image["file_name"],
             "annotations": notes_of[image["id"]],
+            **({"weight": image["weight"]} if "weight" in image else {}),
         }
         for image in content["images"]
     )
@@ -174,6 +177,8 @@ def _numbers(note: Mapping) -> Iterator[float]:
     yield note["category_id"]
     yield note.get("iscrowd", 0)
     yield from note["bbox"]
+    if "weight" in note:
+        yield note["weight"]
 
 
 def _require(kind: Any, value: Any) -> Any:

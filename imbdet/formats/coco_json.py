@@ -39,8 +39,9 @@ def read_coco_json(
     """The content of a COCO-format annotation file with boxes, fit to be trained and tested on.
 
     It differs from the file as follows: ``OPTIONAL_FIELDS`` that are not requested are left out,
-    unchecked; sizes of images are integers; control characters in the names of classes are escaped;
-    parts of masks without area are left out. The numbers of a box are not checked, since
+    unchecked; sizes of images are integers; ignored objects are crowds, too, for which an
+    evaluation blames no detection; control characters in the names of classes are escaped; parts of
+    masks without area are left out. The numbers of a box are not checked, since
     DATASETS.INVALID_BOXES decides what happens to invalid ones.
 
     Args:
@@ -184,6 +185,8 @@ def _tidy(content: dict[str, Any], optional: Collection[str]) -> None:
     for note in content["annotations"]:
         for field in unread:
             note.pop(field, None)
+        if note.get("ignore"):
+            note["iscrowd"] = 1
         if "segmentation" in note:
             note["segmentation"] = drop_lines(note["segmentation"])
 
@@ -255,18 +258,13 @@ def _find_bad_annotation(content: dict[str, Any]) -> str | None:
             f"category_id {stray[0]['category_id']!r} of annotation {stray[0]['id']!r} is not in "
             f"'categories'{_first_of(stray)}"
         )
-    odd = [note for note in content["annotations"] if note.get("iscrowd", 0) not in (0, 1)]
-    if odd:
-        return (
-            f"annotation {odd[0]['id']!r} has iscrowd {reprlib.repr(odd[0]['iscrowd'])}, neither "
-            f"0 nor 1{_first_of(odd)}"
-        )
-    ignored = [note for note in annotations if note.get("ignore", 0)]
-    if ignored:
-        return (
-            f"annotation {ignored[0]['id']!r} has 'ignore' set{_first_of(ignored)}, which "
-            "detectron2 does not know: remove the annotation, or set 'iscrowd' instead"
-        )
+    for field in ("iscrowd", "ignore"):
+        odd = [note for note in content["annotations"] if note.get(field, 0) not in (0, 1)]
+        if odd:
+            return (
+                f"annotation {odd[0]['id']!r} has {field} {reprlib.repr(odd[0][field])}, neither "
+                f"0 nor 1{_first_of(odd)}"
+            )
     return None
 
 

@@ -19,6 +19,7 @@ from imbdet.modeling.cascade_roi_heads import ImbCascadeROIHeads
 from imbdet.modeling.dense_detector import ImbDense
 from imbdet.modeling.detector import build_model
 from imbdet.modeling.fast_rcnn import ImbFastRCNNOutputLayers
+from imbdet.modeling.ground_truth import GroundTruth
 from imbdet.modeling.p5_fpn import build_p5_resnet_fpn_backbone
 from imbdet.modeling.retinanet import ImbRetinaNet
 from imbdet.modeling.roi_heads import ImbROIHeads
@@ -29,6 +30,7 @@ __all__ = [
     "ALRPCriterion",
     "BalancedFPN",
     "BoxLoss",
+    "GroundTruth",
     "ImbCascadeROIHeads",
     "ImbDense",
     "ImbFastRCNNOutputLayers",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from detectron2.layers import ShapeSpec
-from detectron2.structures import Boxes, Instances
+from detectron2.structures import Boxes
 from torch import Tensor, nn
 
 from imbdet.classifiers import SIGMOID
@@ -93,22 +93,3 @@ def refuse_other_strides(anchor_generator: nn.Module, features: Sequence[ShapeSp
             f"pixels, but the features of its levels have {own}: give it the strides of the "
             "features."
         )
-
-
-def targets_of(gt_instances: Sequence[Instances], *, has_classes: bool = True) -> Targets:
-    """The objects of a batch.
-
-    Args:
-        gt_instances: of each image, with "gt_boxes" and "gt_classes".
-        has_classes: False makes all objects of class 0, also where they have no classes.
-    """
-    boxes = Boxes.cat([instances.gt_boxes for instances in gt_instances]).tensor
-    classes = boxes.new_zeros(len(boxes), dtype=torch.int64)
-    if has_classes:
-        classes = torch.cat([instances.gt_classes for instances in gt_instances])
-    return Targets(
-        boxes,
-        classes,
-        num_per_image=[len(instances) for instances in gt_instances],
-        image_sizes=[instances.image_size for instances in gt_instances],
-    )

@@ -21,7 +21,6 @@ from imbdet.modeling.dense import (
     DenseView,
     refuse_other_strides,
     strides_of,
-    targets_of,
     view_dense_head,
 )
 from imbdet.modeling.dense_parts import (
@@ -29,6 +28,7 @@ from imbdet.modeling.dense_parts import (
     build_priors,
     build_transform,
 )
+from imbdet.modeling.ground_truth import targets_of
 from imbdet.modeling.matcher import MatcherAssigner
 from imbdet.modeling.registry import read_choice
 from imbdet.modeling.site_keys import Site

@@ -8,7 +8,7 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
 from imbdet.learning import Learner
-from imbdet.modeling.dense import targets_of
+from imbdet.modeling.ground_truth import targets_of
 from imbdet.structures import Candidates, Outputs, Priors
 
 

@@ -15,7 +15,8 @@ from imbdet.learning.normalizers import Quota, num_samples
 from imbdet.modeling import site_keys
 from imbdet.modeling.assigners import build_assigner
 from imbdet.modeling.build import build_criterion, build_sampler
-from imbdet.modeling.dense import refuse_other_strides, strides_of, targets_of, view_dense_head
+from imbdet.modeling.dense import refuse_other_strides, strides_of, view_dense_head
+from imbdet.modeling.ground_truth import targets_of
 from imbdet.modeling.matcher import MatcherAssigner
 from imbdet.modeling.prior_prob import set_prior
 from imbdet.modeling.sites import sites_of

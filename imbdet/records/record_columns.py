@@ -72,7 +72,7 @@ class Batch:
 
     @classmethod
     def of(cls, iteration: int, inputs: Sequence[Mapping[str, Any]]) -> "Batch":
-        """The batch of detectron2's dicts of images; "to_file" is of :class:`LocatingMapper`."""
+        """The batch of detectron2's dicts of images; "to_file" is of :class:`TrainMapper`."""
         is_located = all("to_file" in image for image in inputs)
         return cls(
             iteration,

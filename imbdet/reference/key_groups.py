@@ -6,7 +6,7 @@ A group of keys is a class whose attributes are declared as options are (:mod:`i
 
 from typing import Annotated, Any
 
-from imbdet.options import Count, NonNegative, Range, Share
+from imbdet.options import Count, Momentum, NonNegative, Range, Share
 
 
 class Sampler:
@@ -73,6 +73,35 @@ class Cascade:
 
     stages: list[dict[str, Any]] = []  # noqa: RUF012  (copied into each config)
     loss_weights: list[float] = []  # noqa: RUF012
+
+
+class ClassWeights:
+    """Weights of classes.
+
+    Attributes:
+        class_weights: factors of the losses of each class's objects, of all heads: numbers by name,
+            such as {cat: 2.0, dog: 0.5}, others 1; or "inverse", "sqrt_inverse" or
+            "effective_number", by the numbers of their training objects, with the mean 1 over all
+            objects. Empty is 1 for all.
+        class_weights_beta: of "effective_number", how much objects of a class repeat each other.
+    """
+
+    class_weights: list[Any] = []  # noqa: RUF012  (copied into each config)
+    class_weights_beta: Momentum = 0.999
+
+
+class Ignored:
+    """Regions in which it is not known what is an object: annotations with "ignore".
+
+    Attributes:
+        crowds: whether crowds are ignored regions as well. False is detectron2's: it drops them, so
+            that anchors and proposals in them are background.
+        min_overlap: the share of the area of an anchor or proposal that must lie in an ignored
+            region for it to be ignored instead of background.
+    """
+
+    crowds: bool = False
+    min_overlap: Annotated[float, Range(0, 1, above=True)] = 0.5
 
 
 class BalancedPyramid:
@@ -340,8 +369,10 @@ MODELING_GROUPS = {
     "MODEL.RPN": Classifier,
 }
 OTHER_GROUPS = {
+    "MODEL": ClassWeights,
     "MODEL.SPEED": Speed,
     "DATASETS": Datasets,
+    "DATASETS.IGNORED": Ignored,
     "DATASETS.SHAPES": Shapes,
     "INPUT": Input,
     "INPUT.SSD": SSD,

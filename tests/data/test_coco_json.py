@@ -90,8 +90,8 @@ def test_refuses_a_pipe(tmp_path):
             "category_id 8 of annotation 2 is not in 'categories' (the first of 2)",
         ),
         (
-            lambda c: c["annotations"][3].update(ignore=1),
-            "annotation 4 has 'ignore' set, which detectron2 does not know",
+            lambda c: c["annotations"][3].update(ignore="yes"),
+            "annotation 4 has ignore 'yes', neither 0 nor 1",
         ),
     ],
 )
