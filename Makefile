@@ -46,8 +46,8 @@ docs: setup
 	.venv/bin/mkdocs build --strict
 
 lock: $(UV)
-	$(UV) pip compile pyproject.toml --group detectron2 --group dev --extra programs --extra tide --universal \
-		--python-version 3.10 --upgrade --generate-hashes --quiet --no-header -o requirements.lock
+	$(UV) pip compile pyproject.toml --group detectron2 --group dev --extra programs --extra tide --extra timm \
+		--universal --python-version 3.10 --upgrade --generate-hashes --quiet --no-header -o requirements.lock
 
 clean:
 	rm -rf .venv .tools

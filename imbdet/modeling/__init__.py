@@ -1,8 +1,8 @@
 """Detectors of detectron2 whose sampling and losses are chosen by keys.
 
 Importing this package registers ``ImbDense``, ``ImbRetinaNet``, ``ImbROIHeads``,
-``ImbCascadeROIHeads`` and ``ImbRPN``, and backbones whose feature pyramid is balanced, or coarsest
-from P5.
+``ImbCascadeROIHeads`` and ``ImbRPN``, and backbones whose feature pyramid is balanced, coarsest
+from P5, or on a network of timm.
 """
 
 from imbdet import compat  # noqa: F401  (before detectron2)
@@ -24,6 +24,11 @@ from imbdet.modeling.p5_fpn import build_p5_resnet_fpn_backbone
 from imbdet.modeling.retinanet import ImbRetinaNet
 from imbdet.modeling.roi_heads import ImbROIHeads
 from imbdet.modeling.rpn import ImbRPN
+from imbdet.modeling.timm_fpn import (
+    TimmBackbone,
+    build_p5_timm_fpn_backbone,
+    build_timm_fpn_backbone,
+)
 from imbdet.modeling.unread_keys import refuse_unread_keys
 
 __all__ = [
@@ -41,7 +46,10 @@ __all__ = [
     "RankSortCriterion",
     "RankingCriterion",
     "SampleLoss",
+    "TimmBackbone",
     "build_model",
     "build_p5_resnet_fpn_backbone",
+    "build_p5_timm_fpn_backbone",
+    "build_timm_fpn_backbone",
     "refuse_unread_keys",
 ]

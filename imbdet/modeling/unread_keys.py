@@ -83,8 +83,10 @@ def _unread_keys(cfg: CfgNode) -> Iterator[tuple[str, str]]:
         unread, *others = [dict(_unread_options(own, site)) for own, site in group]
         yield from ((key, unread[key]) for key in unread if all(key in other for other in others))
     yield from _other_num_classes(cfg, model)
-    if "bfp" not in cfg.MODEL.BACKBONE.NAME:
-        yield "MODEL.BFP", f"the backbone is {cfg.MODEL.BACKBONE.NAME!r}, which has no such part"
+    backbone = cfg.MODEL.BACKBONE.NAME
+    for part in ("BFP", "TIMM"):
+        if part.lower() not in backbone:
+            yield f"MODEL.{part}", f"the backbone is {backbone!r}, which has no such part"
     if "SSD" in cfg.INPUT and cfg.INPUT.AUGMENTATION != "ssd":
         yield "INPUT.SSD", f"INPUT.AUGMENTATION is {cfg.INPUT.AUGMENTATION!r}: set it to 'ssd'"
 

@@ -118,6 +118,21 @@ class BalancedPyramid:
     refinement: str = "non_local"
 
 
+class Timm:
+    """The network below a feature pyramid, from the library timm.
+
+    Attributes:
+        name: with the backbones "build_timm_fpn_backbone" and "build_p5_timm_fpn_backbone": name of
+            a model of timm that gives feature maps, such as "mobilenetv2_100". Its weights are
+            MODEL.WEIGHTS; see docs/backbones.md.
+        freeze_norm: whether its batch normalization keeps the statistics, scales and shifts of
+            MODEL.WEIGHTS, as detectron2's ResNets do. From scratch it has to learn them: False.
+    """
+
+    name: str = ""
+    freeze_norm: bool = True
+
+
 class RetinaNet:
     """ImbRetinaNet's, beside detectron2's.
 
@@ -362,6 +377,7 @@ MODELING_GROUPS = {
     "MODEL.RPN_LOSS.CLS": ClsLoss,
     "MODEL.CARL": Carl,
     "MODEL.BFP": BalancedPyramid,
+    "MODEL.TIMM": Timm,
     "MODEL.RETINANET": RetinaNet,
     "MODEL.DENSE": Dense,
     "MODEL.ROI_BOX_HEAD": Classifier,
