@@ -1,48 +1,155 @@
 """Which images an epoch shows, and how often: ``DATALOADER.SAMPLER_TRAIN``."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from detectron2.config import CfgNode
-from detectron2.data.samplers import RepeatFactorTrainingSampler
 
+from imbdet.data.epochs import ClassAwareImages, Epochs, RepeatedImages
+from imbdet.data.repeat_factors import by_class, by_data_set, by_instances, by_loss
 from imbdet.errors import UserError, suggest
 from imbdet.wording import counted
 
-SAMPLERS = ("TrainingSampler", "RepeatFactorTrainingSampler", "RandomSubsetTrainingSampler")
+Records = Sequence[Mapping[str, Any]]
 
 
 def check_sampler(cfg: CfgNode) -> None:
-    """Raise UserError unless the sampler exists."""
+    """Raise UserError unless the sampler exists, with the keys that it reads."""
     name = cfg.DATALOADER.SAMPLER_TRAIN
     if name not in SAMPLERS:
         raise UserError(f"DATALOADER.SAMPLER_TRAIN is {name!r}. {suggest(name, SAMPLERS)}")
+    _data_set_factors(cfg)
+    if name == "LossTrainingSampler":
+        _check_loss_records(cfg)
 
 
-def read_sampler(cfg: CfgNode, records: Sequence[dict]) -> tuple[np.ndarray, int]:
-    """What detectron2's sampler of that name shows.
+def read_sampler(cfg: CfgNode, records: Records) -> Epochs:
+    """The sampler of that name, detectron2's or one of these.
 
-    Returns:
-        ``repeats`` and ``subset_size`` of :class:`imbdet.data.order.BatchOrder`.
+    Args:
+        cfg: the config.
+        records: detectron2's dicts, with "dataset_name".
 
     Raises:
-        UserError: the sampler takes no image.
+        UserError: the sampler takes no image, or its keys do not fit.
     """
-    name = cfg.DATALOADER.SAMPLER_TRAIN
-    repeats, size = np.ones(len(records)), len(records)
-    if name == "RepeatFactorTrainingSampler":
-        # The main branch alone has a key to leave out the square root.
-        options = {"sqrt": cfg.DATALOADER.REPEAT_SQRT} if "REPEAT_SQRT" in cfg.DATALOADER else {}
-        repeats = RepeatFactorTrainingSampler.repeat_factors_from_category_frequency(
-            records, cfg.DATALOADER.REPEAT_THRESHOLD, **options
-        ).numpy()
-    if name == "RandomSubsetTrainingSampler":
-        ratio = cfg.DATALOADER.RANDOM_SUBSET_RATIO
-        size = int(len(records) * ratio)
-        if not 0 < size <= len(records):
-            images = counted(len(records), "image")
+    return SAMPLERS[cfg.DATALOADER.SAMPLER_TRAIN](cfg, records)
+
+
+def _all(cfg: CfgNode, records: Records) -> Epochs:
+    return RepeatedImages(np.ones(len(records)))
+
+
+def _subset(cfg: CfgNode, records: Records) -> Epochs:
+    ratio = cfg.DATALOADER.RANDOM_SUBSET_RATIO
+    size = int(len(records) * ratio)
+    if not 0 < size <= len(records):
+        images = counted(len(records), "image")
+        raise UserError(
+            f"DATALOADER.RANDOM_SUBSET_RATIO is {ratio}: of {images} it must take at least one and "
+            "at most all."
+        )
+    return RepeatedImages(np.ones(len(records)), size)
+
+
+def _repeat_classes(cfg: CfgNode, records: Records) -> Epochs:
+    return RepeatedImages(_by_class(cfg, records))
+
+
+def _repeat_instances(cfg: CfgNode, records: Records) -> Epochs:
+    return RepeatedImages(by_instances(records, cfg.DATALOADER.REPEAT_THRESHOLD))
+
+
+def _repeat_data_sets(cfg: CfgNode, records: Records) -> Epochs:
+    repeats = by_data_set(records, _data_set_factors(cfg))
+    if not repeats.any():
+        raise UserError("DATASETS.TRAIN_REPEAT_FACTOR shows no image: give a data set more than 0.")
+    return RepeatedImages(repeats)
+
+
+def _repeat_classes_of_data_sets(cfg: CfgNode, records: Records) -> Epochs:
+    """Classes are counted in each data set; the least repeated image is shown once, as detectron2's
+    main branch does."""
+    of_classes = np.ones(len(records), np.float32)
+    for name in cfg.DATASETS.TRAIN:
+        rows = [row for row, record in enumerate(records) if record["dataset_name"] == name]
+        of_classes[rows] = _by_class(cfg, [records[row] for row in rows])
+    repeats = of_classes * by_data_set(records, _data_set_factors(cfg))
+    least = repeats.min()
+    if least == 0:
+        raise UserError(
+            "DATASETS.TRAIN_REPEAT_FACTOR has a factor of 0, in relation to which "
+            "WeightedCategoryTrainingSampler repeats the others: leave the data set out of "
+            "DATASETS.TRAIN."
+        )
+    return RepeatedImages(repeats / least)
+
+
+def _class_aware(cfg: CfgNode, records: Records) -> Epochs:
+    images: dict[int, list[int]] = {}
+    for row, record in enumerate(records):
+        for number in sorted({note["category_id"] for note in _objects(record)}):
+            images.setdefault(number, []).append(row)
+    if not images:
+        raise UserError("ClassAwareTrainingSampler needs objects, and the training data have none.")
+    return ClassAwareImages([np.array(images[number]) for number in sorted(images)], len(records))
+
+
+def _repeat_by_loss(cfg: CfgNode, records: Records) -> Epochs:
+    node = cfg.DATALOADER
+    return RepeatedImages(by_loss(records, node.LOSS_RECORDS, node.MAX_REPEATS))
+
+
+def _by_class(cfg: CfgNode, records: Records) -> np.ndarray:
+    node = cfg.DATALOADER
+    return by_class(records, node.REPEAT_THRESHOLD, sqrt=node.REPEAT_SQRT)
+
+
+def _objects(record: Mapping[str, Any]) -> list[dict]:
+    return [note for note in record["annotations"] if not note.get("iscrowd", 0)]
+
+
+def _data_set_factors(cfg: CfgNode) -> dict[str, float]:
+    key, factors = "DATASETS.TRAIN_REPEAT_FACTOR", {}
+    for pair in cfg.DATASETS.TRAIN_REPEAT_FACTOR:
+        if len(pair) != 2 or not isinstance(pair[1], int | float) or not 0 <= pair[1] < np.inf:
             raise UserError(
-                f"DATALOADER.RANDOM_SUBSET_RATIO is {ratio}: of {images} it must take at least one "
-                "and at most all."
+                f"{key} has {pair!r}: write pairs of a data set and a number of at least 0, such "
+                "as ('my_train', 2.0)."
             )
-    return repeats, size
+        name, factor = pair
+        if name not in cfg.DATASETS.TRAIN:
+            raise UserError(
+                f"{key} names {name!r}, which DATASETS.TRAIN does not. "
+                f"{suggest(str(name), cfg.DATASETS.TRAIN)}"
+            )
+        factors[name] = float(factor)
+    return factors
+
+
+def _check_loss_records(cfg: CfgNode) -> None:
+    run = cfg.DATALOADER.LOSS_RECORDS
+    if not run:
+        raise UserError(
+            "LossTrainingSampler shows images by the losses that an earlier training recorded: set "
+            "DATALOADER.LOSS_RECORDS to its OUTPUT_DIR."
+        )
+    if os.path.realpath(run) == os.path.realpath(cfg.OUTPUT_DIR):
+        raise UserError(
+            f"DATALOADER.LOSS_RECORDS is {run!r}, the OUTPUT_DIR of this training, whose records "
+            "change while it runs: name another run."
+        )
+
+
+SAMPLERS: Mapping[str, Callable[[CfgNode, Records], Epochs]] = {
+    "TrainingSampler": _all,
+    "RandomSubsetTrainingSampler": _subset,
+    "RepeatFactorTrainingSampler": _repeat_classes,
+    "WeightedTrainingSampler": _repeat_data_sets,
+    "WeightedCategoryTrainingSampler": _repeat_classes_of_data_sets,
+    "InstanceAwareTrainingSampler": _repeat_instances,
+    "ClassAwareTrainingSampler": _class_aware,
+    "LossTrainingSampler": _repeat_by_loss,
+}

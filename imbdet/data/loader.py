@@ -3,7 +3,7 @@
 import functools
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain, zip_longest
+from itertools import zip_longest
 
 import numpy as np
 from detectron2.config import CfgNode
@@ -126,16 +126,15 @@ def require_equal_shares(cfg: CfgNode, num_processes: int) -> None:
 
 def _plan_order(cfg: CfgNode, records: list[dict]) -> Callable[..., BatchOrder]:
     """All of the order but its seed."""
-    repeats, subset_size = read_sampler(cfg, records)
+    epochs = read_sampler(cfg, records)
     num_processes = comm.get_world_size()
     require_equal_shares(cfg, num_processes)
     is_grouped = cfg.DATALOADER.ASPECT_RATIO_GROUPING
     is_wide = _find_wide(records) if is_grouped else np.zeros(len(records), bool)
     return functools.partial(
         BatchOrder,
-        repeats,
+        epochs,
         is_wide,
-        subset_size=subset_size,
         batch_size=cfg.SOLVER.IMS_PER_BATCH // num_processes,
         rank=comm.get_rank(),
         num_processes=num_processes,
@@ -160,10 +159,9 @@ def _load_training_records(cfg: CfgNode) -> tuple[list[dict], DataSummary]:
     _require_same_classes(names, zip_longest)
     summary = DataSummary.of(dict(zip(names, loaded, strict=True)))
     records = list(
-        chain.from_iterable(
-            with_proposals(cfg, records, name, training=True)
-            for name, records in zip(names, loaded, strict=True)
-        )
+        {**record, "dataset_name": name}
+        for name, of_set in zip(names, loaded, strict=True)
+        for record in with_proposals(cfg, of_set, name, training=True)
     )
     num_images = len(records)
     if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:

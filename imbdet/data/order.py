@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from imbdet.data.seeding import EPOCH, SUBSET, seed_sequence
+from imbdet.data.epochs import Epochs
 
 
 class Draw(NamedTuple):
@@ -23,10 +23,10 @@ class Draw(NamedTuple):
 class BatchOrder:
     """The batches of one process from any iteration on.
 
-    All processes share one endless sequence, shuffled epochs one after the other; this one takes
-    its elements ``rank``, ``rank + W``, ``rank + 2 W``, ... as detectron2's samplers do. Wide and
-    other images fill batches of their own, in the order in which batches are full, and what is left
-    waits for the next epoch.
+    All processes share one endless sequence, epochs one after the other; this one takes its
+    elements ``rank``, ``rank + W``, ``rank + 2 W``, ... as detectron2's samplers do. Wide and other
+    images fill batches of their own, in the order in which batches are full, and what is left waits
+    for the next epoch.
 
     To find an iteration, epochs are shuffled and grouped from the first one on, which takes
     hundredths of a second for 100,000 images. Nothing is read.
@@ -34,10 +34,9 @@ class BatchOrder:
 
     def __init__(
         self,
-        repeats: np.ndarray,
+        epochs: Epochs,
         is_wide: np.ndarray,
         *,
-        subset_size: int,
         seed: int,
         batch_size: int,
         rank: int = 0,
@@ -46,19 +45,14 @@ class BatchOrder:
         """Describe the order.
 
         Args:
-            repeats: (N,) float, at least 1: how often an epoch shows each image, on average.
+            epochs: the images of each epoch.
             is_wide: (N,) bool. No batch mixes images of both kinds.
-            subset_size: in [1, N], number of images, drawn at random, that are shown at all.
             seed: at least 0, the same in all processes.
             batch_size: B.
             rank: of this process, from 0.
             num_processes: W.
         """
-        subset = np.random.default_rng(seed_sequence(seed, SUBSET)).permutation(len(repeats))
-        self._images = np.sort(subset[:subset_size])
-        repeats = repeats[self._images]
-        self._whole_repeats = np.floor(repeats).astype(np.int64)
-        self._fractions = repeats - self._whole_repeats
+        self._epochs = epochs
         self._is_wide = is_wide
         self._seed = seed
         self._batch_size = batch_size
@@ -66,10 +60,8 @@ class BatchOrder:
         self._num_processes = num_processes
 
     def epoch(self, number: int) -> np.ndarray:
-        """The images of an epoch, shuffled, for all processes: (M,) indices."""
-        generator = np.random.default_rng(seed_sequence(self._seed, EPOCH, number))
-        is_once_more = generator.random(len(self._images)) < self._fractions
-        return generator.permutation(np.repeat(self._images, self._whole_repeats + is_once_more))
+        """(M,) the images of an epoch, for all processes."""
+        return self._epochs(self._seed, number)
 
     def batches(self, start: int = 0) -> Iterator[list[Draw]]:
         """The endless batches of this process from iteration ``start`` on."""

@@ -212,6 +212,9 @@ class Datasets:
             at the working directory; "~" and "$VARIABLES" are expanded.
         lvis: data sets in LVIS's format, in the same form. They are evaluated as LVIS is: where it
             is not known whether an object of a class is there, its detections do not count.
+        train_repeat_factor: how often an epoch shows each image of a data set with
+            WeightedTrainingSampler, or in relation to others with WeightedCategoryTrainingSampler:
+            a list of (NAME, factor), others 1.
         invalid_boxes: boxes whose width or height is not above 0, outside their image or with NaN:
             "drop" them with a warning, or "refuse" the data set.
         broken_images: images that are missing or cannot be decoded, in training: "refuse" them, or
@@ -220,6 +223,7 @@ class Datasets:
 
     coco: list[dict[str, str]] = []  # noqa: RUF012  (copied into each config)
     lvis: list[dict[str, str]] = []  # noqa: RUF012
+    train_repeat_factor: list[Any] = []  # noqa: RUF012
     invalid_boxes: str = "drop"
     broken_images: str = "refuse"
 
@@ -302,13 +306,20 @@ class SSD:
 
 
 class Dataloader:
-    """Of detectron2's main branch; v0.6 has the sampler, but not the key.
+    """Image samplers, beside detectron2's REPEAT_THRESHOLD; v0.6 lacks some of its keys.
 
     Attributes:
         random_subset_ratio: share of the images that RandomSubsetTrainingSampler shows.
+        repeat_sqrt: whether repeat factors of classes are square roots.
+        loss_records: OUTPUT_DIR of an earlier training on the same data with records, by whose
+            losses LossTrainingSampler shows images.
+        max_repeats: how often LossTrainingSampler shows an image at most, in an epoch.
     """
 
     random_subset_ratio: float = 1.0
+    repeat_sqrt: bool = True
+    loss_records: str = ""
+    max_repeats: Annotated[float, Range(1)] = 4.0
 
 
 class Record:

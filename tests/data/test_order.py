@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imbdet.data.epochs import RepeatedImages
 from imbdet.data.order import BatchOrder
 
 from detectron2.data.common import AspectRatioGroupedDataset  # isort: skip  (after imbdet)
@@ -16,11 +17,9 @@ from detectron2.data.common import AspectRatioGroupedDataset  # isort: skip  (af
 def make_order(num_images=10, *, share_wide=0.5, mean_repeats=1.0, subset_size=None, **options):
     generator = np.random.default_rng(num_images)
     options = {"seed": 3, "batch_size": 2, **options}
+    repeats = np.full(num_images, mean_repeats, dtype=np.float32)
     return BatchOrder(
-        np.full(num_images, mean_repeats, dtype=np.float32),
-        generator.random(num_images) < share_wide,
-        subset_size=subset_size or num_images,
-        **options,
+        RepeatedImages(repeats, subset_size), generator.random(num_images) < share_wide, **options
     )
 
 
