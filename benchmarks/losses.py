@@ -29,12 +29,13 @@ NUM_IMAGES = 8
 
 
 class Problem(NamedTuple):
-    """Logits (M, K) with a few positives, their quality (P,), and the image of each row (M,)."""
+    """Logits (M, K) with a few positives, their quality (P,), image and weight of each row (M,)."""
 
     logits: Tensor
     labels: Tensor
     quality: Tensor
     image_idxs: Tensor
+    weights: Tensor
 
 
 # Each loss as a function of a problem that returns a scalar.
@@ -52,6 +53,7 @@ LOSSES: dict[str, Callable[[Problem], Tensor]] = {
     "DR": lambda p: losses.dr_loss(*p[:2]),
     "AP": lambda p: losses.ap_loss(*p[:2]),
     "AP, 8 images": lambda p: losses.ap_loss(*p[:2], image_idxs=p.image_idxs),
+    "AP, weights": lambda p: losses.ap_loss(*p[:2], weights=p.weights),
     "AP, pair loop": lambda p: pair_loop_ap_loss(*p[:2]),
     "AUC": lambda p: losses.auc_loss(*p[:2]),
     "aLRP": lambda p: sum(losses.alrp_loss(*p[:3])),
@@ -104,7 +106,8 @@ def make_problem(
         logits[rows, classes] = 2 * torch.randn(num_positives, **options).to(logits.dtype)
     image_idxs = torch.arange(num_rows, device=args.device) * NUM_IMAGES // num_rows
     quality = torch.rand(num_positives, **options)
-    return Problem(logits.requires_grad_(), labels, quality, image_idxs)
+    weights = torch.rand(num_rows, **options)
+    return Problem(logits.requires_grad_(), labels, quality, image_idxs, weights)
 
 
 def prepare(names: Sequence[str], problem: Problem) -> dict[str, Callable[[], None]]:

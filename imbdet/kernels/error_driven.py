@@ -1,8 +1,9 @@
 """Error-driven updates: the gradients of ranking losses, whose derivatives are useless.
 
 A ranking loss states its value, how strongly each positive is pulled up, and the weight w_i by
-which each positive pushes the negatives down: the gradient of a negative's logit s_j is
-sum_i w_i H(s_j - p_i). All the rest is common to the ranking losses and is done here.
+which each positive pushes the negatives down: the gradient of a negative's logit s_j, whose sample
+weighs u_j, is u_j sum_i w_i H(s_j - p_i). All the rest is common to the ranking losses and is done
+here, such as the weights of the positives.
 
 Shape shorthand: P positives, L losses that share one set of logits; for the ranking itself see
 :mod:`imbdet.kernels.ranking`.
@@ -19,12 +20,12 @@ from imbdet.ops.first_order import first_order
 
 
 class Update(NamedTuple):
-    """A loss and its error-driven update, before the mean over the positives.
+    """A loss and its error-driven update, before the weighted mean over the positives.
 
     Attributes:
-        errors: (P,) float64, whose mean is the loss.
+        errors: (P,) float64, whose weighted mean is the loss.
         pos_grads: (P,) float64, gradient of each positive's logit.
-        neg_weights: (P,) float64 w_i; a negative's gradient is sum_i w_i H(s_j - p_i).
+        neg_weights: (P,) float64 w_i; a negative's gradient is u_j sum_i w_i H(s_j - p_i).
     """
 
     errors: Tensor
@@ -32,21 +33,20 @@ class Update(NamedTuple):
     neg_weights: Tensor
 
 
-def apply_updates(
-    pred_logits: Tensor, gt_labels: Tensor, ranking: Ranking, updates: list[Update]
-) -> list[Tensor]:
+def apply_updates(pred_logits: Tensor, ranking: Ranking, updates: list[Update]) -> list[Tensor]:
     """Turn updates into scalar losses whose gradients they are.
 
     Returns:
-        For each update the mean of its errors over the positives of a segment, averaged over the
-        segments that have positives; float32 or wider, each with a gradient of its own with respect
-        to this process's logits. Without positives all are zeros connected to the logits.
+        For each update the weighted mean of its errors over the positives of a segment, averaged
+        over the segments that have positives; float32 or wider, each with a gradient of its own
+        with respect to this process's logits. Without positives all are zeros connected to the
+        logits.
     """
     errors, pos_grads, neg_weights = (
         torch.stack(parts) * ranking.shares for parts in zip(*updates, strict=True)
     )
     losses = errors.sum(dim=1) + ranking.poison
-    losses = _ErrorDriven.apply(pred_logits, gt_labels, ranking, losses, pos_grads, neg_weights)
+    losses = _ErrorDriven.apply(pred_logits, ranking, losses, pos_grads, neg_weights)
     return list(losses.unbind())
 
 
@@ -55,13 +55,12 @@ class _ErrorDriven(torch.autograd.Function):
     def forward(
         ctx: Any,
         pred_logits: Tensor,
-        gt_labels: Tensor,
         ranking: Ranking,
         losses: Tensor,
         pos_grads: Tensor,
         neg_weights: Tensor,
     ) -> Tensor:
-        ctx.save_for_backward(pred_logits, gt_labels, pos_grads, neg_weights)
+        ctx.save_for_backward(pred_logits, ranking.gt_labels, pos_grads, neg_weights)
         ctx.ranking = ranking
         return losses.to(torch.promote_types(pred_logits.dtype, torch.float32))
 
@@ -75,9 +74,11 @@ class _ErrorDriven(torch.autograd.Function):
         push = ranking.sums.evaluator(ranking.steps.sum_over_positives(grad_losses @ neg_weights))
         for chunk in iterate_chunks(pred_logits, gt_labels):
             grads = push(chunk.logits, rows_of(ranking.segments, chunk.rows))
+            if ranking.weights is not None:
+                grads *= ranking.weights[chunk.rows]
             if chunk.is_ignored.any():
                 grads.masked_fill_(chunk.is_ignored[:, None], 0)
             grad_logits[chunk.rows] = grads
         pos_grads = (grad_losses @ pos_grads)[pool.own]
         grad_logits[ranking.pos_entries] = pos_grads.to(grad_logits.dtype)
-        return grad_logits, None, None, None, None, None
+        return grad_logits, None, None, None, None

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from imbdet.kernels.cells import EqualCells, PatternCells
-from imbdet.kernels.steps import Lines, Parts, Steps
+from imbdet.kernels.steps import Lines, Part, Parts, Steps
 
 # More cells leave fewer scores to search; fewer cells are built faster and stay in the cache.
 CELLS_PER_END = 64
@@ -45,18 +45,21 @@ class Grid:
     def histogram(self, parts: Parts) -> Tensor:
         total = self.steps.ends.new_zeros(2, self.steps.num_buckets)
         per_cell = total.new_zeros(2, len(self.buckets))
-        for scores, segments in parts:
-            clamped = scores.clamp(*self.bounds).flatten()
-            bucket = self.common_bucket(scores, segments)
+        for part in parts:
+            moments, weights = part.scores.clamp(*self.bounds).flatten(), part.flat_weights
+            if weights is not None:
+                moments = weights * moments
+            bucket = self.common_bucket(part.scores, part.segments)
             if bucket is not None:
-                total[0, bucket] += len(clamped)
-                total[1, bucket] += clamped.sum(dtype=torch.float64)
+                total[0, bucket] += len(moments) if weights is None else weights.sum()
+                total[1, bucket] += moments.sum(dtype=torch.float64)
                 continue
-            cells = self.cells(scores, segments)
-            clamped = clamped.double()
-            for sums, values in zip(per_cell, (torch.ones_like(clamped), clamped), strict=True):
+            cells = self.cells(part.scores, part.segments)
+            moments = moments.double()
+            weights = torch.ones_like(moments) if weights is None else weights
+            for sums, values in zip(per_cell, (weights, moments), strict=True):
                 sums.scatter_add_(0, cells.long(), values)
-            total += self.steps.bucket_sums(*self.searched(cells, scores, segments)[1:])
+            total += self.steps.bucket_sums(part.take(self.searched(cells)))
         per_cell.masked_fill_(self.has_end, 0)
         return total.index_add_(1, self.buckets, per_cell)
 
@@ -76,18 +79,14 @@ class Grid:
         cells = self.cells(scores, segments)
         intercept, slope = torch.view_as_real(pairs.index_select(0, cells)).unbind(dim=1)
         values = torch.addcmul(intercept, slope, clamped.flatten())
-        idxs, searched, searched_segments = self.searched(cells, scores, segments)
-        values[idxs] = lines.at(searched, searched_segments)
+        idxs = self.searched(cells)
+        searched = Part(scores, segments).take(idxs)
+        values[idxs] = lines.at(searched.scores, searched.segments)
         return values.view(scores.shape)
 
-    def searched(
-        self, cells: Tensor, scores: Tensor, segments: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Indices, scores and segments of the scores in cells that hold an end, all flat."""
-        idxs = self.has_end.index_select(0, cells).nonzero().squeeze(1)
-        if segments is not None:
-            segments = segments.flatten()[idxs // (scores.numel() // segments.numel())]
-        return idxs, scores.flatten()[idxs], segments
+    def searched(self, cells: Tensor) -> Tensor:
+        """Indices of the scores whose cells (N,) hold an end."""
+        return self.has_end.index_select(0, cells).nonzero().squeeze(1)
 
     def common_bucket(self, scores: Tensor, segments: Tensor | None) -> int | None:
         """The bucket that holds all scores, if one does, as is common early in a training."""

@@ -3,6 +3,8 @@
 Samples of several processes may be ranked together. Then each process compares its own entries with
 the positives of all processes, whose scores are gathered, and the sums over entries are added.
 
+Samples may have weights: a positive and the negative entries of its row have that of the row.
+
 Shape shorthand: M samples, K classes, P positives (of all processes, in the order of the
 processes), G segments with a ranking of their own: images, or one of all.
 """
@@ -16,9 +18,9 @@ from torch.distributed import ProcessGroup
 
 from imbdet.kernels.chunks import iterate_chunks
 from imbdet.kernels.step_sums import StepSums, step_sums
-from imbdet.kernels.steps import Parts, Steps
+from imbdet.kernels.steps import Part, Parts, Steps
 from imbdet.ops.exchange import Pool, total
-from imbdet.ops.labels import check_labels, positive_entries, rank_segments
+from imbdet.ops.labels import check_labels, positive_entries, rank_segments, weighted_labels
 from imbdet.ops.precision import at_least_float32
 
 
@@ -27,35 +29,41 @@ class Ranking(NamedTuple):
 
     Attributes:
         steps: the positives' step functions.
-        segments: (M, 1) int64 in [0, G), or None if there is one segment.
         sums: sums the steps over many logits.
-        pos_entries: rows and classes of this process's positives.
+        gt_labels: (M,) labels, -1 also in rows of weight 0.
+        segments: (M, 1) int64 in [0, G), or None if there is one segment.
+        weights: (M, 1) float64, u_j of a row's entries, or None for ones.
+        pos_entries: rows and classes of this process's positives, those of weight 0 left out.
+        pos_is_kept: bool, of this process's positives, which are in ``pos_entries``; None is all.
         pool: the positives of all processes.
-        positives_above: (P,) float64, sum_k H(p_k - p_i) over the positives, i itself included.
-        false_positives: (P,) float64, FP_i = sum_j H(s_j - p_i) over the negatives, >= 0. It is a
-            difference of large sums and may be 1e-10 where the truth is 0.
-        num_negatives: (P,) float64, |N| of the segment.
-        shares: (P,) float64, weights of the positives in the mean over segments of the means over
-            positives; NaN with ``poison``.
+        pos_weights: (P,) float64, v_i > 0.
+        positives_above: (P,) float64, sum_k v_k H(p_k - p_i) over the positives, i itself included.
+        false_positives: (P,) float64, FP_i = sum_j u_j H(s_j - p_i) over the negatives, >= 0. It is
+            a difference of large sums and may be 1e-10 where the truth is 0.
+        shares: (P,) float64, what each positive counts for in the mean over segments of the
+            weighted means over positives; NaN with ``poison``.
         poison: scalar float64, NaN if a logit that counts is, or a positive's is infinite;
             otherwise 0.
     """
 
     steps: Steps
-    segments: Tensor | None
     sums: StepSums
+    gt_labels: Tensor
+    segments: Tensor | None
+    weights: Tensor | None
     pos_entries: tuple[Tensor, Tensor]
+    pos_is_kept: Tensor | None
     pool: Pool
+    pos_weights: Tensor
     positives_above: Tensor
     false_positives: Tensor
-    num_negatives: Tensor
     shares: Tensor
     poison: Tensor
 
     @property
     def rank_among_positives(self) -> Tensor:
-        """(P,) rank+_i = 1 + sum_{k != i} H(p_k - p_i): a sample's own pair counts fully."""
-        return self.positives_above - self.steps.at_zero + 1
+        """(P,) rank+_i = v_i + sum_{k != i} v_k H(p_k - p_i): the own pair counts fully."""
+        return self.positives_above - self.steps.at_zero * self.pos_weights + self.pos_weights
 
     @property
     def rank_among_all(self) -> Tensor:
@@ -68,13 +76,14 @@ class Ranking(NamedTuple):
         Raises:
             ValueError: ``values``, called ``name`` in the message, has another shape.
         """
-        shape = self.pos_entries[0].shape
+        is_kept = self.pos_is_kept
+        shape = (self.pos_entries[0] if is_kept is None else is_kept).shape
         if values.shape != shape:
             raise ValueError(
                 f"{name} must have the shape {tuple(shape)}, one for each positive, not "
                 f"{tuple(values.shape)}"
             )
-        return self.pool.join(values)
+        return self.pool.join(values if is_kept is None else values[is_kept])
 
 
 @torch.no_grad()
@@ -84,6 +93,7 @@ def rank(
     delta: float,
     image_idxs: Tensor | None = None,
     group: ProcessGroup | None = None,
+    weights: Tensor | None = None,
 ) -> Ranking:
     """Compare every entry of a batch with every positive of its segment.
 
@@ -94,9 +104,16 @@ def rank(
         delta: half the width of the step, in units of the logits, >= 0.
         image_idxs: (M,) int64, the image of each row: every image has its own ranking. None is one
             ranking of all rows.
-        group: processes whose batches are ranked together; None is this process alone.
+        group: processes whose batches are ranked together; None is this process alone. Either all
+            of them have weights or none.
+        weights: (M,) of the samples, >= 0, or None for ones. A row of weight 0 counts as ignored.
     """
     check_labels(pred_logits, gt_labels)
+    pos_is_kept = None
+    if weights is not None:
+        labelled, _ = positive_entries(gt_labels, pred_logits.shape[1])
+        gt_labels = weighted_labels(gt_labels, weights)
+        pos_is_kept, weights = gt_labels[labelled] >= 0, weights.double()[:, None]
     segment_idxs, num_segments = rank_segments(gt_labels, image_idxs, group)
     segments = None if num_segments == 1 else segment_idxs[:, None]
     pos_entries = positive_entries(gt_labels, pred_logits.shape[1])
@@ -104,40 +121,47 @@ def rank(
     pos_scores = pool.join(at_least_float32(pred_logits[pos_entries])).double()
     is_finite = pos_scores.isfinite()
     pos_segments = None if segments is None else segments[pos_entries[0], 0]
+    pos_weights = torch.ones_like(pos_scores)
+    if weights is not None:
+        pos_weights = pool.join(weights[pos_entries[0], 0])
     steps = Steps(pos_scores.where(is_finite, 0), delta, pos_segments, num_segments)
     sums = step_sums(steps, pred_logits)
-    histogram = sums.histogram(_ranked_parts(pred_logits, gt_labels, segments))
+    histogram = sums.histogram(_ranked_parts(pred_logits, gt_labels, segments, weights))
     is_broken = histogram.isnan().any() | ~is_finite.all()
     poison = histogram.new_zeros(1).masked_fill(is_broken, math.nan)
-    own = steps.sum_over_scores(histogram), steps.segment_weights(histogram), poison
-    entries, num_entries, poison = total(torch.cat(own), group).split([len(x) for x in own])
-    num_positives = torch.bincount(steps.pos_segments, minlength=num_segments).double()
-    own_positives = num_positives[steps.pos_segments]
-    positives_above = steps.sum_over_pairs()
+    own = steps.sum_over_scores(histogram), poison
+    entries, poison = total(torch.cat(own), group).split([len(x) for x in own])
+    totals = torch.bincount(steps.pos_segments, pos_weights, num_segments)
+    positives_above = steps.sum_over_pairs(pos_weights)
     return Ranking(
         steps,
-        segments,
         sums,
+        gt_labels,
+        segments,
+        weights,
         pos_entries,
+        pos_is_kept,
         pool,
+        pos_weights,
         positives_above=positives_above,
         false_positives=(entries - positives_above).clamp(min=0),
-        num_negatives=num_entries[steps.pos_segments] - own_positives,
-        shares=1 / (own_positives * (num_positives > 0).sum()) + poison,
+        shares=pos_weights / (totals[steps.pos_segments] * (totals > 0).sum()) + poison,
         poison=poison[0],
     )
 
 
-def _ranked_parts(pred_logits: Tensor, gt_labels: Tensor, segments: Tensor | None) -> Parts:
-    """Logits and segments of the rows that are not ignored, positives included, in parts."""
+def _ranked_parts(
+    pred_logits: Tensor, gt_labels: Tensor, segments: Tensor | None, weights: Tensor | None
+) -> Parts:
+    """The rows that are not ignored, positives included, in parts."""
     for chunk in iterate_chunks(pred_logits, gt_labels):
-        logits, own = chunk.logits, rows_of(segments, chunk.rows)
+        logits, *others = chunk.logits, *(rows_of(x, chunk.rows) for x in (segments, weights))
         if chunk.is_ignored.any():
             is_ranked = ~chunk.is_ignored
-            logits, own = logits[is_ranked], rows_of(own, is_ranked)
-        yield logits, own
+            logits, *others = logits[is_ranked], *(rows_of(x, is_ranked) for x in others)
+        yield Part(logits, *others)
 
 
-def rows_of(segments: Tensor | None, rows: slice | Tensor) -> Tensor | None:
-    """Segments of some rows, if there are several segments."""
-    return None if segments is None else segments[rows]
+def rows_of(values: Tensor | None, rows: slice | Tensor) -> Tensor | None:
+    """Some rows of segments or weights, if there are any."""
+    return None if values is None else values[rows]

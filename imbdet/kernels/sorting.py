@@ -12,11 +12,11 @@ Shape shorthand: P positives.
 import torch
 from torch import Tensor
 
-from imbdet.kernels.steps import Steps
+from imbdet.kernels.steps import Part, Steps
 
 
 class WrongPairs:
-    """The pairs k, i of positives of one segment with IoU_k < IoU_i, weighted by H(s_k - s_i).
+    """The pairs k, i of positives of one segment with IoU_k < IoU_i, each counted by H(s_k - s_i).
 
     Args:
         steps: the positives and their segments.
@@ -38,21 +38,21 @@ class WrongPairs:
             steps.pos_scores[self.higher], steps.delta, group_idxs[is_higher], len(groups)
         )
 
-    def sum_over_lower(self, values: Tensor | None = None) -> Tensor:
-        """(P,) sum_k v_k H(s_k - s_i) over the k with IoU_k < IoU_i, for each positive i.
+    def sum_over_lower(self, values: Tensor) -> Tensor:
+        """(P,) sum_k x_k H(s_k - s_i) over the k with IoU_k < IoU_i, for each positive i.
 
         Args:
-            values: (P,) float64 v_k, or None for ones.
+            values: (P,) float64 x_k.
         """
-        values = None if values is None else values[self.lower]
-        histogram = self.steps.bucket_sums(self.lower_scores, self.lower_groups, values)
+        part = Part(self.lower_scores, self.lower_groups, values[self.lower])
+        histogram = self.steps.bucket_sums(part)
         return self._total(self.higher, self.steps.sum_over_scores(histogram))
 
     def sum_over_higher(self, values: Tensor) -> Tensor:
-        """(P,) sum_i v_i H(s_k - s_i) over the i with IoU_i > IoU_k, for each positive k.
+        """(P,) sum_i x_i H(s_k - s_i) over the i with IoU_i > IoU_k, for each positive k.
 
         Args:
-            values: (P,) float64 v_i.
+            values: (P,) float64 x_i.
         """
         lines = self.steps.sum_over_positives(values[self.higher])
         return self._total(self.lower, lines.at(self.lower_scores, self.lower_groups))

@@ -18,7 +18,7 @@ class StepSums(Protocol):
     """
 
     def histogram(self, parts: Parts) -> Tensor:
-        """Sum of :meth:`Steps.bucket_sums` over parts of the scores, without weights."""
+        """Sum of :meth:`Steps.bucket_sums` over parts of the scores."""
         ...
 
     def evaluator(self, lines: Lines) -> Callable[[Tensor, Tensor | None], Tensor]:
@@ -34,7 +34,7 @@ class Search:
 
     def histogram(self, parts: Parts) -> Tensor:
         zeros = self.steps.ends.new_zeros(2, self.steps.num_buckets)
-        return sum((self.steps.bucket_sums(*part) for part in parts), start=zeros)
+        return sum((self.steps.bucket_sums(part) for part in parts), start=zeros)
 
     def evaluator(self, lines: Lines) -> Callable[[Tensor, Tensor | None], Tensor]:
         return lines.at

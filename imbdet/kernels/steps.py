@@ -18,12 +18,42 @@ Shape shorthand: P positives, N scores, G segments, B = 2P + G buckets. Everythi
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-# Parts of the scores with their segments, which are None if there is one segment.
-Parts = Iterable[tuple[Tensor, Tensor | None]]
+
+class Part(NamedTuple):
+    """Some of the scores.
+
+    Attributes:
+        scores: of any shape.
+        segments: int64 in [0, G), of a shape that broadcasts to it; None if there is one segment.
+        weights: float64, likewise; None for ones.
+    """
+
+    scores: Tensor
+    segments: Tensor | None = None
+    weights: Tensor | None = None
+
+    @property
+    def flat_weights(self) -> Tensor | None:
+        """(N,) weight of each score."""
+        return None if self.weights is None else self.weights.expand_as(self.scores).flatten()
+
+    def take(self, idxs: Tensor) -> "Part":
+        """The scores with some indices, counted over the flat scores."""
+        values = (self._spread(x, idxs) for x in (self.segments, self.weights))
+        return Part(self.scores.flatten()[idxs], *values)
+
+    def _spread(self, values: Tensor | None, idxs: Tensor) -> Tensor | None:
+        if values is None:
+            return None
+        return values.flatten()[idxs // (self.scores.numel() // values.numel())]
+
+
+Parts = Iterable[Part]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,10 +112,10 @@ class Steps:
         rise = rank + own.repeat(2)
         self.start = rise[: len(own)]
         sizes = 2 * torch.bincount(own, minlength=num_segments) + 1
-        self.lasts = sizes.cumsum(dim=0) - 1
-        self.cuts = torch.cat([rise, self.lasts[own]]).view(3, len(own))  # start, stop, last
+        lasts = sizes.cumsum(dim=0) - 1
+        self.cuts = torch.cat([rise, lasts[own]]).view(3, len(own))  # start, stop, last
         self.begins = rise + 1  # of the ramps, then of where the steps are 1
-        self.first_of_bucket = (self.lasts + 1 - sizes).repeat_interleave(
+        self.first_of_bucket = (lasts + 1 - sizes).repeat_interleave(
             sizes, output_size=len(order) + num_segments
         )
 
@@ -120,20 +150,16 @@ class Steps:
         ends = self.ends if len(self.ends) > 0 else scores.new_zeros(1)
         return scores.clamp(ends[0], ends[-1])
 
-    def bucket_sums(
-        self, scores: Tensor, segments: Tensor | None = None, weights: Tensor | None = None
-    ) -> Tensor:
+    def bucket_sums(self, part: Part) -> Tensor:
         """(2, B) weight and weighted sum of the clamped scores in each bucket.
 
         The sums of parts of the scores add up to those of all: a histogram. NaN scores make it NaN.
 
         Args:
-            scores: N scores of any shape.
-            segments: see :meth:`bucket`.
-            weights: (N,) float64, or None for ones.
+            part: N scores.
         """
-        scores = scores.double()
-        buckets = self.bucket(scores, segments).flatten()
+        scores, weights = part.scores.double(), part.flat_weights
+        buckets = self.bucket(scores, part.segments).flatten()
         scores = self.clamp(scores.flatten())
         moments = scores if weights is None else weights * scores
         sums = [torch.bincount(buckets, w, self.num_buckets) for w in (weights, moments)]
@@ -147,11 +173,6 @@ class Steps:
         if self.delta == 0:
             return beyond
         return beyond + (moment - (self.pos_scores - self.delta) * on_ramp) / (2 * self.delta)
-
-    def segment_weights(self, histogram: Tensor) -> Tensor:
-        """(G,) weight of all scores in a histogram that are in each segment."""
-        weights = histogram[0].cumsum(dim=0)[self.lasts]
-        return weights.diff(prepend=weights.new_zeros(1))
 
     def sum_over_positives(self, pos_weights: Tensor) -> Lines:
         """The function sum_i w_i H(s - p_i) of a score s.
@@ -169,12 +190,12 @@ class Steps:
         lines = lines.index_add_(1, self.begins, changes).cumsum(dim=1)
         return Lines(self, *(lines - lines[:, self.first_of_bucket]))
 
-    def sum_over_pairs(self, values: Tensor | None = None) -> Tensor:
-        """(P,) sum_k v_k H(p_k - p_i) over all positives k, i included, for each positive i.
+    def sum_over_pairs(self, values: Tensor) -> Tensor:
+        """(P,) sum_k x_k H(p_k - p_i) over all positives k, i included, for each positive i.
 
         Args:
-            values: (P,) v_k, or None for ones.
+            values: (P,) x_k.
         """
-        values = None if values is None else values.double()
         segments = self.pos_segments if self.num_segments > 1 else None
-        return self.sum_over_scores(self.bucket_sums(self.pos_scores, segments, values))
+        part = Part(self.pos_scores, segments, values.double())
+        return self.sum_over_scores(self.bucket_sums(part))

@@ -10,7 +10,6 @@ from torch.distributed import ProcessGroup
 
 from imbdet.kernels.error_driven import Update, apply_updates
 from imbdet.kernels.ranking import Ranking, rank
-from imbdet.kernels.steps import Steps
 from imbdet.methods import CLS_LOSSES
 from imbdet.options import NonNegative
 
@@ -22,6 +21,7 @@ def ap_loss(
     pred_logits: Tensor,
     gt_labels: Tensor,
     *,
+    weights: Tensor | None = None,
     image_idxs: Tensor | None = None,
     group: ProcessGroup | None = None,
     delta: NonNegative = 1.0,
@@ -35,6 +35,8 @@ def ap_loss(
     Args:
         pred_logits: (M, K) logits.
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
+        weights: (M,) finite weights >= 0 of the samples, for the positive as for the negative
+            entries of a row; detached. None is ones, and a row of weight 0 counts as ignored.
         image_idxs: (M,) int64, the image of each row: each image is ranked by itself, and the loss
             is the mean over the images that have positives. None is one ranking of all.
         group: processes whose batches are ranked together, see :mod:`imbdet.ops.exchange`; the
@@ -44,23 +46,24 @@ def ap_loss(
             (sec. 3.3).
 
     Returns:
-        Scalar in [0, 1], already divided by the number of positives; a connected zero without any.
+        Scalar in [0, 1], the mean over the positives by their weights; a connected zero without
+        any.
     """
-    ranking = rank(pred_logits, gt_labels, delta, image_idxs, group)
-    (loss,) = apply_updates(pred_logits, gt_labels, ranking, [ap_update(ranking, interpolated)])
+    ranking = rank(pred_logits, gt_labels, delta, image_idxs, group, weights)
+    (loss,) = apply_updates(pred_logits, ranking, [ap_update(ranking, interpolated)])
     return loss
 
 
 def ap_update(ranking: Ranking, interpolated: bool = True) -> Update:
     """Errors 1 - precision and their update (eq. 9)."""
-    # rank+_i = 1 + sum_{k != i} H(p_k - p_i),   FP_i = sum_j H(s_j - p_i)
+    # rank+_i = v_i + sum_{k != i} v_k H(p_k - p_i),   FP_i = sum_j u_j H(s_j - p_i)
     # error_i = FP_i / (rank+_i + FP_i) = 1 - precision_i
-    # Gradient of p_i: -error_i;   of s_j: sum_i error_i H(s_j - p_i) / FP_i
+    # Gradient of p_i: -v_i error_i;   of s_j: u_j sum_i v_i error_i H(s_j - p_i) / FP_i
     precision = ranking.rank_among_positives / ranking.rank_among_all
     errors = 1 - precision
     neg_weights = 1 / ranking.rank_among_all  # error_i / FP_i, also where FP_i is 0
     if interpolated:
-        errors = 1 - _running_maximum(precision, ranking.steps)
+        errors = 1 - _running_maximum(precision, ranking)
         # The shares of the negatives shrink with the error; where the precision is 1, it is 0.
         neg_weights = (
             neg_weights * errors / (1 - precision).clamp(min=torch.finfo(errors.dtype).tiny)
@@ -68,11 +71,23 @@ def ap_update(ranking: Ranking, interpolated: bool = True) -> Update:
     return Update(errors, -errors, neg_weights)
 
 
-def _running_maximum(precision: Tensor, steps: Steps) -> Tensor:
+def _running_maximum(precision: Tensor, ranking: Ranking) -> Tensor:
     """(P,) highest precision among the positives of the segment that score no higher."""
+    steps = ranking.steps
     order = steps.start.argsort()  # by segment, then by score
     # A precision is in [0, 1], so that none of an earlier segment reaches those of a later one.
     offsets = steps.pos_segments[order]
+    maxima = (precision[order] + offsets).cummax(dim=0).values - offsets
+    if ranking.weights is not None:  # else equal scores have the same precision
+        maxima = maxima[_last_of_equals(steps.pos_scores[order], offsets)]
     highest = torch.empty_like(precision)
-    highest[order] = (precision[order] + offsets).cummax(dim=0).values - offsets
+    highest[order] = maxima
     return highest
+
+
+def _last_of_equals(scores: Tensor, segments: Tensor) -> Tensor:
+    """(P,) index of the last one with the same score and segment, of sorted ones."""
+    differs = (x.diff(prepend=x[:1]) != 0 for x in (scores, segments))
+    run = torch.logical_or(*differs).cumsum(dim=0)
+    last: Tensor = torch.bincount(run).cumsum(dim=0) - 1
+    return last[run]

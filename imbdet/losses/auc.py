@@ -4,12 +4,14 @@ The pairwise counterpart of the AP loss; both in Chen et al., "Towards Accurate 
 Detection with AP-Loss", CVPR 2019, https://arxiv.org/abs/1904.06373
 """
 
+import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
 from imbdet.kernels.error_driven import Update, apply_updates
 from imbdet.kernels.ranking import Ranking, rank
 from imbdet.methods import CLS_LOSSES
+from imbdet.ops.exchange import total
 from imbdet.options import NonNegative
 
 
@@ -20,6 +22,7 @@ def auc_loss(
     pred_logits: Tensor,
     gt_labels: Tensor,
     *,
+    weights: Tensor | None = None,
     image_idxs: Tensor | None = None,
     group: ProcessGroup | None = None,
     delta: NonNegative = 1.0,
@@ -32,6 +35,8 @@ def auc_loss(
     Args:
         pred_logits: (M, K) logits.
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
+        weights: (M,) finite weights >= 0 of the samples, for the positive as for the negative
+            entries of a row; detached. None is ones, and a row of weight 0 counts as ignored.
         image_idxs: (M,) int64, the image of each row: each image is ranked by itself, and the loss
             is the mean over the images that have positives. None is one ranking of all.
         group: processes whose batches are ranked together, see :mod:`imbdet.ops.exchange`; the
@@ -41,15 +46,29 @@ def auc_loss(
     Returns:
         Scalar in [0, 1]; a connected zero without positives or without negatives.
     """
-    ranking = rank(pred_logits, gt_labels, delta, image_idxs, group)
-    (loss,) = apply_updates(pred_logits, gt_labels, ranking, [auc_update(ranking)])
+    ranking = rank(pred_logits, gt_labels, delta, image_idxs, group, weights)
+    (loss,) = apply_updates(pred_logits, ranking, [auc_update(ranking, pred_logits.shape[1])])
     return loss
 
 
-def auc_update(ranking: Ranking) -> Update:
+@torch.no_grad()
+def auc_update(ranking: Ranking, num_classes: int) -> Update:
     """Errors FP_i / |N| and their update."""
-    # error_i = sum_j H(s_j - p_i) / |N|
-    # Gradient of p_i: -error_i;   of s_j: sum_i H(s_j - p_i) / |N|
-    num_negatives = ranking.num_negatives.clamp(min=1)
-    errors = ranking.false_positives / num_negatives
-    return Update(errors, -errors, 1 / num_negatives)
+    # error_i = sum_j u_j H(s_j - p_i) / |N|,   |N| = sum_j u_j
+    # Gradient of p_i: -v_i error_i;   of s_j: u_j sum_i v_i H(s_j - p_i) / |N|
+    negatives = _weight_of_negatives(ranking, num_classes)
+    errors = (ranking.false_positives / negatives).where(negatives > 0, 0)
+    return Update(errors, -errors, (1 / negatives).where(negatives > 0, 0))
+
+
+def _weight_of_negatives(ranking: Ranking, num_classes: int) -> Tensor:
+    """(P,) float64, sum_j u_j over the negatives of the segment; exactly 0 without any."""
+    steps = ranking.steps
+    rows = (ranking.gt_labels == num_classes).nonzero().squeeze(1)
+    segments = torch.zeros_like(rows) if ranking.segments is None else ranking.segments[rows, 0]
+    weights = None if ranking.weights is None else ranking.weights[rows, 0]
+    background = torch.bincount(segments, weights, steps.num_segments).double()
+    background = total(background, ranking.pool.group)
+    positives = torch.bincount(steps.pos_segments, ranking.pos_weights, steps.num_segments)
+    negatives = num_classes * background + (num_classes - 1) * positives
+    return negatives[steps.pos_segments]

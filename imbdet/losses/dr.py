@@ -24,7 +24,7 @@ from imbdet.kernels.chunks import Chunk, iterate_chunks
 from imbdet.methods import CLS_LOSSES
 from imbdet.ops.exchange import gather
 from imbdet.ops.first_order import first_order
-from imbdet.ops.labels import check_labels, positive_entries, rank_segments
+from imbdet.ops.labels import check_labels, positive_entries, rank_segments, weighted_labels
 from imbdet.options import Positive
 
 
@@ -35,6 +35,7 @@ def dr_loss(
     pred_logits: Tensor,
     gt_labels: Tensor,
     *,
+    weights: Tensor | None = None,
     image_idxs: Tensor | None = None,
     group: ProcessGroup | None = None,
     margin: float = 0.5,
@@ -46,11 +47,14 @@ def dr_loss(
     """tau / kappa log(1 + exp(kappa (P- - P+ + margin))) with the means P of the hardest scores.
 
     P- = sum_j q_j p_j over the negatives with q = softmax(p / lambda_neg), and P+ over the
-    positives with q = softmax(-p / lambda_pos). Gradient flows through p and q.
+    positives with q = softmax(-p / lambda_pos). Gradient flows through p and q. A weight w of a
+    sample adds log w to the logits of its softmax.
 
     Args:
         pred_logits: (M, K) logits.
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
+        weights: (M,) finite weights >= 0 of the samples, for the positive as for the negative
+            entries of a row; detached. None is ones, and a row of weight 0 counts as ignored.
         image_idxs: (M,) int64, the image of each row: the loss is the mean over the images that
             occur, each ranked by itself (paper). None is one ranking of all (published code).
         group: processes whose batches are ranked together, see :mod:`imbdet.ops.exchange`; the
@@ -70,17 +74,22 @@ def dr_loss(
     # Of a row r:   mass_r = log sum_j exp(p_rj / lambda_neg),   mean_r = sum_j q_rj p_rj
     # Of a scope:   P- = sum_r q_r mean_r with q = softmax(mass);   P+ likewise, of single scores
     # Loss:         tau / kappa softplus(kappa (P- - P+ + margin)), mean over the scopes
+    gt_labels = weighted_labels(gt_labels, weights)
     scopes, num_scopes = rank_segments(gt_labels, image_idxs, group)
     pos_rows, _ = positive_entries(gt_labels, pred_logits.shape[1])
     masses, means, pos_logits = _NegativeRows.apply(pred_logits, gt_labels, lambda_neg)
-    negatives = _softmax_means(means, masses, scopes, num_scopes)
     pos_scores = pos_logits.sigmoid()
-    positives = _softmax_means(pos_scores, -pos_scores / lambda_pos, scopes[pos_rows], num_scopes)
+    pos_masses = -pos_scores / lambda_pos
+    if weights is not None:
+        log_weights = weights.detach().double().log()
+        masses, pos_masses = masses + log_weights, pos_masses + log_weights[pos_rows]
+    negatives = _softmax_means(means, masses, scopes, num_scopes)
+    positives = _softmax_means(pos_scores, pos_masses, scopes[pos_rows], num_scopes)
     if group is not None:
         negatives, positives = (_over_processes(*own, group) for own in (negatives, positives))
-    (neg, neg_masses), (pos, pos_masses) = negatives, positives
-    is_empty = neg_masses.isneginf() & pos_masses.isneginf()
-    excess = neg - pos.masked_fill(pos_masses.isneginf(), 1) + margin
+    (neg, neg_mass), (pos, pos_mass) = negatives, positives
+    is_empty = neg_mass.isneginf() & pos_mass.isneginf()
+    excess = neg - pos.masked_fill(pos_mass.isneginf(), 1) + margin
     losses = (tau / sharpness * F.softplus(sharpness * excess)).masked_fill(is_empty, 0)
     dtype = torch.promote_types(pred_logits.dtype, torch.float32)
     return (losses.sum() / num_scopes).to(dtype)

@@ -45,6 +45,26 @@ def check_labels(pred_logits: Tensor, gt_labels: Tensor, num_classes: int | None
         )
 
 
+def weighted_labels(gt_labels: Tensor, weights: Tensor | None) -> Tensor:
+    """Labels (M,) of which those of samples with the weight 0 are -1: they are as ignored.
+
+    Args:
+        gt_labels: (M,) labels, ignored -1.
+        weights: (M,) of the samples, or None for ones.
+
+    Raises:
+        ValueError: the shapes differ, or a weight is negative or not finite.
+    """
+    if weights is None:
+        return gt_labels
+    if weights.shape != gt_labels.shape:
+        expected, given = tuple(gt_labels.shape), tuple(weights.shape)
+        raise ValueError(f"weights must have the shape {expected}, not {given}")
+    if not bool(((weights >= 0) & weights.isfinite()).all()):
+        raise ValueError("weights must be finite and not negative")
+    return gt_labels.masked_fill(weights == 0, -1)
+
+
 def rank_segments(
     gt_labels: Tensor, image_idxs: Tensor | None, group: ProcessGroup | None
 ) -> tuple[Tensor, int]:

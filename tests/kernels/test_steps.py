@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from imbdet.kernels.grid import Grid, make_grid
 from imbdet.kernels.step_sums import Search, step_sums
-from imbdet.kernels.steps import Steps
+from imbdet.kernels.steps import Part, Steps
 from tests.losses.ranking_definitions import pairs
 
 SCALES = {"random": 3.0, "tiny": 1e-6, "huge": 1e4}
@@ -48,13 +48,22 @@ def test_sums_equal_loops_over_pairs(num_positives, num_scores, num_segments, se
     h = pairs(scores.double().numpy(), positives.double().numpy(), delta)
     h = h * (pos_segments[:, None] == segments).numpy()
 
-    histogram = steps.bucket_sums(scores, segments, weights)
+    histogram = steps.bucket_sums(Part(scores, segments, weights))
     over_scores = steps.sum_over_scores(histogram)
     np.testing.assert_allclose(over_scores, h @ weights.numpy(), rtol=1e-9, atol=1e-7)
     over_positives = steps.sum_over_positives(pos_weights).at(scores, segments)
     np.testing.assert_allclose(over_positives, pos_weights.numpy() @ h, rtol=1e-9, atol=1e-7)
-    totals = (torch.arange(num_segments)[:, None] == segments).double() @ weights
-    torch.testing.assert_close(steps.segment_weights(histogram), totals)
+
+
+@pytest.mark.parametrize("kind", ["random", "constant"])
+def test_a_row_of_scores_has_one_segment_and_one_weight(kind):
+    scores = torch.zeros(6, 5) if kind == "constant" else random_scores(30, 0, kind).view(6, 5)
+    segments, weights = torch.arange(6)[:, None] % 2, torch.arange(6.0).double()[:, None]
+    steps = Steps(torch.tensor([0.5, 0.0, 0.1]), 0.5, torch.tensor([0, 1, 1]), 2)
+    spread = Part(scores, segments.expand(6, 5), weights.expand(6, 5).contiguous())
+    for sums in (Search(steps), make_grid(steps, scores)):
+        rows, entries = (sums.histogram([x]) for x in (Part(scores, segments, weights), spread))
+        assert rows.equal(entries)
 
 
 @PROBLEMS
@@ -85,16 +94,19 @@ def test_the_look_up_equals_the_search(
     )
     scores = scores.to(dtype).float()
     segments = random_segments(len(scores), num_segments, seed + 1)
+    weights = torch.rand(len(scores), dtype=torch.float64)
     # Many logits of half precision are looked up by their bit patterns.
     search, grid = Search(steps), make_grid(steps, torch.empty(2**19, dtype=dtype))
     lines = steps.sum_over_positives(torch.ones(num_positives))
     for part in (slice(None), slice(0), slice(1)):
         for shape in ((-1,), (-1, 1)):
             args = scores[part].view(shape), segments[part].view(shape)
-            found, expected = (
-                steps.sum_over_scores(h) for h in (grid.histogram([args]), search.histogram([args]))
-            )
-            torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-6)
+            for own_weights in (None, weights[part].view(shape)):
+                parts = [Part(*args, own_weights)]
+                found, expected = (
+                    steps.sum_over_scores(sums.histogram(parts)) for sums in (grid, search)
+                )
+                torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-6)
             found, expected = (sums.evaluator(lines)(*args) for sums in (grid, search))
             torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-7)
 
@@ -105,7 +117,7 @@ def test_infinite_scores_count_fully_or_not_at_all(dtype):
     scores = torch.tensor([INFINITY, -INFINITY, 0.0, 5.0])
     lines = steps.sum_over_positives(torch.tensor([3.0, 4.0]))
     for sums in (Search(steps), make_grid(steps, torch.empty(2**17, dtype=dtype))):
-        assert steps.sum_over_scores(sums.histogram([(scores, None)])).tolist() == [2.5, 2.0]
+        assert steps.sum_over_scores(sums.histogram([Part(scores)])).tolist() == [2.5, 2.0]
         assert sums.evaluator(lines)(scores, None).tolist() == [7.0, 0.0, 1.5, 7.0]
 
 
@@ -115,7 +127,7 @@ def test_nan_spoils_the_histogram_and_its_own_value_only(dtype):
     scores = torch.tensor([float("nan"), 0.0, 5.0])
     lines = steps.sum_over_positives(torch.ones(2))
     for sums in (Search(steps), make_grid(steps, torch.empty(2**17, dtype=dtype))):
-        assert sums.histogram([(scores, None)]).isnan().any()
+        assert sums.histogram([Part(scores)]).isnan().any()
         values = sums.evaluator(lines)(scores, None)
         assert values[0].isnan()
         assert values[1:].tolist() == [0.5, 2.0]

@@ -27,6 +27,21 @@ def deltas_of(quality):
     return quality[:, None].expand(-1, 4)
 
 
+def weighted(loss):
+    """A loss with weights, some of them 0, that are functions of a row."""
+
+    def by_weights(x, y, q, **kwargs):
+        return loss(x, y, q, weights=weights_of(x, y), **kwargs)
+
+    return by_weights
+
+
+def weights_of(logits, labels):
+    """Weights in {0, 1/2, 1, ..., 3}."""
+    scores = logits.detach().double().nan_to_num().sum(dim=1)
+    return (scores.mul(7).floor() + labels).remainder(7) / 2
+
+
 RANKINGS = {
     **LOSSES,
     "ap, not interpolated": functools.partial(LOSSES["ap"], interpolated=False),
@@ -34,6 +49,7 @@ RANKINGS = {
     **{f"{name}, hard step": functools.partial(loss, delta=0) for name, loss in LOSSES.items()},
     "dr": lambda x, y, q, **kwargs: (dr_loss(x, y, **kwargs),),
 }
+RANKINGS |= {f"{name}, weighted": weighted(RANKINGS[name]) for name in (*LOSSES, "dr")}
 ALL = {
     **RANKINGS,
     "ghm_c": summed(lambda x, y, q, group: GHMCLoss()(x, y, group)),

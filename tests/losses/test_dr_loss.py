@@ -14,22 +14,37 @@ from tests.kernels.test_entrywise import random_problem
 LAMBDA_NEG = 0.1 / math.log(3.5)
 
 
-def split_scores(logits, labels):
-    """Scores of the positive and of the negative entries."""
-    is_positive = labels[:, None] == torch.arange(logits.shape[1])
+def split(entries, labels):
+    """Those of the positive and of the negative entries."""
+    is_positive = labels[:, None] == torch.arange(entries.shape[1])
     is_negative = ~is_positive & (labels >= 0)[:, None]
-    return logits[is_positive].sigmoid(), logits[is_negative].sigmoid()
+    return entries[is_positive], entries[is_negative]
+
+
+def weighted_mean(scores, logits, weights):
+    """Mean under the probabilities w exp(logit) / sum."""
+    shares = weights * (logits - logits.max()).exp()
+    return (shares * scores).sum() / shares.sum()
 
 
 def definition(
-    logits, labels, margin=0.5, sharpness=6.0, tau=4.0, lambda_pos=1.0, lambda_neg=LAMBDA_NEG
+    logits,
+    labels,
+    weights,
+    margin=0.5,
+    sharpness=6.0,
+    tau=4.0,
+    lambda_pos=1.0,
+    lambda_neg=LAMBDA_NEG,
 ):
     """One scope with autograd through two ordinary softmaxes."""
-    pos, neg = split_scores(logits, labels)
+    labels = labels.where(weights > 0, -1)
+    pos, neg = split(logits.sigmoid(), labels)
+    pos_weights, neg_weights = split(weights[:, None].expand_as(logits), labels)
     if len(pos) == len(neg) == 0:
         return pos.sum()
-    pos_mean = ((-pos / lambda_pos).softmax(dim=0) * pos).sum() if len(pos) else 1
-    neg_mean = ((neg / lambda_neg).softmax(dim=0) * neg).sum()
+    pos_mean = weighted_mean(pos, -pos / lambda_pos, pos_weights) if len(pos) else 1
+    neg_mean = weighted_mean(neg, neg / lambda_neg, neg_weights) if len(neg) else 0
     return tau / sharpness * (1 + (sharpness * (neg_mean - pos_mean + margin)).exp()).log()
 
 
@@ -41,22 +56,26 @@ def definition(
     scale=st.sampled_from([0.0, 3.0, 100.0]),
     lambda_neg=st.sampled_from([LAMBDA_NEG, 0.01, 1.0]),
     chunk_size=st.sampled_from([1, 7, 64, 2**17]),
+    has_weights=st.booleans(),
 )
 def test_equals_its_definition(
-    num_rows, num_classes, num_images, seed, scale, lambda_neg, chunk_size
+    num_rows, num_classes, num_images, seed, scale, lambda_neg, chunk_size, has_weights
 ):
     logits, labels = random_problem(num_rows, num_classes, seed, scale)
-    image_idxs = torch.randint(num_images, (num_rows,), generator=torch.Generator().manual_seed(1))
+    generator = torch.Generator().manual_seed(1)
+    image_idxs = torch.randint(num_images, (num_rows,), generator=generator)
+    weights = torch.rand(num_rows, generator=generator).mul(4).floor() if has_weights else None
     arguments = {"margin": 0.3, "sharpness": 5.0, "tau": 2.0, "lambda_pos": 0.7}
     arguments["lambda_neg"] = lambda_neg
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chunks, "CHUNK_ENTRIES_CPU", chunk_size)
-        batch = dr_loss(logits, labels, **arguments)
-        images = dr_loss(logits, labels, image_idxs=image_idxs, **arguments)
+        batch = dr_loss(logits, labels, weights=weights, **arguments)
+        images = dr_loss(logits, labels, weights=weights, image_idxs=image_idxs, **arguments)
         grads = [torch.autograd.grad(loss, logits)[0] for loss in (batch, images)]
     idxs = [image_idxs == i for i in image_idxs.unique()]
-    per_image = [definition(logits[i], labels[i], **arguments) for i in idxs]
-    expected = definition(logits, labels, **arguments), sum(per_image) / max(len(idxs), 1)
+    weights = torch.ones(num_rows) if weights is None else weights
+    per_image = [definition(logits[i], labels[i], weights[i], **arguments) for i in idxs]
+    expected = definition(logits, labels, weights, **arguments), sum(per_image) / max(len(idxs), 1)
     for loss, grad, other in zip((batch, images), grads, expected, strict=True):
         other = other + logits.sum() * 0
         torch.testing.assert_close(loss, other)
@@ -75,7 +94,7 @@ def test_by_hand():
 @pytest.mark.parametrize(("temperature", "atol"), [(1e-4, 1e-3), (1e6, 1e-6)])
 def test_the_temperature_leads_from_the_hardest_to_the_mean(temperature, atol):
     logits, labels = random_problem(60, 3, seed=0)
-    pos, neg = split_scores(logits.detach(), labels)
+    pos, neg = split(logits.detach().sigmoid(), labels)
     means = (pos.min(), neg.max()) if temperature < 1 else (pos.mean(), neg.mean())
     # A sharp hinge with a wide margin is linear: it lets the difference itself through.
     loss = dr_loss(

@@ -3,7 +3,15 @@
 import pytest
 import torch
 
-from tests.losses.global_problems import ALL, CUTS, PROBLEMS, RANKINGS, evaluate, evaluate_all
+from tests.losses.global_problems import (
+    ALL,
+    CUTS,
+    PROBLEMS,
+    RANKINGS,
+    evaluate,
+    evaluate_all,
+    weights_of,
+)
 from tests.processes import call_in_processes
 
 TOLERANCES = {torch.float64: 1e-10, torch.float32: 1e-6, torch.bfloat16: 1e-2}
@@ -62,14 +70,22 @@ def test_nan_in_one_process_is_the_loss_of_all(name, in_processes):
 
 
 def test_few_bytes_are_told(in_processes):
-    own = [len(PROBLEMS[0].part(rank)[2]) for rank in range(3)]
+    parts = [PROBLEMS[0].part(rank) for rank in range(3)]
+    own = [len(quality) for _, _, quality in parts]
     most, everything = max(own), sum(own)
-    # How many positives, their scores as they are; sums of FP, number of entries, whether NaN.
-    ranking = 8 + 4 * most + 8 * (everything + 2)
+    # How many positives, their scores as they are; sums of FP, whether NaN.
+    ranking = 8 + 4 * most + 8 * (everything + 1)
+    # The same of those with a weight, and the weights.
+    weights = [weights_of(x, y)[(y >= 0) & (y < 3)] for x, y, _ in parts]
+    own = [int((w > 0).sum()) for w in weights]
+    weighted = 8 + (4 + 8) * max(own) + 8 * (sum(own) + 1)
+    assert weighted < ranking + 8 * most
     for *_, told in in_processes:
-        assert told["ap"] == told["auc"] == ranking
+        assert told["ap"] == ranking
+        assert told["ap, weighted"] == weighted
+        assert told["auc"] == ranking + 8  # the number of negatives
         assert told["alrp"] == told["rank_sort"] == ranking + 4 * most
-        assert told["dr"] == 4 * 8
+        assert told["dr"] == told["dr, weighted"] == 4 * 8
         assert told["ghm_c"] == 30 * 8
         assert told["ghm_r"] == 10 * 8
 

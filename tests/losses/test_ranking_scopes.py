@@ -10,16 +10,20 @@ from imbdet.losses import alrp_loss, ap_loss, rank_sort_loss
 from tests.losses.ranking_problems import ALL_LOSSES, KINDS, random_problem, values_and_grads
 
 
-def loop_over_images(loss, logits, labels, quality, image_idxs, **kwargs):
+def loop_over_images(loss, logits, labels, quality, image_idxs, weights=None, **kwargs):
     """The mean, over images with positives, of the loss of the image by itself."""
     is_positive = (labels >= 0) & (labels < logits.shape[1])
+    counts = is_positive if weights is None else is_positive & (weights > 0)
     totals, num_images = 0, 0
     for image in image_idxs.unique():
         rows = image_idxs == image
-        if (is_positive & rows).any():
-            part = loss(logits[rows], labels[rows], quality[rows[is_positive]], **kwargs)
+        if (counts & rows).any():
+            own = {} if weights is None else {"weights": weights[rows]}
+            part = loss(logits[rows], labels[rows], quality[rows[is_positive]], **own, **kwargs)
             totals, num_images = totals + torch.stack(part), num_images + 1
-    return (totals / num_images).unbind() if num_images else loss(logits, labels, quality)
+    if num_images == 0:
+        return loss(logits, labels.where(~is_positive, -1), quality[:0])
+    return (totals / num_images).unbind()
 
 
 @ALL_LOSSES
@@ -32,9 +36,10 @@ def loop_over_images(loss, logits, labels, quality, image_idxs, **kwargs):
     delta=st.sampled_from([0.0, 0.5, 1.0]),
     dtype=st.sampled_from([torch.float32, torch.float64]),
     chunk_size=st.sampled_from([1, 16, 2**17]),
+    has_weights=st.booleans(),
 )
 def test_image_scope_equals_a_loop_over_images(
-    loss, num_rows, num_classes, num_images, seed, kind, delta, dtype, chunk_size
+    loss, num_rows, num_classes, num_images, seed, kind, delta, dtype, chunk_size, has_weights
 ):
     logits, labels, quality = random_problem(num_rows, num_classes, seed, kind)
     generator = torch.Generator().manual_seed(seed)
@@ -45,14 +50,18 @@ def test_image_scope_equals_a_loop_over_images(
     is_positive = (labels >= 0) & (labels < num_classes)
     quality = torch.rand(int(is_positive.sum()), generator=generator).mul(8).round() / 8
 
+    weights = (4 * torch.rand(num_rows, generator=generator)).floor() if has_weights else None
+
     def loop(x, y, q, **kwargs):
-        return loop_over_images(loss, x, y, q, image_idxs, **kwargs)
+        return loop_over_images(loss, x, y, q, image_idxs, weights, **kwargs)
 
     args = logits.detach().to(dtype), labels, quality
     expected, expected_grads = values_and_grads(loop, *args, delta=delta)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chunks, "CHUNK_ENTRIES_CPU", chunk_size)
-        values, grads = values_and_grads(loss, *args, delta=delta, image_idxs=image_idxs)
+        values, grads = values_and_grads(
+            loss, *args, delta=delta, image_idxs=image_idxs, weights=weights
+        )
     rtol, atol = (1e-6, 1e-7) if dtype == torch.float32 else (1e-9, 1e-10)
     torch.testing.assert_close(values, expected, rtol=rtol, atol=atol)
     torch.testing.assert_close(grads, expected_grads, rtol=rtol, atol=atol)
