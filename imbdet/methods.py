@@ -70,10 +70,16 @@ class ClsLossMethod(Method):
     """A classification loss: (M, C) logits and (M,) labels to what they pay.
 
     Attributes:
-        activation: what turns logits into scores: "sigmoid" (K logits) or "softmax" (K + 1).
+        activation: what turns logits into scores: the name of a
+            :class:`imbdet.classifiers.Classifier`, or of one that the loss brings as an attribute.
         ranks: whether it is a scalar of the ranking of all samples; else (M,) losses.
         uses_quality: see :class:`imbdet.learning.criteria.SampleLoss`.
         is_normalized: see :class:`imbdet.learning.criteria.SampleLoss`.
+        takes: see :class:`imbdet.learning.criteria.SampleLoss`.
+        balances_classes: whether it treats classes by how frequent they are, so that there must be
+            several. A class of losses then takes their number.
+        numbers: of each class, that a function takes as its third argument; see
+            :meth:`imbdet.losses.class_frequencies.KnownFrequencies.numbers`. Empty: none.
         is_criterion: whether it is a :class:`imbdet.learning.criteria.Criterion` of its own.
         box_loss: name of the only box loss that it goes with; empty if any does.
     """
@@ -82,6 +88,9 @@ class ClsLossMethod(Method):
     ranks: bool = False
     uses_quality: bool = False
     is_normalized: bool = False
+    takes: tuple[str, ...] = ()
+    balances_classes: bool = False
+    numbers: str = ""
     is_criterion: bool = False
     box_loss: str = ""
 
@@ -93,11 +102,13 @@ class BoxLossMethod(Method):
     Attributes:
         compares: "deltas", or "boxes" for the decoded predictions and the ground truth.
         is_normalized: see :class:`imbdet.learning.criteria.BoxLoss`.
+        takes: see :class:`imbdet.learning.criteria.BoxLoss`.
         uses_iteration: whether it takes the keyword ``iteration``, that of the training, from 0.
     """
 
     compares: str = "deltas"
     is_normalized: bool = False
+    takes: tuple[str, ...] = ()
     uses_iteration: bool = False
 
 

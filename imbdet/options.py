@@ -1,4 +1,4 @@
-"""Options of methods: numbers and switches that a function or a class may be told.
+"""Options of methods: numbers, lists of them and switches that a function or a class may be told.
 
 An option is declared where it is used, as a parameter with a default: its type says the range, the
 docstring the meaning and the unit. Keys of the config, their defaults and what is told about them
@@ -67,6 +67,8 @@ Share = Annotated[float, Range(0, 1)]
 # The weight of the past in a running mean.
 Momentum = Annotated[float, Range(0, 1, below=True)]
 Count = Annotated[int, Range(1)]
+# Where ranges of counts begin, ascending.
+Bounds = Annotated[tuple[int, ...], Range(1)]
 # Of positive entries, whose counterpart 1 - alpha the negative ones have; below 0 is no weight.
 Balance = Annotated[float, Range(highest=1)]
 
@@ -102,7 +104,7 @@ def options_of(call: Callable[..., Any]) -> tuple[Option, ...]:
 
 
 def make_options(declared: Iterable[tuple[str, Any, Any]], docstring: str) -> tuple[Option, ...]:
-    """The options among parameters: the numbers and switches.
+    """The options among parameters: the numbers, lists of them and switches.
 
     Args:
         declared: name, type and default of each parameter that has a default.
@@ -112,15 +114,19 @@ def make_options(declared: Iterable[tuple[str, Any, Any]], docstring: str) -> tu
     return tuple(
         Option(name, default, meanings.get(name, ""), _range(kind))
         for name, kind, default in declared
-        if (get_args(kind)[0] if get_origin(kind) is Annotated else kind) in (bool, int, float)
+        if (get_args(kind)[0] if get_origin(kind) is Annotated else kind) in _KINDS
     )
 
 
 def fields_of(group: type) -> Iterator[Option]:
-    """The attributes of a class, of whatever type, in their order."""
-    meanings = _meanings(inspect.cleandoc(group.__doc__ or ""))
-    for name, kind in inspect.get_annotations(group, eval_str=True).items():
-        yield Option(name, getattr(group, name), meanings[name], _range(kind))
+    """The attributes of a class, of whatever type, in their order, those of its bases first."""
+    for base in reversed(group.__mro__):
+        meanings = _meanings(inspect.cleandoc(base.__doc__ or ""))
+        for name, kind in inspect.get_annotations(base, eval_str=True).items():
+            yield Option(name, getattr(group, name), meanings[name], _range(kind))
+
+
+_KINDS = (bool, int, float, tuple[int, ...])
 
 
 def _range(kind: Any) -> Range | None:

@@ -9,13 +9,16 @@ from imbdet.structures import Candidates, Outputs, Priors, Samples, Targets
 class GivenScores(Classifier):
     """The logits are the scores, so that a test can give them to the last bit."""
 
-    name, num_extra, has_prior = "given", 0, False
+    name, num_extra, has_prior, sums_to_one = "given", 0, False, False
 
     def scores(self, logits):
         return logits
 
-    def scores_of(self, entries, logits):
-        return entries
+    def scores_of(self, classes, logits):
+        return logits.gather(1, classes[:, None]).squeeze(1)
+
+    def best_classes(self, logits):
+        return logits.argmax(dim=1)
 
     def predict(self, logits):
         return logits.argmax(dim=1)

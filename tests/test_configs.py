@@ -164,9 +164,11 @@ FOR_ANCHORS = {
     *("Assigner-SimOTA", "Assigner-SoftLabel", "Assigner-TAL", "Assigner-TopkHungarian"),
 }
 ONE_STAGE_ONLY = {"Setting-500px", "Libra-Dense"} | FOR_ANCHORS
-# RetinaNet has no quota of positives, no RPN, no proposals and too many negatives to rank.
+# RetinaNet has no quota of positives, no RPN, no proposals, too many negatives to rank, and no
+# columns of logits beside those of the classes.
 TWO_STAGE_ONLY = {
     *("Assigner-ATSS-RPN", "Assigner-DynamicIoU"),
+    *("Loss-BAGS", "Loss-ECM", "Loss-EQLv2", "Loss-LogitAdjustment", "Loss-Seesaw"),
     *("Libra", "PISA", "Sampler-All", "Sampler-Libra", "Sampler-OHEM", "Sampler-Prime"),
 }
 

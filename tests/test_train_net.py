@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -134,6 +135,31 @@ def test_stops_between_iterations_and_resumes(tmp_path, monkeypatch, capsys):
     assert train_net.main(arguments("retinanet", tmp_path, "--resume")) == 0
     assert iterations == [2, 3]
     assert (tmp_path / "model_final.pth").exists()
+
+
+def test_a_loss_for_long_tails_goes_on_with_its_frequencies_and_draws(tmp_path, monkeypatch):
+    keys = {"MODEL.CLS_LOSS.NAME": "bags", "MODEL.CLS_LOSS.BAGS.BETA": 0.5, "SEED": 1}
+    keys |= {"MODEL.CLS_LOSS.BAGS.BOUNDS": "(5, 20)", "SOLVER.CHECKPOINT_PERIOD": 2}
+    keys |= {"DATASETS.TEST": "()"}
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert train_net.main(arguments("faster_rcnn", whole, **keys)) == 0
+    shutil.copytree(whole, parts)
+    for name in ("model_final.pth", "model_0000003.pth"):
+        (parts / name).unlink()
+    (parts / "last_checkpoint").write_text("model_0000001.pth")
+    counted = []
+    monkeypatch.setattr(
+        "imbdet.engine.trainer.give_class_frequencies",
+        lambda model, frequencies: counted.append(frequencies),
+    )
+    assert train_net.main(arguments("faster_rcnn", parts, "--resume", **keys)) == 0
+    states = [torch.load(f / "model_final.pth", weights_only=True)["model"] for f in (whole, parts)]
+    assert all(value.equal(states[1][name]) for name, value in states[0].items())
+    prefix = "roi_heads.box_predictor.criterion.cls_loss."
+    assert (
+        states[0][f"{prefix}loss.frequencies.instances"].tolist() == counted[0].instances.tolist()
+    )
+    assert states[0][f"{prefix}draws.count"] == 4
 
 
 def test_resuming_a_finished_run_evaluates_again(tmp_path):

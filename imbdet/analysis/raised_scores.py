@@ -73,7 +73,7 @@ def with_scores(
         classifier: with softmax the other scores of a row change in proportion to what is left.
     """
     result, values = scores.to(torch.float64, copy=True), values.double()
-    if classifier.num_extra:
+    if classifier.sums_to_one:
         left = 1 - result[rows, classes].clamp(_EPS, 1 - _EPS)
         result[rows] *= ((1 - values) / left)[:, None]
     result[rows, classes] = values

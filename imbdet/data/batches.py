@@ -11,6 +11,7 @@ from imbdet.data.order import BatchOrder, Draw
 from imbdet.data.seeding import IMAGE, seed_sequence, seeded_globals
 from imbdet.data.summary import DataSummary
 from imbdet.data.workers import leave_stopping_to_parent
+from imbdet.losses import ClassFrequencies
 
 
 class TrainLoader:
@@ -18,6 +19,7 @@ class TrainLoader:
 
     Attributes:
         summary: of the data sets.
+        class_frequencies: of the data sets.
         seed: of the order and of the augmentations.
         start: iteration of the first batch. Both count when the first batch is asked for, so that a
             checkpoint may set them after detectron2's trainer has made its iterator.
@@ -30,6 +32,7 @@ class TrainLoader:
         build_order: Callable[..., BatchOrder],
         *,
         summary: DataSummary,
+        class_frequencies: ClassFrequencies,
         seed: int,
         num_workers: int,
     ) -> None:
@@ -40,6 +43,7 @@ class TrainLoader:
             mapper: reads, augments and converts a record.
             build_order: makes the order from its ``seed``.
             summary: of the data sets that the records are of.
+            class_frequencies: of the same.
             seed: at least 0.
             num_workers: processes that map images; 0 maps them in this one.
         """
@@ -48,6 +52,7 @@ class TrainLoader:
         self._build_order = build_order
         self._num_workers = num_workers
         self.summary = summary
+        self.class_frequencies = class_frequencies
         self.seed = seed
         self.start = 0
 

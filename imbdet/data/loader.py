@@ -32,6 +32,9 @@ from imbdet.data.summary import DataSummary
 from imbdet.data.weights import class_weights, count_objects, weigh_records
 from imbdet.data.workers import leave_stopping_to_parent
 from imbdet.errors import UserError
+from imbdet.keys import get_key
+from imbdet.losses import ClassFrequencies
+from imbdet.modeling.detector_kind import num_classes_key
 from imbdet.wording import counted
 
 logger = logging.getLogger(__name__)
@@ -46,7 +49,7 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
         UserError: a data set or a key is wrong. While iterating: an image is broken.
     """
     check_data_keys(cfg)
-    records, summary = _load_training_records(cfg)
+    records, summary, class_frequencies = _load_training_records(cfg)
     build_order = _plan_order(cfg, records)
     dataset = DatasetFromList(records, copy=False)
     mapper = build_train_mapper(cfg)
@@ -61,6 +64,7 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
         mapper,
         build_order,
         summary=summary,
+        class_frequencies=class_frequencies,
         seed=seed,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
     )
@@ -153,11 +157,13 @@ def _find_wide(records: list[dict]) -> np.ndarray:
     return np.array([record["width"] > record["height"] for record in records])
 
 
-def _load_training_records(cfg: CfgNode) -> tuple[list[dict], DataSummary]:
+def _load_training_records(cfg: CfgNode) -> tuple[list[dict], DataSummary, ClassFrequencies]:
     names = cfg.DATASETS.TRAIN
     loaded = [load_dataset(cfg, name, training=True) for name in names]
     _require_same_classes(names, zip_longest)
     summary = DataSummary.of(dict(zip(names, loaded, strict=True)))
+    num_classes = get_key(cfg, num_classes_key(cfg))
+    class_frequencies = ClassFrequencies.of(chain.from_iterable(loaded), num_classes)
     records = list(
         {**record, "dataset_name": name}
         for name, of_set in zip(names, loaded, strict=True)
@@ -177,7 +183,7 @@ def _load_training_records(cfg: CfgNode) -> tuple[list[dict], DataSummary]:
     factors = class_weights(cfg, counts, summary.classes)
     table = format_class_table(counts, summary.classes, factors)
     logger.info(f"Training on {counted(len(records), 'image')}{without}:\n{table}")
-    return weigh_records(records, factors), summary
+    return weigh_records(records, factors), summary, class_frequencies
 
 
 def _require_same_classes(names: Sequence[str], pair: Callable[..., Iterable]) -> None:

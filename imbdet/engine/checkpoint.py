@@ -215,7 +215,8 @@ class SafeCheckpointer(DetectionCheckpointer):
                 for name, in_file, in_model in incompatible.incorrect_shapes
             )
             logger.warning(
-                f"Not loaded, because they are for another number of classes or anchors: {skipped}."
+                "Not loaded, because they are for another number of classes, anchors or columns of "
+                f"logits: {skipped}."
             )
         super()._log_incompatible_keys(incompatible._replace(incorrect_shapes=[]))
 

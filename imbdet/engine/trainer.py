@@ -46,7 +46,7 @@ from imbdet.engine.saver import PeriodicSaver
 from imbdet.engine.training_state import check_training_state, taking_up
 from imbdet.errors import UserError
 from imbdet.evaluation import build_coco_evaluator
-from imbdet.modeling import build_model
+from imbdet.modeling import build_model, give_class_frequencies
 from imbdet.modeling.augmented_tests import augment_tests
 from imbdet.signals import hearing
 from imbdet.wording import counted
@@ -205,6 +205,7 @@ class Trainer(DefaultTrainer):
         """
         super().resume_or_load(resume)
         self._compare_data(is_resumed=resume and self.checkpointer.has_checkpoint())
+        give_class_frequencies(self.model, self.data_loader.class_frequencies)
         if self.start_iter > self.max_iter:
             raise UserError(
                 f"The run in '{self.cfg.OUTPUT_DIR}' has done {self.start_iter:,} iterations, but "

@@ -144,10 +144,10 @@ class EntryGradients:
         Args:
             scores: (M, K) scores of the classes.
             gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
-            classifier: with softmax, the background is an entry, too.
+            classifier: where scores and background sum to one, the background is an entry, too.
         """
         scores, labels = valid_entries(scores, gt_labels)
-        if classifier.num_extra:
+        if classifier.sums_to_one:
             background = 1 - scores.sum(dim=1, keepdim=True)
             scores = torch.cat([scores, background.clamp(0, 1)], dim=1)
         is_positive = labels[:, None] == torch.arange(scores.shape[1], device=labels.device)

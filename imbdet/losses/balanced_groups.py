@@ -6,17 +6,22 @@ Softmax", CVPR 2020, https://arxiv.org/abs/2006.10408
 Shape shorthand: M samples, K classes, G groups, C = K + 1 + G columns of logits.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributed import ProcessGroup
 from torch.nn import functional as F
 
+from imbdet.classifiers import Classifier
 from imbdet.losses.class_cross_entropy import check_class_numbers, check_columns, used_logits
+from imbdet.losses.class_frequencies import KnownFrequencies
 from imbdet.losses.reduction import reduce_losses
+from imbdet.methods import CLS_LOSSES
+from imbdet.ops.exchange import Pool, total
 from imbdet.ops.labels import check_labels
 from imbdet.ops.precision import at_least_float32
-from imbdet.options import NonNegative, checked
+from imbdet.options import Bounds, NonNegative, checked
 
 
 class BalancedGroups:
@@ -40,9 +45,11 @@ class BalancedGroups:
                 number. A group may be empty.
 
         Raises:
-            ValueError: counts are no vector, or one is negative.
+            ValueError: counts are no vector, or one is negative; or bounds do not ascend.
         """
         check_class_numbers("counts", counts, counts.numel())
+        if list(bounds) != sorted(set(bounds)):
+            raise ValueError(f"bounds must ascend, not {tuple(bounds)}")
         self.num_classes = len(counts)
         bins = torch.bucketize(counts, torch.tensor(bounds, device=counts.device), right=True)
         groups = torch.cat([bins, bins.new_tensor([len(bounds) + 1])])
@@ -120,6 +127,7 @@ def balanced_group_loss(
     *,
     weights: Tensor | None = None,
     reduction: str = "none",
+    group: ProcessGroup | None = None,
 ) -> Tensor:
     """Cross-entropy of the softmax within each group, a mean over its samples, summed over groups.
 
@@ -130,6 +138,7 @@ def balanced_group_loss(
         samples: (G, M) bool, which samples each group learns from, of :func:`draw_group_samples`.
         weights: (M,) factors of the samples, or None.
         reduction: "none" or "sum".
+        group: processes over whose samples the means run; None is this one alone.
 
     Returns:
         (M,) losses, 0 for ignored samples; or their sum, which is the loss: no normalizer is due.
@@ -150,5 +159,100 @@ def balanced_group_loss(
             for logits, target in zip(by_group, groups.targets_of(gt_labels), strict=True)
         ]
     )
-    shares = samples.to(losses) / samples.sum(dim=1, keepdim=True).clamp(min=1)
+    num_samples = total(samples.sum(dim=1, keepdim=True), group)
+    shares = samples.to(losses) / num_samples.clamp(min=1)
     return reduce_losses((losses * shares).sum(dim=0), weights, reduction)
+
+
+class GroupSoftmax(Classifier):
+    """The softmax within the group of a class, times the score that it is not background."""
+
+    name, has_prior, sums_to_one = "softmax of groups", False, False
+
+    def __init__(self, groups: Callable[[], BalancedGroups], num_groups: int):
+        """Set the groups.
+
+        Args:
+            groups: gives them.
+            num_groups: G, their number.
+        """
+        self.groups = groups
+        self.num_extra = 1 + num_groups
+
+    def scores(self, logits: Tensor) -> Tensor:
+        return self.groups().scores(logits)[:, :-1]
+
+    def scores_of(self, classes: Tensor, logits: Tensor) -> Tensor:
+        return self.scores(logits).gather(1, classes[:, None]).squeeze(1)
+
+    def best_classes(self, logits: Tensor) -> Tensor:
+        return self.scores(logits).argmax(dim=1)
+
+    def predict(self, logits: Tensor) -> Tensor:
+        return self.groups().scores(logits).argmax(dim=1)
+
+
+@CLS_LOSSES.register(
+    "bags",
+    "Balanced group softmax: a softmax for each group of classes that are about as frequent.",
+    "Li et al., CVPR 2020, https://arxiv.org/abs/2006.10408",
+    activation="softmax of groups",
+    is_normalized=True,
+    takes=("group", "generator"),
+    balances_classes=True,
+)
+class BalancedGroupLoss(nn.Module):
+    """:func:`balanced_group_loss` of groups by the numbers of objects in the training data.
+
+    Attributes:
+        classifier: makes scores of the logits.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        bounds: Bounds = (10, 100, 1000),
+        beta: NonNegative = 8.0,
+    ):
+        """Know nothing of the classes.
+
+        Args:
+            num_classes: K.
+            bounds: numbers of objects at which the groups of more frequent classes begin,
+                ascending. A group may be empty.
+            beta: how many other samples a group learns from, for each of its own.
+        """
+        super().__init__()
+        self.bounds, self.beta = bounds, beta
+        self.frequencies = KnownFrequencies(num_classes)
+        self.classifier = GroupSoftmax(self.groups, len(bounds) + 2)
+
+    def groups(self) -> BalancedGroups:
+        """The groups, as far as the frequencies are known."""
+        return BalancedGroups(self.frequencies.numbers("instances"), self.bounds)
+
+    def forward(
+        self,
+        pred_logits: Tensor,
+        gt_labels: Tensor,
+        group: ProcessGroup | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Draw the samples of each group, and let them pay.
+
+        Args:
+            pred_logits: (M, C) logits.
+            gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
+            group: processes whose samples are drawn from, and averaged, together, all with the same
+                generator; None is this one alone.
+            generator: of the device of the labels; None is torch's.
+
+        Returns:
+            (M,) losses, 0 for ignored samples. Their sum, over all processes, is the loss.
+        """
+        groups, pool = self.groups(), Pool(len(gt_labels), group, gt_labels.device)
+        samples = draw_group_samples(
+            pool.join(gt_labels), groups, beta=self.beta, generator=generator
+        )[:, pool.own]
+        return balanced_group_loss(pred_logits, gt_labels, groups, samples, group=group)

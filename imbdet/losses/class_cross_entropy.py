@@ -1,6 +1,5 @@
 """Cross-entropy in which each class weighs as a loss for long tails says."""
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -35,20 +34,6 @@ def weighted_sigmoid_cross_entropy(
     losses = F.softplus(logits) * neg_weights.to(logits.dtype)
     pos_losses = F.softplus(-logits[rows, classes]) * pos_weights.to(logits.dtype)[classes]
     return losses.index_put((rows, classes), pos_losses).sum(dim=1).masked_fill(gt_labels < 0, 0)
-
-
-def scores_beside_background(pred_logits: Tensor) -> Tensor:
-    """Scores of a detector whose background is one more sigmoid: p_c (1 - p_background).
-
-    Args:
-        pred_logits: (M, K + 1) logits, the background last.
-
-    Returns:
-        (M, K + 1) scores in [0, 1], the background last, float32 at least.
-    """
-    logits = at_least_float32(pred_logits)
-    classes, background = logits[:, :-1], logits[:, -1:]
-    return torch.cat([classes.sigmoid() * (-background).sigmoid(), background.sigmoid()], dim=1)
 
 
 def check_class_numbers(name: str, numbers: Tensor, count: int) -> None:

@@ -10,12 +10,20 @@ from torch.distributed import ProcessGroup
 
 from imbdet.losses.class_cross_entropy import check_columns, weighted_sigmoid_cross_entropy
 from imbdet.losses.gradient_ratio import GradientRatio
+from imbdet.methods import CLS_LOSSES
 from imbdet.ops.labels import check_labels, positive_entries
 from imbdet.ops.precision import at_least_float32
-from imbdet.options import NonNegative, checked
+from imbdet.options import NonNegative
 
 
-@checked
+@CLS_LOSSES.register(
+    "eqlv2",
+    "Sigmoid cross-entropy that raises positives and lowers negatives of classes with few.",
+    "Tan et al., CVPR 2021, https://arxiv.org/abs/2012.08548",
+    activation="sigmoid beside background",
+    takes=("group",),
+    balances_classes=True,
+)
 class EQLv2Loss(GradientRatio):
     """Sigmoid cross-entropy that raises positives and lowers negatives of classes with few."""
 
@@ -45,7 +53,7 @@ class EQLv2Loss(GradientRatio):
 
         Args:
             pred_logits: (M, K + 1) logits, the background last, as one more sigmoid, whose entries
-                weigh 1. Scores: :func:`imbdet.losses.scores_beside_background`.
+                weigh 1. Scores: :class:`imbdet.classifiers.SigmoidBesideBackground`.
             gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
             group: processes whose gradients are added; None is this one alone.
 

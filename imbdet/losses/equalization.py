@@ -8,11 +8,18 @@ from torch import Tensor
 
 from imbdet.losses.class_cross_entropy import check_class_numbers, weighted_sigmoid_cross_entropy
 from imbdet.losses.reduction import reduce_losses
+from imbdet.methods import CLS_LOSSES
 from imbdet.ops.labels import check_labels
-from imbdet.options import Share, checked
+from imbdet.options import Share
 
 
-@checked
+@CLS_LOSSES.register(
+    "eql",
+    "Sigmoid cross-entropy in which objects of other classes do not discourage rare ones.",
+    "Tan et al., CVPR 2020, https://arxiv.org/abs/2003.05176",
+    balances_classes=True,
+    numbers="image_shares",
+)
 def equalization_loss(
     pred_logits: Tensor,
     gt_labels: Tensor,

@@ -19,9 +19,10 @@ from imbdet.losses.class_cross_entropy import check_columns
 from imbdet.losses.focal import FocalEntry
 from imbdet.losses.gradient_ratio import GradientRatio
 from imbdet.losses.quality import QualityFocalPositive, soft_targets
+from imbdet.methods import CLS_LOSSES
 from imbdet.ops.labels import check_labels, positive_entries
 from imbdet.ops.precision import at_least_float32
-from imbdet.options import Balance, NonNegative, Positive, checked
+from imbdet.options import Balance, NonNegative, Positive
 
 
 class _Equalized(GradientRatio):
@@ -51,7 +52,7 @@ class _Equalized(GradientRatio):
         positive: EntryLoss,
         negative: EntryLoss,
         pos_args: Sequence[Tensor],
-        normalizer: float,
+        normalizer: float | Tensor,
         group: ProcessGroup | None,
     ) -> Tensor:
         """The losses, after which the gradients of the batch are collected."""
@@ -70,7 +71,13 @@ class _Equalized(GradientRatio):
         return losses
 
 
-@checked
+@CLS_LOSSES.register(
+    "efl",
+    "Focal loss with more focus, and more weight, for classes whose positives pull little.",
+    "Li et al., CVPR 2022, https://arxiv.org/abs/2201.02593",
+    takes=("group", "normalizer"),
+    balances_classes=True,
+)
 class EqualizedFocalLoss(_Equalized):
     """Focal loss (EFL) whose exponent and weight grow for classes with few positives."""
 
@@ -99,7 +106,7 @@ class EqualizedFocalLoss(_Equalized):
         gt_labels: Tensor,
         group: ProcessGroup | None = None,
         *,
-        normalizer: float = 1.0,
+        normalizer: float | Tensor = 1.0,
     ) -> Tensor:
         """gamma_j / gamma alpha_t (1 - p_t)^gamma_j (-log p_t), with gamma_j of the class.
 
@@ -128,7 +135,14 @@ class EqualizedFocalLoss(_Equalized):
         )
 
 
-@checked
+@CLS_LOSSES.register(
+    "eqfl",
+    "Quality focal loss with more focus, and more weight, for such classes.",
+    "Li et al., CVPR 2022, https://arxiv.org/abs/2201.02593",
+    uses_quality=True,
+    takes=("group", "normalizer"),
+    balances_classes=True,
+)
 class EqualizedQualityFocalLoss(_Equalized):
     """Quality focal loss (EQFL) whose exponent and weight grow for classes with few positives."""
 
@@ -149,7 +163,7 @@ class EqualizedQualityFocalLoss(_Equalized):
         ious: Tensor,
         group: ProcessGroup | None = None,
         *,
-        normalizer: float = 1.0,
+        normalizer: float | Tensor = 1.0,
     ) -> Tensor:
         """gamma_j / gamma |y - p|^gamma_j BCE(p, y), with gamma_j of the class.
 

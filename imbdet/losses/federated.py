@@ -8,11 +8,58 @@ Zhou et al., "Probabilistic two-stage detection", 2021, https://arxiv.org/abs/21
 
 import torch
 from torch import Tensor
+from torch.distributed import ProcessGroup
 
 from imbdet.losses.class_cross_entropy import check_class_numbers, weighted_sigmoid_cross_entropy
 from imbdet.losses.reduction import reduce_losses
+from imbdet.methods import CLS_LOSSES
+from imbdet.ops.exchange import total
 from imbdet.ops.labels import check_labels
-from imbdet.options import Count, checked
+from imbdet.options import Count, NonNegative, checked
+
+
+@CLS_LOSSES.register(
+    "federated",
+    "Sigmoid cross-entropy of the classes of the batch and of some drawn at random.",
+    "Zhou et al., 2021, https://arxiv.org/abs/2103.07461",
+    takes=("group", "generator"),
+    balances_classes=True,
+    numbers="images",
+)
+def drawn_federated_loss(
+    pred_logits: Tensor,
+    gt_labels: Tensor,
+    images: Tensor,
+    *,
+    num_classes: Count = 50,
+    power: NonNegative = 0.5,
+    group: ProcessGroup | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """:func:`federated_loss` of the classes that :func:`draw_federated_classes` gives.
+
+    Args:
+        pred_logits: (M, K) logits.
+        gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
+        images: (K,) number of training images with the class.
+        num_classes: how many classes to take, those of the batch first, of which the background
+            counts as one.
+        power: exponent of the number of images; a class is drawn in proportion to the result.
+        group: processes whose batches are one, all with the same generator; None is this one alone.
+        generator: of the device of the labels; None is torch's.
+
+    Returns:
+        (M,) losses, 0 for ignored samples. The published code divides their sum by M.
+    """
+    check_labels(pred_logits, gt_labels)
+    num_samples = gt_labels[gt_labels >= 0].bincount(minlength=pred_logits.shape[1] + 1)
+    classes = draw_federated_classes(
+        total(num_samples, group).nonzero().squeeze(1),
+        images.to(torch.float32) ** power,
+        num_classes=num_classes,
+        generator=generator,
+    )
+    return federated_loss(pred_logits, gt_labels, classes)
 
 
 def federated_loss(

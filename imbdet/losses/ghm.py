@@ -97,6 +97,7 @@ class _Harmonizer(KeepsMissingBuffers):
     "Sigmoid cross-entropy, harmonised by gradient norm.",
     "Li et al., AAAI 2019, https://arxiv.org/abs/1811.05181",
     is_normalized=True,
+    takes=("group",),
 )
 class GHMCLoss(_Harmonizer):
     """Sigmoid cross-entropy, harmonised over all entries that are not ignored."""
@@ -172,6 +173,7 @@ class GHMCLoss(_Harmonizer):
     "Authentic smooth L1 distance of the deltas, harmonised by gradient norm.",
     "Li et al., AAAI 2019, https://arxiv.org/abs/1811.05181",
     is_normalized=True,
+    takes=("group",),
 )
 class GHMRLoss(_Harmonizer):
     """Authentic smooth L1, harmonised over the coordinates of all positives."""

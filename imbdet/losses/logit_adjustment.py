@@ -10,8 +10,9 @@ from torch.nn import functional as F
 
 from imbdet.losses.class_cross_entropy import check_class_numbers, used_logits
 from imbdet.losses.reduction import reduce_losses
+from imbdet.methods import CLS_LOSSES
 from imbdet.ops.labels import check_labels
-from imbdet.options import NonNegative, checked
+from imbdet.options import NonNegative, Positive, checked
 
 
 @checked
@@ -53,3 +54,37 @@ def logit_adjusted_loss(
     adjusted = logits + tau * log_priors
     losses = F.cross_entropy(adjusted, gt_labels, ignore_index=-1, reduction="none")
     return reduce_losses(losses, weights, reduction)
+
+
+@CLS_LOSSES.register(
+    "logit_adjustment",
+    "Softmax cross-entropy with logits that are raised by how frequent their classes are.",
+    "Menon et al., ICLR 2021, https://arxiv.org/abs/2007.07314",
+    activation="softmax",
+    balances_classes=True,
+    numbers="instances",
+)
+def frequency_adjusted_loss(
+    pred_logits: Tensor,
+    gt_labels: Tensor,
+    instances: Tensor,
+    *,
+    tau: NonNegative = 1.0,
+    background_ratio: Positive = 3.0,
+) -> Tensor:
+    """:func:`logit_adjusted_loss` with the numbers of objects as priors.
+
+    Args:
+        pred_logits: (M, K + 1) logits, the background last.
+        gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
+        instances: (K,) number of training objects of each class; below 1 counts as 1.
+        tau: exponent of the priors; 0 is plain cross-entropy.
+        background_ratio: samples of the background for each sample of a class: 3 is what a sampler
+            with a quota of 1/4 of positives aims at.
+
+    Returns:
+        (M,) losses, 0 for ignored samples.
+    """
+    counts = instances.clamp(min=1)
+    priors = torch.cat([counts, background_ratio * counts.sum(dim=0, keepdim=True)])
+    return logit_adjusted_loss(pred_logits, gt_labels, priors, tau=tau)

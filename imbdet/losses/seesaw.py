@@ -11,21 +11,28 @@ from torch.nn import functional as F
 
 from imbdet.buffers import KeepsMissingBuffers
 from imbdet.losses.class_cross_entropy import check_columns, used_logits
+from imbdet.methods import CLS_LOSSES
 from imbdet.ops.exchange import total
 from imbdet.ops.labels import check_labels, positive_entries
-from imbdet.ops.precision import at_least_float32
-from imbdet.options import NonNegative, Positive, checked
+from imbdet.options import NonNegative, Positive
 
 
-@checked
+@CLS_LOSSES.register(
+    "seesaw",
+    "Softmax cross-entropy in which frequent classes punish rare ones less.",
+    "Wang et al., CVPR 2021, https://arxiv.org/abs/2008.10032",
+    activation="softmax and objectness",
+    takes=("group",),
+    balances_classes=True,
+)
 class SeesawLoss(KeepsMissingBuffers):
     """Softmax cross-entropy of the classes with the two factors, and of object against background.
 
     Attributes:
-        counts: (K,) float64 buffer, the foreground samples of each class so far.
+        class_counts: (K,) float64 buffer, the foreground samples of each class so far.
     """
 
-    counts: Tensor
+    class_counts: Tensor
 
     def __init__(
         self,
@@ -45,7 +52,7 @@ class SeesawLoss(KeepsMissingBuffers):
         """
         super().__init__()
         self.num_classes, self.p, self.q, self.eps = num_classes, p, q, eps
-        self.register_buffer("counts", torch.zeros(num_classes, dtype=torch.float64))
+        self.register_buffer("class_counts", torch.zeros(num_classes, dtype=torch.float64))
 
     def forward(
         self, pred_logits: Tensor, gt_labels: Tensor, group: ProcessGroup | None = None
@@ -56,7 +63,8 @@ class SeesawLoss(KeepsMissingBuffers):
         factors are constants of the gradient.
 
         Args:
-            pred_logits: (M, K + 2) logits: the classes, object and background.
+            pred_logits: (M, K + 2) logits: the classes, object and background. Scores:
+                :class:`imbdet.classifiers.ObjectnessSoftmax`.
             gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
             group: processes whose samples are counted together; None is this one alone.
 
@@ -68,7 +76,7 @@ class SeesawLoss(KeepsMissingBuffers):
         logits = used_logits(pred_logits, gt_labels)
         rows, classes = positive_entries(gt_labels, self.num_classes)
         if self.training:
-            self.counts += total(classes.bincount(minlength=self.num_classes), group)
+            self.class_counts += total(classes.bincount(minlength=self.num_classes), group)
         is_background = (gt_labels == self.num_classes).long()
         losses = F.cross_entropy(logits[:, self.num_classes :], is_background, reduction="none")
         losses = losses.masked_fill(gt_labels < 0, 0)
@@ -78,18 +86,8 @@ class SeesawLoss(KeepsMissingBuffers):
 
     def _log_factors(self, logits: Tensor, classes: Tensor) -> Tensor:
         """(P, K) ln(M_ij C_ij), 0 of the right class; logarithms neither overflow nor vanish."""
-        log_counts = self.counts.clamp(min=1).log().to(logits.dtype)
+        log_counts = self.class_counts.clamp(min=1).log().to(logits.dtype)
         mitigation = self.p * (log_counts - log_counts[classes][:, None]).clamp(max=0)
         log_scores = logits.log_softmax(dim=1)
         right = log_scores.gather(1, classes[:, None]).exp().clamp(min=self.eps).log()
         return mitigation + self.q * (log_scores - right).clamp(min=0)
-
-    def scores(self, pred_logits: Tensor) -> Tensor:
-        """(M, K + 1) scores in [0, 1], the background last, of (M, K + 2) logits.
-
-        The softmax of the classes, times the score of an object.
-        """
-        logits = at_least_float32(pred_logits)
-        classes, objectness = logits.tensor_split([self.num_classes], dim=1)
-        is_object, is_background = objectness.softmax(dim=1).split(1, dim=1)
-        return torch.cat([classes.softmax(dim=1) * is_object, is_background], dim=1)

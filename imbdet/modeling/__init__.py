@@ -16,6 +16,7 @@ from imbdet.learning.criteria import (
 )
 from imbdet.modeling.balanced_fpn import BalancedFPN
 from imbdet.modeling.cascade_roi_heads import ImbCascadeROIHeads
+from imbdet.modeling.class_frequencies import give_class_frequencies
 from imbdet.modeling.dense_detector import ImbDense
 from imbdet.modeling.detector import build_model
 from imbdet.modeling.fast_rcnn import ImbFastRCNNOutputLayers
@@ -51,5 +52,6 @@ __all__ = [
     "build_p5_resnet_fpn_backbone",
     "build_p5_timm_fpn_backbone",
     "build_timm_fpn_backbone",
+    "give_class_frequencies",
     "refuse_unread_keys",
 ]

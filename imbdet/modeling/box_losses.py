@@ -46,6 +46,7 @@ def build_box_loss(cfg: CfgNode, site: Site) -> BoxLoss:
         partial(_pay_at_iteration, loss) if method.uses_iteration else loss,
         compares=method.compares,
         is_normalized=method.is_normalized,
+        takes=method.takes,
         by_level=by_level,
     )
 

@@ -21,10 +21,10 @@ from imbdet.learning.criteria import (
 from imbdet.learning.qualities import QUALITIES
 from imbdet.methods import ASSIGNERS
 from imbdet.modeling.box_losses import box_loss_key, build_box_loss
-from imbdet.modeling.cls_losses import ClsLoss, build_cls_loss
+from imbdet.modeling.cls_losses import ClsLoss, build_cls_loss, cls_loss_method
 from imbdet.modeling.registry import read_choice
 from imbdet.modeling.samplers import build_pool_sampler
-from imbdet.modeling.site_keys import Site, cls_loss_name, sampler_names
+from imbdet.modeling.site_keys import Site, cls_loss_name, num_classes_of, sampler_names
 from imbdet.modeling.weightings import build_carl, build_weighting
 from imbdet.samplers import (
     PairSampler,
@@ -90,7 +90,7 @@ def _build_pool_sampler(cfg: CfgNode, site: Site, kind: str, name: str) -> PoolS
             f"{key} is {name!r}, but {site.module} has no quota of positives per image to fill. "
             "Use 'all' or leave it empty; pieces for one-stage detectors end in -Dense."
         )
-    if "losses" in needs_of(sampler) and not build_cls_loss(cfg, site).is_pointwise:
+    if "losses" in needs_of(sampler) and cls_loss_method(cfg, site).ranks:
         loss_key = f"{site.cls_loss}.NAME"
         raise UserError(
             f"{key} is {name!r}, which looks at each sample's classification loss, but "
@@ -115,7 +115,7 @@ def build_criterion(cfg: CfgNode, site: Site) -> Criterion:
         # Losses check their options when they are called: let them, before a training starts. In
         # evaluation mode they exchange nothing with other processes.
         with EventStorage():
-            criterion.eval()(_no_samples(criterion.classifier), 1.0)
+            criterion.eval()(_no_samples(criterion.classifier, num_classes_of(cfg, site)), 1.0)
     except ValueError as error:
         raise UserError(f"{' or '.join(site.nodes[1:])}: {error}") from error
     return criterion.train()
@@ -223,21 +223,21 @@ def _read_scope(cfg: CfgNode, site: Site, cls_loss: ClsLoss) -> str:
     return scope
 
 
-def _no_samples(classifier: Classifier) -> Samples:
-    """An empty batch of a problem with one class."""
+def _no_samples(classifier: Classifier, num_classes: int) -> Samples:
+    """An empty batch."""
     none, boxes = torch.empty(0, dtype=torch.int64), torch.empty(0, 4)
     candidates = Candidates(
         gt_labels=none,
         gt_idxs=none,
         ious=torch.empty(0),
         num_per_image=[0],
-        num_classes=1,
+        num_classes=num_classes,
         priors=Priors(boxes, level_sizes=[0]),
         targets=Targets(boxes, none),
         importance=torch.empty(0),
     )
     outputs = Outputs(
-        torch.empty(0, 1 + classifier.num_extra),
+        torch.empty(0, num_classes + classifier.num_extra),
         deltas=boxes,
         side_logits=torch.empty(0, 4, 2),
         quality_logits=torch.empty(0),

@@ -19,7 +19,7 @@ from imbdet.learning.normalizers import num_samples
 from imbdet.modeling.assigners import build_assigner
 from imbdet.modeling.build import build_sampler
 from imbdet.modeling.cascade_stages import naming_stage, stage_place, stages_of
-from imbdet.modeling.fast_rcnn import ImbFastRCNNOutputLayers, refuse_loss_switches, take_over
+from imbdet.modeling.fast_rcnn import ImbFastRCNNOutputLayers, take_over, without_loss_switches
 from imbdet.modeling.matcher import MatcherAssigner
 from imbdet.modeling.proposals import attach_targets, choose_proposals
 from imbdet.modeling.roi_heads import ImbROIHeads
@@ -116,9 +116,8 @@ class ImbCascadeROIHeads(CascadeROIHeads):
 
     @classmethod
     def _init_box_head(cls, cfg, input_shape):
-        refuse_loss_switches(cfg)  # before detectron2's predictors read what they ask for
         stages = stages_of(cfg)
-        parts = super()._init_box_head(cfg, input_shape)
+        parts = super()._init_box_head(without_loss_switches(cfg), input_shape)
         heads = zip(parts["box_predictors"], parts["box_heads"], strict=True)
         predictors = []
         for k, (predictor, head) in enumerate(heads):

@@ -2,18 +2,24 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from detectron2.config import CfgNode
-from torch import nn
+from torch import Tensor, nn
 
-from imbdet.classifiers import CLASSIFIERS, Classifier
+from imbdet.classifiers import CLASSIFIERS, SIGMOID, Classifier
 from imbdet.errors import UserError
 from imbdet.learning.criteria import PointwiseCriterion, RankingCriterion, SampleLoss
-from imbdet.methods import CLS_LOSSES
+from imbdet.losses import FrequencyLoss
+from imbdet.methods import CLS_LOSSES, ClsLossMethod
 from imbdet.modeling.box_losses import box_loss_key
 from imbdet.modeling.registry import lookup, read_options
-from imbdet.modeling.site_keys import Site, cls_loss_name, refuse_levels_of_proposals
+from imbdet.modeling.site_keys import (
+    Site,
+    cls_loss_name,
+    num_classes_of,
+    refuse_levels_of_proposals,
+)
 
 
 class ClsLoss(NamedTuple):
@@ -34,40 +40,73 @@ class ClsLoss(NamedTuple):
     is_pointwise: bool
 
 
+def cls_loss_method(cfg: CfgNode, site: Site) -> ClsLossMethod:
+    """What is declared of the classification loss of a site.
+
+    Raises:
+        UserError: it does not exist.
+    """
+    return lookup(CLS_LOSSES, cls_loss_name(cfg, site), f"{site.cls_loss}.NAME")
+
+
 def build_cls_loss(cfg: CfgNode, site: Site) -> ClsLoss:
     """Classification loss of a site.
 
     Raises:
         UserError: it does not exist or has no meaning here, or an option is out of range.
     """
-    key, name = f"{site.cls_loss}.NAME", cls_loss_name(cfg, site)
-    method = lookup(CLS_LOSSES, name, key)
-    if method.activation not in site.activations:
+    method = cls_loss_method(cfg, site)
+    _refuse_without_meaning(cfg, site, method)
+    options = read_options(cfg, site, site.cls_loss, method)
+    if method.is_criterion:
+        criterion = partial(method.call, **options)
+        return ClsLoss(SIGMOID, criterion, is_criterion=True, is_pointwise=not method.ranks)
+    if method.ranks:
+        criterion = partial(RankingCriterion, cls_loss=method.build(**options))
+        return ClsLoss(SIGMOID, criterion, is_criterion=False, is_pointwise=False)
+    by_level = options.get("by_level", False)
+    refuse_levels_of_proposals(site, f"{site.cls_loss}.{method.name.upper()}", by_level)
+    loss = _build_loss(method, num_classes_of(cfg, site), options)
+    # One whose scores depend on the training data brings what makes them.
+    classifier = getattr(loss, "classifier", None) or CLASSIFIERS[method.activation]
+    sample_loss = SampleLoss(
+        loss,
+        classifier=classifier,
+        uses_quality=method.uses_quality,
+        is_normalized=method.is_normalized,
+        takes=method.takes,
+        by_level=by_level,
+    )
+    criterion = partial(PointwiseCriterion, cls_loss=sample_loss)
+    return ClsLoss(classifier, criterion, is_criterion=False, is_pointwise=True)
+
+
+def _refuse_without_meaning(cfg: CfgNode, site: Site, method: ClsLossMethod) -> None:
+    """Raise UserError if a loss does not go with the site or with its box loss."""
+    what = f"{site.cls_loss}.NAME is {method.name!r}"
+    if not site.takes_activation(method.activation):
         raise UserError(
-            f"{key} is {name!r}, a {method.activation} loss, but the scores of {site.module} "
-            f"are made with {' or '.join(site.activations)}."
+            f"{what}, whose scores are made with {method.activation}, but those of {site.module} "
+            "are made with sigmoid."
+        )
+    if method.balances_classes and not site.num_classes:
+        raise UserError(
+            f"{what}, which treats classes by how frequent they are, but {site.module} only tells "
+            "objects from background: choose another one."
         )
     box_name, box_key = box_loss_key(cfg, site)
     if method.box_loss not in ("", box_name):
         raise UserError(
-            f"{key} {name!r} ranks by a bounded localisation error, but {box_key} is "
+            f"{what}, which ranks by a bounded localisation error, but {box_key} is "
             f"{box_name!r}: set {site.box_loss}.NAME to {method.box_loss!r}."
         )
-    classifier = CLASSIFIERS[method.activation]
-    options = read_options(cfg, site, site.cls_loss, method)
-    if method.is_criterion:
-        criterion = partial(method.call, **options)
-    elif method.ranks:
-        criterion = partial(RankingCriterion, cls_loss=method.build(**options))
-    else:
-        by_level = options.get("by_level", False)
-        refuse_levels_of_proposals(site, f"{site.cls_loss}.{name.upper()}", by_level)
-        sample_loss = SampleLoss(
-            method.build(**options),
-            classifier=classifier,
-            uses_quality=method.uses_quality,
-            is_normalized=method.is_normalized,
-            by_level=by_level,
-        )
-        criterion = partial(PointwiseCriterion, cls_loss=sample_loss)
-    return ClsLoss(classifier, criterion, method.is_criterion, is_pointwise=not method.ranks)
+
+
+def _build_loss(
+    method: ClsLossMethod, num_classes: int, options: dict[str, Any]
+) -> Callable[..., Tensor]:
+    if method.numbers:
+        return FrequencyLoss(method.build(**options), method.numbers, num_classes)
+    if method.balances_classes:
+        return method.build(num_classes=num_classes, **options)
+    return method.build(**options)

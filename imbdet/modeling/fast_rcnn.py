@@ -8,8 +8,9 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling.roi_heads import FastRCNNOutputLayers
 from detectron2.structures import Instances
 from detectron2.utils.events import get_event_storage
-from torch import Tensor
+from torch import Tensor, nn
 
+from imbdet.classifiers import SOFTMAX
 from imbdet.errors import UserError
 from imbdet.learning import Learner
 from imbdet.learning.criteria import Criterion
@@ -22,14 +23,16 @@ from imbdet.structures import Candidates, Outputs
 _LOSS_SWITCHES = ("USE_SIGMOID_CE", "USE_FED_LOSS")
 
 
-def refuse_loss_switches(cfg: CfgNode) -> None:
-    """Raise UserError if a key asks for a loss that is not chosen by MODEL.CLS_LOSS."""
+def without_loss_switches(cfg: CfgNode) -> CfgNode:
+    """A config by which detectron2's predictor has no loss that ours takes over by its keys.
+
+    Its own federated loss would ask LVIS's data sets for the frequencies of classes.
+    """
+    cfg = cfg.clone()
+    cfg.defrost()
     for switch in _LOSS_SWITCHES:
-        if cfg.MODEL.ROI_BOX_HEAD.get(switch, False):
-            raise UserError(
-                f"MODEL.ROI_BOX_HEAD.{switch} has no effect on ImbROIHeads: "
-                f"set MODEL.CLS_LOSS.NAME instead."
-            )
+        cfg.MODEL.ROI_BOX_HEAD[switch] = False
+    return cfg
 
 
 def take_over(
@@ -37,23 +40,24 @@ def take_over(
 ) -> "ImbFastRCNNOutputLayers":
     """Our layers in the place of detectron2's.
 
-    They have the same weights and box coder, and leave the same random numbers to what is built
-    next.
+    They have the same weights, unless the classifier asks for other columns, and the same box
+    coder, and leave the same random numbers to what is built next.
     """
     with torch.random.fork_rng(devices=[]):
         own = ImbFastRCNNOutputLayers(
             cfg, input_shape, box2box_transform=predictor.box2box_transform
         )
-    for layer in ("cls_score", "bbox_pred"):
-        getattr(own, layer).weight = getattr(predictor, layer).weight
+    own.bbox_pred.weight = predictor.bbox_pred.weight
+    if own.cls_score.weight.shape == predictor.cls_score.weight.shape:
+        own.cls_score.weight = predictor.cls_score.weight
     return own
 
 
 class ImbFastRCNNOutputLayers(FastRCNNOutputLayers):
     """:class:`detectron2.modeling.roi_heads.FastRCNNOutputLayers` with losses chosen by keys.
 
-    Scores are made as the criterion's classifier says. There are always K + 1 columns of logits;
-    with sigmoid the last one is neither trained nor used.
+    Scores are made as the criterion's classifier says, which also tells the columns of logits. With
+    sigmoid there are K + 1 as in detectron2, of which the last one is neither trained nor used.
     """
 
     @configurable
@@ -77,6 +81,9 @@ class ImbFastRCNNOutputLayers(FastRCNNOutputLayers):
                     "of sigmoid losses instead."
                 )
         super().__init__(input_shape, **kwargs)
+        num_columns = self.num_classes + max(1, criterion.classifier.num_extra)
+        if num_columns != self.cls_score.out_features:
+            self.cls_score = _output_layer(self.cls_score.in_features, num_columns)
         # CARL's is a box loss, too.
         box_reg_loss_weight = self.loss_weight.get("loss_box_reg", 1.0)
         self.loss_weight = {**self.loss_weight, "loss_carl": box_reg_loss_weight}
@@ -86,7 +93,6 @@ class ImbFastRCNNOutputLayers(FastRCNNOutputLayers):
     @classmethod
     def from_config(cls, cfg, input_shape):
         """Read MODEL.CLS_LOSS and MODEL.BOX_LOSS beside detectron2's keys."""
-        refuse_loss_switches(cfg)
         criterion = build_criterion(cfg, site_keys.ROI_HEADS)
         prior_prob = cfg.MODEL.ROI_BOX_HEAD.PRIOR_PROB
         if prior_prob and not criterion.classifier.has_prior:
@@ -95,13 +101,13 @@ class ImbFastRCNNOutputLayers(FastRCNNOutputLayers):
                 f"losses have a prior: set it to 0, or MODEL.CLS_LOSS.NAME to a sigmoid loss."
             )
         return {
-            **super().from_config(cfg, input_shape),
+            **super().from_config(without_loss_switches(cfg), input_shape),
             "criterion": criterion,
             "prior_prob": prior_prob,
         }
 
     def outputs(self, predictions: tuple[Tensor, Tensor]) -> Outputs:
-        """The (M, K + 1) logits and (M, 4 K) or (M, 4) deltas, as a learner takes them."""
+        """The (M, C) logits and (M, 4 K) or (M, 4) deltas, as a learner takes them."""
         logits, deltas = predictions
         classifier = self.criterion.classifier
         return Outputs(
@@ -153,10 +159,10 @@ class ImbFastRCNNOutputLayers(FastRCNNOutputLayers):
     ) -> Sequence[Tensor]:
         """Scores of each image's proposals, (R_i, K + 1) in [0, 1], the background last.
 
-        Of a sigmoid classifier the background has the score 0.
+        Of all classifiers but the softmax the background has the score 0: nobody asks for it.
         """
         outputs = self.outputs(predictions)
-        if outputs.classifier.num_extra:
+        if outputs.classifier is SOFTMAX:
             return super().predict_probs(predictions, proposals)
         scores = torch.cat([outputs.scores, torch.zeros_like(outputs.scores[:, :1])], dim=1)
         return scores.split([len(p) for p in proposals])
@@ -174,3 +180,11 @@ class ImbFastRCNNOutputLayers(FastRCNNOutputLayers):
             is_missed = pred_classes[rows] == chosen.num_classes
             storage.put_scalar(f"{name}/fg_cls_accuracy", is_right[rows].float().mean().item())
             storage.put_scalar(f"{name}/false_negative", is_missed.float().mean().item())
+
+
+def _output_layer(in_features: int, out_features: int) -> nn.Linear:
+    """A layer that starts as detectron2's does."""
+    layer = nn.Linear(in_features, out_features)
+    nn.init.normal_(layer.weight, std=0.01)
+    nn.init.zeros_(layer.bias)
+    return layer

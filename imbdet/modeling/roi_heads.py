@@ -18,7 +18,7 @@ from imbdet.learning.normalizers import num_samples
 from imbdet.modeling import site_keys
 from imbdet.modeling.assigners import build_assigner
 from imbdet.modeling.build import build_sampler
-from imbdet.modeling.fast_rcnn import ImbFastRCNNOutputLayers, refuse_loss_switches, take_over
+from imbdet.modeling.fast_rcnn import ImbFastRCNNOutputLayers, take_over, without_loss_switches
 from imbdet.modeling.matcher import MatcherAssigner
 from imbdet.modeling.proposals import attach_targets, choose_proposals
 from imbdet.samplers import Sampler
@@ -78,8 +78,7 @@ class ImbROIHeads(StandardROIHeads):
 
     @classmethod
     def _init_box_head(cls, cfg, input_shape):
-        refuse_loss_switches(cfg)  # before detectron2's predictor reads what they ask for
-        parts = super()._init_box_head(cfg, input_shape)
+        parts = super()._init_box_head(without_loss_switches(cfg), input_shape)
         predictor = take_over(parts["box_predictor"], cfg, parts["box_head"].output_shape)
         return {**parts, "box_predictor": predictor}
 

@@ -1,7 +1,7 @@
 """The places of detectors that take an assigner, a sampler and losses, and the keys of each."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from detectron2.config import CfgNode
@@ -30,6 +30,9 @@ class Site:
             "smooth_l1.beta".
         default_sampler: name of the sampler of an empty NAME.
         default_cls_loss: name of the loss of an empty NAME.
+        num_classes: key of the number of classes, or empty if objects have none.
+        cls_loss_switches: detectron2's keys that choose a classification loss, and its name; the
+            first that is on counts.
         is_dense: whether the candidates are all anchors, and not some proposals.
         has_quota: whether a number of samples per image is set.
         parts: node of what the head is made of, or empty if that is fixed.
@@ -47,14 +50,15 @@ class Site:
     detectron2_options: Mapping[str, str]
     default_sampler: str
     default_cls_loss: str
+    num_classes: str
     is_dense: bool
     has_quota: bool
+    cls_loss_switches: Mapping[str, str] = field(default_factory=dict)
     parts: str = ""
 
-    @property
-    def activations(self) -> tuple[str, ...]:
-        """What scores may be made with: dense heads have no column for the background."""
-        return ("sigmoid",) if self.is_dense else ("softmax", "sigmoid")
+    def takes_activation(self, name: str) -> bool:
+        """Whether scores may be made so: dense heads have no columns beside the classes."""
+        return name == "sigmoid" or not self.is_dense
 
     def option_key(self, node: str, method: str, option: str) -> str:
         """The key of a method's option, which is detectron2's if that has one here.
@@ -116,6 +120,7 @@ RETINANET = Site(
     },
     default_sampler="all",
     default_cls_loss="focal",
+    num_classes="MODEL.RETINANET.NUM_CLASSES",
     is_dense=True,
     has_quota=False,
 )
@@ -134,9 +139,16 @@ ROI_HEADS = Site(
     box_reg_loss_type="MODEL.ROI_BOX_HEAD.BBOX_REG_LOSS_TYPE",
     detectron2_options={
         "smooth_l1.beta": "MODEL.ROI_BOX_HEAD.SMOOTH_L1_BETA",
+        "federated.num_classes": "MODEL.ROI_BOX_HEAD.FED_LOSS_NUM_CLASSES",
+        "federated.power": "MODEL.ROI_BOX_HEAD.FED_LOSS_FREQ_WEIGHT_POWER",
     },
     default_sampler="random",
     default_cls_loss="softmax_cross_entropy",
+    num_classes="MODEL.ROI_HEADS.NUM_CLASSES",
+    cls_loss_switches={
+        "MODEL.ROI_BOX_HEAD.USE_FED_LOSS": "federated",
+        "MODEL.ROI_BOX_HEAD.USE_SIGMOID_CE": "sigmoid_cross_entropy",
+    },
     is_dense=False,
     has_quota=True,
 )
@@ -159,6 +171,7 @@ RPN = Site(
     },
     default_sampler="random",
     default_cls_loss="sigmoid_cross_entropy",
+    num_classes="",
     is_dense=True,
     has_quota=True,
 )
@@ -174,8 +187,27 @@ def sampler_names(cfg: CfgNode, site: Site) -> tuple[str, str]:
 
 
 def cls_loss_name(cfg: CfgNode, site: Site) -> str:
-    """Of the classification loss."""
-    return get_key(cfg, f"{site.cls_loss}.NAME") or site.default_cls_loss
+    """Of the classification loss.
+
+    Raises:
+        UserError: a switch of detectron2's asks for another one than our key.
+    """
+    key = f"{site.cls_loss}.NAME"
+    name = get_key(cfg, key)
+    for switch, chosen in site.cls_loss_switches.items():
+        if get_key(cfg, switch):
+            if name not in ("", chosen):
+                raise UserError(
+                    f"{switch} is True, which chooses {chosen!r}, but {key} is {name!r}: set only "
+                    "one of them."
+                )
+            return chosen
+    return name or site.default_cls_loss
+
+
+def num_classes_of(cfg: CfgNode, site: Site) -> int:
+    """Number of classes that the site tells apart, 1 of objects without a class."""
+    return get_key(cfg, site.num_classes) if site.num_classes else 1
 
 
 def refuse_levels_of_proposals(site: Site, node: str, by_level: bool) -> None:

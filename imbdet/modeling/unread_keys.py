@@ -30,6 +30,12 @@ _KEYS_IN_ITS_NODES = (
     ("MODEL.ROI_BOX_CASCADE_HEAD.STAGES", "ROIHeads", ("ImbCascadeROIHeads",)),
     ("MODEL.ROI_BOX_CASCADE_HEAD.LOSS_WEIGHTS", "ROIHeads", ("ImbCascadeROIHeads",)),
     ("MODEL.RPN.PRIOR_PROB", "RPN", ("ImbRPN",)),
+    # Those of its main branch, which reads them itself.
+    *(
+        (f"MODEL.ROI_BOX_HEAD.{key}", "ROIHeads", ("ImbROIHeads", "ImbCascadeROIHeads"))
+        for key in ("USE_SIGMOID_CE", "USE_FED_LOSS")
+        if key not in get_cfg().MODEL.ROI_BOX_HEAD
+    ),
 )
 
 
@@ -107,10 +113,11 @@ def _unread_options(cfg: CfgNode, site: Site) -> Iterator[tuple[str, str]]:
     chosen = [name for name in (get_key(cfg, f"{site.assigner}.NAME"),) if name]
     yield from _options_of_others(site.assigner, "NAME", chosen, ASSIGNERS)
     yield from _options_of_others(site.cls_loss, "NAME", [cls_loss_name(cfg, site)], CLS_LOSSES)
-    focal = [site.option_key(site.cls_loss, "focal", option) for option in ("alpha", "gamma")]
-    if not focal[0].startswith(site.cls_loss):
-        where = " and ".join(focal)
-        yield f"{site.cls_loss}.FOCAL", f"{site.module} reads {where}: set those instead"
+    for name, method in CLS_LOSSES:
+        keys = [site.option_key(site.cls_loss, name, option.name) for option in method.options]
+        if keys and not any(key.startswith(site.cls_loss) for key in keys):
+            reason = f"{site.module} reads {' and '.join(keys)}: set those instead"
+            yield f"{site.cls_loss}.{name.upper()}", reason
     yield from _options_of_others(site.box_loss, "NAME", [box_loss_key(cfg, site)[0]], BOX_LOSSES)
 
     names = sampler_names(cfg, site)

@@ -60,7 +60,7 @@ class SampleRecord:
     @cached_property
     def pred_classes(self) -> Tensor:
         """(M,) int64 in [0, K): the class with the highest score."""
-        return self.samples.pred_logits[:, : self.samples.num_classes].argmax(dim=1)
+        return self.samples.outputs.classifier.best_classes(self.samples.pred_logits)
 
     @cached_property
     def grad_norms(self) -> Tensor:

@@ -59,6 +59,12 @@ FAMILIES = (
 # Where an option starts otherwise than its method says: the RPN's positives begin at this IoU.
 _OTHER_DEFAULTS = {"MODEL.RPN_LOSS.CLS.ALRP.TAU": 0.7}
 _NOTES = {
+    "MODEL.CLS_LOSS.FEDERATED.NUM_CLASSES": (
+        ". The RoI heads read MODEL.ROI_BOX_HEAD.FED_LOSS_NUM_CLASSES instead"
+    ),
+    "MODEL.CLS_LOSS.FEDERATED.POWER": (
+        ". The RoI heads read MODEL.ROI_BOX_HEAD.FED_LOSS_FREQ_WEIGHT_POWER instead"
+    ),
     "MODEL.CLS_LOSS.FOCAL.ALPHA": ". ImbRetinaNet reads MODEL.RETINANET.FOCAL_LOSS_ALPHA instead",
     "MODEL.CLS_LOSS.FOCAL.GAMMA": ". ImbRetinaNet reads MODEL.RETINANET.FOCAL_LOSS_GAMMA instead",
 }

@@ -109,7 +109,7 @@ class Samples:
 
     @property
     def pred_logits(self) -> Tensor:
-        """(M, K) for sigmoid losses, (M, K + 1) for softmax; with gradient."""
+        """(M, C), see :class:`Outputs`; with gradient."""
         return self.outputs.logits
 
     @cached_property
@@ -118,10 +118,10 @@ class Samples:
 
         The background has no score. float32 at least.
         """
-        logits, rows = self.pred_logits, self.pos_idxs
-        entries = logits[:, : self.num_classes].amax(dim=1)
-        entries[rows] = logits[rows, self.gt_labels[rows]]
-        return self.outputs.classifier.scores_of(entries, logits)
+        classifier, logits, rows = self.outputs.classifier, self.pred_logits, self.pos_idxs
+        classes = classifier.best_classes(logits)
+        classes[rows] = self.gt_labels[rows]
+        return classifier.scores_of(classes, logits)
 
     @cached_property
     def pos_quality(self) -> Tensor:

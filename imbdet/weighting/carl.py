@@ -41,6 +41,4 @@ def gt_class_scores(samples: Samples) -> Tensor:
     With gradient.
     """
     rows = samples.pos_idxs
-    logits = samples.pred_logits[rows]
-    entries = logits.gather(1, samples.gt_labels[rows, None]).squeeze(1)
-    return samples.outputs.classifier.scores_of(entries, logits)
+    return samples.outputs.classifier.scores_of(samples.gt_labels[rows], samples.pred_logits[rows])

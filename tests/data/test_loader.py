@@ -262,6 +262,8 @@ def test_the_first_batches_come_again_and_again(toy):
 def test_sizes_are_needed_to_group(toy, monkeypatch):
     cfg = toy.config()
     records = [{"file_name": "a.png", "annotations": [toy.annotation(category_id=0, bbox_mode=1)]}]
-    monkeypatch.setattr("imbdet.data.loader._load_training_records", lambda _: (records, None))
+    monkeypatch.setattr(
+        "imbdet.data.loader._load_training_records", lambda _: (records, None, None)
+    )
     with pytest.raises(UserError, match=r"'a\.png' has no 'width' and 'height'"):
         build_train_loader(cfg)

@@ -20,6 +20,7 @@ from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.engine.checkpoint_file import read_checkpoint
 from imbdet.engine.saver import PeriodicSaver
 from imbdet.errors import UserError
+from imbdet.losses import SeesawLoss
 from tests.messages import assert_says, error_of
 
 
@@ -281,6 +282,22 @@ def test_predictors_for_other_classes_are_left_out_with_one_warning(saved, caplo
     other = Detector()
     SafeCheckpointer(other).load(str(saved / "model_0000001.pth"))
     assert_same_state(model.backbone, other.backbone)
+
+
+def test_what_a_loss_knows_of_other_classes_is_left_out_with_the_predictors(tmp_path, caplog):
+    def detector(num_classes):
+        model = Detector(num_classes=num_classes)
+        cls_loss = nn.ModuleDict({"loss": SeesawLoss(num_classes)})
+        model.criterion = nn.ModuleDict({"cls_loss": cls_loss})
+        return model
+
+    learned, model = detector(3), detector(5)
+    learned.criterion.cls_loss.loss.class_counts += 7
+    save(learned, tmp_path, "a")
+    with caplog.at_level(logging.WARNING):
+        SafeCheckpointer(model).load(str(tmp_path / "a.pth"))
+    assert_says(caplog.text, "'criterion.cls_loss.loss.class_counts' (3,) for (5,)")
+    assert not model.criterion.cls_loss.loss.class_counts.any()
 
 
 @pytest.mark.parametrize("strict", [False, True])

@@ -2,6 +2,7 @@
 
 import torch
 
+from imbdet.classifiers import OBJECTNESS_SOFTMAX, SIGMOID_BESIDE_BACKGROUND
 from imbdet.losses import (
     BalancedGroups,
     EQLv2Loss,
@@ -15,7 +16,6 @@ from imbdet.losses import (
     equalization_loss,
     federated_loss,
     logit_adjusted_loss,
-    scores_beside_background,
     sigmoid_cross_entropy_loss,
 )
 from tests.equality.matrix import compared_with
@@ -91,7 +91,7 @@ def bags_scores(case):
 
 @compared_with(
     f"{ECM}: `EffectiveClassMarginLoss`",
-    "effective_class_margin_loss, scores_beside_background",
+    "effective_class_margin_loss, SIGMOID_BESIDE_BACKGROUND.scores",
     "losses/golden/ecm__*.npz",
     note="The values are losses and scores.",
 )
@@ -106,9 +106,9 @@ def ecm(case):
 
     pairs = value_and_gradient(case, loss_of)
     loss, published = pairs["values"]
-    scores = scores_beside_background(case["logits"])
+    scores = SIGMOID_BESIDE_BACKGROUND.scores(case["logits"])
     ours = torch.cat([loss[None], scores.flatten()])
-    theirs = torch.cat([torch.tensor([published]), case["scores"].flatten()])
+    theirs = torch.cat([torch.tensor([published]), case["scores"][:, :-1].flatten()])
     return {**pairs, "values": (ours, theirs)}
 
 
@@ -203,15 +203,16 @@ def seesaw(case):
         weights = array("weights") if "weights0" in case else torch.ones_like(losses)
         return (losses * weights).mean()
 
-    return steps(case, losses_of, {"cum_samples": lambda: module.counts.clone()})
+    return steps(case, losses_of, {"cum_samples": lambda: module.class_counts.clone()})
 
 
 @compared_with(
-    f"{MMDET}: `SeesawLoss.get_activation`", "SeesawLoss.scores", "losses/golden/seesaw*.npz"
+    f"{MMDET}: `SeesawLoss.get_activation`",
+    "OBJECTNESS_SOFTMAX.scores",
+    "losses/golden/seesaw*.npz",
 )
 def seesaw_scores(case):
-    module = SeesawLoss(case["num_classes"])
-    return {"values": (module.scores(case["logits0"]), case["scores0"])}
+    return {"values": (OBJECTNESS_SOFTMAX.scores(case["logits0"]), case["scores0"][:, :-1])}
 
 
 def sums_of_gradients(module, start):
@@ -239,10 +240,13 @@ def eqlv2(case):
 
 
 @compared_with(
-    f"{EQLV2}: `EQLv2.get_activation`", "scores_beside_background", "losses/golden/eqlv2*.npz"
+    f"{EQLV2}: `EQLv2.get_activation`",
+    "SIGMOID_BESIDE_BACKGROUND.scores",
+    "losses/golden/eqlv2*.npz",
 )
 def eqlv2_scores(case):
-    return {"values": (scores_beside_background(case["logits0"]), case["scores0"])}
+    scores = SIGMOID_BESIDE_BACKGROUND.scores(case["logits0"])
+    return {"values": (scores, case["scores0"][:, :-1])}
 
 
 def labels_of(array, num_classes):

@@ -8,16 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imbdet.losses import (
+    BalancedGroupLoss,
     BalancedGroups,
+    ClassFrequencies,
     balanced_group_loss,
     class_balanced_weights,
     draw_federated_classes,
     draw_group_samples,
+    drawn_federated_loss,
     effective_class_margin_loss,
     equalization_loss,
     federated_loss,
+    frequency_adjusted_loss,
     logit_adjusted_loss,
-    scores_beside_background,
     sigmoid_cross_entropy_loss,
     softmax_cross_entropy_loss,
 )
@@ -243,13 +246,6 @@ def test_group_losses_by_hand():
     torch.testing.assert_close(losses, ln2 * torch.tensor([1 / 2 + 1 / 3, 1 / 3, 1 / 2 + 1 / 3]))
 
 
-def test_scores_beside_background():
-    torch.testing.assert_close(
-        scores_beside_background(torch.tensor([[0.0, 100.0, 0.0], [0.0, 0.0, 100.0]])),
-        torch.tensor([[0.25, 0.5, 0.5], [0.0, 0.0, 1.0]]),
-    )
-
-
 @given(
     counts=st.lists(st.integers(0, 10**7), max_size=6),
     beta=st.sampled_from([0.0, 0.9, 0.9999, 1 - 1e-12]),
@@ -260,6 +256,36 @@ def test_class_balanced_weights(counts, beta):
     expected = [len(counts) * w / sum(inverse) for w in inverse]
     torch.testing.assert_close(
         weights, torch.tensor(expected, dtype=torch.float64), rtol=1e-3, atol=0
+    )
+
+
+def test_losses_by_the_training_data_are_those_of_what_follows_from_it():
+    images, instances = counts_of(5), torch.tensor([0, 9, 10, 2000, 150])
+    logits, labels = random_problem(20, 5, seed=0)
+    draw = {"num_classes": 4, "generator": torch.Generator().manual_seed(1)}
+    classes = draw_federated_classes(labels, images**0.5, **draw)
+    draw["generator"].manual_seed(1)
+    torch.testing.assert_close(
+        drawn_federated_loss(logits, labels, images, power=0.5, **draw),
+        federated_loss(logits, labels, classes),
+    )
+
+    logits, _ = random_problem(20, 6, seed=0)
+    priors = torch.tensor([1.0, 9, 10, 2000, 150, 3 * 2170])
+    torch.testing.assert_close(
+        frequency_adjusted_loss(logits, labels, instances, tau=0.5),
+        logit_adjusted_loss(logits, labels, priors, tau=0.5),
+    )
+
+    groups = BalancedGroups(instances)
+    logits, _ = random_problem(20, groups.num_columns, seed=0)
+    module = BalancedGroupLoss(5, beta=0.5)
+    module.frequencies.learn(ClassFrequencies(9999, images, instances))
+    generator = torch.Generator().manual_seed(1)
+    samples = draw_group_samples(labels, groups, beta=0.5, generator=generator)
+    torch.testing.assert_close(
+        module(logits, labels, generator=generator.manual_seed(1)),
+        balanced_group_loss(logits, labels, groups, samples),
     )
 
 

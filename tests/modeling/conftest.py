@@ -11,10 +11,15 @@ from detectron2.structures import BitMasks, Boxes, Instances, Keypoints
 from detectron2.utils.events import EventStorage
 
 from imbdet.config import add_imbdet_config
-from imbdet.modeling import build_model
+from imbdet.losses import ClassFrequencies
+from imbdet.modeling import build_model, give_class_frequencies
 
 NUM_CLASSES = 5
 NUM_KEYPOINTS = 4
+# A long tail; of the last class there is nothing.
+FREQUENCIES = ClassFrequencies(
+    1000, images=torch.tensor([900, 90, 20, 1, 0]), instances=torch.tensor([5000, 150, 50, 1, 0])
+)
 
 
 def small_config(kind, *opts):
@@ -143,10 +148,12 @@ def train_step(model, batch, seed=0):
 
 @pytest.fixture
 def build():
-    """Builds a model from a config, with weights of seed 0."""
+    """Builds a model from a config, with weights of seed 0, that knows FREQUENCIES."""
 
     def build_seeded(cfg):
         torch.manual_seed(0)
-        return build_model(cfg)
+        model = build_model(cfg)
+        give_class_frequencies(model, FREQUENCIES)
+        return model
 
     return build_seeded

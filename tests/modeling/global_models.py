@@ -14,16 +14,25 @@ from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from imbdet.errors import UserError
-from imbdet.modeling import build_model, site_keys
+from imbdet.modeling import build_model, give_class_frequencies, site_keys
 from imbdet.modeling.build import build_criterion
 from tests.flow import make_candidates, make_samples
-from tests.modeling.conftest import make_batch, small_config, train_step
+from tests.modeling.conftest import (
+    FREQUENCIES,
+    NUM_CLASSES,
+    make_batch,
+    small_config,
+    train_step,
+)
 
 # Images of the first and of the second process; image 0 has no positives.
 SPLITS = [((0,), (1, 2, 3)), ((0, 1), (2, 3))]
 ALL_IMAGES = (0, 1, 2, 3)
 
 SIGMOID_LOSSES = ["sigmoid_cross_entropy", "focal", "quality_focal", "varifocal", "ghm_c", "dr"]
+TAIL_LOSSES = [
+    *("eql", "federated", "ecm", "bags", "logit_adjustment", "seesaw", "eqlv2", "efl", "eqfl"),
+]
 RANKING_LOSSES = ["ap", "auc", "alrp", "rank_sort"]
 GIOU = ["MODEL.BOX_LOSS.NAME", "giou"]
 ALL_SAMPLES = [
@@ -46,6 +55,7 @@ CRITERIA = {
     "ghm_r": ("RETINANET", "retinanet", ["MODEL.BOX_LOSS.NAME", "ghm_r"]),
     "guided scale": ("RETINANET", "retinanet", ["MODEL.CLS_LOSS.GUIDED_SCALE", True]),
     "softmax": ("ROI_HEADS", "faster_rcnn", []),
+    **{name: ("ROI_HEADS", "faster_rcnn", ["MODEL.CLS_LOSS.NAME", name]) for name in TAIL_LOSSES},
     "rpn, ap": ("RPN", "faster_rcnn", ["MODEL.RPN_LOSS.CLS.NAME", "ap"]),
 }
 GLOBAL = ["MODEL.CLS_LOSS.SCOPE", "global"]
@@ -95,8 +105,10 @@ def pay(name, images):
     """Two batches pay: losses and gradients of the second, and what the criterion keeps."""
     site, kind, keys = CRITERIA[name]
     cfg = small_config(kind, *keys, *(RPN_GLOBAL if site == "RPN" else GLOBAL))
+    torch.manual_seed(0)
     criterion = build_criterion(cfg, getattr(site_keys, site))
-    num_classes = 1 if site == "RPN" else 3
+    give_class_frequencies(criterion, FREQUENCIES)
+    num_classes = 1 if site == "RPN" else NUM_CLASSES
     for _ in range(2):
         samples = samples_of(images, num_classes + criterion.classifier.num_extra, num_classes)
         normalizer = max(criterion.count(len(samples.pos_idxs), samples.pred_logits.device), 1)

@@ -32,6 +32,16 @@ from detectron2.modeling import META_ARCH_REGISTRY
         ),
         (
             "faster_rcnn",
+            ["MODEL.CLS_LOSS.NAME", "federated", "MODEL.CLS_LOSS.FEDERATED.NUM_CLASSES", 9],
+            "ImbROIHeads reads MODEL.ROI_BOX_HEAD.FED_LOSS_NUM_CLASSES and",
+        ),
+        (
+            "faster_rcnn",
+            ["MODEL.ROI_HEADS.NAME", "StandardROIHeads", "MODEL.ROI_BOX_HEAD.USE_FED_LOSS", True],
+            "only ImbROIHeads and ImbCascadeROIHeads would read it",
+        ),
+        (
+            "faster_rcnn",
             ["MODEL.BOX_LOSS.GHM_R.BINS", 5, "MODEL.BOX_LOSS.NAME", "giou"],
             "only 'ghm_r' reads it, and MODEL.BOX_LOSS.NAME is 'giou'",
         ),
@@ -93,6 +103,7 @@ def test_a_key_that_nothing_reads_is_refused(kind, keys, message):
         ("retinanet", ["MODEL.ROI_BOX_HEAD.PRIOR_PROB", 0.01]),
         ("retinanet", ["MODEL.RETINANET.NUM_CLASSES", 7, "MODEL.ROI_HEADS.NUM_CLASSES", 7]),
         ("faster_rcnn", ["MODEL.CLS_LOSS.FOCAL.GAMMA", 1.5, "MODEL.CLS_LOSS.NAME", "focal"]),
+        ("faster_rcnn", ["MODEL.ROI_BOX_HEAD.USE_SIGMOID_CE", True]),
         ("retinanet", ["MODEL.SAMPLER.NEG_POS_RATIO", 5.0, "MODEL.SAMPLER.NEGATIVE.NAME", "ohem"]),
         ("faster_rcnn", ["MODEL.RPN_LOSS.CLS.AP.DELTA", 0.5, "MODEL.RPN_LOSS.CLS.NAME", "ap"]),
         ("retinanet", ["MODEL.WEIGHTING.ISR_P.K", 1.0, "MODEL.WEIGHTING.NAMES", ["isr_p"]]),

@@ -57,7 +57,7 @@ class PointwiseCriterion(Criterion):
             Scalars "loss_cls", those of :meth:`positive_losses` and, with CARL, "loss_carl",
             connected to the predictions even if no sample is valid; and the samples' record.
         """
-        cls_losses = self.cls_loss(samples, self.group)
+        cls_losses = self.cls_loss(samples, self.group, normalizer)
         box_losses = self.box_loss(samples.positives, self.group)
         weights, box_weights = None, None
         cls_weighted = times(cls_losses, samples.weights)

@@ -1,12 +1,13 @@
 """A loss together with what it looks at: the two terms of a criterion."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from imbdet.classifiers import SIGMOID, Classifier
+from imbdet.losses.draws import Draws
 from imbdet.structures import Levels, Positives, Samples
 
 
@@ -20,6 +21,7 @@ class SampleLoss(nn.Module):
         classifier: Classifier = SIGMOID,
         uses_quality: bool = False,
         is_normalized: bool = False,
+        takes: Sequence[str] = (),
         by_level: bool = False,
     ):
         """Wrap a loss.
@@ -29,8 +31,9 @@ class SampleLoss(nn.Module):
             classifier: what the logits mean.
             uses_quality: whether it takes a third argument, the (P,) qualities of the positives:
                 :attr:`imbdet.structures.Samples.pos_quality`.
-            is_normalized: whether the plain sum of its losses is due, without a normalizer. It then
-                takes the keyword ``group``, the processes whose samples it counts.
+            is_normalized: whether the plain sum of its losses is due, without a normalizer.
+            takes: keywords: "group", the processes whose samples it counts; "normalizer", by which
+                the sum of its losses is divided; "generator", of the random numbers of the batch.
             by_level: whether it takes the keyword ``levels``, the rows of each level of the feature
                 pyramid, which proposals do not have.
         """
@@ -39,12 +42,22 @@ class SampleLoss(nn.Module):
         self.classifier = classifier
         self.uses_quality = uses_quality
         self.is_normalized = is_normalized
+        self.takes = takes
+        self.draws = Draws() if "generator" in takes else None
         self.by_level = by_level
 
-    def forward(self, samples: Samples, group: ProcessGroup | None = None) -> Tensor:
+    def forward(
+        self,
+        samples: Samples,
+        group: ProcessGroup | None = None,
+        normalizer: float | Tensor = 1.0,
+    ) -> Tensor:
         """(M,) losses, before weights and normalizer."""
         quality = (samples.pos_quality,) if self.uses_quality else ()
-        options: dict[str, Any] = {"group": group} if self.is_normalized else {}
+        options: dict[str, Any] = {"group": group, "normalizer": normalizer}
+        options = {name: value for name, value in options.items() if name in self.takes}
+        if self.draws is not None:
+            options["generator"] = self.draws.next(samples.gt_labels.device, group)
         if self.by_level:
             options["levels"] = _require(samples.candidates.levels).rows()
         return self.loss(samples.pred_logits, samples.gt_labels, *quality, **options)
@@ -59,6 +72,7 @@ class BoxLoss(nn.Module):
         *,
         compares: str = "deltas",
         is_normalized: bool = False,
+        takes: Sequence[str] = (),
         by_level: bool = False,
     ):
         """Wrap a loss.
@@ -67,17 +81,19 @@ class BoxLoss(nn.Module):
             loss: (P, 4) predictions and (P, 4) targets to (P,) losses.
             compares: "deltas", or "boxes" for the decoded predictions and the ground truth.
             is_normalized: see :class:`SampleLoss`.
+            takes: "group", see :class:`SampleLoss`; or nothing.
             by_level: see :class:`SampleLoss`.
         """
         super().__init__()
         self.loss = loss
         self.compares = compares
         self.is_normalized = is_normalized
+        self.takes = takes
         self.by_level = by_level
 
     def forward(self, positives: Positives, group: ProcessGroup | None = None) -> Tensor:
         """(P,) losses, before weights and normalizer."""
-        options: dict[str, Any] = {"group": group} if self.is_normalized else {}
+        options: dict[str, Any] = {"group": group} if "group" in self.takes else {}
         if self.by_level:
             options["levels"] = _require(positives.levels).rows()
         if self.compares == "deltas":

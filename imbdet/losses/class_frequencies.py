@@ -1,0 +1,115 @@
+"""How frequent classes are in the training data, as losses for long tails know it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from imbdet.buffers import KeepsMissingBuffers
+from imbdet.errors import UserError
+
+
+@dataclass(frozen=True, eq=False)
+class ClassFrequencies:
+    """How often each of K classes is in the training data, however often images are repeated.
+
+    Attributes:
+        num_images: of the data, with or without objects.
+        images: (K,) int64 numbers of images with the class.
+        instances: (K,) int64 numbers of its objects.
+    """
+
+    num_images: int
+    images: Tensor
+    instances: Tensor
+
+    @classmethod
+    def of(cls, records: Iterable[Mapping[str, Any]], num_classes: int) -> "ClassFrequencies":
+        """Those of detectron2's dicts, without crowds."""
+        num_images, images, instances = 0, [0] * num_classes, [0] * num_classes
+        for record in records:
+            num_images += 1
+            notes = record.get("annotations", ())
+            classes = [note["category_id"] for note in notes if not note.get("iscrowd", 0)]
+            for label in classes:
+                instances[label] += 1
+            for label in set(classes):
+                images[label] += 1
+        return cls(num_images, torch.tensor(images), torch.tensor(instances))
+
+
+class KnownFrequencies(KeepsMissingBuffers):
+    """The frequencies as buffers, so that a checkpoint is evaluated and resumed without the data.
+
+    Attributes:
+        num_images: () int64, 0 as long as nothing is known.
+        images: see :class:`ClassFrequencies`.
+        instances: see :class:`ClassFrequencies`.
+    """
+
+    num_images: Tensor
+    images: Tensor
+    instances: Tensor
+
+    def __init__(self, num_classes: int):
+        """Know nothing of K = ``num_classes`` classes."""
+        super().__init__()
+        self.register_buffer("num_images", torch.zeros((), dtype=torch.int64))
+        for name in ("images", "instances"):
+            self.register_buffer(name, torch.zeros(num_classes, dtype=torch.int64))
+
+    def learn(self, frequencies: ClassFrequencies) -> None:
+        """Take them over.
+
+        Raises:
+            UserError: they are of another number of classes.
+        """
+        known, given = len(self.images), len(frequencies.images)
+        if known != given:
+            raise UserError(
+                f"The frequencies are of {given} classes, but the detector has {known}: count the "
+                "objects of its training data."
+            )
+        self.num_images.fill_(frequencies.num_images)
+        self.images.copy_(frequencies.images)
+        self.instances.copy_(frequencies.instances)
+
+    def numbers(self, kind: str) -> Tensor:
+        """(K,) "images", "instances", or "image_shares", the shares of the images with a class.
+
+        Raises:
+            UserError: nothing is known, in training.
+        """
+        if self.training and not self.num_images:
+            raise UserError(
+                "The classification loss weighs classes by how frequent they are in the training "
+                "data, which the detector does not know: call give_class_frequencies of "
+                "imbdet.modeling before the training."
+            )
+        if kind == "image_shares":
+            return self.images / self.num_images.clamp(min=1)
+        numbers: Tensor = getattr(self, kind)
+        return numbers
+
+
+class FrequencyLoss(nn.Module):
+    """A loss that takes a number of each class, with these numbers."""
+
+    def __init__(self, loss: Callable[..., Tensor], numbers: str, num_classes: int):
+        """Know nothing of the classes.
+
+        Args:
+            loss: takes (M, C) logits, (M,) labels and the (K,) numbers.
+            numbers: see :meth:`KnownFrequencies.numbers`.
+            num_classes: K.
+        """
+        super().__init__()
+        self.loss = loss
+        self.kind = numbers
+        self.frequencies = KnownFrequencies(num_classes)
+
+    def forward(self, pred_logits: Tensor, gt_labels: Tensor, **options: Any) -> Tensor:
+        """(M,) losses; see the loss, also for the options."""
+        return self.loss(pred_logits, gt_labels, self.frequencies.numbers(self.kind), **options)
