@@ -9,35 +9,29 @@ the annotations of the three splits are written to `$DETECTRON2_DATASETS/bccd`, 
 """
 
 import argparse
-import json
-import shutil
 import sys
-from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from imbdet.errors import UserError
-from imbdet.files import drafting
 from imbdet.formats.coco_json import read_coco_json
-from imbdet.formats.conversion import (
-    AnnotatedImage,
-    Object,
-    count_objects,
-    describe_defects,
-    to_coco,
-)
+from imbdet.formats.conversion import AnnotatedImage, Object
 from imbdet.formats.folders import datasets_root
 from imbdet.formats.pascal_voc import read_annotation, read_image_list
+from imbdet.formats.prepared import SPLITS, prepare
 from imbdet.program import run_program
 
 CLASSES = ("RBC", "WBC", "Platelets")
-SPLITS = ("train", "val", "test")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Convert, and tell a user's mistake in a sentence. Returns the exit status."""
     target = datasets_root() / "bccd"
-    return run_program(lambda: prepare(parse_args(argv).source, target), output=str(target))
+
+    def run() -> None:
+        prepare("BCCD", CLASSES, read, parse_args(argv).source, target)
+
+    return run_program(run, output=str(target))
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -49,64 +43,21 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def prepare(source: Path, target: Path) -> None:
-    """Write the data set to ``target``, where it appears when it is complete.
-
-    Raises:
-        UserError: the source does not exist or is not BCCD, or the target is something else or
-            cannot be written.
-    """
-    if all((target / "annotations" / f"{split}.json").is_file() for split in SPLITS):
-        print(f"'{target}' is there already: nothing to do. Delete it to prepare it anew.")
-        return
-    if target.exists():
-        raise UserError(f"'{target}' exists and is not a prepared BCCD: delete or rename it.")
-    if not source.is_dir():
-        raise UserError(f"There is no folder '{source}'.")
-    splits = {split: list(read(source, split)) for split in SPLITS}
-    images = [image for split in SPLITS for image in splits[split]]
-    name, count = Counter(image.file_name for image in images).most_common(1)[0]
-    if count > 1:
-        raise UserError(f"The splits of '{source}' name the image '{name}' {count} times.")
-    found: defaultdict[str, list[str]] = defaultdict(list)
-    contents = {split: to_coco(splits[split], CLASSES, found) for split in SPLITS}
-    try:
-        _write(target, contents, [image.path for image in images])
-    except OSError as error:
-        raise UserError(f"'{target}' cannot be written: {error.strerror or error}.") from error
-    for split, content in contents.items():
-        print(f"{split}: {count_objects(content)}")
-    for line in describe_defects(found, CLASSES):
-        print(line)
-    print(f"'{target}' is ready: train with configs/BCCD/.")
-
-
-def read(source: Path, split: str) -> Iterator[AnnotatedImage]:
-    """The images of a split, from either form.
+def read(source: Path) -> dict[str, Iterator[AnnotatedImage]]:
+    """The images of each split, from either form.
 
     Raises:
         UserError: the folder has neither form, or something in it is missing or malformed.
     """
     for folder in (source / "BCCD", source):
         if (folder / "ImageSets" / "Main").is_dir():
-            return _read_voc(folder, split)
+            return {split: _read_voc(folder, split) for split in SPLITS}
     if (source / "annotations").is_dir():
-        return _read_coco(source, split)
+        return {split: _read_coco(source, split) for split in SPLITS}
     raise UserError(
         f"'{source}' is not BCCD: it has neither 'BCCD/ImageSets/Main', as the repository "
         f"BCCD_Dataset, nor 'annotations/train.json', as a data set in COCO's form."
     )
-
-
-def _write(target: Path, contents: dict[str, dict], images: Sequence[Path]) -> None:
-    with drafting(target) as draft:
-        for name in ("annotations", "images"):
-            (draft / name).mkdir()
-        for split, content in contents.items():
-            (draft / "annotations" / f"{split}.json").write_text(json.dumps(content))
-        for path in images:
-            shutil.copyfile(path, draft / "images" / path.name)
-        draft.rename(target)
 
 
 def _read_voc(folder: Path, split: str) -> Iterator[AnnotatedImage]:

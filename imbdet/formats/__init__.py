@@ -1,1 +1,1 @@
-"""Annotation files of COCO and Pascal VOC; no torch is needed."""
+"""Annotation files of COCO, Pascal VOC and YOLO; no torch is needed."""

@@ -48,7 +48,7 @@ def to_coco(
     infos: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for image_id, image in enumerate(images, start=1):
-        stored_size, size = _measure(image.path)
+        stored_size, size = measure(image.path)
         width, height = size
         if image.size == stored_size != size:
             found["turned"].append(f"'{image.file_name}'")
@@ -106,8 +106,12 @@ def count_objects(content: dict[str, Any]) -> str:
     return ", ".join([counted(len(content["images"]), "image"), *numbers])
 
 
-def _measure(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Width and height as stored, and turned by the EXIF orientation, as detectron2 reads it."""
+def measure(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Width and height as stored, and turned by the EXIF orientation, as detectron2 reads it.
+
+    Raises:
+        UserError: the image cannot be read.
+    """
     try:
         with Image.open(path) as image:
             stored, orientation = image.size, image.getexif().get(ExifTags.Base.Orientation, 1)

@@ -7,10 +7,17 @@ from imbdet.errors import UserError
 from imbdet.formats.conversion import Object
 
 
-def read_annotation(path: Path) -> tuple[tuple[float, float], list[Object]]:
+def read_annotation(
+    path: Path, *, first_pixel: int = 1
+) -> tuple[tuple[float, float], list[Object]]:
     """Width and height of an image, (0, 0) if they are missing, and its objects.
 
     Objects that are marked as difficult become crowds: neither Pascal VOC nor COCO counts them.
+
+    Args:
+        path: of the XML file.
+        first_pixel: the number of an image's first pixel: 1 in Pascal VOC, whose boxes hold their
+            last pixel; 0 where a tool wrote its own coordinates.
 
     Raises:
         UserError: the file cannot be read, or an object has no box of four numbers.
@@ -24,7 +31,7 @@ def read_annotation(path: Path) -> tuple[tuple[float, float], list[Object]]:
         for side in ("width", "height")
     )
     objects = enumerate(root.iter("object"), start=1)
-    return (width, height), [_parse_object(node, i, path) for i, node in objects]
+    return (width, height), [_parse_object(node, i, path, first_pixel) for i, node in objects]
 
 
 def read_image_list(path: Path) -> dict[str, str]:
@@ -51,7 +58,7 @@ def read_image_list(path: Path) -> dict[str, str]:
     return places
 
 
-def _parse_object(node: ElementTree.Element, number: int, path: Path) -> Object:
+def _parse_object(node: ElementTree.Element, number: int, path: Path, first_pixel: int) -> Object:
     name = node.findtext("name", "").strip()
     owner = f"Object {number} ('{name}') of '{path}'"
     x0, y0, x1, y1 = (
@@ -59,8 +66,7 @@ def _parse_object(node: ElementTree.Element, number: int, path: Path) -> Object:
         for edge in ("xmin", "ymin", "xmax", "ymax")
     )
     is_difficult = node.findtext("difficult", "0").strip() == "1"
-    # Pascal VOC counts pixels from 1, and the last one is inside.
-    return Object(name, [x0 - 1, y0 - 1, x1, y1], is_difficult)
+    return Object(name, [x0 - first_pixel, y0 - first_pixel, x1, y1], is_difficult)
 
 
 def _parse_number(text: str, tag: str, owner: str) -> float:
