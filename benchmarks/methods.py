@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Train methods on shapes or on blood cells, several seeds each, and put their results in a table.
+"""Train methods on one of several data sets, several seeds each, and put their results in a table.
 
 A method is the name of a piece in `configs/`, with or without what stands before the first "-", or
 several joined by "+": `AP+GIoU` trains with `Loss-AP.yaml` and `Loss-GIoU.yaml`. "plain" is the

@@ -12,10 +12,10 @@ import argparse
 import json
 import re
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from runs import by_choice
+from runs import BY_FREQUENCY, by_choice
 from tabulate import tabulate
 
 from imbdet.wording import averaged
@@ -38,6 +38,8 @@ PUBLISHED_GAINS = {
     },
 }
 
+_BY_FREQUENCY_TITLE = "By frequency of the classes in training:"
+
 
 def format_table(results: dict) -> str:
     """Of methods or of a study."""
@@ -45,40 +47,65 @@ def format_table(results: dict) -> str:
 
 
 def format_methods(results: dict) -> str:
-    """Three tables with a row for each method: what decides, metrics one by one, the trainings.
+    """Tables with a row for each method: what decides, metrics one by one, the trainings.
 
     Metrics are means over the seeds, with their standard deviation where there are several. They
     are those of the test split if it was looked at, otherwise of the validation split. Beside the
     AP stands its difference to the first method, seed by seed: its mean, the 95 % interval of the
     mean by Student's t, and "undecided" where the interval holds 0. Then comes what the method's
-    article reports, if one does.
+    article reports, if one does. The same differences are told of rare, common and frequent
+    classes, in place of the AP of each class, where these groups are known.
 
     Args:
         results: see ``Benchmark.run``.
     """
     methods = results["methods"]
     split = "test" if all("test" in run for run in _all_runs(results)) else "val"
-    baseline, tables = next(iter(methods)), ([], [], [])
-    published = PUBLISHED_GAINS.get((results["detector"], baseline), {})
-    for name, result in methods.items():
-        runs = result["runs"]
-        metrics = _means(runs, split)
-        decision = {"AP": metrics.pop("AP")}
+    baseline = next(iter(methods))
+    measured = methods[baseline]["runs"][0][split]
+    groups = [metric for metric in BY_FREQUENCY if metric in measured]
+    others = [metric for metric in measured if metric not in ("AP", *groups)]
+    if groups:
+        others = [metric for metric in others if not metric.startswith("AP ")]
+    seeds = _name_seeds(methods[baseline]["runs"])
+    sections: dict[str, Callable[[str], dict[str, str]]] = {
+        f"{results['detector']} on {results['setting']}, {split} split, {seeds}:": lambda name: {
+            **_compared(["AP"], name, methods, split),
+            **_published(name, results),
+        },
+        _BY_FREQUENCY_TITLE: lambda name: _compared(groups, name, methods, split),
+        "By IoU:" if groups else "By IoU and class:": lambda name: _means(
+            methods[name]["runs"], split, others
+        ),
+        "The trainings:": lambda name: _training(methods[name]),
+    }
+    if not groups:
+        del sections[_BY_FREQUENCY_TITLE]
+    return "\n\n".join(
+        _titled(title, [{"method": name, **describe(name)} for name in methods])
+        for title, describe in sections.items()
+    )
+
+
+def _compared(metrics: Sequence[str], name: str, methods: dict, split: str) -> dict[str, str]:
+    """Metrics of a method, each with its difference to that of the first method."""
+    baseline = next(iter(methods))
+    runs = methods[name]["runs"]
+    columns = {}
+    for metric in metrics:
+        columns.update(_means(runs, split, [metric]))
         if len(runs) > 1:
             pairs = zip(runs, methods[baseline]["runs"], strict=True)
-            differences = [run[split]["AP"] - other[split]["AP"] for run, other in pairs]
-            decision[f"AP - {baseline}"] = "" if name == baseline else interval(differences)
-        if published.keys() & methods.keys():
-            decision["published, on COCO"] = published.get(name, "")
-        for rows, row in zip(tables, (decision, metrics, _training(result)), strict=True):
-            rows.append({"method": name, **row})
-    seeds = _name_seeds(methods[baseline]["runs"])
-    titles = (
-        f"{results['detector']} on {results['setting']}, {split} split, {seeds}:",
-        "By IoU and class:",
-        "The trainings:",
-    )
-    return "\n\n".join(map(_titled, titles, tables))
+            differences = [run[split][metric] - other[split][metric] for run, other in pairs]
+            columns[f"{metric} - {baseline}"] = "" if name == baseline else interval(differences)
+    return columns
+
+
+def _published(name: str, results: dict) -> dict[str, str]:
+    """What a method's article reports, if that of any of the methods does."""
+    methods = results["methods"]
+    gains = PUBLISHED_GAINS.get((results["detector"], next(iter(methods))), {})
+    return {"published, on COCO": gains.get(name, "")} if gains.keys() & methods.keys() else {}
 
 
 def format_study(results: dict) -> str:
@@ -91,7 +118,7 @@ def format_study(results: dict) -> str:
     """
     tables = ([], [], [])
     for runs in by_choice(results["runs"]).values():
-        metrics = _means(runs, "val")
+        metrics = _means(runs, "val", runs[0]["val"])
         of_classes = {name: value for name, value in metrics.items() if name.startswith("AP ")}
         overall = {name: value for name, value in metrics.items() if name not in of_classes}
         for rows, row in zip(tables, (overall, of_classes, _costs(runs)), strict=True):
@@ -142,9 +169,8 @@ def _name_seeds(runs: Iterable[dict]) -> str:
     return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}"
 
 
-def _means(runs: Sequence[dict], split: str) -> dict[str, str]:
-    """The metrics."""
-    metrics = runs[0][split]
+def _means(runs: Sequence[dict], split: str, metrics: Iterable[str]) -> dict[str, str]:
+    """Metrics by name."""
     return {name: averaged([run[split][name] for run in runs], digits=1) for name in metrics}
 
 

@@ -16,6 +16,11 @@ ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"
 
 
+# Metrics of all classes, and of the groups of rare, common and frequent ones.
+OVERALL = ("AP", "AP50", "AP75")
+BY_FREQUENCY = ("APr", "APc", "APf")
+
+
 class Setting(NamedTuple):
     """Data and schedule: folder of the detectors' configs, data sets for validation and test."""
 
@@ -27,6 +32,8 @@ class Setting(NamedTuple):
 SETTINGS = {
     "shapes": Setting("quick_start", "shapes_val", None),
     "bccd": Setting("BCCD", "bccd_val", "bccd_test"),
+    "aquarium": Setting("Aquarium", "aquarium_val", "aquarium_test"),
+    "debris": Setting("Debris", "debris_val", "debris_test"),
 }
 
 
@@ -91,9 +98,9 @@ def read_run(folder: str | Path) -> dict:
     """What a training with one data set in DATASETS.TEST measured.
 
     Returns:
-        The metrics of the validation split, "val": "AP", "AP50", "AP75" and, of each class, "AP
-        <class>", None where there is none; "s/iter", median seconds per iteration, None where a few
-        are all; "not finite", number of losses that are not.
+        The metrics of the validation split, "val": ``OVERALL``, ``BY_FREQUENCY`` where they are
+        known and, of each class, "AP <class>", None where there is none; "s/iter", median seconds
+        per iteration, None where a few are all; "not finite", number of losses that are not.
     """
     folder = Path(folder)
     lines = (folder / "metrics.json").read_text().splitlines()
@@ -137,6 +144,6 @@ def _read_metrics(folder: Path, dataset: str) -> dict[str, float | None]:
     metrics = json.loads(_metrics_file(folder, dataset).read_text())["metrics"]["bbox"]
     overall, classes = metrics["overall"], metrics["per_class"]
     return {
-        **{name: overall[name] for name in ("AP", "AP50", "AP75")},
+        **{name: overall[name] for name in (*OVERALL, *BY_FREQUENCY) if name in overall},
         **{f"AP {name}": values["AP"] for name, values in classes.items()},
     }

@@ -155,6 +155,28 @@ def test_what_articles_report_stands_beside(programs, names, expected):
         assert [row.split("|")[-2].strip() for row in rows] == expected
 
 
+def test_groups_of_classes_take_the_place_of_classes(programs):
+    def run(seed, ap):
+        metrics = {"AP": ap, "AP50": ap, "AP75": ap, "APr": ap + seed, "APf": ap, "AP tape": ap}
+        return {"seed": seed, "val": metrics, "s/iter": 1.0, "not finite": 0}
+
+    methods = {
+        "plain": {"runs": [run(1, 10.0), run(2, 10.0)]},
+        "Seesaw": {"runs": [run(1, 12.0), run(2, 13.0)]},
+    }
+    results = {"detector": "faster_rcnn", "setting": "debris", "methods": methods}
+    text = programs.results_table.format_table(results)
+    _, groups, by_iou, _ = text.split(":\n\n")[1:]
+    head, _, plain, seesaw, *_ = (
+        [x.strip() for x in line.split("|")] for line in groups.splitlines()
+    )
+    assert head[1:-1] == ["method", "APr", "APr - plain", "APf", "APf - plain"]
+    assert plain[1:-1] == ["plain", "11.5 ± 0.7", "", "10.0 ± 0.0", ""]
+    assert seesaw[2] == "14.0 ± 1.4"
+    assert seesaw[3].startswith("+2.5 [")
+    assert "tape" not in by_iou
+
+
 @pytest.mark.parametrize(("shift", "is_undecided"), [(0.0, True), (5.0, False)])
 def test_an_interval_that_holds_0_is_undecided(programs, shift, is_undecided):
     differences = [shift + x for x in (-1.0, 0.5, 0.5, 1.0)]
