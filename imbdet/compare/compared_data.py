@@ -9,6 +9,7 @@ from imbdet.compare.run_folders import RunFolder
 from imbdet.data.summary import Annotations, DataSummary, find_difference, summarize_content
 from imbdet.errors import UserError
 from imbdet.evaluation.limits import MAX_DETECTIONS
+from imbdet.evaluation.protocols import CocoProtocol, LvisProtocol
 from imbdet.reading import read_json
 
 
@@ -55,6 +56,17 @@ def common_limit(runs: Sequence[RunFolder], name: str) -> int:
             "evaluate them with the same."
         )
     return next(iter(limits.values()))
+
+
+def find_protocol(runs: Sequence[RunFolder], truth: GroundTruth) -> CocoProtocol | LvisProtocol:
+    """How the runs were evaluated on a test set, to be compared in the same way.
+
+    Raises:
+        UserError: they were not evaluated alike.
+    """
+    if truth.evaluator_type == "lvis":
+        return LvisProtocol(truth.content)
+    return CocoProtocol(truth.content, common_limit(runs, truth.name))
 
 
 def compare_training_data(runs: Sequence[RunFolder]) -> list[str]:

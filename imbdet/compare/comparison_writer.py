@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from imbdet.compare.analysed_candidates import advise_analyses, open_candidates
-from imbdet.compare.compared_data import check_test_set, common_limit, compare_training_data
+from imbdet.compare.compared_data import check_test_set, compare_training_data, find_protocol
 from imbdet.compare.comparison_pictures import remove_pictures, write_pictures
 from imbdet.compare.differing_keys import write_differing_keys
 from imbdet.compare.ground_truth import GroundTruth
 from imbdet.compare.jackknife import draw_groups, replicated_ap
 from imbdet.compare.run_folders import RunFolder, read_results
-from imbdet.evaluation.matches import ClassMatches, Matches, match
+from imbdet.evaluation.matches import ClassMatches, Matches
 from imbdet.figures.class_ap import ClassAP, class_ap
 from imbdet.figures.coco_table import CocoTable, coco_table
 from imbdet.figures.error_types import ErrorTypes, error_types
@@ -98,12 +98,13 @@ class ResultWriter:
         if all(note.get("iscrowd") for note in content.get("annotations", ())):
             raise NothingToShow(f"'{name}' has no objects.")
         known = {category["id"] for category in content["categories"]}
-        limit = common_limit(self._evaluated, name)
+        protocol = find_protocol(self._evaluated, self.ground_truth)
         found = {}
         for run in self._evaluated:
             logger.info(f"Reading and matching the detections of {run.name}.")
             with without_collections():
-                found[run.name] = match(content, read_results(run, name, known), limit)
+                selected = protocol.select(read_results(run, name, known))
+                found[run.name] = protocol.match(selected)
         return found
 
     @property

@@ -12,7 +12,7 @@ from imbdet.compare.run_folders import RunFolder
 from imbdet.data import register_datasets
 from imbdet.data.checks import read_dataset
 from imbdet.errors import UserError, suggest
-from imbdet.evaluation.coco_evaluator import load_ground_truth
+from imbdet.evaluation.ground_truth import load_ground_truth
 
 logger = logging.getLogger(__name__)
 
@@ -26,12 +26,14 @@ class GroundTruth:
         content: of its annotation file.
         image_root: folder of its images.
         json_file: its annotation file; "" without any.
+        evaluator_type: "lvis" for LVIS's protocol, else COCO's.
     """
 
     name: str
     content: Mapping[str, Any]
     image_root: str
     json_file: str
+    evaluator_type: str = "coco"
 
 
 def load_test_set(runs: Sequence[RunFolder], name: str | None) -> GroundTruth:
@@ -79,8 +81,13 @@ def _load(run: RunFolder, name: str, known: GroundTruth | None = None) -> Ground
     logger.info(f"Reading the test set '{name}' of {run.name}.")
     read_dataset(name)
     metadata = MetadataCatalog.get(name)
-    image_root = metadata.get("image_root", "")
-    return GroundTruth(name, load_ground_truth(metadata), image_root, json_file)
+    return GroundTruth(
+        name,
+        load_ground_truth(metadata),
+        metadata.get("image_root", ""),
+        json_file,
+        metadata.get("evaluator_type", "coco"),
+    )
 
 
 def _require_same(
@@ -103,7 +110,7 @@ def _refuse(first: RunFolder, second: RunFolder, truth: GroundTruth, other: Grou
             second,
         )
     raise UserError(
-        f"The runs have different test sets: the annotations of '{truth.name}' (DATASETS.COCO) are "
-        f"'{truth.json_file}' in {first.name} and '{other.json_file}' in {second.name}, with "
-        "different content."
+        f"The runs have different test sets: the annotations of '{truth.name}' "
+        f"(DATASETS.{truth.evaluator_type.upper()}) are '{truth.json_file}' in {first.name} and "
+        f"'{other.json_file}' in {second.name}, with different content."
     )

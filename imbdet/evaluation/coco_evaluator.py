@@ -1,4 +1,4 @@
-"""Evaluates a detector on a data set in COCO format, on one or several processes."""
+"""Evaluates a detector on a data set in COCO's or LVIS's format, on one or several processes."""
 
 import json
 import logging
@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from detectron2.config import CfgNode
 from detectron2.data import Metadata, MetadataCatalog
-from detectron2.data.datasets.coco import convert_to_coco_dict
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.structures import Instances
@@ -20,27 +20,48 @@ from detectron2.utils import comm
 from detectron2.utils.logger import log_first_n
 
 from imbdet.data.summary import summarize_content
-from imbdet.evaluation.comparison import RECALLS, Comparison, check_library, compare
+from imbdet.errors import UserError
+from imbdet.evaluation.comparison import RECALLS, Comparison, check_library
 from imbdet.evaluation.confusion import confuse
 from imbdet.evaluation.detection_pictures import draw_detections
+from imbdet.evaluation.ground_truth import load_ground_truth
 from imbdet.evaluation.kept_detections import keep
-from imbdet.evaluation.limits import MAX_DETECTIONS, describe_limits
+from imbdet.evaluation.limits import MAX_DETECTIONS
 from imbdet.evaluation.lrp import OptimalLRP, optimal_lrp
-from imbdet.evaluation.matches import Matches, match
+from imbdet.evaluation.matches import Matches
 from imbdet.evaluation.metrics import CocoMetrics
 from imbdet.evaluation.precision_curves import precision_curves
+from imbdet.evaluation.protocols import CocoProtocol, LvisProtocol
 from imbdet.evaluation.tables import format_overall, format_per_class
 from imbdet.evaluation.thresholds import ENTRY, ScoreThresholds
 from imbdet.files import replacing
-from imbdet.formats.annotation_files import READERS
-from imbdet.formats.coco_json import fill_areas, read_coco_json, require_boxes
-from imbdet.wording import counted
 
 logger = logging.getLogger(__name__)
 
 
-def build_coco_evaluator(cfg: CfgNode, dataset_name: str, output_dir: str) -> "COCOEvaluator":
-    """A :class:`COCOEvaluator` as the keys ``TEST.*`` and ``MODEL.MASK_ON`` want it."""
+def build_coco_evaluator(
+    cfg: CfgNode,
+    dataset_name: str,
+    output_dir: str,
+    training_images: Mapping[str, int] = MappingProxyType({}),
+) -> "COCOEvaluator":
+    """A :class:`COCOEvaluator` as the keys ``TEST.*`` and ``MODEL.MASK_ON`` want it.
+
+    Args:
+        cfg: the config.
+        dataset_name: a name of detectron2's catalogs.
+        output_dir: see :class:`COCOEvaluator`.
+        training_images: see :class:`COCOEvaluator`.
+
+    Raises:
+        UserError: a key has a value that cannot be.
+    """
+    bounds = tuple(cfg.TEST.FREQUENCY_BOUNDS)
+    if len(bounds) != 2 or bounds[0] > bounds[1]:
+        raise UserError(
+            f"TEST.FREQUENCY_BOUNDS is {bounds}: it must be two numbers in ascending order, the "
+            "most images of a rare and of a common class."
+        )
     if cfg.MODEL.KEYPOINT_ON:
         message = "Keypoints are in the file of results, but only boxes and masks are compared."
         log_first_n(logging.WARNING, message, key="message")
@@ -53,11 +74,13 @@ def build_coco_evaluator(cfg: CfgNode, dataset_name: str, output_dir: str) -> "C
         picture_score_thresh=cfg.TEST.PICTURE_SCORE_THRESH,
         max_detections=cfg.TEST.MAX_DETECTIONS,
         detections_per_image=cfg.TEST.DETECTIONS_PER_IMAGE,
+        training_images=training_images,
+        frequency_bounds=bounds,
     )
 
 
 class COCOEvaluator(DatasetEvaluator):
-    """Computes COCO's metrics, logs them and writes them to files.
+    """Computes COCO's or LVIS's metrics, logs them and writes them to files.
 
     As in detectron2, all images of the data set count: one that was never processed is an image
     without detections. Unlike there, an image processed twice counts once, and a detector that
@@ -68,7 +91,8 @@ class COCOEvaluator(DatasetEvaluator):
 
     - ``coco_instances_results.json``: the detections in COCO's result format;
     - ``metrics.json``: the metrics, with null for those that no ground truth defines, the optimal
-      LRP of each class, with the score threshold that belongs to it, and what the ground truth was;
+      LRP of each class, with the score threshold that belongs to it, which classes are rare, common
+      and frequent, and what the ground truth was;
     - ``curves.json``: precision by recall of each class, and which classes are confused at these
       thresholds;
     - ``pictures/*.png``: see :func:`imbdet.evaluation.draw_detections`.
@@ -82,9 +106,13 @@ class COCOEvaluator(DatasetEvaluator):
         num_pictures: how many images to draw.
         picture_score_thresh: lowest score of a detection that is drawn; below 0 the threshold of
             each class's optimal LRP, or 0.3 without ground truth.
-        max_detections: number of detections of a class in an image that count; COCO's is 100.
+        max_detections: number of detections of a class in an image that count; COCO's is 100, and
+            LVIS has none.
         detections_per_image: number that the detector returns for an image, for a warning where
             that is too few.
+        training_images: of a data set in COCO's format, the number of training images with each
+            class, by name; LVIS's files say themselves which classes are rare.
+        frequency_bounds: see :func:`imbdet.evaluation.frequency_groups.group_by_images`.
 
     Raises:
         UserError: the library does not exist.
@@ -101,6 +129,8 @@ class COCOEvaluator(DatasetEvaluator):
         picture_score_thresh: float = -1,
         max_detections: int = MAX_DETECTIONS,
         detections_per_image: int = MAX_DETECTIONS,
+        training_images: Mapping[str, int] = MappingProxyType({}),
+        frequency_bounds: tuple[int, int] = (10, 100),
     ) -> None:
         check_library(library)
         self._dataset_name = dataset_name
@@ -111,6 +141,8 @@ class COCOEvaluator(DatasetEvaluator):
         self._picture_score_thresh = picture_score_thresh
         self._max_detections = max_detections
         self._detections_per_image = detections_per_image
+        self._training_images = training_images
+        self._frequency_bounds = frequency_bounds
         self.reset()
 
     def reset(self) -> None:
@@ -150,14 +182,7 @@ class COCOEvaluator(DatasetEvaluator):
             list(chain.from_iterable(by_image.values())), _category_ids(metadata, ground_truth)
         )
         self._write("coco_instances_results.json", detections)
-        comparisons = self._compare(ground_truth, detections)
-        metrics = {kind: CocoMetrics.of(found) for kind, found in comparisons.items()}
-        best: dict[str, OptimalLRP] = {}
-        if comparisons:
-            matches = match(ground_truth, detections, self._max_detections)
-            best = {name: optimal_lrp(found) for name, found in matches.by_class.items()}
-            self._report(metrics, best, ground_truth, len(detections))
-            self._write("curves.json", _describe_curves(comparisons, matches, best))
+        metrics, best = self._compare(ground_truth, detections)
         folder = self._output_dir / "pictures"
         drawn = draw_detections(
             ground_truth,
@@ -171,28 +196,39 @@ class COCOEvaluator(DatasetEvaluator):
             path.unlink()  # of an earlier evaluation, of other weights
         return {iou_type: values.flatten() for iou_type, values in metrics.items()}
 
-    def _compare(self, ground_truth: dict, detections: list[dict]) -> dict[str, Comparison]:
+    def _compare(
+        self, ground_truth: dict, detections: list[dict]
+    ) -> tuple[dict[str, CocoMetrics], dict[str, OptimalLRP]]:
+        """The metrics by kind, and the best thresholds by class; both empty without objects."""
         annotations = ground_truth.get("annotations")
         if not annotations:
             logger.info(f"'{self._dataset_name}' has no annotations to compare detections with.")
-            return {}
-        limits = describe_limits(
-            ground_truth, per_class=self._max_detections, per_image=self._detections_per_image
-        )
+            return {}, {}
+        protocol = self._protocol(ground_truth)
+        limits = protocol.describe_limits(self._detections_per_image)
         if limits:
             message = f"'{self._dataset_name}': {limits}"
             log_first_n(logging.WARNING, message, key="message")  # not at each evaluation
-        return {
-            iou_type: compare(
-                ground_truth,
-                detections,
-                iou_type=iou_type,
-                library=self._library,
-                max_detections=self._max_detections,
-            )
+        selected = protocol.select(detections)
+        comparisons = {
+            iou_type: protocol.compare(selected, iou_type=iou_type, library=self._library)
             for iou_type in self._iou_types
             if iou_type != "segm" or _have_masks(annotations, detections)
         }
+        frequencies = protocol.frequencies()
+        metrics = {kind: CocoMetrics.of(found, frequencies) for kind, found in comparisons.items()}
+        matches = protocol.match(selected)
+        best = {name: optimal_lrp(found) for name, found in matches.by_class.items()}
+        self._report(metrics, best, protocol, len(detections))
+        self._write("curves.json", _describe_curves(comparisons, matches, best))
+        return metrics, best
+
+    def _protocol(self, ground_truth: dict) -> CocoProtocol | LvisProtocol:
+        if MetadataCatalog.get(self._dataset_name).get("evaluator_type") == "lvis":
+            return LvisProtocol(ground_truth)
+        return CocoProtocol(
+            ground_truth, self._max_detections, self._training_images, self._frequency_bounds
+        )
 
     def _choose_thresholds(self, best: Mapping[str, OptimalLRP]) -> ScoreThresholds:
         if self._picture_score_thresh >= 0:
@@ -203,31 +239,27 @@ class COCOEvaluator(DatasetEvaluator):
         self,
         metrics: dict[str, CocoMetrics],
         best: Mapping[str, OptimalLRP],
-        ground_truth: dict,
+        protocol: CocoProtocol | LvisProtocol,
         num_detections: int,
     ) -> None:
+        ground_truth = protocol.ground_truth
         summary = {
             "dataset": self._dataset_name,
             "num_images": len(ground_truth["images"]),
             "num_detections": num_detections,
             "library": self._library,
-            "max_detections": self._max_detections,
+            **protocol.summary(),
             "categories": [[c["id"], c["name"]] for c in ground_truth["categories"]],
             "annotations": asdict(summarize_content(ground_truth)),
             "metrics": {iou_type: asdict(values) for iou_type, values in metrics.items()},
             ENTRY: {name: asdict(value) for name, value in best.items()},
         }
         self._write("metrics.json", _replace_nan(summary), indent=2)
+        departure = protocol.describe_departure()
         for iou_type, values in metrics.items():
-            title = f"Results on '{self._dataset_name}' ({iou_type}, in percent{self._other_limit})"
+            title = f"Results on '{self._dataset_name}' ({iou_type}, in percent{departure})"
             logger.info(f"{title}:\n{format_overall(values)}")
             logger.info(f"{title} by class:\n{format_per_class(values)}")
-
-    @property
-    def _other_limit(self) -> str:
-        if self._max_detections == MAX_DETECTIONS:
-            return ""
-        return f", {self._max_detections} detections of a class in an image instead of COCO's 100"
 
     def _write(self, file_name: str, content: Any, indent: int | None = None) -> None:
         with replacing(self._output_dir / file_name) as path:
@@ -238,45 +270,6 @@ def drop_non_finite(instances: Instances) -> Instances:
     """Without boxes and scores of NaN or infinity, which detectron2's RetinaNet may return."""
     values = torch.column_stack([instances.pred_boxes.tensor, instances.scores])
     return instances[values.isfinite().all(dim=1)]
-
-
-def load_ground_truth(metadata: Metadata, *, masks: bool = False) -> dict:
-    """The content of a data set's annotation file, or what it would be of registered dicts.
-
-    All that compares detections has it from here: checked, and each annotation with an area.
-
-    Args:
-        metadata: of detectron2's catalogs.
-        masks: whether they are compared; else annotations have none.
-
-    Raises:
-        UserError: names what is wrong in the file.
-    """
-    path = metadata.get("json_file")
-    if path is None:
-        return convert_to_coco_dict(metadata.name)
-    read = READERS.get(metadata.get("evaluator_type"), read_coco_json)
-    content = read(path, optional=("segmentation",) if masks else ())
-    _name_categories(content, metadata)
-    require_boxes(path, content)
-    count, first = fill_areas(content)
-    if count:
-        message = (
-            f"{counted(count, 'annotation')} of '{path}' {'has' if count == 1 else 'have'} an "
-            f"'area' that cannot be (first: {first}): that of the box counts, by which APs, APm "
-            "and APl tell objects apart."
-        )
-        log_first_n(logging.WARNING, message, key="message")  # as each evaluation reads it again
-    return content
-
-
-def _name_categories(content: dict, metadata: Metadata) -> None:
-    """Give categories the names by which a detector knows them."""
-    # Those of LVIS's files are others where detectron2 has names of its own.
-    class_of = metadata.get("thing_dataset_id_to_contiguous_id", {})
-    for category in content["categories"]:
-        if category["id"] in class_of:
-            category["name"] = metadata.thing_classes[class_of[category["id"]]]
 
 
 def _describe_curves(
@@ -294,9 +287,10 @@ def _describe_curves(
 def _category_ids(metadata: Metadata, ground_truth: Mapping) -> dict[int, Any]:
     """The detector's classes 0, 1, ... -> the ids in the annotation file."""
     class_of = metadata.get("thing_dataset_id_to_contiguous_id")
+    known = sorted(category["id"] for category in ground_truth["categories"])
     if class_of is None:
-        return dict(enumerate(sorted(category["id"] for category in ground_truth["categories"])))
-    return {index: category_id for category_id, index in class_of.items()}
+        return dict(enumerate(known))
+    return {class_of[category_id]: category_id for category_id in known}
 
 
 def _restore_category_ids(detections: list[dict], category_ids: dict[int, Any]) -> list[dict]:

@@ -1,9 +1,10 @@
-"""The comparison that gives COCO's metrics, by faster-coco-eval or by pycocotools."""
+"""The comparison that gives COCO's or LVIS's metrics, by faster-coco-eval or by pycocotools."""
 
 import contextlib
+import functools
 import io
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,14 +15,48 @@ import pycocotools.cocoeval
 import pycocotools.mask
 
 from imbdet.errors import UserError, suggest
+from imbdet.evaluation import federated
+from imbdet.evaluation.matching import NUM_AREAS, NUM_THRESHOLDS
+from imbdet.formats.lvis_json import NEGATIVE, NOT_EXHAUSTIVE
 
 # At which COCO looks at the precision.
 RECALLS = np.linspace(0, 1, 101)
 
-# Both libraries have COCO's own interface: (a data set, the comparison of two data sets).
+
+class _FederatedCOCOeval(pycocotools.cocoeval.COCOeval):
+    """pycocotools' comparison, by LVIS's rule of what is on nothing."""
+
+    def evaluateImg(self, imgId, catId, aRng, maxDet):  # noqa: N802, N803
+        found = super().evaluateImg(imgId, catId, aRng, maxDet)
+        if found and catId in self.cocoGt.imgs[imgId][NOT_EXHAUSTIVE]:
+            found["dtIgnore"] |= found["dtMatches"] == 0
+        return found
+
+
+@dataclass(frozen=True)
+class _Library:
+    """Both libraries have COCO's own interface.
+
+    Attributes:
+        dataset: makes a data set.
+        coco: makes COCO's comparison of two data sets.
+        lvis: makes LVIS's.
+    """
+
+    dataset: Callable[..., Any]
+    coco: Callable[..., Any]
+    lvis: Callable[..., Any]
+
+
 _LIBRARIES = {
-    "faster-coco-eval": (faster_coco_eval.COCO, faster_coco_eval.COCOeval_faster),
-    "pycocotools": (pycocotools.coco.COCO, pycocotools.cocoeval.COCOeval),
+    "faster-coco-eval": _Library(
+        faster_coco_eval.COCO,
+        faster_coco_eval.COCOeval_faster,
+        functools.partial(faster_coco_eval.COCOeval_faster, lvis_style=True),
+    ),
+    "pycocotools": _Library(
+        pycocotools.coco.COCO, pycocotools.cocoeval.COCOeval, _FederatedCOCOeval
+    ),
 }
 
 
@@ -29,21 +64,22 @@ _LIBRARIES = {
 class Comparison:
     """Precision and recall, -1 where there is no ground truth.
 
-    T IoU thresholds, R = 101 recalls, K classes, A = 4 areas (all, small, medium, large) and M = 3
-    numbers of detections of a class in an image (1, 10, ``max_detections``).
+    T IoU thresholds, R = 101 recalls, K classes, A = 4 areas (all, small, medium, large) and M
+    numbers of detections that count.
 
     Attributes:
         precision: (T, R, K, A, M).
         recall: (T, K, A, M).
         objects: (K,) names of the classes, in the order of their ids, each with its number of
             objects, crowds excluded.
-        max_detections: COCO's is 100.
+        limits: (M,) the numbers of detections: of a class in an image, COCO's are 1, 10 and 100; of
+            all classes in an image, LVIS's is 300.
     """
 
     precision: np.ndarray
     recall: np.ndarray
     objects: list[tuple[str, int]]
-    max_detections: int
+    limits: Sequence[int]
 
 
 def check_library(library: str) -> None:
@@ -76,16 +112,56 @@ def compare(
         max_detections: number of detections of a class in an image that count, those of the highest
             scores; at least 10. COCO's is 100.
     """
-    frame = Frame.of(ground_truth)
-    annotations = frame.place_objects(ground_truth["annotations"])
-    # Unmatched detections count against objects of their own size, so they have an area, too.
-    area = {"bbox": box_area, "segm": _mask_area}[iou_type]
-    detections = frame.place({**record, "area": area(record)} for record in detections)
-    counts = Counter(note["category_id"] for note in annotations if not note["iscrowd"])
-    objects = [(category["name"], counts[category["id"]]) for category in frame.categories.values()]
+    chosen = _LIBRARIES[library]
     limits = [1, 10, max_detections]
-    found = _compare(frame, annotations, detections, iou_type, library, limits)
-    return Comparison(*found, objects, max_detections)
+    found = _compare(ground_truth, detections, iou_type, chosen.dataset, chosen.coco, limits)
+    return Comparison(*found, _count_objects(ground_truth), limits)
+
+
+def compare_federated(
+    ground_truth: Mapping,
+    detections: Iterable[Mapping],
+    *,
+    iou_type: str,
+    library: str,
+    not_exhaustive: Set[federated.Pair],
+) -> Comparison:
+    """Compare detections with ground truth as LVIS does.
+
+    Class after class: the libraries keep something for each pair of an image and a class, of which
+    LVIS's validation set has 24 million.
+
+    Args:
+        ground_truth: the content of an LVIS-format annotation file, not changed.
+        detections: those that are compared, of :func:`federated.select_judged`.
+        iou_type: see :func:`compare`.
+        library: see :func:`compare`.
+        not_exhaustive: of :func:`federated.find_not_exhaustive`.
+    """
+    chosen = _LIBRARIES[library]
+    limits = [federated.MAX_DETECTIONS]
+    notes_of, detections_of = map(_by_category, (ground_truth["annotations"], detections))
+    images = {image["id"]: image for image in ground_truth["images"]}
+    objects = _count_objects(ground_truth)
+    precision = np.full((NUM_THRESHOLDS, len(RECALLS), len(objects), NUM_AREAS, 1), -1.0)
+    recall = np.full((NUM_THRESHOLDS, len(objects), NUM_AREAS, 1), -1.0)
+    for k, category in enumerate(_sorted_categories(ground_truth)):
+        if not objects[k][1]:
+            continue
+        notes, found = notes_of[category["id"]], detections_of[category["id"]]
+        listed = images.keys() & {record["image_id"] for record in (*notes, *found)}
+        looked_at = [_ask_for(category["id"], images[key], not_exhaustive) for key in listed]
+        of_class = {"images": looked_at, "categories": [category], "annotations": notes}
+        precision[:, :, [k]], recall[:, [k]] = _compare(
+            of_class, found, iou_type, chosen.dataset, chosen.lvis, limits
+        )
+    return Comparison(precision, recall, objects, limits)
+
+
+def _ask_for(category_id: Any, image: Mapping, not_exhaustive: Set[federated.Pair]) -> dict:
+    """An image of which one category is looked at, which has the number 1 in its frame."""
+    is_open = (image["id"], category_id) in not_exhaustive
+    return {**image, NEGATIVE: [1], NOT_EXHAUSTIVE: [1] if is_open else []}
 
 
 @dataclass(frozen=True)
@@ -121,9 +197,9 @@ class Frame:
         """The annotations placed, each with "iscrowd" and "area"."""
         return self.place({"iscrowd": 0, "area": box_area(note), **note} for note in annotations)
 
-    def fill(self, coco_type: type, records: list[dict]) -> Any:
+    def fill(self, make_dataset: Callable[..., Any], records: list[dict]) -> Any:
         """The library's data set of placed records."""
-        coco = coco_type()
+        coco = make_dataset()
         coco.dataset = {
             "images": list(self.images.values()),
             "categories": list(self.categories.values()),
@@ -148,19 +224,48 @@ def _mask_area(record: Mapping) -> float:
     return float(pycocotools.mask.area(record["segmentation"]))
 
 
+def _by_category(records: Iterable[Mapping]) -> defaultdict[Any, list[Mapping]]:
+    found = defaultdict(list)
+    for record in records:
+        found[record["category_id"]].append(record)
+    return found
+
+
+def _count_objects(ground_truth: Mapping) -> list[tuple[str, int]]:
+    """The attribute ``objects`` of a comparison."""
+    listed = {image["id"] for image in ground_truth["images"]}
+    counts = Counter(
+        note["category_id"]
+        for note in ground_truth["annotations"]
+        if note["image_id"] in listed and not note.get("iscrowd")
+    )
+    return [
+        (category["name"], counts[category["id"]]) for category in _sorted_categories(ground_truth)
+    ]
+
+
+def _sorted_categories(ground_truth: Mapping) -> list[Mapping]:
+    return sorted(ground_truth["categories"], key=lambda category: category["id"])
+
+
 def _compare(
-    frame: Frame,
-    annotations: list[dict],
-    detections: list[dict],
+    ground_truth: Mapping,
+    detections: Iterable[Mapping],
     iou_type: str,
-    library: str,
+    make_dataset: Callable[..., Any],
+    make_comparison: Callable[..., Any],
     limits: list[int],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Precision and recall; see :class:`Comparison`."""
-    coco_type, comparison_type = _LIBRARIES[library]
+    frame = Frame.of(ground_truth)
+    annotations = frame.place_objects(ground_truth["annotations"])
+    # Unmatched detections count against objects of their own size, so they have an area, too.
+    area = {"bbox": box_area, "segm": _mask_area}[iou_type]
+    placed = frame.place({**record, "area": area(record)} for record in detections)
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
-        ground_truth = frame.fill(coco_type, annotations)
-        comparison = comparison_type(ground_truth, frame.fill(coco_type, detections), iou_type)
+        comparison = make_comparison(
+            frame.fill(make_dataset, annotations), frame.fill(make_dataset, placed), iou_type
+        )
         comparison.params.maxDets = limits
         comparison.evaluate()
         comparison.accumulate()

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from imbdet.evaluation import federated
 from imbdet.evaluation.comparison import RECALLS
 from imbdet.wording import counted
 
@@ -12,12 +13,13 @@ from imbdet.wording import counted
 MAX_DETECTIONS = 100
 
 
-def describe_limits(ground_truth: Mapping, *, per_class: int, per_image: int) -> str:
+def describe_limits(ground_truth: Mapping, *, per_class: int | None, per_image: int) -> str:
     """A sentence on objects that a perfect detector would not find; empty if it finds all.
 
     Args:
         ground_truth: the content of a COCO-format annotation file.
-        per_class: number of detections of a class in an image that are compared.
+        per_class: number of detections of a class in an image that are compared; None for all, as
+            LVIS does.
         per_image: number of detections that the detector returns for an image.
     """
     objects = Counter(
@@ -25,11 +27,14 @@ def describe_limits(ground_truth: Mapping, *, per_class: int, per_image: int) ->
         for note in ground_truth["annotations"]
         if not note.get("iscrowd")
     )
+    if per_class is None:
+        per_image = min(per_image, federated.MAX_DETECTIONS)
+    limit = per_image if per_class is None else per_class
     wanted, findable, of_image = Counter(), Counter(), Counter()
     for (image_id, category_id), number in objects.items():
         wanted[category_id] += number
-        findable[category_id] += min(number, per_class, per_image)
-        of_image[image_id] += min(number, per_class)
+        findable[category_id] += min(number, limit, per_image)
+        of_image[image_id] += min(number, limit)
     num_found = sum(min(number, per_image) for number in of_image.values())
     num_objects = sum(objects.values())
     if num_found == num_objects:
@@ -40,10 +45,21 @@ def describe_limits(ground_truth: Mapping, *, per_class: int, per_image: int) ->
     totals = Counter()
     for (image_id, _), number in objects.items():
         totals[image_id] += number
+    rest, advice = _describe_rules(per_class)
     return (
         f"An image has up to {max(totals.values()):,} objects, but {per_image:,} detections "
-        f"(TEST.DETECTIONS_PER_IMAGE), of which {per_class:,} of each class count "
-        f"(TEST.MAX_DETECTIONS): at most {num_found:,} of the {counted(num_objects, 'object')} can "
-        f"be found, and AP is at most {100 * highest:.1f}. Raise both keys, but numbers of another "
-        f"TEST.MAX_DETECTIONS than {MAX_DETECTIONS} are not COCO's."
+        f"(TEST.DETECTIONS_PER_IMAGE){rest}: at most {num_found:,} of the "
+        f"{counted(num_objects, 'object')} can be found, and AP is at most {100 * highest:.1f}. "
+        f"{advice}"
+    )
+
+
+def _describe_rules(per_class: int | None) -> tuple[str, str]:
+    """What else limits the detections, and what to do."""
+    if per_class is None:
+        return "", f"LVIS counts up to {federated.MAX_DETECTIONS}."
+    return (
+        f", of which {per_class:,} of each class count (TEST.MAX_DETECTIONS)",
+        f"Raise both keys, but numbers of another TEST.MAX_DETECTIONS than {MAX_DETECTIONS} are "
+        "not COCO's.",
     )

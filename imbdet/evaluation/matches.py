@@ -4,12 +4,13 @@ Shape shorthand: K classes, A = 4 areas of objects (all, small, medium, large), 
 thresholds (0.5, 0.55, ..., 0.95), D detections of a class, I images.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
 
 from imbdet.evaluation.comparison import Frame
+from imbdet.evaluation.federated import Pair
 from imbdet.evaluation.matching import (
     Detections,
     Objects,
@@ -83,13 +84,19 @@ class Matches:
         return np.count_nonzero(sum(c.num_objects for c in self.by_class.values()), axis=1)
 
 
-def match(ground_truth: Mapping, results: Iterable[Mapping], max_detections: int = 100) -> Matches:
+def match(
+    ground_truth: Mapping,
+    results: Iterable[Mapping],
+    max_detections: int = 100,
+    not_exhaustive: Set[Pair] = frozenset(),
+) -> Matches:
     """Match the detections of boxes; for the arguments see :func:`compare`.
 
     Args:
         ground_truth: the content of a COCO-format annotation file.
         results: records of COCO's result format.
         max_detections: of a class in an image that count; COCO's is 100.
+        not_exhaustive: images and categories whose detections are not wrong on nothing.
     """
     frame = Frame.of(ground_truth)
     objects = frame.place_objects(ground_truth["annotations"])
@@ -104,7 +111,9 @@ def match(ground_truth: Mapping, results: Iterable[Mapping], max_detections: int
     scores = np.array([record["score"] for record in detections], dtype=float)
     ranked = rank_detections(groups, scores, max_detections)
     groups = groups[ranked]
-    found = match_boxes(targets, Detections(groups, _boxes(detections)[ranked]))
+    places = [{"image_id": pair[0], "category_id": pair[1]} for pair in not_exhaustive]
+    is_exhaustive = ~np.isin(groups, _groups(frame, frame.place(places)))
+    found = match_boxes(targets, Detections(groups, _boxes(detections)[ranked], is_exhaustive))
     num_objects = _count_objects(frame, targets)
     ends = np.searchsorted(groups, np.arange(len(frame.categories) + 1) * len(frame.images))
     by_class = {}

@@ -49,10 +49,13 @@ class Detections:
     Attributes:
         groups: (N,) int64, ascending.
         boxes: (N, 4) XYWH in pixels.
+        is_wrong_on_nothing: (N,) bool, or one for all; else a detection that is not matched is
+            neither right nor wrong.
     """
 
     groups: np.ndarray
     boxes: np.ndarray
+    is_wrong_on_nothing: np.ndarray | bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +116,7 @@ def match_boxes(objects: Objects, detections: Detections) -> BoxMatches:
     is_correct = is_counted.copy()
     # What is on nothing is wrong among the objects of its own size.
     areas = detections.boxes[:, 2] * detections.boxes[:, 3]
-    is_counted |= ~is_matched & _is_within(areas)[:, None]
+    is_counted |= ~is_matched & (_is_within(areas) & detections.is_wrong_on_nothing)[:, None]
     best_ious = np.zeros(num)
     no_crowd = ~objects.is_crowd[pairs.objects]
     np.maximum.at(best_ious, pairs.detections[no_crowd], pairs.ious[no_crowd])

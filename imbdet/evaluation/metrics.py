@@ -1,12 +1,14 @@
-"""COCO's detection metrics."""
+"""COCO's and LVIS's detection metrics."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from imbdet.evaluation.comparison import Comparison, compare
+from imbdet.formats.lvis_json import FREQUENCIES
 
 
 @dataclass(frozen=True)
@@ -16,8 +18,10 @@ class CocoMetrics:
     Attributes:
         overall: "AP" (mean over the IoU thresholds 0.5, 0.55, ..., 0.95), "AP50" and "AP75" (at one
             of them), "APs", "APm" and "APl" (objects of less than 32^2 pixels, in between, of more
-            than 96^2), all from at most ``max_detections`` per image and class; "AR@1", "AR@10" and
-            "AR@100" (or another maximum), the average recall of at most that number.
+            than 96^2), "APr", "APc" and "APf" (of classes that are rare, common and frequent in the
+            training data; a group without objects is left out), all from as many detections as
+            count; "AR@1", "AR@10" and "AR@100", or other limits, the average recall of at most that
+            number.
         per_class: for each class name the number of "objects", crowds excluded, "AP" and "AP50".
     """
 
@@ -25,8 +29,16 @@ class CocoMetrics:
     per_class: dict[str, dict[str, float]]
 
     @classmethod
-    def of(cls, comparison: Comparison) -> "CocoMetrics":
-        """The metrics of a comparison."""
+    def of(
+        cls, comparison: Comparison, frequencies: Mapping[str, str] = MappingProxyType({})
+    ) -> "CocoMetrics":
+        """The metrics of a comparison.
+
+        Args:
+            comparison: by :func:`compare` or :func:`compare_federated`.
+            frequencies: the group of each class, "r", "c" or "f"; without those of which it is not
+                known.
+        """
         precision, recall = comparison.precision, comparison.recall
         per_class = {
             name: {
@@ -36,7 +48,9 @@ class CocoMetrics:
             }
             for index, (name, number) in enumerate(comparison.objects)
         }
-        return cls(_summarize(precision, recall, comparison.max_detections), per_class)
+        by_size, by_limit = _mean_precisions(precision), _mean_recalls(recall, comparison.limits)
+        by_frequency = _mean_of_groups(comparison, frequencies)
+        return cls({**by_size, **by_frequency, **by_limit}, per_class)
 
     def flatten(self) -> dict[str, float]:
         """All in one dict as detectron2's hooks take it, with keys like "AP50-person"."""
@@ -55,7 +69,7 @@ def compute_coco_metrics(
     return CocoMetrics.of(compare(ground_truth, detections, **options))
 
 
-def _summarize(precision: np.ndarray, recall: np.ndarray, max_detections: int) -> dict[str, float]:
+def _mean_precisions(precision: np.ndarray) -> dict[str, float]:
     return {
         "AP": _mean(precision[..., 0, -1]),
         "AP50": _mean(precision[0, ..., 0, -1]),
@@ -63,10 +77,20 @@ def _summarize(precision: np.ndarray, recall: np.ndarray, max_detections: int) -
         "APs": _mean(precision[..., 1, -1]),
         "APm": _mean(precision[..., 2, -1]),
         "APl": _mean(precision[..., 3, -1]),
-        "AR@1": _mean(recall[..., 0, 0]),
-        "AR@10": _mean(recall[..., 0, 1]),
-        f"AR@{max_detections}": _mean(recall[..., 0, 2]),
     }
+
+
+def _mean_of_groups(comparison: Comparison, frequencies: Mapping[str, str]) -> dict[str, float]:
+    groups = [frequencies.get(name) if number else None for name, number in comparison.objects]
+    return {
+        f"AP{letter}": _mean(comparison.precision[:, :, np.array(groups) == letter, 0, -1])
+        for letter in FREQUENCIES
+        if letter in groups
+    }
+
+
+def _mean_recalls(recall: np.ndarray, limits: Sequence[int]) -> dict[str, float]:
+    return {f"AR@{limit}": _mean(recall[..., 0, i]) for i, limit in enumerate(limits)}
 
 
 def _mean(values: np.ndarray) -> float:

@@ -104,7 +104,8 @@ def error_types(runs: Mapping[str, Matches]) -> ErrorTypes:
     """Let tidecv sort the errors.
 
     Detections of classes without objects are left out: COCO's AP does not count them, while tidecv
-    would average such a class in as 0. As in COCO, detections on crowds are not errors.
+    would average such a class in as 0. As in COCO, detections on crowds are not errors; as in LVIS,
+    neither are those on nothing where not all objects of their class are annotated.
 
     Args:
         runs: the matches by run, the baseline first; there are objects.
@@ -145,11 +146,21 @@ def _detections(matches: Matches) -> "Data":
 
     data = Data("detections", max_dets=matches.max_detections)
     has_objects = matches.num_objects > 0
-    for record in matches.detections:
-        if has_objects[record["category_id"] - 1]:
+    uncounted = _find_uncounted(matches)
+    for i, record in enumerate(matches.detections):
+        if has_objects[record["category_id"] - 1] and i not in uncounted:
             place = record["image_id"], record["category_id"]
             data.add_detection(*place, record["score"], box=record["bbox"])
     return data
+
+
+def _find_uncounted(matches: Matches) -> set[int]:
+    """Places of detections that are on nothing, and not wrong."""
+    return {
+        int(place)
+        for found in matches.by_class.values()
+        for place in found.detection_idxs[~found.is_counted[0, 0] & (found.object_idxs < 0)]
+    }
 
 
 def _sort_errors(ground_truth: "Data", detections: "Data") -> tuple[dict[str, float], float]:

@@ -384,7 +384,11 @@ class Test:
             The numbers are the same.
         max_detections: how many detections of a class in an image count, those of the highest
             scores. With another number than COCO's 100 the metrics are not COCO's.
-            DETECTIONS_PER_IMAGE is the number that the detector returns, of all classes.
+            DETECTIONS_PER_IMAGE is the number that the detector returns, of all classes. LVIS's
+            data sets have no such limit, but one of 300 in an image.
+        frequency_bounds: in how many training images the objects of a class are at most that is
+            rare, and of one that is common; the others are frequent. APr, APc and APf are those of
+            each group. The default is LVIS's, whose own data sets say which classes are which.
         num_pictures: how many test images to draw after an evaluation, ground truth beside
             detections; 0 is none.
         picture_score_thresh: lowest score of a detection that is drawn, also by `imbdet predict`.
@@ -394,6 +398,7 @@ class Test:
 
     coco_library: str = "faster-coco-eval"
     max_detections: Annotated[int, Range(10)] = 100
+    frequency_bounds: Annotated[tuple[int, int], Range(0)] = (10, 100)
     num_pictures: NonNegative = 8
     picture_score_thresh: Annotated[float, Range(-1, 1)] = -1.0
 

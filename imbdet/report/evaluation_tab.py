@@ -9,6 +9,7 @@ import numpy as np
 
 from imbdet.drawing.run_styles import GROUP_WIDTH, run_bars, spread
 from imbdet.drawing.style import short
+from imbdet.formats.lvis_json import FREQUENCIES
 from imbdet.report.confusion_section import confusion_section
 from imbdet.report.drawings import Plot, add_names, grid, new_axes
 from imbdet.report.elements import caption, note, section, sortable_table
@@ -63,35 +64,56 @@ def _dataset_sections(name: str, evaluation: Mapping[str, Any]) -> list[Element]
         ],
         _PERCENT,
     )
+    is_lvis = evaluation.get("evaluator_type") == "lvis"
     text = (
         f"{counted(evaluation['num_detections'], 'detection')} on "
         f"{counted(evaluation['num_images'], 'image')}, by {evaluation['library']}; in percent. At "
-        f"most {evaluation.get('max_detections', 100)} of a class in an image count. "
+        f"most {evaluation.get('max_detections', 100)} "
+        f"{'of an image' if is_lvis else 'of a class in an image'} count. "
         "APs, APm and APl are of small, medium and large objects, AR@n the "
-        "recall of at most n detections in an image."
+        f"recall of at most n detections in an image.{_describe_frequencies(evaluation)}"
     )
+    title = f"{'LVIS' if is_lvis else 'COCO'}'s metrics on {name}"
     return [
-        section(f"COCO's metrics on {name}", caption(text), table),
+        section(title, caption(text), table),
         *(
-            _class_section(name, kind, found["per_class"], evaluation.get("optimal_lrp", {}))
+            _class_section(name, kind, found["per_class"], evaluation)
             for kind, found in zip(kinds, metrics.values(), strict=True)
         ),
     ]
+
+
+def _describe_frequencies(evaluation: Mapping[str, Any]) -> str:
+    if not evaluation.get("frequencies"):
+        return ""
+    bounds = evaluation.get("frequency_bounds")
+    meaning = ""
+    if bounds:
+        low, high = bounds
+        meaning = f": those in at most {low:,} training images, in at most {high:,}, and in more"
+    return f" APr, APc and APf are of rare, common and frequent classes{meaning}."
 
 
 def _class_section(
     name: str,
     kind: str,
     per_class: Mapping[str, Mapping[str, Any]],
-    best: Mapping[str, Mapping[str, Any]],
+    evaluation: Mapping[str, Any],
 ) -> Element:
+    best, frequencies = (evaluation.get(key, {}) for key in ("optimal_lrp", "frequencies"))
     rows = []
     for label in _frequent_first(per_class):
         row = [label, *(per_class[label][key] for key in ("objects", "AP", "AP50"))]
         if best:
             row += [best.get(label, {}).get(key) for key in ("olrp", "threshold")]
+        if frequencies:
+            row.append(FREQUENCIES.get(frequencies.get(label), ""))
         rows.append(row)
-    headers = "class", "objects", "AP", "AP50", *(("oLRP", "best threshold") if best else ())
+    headers = [
+        *("class", "objects", "AP", "AP50"),
+        *(("oLRP", "best threshold") if best else ()),
+        *(("in training",) if frequencies else ()),
+    ]
     table = sortable_table(headers, rows, _PERCENT)
     text = "The class with the most objects in the data set comes first."
     if best:

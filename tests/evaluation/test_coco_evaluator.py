@@ -96,7 +96,10 @@ def test_results_and_files(register, tmp_path, caplog):
         "num_images": 2,
         "num_detections": 1,
         "library": "faster-coco-eval",
+        "evaluator_type": "coco",
         "max_detections": 100,
+        "frequency_bounds": [10, 100],
+        "frequencies": {},
     }
     assert metrics["overall"]["APl"] is None
     assert metrics["overall"]["AP"] == pytest.approx(50)
