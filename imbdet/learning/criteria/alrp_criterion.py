@@ -84,7 +84,7 @@ class ALRPCriterion(KeepsMissingBuffers, Criterion):
             box_losses / (2 * (1 - self.tau)),
             delta=self.delta,
             smooth_localisation=self.smooth_localisation,
-            **self.scope_arguments(samples),
+            **self.ranking_arguments(samples),
         )
         if self.count(len(box_losses), box_losses.device) > 0:
             self._update(cls_part, box_part)

@@ -153,8 +153,16 @@ class Criterion(nn.Module):
         least = unit_weight(samples.candidates, lambda number: self.count(number, quality.device))
         return self.total(times(quality, samples.pos_weights).sum()).clamp(min=least)
 
-    def scope_arguments(self, samples: Samples) -> dict[str, Any]:
-        """What a ranking loss is told of its scope: ``image_idxs`` or ``group``, if anything."""
+    def ranking_arguments(self, samples: Samples) -> dict[str, Any]:
+        """What a ranking loss is told beside logits and labels, if anything.
+
+        The ``image_idxs`` or the ``group`` of its scope, and ``weights`` of the samples.
+        """
+        arguments: dict[str, Any] = {}
+        if samples.weights is not None:
+            arguments["weights"] = samples.weights
         if self.scope == "image":
-            return {"image_idxs": samples.image_idxs}
-        return {"group": self.group} if self.scope == "global" else {}
+            arguments["image_idxs"] = samples.image_idxs
+        elif self.scope == "global":
+            arguments["group"] = self.group
+        return arguments

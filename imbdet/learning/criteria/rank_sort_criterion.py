@@ -14,6 +14,7 @@ from imbdet.methods import CLS_LOSSES
 from imbdet.options import NonNegative
 from imbdet.records import SampleRecord
 from imbdet.structures import Samples
+from imbdet.weighting import times
 
 
 @CLS_LOSSES.register(
@@ -43,21 +44,21 @@ class RankSortCriterion(Criterion):
 
         Returns:
             Scalars "loss_cls", ranking plus sorting error, and "loss_box_reg", the mean of the box
-            losses weighted by the positives' highest scores, brought to the value of the first
-            (sec. 3.2; both factors are detached); and the samples' record.
+            losses weighted by the positives' highest scores and the weights of the samples, brought
+            to the value of the first (sec. 3.2; all factors are detached); and the samples' record.
         """
         ranking, sorting = rank_sort_loss(
             samples.pred_logits,
             samples.gt_labels,
             samples.positives.pred_ious,
             delta=self.delta,
-            **self.scope_arguments(samples),
+            **self.ranking_arguments(samples),
         )
         cls_loss = ranking + sorting
         box_losses = self.box_loss(samples.positives, self.group)
         scores = samples.pred_logits[samples.pos_idxs].detach().float().sigmoid().amax(dim=1)
         # Of a weighted mean that is brought to another value, only each term's share is left.
-        weighted = (scores * box_losses).sum()
+        weighted = times(scores * box_losses, samples.pos_weights).sum()
         total = self.total(weighted)
         share = weighted / total.where(total != 0, 1)  # 0 without positives or with perfect boxes
         box_loss = self.num_processes * cls_loss.detach() * share

@@ -17,8 +17,9 @@ class RankingCriterion(Criterion):
         """Put a ranking loss and a box loss together.
 
         Args:
-            cls_loss: (M, K) logits, (M,) labels and, as a keyword, the scope's ``image_idxs`` or
-                ``group`` to a scalar, already normalized.
+            cls_loss: (M, K) logits, (M,) labels and, as keywords, the scope's ``image_idxs`` or
+                ``group``, and ``weights`` (M,) of the samples if they have some, to a scalar,
+                already normalized.
             shared: see :class:`Criterion`.
         """
         super().__init__(**shared)
@@ -37,7 +38,7 @@ class RankingCriterion(Criterion):
         box_losses = self.box_loss(samples.positives, self.group)
         losses = {
             "loss_cls": self.cls_loss(
-                samples.pred_logits, samples.gt_labels, **self.scope_arguments(samples)
+                samples.pred_logits, samples.gt_labels, **self.ranking_arguments(samples)
             ),
             **self.positive_losses(samples, normalizer, box_losses),
         }
