@@ -1,8 +1,14 @@
 import logging
 import os
+import sys
 
 import pytest
 from hypothesis import settings
+
+# Kernels run by Triton's interpreter where there is no GPU. Triton looks when it is first imported,
+# which detectron2 causes, and that is before options are parsed; workers inherit it.
+if "--gpu" not in sys.argv and "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ["TRITON_INTERPRET"] = "1"
 
 import imbdet.compat  # noqa: F401  (before any test imports detectron2)
 

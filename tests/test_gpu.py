@@ -10,9 +10,13 @@ import torch
 import train_net
 from imbdet import losses
 from imbdet.assigners import Outputs, Priors
+from imbdet.kernels.backend import choose_backend, is_fused
 from imbdet.modeling import build_model
 from tests.assigners.scenes import pyramid, random_outputs, random_targets
 from tests.assigners.test_definitions import ASSIGNERS, double
+from tests.kernels.test_fused_entries import LOSSES as FUSED_LOSSES
+from tests.kernels.test_fused_entries import TOLERANCES, assert_alike
+from tests.kernels.test_fused_entries import problem as fused_problem
 from tests.losses.classification import CLS_LOSSES
 from tests.losses.ranking_problems import KINDS, random_problem
 from tests.losses.test_box_losses import random_boxes
@@ -55,6 +59,16 @@ def test_classification_losses(loss, num_rows, kind):
     problem = random_problem(num_rows, 4, 0, kind)
     expected, found = (value_and_grad(loss, *on(device, *problem)) for device in ("cpu", "cuda"))
     torch.testing.assert_close(found, expected, rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES, ids=str)
+@pytest.mark.parametrize("num_columns", [1, 20, 80, 1203])
+@pytest.mark.parametrize("loss", FUSED_LOSSES.values(), ids=FUSED_LOSSES)
+def test_fused_losses(loss, num_columns, dtype):
+    found = [x.to("cuda") for x in fused_problem(5000, num_columns, 0, dtype=dtype)]
+    assert_alike(loss, found, dtype)
+    choose_backend("auto")
+    assert is_fused(found[0])
 
 
 @pytest.mark.parametrize("name", ASSIGNERS)

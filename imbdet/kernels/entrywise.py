@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from imbdet.kernels.backend import is_fused
 from imbdet.kernels.chunks import Chunk, iterate_chunks
 from imbdet.ops.first_order import first_order
 from imbdet.ops.labels import check_labels
@@ -70,6 +71,70 @@ def entrywise_loss(
     return losses
 
 
+class EntryKernel(Protocol):
+    """Computes the losses of a matrix of logits, and their gradient.
+
+    Arguments are those of :func:`entrywise_loss`.
+    """
+
+    def losses(self, pred_logits: Tensor, gt_labels: Tensor, pos_args: Sequence[Tensor]) -> Tensor:
+        """(M,) losses, float32 at least; 0 of ignored rows."""
+        ...
+
+    def grads(
+        self,
+        pred_logits: Tensor,
+        gt_labels: Tensor,
+        pos_args: Sequence[Tensor],
+        grad_losses: Tensor,
+    ) -> Tensor:
+        """(M, K) gradients of the logits, in their type, of the (M,) gradients of the losses."""
+        ...
+
+
+class ChunkedEntries:
+    """Chunk after chunk, by PyTorch's operations; see :class:`EntryKernel`."""
+
+    def __init__(self, positive: EntryLoss, negative: EntryLoss):
+        self.positive, self.negative = positive, negative
+
+    def losses(self, pred_logits: Tensor, gt_labels: Tensor, pos_args: Sequence[Tensor]) -> Tensor:
+        dtype = torch.promote_types(pred_logits.dtype, torch.float32)
+        losses = pred_logits.new_empty(len(pred_logits), dtype=dtype)
+        for chunk in iterate_chunks(pred_logits, gt_labels):
+            values = self.negative.value(chunk.logits)
+            values[chunk.pos_entries] = self.positive.value(*_of_positives(chunk, pos_args))
+            losses[chunk.rows] = values.sum(dim=1).masked_fill_(chunk.is_ignored, 0)
+        return losses
+
+    def grads(
+        self,
+        pred_logits: Tensor,
+        gt_labels: Tensor,
+        pos_args: Sequence[Tensor],
+        grad_losses: Tensor,
+    ) -> Tensor:
+        grad_logits = torch.empty_like(pred_logits)
+        for chunk in iterate_chunks(pred_logits, gt_labels):
+            grads = self.negative.grad(chunk.logits)
+            grads[chunk.pos_entries] = self.positive.grad(*_of_positives(chunk, pos_args))
+            grads *= grad_losses[chunk.rows, None]
+            grad_logits[chunk.rows] = grads.masked_fill_(chunk.is_ignored[:, None], 0)
+        return grad_logits
+
+
+def _kernel(
+    pred_logits: Tensor, positive: EntryLoss, negative: EntryLoss, num_args: int
+) -> EntryKernel:
+    if is_fused(pred_logits):
+        from imbdet.kernels.fused.entrywise import fused_entries  # Triton is not everywhere
+
+        fused = fused_entries(positive, negative, num_args)
+        if fused is not None:
+            return fused
+    return ChunkedEntries(positive, negative)
+
+
 class _EntrywiseLoss(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -81,26 +146,15 @@ class _EntrywiseLoss(torch.autograd.Function):
         *pos_args: Tensor,
     ) -> Tensor:
         ctx.save_for_backward(pred_logits, gt_labels, *pos_args)
-        ctx.entry_losses = positive, negative
-        dtype = torch.promote_types(pred_logits.dtype, torch.float32)
-        losses = pred_logits.new_empty(len(pred_logits), dtype=dtype)
-        for chunk in iterate_chunks(pred_logits, gt_labels):
-            values = negative.value(chunk.logits)
-            values[chunk.pos_entries] = positive.value(*_of_positives(chunk, pos_args))
-            losses[chunk.rows] = values.sum(dim=1).masked_fill_(chunk.is_ignored, 0)
+        ctx.kernel = _kernel(pred_logits, positive, negative, len(pos_args))
+        losses: Tensor = ctx.kernel.losses(pred_logits, gt_labels, pos_args)
         return losses
 
     @staticmethod
     @first_order
     def backward(ctx: Any, grad_losses: Tensor) -> tuple[Tensor | None, ...]:
         pred_logits, gt_labels, *pos_args = ctx.saved_tensors
-        positive, negative = ctx.entry_losses
-        grad_logits = torch.empty_like(pred_logits)
-        for chunk in iterate_chunks(pred_logits, gt_labels):
-            grads = negative.grad(chunk.logits)
-            grads[chunk.pos_entries] = positive.grad(*_of_positives(chunk, pos_args))
-            grads *= grad_losses[chunk.rows, None]
-            grad_logits[chunk.rows] = grads.masked_fill_(chunk.is_ignored[:, None], 0)
+        grad_logits = ctx.kernel.grads(pred_logits, gt_labels, pos_args, grad_losses)
         return grad_logits, None, None, None, *(None for _ in pos_args)
 
 

@@ -1,5 +1,7 @@
 """Faster ways through the convolutions of a detector; what is computed stays the same."""
 
+import importlib.util
+import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -8,6 +10,7 @@ from detectron2.config import CfgNode
 from torch import Tensor, nn
 
 from imbdet.errors import UserError
+from imbdet.kernels.backend import choose_backend
 
 # Backbone and heads of all detectors: sampling and losses stay as they are, in full precision.
 PARTS = ("backbone", "head", "proposal_generator.rpn_head", "roi_heads.box_head")
@@ -17,9 +20,10 @@ def speed_up(model: nn.Module, cfg: CfgNode) -> None:
     """Change backbone and heads in place, as MODEL.SPEED says. Names of the state stay.
 
     Raises:
-        UserError: keys that exclude each other.
+        UserError: keys that exclude each other, or kernels that cannot run.
     """
     keys = cfg.MODEL.SPEED
+    _choose_kernels(keys.KERNELS, cfg.MODEL.DEVICE)
     if keys.BFLOAT16 and cfg.SOLVER.AMP.ENABLED:
         raise UserError(
             "MODEL.SPEED.BFLOAT16 and SOLVER.AMP.ENABLED are two kinds of mixed precision: "
@@ -39,6 +43,25 @@ def speed_up(model: nn.Module, cfg: CfgNode) -> None:
             part.forward = _InBFloat16(part.forward)
         if keys.COMPILE:
             part.compile()
+
+
+def _choose_kernels(name: str, device: str) -> None:
+    try:
+        choose_backend(name)
+    except ValueError as error:
+        raise UserError(f"MODEL.SPEED.KERNELS: {error}.") from error
+    if name != "triton":
+        return
+    if importlib.util.find_spec("triton") is None:
+        raise UserError(
+            "MODEL.SPEED.KERNELS is 'triton', but the package triton is not there: install it, or "
+            "set the key to 'auto'."
+        )
+    if torch.device(device).type == "cpu" and not os.environ.get("TRITON_INTERPRET"):
+        raise UserError(
+            f"MODEL.SPEED.KERNELS is 'triton', which needs a GPU, but MODEL.DEVICE is {device!r}: "
+            "set the key to 'auto'."
+        )
 
 
 def _parts(modules: Mapping[str, nn.Module]) -> Iterator[nn.Module]:

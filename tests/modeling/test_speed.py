@@ -3,6 +3,7 @@ import torch
 
 from imbdet.engine.trainer import Trainer
 from imbdet.errors import UserError
+from imbdet.kernels.backend import choose_backend
 from tests.modeling.conftest import make_batch, small_config, train_step
 
 
@@ -74,3 +75,31 @@ def test_compile_compiles_backbone_and_heads(monkeypatch):
 def test_two_kinds_of_mixed_precision_are_refused():
     with pytest.raises(UserError, match=r"MODEL\.SPEED\.BFLOAT16 and SOLVER\.AMP\.ENABLED"):
         build("retinanet", "MODEL.SPEED.BFLOAT16", "True", "SOLVER.AMP.ENABLED", "True")
+
+
+@pytest.fixture
+def restored_backend():
+    yield
+    choose_backend("auto")
+
+
+@pytest.mark.usefixtures("restored_backend")
+def test_kernels_compute_the_same_losses():
+    batch = make_batch([3, 2], size=(32, 32))
+    results = [
+        train_step(build("retinanet", "MODEL.SPEED.KERNELS", name), batch)[:2]
+        for name in ("torch", "triton")
+    ]
+    torch.testing.assert_close(*results, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.usefixtures("restored_backend")
+def test_kernels_that_cannot_run_are_refused(monkeypatch):
+    with pytest.raises(UserError, match=r"SPEED.KERNELS: 'cuda' is no backend: choose one of"):
+        build("retinanet", "MODEL.SPEED.KERNELS", "cuda")
+    monkeypatch.delenv("TRITON_INTERPRET")
+    with pytest.raises(UserError, match=r"needs a GPU, but MODEL.DEVICE is 'cpu'"):
+        build("retinanet", "MODEL.SPEED.KERNELS", "triton")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match="but the package triton is not there"):
+        build("retinanet", "MODEL.SPEED.KERNELS", "triton")

@@ -1,0 +1,206 @@
+"""Losses of the entries of a matrix of logits, in one launch each way.
+
+A program takes some rows, and walks over their columns. What the positive entry of a row pays is
+computed once a row, beside the loop over the negative ones.
+
+Shape shorthand: M rows, K columns.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from imbdet.kernels.entrywise import EntryLoss
+from imbdet.kernels.fused.entries import FusedEntry, fused_entry
+from imbdet.ops.labels import positive_entries
+
+# Entries that a program has in its registers at a time.
+TILE = 2048
+# What may be the number of its columns; fewer where there are no more.
+WIDTHS = (16, 32, 64, 128)
+
+
+@triton.jit
+def _pay(
+    logits,
+    row_stride,
+    labels,
+    targets,
+    losses,
+    num_rows,
+    num_columns,
+    NEGATIVE: tl.constexpr,
+    n0,
+    n1,
+    n2,
+    neg_table,
+    neg_size,
+    POSITIVE: tl.constexpr,
+    p0,
+    p1,
+    p2,
+    pos_table,
+    pos_size,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+):
+    rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    is_row = rows < num_rows
+    starts = rows.to(tl.int64) * row_stride
+    label = tl.load(labels + rows, mask=is_row, other=-1)
+    total = tl.zeros((ROWS,), tl.float32)
+    for first in range(0, num_columns, COLUMNS):
+        columns = first + tl.arange(0, COLUMNS)
+        is_entry = is_row[:, None] & (columns < num_columns)[None, :]
+        x = tl.load(logits + starts[:, None] + columns[None, :], mask=is_entry, other=0.0)
+        values = NEGATIVE(x.to(tl.float32), 0.0, n0, n1, n2, neg_table, neg_size)
+        is_negative = is_entry & (columns[None, :] != label[:, None])
+        total += tl.sum(tl.where(is_negative, values, 0.0), axis=1)
+    is_positive = is_row & (label >= 0) & (label < num_columns)
+    x = tl.load(logits + starts + tl.maximum(label, 0), mask=is_positive, other=0.0)
+    y = tl.load(targets + rows, mask=is_positive, other=0.0)
+    values = POSITIVE(x.to(tl.float32), y, p0, p1, p2, pos_table, pos_size)
+    total += tl.where(is_positive, values, 0.0)
+    tl.store(losses + rows, tl.where(label < 0, 0.0, total), mask=is_row)
+
+
+@triton.jit
+def _derive(
+    logits,
+    row_stride,
+    labels,
+    targets,
+    grad_losses,
+    grads,
+    num_rows,
+    num_columns,
+    NEGATIVE: tl.constexpr,
+    n0,
+    n1,
+    n2,
+    neg_table,
+    neg_size,
+    POSITIVE: tl.constexpr,
+    p0,
+    p1,
+    p2,
+    pos_table,
+    pos_size,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+):
+    rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    is_row = rows < num_rows
+    starts = rows.to(tl.int64) * row_stride
+    label = tl.load(labels + rows, mask=is_row, other=-1)
+    is_positive = is_row & (label >= 0) & (label < num_columns)
+    x = tl.load(logits + starts + tl.maximum(label, 0), mask=is_positive, other=0.0)
+    y = tl.load(targets + rows, mask=is_positive, other=0.0)
+    of_positive = POSITIVE(x.to(tl.float32), y, p0, p1, p2, pos_table, pos_size)
+    factor = tl.load(grad_losses + rows, mask=is_row, other=0.0)
+    for first in range(0, num_columns, COLUMNS):
+        columns = first + tl.arange(0, COLUMNS)
+        is_entry = is_row[:, None] & (columns < num_columns)[None, :]
+        x = tl.load(logits + starts[:, None] + columns[None, :], mask=is_entry, other=0.0)
+        slopes = NEGATIVE(x.to(tl.float32), 0.0, n0, n1, n2, neg_table, neg_size)
+        slopes = tl.where(columns[None, :] == label[:, None], of_positive[:, None], slopes)
+        slopes = tl.where(label[:, None] < 0, 0.0, slopes * factor[:, None])
+        places = rows.to(tl.int64)[:, None] * num_columns + columns[None, :]
+        tl.store(grads + places, slopes.to(grads.dtype.element_ty), mask=is_entry)
+
+
+class FusedEntries:
+    """See :class:`imbdet.kernels.entrywise.EntryKernel`."""
+
+    def __init__(self, positive: FusedEntry, negative: FusedEntry):
+        self.positive, self.negative = positive, negative
+
+    def losses(self, pred_logits: Tensor, gt_labels: Tensor, pos_args: Sequence[Tensor]) -> Tensor:
+        losses = torch.empty(len(pred_logits), dtype=torch.float32, device=pred_logits.device)
+        functions = self.positive.value, self.negative.value
+        self._launch(_pay, functions, pred_logits, gt_labels, pos_args, losses)
+        return losses
+
+    def grads(
+        self,
+        pred_logits: Tensor,
+        gt_labels: Tensor,
+        pos_args: Sequence[Tensor],
+        grad_losses: Tensor,
+    ) -> Tensor:
+        grads = torch.empty(pred_logits.shape, dtype=pred_logits.dtype, device=pred_logits.device)
+        functions = self.positive.grad, self.negative.grad
+        grad_losses = grad_losses.float().contiguous()
+        self._launch(_derive, functions, pred_logits, gt_labels, pos_args, grad_losses, grads)
+        return grads
+
+    def _launch(
+        self, kernel, functions, pred_logits: Tensor, gt_labels: Tensor, pos_args, *results: Tensor
+    ) -> None:
+        num_rows, num_columns = pred_logits.shape
+        if num_rows == 0:
+            return
+        logits = pred_logits if pred_logits.stride(1) == 1 else pred_logits.contiguous()
+        columns = tile_columns(num_columns)
+        rows = TILE // columns
+        positive, negative = functions
+        with _on_device_of(logits):
+            kernel[(triton.cdiv(num_rows, rows),)](
+                logits,
+                logits.stride(0),
+                gt_labels.contiguous(),
+                _of_rows(pos_args, gt_labels, num_columns),
+                *results,
+                num_rows,
+                num_columns,
+                negative,
+                *self.negative.numbers,
+                *_table(self.negative, logits),
+                positive,
+                *self.positive.numbers,
+                *_table(self.positive, logits),
+                ROWS=rows,
+                COLUMNS=columns,
+            )
+
+
+def fused_entries(positive: EntryLoss, negative: EntryLoss, num_args: int) -> FusedEntries | None:
+    """The kernels of these losses; None if there are none.
+
+    Args:
+        positive: of positive entries.
+        negative: of all others.
+        num_args: number of tensors on which a positive depends.
+    """
+    parts = fused_entry(positive), fused_entry(negative)
+    if parts[0] is None or parts[1] is None or num_args > 1:
+        return None
+    return FusedEntries(parts[0], parts[1])
+
+
+def tile_columns(num_columns: int) -> int:
+    """Columns of a tile, a power of 2: the fewest beyond the last column, then the widest tile."""
+    if num_columns <= WIDTHS[0]:
+        return 1 << max(num_columns - 1, 0).bit_length()
+    return min(WIDTHS, key=lambda width: (-num_columns % width, -width))
+
+
+def _of_rows(pos_args: Sequence[Tensor], gt_labels: Tensor, num_columns: int) -> Tensor:
+    """(M,) float32 target of each row that has a positive; without targets anything."""
+    if not pos_args:
+        return gt_labels
+    rows, _ = positive_entries(gt_labels, num_columns)
+    targets = pos_args[0].new_zeros(len(gt_labels), dtype=torch.float32)
+    return targets.index_copy_(0, rows, pos_args[0].float())
+
+
+def _table(entry: FusedEntry, logits: Tensor) -> tuple[Tensor, int]:
+    """The table of an entry and its size; of those without one anything."""
+    return (logits, 0) if entry.table is None else (entry.table.contiguous(), len(entry.table))
+
+
+def _on_device_of(tensor: Tensor):
+    return torch.cuda.device_of(tensor)
