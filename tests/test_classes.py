@@ -83,6 +83,33 @@ def test_a_run_and_its_checkpoint_know_classes_and_data(trained):
     assert state == start["data"]
     assert (state["classes"], state["category_ids"]) == (["cat", "dog"], [10, 20])
     assert state["annotations"]["toy_train"]["boxes"] == 8
+    assert state["images_of_class"] == [4, 4]
+
+
+def test_a_training_tells_metrics_by_frequency(trained):
+    lines = (trained / "run" / "metrics.json").read_text().splitlines()
+    logged = {name for line in lines for name in json.loads(line)}
+    assert "bbox/APr" in logged
+    assert not logged & {"bbox/APc", "bbox/APf"}  # both classes are in four images
+    evaluation = json.loads((trained / "run/inference/toy_val/metrics.json").read_text())
+    assert evaluation["frequencies"] == {"cat": "r", "dog": "r"}
+
+
+def test_weights_know_how_frequent_their_classes_were(place):
+    weights = {"MODEL.WEIGHTS": place / "run" / "model_final.pth", "DATASETS.TRAIN": "()"}
+    bounds = {"TEST.FREQUENCY_BOUNDS": "(1, 3)"}
+    assert train(place, "--eval-only", **weights, **bounds, OUTPUT_DIR=place / "other") == 0
+    evaluation = json.loads((place / "other/inference/toy_val/metrics.json").read_text())
+    assert evaluation["frequencies"] == {"cat": "f", "dog": "f"}
+    assert evaluation["frequency_bounds"] == [1, 3]
+    overall = evaluation["metrics"]["bbox"]["overall"]
+    assert overall["APf"] == overall["AP"]
+
+
+@pytest.mark.parametrize("bounds", ["(100, 10)", "(1, 2, 3)", "(-1, 10)"])
+def test_bounds_of_frequency_that_cannot_be_are_refused(place, bounds, capsys):
+    assert train(place, **{"TEST.FREQUENCY_BOUNDS": bounds}, OUTPUT_DIR=place / "other") == 2
+    assert_says(capsys.readouterr().err, "TEST.FREQUENCY_BOUNDS")
 
 
 EVALUATE = ("--eval-only",)

@@ -10,6 +10,7 @@ from imbdet.data.summary import Annotations, DataSummary, find_difference, summa
 from imbdet.errors import UserError
 from imbdet.evaluation.limits import MAX_DETECTIONS
 from imbdet.evaluation.protocols import CocoProtocol, LvisProtocol
+from imbdet.formats.lvis_json import FREQUENCIES
 from imbdet.reading import read_json
 
 
@@ -69,6 +70,31 @@ def find_protocol(runs: Sequence[RunFolder], truth: GroundTruth) -> CocoProtocol
     return CocoProtocol(truth.content, common_limit(runs, truth.name))
 
 
+def find_frequencies(
+    runs: Sequence[RunFolder], truth: GroundTruth
+) -> tuple[dict[str, str], list[str]]:
+    """Which classes are rare, common and frequent: as the first run that knows it found them.
+
+    Returns:
+        "r", "c" or "f" by class, where it is known, and a sentence for each run that found them
+        otherwise.
+    """
+    if truth.evaluator_type == "lvis":
+        return LvisProtocol(truth.content).frequencies(), []
+    names = {category["name"] for category in truth.content["categories"]}
+    found = {run.name: _read_frequencies(run.results_file(truth.name).parent) for run in runs}
+    found = {run: of_run for run, of_run in found.items() if of_run}
+    if not found:
+        return {}, []
+    (first, frequencies), *others = found.items()
+    return {name: frequencies[name] for name in frequencies if name in names}, [
+        f"{run} was evaluated with other rare, common and frequent classes than {first}: those of "
+        f"{first} count here."
+        for run, of_run in others
+        if of_run != frequencies
+    ]
+
+
 def compare_training_data(runs: Sequence[RunFolder]) -> list[str]:
     """A sentence for each run that learned from other data than the baseline."""
     baseline, *others = ((run, _learned(run)) for run in runs)
@@ -109,6 +135,13 @@ def _read_test_set(folder: Path) -> tuple[dict[Any, str], Annotations | None]:
         return dict(metrics["categories"]), Annotations(**metrics["annotations"])
     except (KeyError, TypeError, ValueError):
         return {}, None
+
+
+def _read_frequencies(folder: Path) -> dict[str, str]:
+    metrics = _read(folder / "metrics.json")
+    found = metrics.get("frequencies") if isinstance(metrics, dict) else None
+    known = found.items() if isinstance(found, dict) else ()
+    return {name: group for name, group in known if group in list(FREQUENCIES)}
 
 
 def _read_limit(folder: Path) -> int:

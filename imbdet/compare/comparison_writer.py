@@ -9,7 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from imbdet.compare.analysed_candidates import advise_analyses, open_candidates
-from imbdet.compare.compared_data import check_test_set, compare_training_data, find_protocol
+from imbdet.compare.compared_data import (
+    check_test_set,
+    compare_training_data,
+    find_frequencies,
+    find_protocol,
+)
 from imbdet.compare.comparison_pictures import remove_pictures, write_pictures
 from imbdet.compare.differing_keys import write_differing_keys
 from imbdet.compare.ground_truth import GroundTruth
@@ -17,7 +22,7 @@ from imbdet.compare.jackknife import draw_groups, replicated_ap
 from imbdet.compare.run_folders import RunFolder, read_results
 from imbdet.evaluation.matches import ClassMatches, Matches
 from imbdet.figures.class_ap import ClassAP, class_ap
-from imbdet.figures.coco_table import CocoTable, coco_table
+from imbdet.figures.coco_table import CocoTable, coco_table, group_classes
 from imbdet.figures.error_types import ErrorTypes, error_types
 from imbdet.figures.lrp_table import LRPTable, lrp_table
 from imbdet.figures.part_files import PartReader
@@ -62,6 +67,7 @@ class ResultWriter:
         """
         of_data = check_test_set(self._evaluated, self.ground_truth)
         of_data += compare_training_data(self.runs)
+        of_data += self._frequencies[1]
         for sentence in of_data:
             logger.warning(sentence)
         remove_report(self.output)
@@ -112,6 +118,10 @@ class ResultWriter:
         return {run: matches.by_class for run, matches in self._matches.items()}
 
     @cached_property
+    def _frequencies(self) -> tuple[dict[str, str], list[str]]:
+        return find_frequencies(self._evaluated, self.ground_truth)
+
+    @cached_property
     def _replicated(self) -> dict[str, np.ndarray]:
         groups = draw_groups(len(self._matches[self.runs[0].name].images))
         replicated = {}
@@ -125,8 +135,9 @@ class ResultWriter:
         return training_curves(logs, self.ground_truth.name)
 
     def _coco_table(self) -> CocoTable:
-        images_of_area = self._matches[self.runs[0].name].images_of_area
-        numbers = coco_table(images_of_area, self._replicated)
+        matches = self._matches[self.runs[0].name]
+        groups = group_classes(matches.by_class, self._frequencies[0])
+        numbers = coco_table(matches.images_of_area, self._replicated, groups)
         logger.info(f"Results on '{self.ground_truth.name}', in percent:\n{numbers.text()}")
         return numbers
 

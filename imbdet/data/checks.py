@@ -42,7 +42,7 @@ def load_dataset(cfg: CfgNode, name: str, *, training: bool = False) -> list[dic
         UserError: names the data set, the file and the record that is wrong.
     """
     records = read_dataset(name, optional=optional_fields(cfg))
-    _check_classes(cfg, name, records)
+    check_classes(cfg, name, records)
     present, missing = _split_by_existence(records)
     if missing:
         _report_missing(cfg, name, missing, len(records), training)
@@ -108,7 +108,12 @@ def _is_own(name: str) -> bool:
     return name.startswith("shapes_") or isinstance(DatasetCatalog[name], CocoDataset)
 
 
-def _check_classes(cfg: CfgNode, name: str, records: list[dict]) -> None:
+def check_classes(cfg: CfgNode, name: str, records: list[dict]) -> None:
+    """Refuse a data set that the detector has too few classes for, and warn of too many.
+
+    Raises:
+        UserError: says so, or what is wrong with the classes.
+    """
     classes = MetadataCatalog.get(name).get("thing_classes")
     if classes is None:
         raise UserError(f"Data set '{name}' has no 'thing_classes': it is not for detection.")

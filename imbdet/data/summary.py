@@ -11,12 +11,13 @@ import struct
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from typing import Any
 
 from detectron2.data import MetadataCatalog
 
 from imbdet.errors import UserError
+from imbdet.losses import ClassFrequencies
 from imbdet.wording import counted
 
 logger = logging.getLogger(__name__)
@@ -52,11 +53,14 @@ class DataSummary:
         classes: names, by class number.
         category_ids: of the same, in the annotation file.
         annotations: by the name of the data set.
+        images_of_class: the number of images with objects of each class, by class number; empty
+            where it is not known, of runs of earlier versions.
     """
 
     classes: Sequence[str]
     category_ids: Sequence[int | str]
     annotations: Mapping[str, Annotations]
+    images_of_class: Sequence[int] = ()
 
     @classmethod
     def of(cls, records: Mapping[str, Sequence[Mapping]]) -> "DataSummary":
@@ -68,7 +72,9 @@ class DataSummary:
         name = next(iter(records))
         classes = list(MetadataCatalog.get(name).thing_classes)
         annotations = {name: summarize(of_set) for name, of_set in records.items()}
-        return cls(classes, category_ids_of(name, len(classes)), annotations)
+        known = ClassFrequencies.of(chain.from_iterable(records.values()), len(classes))
+        category_ids = category_ids_of(name, len(classes))
+        return cls(classes, category_ids, annotations, known.images.tolist())
 
     @classmethod
     def parse(cls, state: object) -> "DataSummary | None":
@@ -78,10 +84,18 @@ class DataSummary:
                 [_require(str, name) for name in state["classes"]],
                 [_require(int | str, category_id) for category_id in state["category_ids"]],
                 {_require(str, k): Annotations(**v) for k, v in state["annotations"].items()},
+                [_require(int, number) for number in state.get("images_of_class", [])],
             )
         except (KeyError, TypeError, ValueError, AttributeError):
             return None
-        return summary if len(summary.classes) == len(summary.category_ids) else None
+        num_classes = len(summary.classes)
+        is_whole = num_classes == len(summary.category_ids)
+        return summary if is_whole and len(summary.images_of_class) in (0, num_classes) else None
+
+    @property
+    def training_images(self) -> dict[str, int]:
+        """The number of images with each class, by name, where it is known."""
+        return dict(zip(self.classes, self.images_of_class, strict=False))
 
     def state(self) -> dict[str, Any]:
         """As plain lists, dicts, texts and numbers."""

@@ -4,7 +4,7 @@ import logging
 import os
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from imbdet.data import (
 )
 from imbdet.data.seeding import seed_sequence, seeded_globals
 from imbdet.data.summary import DataSummary, find_difference, require_classes
+from imbdet.data.training_images import find_training_images
 from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.engine.curves import CurveWriter
 from imbdet.engine.incidents.watch import Watch
@@ -154,28 +155,40 @@ class Trainer(DefaultTrainer):
             TensorboardXWriter(folder, purge_step=self.start_iter),
         ]
 
+    @property
+    def _training_images(self) -> dict[str, int]:
+        return self.data_loader.summary.training_images
+
     def _evaluate(self) -> OrderedDict:
         # With its own random numbers: a training is the same whether it is evaluated or not.
         with seeded_globals(seed_sequence(self.data_loader.seed)):
-            self._last_eval_results = self.test(self.cfg, self.model)  # detectron2 looks at them
+            evaluators = _build_evaluators(self.cfg, "inference", self._training_images)
+            # detectron2 looks at them.
+            self._last_eval_results = self.test(self.cfg, self.model, evaluators)
         return self._last_eval_results
 
     def _evaluate_augmented(self) -> OrderedDict:
         with seeded_globals(seed_sequence(self.data_loader.seed)):
-            results = self.test_augmented(self.cfg, self.model)
+            results = self.test_augmented(self.cfg, self.model, self._training_images)
         self._last_eval_results.update(results)
         return results
 
     @classmethod
-    def test_augmented(cls, cfg: CfgNode, model: nn.Module) -> OrderedDict:
+    def test_augmented(
+        cls, cfg: CfgNode, model: nn.Module, training_images: Mapping[str, int]
+    ) -> OrderedDict:
         """Evaluate with TEST.AUG, into the folder "inference_TTA".
+
+        Args:
+            cfg: the config.
+            model: the detector.
+            training_images: see :class:`COCOEvaluator`.
 
         Returns:
             The metrics by the names of :meth:`test` with "_TTA" behind, as detectron2 has them.
         """
         logger.info("Evaluating once more, with TEST.AUG.")
-        folder = os.path.join(cfg.OUTPUT_DIR, "inference_TTA")
-        evaluators = [build_coco_evaluator(cfg, name, folder) for name in cfg.DATASETS.TEST]
+        evaluators = _build_evaluators(cfg, "inference_TTA", training_images)
         results = cls.test(cfg, augment_tests(cfg, model), evaluators)
         return OrderedDict((f"{name}_TTA", values) for name, values in results.items())
 
@@ -281,6 +294,15 @@ class Trainer(DefaultTrainer):
         self.data_loader.seed = seed
 
 
+def _build_evaluators(
+    cfg: CfgNode, folder: str, training_images: Mapping[str, int]
+) -> list[DatasetEvaluator]:
+    output_dir = os.path.join(cfg.OUTPUT_DIR, folder)
+    return [
+        build_coco_evaluator(cfg, name, output_dir, training_images) for name in cfg.DATASETS.TEST
+    ]
+
+
 def _build_observers(cfg: CfgNode, model: nn.Module) -> list[HookBase]:
     """Hooks that look at what the model computes in a step."""
     observers: list[HookBase] = [Watch(cfg, model)]
@@ -334,9 +356,11 @@ def evaluate(cfg: CfgNode, *, resume: bool, on_start: OnStart) -> OrderedDict:
             require_classes(checkpointer.learned.classes, name, weights)
     on_start(None)
     with explained_worker_deaths():
-        results = Trainer.test(cfg, model)
+        is_main = comm.is_main_process()  # which alone computes metrics
+        images = find_training_images(cfg, checkpointer.learned) if is_main else {}
+        results = Trainer.test(cfg, model, _build_evaluators(cfg, "inference", images))
         if cfg.TEST.AUG.ENABLED:
-            results.update(Trainer.test_augmented(cfg, model))
+            results.update(Trainer.test_augmented(cfg, model, images))
     return results
 
 

@@ -1,7 +1,8 @@
 """COCO's table of all runs, with intervals and with what differs from the baseline."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -10,8 +11,11 @@ from tabulate import tabulate
 
 from imbdet.drawing.run_styles import add_legend, run_points, spread
 from imbdet.drawing.style import label_panel, new_figure, short
+from imbdet.evaluation.matches import ClassMatches
 from imbdet.figures.estimates import CONFIDENCE, Estimate, draw_estimates, estimate, nan_mean
 from imbdet.figures.study import Study
+from imbdet.formats.lvis_json import FREQUENCIES
+from imbdet.wording import counted
 
 # Of each metric the area of objects and the IoU thresholds.
 _METRICS = {
@@ -26,6 +30,24 @@ _SIZES = {"APs": "small", "APm": "medium", "APl": "large"}
 
 
 @dataclass(frozen=True)
+class ClassGroup:
+    """Classes that have a metric of their own.
+
+    Attributes:
+        title: "rare", "common" or "frequent".
+        places: of the classes, which have objects.
+        num_images: with objects of these classes.
+    """
+
+    title: str
+    places: Sequence[int]
+    num_images: int
+
+    def __str__(self) -> str:
+        return counted(len(self.places), f"{self.title} class", f"{self.title} classes")
+
+
+@dataclass(frozen=True)
 class CocoTable(Study):
     """AP in percent.
 
@@ -33,6 +55,7 @@ class CocoTable(Study):
         values: by run, the baseline first, and metric; without those that the test set has no
             objects for.
         differences: to the baseline, by all other runs and metric.
+        groups: of classes, by metric, such as "APr".
     """
 
     name = "coco"
@@ -40,11 +63,13 @@ class CocoTable(Study):
     caption = (
         "Lines are intervals of 95 %, for other images of this kind. A hollow mark is a "
         "difference that is undecided: its interval contains 0, or its objects are in too few "
-        "images for one."
+        "images for one. APs, APm and APl are of small, medium and large objects, APr, APc and APf "
+        "of classes that are rare, common and frequent in the training data."
     )
 
     values: Mapping[str, Mapping[str, Estimate]]
     differences: Mapping[str, Mapping[str, Estimate]]
+    groups: Mapping[str, ClassGroup]
 
     def table(self) -> pa.Table:
         """See :class:`Study`; a row for each run and metric."""
@@ -58,20 +83,31 @@ class CocoTable(Study):
 
     def sentence(self) -> str:
         """See :class:`Study`."""
-        baseline, *others = self.values
-        parts = [
-            f"{run} {self.values[run]['AP'].value:.1f} ({describe(self.differences[run]['AP'])})"
-            for run in others
-        ]
+        baseline = next(iter(self.values))
         return (
-            f"AP of {baseline} {self.values[baseline]['AP'].value:.1f}, {', '.join(parts)}; in "
+            f"{self._compare('AP')}; in "
             f"brackets the difference and its {CONFIDENCE:.0%} interval, over the chance of the "
             "test images; another seed of a training may differ by more."
+            + "".join(
+                f" Over {group}, {self._compare(metric)}." for metric, group in self.groups.items()
+            )
             + "".join(
                 f" There are no {size} objects for {metric}."
                 for metric, size in _SIZES.items()
                 if metric not in self.values[baseline]
             )
+        )
+
+    def _compare(self, metric: str) -> str:
+        """The values of a metric, and its differences."""
+        baseline, *others = self.values
+        parts = [
+            f"{run} {self.values[run][metric].value:.1f} "
+            f"({describe(self.differences[run][metric])})"
+            for run in others
+        ]
+        return (
+            f"{metric} of {baseline} {self.values[baseline][metric].value:.1f}, {', '.join(parts)}"
         )
 
     def text(self) -> str:
@@ -106,7 +142,7 @@ class CocoTable(Study):
         left.set(ylabel="percent", ylim=(0, None))
         right.set(ylabel="percentage points\n(hollow: undecided)")
         for axes in (left, right):
-            axes.set_xticks(places, metrics)
+            axes.set_xticks(places, metrics, rotation=45 if self.groups else 0)  # more than fit
             axes.set_xlim(-0.6, len(metrics) - 0.4)
             axes.grid(axis="y")
         label_panel(left, f"(a) values with {CONFIDENCE:.0%} intervals")
@@ -115,12 +151,39 @@ class CocoTable(Study):
         return figure
 
 
-def coco_table(num_images: np.ndarray, replicated: Mapping[str, np.ndarray]) -> CocoTable:
-    """Summarise the classes as COCO does.
+def group_classes(
+    by_class: Mapping[str, ClassMatches], frequencies: Mapping[str, str]
+) -> dict[str, ClassGroup]:
+    """The rare, common and frequent classes that have objects, by metric.
+
+    Args:
+        by_class: matches of the K classes.
+        frequencies: "r", "c" or "f" of each class, where it is known.
+    """
+    groups = {}
+    for letter, title in FREQUENCIES.items():
+        members = {
+            k: found.num_objects[0]
+            for k, (name, found) in enumerate(by_class.items())
+            if frequencies.get(name) == letter and found.num_objects[0].any()
+        }
+        if members:
+            num_images = np.count_nonzero(sum(members.values()))
+            groups[f"AP{letter}"] = ClassGroup(title, list(members), int(num_images))
+    return groups
+
+
+def coco_table(
+    num_images: np.ndarray,
+    replicated: Mapping[str, np.ndarray],
+    groups: Mapping[str, ClassGroup] = MappingProxyType({}),
+) -> CocoTable:
+    """Summarise the classes as COCO does, and as LVIS does.
 
     Args:
         num_images: (A,) int64, images with objects of each area, of the first at least one.
         replicated: by run, the baseline first, (1 + G, K, A, T) of :func:`replicated_ap`.
+        groups: see :func:`group_classes`.
     """
     metrics = {
         run: {
@@ -128,9 +191,14 @@ def coco_table(num_images: np.ndarray, replicated: Mapping[str, np.ndarray]) -> 
             for metric, (area, thresholds) in _METRICS.items()
             if num_images[area]
         }
+        | {
+            metric: nan_mean(values[:, :, 0][:, group.places], axis=(1, 2))
+            for metric, group in groups.items()
+        }
         for run, values in replicated.items()
     }
     counts = {metric: num_images[area] for metric, (area, _) in _METRICS.items()}
+    counts |= {metric: group.num_images for metric, group in groups.items()}
     baseline, *others = metrics
     return CocoTable(
         values={
@@ -144,6 +212,7 @@ def coco_table(num_images: np.ndarray, replicated: Mapping[str, np.ndarray]) -> 
             }
             for run in others
         },
+        groups=groups,
     )
 
 

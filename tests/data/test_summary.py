@@ -27,8 +27,14 @@ def records(toy):
 def test_knows_classes_ids_and_annotations(records):
     summary = DataSummary.of({"toy": records})
     assert (summary.classes, summary.category_ids) == (["cat", "dog"], [3, 7])
+    assert summary.training_images == {"cat": 1, "dog": 3}  # without the crowd
     assert str(summary.annotations["toy"]) == "4 images with 5 boxes"
     assert DataSummary.parse(json.loads(json.dumps(summary.state()))) == summary
+
+
+def test_earlier_versions_did_not_count_images():
+    summary = DataSummary.parse({"classes": ["a"], "category_ids": [1], "annotations": {}})
+    assert summary.training_images == {}
 
 
 CHANGES = {
@@ -71,6 +77,9 @@ def test_a_fingerprint_is_the_same_elsewhere(records, toy):
         {"classes": [1], "category_ids": [1], "annotations": {}},
         {"classes": ["a"], "category_ids": [1, 2], "annotations": {}},
         {"classes": ["a"], "category_ids": [1], "annotations": {"x": 3}},
+        {"classes": ["a"], "category_ids": [1], "annotations": {}, "images_of_class": [1, 2]},
+        {"classes": ["a"], "category_ids": [1], "annotations": {}, "images_of_class": ["1"]},
+        {"classes": ["a"], "category_ids": [1], "annotations": {}, "images_of_class": 1},
         {"classes": ["a"], "category_ids": [1], "annotations": {"x": {"boxes": 1}}},
     ],
 )

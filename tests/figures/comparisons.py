@@ -6,7 +6,7 @@ from imbdet.evaluation.lrp import OptimalLRP
 from imbdet.evaluation.matching import NUM_AREAS, NUM_THRESHOLDS
 from imbdet.figures.binned_scores import bin_scores
 from imbdet.figures.class_ap import class_ap
-from imbdet.figures.coco_table import coco_table
+from imbdet.figures.coco_table import ClassGroup, coco_table
 from imbdet.figures.error_types import ERROR_TYPES, ErrorTypes
 from imbdet.figures.lrp_table import LRPTable
 from imbdet.figures.same_positives import SamePositives
@@ -20,6 +20,8 @@ from imbdet.training_log import Curve
 from tests.report.factories import CLASSES
 
 RUNS = ("base", "<b>bold", "c/seed_1", "d/seed_1")
+# The first class is rare, the others are frequent.
+GROUPS = {"APr": ClassGroup("rare", [0], 5), "APf": ClassGroup("frequent", [1, 2], 900)}
 
 
 def all_comparisons(num_runs):
@@ -29,7 +31,7 @@ def all_comparisons(num_runs):
     replicated = {run: _replicated(rng, gain) for gain, run in enumerate(runs)}
     return {
         "curves": _curves(rng, runs),
-        "coco": coco_table(np.array([9] * (NUM_AREAS - 1) + [0]), replicated),
+        "coco": coco_table(np.array([9] * (NUM_AREAS - 1) + [0]), replicated, GROUPS),
         "class_ap": class_ap(CLASSES, np.array([5, 1200, 7]), np.array([5, 900, 7]), replicated),
         "error_types": ErrorTypes(
             gains={
