@@ -3,17 +3,21 @@
 from collections.abc import Iterable, Sequence
 
 from detectron2.config import CfgNode
-from detectron2.data import DatasetFromList, build_detection_test_loader
+from detectron2.data import DatasetFromList, MetadataCatalog, build_detection_test_loader
 from detectron2.data.detection_utils import build_augmentation
 
 from imbdet.data import load_dataset
 from imbdet.data.broken_images import StrictMapper
 from imbdet.data.mappers import TrainMapper
 from imbdet.data.proposals import with_proposals
+from imbdet.data.weights import weigh_records
 
 
 def load_dataset_dicts(cfg: CfgNode, dataset_name: str, num_images: int | None) -> list[dict]:
     """The images of a data set, checked, without invalid boxes.
+
+    Objects and images weigh what their annotations say: the weights of MODEL.CLASS_WEIGHTS are
+    those of a training, made of the numbers of its objects.
 
     Args:
         cfg: the config.
@@ -24,9 +28,11 @@ def load_dataset_dicts(cfg: CfgNode, dataset_name: str, num_images: int | None) 
         detectron2's dicts, each with "annotations".
 
     Raises:
-        UserError: see :func:`load_dataset`.
+        UserError: see :func:`load_dataset` and :func:`weigh_records`.
     """
     dataset_dicts = load_dataset(_of_boxes(cfg), dataset_name, training=True)
+    classes = MetadataCatalog.get(dataset_name).thing_classes
+    dataset_dicts = weigh_records(dataset_dicts, factors=[1.0] * len(classes))
     dataset_dicts = with_proposals(cfg, dataset_dicts, dataset_name)
     if num_images is None or num_images >= len(dataset_dicts):
         return dataset_dicts

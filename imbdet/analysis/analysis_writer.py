@@ -15,6 +15,7 @@ from imbdet.figures.assigners import Assigners, assigners
 from imbdet.figures.boosting import Boosting
 from imbdet.figures.calibration import Calibration
 from imbdet.figures.candidate_columns import ASSIGNED
+from imbdet.figures.class_scores import ClassScores, class_scores
 from imbdet.figures.columns import (
     BOX,
     NEGATIVE,
@@ -25,6 +26,7 @@ from imbdet.figures.columns import (
     chosen_by,
     object_by,
 )
+from imbdet.figures.gradient_ratio import GradientRatios
 from imbdet.figures.gradient_shares import BoxGradients, ClassificationGradients, box_gradients
 from imbdet.figures.hardness import Hardness, hardness
 from imbdet.figures.imbalance import Imbalance, imbalance
@@ -86,8 +88,9 @@ class ResultWriter:
         """Draw the chosen boxes on images; see :func:`choose_images`."""
         images = self._whole("images", ["image_id", "file_name"])
         objects = self._whole("objects", ["image_id", *BOX])
+        regions = self._whole("regions", ["image_id", *BOX])
         rows = choose_images(images, objects, names, NUM_PICTURES)
-        draw_pictures(self.candidates, images, objects, rows, self.output / "pictures")
+        draw_pictures(self.candidates, images, objects, regions, rows, self.output / "pictures")
 
     def _studies(self) -> Mapping[type[Study], Callable[[], Study]]:
         """How the numbers of each study are computed."""
@@ -103,6 +106,8 @@ class ResultWriter:
             ScoreDistributions: self.counts.score_weights.result,
             ScoreShift: self.counts.image_scores.result,
             Imbalance: self._imbalance,
+            GradientRatios: self._gradient_ratios,
+            ClassScores: self._class_scores,
             Boosting: self._boosting,
         }
 
@@ -135,7 +140,22 @@ class ResultWriter:
     def _imbalance(self) -> Imbalance:
         objects = self._reader("objects").chunks(["class", "area", "num_positives"])
         negatives = self.candidates.chunks(["label"], ("label", NEGATIVE))
-        return imbalance(objects, sum(len(c["label"]) for c in negatives), self.classes)
+        num_negatives = sum(len(chunk["label"]) for chunk in negatives)
+        chosen = self.counts.chosen_entries.counts
+        chosen = np.append(chosen[: len(self.classes)], chosen[-1])  # the data may lack the last
+        return imbalance(objects, num_negatives, chosen, self.classes)
+
+    def _gradient_ratios(self) -> GradientRatios:
+        return self.counts.chosen_entries.result(self._num_objects(), self.classes)
+
+    def _class_scores(self) -> ClassScores:
+        positives = self._positives("class", "score", "is_gt")
+        return class_scores(positives, self._num_objects(), self.classes)
+
+    def _num_objects(self) -> np.ndarray:
+        """(K,) int64 of each class."""
+        numbers = self._whole("objects", ["class"])["class"]
+        return np.bincount(numbers, minlength=len(self.classes))
 
     def _boosting(self) -> Boosting:
         if not self.detector.is_two_stage:

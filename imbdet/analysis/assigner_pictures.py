@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from imbdet.analysis.ground_truth_boxes import draw_regions
 from imbdet.drawing.style import CATEGORIES, WIDTH, new_figure
 from imbdet.figures.columns import Columns, object_by
 
@@ -15,7 +16,11 @@ _COLORS = [color for i, color in enumerate(CATEGORIES) if i != 7]
 
 
 def draw_assigners(
-    pixels: np.ndarray, candidates: Columns, gt_boxes: np.ndarray, names: Sequence[str]
+    pixels: np.ndarray,
+    candidates: Columns,
+    gt_boxes: np.ndarray,
+    regions: np.ndarray,
+    names: Sequence[str],
 ) -> Figure:
     """A panel for each assigner: objects, and in their colours the centres of their positives.
 
@@ -23,6 +28,7 @@ def draw_assigners(
         pixels: (H, W, 3) uint8, RGB.
         candidates: corners, and the assigners' columns, of the image's.
         gt_boxes: (G, 4) XYXY.
+        regions: (I, 4) XYXY, which are ignored: dashed.
         names: of the assigners.
     """
     height, width = pixels.shape[:2]
@@ -44,5 +50,6 @@ def draw_assigners(
         axes.set_title(f"{name} ({len(rows)})", loc="left")
         for (x0, y0, x1, y1), color in zip(gt_boxes, colors, strict=False):
             axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=color))
+        draw_regions(axes, regions)
         axes.scatter(x[rows], y[rows], s=5, color=colors[objects[rows]], linewidths=0)
     return figure

@@ -42,6 +42,13 @@ def object_rows(image: dict, found: ImageCandidates) -> dict[str, object]:
     }
 
 
+def region_rows(image: dict, found: ImageCandidates) -> dict[str, object]:
+    """Rows of the ignored regions, for the schema REGIONS."""
+    regions = found.candidates.targets.regions
+    boxes = np.empty((0, 4)) if regions is None else _boxes(regions.boxes, found)
+    return {"image_id": [str(image["image_id"])] * len(boxes), **_corners(boxes)}
+
+
 def candidate_rows(
     image: dict,
     found: ImageCandidates,
@@ -66,10 +73,13 @@ def candidate_rows(
     labels[candidates.gt_labels < 0] = IGNORED
     places = torch.arange(len(ranked_negatives), device=rows.device)
     is_gt = torch.arange(num_candidates) >= num_candidates - found.num_appended
+    is_in_region, weights = candidates.is_in_region, candidates.weights
     columns = {
         "iou": candidates.ious,
         "cls_loss": candidates.require_losses(),
         "score": samples.scores,
+        "weight": torch.ones_like(candidates.ious) if weights is None else weights,
+        "is_in_region": torch.zeros_like(is_gt) if is_in_region is None else is_in_region,
         **{chosen_by(name): is_chosen for name, is_chosen in chosen.items()},
         **{object_by(name): gt_idxs for name, gt_idxs in objects.items()},
     }

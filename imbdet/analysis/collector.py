@@ -13,7 +13,13 @@ from detectron2.config import CfgNode
 from imbdet.analysis.analysed_images import build_loader
 from imbdet.analysis.assignments import Assignments, build_assignments
 from imbdet.analysis.boosted_detections import boost_variants, boosted, detect
-from imbdet.analysis.candidate_rows import assigned_rows, candidate_rows, image_row, object_rows
+from imbdet.analysis.candidate_rows import (
+    assigned_rows,
+    candidate_rows,
+    image_row,
+    object_rows,
+    region_rows,
+)
 from imbdet.analysis.frozen_detector import FrozenDetector, ImageCandidates
 from imbdet.analysis.selections import build_selections
 from imbdet.engine.progress import with_progress
@@ -23,9 +29,11 @@ from imbdet.figures.candidate_columns import (
     DETECTIONS,
     IMAGES,
     OBJECTS,
+    REGIONS,
     candidate_schema,
 )
 from imbdet.figures.columns import sampler_of
+from imbdet.figures.gradient_ratio import ChosenEntries
 from imbdet.figures.gradient_shares import EntryGradients
 from imbdet.figures.part_files import PartWriter
 from imbdet.figures.score_distributions import ScoreWeights
@@ -50,6 +58,7 @@ class Counts:
 
     Attributes:
         gradients: of the classification entries.
+        chosen_entries: likewise of what the detector's own sampler chose, class by class.
         scores: of the same, without the appended ground truth.
         score_weights: likewise, and what DR loss makes of them.
         image_scores: likewise, of each image by itself.
@@ -57,6 +66,7 @@ class Counts:
     """
 
     gradients: EntryGradients
+    chosen_entries: ChosenEntries
     scores: EntryScores
     score_weights: ScoreWeights
     image_scores: ImageScores
@@ -100,6 +110,7 @@ class Collector:
             alpha=get_key(self.cfg, site.option_key(site.cls_loss, "focal", "alpha")),
             gamma=get_key(self.cfg, site.option_key(site.cls_loss, "focal", "gamma")),
         )
+        chosen_entries = ChosenEntries(self.detector.learner.num_classes)
         scores = EntryScores(self._score_thresh)
         dr = get_key(self.cfg, f"{site.cls_loss}.DR")
         score_weights = ScoreWeights(dr.LAMBDA_POS, dr.LAMBDA_NEG, dr.MARGIN)
@@ -119,10 +130,14 @@ class Collector:
                 own = slice(0, len(candidates) - found.num_appended)
                 all_scores = candidates.require_outputs().scores
                 gradients.add(all_scores, candidates.gt_labels, self.detector.classifier)
+                chosen = self.detector.learner.sampler(candidates, self.generator).idxs
+                chosen_entries.add(all_scores[chosen], candidates.gt_labels[chosen])
                 for gathered in (scores, score_weights, image_scores):
                     gathered.add(all_scores[own], candidates.gt_labels[own])
                 num_not_finite += found.num_not_finite
-        return Counts(gradients, scores, score_weights, image_scores, num_not_finite)
+        return Counts(
+            gradients, chosen_entries, scores, score_weights, image_scores, num_not_finite
+        )
 
     @property
     def _score_thresh(self) -> float:
@@ -134,6 +149,7 @@ class Collector:
         schemas = {
             "images": IMAGES,
             "objects": OBJECTS,
+            "regions": REGIONS,
             "candidates": candidate_schema(*map(list, names)),
         }
         if self.assignments.assigners:
@@ -147,6 +163,7 @@ class Collector:
         ranked = self.selections.ranked_negatives(found.candidates)
         writers["images"].add(image_row(image, found))
         writers["objects"].add(object_rows(image, found))
+        writers["regions"].add(region_rows(image, found))
         objects = self.assignments.apply(found.candidates)
         writers["candidates"].add(candidate_rows(image, found, chosen, ranked, objects))
         if objects:

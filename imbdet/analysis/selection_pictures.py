@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from imbdet.analysis.assigner_pictures import draw_assigners
+from imbdet.analysis.ground_truth_boxes import draw_objects, draw_regions
 from imbdet.drawing.style import STYLE, WIDTH, new_figure, save, say
 from imbdet.errors import UserError, suggest
 from imbdet.evaluation.detection_pictures import name_pictures, spread
@@ -78,7 +79,12 @@ def find_rows(
 
 
 def draw_pictures(
-    candidates: PartReader, images: Columns, objects: Columns, rows: Sequence[int], folder: Path
+    candidates: PartReader,
+    images: Columns,
+    objects: Columns,
+    regions: Columns,
+    rows: Sequence[int],
+    folder: Path,
 ) -> list[Path]:
     """Save the pictures of each image in ``rows``; see :func:`choose_images`."""
     columns = ["image_id", "label", "iou", "cls_loss", *BOX]
@@ -90,24 +96,32 @@ def draw_pictures(
     for image_id, file, name in zip(ids, files, name_pictures(infos), strict=True):
         chunks = list(candidates.chunks(list(dict.fromkeys(columns)), ("image_id", image_id)))
         found = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
-        is_own = objects["image_id"] == image_id
-        gt_boxes = np.stack([objects[name][is_own] for name in BOX], axis=1)
+        gt_boxes, ignored = (_boxes_of(image_id, table) for table in (objects, regions))
         with mpl.rc_context(STYLE):
             pixels = read_image(file, "RGB")
-            paths += save(draw_picture(pixels, found, gt_boxes), folder / name)
+            paths += save(draw_picture(pixels, found, gt_boxes, ignored), folder / name)
             if candidates.assigners:
-                drawn = draw_assigners(pixels, found, gt_boxes, candidates.assigners)
+                drawn = draw_assigners(pixels, found, gt_boxes, ignored, candidates.assigners)
                 paths += save(drawn, folder / f"{name}_assigners")
     return paths
 
 
-def draw_picture(pixels: np.ndarray, candidates: Columns, gt_boxes: np.ndarray) -> Figure:
+def _boxes_of(image_id: str, table: Columns) -> np.ndarray:
+    """(N, 4) XYXY, the rows of an image."""
+    is_own = table["image_id"] == image_id
+    return np.stack([table[name][is_own] for name in BOX], axis=1)
+
+
+def draw_picture(
+    pixels: np.ndarray, candidates: Columns, gt_boxes: np.ndarray, regions: np.ndarray
+) -> Figure:
     """Positives above, negatives below; random, hard and prime from left to right.
 
     Args:
         pixels: (H, W, 3) uint8, RGB.
         candidates: "label", "iou", "cls_loss", corners and the samplers' columns of the image's.
         gt_boxes: (G, 4) XYXY.
+        regions: (I, 4) XYXY, which are ignored.
     """
     height, width = pixels.shape[:2]
     # Panels of the image's shape beside the colour bar, titles, and the legend below.
@@ -135,9 +149,10 @@ def draw_picture(pixels: np.ndarray, candidates: Columns, gt_boxes: np.ndarray) 
             if rows.any() and (rows == is_available).all():  # then panels are alike
                 title = f"{selection}: all {rows.sum()} {sign}"
             axes.set_title(title, loc="left")
-            _draw_ground_truth(axes, gt_boxes)
+            draw_objects(axes, gt_boxes)
+            draw_regions(axes, regions)
             _draw_boxes(axes, {name: values[rows] for name, values in candidates.items()})
-    _add_legend(figure, panels)
+    _add_legend(figure, panels, has_regions=len(regions) > 0)
     return figure
 
 
@@ -161,24 +176,18 @@ def _draw_boxes(axes: Axes, boxes: Mapping[str, np.ndarray]) -> None:
     )
 
 
-def _draw_ground_truth(axes: Axes, gt_boxes: np.ndarray) -> None:
-    for x0, y0, x1, y1 in gt_boxes:
-        axes.add_patch(
-            Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor="white", linewidth=1.8)
-        )
-
-
-def _add_legend(figure: Figure, panels: np.ndarray) -> None:
+def _add_legend(figure: Figure, panels: np.ndarray, *, has_regions: bool) -> None:
     scale = mpl.cm.ScalarMappable(Normalize(0, 1), _COLORS)
     figure.colorbar(scale, ax=panels, label="IoU with the nearest object", shrink=0.8, pad=0.02)
     handles = [
         Line2D([], [], color="black", linewidth=line_widths(np.array([loss]))[0])
         for loss in LEGEND_LOSSES
     ]
+    dashed = ", dashed: ignored regions" if has_regions else ""
     figure.legend(
         handles,
         [f"{loss:g}" for loss in LEGEND_LOSSES],
-        title="line width: classification loss; white: ground truth",
+        title=f"line width: classification loss; white: ground truth{dashed}",
         loc="outside lower center",
         ncols=len(LEGEND_LOSSES),
     )

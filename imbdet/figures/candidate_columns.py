@@ -31,6 +31,9 @@ OBJECTS = pa.schema(
     ]
 )
 
+# Those that are ignored: crowds, if the config says so, and ignored objects.
+REGIONS = pa.schema([("image_id", pa.string()), *_BOX])
+
 # What an assigner makes of an object.
 ASSIGNED = pa.schema(
     [
@@ -58,7 +61,17 @@ _CANDIDATES = [
     pa.field("image_id", pa.string()),
     *(pa.field(name, kind) for name, kind in _BOX),
     pa.field("label", pa.int8(), metadata={"meaning": "1 positive, 0 negative, -1 ignored"}),
+    pa.field(
+        "is_in_region",
+        pa.bool_(),
+        metadata={"meaning": "ignored since enough of it lies in an ignored region"},
+    ),
     pa.field("is_gt", pa.bool_(), metadata={"meaning": "a ground-truth box, as in training"}),
+    pa.field(
+        "weight",
+        pa.float32(),
+        metadata={"meaning": "factor of its losses by the data: of its object and its image"},
+    ),
     pa.field("iou", pa.float32(), metadata={"meaning": "highest with any object"}),
     pa.field("cls_loss", pa.float32(), metadata={"meaning": "before weights"}),
     pa.field("score", pa.float32(), metadata={"meaning": "of its class; negatives: the highest"}),

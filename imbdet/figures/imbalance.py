@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from imbdet.drawing.style import DARK, MIDDLE, label_panel, new_figure, short
+from imbdet.drawing.style import DARK, LIGHT, MIDDLE, label_panel, new_figure, short
 from imbdet.figures.columns import Chunks
 from imbdet.figures.study import NothingToShow, Study
 from imbdet.wording import counted
 
-# Names of more classes would be too small.
+# More names of classes would be too small.
 _MAX_NAMES = 30
 
 # Sides of squares, in pixels, by factors of the square root of 2; 32 and 96 part COCO's sizes.
@@ -33,6 +33,8 @@ class Imbalance(Study):
         objects: (K,) int64.
         positives: (K,) int64, candidates of each class, ground-truth boxes appended included.
         num_negatives: candidates of the background.
+        chosen: (K + 1,) int64, candidates of each class, and last those of the background, that
+            the detector's sampler chose.
         sizes: (19,) int64 of objects by the square root of their area, see SIZE_EDGES.
         owned: (11,) int64 of objects by their number of positives, see POSITIVES_EDGES.
     """
@@ -40,14 +42,16 @@ class Imbalance(Study):
     name = "imbalance"
     title = "Imbalance of the data"
     caption = (
-        "Objects and candidates of each class, sizes of the objects, and how many positives an "
-        "object owns: their differences are what samplers and losses have to make up for."
+        "Objects and candidates of each class, the candidates that the sampler chose, sizes of the "
+        "objects, and how many positives an object owns: their differences are what samplers and "
+        "losses have to make up for."
     )
 
     classes: Sequence[str]
     objects: np.ndarray
     positives: np.ndarray
     num_negatives: int
+    chosen: np.ndarray
     sizes: np.ndarray
     owned: np.ndarray
 
@@ -58,16 +62,24 @@ class Imbalance(Study):
         rows = [
             *_rows("class: objects", self.classes, self.objects),
             *_rows("class: positives", self.classes, self.positives),
+            *_rows("class: chosen positives", self.classes, self.chosen[:-1]),
             *_rows("size below (pixels)", sizes, self.sizes),
             *_rows("positives of an object, up to", owned, self.owned),
             *_rows("candidates", ["background"], np.array([self.num_negatives])),
+            *_rows("chosen candidates", ["background"], self.chosen[-1:]),
         ]
         return pa.Table.from_pylist(rows)
 
     def sentence(self) -> str:
         """See :class:`Study`."""
         most, least = int(self.objects[0]), int(self.objects[-1])
-        ratio = self.num_negatives / max(int(self.positives.sum()), 1)
+        ratios = [
+            negatives / max(int(positives.sum()), 1)
+            for positives, negatives in (
+                (self.positives, self.num_negatives),
+                (self.chosen[:-1], self.chosen[-1]),
+            )
+        ]
         share = (
             f"the most are {self._with_objects(most)}, the fewest {self._with_objects(least)}"
             if most > least
@@ -76,7 +88,8 @@ class Imbalance(Study):
         unmatched = counted(int(self.owned[0]), "object got", "objects got")
         return (
             f"Of {self.objects.sum():,} objects {share}; {unmatched} no positive; there are "
-            f"{ratio:.1f} negatives for each positive."
+            f"{ratios[0]:.1f} negatives for each positive, and {ratios[1]:.1f} among those that "
+            "the sampler chose."
         )
 
     def _with_objects(self, number: int) -> str:
@@ -106,13 +119,16 @@ def _rows(distribution: str, bins: Sequence[str], counts: np.ndarray) -> list[di
     ]
 
 
-def imbalance(objects: Chunks, num_negatives: int, classes: Sequence[str]) -> Imbalance:
+def imbalance(
+    objects: Chunks, num_negatives: int, chosen: np.ndarray, classes: Sequence[str]
+) -> Imbalance:
     """Count objects and their positives.
 
     Args:
         objects: "class", "area" in pixels of the original image, and "num_positives".
         num_negatives: candidates of the background.
-        classes: names.
+        chosen: (K + 1,) int64 chosen candidates of each class, and last those of the background.
+        classes: K names.
 
     Raises:
         NothingToShow: there are no objects.
@@ -130,27 +146,37 @@ def imbalance(objects: Chunks, num_negatives: int, classes: Sequence[str]) -> Im
         raise NothingToShow("there are no objects.")
     order = np.argsort(-per_class, kind="stable")
     names = [classes[k] for k in order]
-    return Imbalance(names, per_class[order], positives[order], num_negatives, sizes, owned)
+    return Imbalance(
+        names,
+        per_class[order],
+        positives[order],
+        num_negatives,
+        chosen[[*order, -1]],
+        sizes,
+        owned,
+    )
 
 
 def _draw_classes(axes: Axes, numbers: Imbalance) -> None:
     names = [*map(short, numbers.classes), "background"]
-    places = np.arange(len(names))
+    step = -(-len(names) // _MAX_NAMES)
+    places = np.append(np.arange(len(names) - 1), len(names) - 2 + step)
     objects, candidates = numbers.objects, [*numbers.positives, numbers.num_negatives]
     # Dots, since bars have no honest length where the axis has no zero.
-    size = 6 if len(names) <= _MAX_NAMES else 2
+    size = 6 if step == 1 else 2
     axes.plot(places[:-1], objects, "o", markersize=size, color=DARK, label="objects")
     axes.plot(places, candidates, "s", markersize=size, color=MIDDLE, label="candidates")
-    if len(names) <= _MAX_NAMES:
-        is_tight = len(names) * max(map(len, names)) > 90
-        turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if is_tight else {}
-        axes.set_xticks(places, names, **turned)
-    else:
-        axes.set_xticks([])
-        axes.set_xlabel(f"{len(numbers.classes):,} classes, the most frequent first; background")
+    axes.plot(places, numbers.chosen, "^", markersize=size, color=LIGHT, label="chosen")
+    named = [*range(0, len(names) - 1, step), len(names) - 1]
+    shown = [names[k] for k in named]
+    is_tight = len(shown) * max(map(len, shown)) > 90
+    turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if is_tight else {}
+    axes.set_xticks(places[named], shown, **turned)
+    if step > 1:
+        axes.set_xlabel(f"{len(numbers.classes):,} classes, the most frequent first, some by name")
     highest = max(*objects, *candidates, 1)
     axes.set(yscale="log", ylim=(0.5, 6 * highest), ylabel="number")  # room for the legend
-    axes.legend(loc="upper center", ncols=2)
+    axes.legend(loc="upper center", ncols=3)
     label_panel(axes, "(a) classes")
 
 

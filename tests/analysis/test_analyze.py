@@ -17,7 +17,9 @@ from tests.test_train_net import CONFIGS, TINY
 FIGURES = {
     "boosting",
     "calibration",
+    "class_scores",
     "distributions",
+    "gradient_ratio",
     "gradients_box",
     "gradients_cls",
     "hardness",
@@ -168,6 +170,29 @@ def test_the_detectors_own_assigner_is_among_all(tmp_path, monkeypatch, name, ow
     }
 
 
+def test_weights_and_ignored_regions_of_the_data_reach_the_tables(tmp_path, toy):
+    first, second, *_ = toy.content["annotations"]  # of the image 10
+    first["weight"] = 3.0
+    second.update(ignore=1, bbox=[0, 0, 40, 30])
+    toy.content["images"][2]["weight"] = 0.5
+    toy.save()
+    keys = {"DATASETS.COCO": [toy.entry()], "DATASETS.TEST": ("toy",), "INPUT.MIN_SIZE_TEST": 60}
+    analyze(tmp_path, "retinanet", "--picture", "1", **keys, **{"MODEL.RETINANET.NUM_CLASSES": 2})
+    tables = tmp_path / "tables"
+    rows = pq.read_table(tables / "candidates").to_pydict()
+    weights = set(zip(*map(rows.get, ("image_id", "label", "weight")), strict=True))
+    assert {row for row in weights if row[1] >= 0} == {
+        *(("10", label, weight) for label, weight in ((0, 1.0), (1, 3.0))),
+        *((image, label, 1.0) for image in ("20", "40") for label in (0, 1)[: 2 - (image == "40")]),
+        *(("30", label, 0.5) for label in (0, 1)),
+    }
+    inside = set(zip(*map(rows.get, ("image_id", "label", "is_in_region")), strict=True))
+    assert {row for row in inside if row[2]} == {("10", -1, True)}
+    regions = pq.read_table(tables / "regions").to_pylist()
+    assert regions == [{"image_id": "10", "x0": 0.0, "y0": 0.0, "x1": 40.0, "y1": 30.0}]
+    assert pq.read_table(tables / "objects").num_rows == 3
+
+
 def test_no_objects(tmp_path):
     analyze(tmp_path, "faster_rcnn", **{"DATASETS.SHAPES.EMPTY_FRACTION": 1.0})
     summary = read_summary(tmp_path)
@@ -177,6 +202,8 @@ def test_no_objects(tmp_path):
         "distributions": "no image has both positives and negatives to rank.",
         "score_shift": "there are no positives to separate from negatives.",
         "imbalance": "there are no objects.",
+        "gradient_ratio": "there are no positives.",
+        "class_scores": "there are no positives with a score of the detector's own.",
         "boosting": "there are no positives whose scores could be raised.",
     }.items():
         assert f"{name}: no figure, {sentence}" in summary

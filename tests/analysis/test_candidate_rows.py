@@ -5,10 +5,16 @@ import pytest
 import torch
 from detectron2.structures import Boxes, Instances
 
-from imbdet.analysis.candidate_rows import candidate_rows, image_row, object_rows
+from imbdet.analysis.candidate_rows import (
+    candidate_rows,
+    image_row,
+    object_rows,
+    region_rows,
+)
 from imbdet.analysis.frozen_detector import ImageCandidates
-from imbdet.figures.candidate_columns import IMAGES, OBJECTS, candidate_schema
+from imbdet.figures.candidate_columns import IMAGES, OBJECTS, REGIONS, candidate_schema
 from imbdet.figures.part_files import PartReader, PartWriter
+from imbdet.structures import Regions
 from tests.analysis.problems import worked_example
 
 IMAGE = {"image_id": 3, "file_name": "3.png", "width": 1200, "height": 30}
@@ -70,6 +76,43 @@ def test_ignored_candidates_are_neither(found):
     ignoring = replace(found, candidates=replace(found.candidates, gt_labels=gt_labels))
     rows = candidate_rows(IMAGE, ignoring, {}, torch.tensor([5]), {})
     assert rows["label"].tolist() == [1] * 5 + [0] * 4 + [-1]
+
+
+def test_without_weights_and_regions_all_rows_weigh_1_and_lie_in_none(reader, found):
+    assert read(reader, "weight", None) == [1.0] * 10
+    assert read(reader, "is_in_region", None) == [False] * 10
+    assert region_rows(IMAGE, found)["image_id"] == []
+
+
+def test_weights_and_regions_of_the_data(found, tmp_path):
+    of_image, region = torch.tensor([0.5]), torch.tensor([[200.0, 0.0, 300.0, 10.0]])
+    targets = replace(
+        found.candidates.targets,
+        weights=torch.tensor([3.0, 1.0]),
+        image_weights=of_image,
+        regions=Regions(region, [1]),
+    )
+    is_in_region = torch.arange(10) == 9
+    candidates = replace(
+        found.candidates,
+        targets=targets,
+        is_in_region=is_in_region,
+        gt_labels=found.candidates.gt_labels.masked_fill(is_in_region, -1),
+    )
+    known = replace(found, candidates=candidates)
+    rows = candidate_rows(IMAGE, known, {}, torch.tensor([5]), {})
+    # Of the object and the image: A B C of the first object, D E of the second; background.
+    assert rows["weight"].tolist() == [1.5] * 3 + [0.5] * 2 + [0.5] * 5
+    assert rows["is_in_region"].tolist() == [False] * 9 + [True]
+    with PartWriter(tmp_path, REGIONS) as writer:
+        writer.add(region_rows(IMAGE, known))
+    regions = PartReader(tmp_path)
+    assert [read(regions, name, None) for name in ("x0", "y0", "x1", "y1")] == [
+        [400.0],
+        [0.0],
+        [600.0],
+        [30.0],
+    ]
 
 
 def test_objects_and_image(found, tmp_path):

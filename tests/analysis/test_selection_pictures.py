@@ -41,8 +41,8 @@ def test_lines_grow_with_the_loss():
     assert widths[1] == widths[2] < widths[3] < widths[4] == widths[5]
 
 
-@pytest.mark.parametrize("num_objects", [0, 2])
-def test_a_picture_shows_what_was_chosen(num_objects, tmp_path):
+@pytest.mark.parametrize(("num_objects", "num_regions"), [(0, 0), (2, 0), (2, 1)])
+def test_a_picture_shows_what_was_chosen(num_objects, num_regions, tmp_path):
     table = random_table(40)
     table |= {name: np.linspace(1, 20, 40) for name in ("x0", "y0")}
     table |= {name: np.linspace(25, 60, 40) for name in ("x1", "y1")}
@@ -50,12 +50,16 @@ def test_a_picture_shows_what_was_chosen(num_objects, tmp_path):
     table["chosen_by_iou_hlr"] = table["label"] == 1
     num_positives = table["chosen_by_iou_hlr"].sum()
     gt_boxes = np.array([[1.0, 2, 30, 40], [5, 5, 9, 9]])[:num_objects]
-    figure = draw_picture(np.full((64, 64, 3), 200, dtype=np.uint8), table, gt_boxes)
+    regions = np.array([[10.0, 10, 60, 50]])[:num_regions]
+    figure = draw_picture(np.full((64, 64, 3), 200, dtype=np.uint8), table, gt_boxes, regions)
     panels = {axes.get_title(loc="left"): axes for axes in figure.axes}
     hard = (table["chosen_by_ohem"] & (table["label"] == 0)).sum()
     axes = panels[f"hard negatives ({hard})"]
     assert len(axes.collections[0].get_paths()) == hard
-    assert len(axes.patches) == num_objects
+    assert len(axes.patches) == num_objects + num_regions
+    assert [patch.get_linestyle() for patch in axes.patches].count("--") == num_regions
+    (legend,) = figure.legends
+    assert ("dashed: ignored regions" in legend.get_title().get_text()) == (num_regions > 0)
     assert f"prime: all {num_positives} positives" in panels
     assert panels["prime negatives"].texts[0].get_text() == "needs a two-stage detector"
     png, pdf = save(figure, tmp_path / "picture")

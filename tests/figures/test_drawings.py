@@ -21,7 +21,8 @@ def draw_classes(names):
     columns = {
         name: np.broadcast_to(values, chunk["class"].shape) for name, values in chunk.items()
     }
-    return imbalance([columns], num_negatives=50, classes=names).draw()
+    chosen = np.arange(len(names) + 1)
+    return imbalance([columns], num_negatives=50, chosen=chosen, classes=names).draw()
 
 
 def test_dollars_are_no_mathematics(tmp_path):
@@ -41,11 +42,28 @@ def test_the_middle_of_a_long_name_is_left_out():
 def test_every_class_is_drawn(num_classes, recwarn):
     axes = draw_classes([f"class {i}" for i in range(num_classes)]).axes[0]
     handles, labels = axes.get_legend_handles_labels()
-    assert sorted(labels) == ["candidates", "objects"]
-    candidates = handles[labels.index("candidates")]
-    heights = candidates.get_ydata()
-    assert list(heights) == [*range(2 * num_classes, 0, -2), 50]
+    assert sorted(labels) == ["candidates", "chosen", "objects"]
+    candidates, chosen = (handles[labels.index(name)] for name in ("candidates", "chosen"))
+    assert list(candidates.get_ydata()) == [*range(2 * num_classes, 0, -2), 50]
+    assert list(chosen.get_ydata()) == list(range(num_classes + 1))
     assert not recwarn.list
+
+
+@pytest.mark.parametrize("num_classes", [30, 80, 1203])
+def test_names_of_many_classes_lie_apart(num_classes):
+    figure = draw_classes([f"class {i}" for i in range(num_classes)])
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    *places, last = axes.get_xticks()
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert labels == [*(f"class {place}" for place in places), "background"]
+    assert places[0] == 0
+    assert last >= num_classes
+    # Turned text: a line of it is no wider than the distance to the next.
+    gaps = np.diff(axes.transData.transform([(x, 1) for x in (*places, last)])[:, 0])
+    assert (gaps > 8 / 72 * figure.dpi).all()
+    if num_classes > 30:
+        assert f"{num_classes:,} classes" in axes.get_xlabel()
 
 
 def test_shares_below_a_percent_are_not_called_zero():
@@ -71,7 +89,8 @@ def test_shares_below_a_percent_are_not_called_zero():
 )
 def test_sizes_of_coco_are_said_as_they_are_drawn(sides, said):
     rows = {"class": np.array([0, 0]), "area": np.array(sides) ** 2.0}
-    figure = imbalance([{**rows, "num_positives": np.array([1, 1])}], 9, ["a"]).draw()
+    chunk = {**rows, "num_positives": np.array([1, 1])}
+    figure = imbalance([chunk], 9, np.array([1, 1]), ["a"]).draw()
     _, sizes, owned = figure.axes
     assert sizes.get_xlabel() == f"square root of the area in pixels{said}"
     assert len(sizes.lines) == said.count(" below ") + said.count(" from ")

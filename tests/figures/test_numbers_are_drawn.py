@@ -106,9 +106,24 @@ def test_imbalance(studies):
     study, (classes, sizes, owned) = studies["imbalance"]
     same(curves(classes)["objects"], study.objects)
     same(curves(classes)["candidates"], [*study.positives, study.num_negatives])
+    same(curves(classes)["chosen"], study.chosen)
     same(steps(sizes), [study.sizes])
     (heights,) = bars(owned)
     same(heights, np.trim_zeros(study.owned, "b"))
+
+
+def test_gradient_ratio(studies):
+    study, (axes,) = studies["gradient_ratio"]
+    shown = [points.get_offsets() for points in axes.findobj(PathCollection)]
+    for offsets, values in zip(shown, (study.count_ratios, study.ratios), strict=True):
+        same(offsets, np.stack([study.objects, values], axis=1))
+
+
+def test_class_scores(studies):
+    study, (axes,) = studies["class_scores"]
+    (points,) = axes.findobj(PathCollection)
+    same(points.get_offsets(), np.stack([study.objects, study.mean_scores], axis=1))
+    same(axes.lines[0].get_ydata(), [study.score_sums.sum() / study.positives.sum()] * 2)
 
 
 def test_boosting(studies):

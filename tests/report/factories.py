@@ -13,7 +13,9 @@ from imbdet.engine.run_info import write_run_info
 from imbdet.figures.assigners import assigners
 from imbdet.figures.boosting import Boosting, variants
 from imbdet.figures.calibration import EntryScores
+from imbdet.figures.class_scores import class_scores
 from imbdet.figures.columns import SIGNS
+from imbdet.figures.gradient_ratio import ChosenEntries
 from imbdet.figures.gradient_shares import EntryGradients, box_gradients
 from imbdet.figures.hardness import hardness
 from imbdet.figures.imbalance import imbalance
@@ -59,6 +61,10 @@ def all_numbers():
     image_scores = ImageScores()
     for part in (slice(100), slice(100, 300)):
         image_scores.add(scores[part], labels[part].clamp(max=3))
+    entries = ChosenEntries(3)
+    entries.add(scores, labels.clamp(max=3))
+    num_objects = np.bincount(objects["class"], minlength=3)
+    own = {"class": np.arange(90) % 3, "score": rng.random(90), "is_gt": np.arange(90) > 80}
     curves = {(v, iou): rng.random(101) for v in variants() for iou in (0.5, 0.75)}
     return {
         "sampling_distribution": sampling_distribution([chunk]),
@@ -71,7 +77,9 @@ def all_numbers():
         "calibration": entry_scores.result(),
         "distributions": score_weights.result(),
         "score_shift": image_scores.result(),
-        "imbalance": imbalance([objects], 1000, CLASSES),
+        "imbalance": imbalance([objects], 1000, entries.counts, CLASSES),
+        "gradient_ratio": entries.result(num_objects, CLASSES),
+        "class_scores": class_scores([own], num_objects, CLASSES),
         "boosting": Boosting(
             ap=dict.fromkeys(variants(), 12.5),
             precisions=curves,
