@@ -1,5 +1,7 @@
-"""Which class is taken for which: a matrix, and its most frequent errors."""
+"""Which class is taken for which: a matrix, what becomes of each class, and the frequent errors."""
 
+import itertools
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -12,6 +14,8 @@ from imbdet.report.elements import caption, details, section, sortable_table
 
 # Names of more classes would be too small to read.
 MAX_CLASSES = 40
+# Of more classes, groups of neighbours in frequency.
+NUM_GROUPS = 10
 # Numbers in more cells would be too small, too.
 _MAX_NUMBERED = 12
 _MAX_ROWS = 30
@@ -28,7 +32,7 @@ Entry = Mapping[str, Any]
 
 
 def confusion_section(name: str, entries: Sequence[Entry], classes: Sequence[str]) -> Element:
-    """The matrix of the first classes, and a table of the most frequent errors.
+    """Matrices of classes, and tables of what becomes of each and of the most frequent errors.
 
     Args:
         name: of the data set.
@@ -36,10 +40,19 @@ def confusion_section(name: str, entries: Sequence[Entry], classes: Sequence[str
         classes: all of them, the most frequent first.
     """
     shown = list(classes[:MAX_CLASSES])
-    text = _CAPTION
+    text, plots = _CAPTION, [draw_matrix(entries, shown)]
     if len(classes) > len(shown):
-        text += f" The first {len(shown)} of {len(classes)} classes; the others are left out."
-    content = [caption(text), grid([draw_matrix(entries, shown)])]
+        text += (
+            f" One matrix has the first {len(shown)} of {len(classes)} classes, the other all, in "
+            "groups from the most frequent classes to the rarest: 'right' is the object's own "
+            "class, the columns of groups are other classes than that, and the numbers are percent."
+        )
+        plots.append(draw_groups(entries, classes))
+    fates = sortable_table(
+        ("class", "objects", "right [%]", "another class [%]", "not found [%]", "most often"),
+        fates_of_classes(entries, classes),
+    )
+    content = [caption(text), grid(plots), details("What becomes of each class", fates)]
     errors = [
         (e["object"] or _BACKGROUND, e["detection"] or _MISSED, e["count"])
         for e in sorted(entries, key=lambda entry: -entry["count"])
@@ -51,6 +64,29 @@ def confusion_section(name: str, entries: Sequence[Entry], classes: Sequence[str
     return section(f"Confusion on {name}", *content)
 
 
+def fates_of_classes(entries: Sequence[Entry], classes: Sequence[str]) -> list[tuple]:
+    """Of each class with objects: name, objects, three shares in percent, and a class in words.
+
+    The shares are of the objects that were found as what they are, as another class, and not at
+    all; the class is the other one that most of them are taken for, "" if there is none.
+    """
+    counts: dict[str, dict[str | None, int]] = defaultdict(dict)
+    for entry in entries:
+        counts[entry["object"]][entry["detection"]] = entry["count"]
+    rows = []
+    for name in classes:
+        found = counts[name]
+        objects = sum(found.values())
+        if not objects:
+            continue
+        right, missed = found.get(name, 0), found.get(None, 0)
+        others = {k: n for k, n in found.items() if k not in (name, None)}
+        shares = (100 * n / objects for n in (right, objects - right - missed, missed))
+        most = max(others, key=lambda other: others[other], default=None)
+        rows.append((name, objects, *shares, f"{most} ({others[most]:,})" if most else ""))
+    return rows
+
+
 def draw_matrix(entries: Sequence[Entry], classes: Sequence[str]) -> Plot:
     """Objects are rows, detections columns; of few classes the cells have their numbers."""
     place = {name: i for i, name in enumerate(classes)} | {None: len(classes)}
@@ -58,16 +94,60 @@ def draw_matrix(entries: Sequence[Entry], classes: Sequence[str]) -> Plot:
     for entry in entries:
         if entry["object"] in place and entry["detection"] in place:
             counts[place[entry["object"]], place[entry["detection"]]] += entry["count"]
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure, axes = new_axes("detection", "object", height=min(8, 2 + 0.25 * len(place)))
+    names = list(map(short, classes))
+    plot = _draw("Confusion", counts, [*names, _BACKGROUND], [*names, _MISSED])
+    if len(place) <= _MAX_NUMBERED:
+        _write(plot, counts, [f"{n:,}" for n in counts[counts > 0]])
+    return plot
+
+
+def draw_groups(entries: Sequence[Entry], classes: Sequence[str]) -> Plot:
+    """Groups of equally many classes; what is right stands in a column of its own.
+
+    Args:
+        entries: of ``curves.json``.
+        classes: at least as many as groups, the most frequent first.
+    """
+    group = {name: i * NUM_GROUPS // len(classes) for i, name in enumerate(classes)}
+    group_of: dict[str | None, int] = {**group, None: NUM_GROUPS}
+    counts = np.zeros((NUM_GROUPS + 1, NUM_GROUPS + 2), dtype=np.int64)
+    for entry in entries:
+        is_right = entry["object"] == entry["detection"]
+        column = 0 if is_right else 1 + group_of[entry["detection"]]
+        counts[group_of[entry["object"]], column] += entry["count"]
+    starts = [-(-i * len(classes) // NUM_GROUPS) for i in range(NUM_GROUPS + 1)]
+    names = [f"{a + 1}-{b}" for a, b in itertools.pairwise(starts)]
+    objects = counts.sum(axis=1)
+    rows = [f"{name} ({n:,} objects)" for name, n in zip(names, objects, strict=False)]
+    columns = ["right", *names, _MISSED]
+    plot = _draw("Confusion of groups", counts, [*rows, _BACKGROUND], columns)
+    _write(plot, counts, [f"{100 * share:.0f}" for share in _shares(counts)[counts > 0]])
+    return plot
+
+
+def _draw(title: str, counts: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> Plot:
+    shares = _shares(counts)
+    figure, axes = new_axes("detection", "object", height=min(8, 2 + 0.25 * len(rows)))
     axes.imshow(np.ma.masked_equal(shares, 0), vmin=0, vmax=1, cmap=COLOR_MAP, aspect="auto")
-    names, ticks = list(map(short, classes)), range(len(place))
-    axes.set_xticks(ticks, [*names, _MISSED], rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(ticks, [*names, _BACKGROUND])
+    turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(range(len(columns)), columns, **turned)
+    axes.set_yticks(range(len(rows)), rows)
     axes.grid(False)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
-    for i, j in np.argwhere(counts) if len(place) <= _MAX_NUMBERED else ():
-        color = "black" if shares[i, j] < 0.5 else "white"
-        axes.text(j, i, f"{counts[i, j]:,}", ha="center", va="center", fontsize=8, color=color)
-    return Plot("Confusion", figure)
+    return Plot(title, figure)
+
+
+def _shares(counts: np.ndarray) -> np.ndarray:
+    """Of each row, in [0, 1]."""
+    return np.asarray(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
+
+
+def _write(plot: Plot, counts: np.ndarray, texts: Sequence[str]) -> None:
+    """Write into each cell that is not empty, row by row."""
+    (axes,) = plot.figure.axes
+    for (i, j), text, share in zip(
+        np.argwhere(counts), texts, _shares(counts)[counts > 0], strict=True
+    ):
+        color = "black" if share < 0.5 else "white"
+        axes.text(j, i, text, ha="center", va="center", fontsize=8, color=color)

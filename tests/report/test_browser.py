@@ -83,7 +83,7 @@ def test_all_tabs_open_and_all_figures_are_drawn(page):
             assert drawing.is_displayed()
     # Losses, AP, learning rate and time; a site each; the studies.
     numbers = [len(drawings(page, name)) for name in ("training", "records", "figures")]
-    assert numbers == [4, 2, 12]
+    assert numbers == [4, 2, 14]
     wait_for(lambda: page.execute_script(f"return {images}.every((i) => i.naturalWidth > 0)"))
 
 
