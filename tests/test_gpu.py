@@ -17,6 +17,9 @@ from tests.assigners.test_definitions import ASSIGNERS, double
 from tests.kernels.test_fused_entries import LOSSES as FUSED_LOSSES
 from tests.kernels.test_fused_entries import TOLERANCES, assert_alike
 from tests.kernels.test_fused_entries import problem as fused_problem
+from tests.kernels.test_fused_step_sums import LOSSES as FUSED_RANKINGS
+from tests.kernels.test_fused_step_sums import assert_alike as rankings_are_alike
+from tests.kernels.test_fused_step_sums import problem as ranking_problem
 from tests.losses.classification import CLS_LOSSES
 from tests.losses.ranking_problems import KINDS, random_problem
 from tests.losses.test_box_losses import random_boxes
@@ -69,6 +72,17 @@ def test_fused_losses(loss, num_columns, dtype):
     assert_alike(loss, found, dtype)
     choose_backend("auto")
     assert is_fused(found[0])
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
+@pytest.mark.parametrize("by_image", [False, True], ids=["batch", "image"])
+@pytest.mark.parametrize("scale", [0.0, 0.01, 3.0])
+@pytest.mark.parametrize("loss", FUSED_RANKINGS.values(), ids=FUSED_RANKINGS)
+def test_fused_rankings(loss, scale, by_image, weighted):
+    some = ranking_problem(3000, 80, 0, scale=scale, by_image=by_image, weighted=weighted)
+    *tensors, options = some
+    options = {name: value.to("cuda") for name, value in options.items()}
+    rankings_are_alike(loss, (*(x.to("cuda") for x in tensors), options))
 
 
 @pytest.mark.parametrize("name", ASSIGNERS)

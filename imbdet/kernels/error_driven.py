@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from imbdet.kernels.chunks import iterate_chunks
-from imbdet.kernels.ranking import Ranking, rows_of
+from imbdet.kernels.ranking import Ranking
 from imbdet.ops.first_order import first_order
 
 
@@ -60,25 +59,18 @@ class _ErrorDriven(torch.autograd.Function):
         pos_grads: Tensor,
         neg_weights: Tensor,
     ) -> Tensor:
-        ctx.save_for_backward(pred_logits, ranking.gt_labels, pos_grads, neg_weights)
+        ctx.save_for_backward(pred_logits, pos_grads, neg_weights)
         ctx.ranking = ranking
         return losses.to(torch.promote_types(pred_logits.dtype, torch.float32))
 
     @staticmethod
     @first_order
     def backward(ctx: Any, grad_losses: Tensor) -> tuple[Tensor | None, ...]:
-        pred_logits, gt_labels, pos_grads, neg_weights = ctx.saved_tensors
+        pred_logits, pos_grads, neg_weights = ctx.saved_tensors
         ranking, pool = ctx.ranking, ctx.ranking.pool
-        grad_logits = torch.empty_like(pred_logits)
         grad_losses = pool.num_processes * grad_losses.double()  # see imbdet.ops.exchange
-        push = ranking.sums.evaluator(ranking.steps.sum_over_positives(grad_losses @ neg_weights))
-        for chunk in iterate_chunks(pred_logits, gt_labels):
-            grads = push(chunk.logits, rows_of(ranking.segments, chunk.rows))
-            if ranking.weights is not None:
-                grads *= ranking.weights[chunk.rows]
-            if chunk.is_ignored.any():
-                grads.masked_fill_(chunk.is_ignored[:, None], 0)
-            grad_logits[chunk.rows] = grads
+        lines = ranking.steps.sum_over_positives(grad_losses @ neg_weights)
+        grad_logits = ranking.sums.push(lines, pred_logits, ranking.rows)
         pos_grads = (grad_losses @ pos_grads)[pool.own]
         grad_logits[ranking.pos_entries] = pos_grads.to(grad_logits.dtype)
         return grad_logits, None, None, None, None

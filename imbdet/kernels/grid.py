@@ -23,7 +23,7 @@ MIN_CELLS, MAX_CELLS = 2**12, 2**18
 
 
 class Grid:
-    """Looks up the bucket of a score by its cell; see :class:`imbdet.kernels.step_sums.StepSums`.
+    """Looks up the bucket of a score by its cell; see :class:`imbdet.kernels.step_sums.PartSums`.
 
     Args:
         steps: the steps whose buckets are found.

@@ -16,9 +16,8 @@ import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
-from imbdet.kernels.chunks import iterate_chunks
-from imbdet.kernels.step_sums import StepSums, step_sums
-from imbdet.kernels.steps import Part, Parts, Steps
+from imbdet.kernels.step_sums import Rows, StepSums, step_sums
+from imbdet.kernels.steps import Steps
 from imbdet.ops.exchange import Pool, total
 from imbdet.ops.labels import check_labels, positive_entries, rank_segments, weighted_labels
 from imbdet.ops.precision import at_least_float32
@@ -30,9 +29,7 @@ class Ranking(NamedTuple):
     Attributes:
         steps: the positives' step functions.
         sums: sums the steps over many logits.
-        gt_labels: (M,) labels, -1 also in rows of weight 0.
-        segments: (M, 1) int64 in [0, G), or None if there is one segment.
-        weights: (M, 1) float64, u_j of a row's entries, or None for ones.
+        rows: labels, -1 also in rows of weight 0; segments; and weights u_j of a row's entries.
         pos_entries: rows and classes of this process's positives, those of weight 0 left out.
         pos_is_kept: bool, of this process's positives, which are in ``pos_entries``; None is all.
         pool: the positives of all processes.
@@ -48,9 +45,7 @@ class Ranking(NamedTuple):
 
     steps: Steps
     sums: StepSums
-    gt_labels: Tensor
-    segments: Tensor | None
-    weights: Tensor | None
+    rows: Rows
     pos_entries: tuple[Tensor, Tensor]
     pos_is_kept: Tensor | None
     pool: Pool
@@ -126,7 +121,8 @@ def rank(
         pos_weights = pool.join(weights[pos_entries[0], 0])
     steps = Steps(pos_scores.where(is_finite, 0), delta, pos_segments, num_segments)
     sums = step_sums(steps, pred_logits)
-    histogram = sums.histogram(_ranked_parts(pred_logits, gt_labels, segments, weights))
+    rows = Rows(gt_labels, segments, weights)
+    histogram = sums.histogram(pred_logits, rows)
     is_broken = histogram.isnan().any() | ~is_finite.all()
     poison = histogram.new_zeros(1).masked_fill(is_broken, math.nan)
     own = steps.sum_over_scores(histogram), poison
@@ -136,9 +132,7 @@ def rank(
     return Ranking(
         steps,
         sums,
-        gt_labels,
-        segments,
-        weights,
+        rows,
         pos_entries,
         pos_is_kept,
         pool,
@@ -148,20 +142,3 @@ def rank(
         shares=pos_weights / (totals[steps.pos_segments] * (totals > 0).sum()) + poison,
         poison=poison[0],
     )
-
-
-def _ranked_parts(
-    pred_logits: Tensor, gt_labels: Tensor, segments: Tensor | None, weights: Tensor | None
-) -> Parts:
-    """The rows that are not ignored, positives included, in parts."""
-    for chunk in iterate_chunks(pred_logits, gt_labels):
-        logits, *others = chunk.logits, *(rows_of(x, chunk.rows) for x in (segments, weights))
-        if chunk.is_ignored.any():
-            is_ranked = ~chunk.is_ignored
-            logits, *others = logits[is_ranked], *(rows_of(x, is_ranked) for x in others)
-        yield Part(logits, *others)
-
-
-def rows_of(values: Tensor | None, rows: slice | Tensor) -> Tensor | None:
-    """Some rows of segments or weights, if there are any."""
-    return None if values is None else values[rows]

@@ -1,21 +1,62 @@
-"""Sums of steps over very many scores: one protocol, and the choice of what fits the logits."""
+"""Sums of steps over all entries of a matrix of logits: one protocol, and what fits the logits.
+
+Shape shorthand: M rows, K classes, P positives, B buckets.
+"""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from imbdet.kernels.backend import is_fused
+from imbdet.kernels.chunks import iterate_chunks
 from imbdet.kernels.grid import make_grid
-from imbdet.kernels.steps import Lines, Parts, Steps
+from imbdet.kernels.steps import Lines, Part, Parts, Steps
+
+
+class Rows(NamedTuple):
+    """What is known of the rows of a matrix of logits.
+
+    Attributes:
+        gt_labels: (M,) int64; rows with -1 are not ranked.
+        segments: (M, 1) int64 in [0, G), or None if there is one segment.
+        weights: (M, 1) float64 of a row's entries, or None for ones.
+    """
+
+    gt_labels: Tensor
+    segments: Tensor | None = None
+    weights: Tensor | None = None
+
+    def parts(self, pred_logits: Tensor) -> Parts:
+        """The rows that are ranked, positives included, chunk by chunk."""
+        for chunk in iterate_chunks(pred_logits, self.gt_labels):
+            logits = chunk.logits
+            segments, weights = _take(self.segments, chunk.rows), _take(self.weights, chunk.rows)
+            if chunk.is_ignored.any():
+                is_ranked = ~chunk.is_ignored
+                logits, segments = logits[is_ranked], _take(segments, is_ranked)
+                weights = _take(weights, is_ranked)
+            yield Part(logits, segments, weights)
 
 
 class StepSums(Protocol):
-    """Sums over the pairs of a positive, of which there are few, and a score of very many.
+    """Sums over the pairs of a positive, of which there are few, and an entry of very many."""
 
-    Scores are float32 or float64 of any shape, on the device of the steps; their segments are int64
-    of a shape that broadcasts to it, or None if there is one segment.
-    """
+    def histogram(self, pred_logits: Tensor, rows: Rows) -> Tensor:
+        """(2, B) :meth:`Steps.bucket_sums` of all entries of ranked rows, positives included.
+
+        Buckets below the steps of a segment, which no sum needs, may be left empty.
+        """
+        ...
+
+    def push(self, lines: Lines, pred_logits: Tensor, rows: Rows) -> Tensor:
+        """(M, K) of the type of the logits: values of lines times weights, 0 in other rows."""
+        ...
+
+
+class PartSums(Protocol):
+    """The same of parts of the scores, which are float32 or float64 on the device of the steps."""
 
     def histogram(self, parts: Parts) -> Tensor:
         """Sum of :meth:`Steps.bucket_sums` over parts of the scores."""
@@ -27,7 +68,7 @@ class StepSums(Protocol):
 
 
 class Search:
-    """Searches for the bucket of each score; see :class:`StepSums`."""
+    """Searches for the bucket of each score; see :class:`PartSums`."""
 
     def __init__(self, steps: Steps):
         self.steps = steps
@@ -40,11 +81,41 @@ class Search:
         return lines.at
 
 
+class ChunkedSums:
+    """Chunk after chunk, by PyTorch's operations; see :class:`StepSums`."""
+
+    def __init__(self, sums: PartSums):
+        self.sums = sums
+
+    def histogram(self, pred_logits: Tensor, rows: Rows) -> Tensor:
+        return self.sums.histogram(rows.parts(pred_logits))
+
+    def push(self, lines: Lines, pred_logits: Tensor, rows: Rows) -> Tensor:
+        evaluate, pushed = self.sums.evaluator(lines), torch.empty_like(pred_logits)
+        for chunk in iterate_chunks(pred_logits, rows.gt_labels):
+            values = evaluate(chunk.logits, _take(rows.segments, chunk.rows))
+            if rows.weights is not None:
+                values *= rows.weights[chunk.rows]
+            if chunk.is_ignored.any():
+                values.masked_fill_(chunk.is_ignored[:, None], 0)
+            pushed[chunk.rows] = values
+        return pushed
+
+
 def step_sums(steps: Steps, logits: Tensor) -> StepSums:
     """What sums the steps over logits of this device, type and number fastest.
 
     The look-up takes scores of at most 32 bits on a CPU. A GPU searches fast enough.
     """
+    if is_fused(logits):
+        from imbdet.kernels.fused.step_sums import FusedSums  # Triton is not everywhere
+
+        return FusedSums(steps)
     if logits.device.type == "cpu" and logits.dtype != torch.float64:
-        return make_grid(steps, logits)
-    return Search(steps)
+        return ChunkedSums(make_grid(steps, logits))
+    return ChunkedSums(Search(steps))
+
+
+def _take(values: Tensor | None, rows: slice | Tensor) -> Tensor | None:
+    """Some rows of segments or weights, if there are any."""
+    return None if values is None else values[rows]

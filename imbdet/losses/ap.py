@@ -78,7 +78,7 @@ def _running_maximum(precision: Tensor, ranking: Ranking) -> Tensor:
     # A precision is in [0, 1], so that none of an earlier segment reaches those of a later one.
     offsets = steps.pos_segments[order]
     maxima = (precision[order] + offsets).cummax(dim=0).values - offsets
-    if ranking.weights is not None:  # else equal scores have the same precision
+    if ranking.rows.weights is not None:  # else equal scores have the same precision
         maxima = maxima[_last_of_equals(steps.pos_scores[order], offsets)]
     highest = torch.empty_like(precision)
     highest[order] = maxima

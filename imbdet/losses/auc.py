@@ -64,9 +64,10 @@ def auc_update(ranking: Ranking, num_classes: int) -> Update:
 def _weight_of_negatives(ranking: Ranking, num_classes: int) -> Tensor:
     """(P,) float64, sum_j u_j over the negatives of the segment; exactly 0 without any."""
     steps = ranking.steps
-    rows = (ranking.gt_labels == num_classes).nonzero().squeeze(1)
-    segments = torch.zeros_like(rows) if ranking.segments is None else ranking.segments[rows, 0]
-    weights = None if ranking.weights is None else ranking.weights[rows, 0]
+    gt_labels, segments, weights = ranking.rows
+    rows = (gt_labels == num_classes).nonzero().squeeze(1)
+    segments = torch.zeros_like(rows) if segments is None else segments[rows, 0]
+    weights = None if weights is None else weights[rows, 0]
     background = torch.bincount(segments, weights, steps.num_segments).double()
     background = total(background, ranking.pool.group)
     positives = torch.bincount(steps.pos_segments, ranking.pos_weights, steps.num_segments)

@@ -143,7 +143,7 @@ def test_an_entry_without_a_kernel_is_computed_by_pytorch():
 
 @pytest.mark.parametrize("num_columns", [1, 2, 3, 16, 17, 20, 80, 91, 365, 1203])
 def test_tiles_leave_few_columns_unused(num_columns):
-    from imbdet.kernels.fused.entrywise import TILE, tile_columns
+    from imbdet.kernels.fused.tiles import TILE, tile_columns
 
     width = tile_columns(num_columns)
     assert TILE % width == 0

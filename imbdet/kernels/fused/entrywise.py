@@ -15,12 +15,8 @@ from torch import Tensor
 
 from imbdet.kernels.entrywise import EntryLoss
 from imbdet.kernels.fused.entries import FusedEntry, fused_entry
+from imbdet.kernels.fused.tiles import TILE, tile_columns
 from imbdet.ops.labels import positive_entries
-
-# Entries that a program has in its registers at a time.
-TILE = 2048
-# What may be the number of its columns; fewer where there are no more.
-WIDTHS = (16, 32, 64, 128)
 
 
 @triton.jit
@@ -147,7 +143,7 @@ class FusedEntries:
         columns = tile_columns(num_columns)
         rows = TILE // columns
         positive, negative = functions
-        with _on_device_of(logits):
+        with torch.cuda.device_of(logits):
             kernel[(triton.cdiv(num_rows, rows),)](
                 logits,
                 logits.stride(0),
@@ -181,13 +177,6 @@ def fused_entries(positive: EntryLoss, negative: EntryLoss, num_args: int) -> Fu
     return FusedEntries(parts[0], parts[1])
 
 
-def tile_columns(num_columns: int) -> int:
-    """Columns of a tile, a power of 2: the fewest beyond the last column, then the widest tile."""
-    if num_columns <= WIDTHS[0]:
-        return 1 << max(num_columns - 1, 0).bit_length()
-    return min(WIDTHS, key=lambda width: (-num_columns % width, -width))
-
-
 def _of_rows(pos_args: Sequence[Tensor], gt_labels: Tensor, num_columns: int) -> Tensor:
     """(M,) float32 target of each row that has a positive; without targets anything."""
     if not pos_args:
@@ -200,7 +189,3 @@ def _of_rows(pos_args: Sequence[Tensor], gt_labels: Tensor, num_columns: int) ->
 def _table(entry: FusedEntry, logits: Tensor) -> tuple[Tensor, int]:
     """The table of an entry and its size; of those without one anything."""
     return (logits, 0) if entry.table is None else (entry.table.contiguous(), len(entry.table))
-
-
-def _on_device_of(tensor: Tensor):
-    return torch.cuda.device_of(tensor)

@@ -1,0 +1,223 @@
+"""Sums of steps over all entries of a matrix of logits, in one launch each way.
+
+A program takes some rows, walks over their columns and searches for the bucket of each entry among
+the ends of its segment. Most entries stand below all steps and are done with after one comparison.
+Where all others of a tile share a bucket, as in the beginning of a training, their sums are added
+at once, so that programs do not queue for the same number.
+
+Shape shorthand: M rows, K columns, E ends of steps, B buckets.
+"""
+
+from typing import NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from imbdet.kernels.fused.tiles import TILE, tile_columns
+from imbdet.kernels.step_sums import Rows
+from imbdet.kernels.steps import Lines, Steps
+
+
+@triton.jit
+def _find(x, is_open, ends, first, last, num_rounds):
+    """Places in [first, last]: how many ends of the segment are at or below a score."""
+    low, high = first + tl.zeros_like(x).to(tl.int32), last + tl.zeros_like(x).to(tl.int32)
+    for _ in range(num_rounds):
+        middle = (low + high) // 2
+        is_searched = is_open & (low < high)
+        end = tl.load(ends + middle, mask=is_searched, other=0.0)
+        is_above = is_searched & (x >= end)
+        low = tl.where(is_above, middle + 1, low)
+        high = tl.where(is_searched & ~is_above, middle, high)
+    return low
+
+
+@triton.jit
+def _add(
+    logits,
+    row_stride,
+    labels,
+    segments,
+    weights,
+    ends,
+    firsts,
+    bounds,
+    sums,
+    num_rows,
+    num_columns,
+    num_buckets,
+    num_rounds,
+    HAS_SEGMENTS: tl.constexpr,
+    HAS_WEIGHTS: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+):
+    rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    is_ranked = rows < num_rows
+    is_ranked &= tl.load(labels + rows, mask=is_ranked, other=-1) >= 0
+    segment = tl.zeros((ROWS,), tl.int64)
+    if HAS_SEGMENTS:
+        segment = tl.load(segments + rows, mask=is_ranked, other=0)
+    weight = tl.full((ROWS,), 1.0, tl.float64)
+    if HAS_WEIGHTS:
+        weight = tl.load(weights + rows, mask=is_ranked, other=0.0)
+    first = tl.load(firsts + segment).to(tl.int32)
+    last = tl.load(firsts + segment + 1).to(tl.int32)
+    has_end = is_ranked & (last > first)
+    lowest = tl.load(ends + first, mask=has_end, other=float("inf"))
+    low_bound, high_bound = tl.load(bounds), tl.load(bounds + 1)
+    starts = rows.to(tl.int64) * row_stride
+    for left in range(0, num_columns, COLUMNS):
+        columns = left + tl.arange(0, COLUMNS)
+        is_entry = is_ranked[:, None] & (columns < num_columns)[None, :]
+        x = tl.load(logits + starts[:, None] + columns[None, :], mask=is_entry, other=0.0)
+        x = x.to(tl.float64)
+        is_open = is_entry & ~(x < lowest[:, None])  # NaN is, too
+        if tl.max(tl.max(is_open.to(tl.int32), axis=1), axis=0) > 0:
+            place = _find(x, is_open, ends, first[:, None], last[:, None], num_rounds)
+            bucket = place + segment.to(tl.int32)[:, None]
+            value = tl.minimum(tl.maximum(x, low_bound), high_bound)
+            value = tl.where(x == x, value, x)
+            counted = tl.where(is_open, weight[:, None], 0.0)
+            moment = tl.where(is_open, weight[:, None] * value, 0.0)
+            largest = tl.max(tl.max(tl.where(is_open, bucket, -1), axis=1), axis=0)
+            smallest = tl.min(tl.min(tl.where(is_open, bucket, num_buckets), axis=1), axis=0)
+            if smallest == largest:
+                tl.atomic_add(sums + largest, tl.sum(tl.sum(counted, axis=1), axis=0))
+                tl.atomic_add(sums + num_buckets + largest, tl.sum(tl.sum(moment, axis=1), axis=0))
+            else:
+                tl.atomic_add(sums + bucket, counted, mask=is_open)
+                tl.atomic_add(sums + num_buckets + bucket, moment, mask=is_open)
+
+
+@triton.jit
+def _evaluate(
+    logits,
+    row_stride,
+    labels,
+    segments,
+    weights,
+    ends,
+    firsts,
+    bounds,
+    intercepts,
+    slopes,
+    values,
+    num_rows,
+    num_columns,
+    num_rounds,
+    HAS_SEGMENTS: tl.constexpr,
+    HAS_WEIGHTS: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+):
+    rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    is_row = rows < num_rows
+    is_ranked = is_row & (tl.load(labels + rows, mask=is_row, other=-1) >= 0)
+    segment = tl.zeros((ROWS,), tl.int64)
+    if HAS_SEGMENTS:
+        segment = tl.load(segments + rows, mask=is_ranked, other=0)
+    weight = tl.full((ROWS,), 1.0, tl.float64)
+    if HAS_WEIGHTS:
+        weight = tl.load(weights + rows, mask=is_ranked, other=0.0)
+    first = tl.load(firsts + segment).to(tl.int32)
+    last = tl.load(firsts + segment + 1).to(tl.int32)
+    has_end = is_ranked & (last > first)
+    lowest = tl.load(ends + first, mask=has_end, other=float("inf"))
+    low_bound, high_bound = tl.load(bounds), tl.load(bounds + 1)
+    starts = rows.to(tl.int64) * row_stride
+    for left in range(0, num_columns, COLUMNS):
+        columns = left + tl.arange(0, COLUMNS)
+        is_column = (columns < num_columns)[None, :]
+        is_entry = is_ranked[:, None] & is_column
+        x = tl.load(logits + starts[:, None] + columns[None, :], mask=is_entry, other=0.0)
+        x = x.to(tl.float64)
+        is_open = is_entry & ~(x < lowest[:, None])
+        result = tl.zeros((ROWS, COLUMNS), tl.float64)
+        if tl.max(tl.max(is_open.to(tl.int32), axis=1), axis=0) > 0:
+            place = _find(x, is_open, ends, first[:, None], last[:, None], num_rounds)
+            bucket = place + segment.to(tl.int32)[:, None]
+            clamped = tl.minimum(tl.maximum(x, low_bound), high_bound)
+            clamped = tl.where(x == x, clamped, x)
+            intercept = tl.load(intercepts + bucket, mask=is_open, other=0.0)
+            slope = tl.load(slopes + bucket, mask=is_open, other=0.0)
+            result = tl.where(is_open, weight[:, None] * (intercept + slope * clamped), 0.0)
+        places = rows.to(tl.int64)[:, None] * num_columns + columns[None, :]
+        tl.store(
+            values + places,
+            result.to(tl.float32).to(values.dtype.element_ty),
+            mask=is_row[:, None] & is_column,
+        )
+
+
+class _Table(NamedTuple):
+    """The ends of steps as kernels take them.
+
+    Attributes:
+        ends: (E,) float64 by segment, then by score; one of infinity if there is none.
+        firsts: (G + 1,) int64, where those of each segment begin, and where all end.
+        bounds: (2,) float64, the lowest and the highest of all.
+    """
+
+    ends: Tensor
+    firsts: Tensor
+    bounds: Tensor
+
+    @classmethod
+    def of(cls, steps: Steps) -> "_Table":
+        numbers = 2 * torch.bincount(steps.pos_segments, minlength=steps.num_segments)
+        firsts = torch.cat([numbers.new_zeros(1), numbers.cumsum(dim=0)])
+        ends, zero = steps.ends[steps.places], steps.ends.new_zeros(1)
+        bounds = torch.stack([steps.clamp(zero - torch.inf), steps.clamp(zero + torch.inf)])
+        return cls(ends if len(ends) else zero + torch.inf, firsts, bounds)
+
+
+class FusedSums:
+    """See :class:`imbdet.kernels.step_sums.StepSums`.
+
+    Args:
+        steps: the steps whose buckets are found.
+    """
+
+    def __init__(self, steps: Steps):
+        self.steps = steps
+        self.table = _Table.of(steps)
+
+    def histogram(self, pred_logits: Tensor, rows: Rows) -> Tensor:
+        sums = self.steps.ends.new_zeros(2, self.steps.num_buckets)
+        self._launch(_add, pred_logits, rows, [sums], [self.steps.num_buckets])
+        return sums
+
+    def push(self, lines: Lines, pred_logits: Tensor, rows: Rows) -> Tensor:
+        values = torch.empty(pred_logits.shape, dtype=pred_logits.dtype, device=pred_logits.device)
+        self._launch(_evaluate, pred_logits, rows, [lines.intercept, lines.slope, values], [])
+        return values
+
+    def _launch(self, kernel, pred_logits: Tensor, rows: Rows, arrays, numbers) -> None:
+        num_rows, num_columns = pred_logits.shape
+        if pred_logits.numel() == 0:
+            return
+        logits = pred_logits if pred_logits.stride(1) == 1 else pred_logits.contiguous()
+        labels = rows.gt_labels.contiguous()
+        columns = tile_columns(num_columns)
+        height = TILE // columns
+        with torch.cuda.device_of(logits):
+            kernel[(triton.cdiv(num_rows, height),)](
+                logits,
+                logits.stride(0),
+                labels,
+                labels if rows.segments is None else rows.segments.contiguous(),
+                labels if rows.weights is None else rows.weights.contiguous(),
+                *self.table,
+                *arrays,
+                num_rows,
+                num_columns,
+                *numbers,
+                len(self.steps.ends).bit_length(),
+                HAS_SEGMENTS=rows.segments is not None,
+                HAS_WEIGHTS=rows.weights is not None,
+                ROWS=height,
+                COLUMNS=columns,
+            )
