@@ -142,6 +142,66 @@ def test_other_heads_are_detectron2s(name, changed):
     assert changes(CONFIGS / f"{name}_R_50_FPN_1x.yaml") == expected
 
 
+MASK_R50 = {
+    **RCNN_FPN,
+    **{"MODEL.MASK_ON": True, "MODEL.RESNETS.DEPTH": 50},
+    "MODEL.WEIGHTS": "detectron2://ImageNetPretrained/MSRA/R-50.pkl",
+    "INPUT.MIN_SIZE_TRAIN": (640, 672, 704, 736, 768, 800),
+}
+LVIS = {
+    **{"DATASETS.TRAIN": ("lvis_v1_train",), "DATASETS.TEST": ("lvis_v1_val",)},
+    **{"MODEL.ROI_HEADS.NUM_CLASSES": 1203, "MODEL.ROI_HEADS.SCORE_THRESH_TEST": 0.0001},
+    "TEST.DETECTIONS_PER_IMAGE": 300,
+    "DATALOADER.SAMPLER_TRAIN": "RepeatFactorTrainingSampler",
+    "DATALOADER.REPEAT_THRESHOLD": 0.001,
+}
+# MMDetection's, in iterations of 16 of the 99,388 images of lvis_v1_train with objects.
+EPOCH = -(-99388 // 16)
+LVIS_12E = {
+    "SOLVER.STEPS": (8 * EPOCH, 11 * EPOCH),
+    **{"SOLVER.MAX_ITER": 12 * EPOCH, "SOLVER.WARMUP_ITERS": 500},
+}
+LVIS_24E = {
+    "SOLVER.STEPS": (16 * EPOCH, 22 * EPOCH),
+    **{"SOLVER.MAX_ITER": 24 * EPOCH, "SOLVER.WARMUP_ITERS": 500},
+}
+LVIS_CONFIGS = {
+    "1x": {"SOLVER.STEPS": (120000, 160000), "SOLVER.MAX_ITER": 180000},
+    "12e_eqlv2": {**LVIS_12E, "DATALOADER.SAMPLER_TRAIN": "TrainingSampler"},
+    "24e_seesaw": LVIS_24E,
+    "12e_ecm": {
+        **LVIS_12E,
+        **{"SOLVER.WARMUP_ITERS": 10000, "SOLVER.WARMUP_FACTOR": 0.0001},
+        **{"SOLVER.CLIP_GRADIENTS.ENABLED": True, "SOLVER.CLIP_GRADIENTS.CLIP_VALUE": 5.0},
+        "SOLVER.CLIP_GRADIENTS.CLIP_TYPE": "norm",
+    },
+    "12e_rank_sort": {
+        **LVIS_12E,
+        **{"SOLVER.BASE_LR": 0.012, "MODEL.ROI_HEADS.SCORE_THRESH_TEST": 0.6},
+        "MODEL.RETINANET.SCORE_THRESH_TEST": 0.005,  # of the piece, for the other detector
+        **{"MODEL.RPN.LOSS_WEIGHT": 0.2, "MODEL.RPN.BBOX_REG_WEIGHTS": (10.0, 10.0, 5.0, 5.0)},
+    },
+}
+
+
+@pytest.mark.parametrize(("name", "changed"), LVIS_CONFIGS.items(), ids=LVIS_CONFIGS)
+def test_lvis_configs_are_the_published_ones(name, changed):
+    expected = {**MASK_R50, **LVIS, **changed}
+    defaults = dict(flatten(get_cfg()))
+    expected = {key: value for key, value in expected.items() if value != defaults[key]}
+    found = changes(CONFIGS / f"LVIS-InstanceSegmentation/mask_rcnn_R_50_FPN_{name}.yaml")
+    assert found == expected
+
+
+def test_federated_loss_on_lvis_has_the_values_of_detectron2():
+    file = CONFIGS / "LVIS-InstanceSegmentation" / "mask_rcnn_R_50_FPN_1x_federated.yaml"
+    cfg = load_config(str(file))
+    (place,) = (place for place in sites_of(cfg) if place.site.module == "ImbROIHeads")
+    loss = build_criterion(*place).cls_loss.loss
+    assert len(loss.frequencies.images) == 1203
+    assert loss.loss.keywords == {"num_classes": 50, "power": 0.5}
+
+
 def build_parts(cfg):
     """All that the keys of imbdet rule, without the network around it."""
     refuse_unread_keys(cfg)
