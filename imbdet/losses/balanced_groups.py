@@ -19,7 +19,7 @@ from imbdet.losses.class_frequencies import KnownFrequencies
 from imbdet.losses.reduction import reduce_losses
 from imbdet.methods import CLS_LOSSES
 from imbdet.ops.exchange import Pool, total
-from imbdet.ops.labels import check_labels
+from imbdet.ops.labels import check_labels, weighted_labels
 from imbdet.ops.precision import at_least_float32
 from imbdet.options import Bounds, NonNegative, checked
 
@@ -136,7 +136,8 @@ def balanced_group_loss(
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
         groups: of the classes.
         samples: (G, M) bool, which samples each group learns from, of :func:`draw_group_samples`.
-        weights: (M,) factors of the samples, or None.
+        weights: (M,) finite weights >= 0 of the samples in the means, or None for ones. A row of
+            weight 0 counts as ignored.
         reduction: "none" or "sum".
         group: processes over whose samples the means run; None is this one alone.
 
@@ -151,6 +152,7 @@ def balanced_group_loss(
     expected = len(groups.sizes), len(gt_labels)
     if samples.shape != expected:
         raise ValueError(f"samples must have the shape {expected}, not {tuple(samples.shape)}")
+    gt_labels = weighted_labels(gt_labels, weights)
     by_group = used_logits(pred_logits, gt_labels).split(groups.sizes, dim=1)
     samples = samples & (gt_labels >= 0)
     losses = torch.stack(
@@ -159,9 +161,10 @@ def balanced_group_loss(
             for logits, target in zip(by_group, groups.targets_of(gt_labels), strict=True)
         ]
     )
-    num_samples = total(samples.sum(dim=1, keepdim=True), group)
-    shares = samples.to(losses) / num_samples.clamp(min=1)
-    return reduce_losses((losses * shares).sum(dim=0), weights, reduction)
+    parts = samples.to(losses) if weights is None else samples * weights.detach().to(losses)
+    totals = total(parts.sum(dim=1, keepdim=True, dtype=torch.float64), group)
+    shares = parts / totals.where(totals > 0, 1).to(losses)
+    return reduce_losses((losses * shares).sum(dim=0), None, reduction)
 
 
 class GroupSoftmax(Classifier):
@@ -198,7 +201,7 @@ class GroupSoftmax(Classifier):
     "Li et al., CVPR 2020, https://arxiv.org/abs/2006.10408",
     activation="softmax of groups",
     is_normalized=True,
-    takes=("group", "generator"),
+    takes=("group", "generator", "weights"),
     balances_classes=True,
 )
 class BalancedGroupLoss(nn.Module):
@@ -238,6 +241,8 @@ class BalancedGroupLoss(nn.Module):
         gt_labels: Tensor,
         group: ProcessGroup | None = None,
         generator: torch.Generator | None = None,
+        *,
+        weights: Tensor | None = None,
     ) -> Tensor:
         """Draw the samples of each group, and let them pay.
 
@@ -247,12 +252,16 @@ class BalancedGroupLoss(nn.Module):
             group: processes whose samples are drawn from, and averaged, together, all with the same
                 generator; None is this one alone.
             generator: of the device of the labels; None is torch's.
+            weights: see :func:`balanced_group_loss`; draws are the same for all weights above 0.
 
         Returns:
             (M,) losses, 0 for ignored samples. Their sum, over all processes, is the loss.
         """
+        gt_labels = weighted_labels(gt_labels, weights)
         groups, pool = self.groups(), Pool(len(gt_labels), group, gt_labels.device)
         samples = draw_group_samples(
             pool.join(gt_labels), groups, beta=self.beta, generator=generator
         )[:, pool.own]
-        return balanced_group_loss(pred_logits, gt_labels, groups, samples, group=group)
+        return balanced_group_loss(
+            pred_logits, gt_labels, groups, samples, weights=weights, group=group
+        )

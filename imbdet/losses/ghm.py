@@ -5,7 +5,8 @@ Li et al., "Gradient Harmonized Single-stage Detector", AAAI 2019, https://arxiv
 The gradients' norms, in [0, 1], fall into equal bins. Of N entries, one in a bin with S_j entries
 has the weight N / (S_j B), where B is the number of bins that are not empty (of all bins in the
 paper; the published code is followed), and the weighted sum is divided by N. Here N is cancelled
-from both: the loss is the plain sum and needs no normalizer.
+from both: the loss is the plain sum and needs no normalizer. Entries of weighted samples count as
+much as they weigh: N and S_j are sums of weights.
 
 The published dense heads call the loss once for each level of the feature pyramid: the levels share
 the averaged counts, which each of them updates, and their losses are added. So N, S_j and B are
@@ -28,9 +29,10 @@ from imbdet.buffers import KeepsMissingBuffers, untouched_buffers
 from imbdet.kernels.chunks import iterate_chunks
 from imbdet.kernels.entrywise import entrywise_loss
 from imbdet.losses.asl1 import asl1
+from imbdet.losses.reduction import reduce_losses
 from imbdet.methods import BOX_LOSSES, CLS_LOSSES
 from imbdet.ops.exchange import total
-from imbdet.ops.labels import check_labels
+from imbdet.ops.labels import check_labels, check_weights, weighted_labels
 from imbdet.options import Count, Momentum, Positive
 
 
@@ -74,9 +76,10 @@ class _Harmonizer(KeepsMissingBuffers):
 
     def harmonize_levels(
         self,
-        harmonize: Callable[[Tensor, Tensor], Tensor],
+        harmonize: Callable[[Tensor, Tensor, Tensor | None], Tensor],
         predictions: Tensor,
         targets: Tensor,
+        weights: Tensor | None,
         levels: Sequence[Tensor] | None,
     ) -> Tensor:
         """The losses of all rows, with a call for each level; see :meth:`GHMCLoss.forward`.
@@ -85,10 +88,11 @@ class _Harmonizer(KeepsMissingBuffers):
         """
         with contextlib.nullcontext() if self.training else untouched_buffers(self):
             if levels is None:
-                return harmonize(predictions, targets)
+                return harmonize(predictions, targets, weights)
             order, sizes = torch.cat(list(levels)), [len(rows) for rows in levels]
-            parts = zip(predictions[order].split(sizes), targets[order].split(sizes), strict=True)
-            losses = torch.cat([harmonize(*part) for part in parts])
+            of_levels = [x[order].split(sizes) for x in (predictions, targets)]
+            own = [None] * len(sizes) if weights is None else weights[order].split(sizes)
+            losses = torch.cat([harmonize(*part) for part in zip(*of_levels, own, strict=True)])
         return losses.new_zeros(len(losses)).index_copy(0, order, losses)
 
 
@@ -97,7 +101,7 @@ class _Harmonizer(KeepsMissingBuffers):
     "Sigmoid cross-entropy, harmonised by gradient norm.",
     "Li et al., AAAI 2019, https://arxiv.org/abs/1811.05181",
     is_normalized=True,
-    takes=("group",),
+    takes=("group", "weights"),
 )
 class GHMCLoss(_Harmonizer):
     """Sigmoid cross-entropy, harmonised over all entries that are not ignored."""
@@ -128,6 +132,8 @@ class GHMCLoss(_Harmonizer):
         gt_labels: Tensor,
         group: ProcessGroup | None = None,
         levels: Sequence[Tensor] | None = None,
+        *,
+        weights: Tensor | None = None,
     ) -> Tensor:
         """Add the batch to the counts and weigh its losses; weights are constants to the gradient.
 
@@ -137,34 +143,45 @@ class GHMCLoss(_Harmonizer):
             group: processes whose batches are counted together; None is this one alone.
             levels: int64 rows of each level, together all rows; the levels are harmonised one after
                 the other. None harmonises all rows at once.
+            weights: (M,) finite weights >= 0 of the samples, or None for ones. A row of weight 0
+                counts as ignored.
 
         Returns:
-            (M,) losses, summed over the classes, 0 for ignored samples. Their sum, over all
-            processes, is the loss.
+            (M,) losses, summed over the classes and weighted, 0 for ignored samples. Their sum,
+            over all processes, is the loss.
         """
         check_labels(pred_logits, gt_labels)
+        gt_labels = weighted_labels(gt_labels, weights)
         harmonize = partial(self._harmonize, group=group)
-        return self.harmonize_levels(harmonize, pred_logits, gt_labels, levels)
+        losses = self.harmonize_levels(harmonize, pred_logits, gt_labels, weights, levels)
+        return reduce_losses(losses, weights, "none")
 
     def _harmonize(
-        self, pred_logits: Tensor, gt_labels: Tensor, group: ProcessGroup | None
+        self,
+        pred_logits: Tensor,
+        gt_labels: Tensor,
+        weights: Tensor | None,
+        group: ProcessGroup | None,
     ) -> Tensor:
-        weights = self.weigh(self._histogram(pred_logits, gt_labels), group)
+        bin_weights = self.weigh(self._histogram(pred_logits, gt_labels, weights), group)
         return entrywise_loss(
             pred_logits,
             gt_labels,
-            positive=HarmonizedEntry(-1, weights),
-            negative=HarmonizedEntry(+1, weights),
+            positive=HarmonizedEntry(-1, bin_weights),
+            negative=HarmonizedEntry(+1, bin_weights),
         )
 
     @torch.no_grad()
-    def _histogram(self, pred_logits: Tensor, gt_labels: Tensor) -> Tensor:
-        histogram = torch.zeros_like(self.counts, dtype=torch.int64)
+    def _histogram(self, pred_logits: Tensor, gt_labels: Tensor, weights: Tensor | None) -> Tensor:
+        histogram = torch.zeros_like(self.counts, dtype=torch.int64 if weights is None else None)
         for chunk in iterate_chunks(pred_logits, gt_labels):
             norms = torch.sigmoid(chunk.logits)
             norms[chunk.pos_entries] = torch.sigmoid(-chunk.logits[chunk.pos_entries])
-            norms = norms[~chunk.is_ignored] if chunk.is_ignored.any() else norms
-            histogram += _bins(norms, self.bins).bincount(minlength=self.bins)
+            own = None if weights is None else weights[chunk.rows]
+            if chunk.is_ignored.any():
+                is_counted = ~chunk.is_ignored
+                norms, own = norms[is_counted], None if own is None else own[is_counted]
+            histogram += _count(_bins(norms, self.bins), self.bins, own)
         return histogram
 
 
@@ -173,7 +190,7 @@ class GHMCLoss(_Harmonizer):
     "Authentic smooth L1 distance of the deltas, harmonised by gradient norm.",
     "Li et al., AAAI 2019, https://arxiv.org/abs/1811.05181",
     is_normalized=True,
-    takes=("group",),
+    takes=("group", "weights"),
 )
 class GHMRLoss(_Harmonizer):
     """Authentic smooth L1, harmonised over the coordinates of all positives."""
@@ -206,6 +223,8 @@ class GHMRLoss(_Harmonizer):
         target_deltas: Tensor,
         group: ProcessGroup | None = None,
         levels: Sequence[Tensor] | None = None,
+        *,
+        weights: Tensor | None = None,
     ) -> Tensor:
         """Add the batch to the counts and weigh its losses; weights are constants to the gradient.
 
@@ -214,20 +233,36 @@ class GHMRLoss(_Harmonizer):
             target_deltas: (P, 4) deltas to reach.
             group: processes whose batches are counted together; None is this one alone.
             levels: see :meth:`GHMCLoss.forward`.
+            weights: (P,) finite weights >= 0 of the samples, or None for ones.
 
         Returns:
-            (P,) losses, summed over the coordinates. Their sum, over all processes, is the loss.
+            (P,) losses, summed over the coordinates and weighted. Their sum, over all processes, is
+            the loss.
         """
+        if weights is not None:
+            check_weights(weights, len(pred_deltas))
         harmonize = partial(self._harmonize, group=group)
-        return self.harmonize_levels(harmonize, pred_deltas, target_deltas, levels)
+        losses = self.harmonize_levels(harmonize, pred_deltas, target_deltas, weights, levels)
+        return reduce_losses(losses, weights, "none")
 
     def _harmonize(
-        self, pred_deltas: Tensor, target_deltas: Tensor, group: ProcessGroup | None
+        self,
+        pred_deltas: Tensor,
+        target_deltas: Tensor,
+        weights: Tensor | None,
+        group: ProcessGroup | None,
     ) -> Tensor:
         losses, norms = asl1(pred_deltas, target_deltas, self.mu)
         bins = _bins(norms, self.bins)
-        weights = self.weigh(bins.bincount(minlength=self.bins), group)
-        return (losses * weights.to(losses.dtype)[bins].view_as(losses)).sum(dim=1)
+        bin_weights = self.weigh(_count(bins, self.bins, weights), group)
+        return (losses * bin_weights.to(losses.dtype)[bins].view_as(losses)).sum(dim=1)
+
+
+def _count(bins: Tensor, num_bins: int, weights: Tensor | None) -> Tensor:
+    """(bins,) number of entries in each bin, int64, or float64 sum of the weights of their rows."""
+    if weights is not None:
+        weights = weights.detach().double().repeat_interleave(len(bins) // max(len(weights), 1))
+    return bins.bincount(weights, minlength=num_bins)
 
 
 def _bins(norms: Tensor, bins: int) -> Tensor:

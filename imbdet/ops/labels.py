@@ -57,12 +57,16 @@ def weighted_labels(gt_labels: Tensor, weights: Tensor | None) -> Tensor:
     """
     if weights is None:
         return gt_labels
-    if weights.shape != gt_labels.shape:
-        expected, given = tuple(gt_labels.shape), tuple(weights.shape)
-        raise ValueError(f"weights must have the shape {expected}, not {given}")
+    check_weights(weights, len(gt_labels))
+    return gt_labels.masked_fill(weights == 0, -1)
+
+
+def check_weights(weights: Tensor, count: int) -> None:
+    """Raise ValueError unless there is a weight for each of ``count`` samples, finite and >= 0."""
+    if weights.shape != (count,):
+        raise ValueError(f"weights must have the shape ({count},), not {tuple(weights.shape)}")
     if not bool(((weights >= 0) & weights.isfinite()).all()):
         raise ValueError("weights must be finite and not negative")
-    return gt_labels.masked_fill(weights == 0, -1)
 
 
 def rank_segments(

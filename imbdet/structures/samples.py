@@ -26,6 +26,7 @@ class Positives:
             With gradient.
         box2box_transform: encodes and decodes deltas.
         levels: of anchors; None for proposals.
+        weights: (P,) of the samples, or None; see :attr:`Samples.weights`.
     """
 
     boxes: Tensor
@@ -33,6 +34,7 @@ class Positives:
     pred_deltas: Tensor
     box2box_transform: BoxTransform
     levels: Levels | None = None
+    weights: Tensor | None = None
 
     @cached_property
     def gt_deltas(self) -> Tensor:
@@ -142,4 +144,5 @@ class Samples:
             pred_deltas=self.outputs.deltas_of(rows, self.gt_labels[rows]),
             box2box_transform=self.outputs.require_transform(),
             levels=self.candidates.levels_of(rows),
+            weights=self.pos_weights,
         )

@@ -18,8 +18,15 @@ from imbdet.learning.criteria import (
 )
 from imbdet.learning.normalizers import Quota, num_positives, num_samples, sum_of_quality
 from imbdet.learning.qualities import QUALITIES
-from imbdet.losses import focal_loss, smooth_l1_loss, softmax_cross_entropy_loss
+from imbdet.losses import (
+    GHMCLoss,
+    GHMRLoss,
+    focal_loss,
+    smooth_l1_loss,
+    softmax_cross_entropy_loss,
+)
 from imbdet.ops.distances import DistanceTransform
+from imbdet.structures import Samples
 from imbdet.weighting import ImportancePositives, carl_weights, gt_class_scores
 from tests.learning.test_learner import NUM_CLASSES, learner, problem
 
@@ -51,6 +58,14 @@ def everything():
     )
 
 
+def harmonised():
+    """A criterion of losses that count what samples weigh."""
+    how = {"is_normalized": True, "takes": ("group", "weights")}
+    return PointwiseCriterion(
+        cls_loss=SampleLoss(GHMCLoss(), **how), box_loss=BoxLoss(GHMRLoss(), **how)
+    )
+
+
 def pay(targets, *, normalizer=num_samples, what=None, assigner=graded):
     """Losses, and gradients of the outputs."""
     priors, _, outputs = problem()
@@ -74,7 +89,7 @@ def of(**weights):
     return replace(problem()[1], **{name: torch.tensor(w) for name, w in weights.items()})
 
 
-@pytest.mark.parametrize("what", [criterion, everything], ids=["plain", "everything"])
+@pytest.mark.parametrize("what", [criterion, everything, harmonised])
 @pytest.mark.parametrize("normalizer", NORMALIZERS, ids=NAMES)
 def test_weights_of_1_change_nothing(normalizer, what):
     plain = pay(problem()[1], normalizer=normalizer, what=what())
@@ -83,17 +98,19 @@ def test_weights_of_1_change_nothing(normalizer, what):
     torch.testing.assert_close(weighted, plain, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("what", [everything, harmonised])
 @pytest.mark.parametrize("factor", [0.001, 1000.0])
 @pytest.mark.parametrize("normalizer", NORMALIZERS, ids=NAMES)
-def test_a_common_factor_changes_nothing(normalizer, factor):
+def test_a_common_factor_changes_nothing(normalizer, factor, what):
     some = of(weights=[1.0, 3.0, 0.5], image_weights=[1.0, 2.0])
     scaled = replace(some, image_weights=factor * some.image_weights)
-    expected = pay(some, normalizer=normalizer, what=everything())
-    torch.testing.assert_close(pay(scaled, normalizer=normalizer, what=everything()), expected)
+    expected = pay(some, normalizer=normalizer, what=what())
+    torch.testing.assert_close(pay(scaled, normalizer=normalizer, what=what()), expected)
 
 
+@pytest.mark.parametrize("what", [everything, harmonised])
 @pytest.mark.parametrize("normalizer", NORMALIZERS, ids=NAMES)
-def test_weight_0_is_the_absence_of_the_samples(normalizer):
+def test_weight_0_is_the_absence_of_the_samples(normalizer, what):
     priors, targets, _ = problem()
     is_absent = DEEP(priors, targets).gt_idxs == 0
     assert is_absent.any()
@@ -102,8 +119,8 @@ def test_weight_0_is_the_absence_of_the_samples(normalizer):
         assignment = graded(priors, targets)
         return replace(assignment, gt_idxs=assignment.gt_idxs.masked_fill(is_absent, -2))
 
-    losses, grads = pay(of(weights=[0.0, 1.0, 1.0]), normalizer=normalizer, what=everything())
-    expected = pay(targets, normalizer=normalizer, what=everything(), assigner=without)
+    losses, grads = pay(of(weights=[0.0, 1.0, 1.0]), normalizer=normalizer, what=what())
+    expected = pay(targets, normalizer=normalizer, what=what(), assigner=without)
     torch.testing.assert_close((losses, grads), expected)
     assert (grads[0][is_absent] == 0).all()
 
@@ -121,6 +138,17 @@ def test_the_losses_are_those_of_the_definition():
         total += weight * float(loss)
         divisor += weight if gt_idx >= 0 else 0.0
     assert float(losses["loss_cls"]) == pytest.approx(total / divisor, rel=1e-6)
+
+
+def test_harmonised_losses_count_what_samples_weigh():
+    targets = of(weights=[2.0, 0.5, 3.0], image_weights=[1.0, 0.25])
+    priors, _, outputs = problem()
+    chosen = learner(assigner=DEEP).choose(priors, targets, outputs)
+    losses, record = harmonised()(Samples(chosen, outputs), 1.0)
+    cls_losses = GHMCLoss()(outputs.logits, chosen.gt_labels, weights=chosen.weights)
+    torch.testing.assert_close(losses["loss_cls"], cls_losses.sum())
+    # As for other losses, the record has them before their weights.
+    torch.testing.assert_close(record.cls_losses * chosen.weights, cls_losses)
 
 
 def test_softmax_losses_are_a_weighted_mean():

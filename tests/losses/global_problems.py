@@ -53,6 +53,9 @@ RANKINGS |= {f"{name}, weighted": weighted(RANKINGS[name]) for name in (*LOSSES,
 ALL = {
     **RANKINGS,
     "ghm_c": summed(lambda x, y, q, group: GHMCLoss()(x, y, group)),
+    "ghm_c, weighted": summed(
+        lambda x, y, q, group: GHMCLoss()(x, y, group, weights=weights_of(x, y))
+    ),
     "ghm_r": summed(lambda x, y, q, group: GHMRLoss()(deltas_of(q), 0 * deltas_of(q), group)),
 }
 

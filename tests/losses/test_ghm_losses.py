@@ -23,12 +23,14 @@ class Definition:
         self.bins, self.momentum, self.correct_bias = bins, momentum, correct_bias
         self.smoothed, self.steps = [0.0] * bins, [0] * bins
 
-    def __call__(self, losses, norms):
+    def __call__(self, losses, norms, weights=1.0):
+        weights = torch.as_tensor(weights).expand_as(norms)
+        losses, norms, weights = (x[weights > 0] for x in (losses, norms, weights))
         total, used = 0.0, 0
         for i in range(self.bins):
             lower, upper = i / self.bins, (i + 1) / self.bins
             members = (norms >= lower) & (norms < upper if i + 1 < self.bins else norms <= 1)
-            count = int(members.sum())
+            count = float(weights[members].sum())
             if count == 0:
                 continue
             used += 1
@@ -37,7 +39,7 @@ class Definition:
             divisor = self.smoothed[i]
             if self.correct_bias:
                 divisor /= 1 - self.momentum ** self.steps[i]
-            total = total + losses[members].sum() / divisor
+            total = total + (weights * losses)[members].sum() / divisor
         return total / max(used, 1)
 
 
@@ -49,11 +51,20 @@ SETTINGS = given(
     num_rows=st.integers(0, 30),
     seed=st.integers(0, 2**30),
     scale=st.sampled_from([0.0, 0.3, 3.0, 100.0]),
+    has_weights=st.booleans(),
 )
 
 
+def random_weights(num_rows, seed):
+    """Weights in {0, 1/2, 1, 3/2}."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(4, (num_rows,), generator=generator).double() / 2
+
+
 @SETTINGS
-def test_ghmc_equals_its_definition(bins, momentum, correct_bias, num_rows, seed, scale):
+def test_ghmc_equals_its_definition(
+    bins, momentum, correct_bias, num_rows, seed, scale, has_weights
+):
     module = GHMCLoss(bins, momentum, correct_bias=correct_bias)
     definition = Definition(bins, momentum, correct_bias)
     with pytest.MonkeyPatch.context() as patch:
@@ -65,15 +76,19 @@ def test_ghmc_equals_its_definition(bins, momentum, correct_bias, num_rows, seed
                 logits[labels >= 0], target, reduction="none"
             )
             norms = (torch.sigmoid(logits[labels >= 0]) - target).abs().detach()
-            expected = definition(losses, norms) + logits.sum() * 0
-            loss = module(logits, labels).sum()
+            weights = random_weights(num_rows, seed + step) if has_weights else None
+            own = {} if weights is None else {"weights": weights[labels >= 0][:, None]}
+            expected = definition(losses, norms, **own) + logits.sum() * 0
+            loss = module(logits, labels, weights=weights).sum()
             torch.testing.assert_close(loss, expected)
             grads = [torch.autograd.grad(total, logits)[0] for total in (loss, expected)]
             torch.testing.assert_close(*grads)
 
 
 @SETTINGS
-def test_ghmr_equals_its_definition(bins, momentum, correct_bias, num_rows, seed, scale):
+def test_ghmr_equals_its_definition(
+    bins, momentum, correct_bias, num_rows, seed, scale, has_weights
+):
     module = GHMRLoss(0.02, bins, momentum, correct_bias=correct_bias)
     definition = Definition(bins, momentum, correct_bias)
     for step in range(3):
@@ -82,11 +97,38 @@ def test_ghmr_equals_its_definition(bins, momentum, correct_bias, num_rows, seed
         pred.requires_grad_()
         losses = (pred.square() + 0.02**2).sqrt() - 0.02
         norms = (pred.abs() / (pred.square() + 0.02**2).sqrt()).detach()
-        expected = definition(losses, norms) + pred.sum() * 0
-        loss = module(pred, torch.zeros(num_rows, 4)).sum()
+        weights = random_weights(num_rows, seed + step) if has_weights else None
+        own = {} if weights is None else {"weights": weights[:, None]}
+        expected = definition(losses, norms, **own) + pred.sum() * 0
+        loss = module(pred, torch.zeros(num_rows, 4), weights=weights).sum()
         torch.testing.assert_close(loss, expected)
         grads = [torch.autograd.grad(total, pred)[0] for total in (loss, expected)]
         torch.testing.assert_close(*grads)
+
+
+@pytest.mark.parametrize("factor", [1.0, 100.0])
+def test_a_weight_is_a_repetition_and_a_common_factor_changes_nothing(factor):
+    logits, labels = random_problem(40, 3, seed=0)
+    deltas, zeros = logits[:, :1].expand(-1, 4), torch.zeros(40, 4)
+    counts = (2 * random_weights(40, 0)).long()
+    rows = torch.arange(40).repeat_interleave(counts)
+    modules, other_modules = (GHMCLoss(), GHMRLoss()), (GHMCLoss(), GHMRLoss())
+    for _ in range(2):
+        pairs = zip(modules, [(logits, labels), (deltas, zeros)], other_modules, strict=True)
+        for module, args, other in pairs:
+            loss = module(*args, weights=factor * counts).sum()
+            repeated = other(*(x[rows] for x in args)).sum()
+            torch.testing.assert_close(loss, repeated)
+            grads = [torch.autograd.grad(total, logits)[0] for total in (loss, repeated)]
+            torch.testing.assert_close(*grads)
+
+
+def test_weights_of_one_change_no_bit():
+    logits, labels = random_problem(40, 3, seed=0)
+    pred, target = logits.detach()[:, :1].expand(-1, 4), torch.zeros(40, 4)
+    ones = torch.ones(40)
+    assert GHMCLoss()(logits, labels, weights=ones).equal(GHMCLoss()(logits, labels))
+    assert GHMRLoss()(pred, target, weights=ones).equal(GHMRLoss()(pred, target))
 
 
 def test_by_hand():
@@ -198,6 +240,14 @@ def test_ghmr_corner_cases_stay_finite_and_connected(num_positives, dtype, diffe
         (lambda: GHMRLoss(momentum=-0.1), "momentum is -0.1"),
         (lambda: GHMRLoss(mu=0.0), "mu is 0.0: it must be above 0"),
         (lambda: GHMCLoss()(torch.zeros(3), torch.zeros(3).long()), "pred_logits must have"),
+        (
+            lambda: GHMCLoss()(torch.zeros(3, 1), torch.zeros(3).long(), weights=torch.ones(2)),
+            r"weights must have the shape \(3,\), not \(2,\)",
+        ),
+        (
+            lambda: GHMRLoss()(torch.zeros(3, 4), torch.zeros(3, 4), weights=-torch.ones(3)),
+            "weights must be finite and not negative",
+        ),
     ],
 )
 def test_bad_arguments(build, message):
@@ -224,8 +274,13 @@ def test_levels_are_calls_one_after_the_other(num_rows, num_levels, correct_bias
     for step in range(3):
         logits, labels = random_problem(num_rows, 3, seed + step)
         levels = shuffled_levels(num_rows, num_levels, seed + step)
-        losses = at_once(logits, labels, levels=levels)
-        expected = [one_by_one(logits[rows], labels[rows]) for rows in levels]
+        weights = random_weights(num_rows, seed + step) if step > 0 else None
+        own = [{} if weights is None else {"weights": weights[rows]} for rows in levels]
+        losses = at_once(logits, labels, levels=levels, weights=weights)
+        expected = [
+            one_by_one(logits[rows], labels[rows], **of_level)
+            for rows, of_level in zip(levels, own, strict=True)
+        ]
         for rows, of_level in zip(levels, expected, strict=True):
             torch.testing.assert_close(losses[rows], of_level)
         totals = losses.sum(), sum(of_level.sum() for of_level in expected)
@@ -234,9 +289,10 @@ def test_levels_are_calls_one_after_the_other(num_rows, num_levels, correct_bias
         assert at_once.counts.equal(one_by_one.counts)
 
         pred, target = logits[:, :1].repeat(1, 4).detach(), torch.zeros(num_rows, 4)
-        losses = boxes_at_once(pred, target, levels=levels)
-        for rows in levels:
-            torch.testing.assert_close(losses[rows], boxes_one_by_one(pred[rows], target[rows]))
+        losses = boxes_at_once(pred, target, levels=levels, weights=weights)
+        for rows, of_level in zip(levels, own, strict=True):
+            expected = boxes_one_by_one(pred[rows], target[rows], **of_level)
+            torch.testing.assert_close(losses[rows], expected)
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)

@@ -86,7 +86,7 @@ def test_few_bytes_are_told(in_processes):
         assert told["auc"] == ranking + 8  # the number of negatives
         assert told["alrp"] == told["rank_sort"] == ranking + 4 * most
         assert told["dr"] == told["dr, weighted"] == 4 * 8
-        assert told["ghm_c"] == 30 * 8
+        assert told["ghm_c"] == told["ghm_c, weighted"] == 30 * 8
         assert told["ghm_r"] == 10 * 8
 
 

@@ -246,6 +246,22 @@ def test_group_losses_by_hand():
     torch.testing.assert_close(losses, ln2 * torch.tensor([1 / 2 + 1 / 3, 1 / 3, 1 / 2 + 1 / 3]))
 
 
+@pytest.mark.parametrize("factor", [1, 100])
+def test_group_losses_are_means_by_the_weights(factor):
+    groups = BalancedGroups(torch.tensor([5, 20]), bounds=[10])
+    logits, labels = random_problem(12, groups.num_columns, seed=0)
+    labels = labels.clamp(max=2)
+    samples = draw_group_samples(labels, groups, beta=1)
+    counts = torch.tensor([0, 1, 2, 3]).repeat(3)
+    rows = torch.arange(12).repeat_interleave(counts)
+    loss = balanced_group_loss(logits, labels, groups, samples, weights=factor * counts)
+    expected = balanced_group_loss(logits[rows], labels[rows], groups, samples[:, rows])
+    torch.testing.assert_close(loss, torch.zeros_like(loss).index_add(0, rows, expected))
+    plain = balanced_group_loss(logits, labels, groups, samples)
+    ones = balanced_group_loss(logits, labels, groups, samples, weights=torch.ones(12))
+    assert ones.equal(plain)
+
+
 @given(
     counts=st.lists(st.integers(0, 10**7), max_size=6),
     beta=st.sampled_from([0.0, 0.9, 0.9999, 1 - 1e-12]),

@@ -32,8 +32,9 @@ class SampleLoss(nn.Module):
             uses_quality: whether it takes a third argument, the (P,) qualities of the positives:
                 :attr:`imbdet.structures.Samples.pos_quality`.
             is_normalized: whether the plain sum of its losses is due, without a normalizer.
-            takes: keywords: "group", the processes whose samples it counts; "normalizer", by which
-                the sum of its losses is divided; "generator", of the random numbers of the batch.
+            takes: keywords: "group", the processes whose samples it counts; "weights" (M,), what
+                each of them counts for, and its loss is multiplied by; "normalizer", by which the
+                sum of its losses is divided; "generator", of the random numbers of the batch.
             by_level: whether it takes the keyword ``levels``, the rows of each level of the feature
                 pyramid, which proposals do not have.
         """
@@ -54,13 +55,18 @@ class SampleLoss(nn.Module):
     ) -> Tensor:
         """(M,) losses, before weights and normalizer."""
         quality = (samples.pos_quality,) if self.uses_quality else ()
-        options: dict[str, Any] = {"group": group, "normalizer": normalizer}
+        options: dict[str, Any] = {
+            "group": group,
+            "normalizer": normalizer,
+            "weights": samples.weights,
+        }
         options = {name: value for name, value in options.items() if name in self.takes}
         if self.draws is not None:
             options["generator"] = self.draws.next(samples.gt_labels.device, group)
         if self.by_level:
             options["levels"] = _require(samples.candidates.levels).rows()
-        return self.loss(samples.pred_logits, samples.gt_labels, *quality, **options)
+        losses = self.loss(samples.pred_logits, samples.gt_labels, *quality, **options)
+        return _before_weights(losses, options.get("weights"))
 
 
 class BoxLoss(nn.Module):
@@ -81,7 +87,7 @@ class BoxLoss(nn.Module):
             loss: (P, 4) predictions and (P, 4) targets to (P,) losses.
             compares: "deltas", or "boxes" for the decoded predictions and the ground truth.
             is_normalized: see :class:`SampleLoss`.
-            takes: "group", see :class:`SampleLoss`; or nothing.
+            takes: "group" and "weights", see :class:`SampleLoss`.
             by_level: see :class:`SampleLoss`.
         """
         super().__init__()
@@ -93,12 +99,20 @@ class BoxLoss(nn.Module):
 
     def forward(self, positives: Positives, group: ProcessGroup | None = None) -> Tensor:
         """(P,) losses, before weights and normalizer."""
-        options: dict[str, Any] = {"group": group} if "group" in self.takes else {}
+        options: dict[str, Any] = {"group": group, "weights": positives.weights}
+        options = {name: value for name, value in options.items() if name in self.takes}
         if self.by_level:
             options["levels"] = _require(positives.levels).rows()
         if self.compares == "deltas":
-            return self.loss(positives.pred_deltas, positives.gt_deltas, **options)
-        return self.loss(positives.pred_boxes, positives.gt_boxes, **options)
+            losses = self.loss(positives.pred_deltas, positives.gt_deltas, **options)
+        else:
+            losses = self.loss(positives.pred_boxes, positives.gt_boxes, **options)
+        return _before_weights(losses, options.get("weights"))
+
+
+def _before_weights(losses: Tensor, weights: Tensor | None) -> Tensor:
+    """The losses without the weights with which they come: a criterion weighs them all alike."""
+    return losses if weights is None else losses / weights.where(weights > 0, 1)
 
 
 def _require(levels: Levels | None) -> Levels:
