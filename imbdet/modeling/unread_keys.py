@@ -21,6 +21,7 @@ from imbdet.modeling.box_losses import box_loss_key
 from imbdet.modeling.detector_kind import NUM_CLASSES_KEYS, bases_of, modules_of, num_classes_key
 from imbdet.modeling.site_keys import CASCADE, SITES, Site, cls_loss_name, sampler_names
 from imbdet.modeling.sites import sites_of
+from imbdet.reference.declared_keys import has_meaning
 
 # Our keys in nodes of detectron2, its class in whose place ours read them, and ours. Pieces set
 # them for both kinds of detector, so that of the other kind is no mistake.
@@ -153,5 +154,5 @@ def _options_of_others(
     """The options of the methods that are not chosen."""
     names = " and ".join(map(repr, dict.fromkeys(chosen))) or "empty"
     for name, method in itertools.chain(*registries):
-        if method.own_options and name not in chosen:
+        if method.own_options and name not in chosen and has_meaning(method, node):
             yield f"{node}.{name.upper()}", f"only {name!r} reads it, and {node}.{key} is {names}"

@@ -74,13 +74,19 @@ def modeling_keys(registries: Mapping[str, Registry[Any]]) -> Iterator[Option]:
     """The keys that ``imbdet.modeling`` reads, with those of the methods, by their full names."""
     for family in FAMILIES:
         registry = registries[family.registry]
-        names = ", ".join(f'"{name}"' for name, _ in registry)
         title = registry.title.partition(",")[0]
         for node, key, empty in zip(family.nodes, family.keys, family.empty, strict=True):
+            methods = [method for _, method in registry if has_meaning(method, node)]
+            names = ", ".join(f'"{method.name}"' for method in methods)
             yield Option(key, family.default, f"{title}: {names}. {empty}")
-            for _, method in registry:
+            for method in methods:
                 yield from option_keys(node, method)
     yield from _keys_of(MODELING_GROUPS)
+
+
+def has_meaning(method: Method, node: str) -> bool:
+    """Whether a group of keys takes a method: the RPN only tells objects from background."""
+    return not (getattr(method, "balances_classes", False) and node.startswith("MODEL.RPN_"))
 
 
 def imbdet_keys(registries: Mapping[str, Registry[Any]]) -> Iterator[Option]:
