@@ -375,7 +375,7 @@ def press_ctrl_c(*args, **kwargs):
     [
         "imbdet.data.shapes.generation.draw_image",
         "imbdet.engine.trainer.check_test_sets",
-        "imbdet.evaluation.coco_evaluator.compare",
+        "imbdet.evaluation.protocols.compare",
     ],
 )
 def test_a_signal_stops_at_once_where_nothing_is_lost(moment, tmp_path, monkeypatch, capsys):
