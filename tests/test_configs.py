@@ -228,7 +228,8 @@ ONE_STAGE_ONLY = {"Setting-500px", "Libra-Dense"} | FOR_ANCHORS
 # columns of logits beside those of the classes.
 TWO_STAGE_ONLY = {
     *("Assigner-ATSS-RPN", "Assigner-DynamicIoU"),
-    *("Loss-BAGS", "Loss-ECM", "Loss-EQLv2", "Loss-LogitAdjustment", "Loss-Seesaw"),
+    *("Loss-BAGS", "Loss-ECM", "Loss-EQLv2", "Loss-Equilibrium"),
+    *("Loss-LogitAdjustment", "Loss-Seesaw"),
     *("Libra", "PISA", "Sampler-All", "Sampler-Libra", "Sampler-OHEM", "Sampler-Prime"),
 }
 

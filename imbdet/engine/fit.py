@@ -15,7 +15,7 @@ from imbdet.errors import UserError
 # the same length is what losses know of classes.
 _PREDICTOR = re.compile(
     r"\b(cls_score|bbox_pred|predictor|score_lowres|objectness_logits|anchor_deltas)\.(weight|bias)$"
-    r"|\bcls_loss\.loss\.(class_counts|pos_grads|neg_grads|frequencies\.(images|instances))$"
+    r"|\bcls_loss\.loss\.(class_counts|class_scores|pos_grads|neg_grads|frequencies\.(images|instances))$"
 )
 # How the names of their last layers begin.
 _KINDS = {"head.": "a one-stage detector", "roi_heads.": "a two-stage detector"}

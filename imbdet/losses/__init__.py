@@ -25,6 +25,7 @@ from imbdet.losses.effective_class_margin import effective_class_margin_loss
 from imbdet.losses.eqlv2 import EQLv2Loss
 from imbdet.losses.equalization import equalization_loss
 from imbdet.losses.equalized_focal import EqualizedFocalLoss, EqualizedQualityFocalLoss
+from imbdet.losses.equilibrium import EquilibriumLoss
 from imbdet.losses.federated import (
     draw_federated_classes,
     drawn_federated_loss,
@@ -49,6 +50,7 @@ __all__ = [
     "EQLv2Loss",
     "EqualizedFocalLoss",
     "EqualizedQualityFocalLoss",
+    "EquilibriumLoss",
     "FrequencyLoss",
     "GHMCLoss",
     "GHMRLoss",

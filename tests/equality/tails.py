@@ -8,6 +8,7 @@ from imbdet.losses import (
     EQLv2Loss,
     EqualizedFocalLoss,
     EqualizedQualityFocalLoss,
+    EquilibriumLoss,
     SeesawLoss,
     balanced_group_loss,
     draw_federated_classes,
@@ -155,6 +156,38 @@ def loce(case):
         return losses.sum() / case["avg_factor"]
 
     return value_and_gradient(case, loss_of)
+
+
+@compared_with(
+    f"{LOCE}: `LoceRoIHead._update_mean_score`",
+    "EquilibriumLoss",
+    "losses/golden/loce_score__*.npz",
+    note="Samples of its memory, which is not here, are one object for each class.",
+)
+def loce_score(case):
+    module = EquilibriumLoss(case["num_classes"], momentum=case["alpha"], start=case["bg_score"])
+    ours, theirs = [], []
+    for step in range(case["steps"]):
+        labels, objects = loce_samples(case, step)
+        module(case[f"logits{step}"].double(), labels, gt_idxs=objects)
+        ours.append(module.class_scores.clone())
+        theirs.append(case[f"mean_score{step}"].double())
+    return {"values": (torch.cat(ours), torch.cat(theirs))}
+
+
+def loce_samples(case, step):
+    """Labels and objects of a step: the first samples of an image are its positives."""
+    num_classes, per_image = case["num_classes"], case["samples_per_image"]
+    remembered = per_class(case[f"selected_labels{step}"])
+    num_samples = per_image * case["num_images"]
+    labels = torch.full((num_samples,), num_classes)
+    objects = torch.full((num_samples,), -1)
+    for image in range(case["num_images"]):
+        idxs = per_class(case[f"pos_gt_inds{step}_{image}"])
+        rows = image * per_image + torch.arange(len(idxs))
+        labels[rows] = per_class(case[f"gt_labels{step}_{image}"])[idxs]
+        objects[rows] = 100 * image + idxs
+    return torch.cat([labels, remembered]), torch.cat([objects, 1000 + remembered])
 
 
 def steps(case, losses_of, buffers, precisions=("_f64", "")):

@@ -11,6 +11,7 @@ from imbdet.losses import (
     EQLv2Loss,
     EqualizedFocalLoss,
     EqualizedQualityFocalLoss,
+    EquilibriumLoss,
     SeesawLoss,
     focal_loss,
     quality_focal_loss,
@@ -27,6 +28,7 @@ def ious_of(labels, num_classes):
 MODULES = {
     "seesaw": (SeesawLoss, 2),
     "eqlv2": (EQLv2Loss, 1),
+    "equilibrium": (EquilibriumLoss, 1),
     "efl": (EqualizedFocalLoss, 0),
     "eqfl": (EqualizedQualityFocalLoss, 0),
 }
@@ -35,6 +37,8 @@ MODULES = {
 def pay(module, logits, labels):
     if isinstance(module, EqualizedQualityFocalLoss):
         return module(logits, labels, ious_of(labels, module.num_classes))
+    if isinstance(module, EquilibriumLoss):
+        return module(logits, labels, gt_idxs=torch.arange(len(labels)))
     return module(logits, labels)
 
 

@@ -31,7 +31,8 @@ ALL_IMAGES = (0, 1, 2, 3)
 
 SIGMOID_LOSSES = ["sigmoid_cross_entropy", "focal", "quality_focal", "varifocal", "ghm_c", "dr"]
 TAIL_LOSSES = [
-    *("eql", "federated", "ecm", "bags", "logit_adjustment", "seesaw", "eqlv2", "efl", "eqfl"),
+    *("eql", "federated", "ecm", "bags", "logit_adjustment", "equilibrium", "seesaw"),
+    *("eqlv2", "efl", "eqfl"),
 ]
 RANKING_LOSSES = ["ap", "auc", "alrp", "rank_sort"]
 GIOU = ["MODEL.BOX_LOSS.NAME", "giou"]

@@ -17,7 +17,7 @@ from tests.modeling.conftest import FREQUENCIES, NUM_CLASSES, make_batch, small_
 # Columns of logits beside those of the classes, of the layer.
 COLUMNS = {
     **{"eql": 1, "federated": 1, "efl": 1, "eqfl": 1},
-    **{"ecm": 1, "eqlv2": 1, "logit_adjustment": 1, "seesaw": 2, "bags": 6},
+    **{"ecm": 1, "eqlv2": 1, "logit_adjustment": 1, "equilibrium": 1, "seesaw": 2, "bags": 6},
 }
 SIGMOID_LOSSES = ["eql", "federated", "efl", "eqfl"]
 DETECTORS = [
@@ -71,6 +71,9 @@ def expected_losses(name, samples, generator):
         "logit_adjustment": lambda: losses.frequency_adjusted_loss(logits, labels, instances),
         "bags": lambda: losses.balanced_group_loss(
             logits, labels, groups, losses.draw_group_samples(labels, groups, **drawn)
+        ),
+        "equilibrium": lambda: losses.EquilibriumLoss(NUM_CLASSES)(
+            logits, labels, gt_idxs=samples.gt_idxs
         ),
         "seesaw": lambda: losses.SeesawLoss(NUM_CLASSES)(logits, labels),
         "eqlv2": lambda: losses.EQLv2Loss(NUM_CLASSES)(logits, labels),

@@ -33,8 +33,9 @@ class SampleLoss(nn.Module):
                 :attr:`imbdet.structures.Samples.pos_quality`.
             is_normalized: whether the plain sum of its losses is due, without a normalizer.
             takes: keywords: "group", the processes whose samples it counts; "weights" (M,), what
-                each of them counts for, and its loss is multiplied by; "normalizer", by which the
-                sum of its losses is divided; "generator", of the random numbers of the batch.
+                each of them counts for, and its loss is multiplied by; "gt_idxs" (M,), the objects
+                of the positives; "normalizer", by which the sum of its losses is divided;
+                "generator", of the random numbers of the batch.
             by_level: whether it takes the keyword ``levels``, the rows of each level of the feature
                 pyramid, which proposals do not have.
         """
@@ -59,6 +60,7 @@ class SampleLoss(nn.Module):
             "group": group,
             "normalizer": normalizer,
             "weights": samples.weights,
+            "gt_idxs": samples.gt_idxs,
         }
         options = {name: value for name, value in options.items() if name in self.takes}
         if self.draws is not None:
