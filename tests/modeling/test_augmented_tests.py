@@ -28,6 +28,20 @@ def test_detections_are_detectron2s(kind, build):
         assert torch.equal(found.pred_masks, expected.pred_masks)
 
 
+@pytest.mark.parametrize("name", ["seesaw", "bags"])
+def test_an_image_as_it_is_has_the_scores_of_the_detector(name, build):
+    # With other columns of logits than detectron2's.
+    keys = ["TEST.AUG.MIN_SIZES", (96,), "TEST.AUG.FLIP", False, "MODEL.CLS_LOSS.NAME", name]
+    cfg = small_config("faster_rcnn", *AUG, *keys)
+    model = build(cfg).eval()
+    with torch.no_grad():
+        expected, found = (
+            each(make_batch([2]))[0]["instances"].scores
+            for each in (model, augment_tests(cfg, model))
+        )
+    torch.testing.assert_close(found, expected)
+
+
 def test_without_the_key_it_is_the_detector(build):
     cfg = small_config("faster_rcnn")
     model = build(cfg)
