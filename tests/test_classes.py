@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -104,6 +105,12 @@ def test_weights_know_how_frequent_their_classes_were(place):
     assert evaluation["frequency_bounds"] == [1, 3]
     overall = evaluation["metrics"]["bbox"]["overall"]
     assert overall["APf"] == overall["AP"]
+
+
+def test_an_analysis_takes_frequencies_of_the_training(place):
+    assert use("analyze", place, "--num-images", "2") == 0
+    rows = pq.read_table(place / "out/tables/gradient_ratio.parquet").to_pylist()
+    assert {row["class"]: row["training_images"] for row in rows} == {"cat": 4, "dog": 4}
 
 
 @pytest.mark.parametrize("bounds", ["(100, 10)", "(1, 2, 3)", "(-1, 10)"])

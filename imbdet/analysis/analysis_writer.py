@@ -15,6 +15,7 @@ from imbdet.figures.assigners import Assigners, assigners
 from imbdet.figures.boosting import Boosting
 from imbdet.figures.calibration import Calibration
 from imbdet.figures.candidate_columns import ASSIGNED
+from imbdet.figures.class_frequency import Frequencies
 from imbdet.figures.class_scores import ClassScores, class_scores
 from imbdet.figures.columns import (
     BOX,
@@ -146,16 +147,20 @@ class ResultWriter:
         return imbalance(objects, num_negatives, chosen, self.classes)
 
     def _gradient_ratios(self) -> GradientRatios:
-        return self.counts.chosen_entries.result(self._num_objects(), self.classes)
+        return self.counts.chosen_entries.result(self._frequencies(), self.classes)
 
     def _class_scores(self) -> ClassScores:
         positives = self._positives("class", "score", "is_gt")
-        return class_scores(positives, self._num_objects(), self.classes)
+        return class_scores(positives, self._frequencies(), self.classes)
 
-    def _num_objects(self) -> np.ndarray:
-        """(K,) int64 of each class."""
+    def _frequencies(self) -> Frequencies:
+        """In training, if the weights tell; otherwise in the images that were analysed."""
+        of_training = self.detector.training_images
+        if of_training:
+            counts = np.array([of_training.get(name, 0) for name in self.classes])
+            return Frequencies(counts, "training image")
         numbers = self._whole("objects", ["class"])["class"]
-        return np.bincount(numbers, minlength=len(self.classes))
+        return Frequencies(np.bincount(numbers, minlength=len(self.classes)), "object")
 
     def _boosting(self) -> Boosting:
         if not self.detector.is_two_stage:

@@ -56,6 +56,8 @@ class FrozenDetector:
         learner: of the place that samples.
         cfg: the config as this place reads it.
         site: the names of its keys.
+        training_images: the number of images with each class that the weights learned from, by
+            name; empty where it is not known.
     """
 
     def __init__(self, cfg: CfgNode):
@@ -69,6 +71,7 @@ class FrozenDetector:
                 or the detector has no place that samples.
         """
         self.model = build_model(_with_training_proposals(cfg)).eval()
+        self.training_images: dict[str, int] = {}
         if cfg.MODEL.WEIGHTS:
             checkpointer = SafeCheckpointer(self.model, strict=True)
             checkpointer.load(cfg.MODEL.WEIGHTS)
@@ -76,6 +79,7 @@ class FrozenDetector:
                 learned = checkpointer.learned.classes
                 weights = f"The weights in '{cfg.MODEL.WEIGHTS}'"
                 require_classes(learned, cfg.DATASETS.TEST[0], weights)
+                self.training_images = checkpointer.learned.training_images
         owner = getattr(self.model, "roi_heads", self.model)
         if not isinstance(owner, (ImbDense, ImbROIHeads, ImbCascadeROIHeads)):
             raise UserError(

@@ -1,6 +1,7 @@
-"""What classes have to do with how many objects they have: in words, and as points."""
+"""What classes have to do with how many examples there are of them: in words, and as points."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,61 +9,89 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 
 from imbdet.drawing.style import short
+from imbdet.wording import counted
 
 # Names of more classes would lie on each other.
 _MAX_NAMES = 12
 
 
-def describe_by_frequency(objects: np.ndarray, values: np.ndarray) -> str:
+@dataclass(frozen=True, eq=False)
+class Frequencies:
+    """How many examples of each class there are.
+
+    Attributes:
+        counts: (K,) int64.
+        unit: what is counted, a "training image" or an "object".
+    """
+
+    counts: np.ndarray
+    unit: str
+
+    @property
+    def column(self) -> str:
+        """The name of a table's column with the counts."""
+        return f"{self.unit}s".replace(" ", "_")
+
+    def frequent_first(self) -> tuple["Frequencies", np.ndarray]:
+        """The same in their order, and (K,) int64 the class of each place; ties stay in order."""
+        order = np.argsort(-self.counts, kind="stable")
+        return Frequencies(self.counts[order], self.unit), order
+
+
+def describe_by_frequency(frequencies: Frequencies, values: np.ndarray) -> str:
     """The median of the rarest third of the classes and of the most frequent one, in words.
 
-    Where these have equally many objects, the median of all classes.
+    Where these have equally many examples, the median of all classes.
 
     Args:
-        objects: (K,) int64 objects of each class.
+        frequencies: of the K classes.
         values: (K,) of each class; a NaN is left out, and there is another value.
     """
-    known = np.flatnonzero(~np.isnan(values))
-    order = known[np.argsort(objects[known], kind="stable")]
+    counts, known = frequencies.counts, np.flatnonzero(~np.isnan(values))
+    order = known[np.argsort(counts[known], kind="stable")]
     size = max(len(order) // 3, 1)
     rare, frequent = order[:size], order[-size:]
-    if objects[rare[-1]] == objects[frequent[0]]:
+    if counts[rare[-1]] == counts[frequent[0]]:
         where = "the only class" if len(order) == 1 else f"the {len(order):,} classes"
         return f"{np.median(values[order]):.3g} in {where} with positives"
     parts = [
-        f"{np.median(values[third]):.3g} in {_name(size, name)} ({_range(objects[third])})"
+        f"{np.median(values[third]):.3g} in {_name(size, name)} "
+        f"({_range(counts[third], frequencies.unit)})"
         for third, name in ((rare, "rarest"), (frequent, "most frequent"))
     ]
     return " and ".join(parts)
 
 
-def draw_by_objects(
+def draw_by_frequency(
     axes: Axes,
     classes: Sequence[str] | None,
-    objects: np.ndarray,
+    frequencies: Frequencies,
     values: np.ndarray,
     **style: Any,
 ) -> PathCollection:
-    """A point for each class whose value is no NaN, over its number of objects; few have names.
+    """A point for each class whose value is no NaN, over its frequency; few have names.
+
+    A class without any example has no place on the axis, and none is drawn.
 
     Args:
         axes: to draw in, with a logarithmic x axis from now on.
         classes: (K,) names; None is without.
-        objects: (K,) int64.
+        frequencies: of the classes.
         values: (K,).
         style: of matplotlib's ``scatter``.
     """
-    known = np.flatnonzero(~np.isnan(values) & (objects > 0))
+    counts = frequencies.counts
+    known = np.flatnonzero(~np.isnan(values) & (counts > 0))
     is_small = len(known) > 100
-    points = axes.scatter(objects[known], values[known], s=8 if is_small else 24, **style)
-    axes.set(xscale="log", xlabel="objects of the class")
+    points = axes.scatter(counts[known], values[known], s=8 if is_small else 24, **style)
+    axes.set(xscale="log", xlabel=f"{frequencies.unit}s of the class")
     axes.grid()
     if classes is not None and len(known) <= _MAX_NAMES:
-        ordered = known[np.argsort(objects[known], kind="stable")]
+        ordered = known[np.argsort(counts[known], kind="stable")]
         for i, k in enumerate(ordered):
             axes.annotate(
                 short(classes[k]),
-                (objects[k], values[k]),
+                (counts[k], values[k]),
                 xytext=(0, 5 if i % 2 else -12),  # neighbours are on different sides
                 textcoords="offset points",
                 ha="center",
@@ -75,7 +104,6 @@ def _name(number: int, name: str) -> str:
     return f"the {name} class" if number == 1 else f"the {number:,} {name} classes"
 
 
-def _range(objects: np.ndarray) -> str:
-    low, high = int(objects.min()), int(objects.max())
-    numbers = f"{low:,}" if low == high else f"{low:,} to {high:,}"
-    return f"{numbers} {'object' if high == 1 else 'objects'}"
+def _range(counts: np.ndarray, unit: str) -> str:
+    low, high = int(counts.min()), int(counts.max())
+    return counted(high, unit) if low == high else f"{low:,} to {counted(high, unit)}"

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from imbdet.drawing.style import DARK, MIDDLE, new_figure
 from imbdet.figures.averages import mean, ratio
-from imbdet.figures.class_frequency import describe_by_frequency, draw_by_objects
+from imbdet.figures.class_frequency import Frequencies, describe_by_frequency, draw_by_frequency
 from imbdet.figures.columns import Chunks
 from imbdet.figures.study import NothingToShow, Study
 
@@ -19,8 +19,8 @@ class ClassScores(Study):
     """Positives of K classes, without the appended ground truth.
 
     Attributes:
-        classes: (K,) names, the one with the most objects first.
-        objects: (K,) int64.
+        classes: (K,) names, the most frequent one first.
+        frequencies: of them.
         positives: (K,) int64 of all candidates.
         score_sums: (K,) sums of their scores for their own class.
     """
@@ -28,14 +28,14 @@ class ClassScores(Study):
     name = "class_scores"
     title = "Scores of each class"
     caption = (
-        "Each mark is a class: the mean score that its positives get for it, by its number of "
-        "objects. Marks that rise to the right say that rare classes are underrated, and one "
+        "Each mark is a class: the mean score that its positives get for it, by its frequency. "
+        "Marks that rise to the right say that rare classes are underrated, and one "
         "threshold for all classes would lose them first. The dashed line is the mean of all "
         "positives."
     )
 
     classes: Sequence[str]
-    objects: np.ndarray
+    frequencies: Frequencies
     positives: np.ndarray
     score_sums: np.ndarray
 
@@ -49,7 +49,7 @@ class ClassScores(Study):
         return pa.table(
             {
                 "class": list(self.classes),
-                "objects": self.objects,
+                self.frequencies.column: self.frequencies.counts,
                 "positives": self.positives,
                 "mean_score": self.mean_scores,
             }
@@ -59,26 +59,28 @@ class ClassScores(Study):
         """See :class:`Study`."""
         return (
             "The median over classes of the mean score of their positives is "
-            f"{describe_by_frequency(self.objects, self.mean_scores)}."
+            f"{describe_by_frequency(self.frequencies, self.mean_scores)}."
         )
 
     def draw(self) -> Figure:
-        """Mean scores over the number of objects."""
+        """Mean scores over the frequency."""
         figure = new_figure(3.2, width=5.0)
         axes = figure.add_subplot()
-        draw_by_objects(axes, self.classes, self.objects, self.mean_scores, color=DARK)
+        draw_by_frequency(axes, self.classes, self.frequencies, self.mean_scores, color=DARK)
         of_all = mean(self.score_sums.sum(), self.positives.sum())
         axes.axhline(of_all, color=MIDDLE, linestyle="--", linewidth=1.2)
         axes.set(ylim=(0, 1), ylabel="mean score of positives")
         return figure
 
 
-def class_scores(positives: Chunks, objects: np.ndarray, classes: Sequence[str]) -> ClassScores:
+def class_scores(
+    positives: Chunks, frequencies: Frequencies, classes: Sequence[str]
+) -> ClassScores:
     """Average the scores of positives, class by class.
 
     Args:
         positives: "class", "score" and "is_gt" of each.
-        objects: (K,) int64.
+        frequencies: of the K classes.
         classes: (K,) names.
 
     Raises:
@@ -92,6 +94,5 @@ def class_scores(positives: Chunks, objects: np.ndarray, classes: Sequence[str])
         sums += np.bincount(of_own, chunk["score"][is_own], minlength=len(classes))
     if not counts.any():
         raise NothingToShow("there are no positives with a score of the detector's own.")
-    order = np.argsort(-objects, kind="stable")
-    names = [classes[k] for k in order]
-    return ClassScores(names, objects[order], counts[order], sums[order])
+    frequencies, order = frequencies.frequent_first()
+    return ClassScores([classes[k] for k in order], frequencies, counts[order], sums[order])

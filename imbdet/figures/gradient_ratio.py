@@ -18,7 +18,7 @@ from torch import Tensor
 
 from imbdet.drawing.style import DARK, MIDDLE, new_figure
 from imbdet.figures.averages import ratio
-from imbdet.figures.class_frequency import describe_by_frequency, draw_by_objects
+from imbdet.figures.class_frequency import Frequencies, describe_by_frequency, draw_by_frequency
 from imbdet.figures.study import NothingToShow, Study
 from imbdet.ops.labels import positive_entries
 from imbdet.wording import counted
@@ -29,8 +29,8 @@ class GradientRatios(Study):
     """Entries, one for each chosen sample and class, of K classes.
 
     Attributes:
-        classes: (K,) names, the one with the most objects first.
-        objects: (K,) int64.
+        classes: (K,) names, the most frequent one first.
+        frequencies: of them.
         positives: (K,) int64 samples of the class.
         negatives: (K,) int64 samples of another class or of the background.
         pos_grads: (K,) sums of the gradients of the positive entries.
@@ -40,14 +40,14 @@ class GradientRatios(Study):
     name = "gradient_ratio"
     title = "Gradients of each class"
     caption = (
-        "Each class, by its number of objects, has two marks. The filled one is the sum of the "
+        "Each class, by its frequency, has two marks. The filled one is the sum of the "
         "gradients |p - y| of its positive entries over that of its negative ones, among the "
         "samples that the sampler chose: below 1 a class is pushed down more than it is pulled up. "
         "The hollow one is the same of their numbers. EQLv2 makes up for the first by weights."
     )
 
     classes: Sequence[str]
-    objects: np.ndarray
+    frequencies: Frequencies
     positives: np.ndarray
     negatives: np.ndarray
     pos_grads: np.ndarray
@@ -68,7 +68,7 @@ class GradientRatios(Study):
         return pa.table(
             {
                 "class": list(self.classes),
-                "objects": self.objects,
+                self.frequencies.column: self.frequencies.counts,
                 "chosen_positives": self.positives,
                 "chosen_negatives": self.negatives,
                 "gradient_of_positives": self.pos_grads,
@@ -79,24 +79,26 @@ class GradientRatios(Study):
 
     def sentence(self) -> str:
         """See :class:`Study`."""
-        num_without = int(((self.objects > 0) & (self.positives == 0)).sum())
-        without = counted(num_without, "class with objects has", "classes with objects have")
+        num_without = int((self.positives == 0).sum())
+        without = counted(num_without, "class has", "classes have")
         return (
             "The median over classes of the gradients of the positives, divided by those of the "
-            f"negatives, is {describe_by_frequency(self.objects, self.ratios)}; that of their "
-            f"numbers is {describe_by_frequency(self.objects, self.count_ratios)}."
+            f"negatives, is {describe_by_frequency(self.frequencies, self.ratios)}; that of their "
+            f"numbers is {describe_by_frequency(self.frequencies, self.count_ratios)}."
             + (f" {without} no chosen positive." if num_without else "")
         )
 
     def draw(self) -> Figure:
-        """Both ratios of each class over its number of objects, all axes logarithmic."""
+        """Both ratios of each class over its frequency, all axes logarithmic."""
         figure = new_figure(3.4, width=5.0)
         axes = figure.add_subplot()
         axes.axhline(1, color="black", linewidth=0.8)
         hollow = {"facecolors": "none", "edgecolors": MIDDLE, "marker": "s", "linewidths": 0.8}
-        draw_by_objects(axes, None, self.objects, self.count_ratios, label="numbers", **hollow)
-        draw_by_objects(
-            axes, self.classes, self.objects, self.ratios, label="gradients", color=DARK
+        draw_by_frequency(
+            axes, None, self.frequencies, self.count_ratios, label="numbers", **hollow
+        )
+        draw_by_frequency(
+            axes, self.classes, self.frequencies, self.ratios, label="gradients", color=DARK
         )
         axes.set(yscale="log", ylabel="positives / negatives")
         figure.legend(loc="outside lower center", ncols=2)
@@ -134,23 +136,23 @@ class ChosenEntries:
         self.pos_grads += np.bincount(classes.cpu().numpy(), missing, minlength=num_classes)
         self.neg_grads += scores.sum(dim=0, dtype=torch.float64).cpu().numpy()
 
-    def result(self, objects: np.ndarray, classes: Sequence[str]) -> GradientRatios:
+    def result(self, frequencies: Frequencies, classes: Sequence[str]) -> GradientRatios:
         """The gathered numbers.
 
         Args:
-            objects: (K',) int64, of the first K' of the K classes, which the data set has.
+            frequencies: of the first K' of the K classes, which the data set has.
             classes: (K',) their names.
 
         Raises:
             NothingToShow: no positive was chosen, or no negative.
         """
-        order = np.argsort(-objects, kind="stable")
+        frequencies, order = frequencies.frequent_first()
         positives = self.counts[order]
         if not positives.any():
             raise NothingToShow("there are no positives.")
         numbers = GradientRatios(
             classes=[classes[k] for k in order],
-            objects=objects[order],
+            frequencies=frequencies,
             positives=positives,
             negatives=self.counts.sum() - positives,
             pos_grads=self.pos_grads[order],

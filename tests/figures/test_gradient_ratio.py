@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from imbdet.figures.class_frequency import Frequencies
 from imbdet.figures.gradient_ratio import ChosenEntries
 from imbdet.figures.study import NothingToShow
 from imbdet.losses import EQLv2Loss
@@ -16,6 +17,10 @@ def problem(num_samples=60, num_classes=4, seed=0):
     return scores, labels
 
 
+def objects(*counts):
+    return Frequencies(np.array(counts), "object")
+
+
 def gather(scores, labels):
     gathered = ChosenEntries(scores.shape[1])
     for part in (slice(25), slice(25, None)):
@@ -26,8 +31,8 @@ def gather(scores, labels):
 def test_entry_by_entry():
     scores, labels = problem()
     before = scores.clone()
-    objects = np.array([3, 9, 0, 1])
-    numbers = gather(scores, labels).result(objects, ["a", "b", "c", "d"])
+    counts = (3, 9, 0, 1)
+    numbers = gather(scores, labels).result(objects(*counts), ["a", "b", "c", "d"])
     assert torch.equal(scores, before)
     assert list(numbers.classes) == ["b", "a", "d", "c"]
     for place, k in enumerate((1, 0, 3, 2)):
@@ -37,7 +42,7 @@ def test_entry_by_entry():
                 positive.append(1 - row[k])
             elif label >= 0:
                 negative.append(row[k])
-        assert numbers.objects[place] == objects[k]
+        assert numbers.frequencies.counts[place] == counts[k]
         assert (numbers.positives[place], numbers.negatives[place]) == (
             len(positive),
             len(negative),
@@ -46,7 +51,7 @@ def test_entry_by_entry():
         assert numbers.neg_grads[place] == pytest.approx(sum(negative))
         expected = sum(positive) / sum(negative) if positive else np.nan
         assert numbers.ratios[place] == pytest.approx(expected, nan_ok=True)
-    assert numbers.sentence().endswith("1 class with objects has no chosen positive.")
+    assert numbers.sentence().endswith("1 class has no chosen positive.")
     rows = numbers.table().to_pylist()
     assert [row["chosen_positives"] for row in rows] == numbers.positives.tolist()
 
@@ -66,7 +71,7 @@ def test_the_sentence_of_a_long_tail():
     # As many positives as objects, scores of one half: the ratio is that of the numbers.
     labels = torch.repeat_interleave(torch.arange(7), torch.tensor([1, 2, 10, 20, 40, 50, 77]))
     gathered.add(torch.full((200, 6), 0.5), labels)
-    numbers = gathered.result(np.array([1, 2, 10, 20, 40, 50]), list("abcdef"))
+    numbers = gathered.result(objects(1, 2, 10, 20, 40, 50), list("abcdef"))
     rare, frequent = (np.median([n / (200 - n) for n in pair]) for pair in ((1, 2), (40, 50)))
     thirds = (
         f"{rare:.3g} in the 2 rarest classes (1 to 2 objects) and {frequent:.3g} in the 2 most "
@@ -81,7 +86,7 @@ def test_the_sentence_of_a_long_tail():
 def test_one_class():
     gathered = ChosenEntries(1)
     gathered.add(torch.tensor([[0.75], [0.5], [0.5]]), torch.tensor([0, 1, 1]))
-    numbers = gathered.result(np.array([1]), ["a"])
+    numbers = gathered.result(objects(1), ["a"])
     assert "negatives, is 0.25 in the only class with positives; that" in numbers.sentence()
     assert "numbers is 0.5 in the only class with positives." in numbers.sentence()
     numbers.draw().draw_without_rendering()
@@ -100,12 +105,12 @@ def test_what_is_not_there_is_said(scores, labels, reason):
     gathered = ChosenEntries(1)
     gathered.add(torch.tensor(scores), torch.tensor(labels))
     with pytest.raises(NothingToShow, match=reason):
-        gathered.result(np.array([1]), ["a"])
+        gathered.result(objects(1), ["a"])
 
 
 def test_a_data_set_may_lack_the_last_classes():
     scores, labels = problem()
-    numbers = gather(scores, labels).result(np.array([3, 9]), ["a", "b"])
-    of_all = gather(scores, labels).result(np.array([3, 9, 0, 0]), ["a", "b", "c", "d"])
+    numbers = gather(scores, labels).result(objects(3, 9), ["a", "b"])
+    of_all = gather(scores, labels).result(objects(3, 9, 0, 0), ["a", "b", "c", "d"])
     for name in ("positives", "negatives", "pos_grads", "neg_grads"):
         assert getattr(numbers, name).tolist() == getattr(of_all, name)[:2].tolist()

@@ -116,13 +116,13 @@ def test_gradient_ratio(studies):
     study, (axes,) = studies["gradient_ratio"]
     shown = [points.get_offsets() for points in axes.findobj(PathCollection)]
     for offsets, values in zip(shown, (study.count_ratios, study.ratios), strict=True):
-        same(offsets, np.stack([study.objects, values], axis=1))
+        same(offsets, np.stack([study.frequencies.counts, values], axis=1))
 
 
 def test_class_scores(studies):
     study, (axes,) = studies["class_scores"]
     (points,) = axes.findobj(PathCollection)
-    same(points.get_offsets(), np.stack([study.objects, study.mean_scores], axis=1))
+    same(points.get_offsets(), np.stack([study.frequencies.counts, study.mean_scores], axis=1))
     same(axes.lines[0].get_ydata(), [study.score_sums.sum() / study.positives.sum()] * 2)
 
 

@@ -13,6 +13,7 @@ from imbdet.engine.run_info import write_run_info
 from imbdet.figures.assigners import assigners
 from imbdet.figures.boosting import Boosting, variants
 from imbdet.figures.calibration import EntryScores
+from imbdet.figures.class_frequency import Frequencies
 from imbdet.figures.class_scores import class_scores
 from imbdet.figures.columns import SIGNS
 from imbdet.figures.gradient_ratio import ChosenEntries
@@ -63,7 +64,7 @@ def all_numbers():
         image_scores.add(scores[part], labels[part].clamp(max=3))
     entries = ChosenEntries(3)
     entries.add(scores, labels.clamp(max=3))
-    num_objects = np.bincount(objects["class"], minlength=3)
+    frequencies = Frequencies(np.bincount(objects["class"], minlength=3), "object")
     own = {"class": np.arange(90) % 3, "score": rng.random(90), "is_gt": np.arange(90) > 80}
     curves = {(v, iou): rng.random(101) for v in variants() for iou in (0.5, 0.75)}
     return {
@@ -78,8 +79,8 @@ def all_numbers():
         "distributions": score_weights.result(),
         "score_shift": image_scores.result(),
         "imbalance": imbalance([objects], 1000, entries.counts, CLASSES),
-        "gradient_ratio": entries.result(num_objects, CLASSES),
-        "class_scores": class_scores([own], num_objects, CLASSES),
+        "gradient_ratio": entries.result(frequencies, CLASSES),
+        "class_scores": class_scores([own], frequencies, CLASSES),
         "boosting": Boosting(
             ap=dict.fromkeys(variants(), 12.5),
             precisions=curves,
