@@ -43,7 +43,7 @@ LOSSES: dict[str, Callable[[Problem], Tensor]] = {
     "sigmoid cross-entropy": lambda p: losses.sigmoid_cross_entropy_loss(*p[:2], reduction="sum"),
     # The last column is the background's.
     "softmax cross-entropy": lambda p: losses.softmax_cross_entropy_loss(
-        p.logits, p.labels.clamp(max=NUM_CLASSES - 1), reduction="sum"
+        p.logits, p.labels.clamp(max=p.logits.shape[1] - 1), reduction="sum"
     ),
     "focal": lambda p: losses.focal_loss(*p[:2], reduction="sum"),
     "focal, one-hot": lambda p: one_hot_focal_loss(*p[:2]),
