@@ -29,7 +29,12 @@ from imbdet.data.image_samplers import check_sampler, read_sampler
 from imbdet.data.order import BatchOrder
 from imbdet.data.proposals import with_proposals
 from imbdet.data.summary import DataSummary
-from imbdet.data.weights import class_weights, count_objects, weigh_records
+from imbdet.data.weights import (
+    class_weights,
+    count_objects,
+    read_class_weights,
+    weigh_records,
+)
 from imbdet.data.workers import leave_stopping_to_parent
 from imbdet.errors import UserError
 from imbdet.keys import get_key
@@ -100,6 +105,7 @@ def check_data_keys(cfg: CfgNode) -> None:
     drops_invalid_boxes(cfg)
     skips_broken_images(cfg)
     check_sampler(cfg)
+    read_class_weights(cfg)
     build_train_mapper(cfg)
 
 

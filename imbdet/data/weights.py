@@ -61,15 +61,33 @@ def class_weights(cfg: CfgNode, counts: Sequence[int], classes: Sequence[str]) -
         classes: their names.
 
     Raises:
-        UserError: the key has another form, or names a class that does not exist.
+        UserError: see :func:`read_class_weights`; or it names a class that does not exist.
+    """
+    value = read_class_weights(cfg)
+    if isinstance(value, str):
+        return _by_rule(value, counts, classes, beta=cfg.MODEL.CLASS_WEIGHTS_BETA)
+    return _by_name(value, classes)
+
+
+def read_class_weights(cfg: CfgNode) -> str | Mapping[str, float]:
+    """MODEL.CLASS_WEIGHTS: one of ``RULES``, or numbers by the names of classes.
+
+    Raises:
+        UserError: it has another form, or a number is none of at least 0.
     """
     value = cfg.MODEL.CLASS_WEIGHTS
     if len(value) == 0:
-        return [1.0] * len(classes)
+        return {}
     if len(value) == 1 and isinstance(value[0], str) and value[0] in RULES:
-        return _by_rule(value[0], counts, classes, beta=cfg.MODEL.CLASS_WEIGHTS_BETA)
+        return value[0]
     if len(value) == 1 and isinstance(value[0], Mapping):
-        return _by_name(value[0], classes)
+        for name, weight in value[0].items():
+            if not _is_weight(weight):
+                raise UserError(
+                    f"{_KEY} gives {name!r} the weight {weight!r}: it must be a number of at least "
+                    "0."
+                )
+        return value[0]
     hint = f" {suggest(value[0], RULES)}" if isinstance(value[0], str) else ""
     raise UserError(f"{_KEY} is {value!r}.{hint} {_FORM}")
 
@@ -105,16 +123,12 @@ def _rule(rule: str, numbers: Tensor, beta: float) -> Tensor:
     return numbers.clamp(min=1) ** power
 
 
-def _by_name(numbers: Mapping[str, Any], classes: Sequence[str]) -> list[float]:
-    for name, weight in numbers.items():
+def _by_name(numbers: Mapping[str, float], classes: Sequence[str]) -> list[float]:
+    for name in numbers:
         if name not in classes:
             raise UserError(
                 f"{_KEY} names a class {name!r} that the training data do not have. "
                 f"{suggest(str(name), list(classes))}"
-            )
-        if not _is_weight(weight):
-            raise UserError(
-                f"{_KEY} gives {name!r} the weight {weight!r}: it must be a number of at least 0."
             )
     return [float(numbers.get(name, 1)) for name in classes]
 

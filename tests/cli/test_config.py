@@ -97,6 +97,7 @@ def test_checks_a_config_without_its_data(capsys, monkeypatch, tmp_path):
         (["SOLVER.MAX_SKIPPED", "-1"], "SOLVER.MAX_SKIPPED"),
         (["DATALOADER.NUM_WORKERS", "-1"], "DATALOADER.NUM_WORKERS"),
         (["DATALOADER.SAMPLER_TRAIN", "RepeatSampler"], "'RepeatFactorTrainingSampler'"),
+        (["MODEL.CLASS_WEIGHTS", "invers"], "Did you mean 'inverse'"),
         (["DATASETS.TRAIN", "()"], "DATASETS.TRAIN is empty"),
         (["DATASETS.INVALID_BOXES", "keep"], "DATASETS.INVALID_BOXES"),
         (["DATASETS.BROKEN_IMAGES", "keep"], "DATASETS.BROKEN_IMAGES"),
