@@ -13,14 +13,14 @@ from torch import Tensor
 
 from imbdet.kernels.entrywise import EntryLoss
 
-# Below, log(1 + e) would lose the digits of e.
-SMALL = tl.constexpr(0.01)
+# Below, log(1 + e) would lose the digits of e, all the more as a GPU approximates it.
+SMALL = tl.constexpr(0.1)
 
 
 @triton.jit
 def softplus(z):
     e = tl.exp(-tl.abs(z))
-    series = e * (1 - e * (1 / 2 - e * (1 / 3 - e / 4)))
+    series = e * (1 - e * (1 / 2 - e * (1 / 3 - e * (1 / 4 - e * (1 / 5 - e / 6)))))
     return tl.maximum(z, 0.0) + tl.where(e < SMALL, series, tl.log(1 + e))
 
 

@@ -56,10 +56,10 @@ def _pay(
         is_negative = is_entry & (columns[None, :] != label[:, None])
         total += tl.sum(tl.where(is_negative, values, 0.0), axis=1)
     is_positive = is_row & (label >= 0) & (label < num_columns)
-    x = tl.load(logits + starts + tl.maximum(label, 0), mask=is_positive, other=0.0)
+    own = tl.load(logits + starts + tl.maximum(label, 0), mask=is_positive, other=0.0)
     y = tl.load(targets + rows, mask=is_positive, other=0.0)
-    values = POSITIVE(x.to(tl.float32), y, p0, p1, p2, pos_table, pos_size)
-    total += tl.where(is_positive, values, 0.0)
+    of_positive = POSITIVE(own.to(tl.float32), y, p0, p1, p2, pos_table, pos_size)
+    total += tl.where(is_positive, of_positive, 0.0)
     tl.store(losses + rows, tl.where(label < 0, 0.0, total), mask=is_row)
 
 
@@ -93,9 +93,9 @@ def _derive(
     starts = rows.to(tl.int64) * row_stride
     label = tl.load(labels + rows, mask=is_row, other=-1)
     is_positive = is_row & (label >= 0) & (label < num_columns)
-    x = tl.load(logits + starts + tl.maximum(label, 0), mask=is_positive, other=0.0)
+    own = tl.load(logits + starts + tl.maximum(label, 0), mask=is_positive, other=0.0)
     y = tl.load(targets + rows, mask=is_positive, other=0.0)
-    of_positive = POSITIVE(x.to(tl.float32), y, p0, p1, p2, pos_table, pos_size)
+    of_positive = POSITIVE(own.to(tl.float32), y, p0, p1, p2, pos_table, pos_size)
     factor = tl.load(grad_losses + rows, mask=is_row, other=0.0)
     for first in range(0, num_columns, COLUMNS):
         columns = first + tl.arange(0, COLUMNS)

@@ -1,7 +1,7 @@
 """How a matrix of logits is cut into tiles, which programs hold in their registers."""
 
-# Entries of a tile.
-TILE = 2048
+# Entries of a tile: eight of a thread. With sixteen, kernels for Hopper run out of registers.
+TILE = 1024
 # What may be the number of its columns; fewer where there are no more.
 WIDTHS = (16, 32, 64, 128)
 
