@@ -1,6 +1,7 @@
 """Walking over a large matrix of logits with temporaries of a small, fixed size."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -33,17 +34,22 @@ class Chunk(NamedTuple):
     is_ignored: Tensor
 
 
-def iterate_chunks(pred_logits: Tensor, gt_labels: Tensor) -> Iterator[Chunk]:
-    """Cut logits (M, K) and labels (M,) into chunks; half precision becomes float32."""
+def row_slices(pred_logits: Tensor) -> Iterator[slice]:
+    """The rows of logits (M, K), cut into chunks."""
     num_rows, num_classes = pred_logits.shape
     entries = CHUNK_ENTRIES_CPU if pred_logits.device.type == "cpu" else CHUNK_ENTRIES
     size = max(entries // max(num_classes, 1), 1)
-    starts = torch.arange(0, num_rows + size, size)
-    pos_rows, pos_classes = positive_entries(gt_labels, num_classes)
-    cuts = torch.searchsorted(pos_rows, starts.to(pos_rows.device)).tolist()
-    for start, cut, next_cut in zip(starts.tolist(), cuts, cuts[1:], strict=False):
-        rows = slice(start, start + size)
+    return (slice(start, start + size) for start in range(0, num_rows, size))
+
+
+def iterate_chunks(pred_logits: Tensor, gt_labels: Tensor) -> Iterator[Chunk]:
+    """Cut logits (M, K) and labels (M,) into chunks; half precision becomes float32."""
+    slices = list(row_slices(pred_logits))
+    pos_rows, pos_classes = positive_entries(gt_labels, pred_logits.shape[1])
+    stops = torch.tensor([rows.stop for rows in slices], dtype=torch.int64)
+    cuts = [0, *torch.searchsorted(pos_rows, stops.to(pos_rows.device)).tolist()]
+    for rows, (cut, next_cut) in zip(slices, pairwise(cuts), strict=True):
         positives = slice(cut, next_cut)
-        pos_entries = pos_rows[positives] - start, pos_classes[positives]
+        pos_entries = pos_rows[positives] - rows.start, pos_classes[positives]
         logits = at_least_float32(pred_logits[rows])
         yield Chunk(rows, logits, pos_entries, positives, gt_labels[rows] < 0)

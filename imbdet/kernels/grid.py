@@ -15,6 +15,7 @@ from torch import Tensor
 
 from imbdet.kernels.cells import EqualCells, PatternCells
 from imbdet.kernels.steps import Lines, Part, Parts, Steps
+from imbdet.ops.masks import true_idxs
 
 # More cells leave fewer scores to search; fewer cells are built faster and stay in the cache.
 CELLS_PER_END = 64
@@ -39,6 +40,7 @@ class Grid:
         self.cells = cells
         self.buckets = buckets.where(~has_end, 0)
         self.has_end = has_end
+        self.has_any_end = bool(has_end.any())
         # No step has a slope beyond the ends. Clamping by numbers is faster than by tensors.
         self.bounds = (float(steps.ends[0]), float(steps.ends[-1])) if len(steps.ends) else (0, 0)
 
@@ -86,7 +88,9 @@ class Grid:
 
     def searched(self, cells: Tensor) -> Tensor:
         """Indices of the scores whose cells (N,) hold an end."""
-        return self.has_end.index_select(0, cells).nonzero().squeeze(1)
+        if not self.has_any_end:
+            return torch.empty(0, dtype=torch.int64)
+        return true_idxs(self.has_end.index_select(0, cells))
 
     def common_bucket(self, scores: Tensor, segments: Tensor | None) -> int | None:
         """The bucket that holds all scores, if one does, as is common early in a training."""

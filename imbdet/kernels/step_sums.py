@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from imbdet.kernels.backend import is_fused
-from imbdet.kernels.chunks import iterate_chunks
+from imbdet.kernels.chunks import row_slices
 from imbdet.kernels.grid import make_grid
 from imbdet.kernels.steps import Lines, Part, Parts, Steps
+from imbdet.ops.precision import at_least_float32
 
 
 class Rows(NamedTuple):
@@ -30,14 +31,20 @@ class Rows(NamedTuple):
 
     def parts(self, pred_logits: Tensor) -> Parts:
         """The rows that are ranked, positives included, chunk by chunk."""
-        for chunk in iterate_chunks(pred_logits, self.gt_labels):
-            logits = chunk.logits
-            segments, weights = _take(self.segments, chunk.rows), _take(self.weights, chunk.rows)
-            if chunk.is_ignored.any():
-                is_ranked = ~chunk.is_ignored
+        for rows in row_slices(pred_logits):
+            logits = at_least_float32(pred_logits[rows])
+            segments, weights = _take(self.segments, rows), _take(self.weights, rows)
+            is_ignored = self.ignored(rows)
+            if is_ignored is not None:
+                is_ranked = ~is_ignored
                 logits, segments = logits[is_ranked], _take(segments, is_ranked)
                 weights = _take(weights, is_ranked)
             yield Part(logits, segments, weights)
+
+    def ignored(self, rows: slice) -> Tensor | None:
+        """(C,) bool, which of some rows are not ranked; None if all are, as a minimum tells."""
+        gt_labels = self.gt_labels[rows]
+        return gt_labels < 0 if gt_labels.min() < 0 else None
 
 
 class StepSums(Protocol):
@@ -92,13 +99,15 @@ class ChunkedSums:
 
     def push(self, lines: Lines, pred_logits: Tensor, rows: Rows) -> Tensor:
         evaluate, pushed = self.sums.evaluator(lines), torch.empty_like(pred_logits)
-        for chunk in iterate_chunks(pred_logits, rows.gt_labels):
-            values = evaluate(chunk.logits, _take(rows.segments, chunk.rows))
+        for some in row_slices(pred_logits):
+            logits = at_least_float32(pred_logits[some])
+            values = evaluate(logits, _take(rows.segments, some))
             if rows.weights is not None:
-                values *= rows.weights[chunk.rows]
-            if chunk.is_ignored.any():
-                values.masked_fill_(chunk.is_ignored[:, None], 0)
-            pushed[chunk.rows] = values
+                values *= rows.weights[some]
+            is_ignored = rows.ignored(some)
+            if is_ignored is not None:
+                values.masked_fill_(is_ignored[:, None], 0)
+            pushed[some] = values
         return pushed
 
 

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
+from imbdet.ops.masks import true_idxs
+
 
 def positive_entries(gt_labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
     """Rows and classes of the positive entries of an (M, K) matrix of logits.
@@ -15,7 +17,7 @@ def positive_entries(gt_labels: Tensor, num_classes: int) -> tuple[Tensor, Tenso
     Returns:
         (P,) rows in ascending order and (P,) classes, both int64.
     """
-    rows = ((gt_labels >= 0) & (gt_labels < num_classes)).nonzero().squeeze(1)
+    rows = true_idxs((gt_labels >= 0) & (gt_labels < num_classes))
     return rows, gt_labels[rows]
 
 
@@ -37,8 +39,11 @@ def check_labels(pred_logits: Tensor, gt_labels: Tensor, num_classes: int | None
         raise ValueError(f"gt_labels must be int64, not {gt_labels.dtype}")
     if num_classes is None:
         num_classes = pred_logits.shape[1]
-    strays = gt_labels[(gt_labels < -1) | (gt_labels > num_classes)]
-    if len(strays) > 0:
+    if len(gt_labels) == 0:
+        return
+    lowest, highest = torch.stack(gt_labels.aminmax()).tolist()  # cheaper than masks
+    if lowest < -1 or highest > num_classes:
+        strays = gt_labels[(gt_labels < -1) | (gt_labels > num_classes)]
         raise ValueError(
             f"gt_labels must lie in [-1, {num_classes}], {num_classes} being the background; "
             f"{len(strays):,} do not, such as {int(strays[0])}"
@@ -83,7 +88,7 @@ def rank_segments(
         ValueError: the shapes differ, or each image is to be ranked over several processes.
     """
     if image_idxs is None:
-        return torch.zeros_like(gt_labels), 1
+        return gt_labels.new_zeros(()).expand_as(gt_labels), 1
     if image_idxs.shape != gt_labels.shape:
         expected, given = tuple(gt_labels.shape), tuple(image_idxs.shape)
         raise ValueError(f"image_idxs must have the shape {expected}, not {given}")
