@@ -1,7 +1,7 @@
 """Records the samples of every N-th iteration: histograms of all, rows of some."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from torch.utils.hooks import RemovableHandle
 
 from imbdet.config.values import refuse_declared_values
 from imbdet.errors import UserError
-from imbdet.learning import learners_of
+from imbdet.learning import Learner, learners_of
 from imbdet.modeling.site_keys import SITES, sampler_names
 from imbdet.modeling.sites import sites_of
 from imbdet.records import JointHistograms, SampleRecord, draw_negatives
@@ -73,6 +73,7 @@ class SampleRecorder(HookBase):
             num_processes=comm.get_world_size(),
         )
         self._batch_hook: RemovableHandle | None = None
+        self._sinks: list[tuple[Learner, Callable[[SampleRecord], None]]] = []
         self._start_part()
 
     def state_dict(self) -> dict[str, Any]:
@@ -109,14 +110,18 @@ class SampleRecorder(HookBase):
         self._generator = torch.Generator(self._device).manual_seed(seed)
         self._batch_hook = self.trainer.model.register_forward_pre_hook(self._see_batch)
         for learner in self._learners:
-            learner.record_sink = partial(self._record, learner.place.name)
+            sink = partial(self._record, learner.place.name)
+            learner.record_sinks.append(sink)
+            self._sinks.append((learner, sink))
             learner.candidate_sink = partial(self._count, learner.place.name)
 
     def _stop_listening(self) -> None:
         if self._batch_hook is not None:
             self._batch_hook.remove()
-        for learner in self._learners:
-            learner.record_sink = learner.candidate_sink = None
+        for learner, sink in self._sinks:
+            learner.record_sinks.remove(sink)
+            learner.candidate_sink = None
+        self._sinks.clear()
 
     def _see_batch(self, model: nn.Module, args: tuple[list[dict[str, Any]]]) -> None:
         (inputs,) = args

@@ -57,11 +57,10 @@ class Learner:
         is_shared: whether losses that are not finite in one process are made so in all of them, so
             that none waits for it where the processes meet next.
         candidate_sink: called with all that the sampler could choose from; None is off.
-        record_sink: called with the record of each training batch; None is off.
+        record_sinks: each is called with the record of each training batch.
     """
 
     candidate_sink: Callable[[Candidates], None] | None = None
-    record_sink: Callable[[SampleRecord], None] | None = None
 
     def __init__(
         self,
@@ -94,6 +93,7 @@ class Learner:
         self.num_classes = num_classes
         self.log = log
         self.is_shared = is_shared
+        self.record_sinks: list[Callable[[SampleRecord], None]] = []
 
     @torch.no_grad()
     def choose(
@@ -172,7 +172,7 @@ class Learner:
         if self.is_shared:
             losses = share_trouble(losses, predictions.values())
         require_finite(losses, predictions, self.place.module, record, self.log().iter)
-        if self.record_sink is not None:
-            self.record_sink(record)
+        for sink in self.record_sinks:
+            sink(record)
         log_losses(self.log(), self.place.prefix, record)
         return losses

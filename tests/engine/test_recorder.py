@@ -68,7 +68,7 @@ def train(cfg, num_iterations, *, start=0, ends_in=None, killed=False):
         trainer.train(start, num_iterations)
     except CrashError:
         return losses
-    assert not any(m.record_sink or m.candidate_sink for m in learners_of(model))
+    assert not any(m.record_sinks or m.candidate_sink for m in learners_of(model))
     return losses
 
 
@@ -225,7 +225,7 @@ def test_off_is_off(tmp_path):
     train(cfg, 1)
     assert not (tmp_path / "records").exists()
     for learner in learners_of(build_model(cfg)):
-        assert learner.record_sink is None
+        assert learner.record_sinks == []
         assert learner.candidate_sink is None
 
 

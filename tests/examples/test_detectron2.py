@@ -69,7 +69,7 @@ def test_lazy_config_trains_with_a_loss_and_a_sampler(load):
     assert model.criterion.box_loss.loss is giou_loss
     assert isinstance(model.learner.sampler.negative, HardSampler)
     records = []
-    model.learner.record_sink = records.append
+    model.learner.record_sinks.append(records.append)
     losses, gradients, _ = train_step(model, lazy_batch())
     assert all(loss.isfinite() for loss in losses.values())
     assert gradients["head.cls_score.weight"].any()

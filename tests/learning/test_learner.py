@@ -120,7 +120,8 @@ def test_pays_for_the_chosen_and_tells_of_them():
     log, seen, records = Log(), [], []
     sampler = RatioSampler(pick_all, HardSampler(), min_negatives=4)
     place = learner(sampler=sampler, log=log, normalizer=Quota(8))
-    place.candidate_sink, place.record_sink = seen.append, records.append
+    place.candidate_sink = seen.append
+    place.record_sinks.append(records.append)
     chosen = place.choose(priors, targets, outputs)
     losses = place.pay(chosen, outputs.take(chosen.rows), {"logits": outputs.logits})
     (candidates,), (record,) = seen, records

@@ -31,7 +31,8 @@ def seen_by(model, batch):
     """Of each stage: what it could choose from, and the record of what it chose."""
     available, chosen = [], []
     for learner in stages_of(model):
-        learner.candidate_sink, learner.record_sink = available.append, chosen.append
+        learner.candidate_sink = available.append
+        learner.record_sinks.append(chosen.append)
     train_step(model, batch)
     return available, [record.samples for record in chosen]
 

@@ -155,7 +155,7 @@ def test_ghm_brings_its_normalizer_and_keeps_its_counts(kind, build):
     model = build(small_config(kind, *keys))
     site = model if kind == "retinanet" else model.roi_heads.box_predictor
     records = []
-    learners_of(model)[-1].record_sink = records.append
+    learners_of(model)[-1].record_sinks.append(records.append)
     losses, _, _ = train_step(model, make_batch([3, 4]))
     torch.testing.assert_close(losses["loss_cls"], records[0].cls_losses.sum())
     torch.testing.assert_close(losses["loss_box_reg"], records[0].box_losses.sum())
@@ -183,7 +183,7 @@ def test_ghm_by_level_is_a_loss_of_each_level(kind, build):
     model = build(small_config(kind, *keys))
     site = model if kind == "retinanet" else model.proposal_generator
     records = []
-    site.learner.record_sink = records.append
+    site.learner.record_sinks.append(records.append)
     train_step(model, make_batch([3, 4]))
     (record,) = records
     levels = record.samples.candidates.levels.rows()
@@ -205,7 +205,7 @@ def test_the_rpn_takes_the_mean_of_what_a_limit_of_negatives_leaves(build):
     for keys in ([], ratio):
         model = build(small_config("faster_rcnn", *keys))
         records = []
-        model.proposal_generator.learner.record_sink = records.append
+        model.proposal_generator.learner.record_sinks.append(records.append)
         found.append(train_step(model, batch)[0]["loss_rpn_cls"])
         sizes.append((records[0].cls_losses.sum(), int((records[0].samples.gt_labels >= 0).sum())))
     quota = 2 * model.proposal_generator.batch_size_per_image
@@ -308,8 +308,8 @@ def test_sampling_all_uses_every_proposal_and_anchor(build):
     cfg = small_config("faster_rcnn", *(x for key in keys for x in (key, "all")))
     records = {}
     model = build(cfg)
-    model.proposal_generator.learner.record_sink = lambda record: records.update(rpn=record)
-    model.roi_heads.learner.record_sink = lambda record: records.update(roi=record)
+    model.proposal_generator.learner.record_sinks.append(lambda record: records.update(rpn=record))
+    model.roi_heads.learner.record_sinks.append(lambda record: records.update(roi=record))
     train_step(model, make_batch([3, 0]))
     # At most 50 proposals an image, and the ground truth appended to the first.
     assert records["roi"].samples.num_per_image[0] > cfg.MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE
@@ -345,7 +345,7 @@ def test_accuracy_of_a_sigmoid_head_knows_the_background(build):
 def test_the_record_adds_up_to_the_losses(kind, build):
     model = build(small_config(kind))
     records = []
-    learners_of(model)[-1].record_sink = records.append
+    learners_of(model)[-1].record_sinks.append(records.append)
     losses, _, _ = train_step(model, make_batch([3, 0]))
     (record,) = records
     samples = record.samples

@@ -86,7 +86,7 @@ def pay_and_look_at_logits(model, batch):
     """The record of a step of the RoI heads, its losses, and the logits with their gradient."""
     learner, kept = learners_of(model.roi_heads)[0], []
     records = []
-    learner.record_sink = records.append
+    learner.record_sinks.append(records.append)
     layer = predictors_of(model)[0].cls_score
 
     def keep(layer, inputs, logits):
@@ -121,7 +121,7 @@ def test_equalized_focal_loss_collects_gradients_of_the_divided_loss(kind, build
     model = build(config(kind, "efl"))
     site = model if kind == "retinanet" else model.roi_heads.box_predictor
     records = []
-    learners_of(model)[-1].record_sink = records.append
+    learners_of(model)[-1].record_sinks.append(records.append)
     train_step(model, make_batch([3, 4]))
     samples, module = records[0].samples, site.criterion.cls_loss.loss
     plain = losses.EqualizedFocalLoss(NUM_CLASSES)

@@ -44,7 +44,7 @@ def per_image(values, counts):
 def test_ohem_takes_the_proposals_that_pay_most(num_boxes, build):
     model = build(small_config("faster_rcnn", *OHEM, "MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE", 16))
     seen, records = spy(model.roi_heads), []
-    model.roi_heads.learner.record_sink = records.append
+    model.roi_heads.learner.record_sinks.append(records.append)
     train_step(model, make_batch(num_boxes))
     ((candidates, choice),) = seen
     losses = candidates.cls_losses
@@ -67,7 +67,7 @@ def test_ohem_of_anchors_keeps_a_ratio(num_boxes, build):
     keys = ["MODEL.SAMPLER.NEGATIVE.NAME", "ohem", "MODEL.SAMPLER.NEG_POS_RATIO", 2.0]
     model = build(small_config("retinanet", *keys, "MODEL.SAMPLER.MIN_NEGATIVES", 5))
     seen, records = spy(model), []
-    model.learner.record_sink = records.append
+    model.learner.record_sinks.append(records.append)
     train_step(model, make_batch(num_boxes))
     ((candidates, choice),) = seen
     torch.testing.assert_close(candidates.cls_losses[choice.idxs], records[0].cls_losses)
@@ -113,7 +113,7 @@ def test_importance_leaves_the_total_loss(kind, cls_loss, build):
     plain, _, _ = train_step(build(small_config(kind, *keys)), batch)
     model = build(small_config(kind, *keys, "MODEL.WEIGHTING.NAMES", names))
     records = []
-    learners_of(model)[-1].record_sink = records.append
+    learners_of(model)[-1].record_sinks.append(records.append)
     weighted, _, _ = train_step(model, batch)
     torch.testing.assert_close(weighted["loss_cls"], plain["loss_cls"], rtol=1e-5, atol=0)
     weights = records[0].cls_weights
@@ -190,7 +190,7 @@ def test_guided_scale_of_perfect_scores_is_finite(logit):
 def test_soft_sampling_lowers_far_negatives_only(build):
     model = build(small_config("retinanet", "MODEL.WEIGHTING.NAMES", ["soft_sampling"]))
     records = []
-    model.learner.record_sink = records.append
+    model.learner.record_sinks.append(records.append)
     train_step(model, make_batch([3, 7]))
     (record,) = records
     is_far = (record.samples.gt_labels == 5) & (record.samples.ious == 0)
@@ -226,7 +226,7 @@ def test_mask_rcnn_trains_with_every_sampler_under_autocast(keys, num_boxes, bui
 def test_negatives_of_the_rpn_are_limited_by_the_positives(build):
     model = build(small_config("faster_rcnn", "MODEL.RPN_SAMPLER.MAX_NEG_POS_RATIO", 2.0))
     records = []
-    model.proposal_generator.learner.record_sink = records.append
+    model.proposal_generator.learner.record_sinks.append(records.append)
     train_step(model, make_batch([3, 0]))
     counts = [
         (int((labels == 0).sum()), int((labels == 1).sum()))
