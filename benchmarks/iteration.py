@@ -19,6 +19,7 @@ from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
+import torch
 from detectors import (
     LOSSES,
     METHODS,
@@ -33,7 +34,11 @@ from sections import run_sections, section_parser
 from stage_timer import STAGES, StageTimer
 
 from imbdet.data import build_train_loader, register_datasets
+from imbdet.learning import learners_of
 from imbdet.program import run_program
+from imbdet.records import SampleRecord
+from imbdet.records.ledger import Ledger
+from imbdet.records.sights import Sights
 from imbdet.wording import counted
 
 DATA, BACKWARD, UPDATE, OTHER = "data", "backward", "optimizer", "other"
@@ -111,6 +116,28 @@ def time_pairs(args: argparse.Namespace) -> list[dict[str, Any]]:
     return [{"detector": args.detector, **milliseconds, "ratio": ratio, "low": low, "high": high}]
 
 
+def time_ledger(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """An iteration with the ledger of objects over one without; goal: 'ledger [%]' <= 1."""
+    pair = {"without": build("plain", args), "with": build("plain", args)}
+    ledger, looked = Ledger(args.images * args.boxes, args.images), []
+
+    def look(record: SampleRecord) -> None:
+        start = now(args.device)
+        candidates = record.samples.candidates
+        objects = torch.arange(len(candidates.targets))
+        images = torch.arange(len(candidates.num_per_image))
+        ledger.add(Sights.of(record, iteration=len(looked), objects=objects, images=images))
+        looked.append(now(args.device) - start)
+
+    learners_of(pair["with"].model)[-1].record_sinks.append(look)
+    seconds = in_turns(pair, args)
+    ratio, low, high = median_interval(seconds["with"] / seconds["without"])
+    own = np.median(looked[1:])
+    columns = {f"{name} [ms]": 1e3 * np.median(values) for name, values in seconds.items()}
+    columns |= {"ledger [ms]": 1e3 * own, "ledger [%]": 100 * own / np.median(seconds["without"])}
+    return [{"detector": args.detector, **columns, "ratio": ratio, "low": low, "high": high}]
+
+
 def compare_memory(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Peak memory of an iteration beyond the detector and its optimizer, in MiB (median of 3)."""
     batch = next(batches(args))
@@ -186,6 +213,7 @@ def _compare_with_plain(args: argparse.Namespace, methods: Sequence[str]) -> lis
 
 SECTIONS = {
     "pairs": time_pairs,
+    "ledger": time_ledger,
     "memory": compare_memory,
     "stages": time_stages,
     "methods": time_methods,

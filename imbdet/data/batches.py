@@ -18,6 +18,7 @@ class TrainLoader:
     """Mapped images in batches, the same for any number of worker processes.
 
     Attributes:
+        records: all images, as detectron2's dicts.
         summary: of the data sets.
         class_frequencies: of the data sets.
         seed: of the order and of the augmentations.
@@ -47,7 +48,7 @@ class TrainLoader:
             seed: at least 0.
             num_workers: processes that map images; 0 maps them in this one.
         """
-        self._records = records
+        self.records = records
         self._mapper = mapper
         self._build_order = build_order
         self._num_workers = num_workers
@@ -62,7 +63,7 @@ class TrainLoader:
     def batches(self) -> Iterator[list[dict]]:
         """From iteration ``start`` on."""
         yield from DataLoader(
-            SeededImages(self._records, self._mapper, self.seed),
+            SeededImages(self.records, self._mapper, self.seed),
             batch_sampler=self._build_order(seed=self.seed).batches(self.start),
             num_workers=self._num_workers,
             collate_fn=trivial_batch_collator,
@@ -73,7 +74,7 @@ class TrainLoader:
 
     def first_batches(self, number: int) -> Iterator[list[dict]]:
         """Those of the first iterations, again and again, mapped in this process."""
-        dataset = SeededImages(self._records, self._mapper, self.seed)
+        dataset = SeededImages(self.records, self._mapper, self.seed)
         while True:
             order = self._build_order(seed=self.seed).batches()
             for _ in range(number):

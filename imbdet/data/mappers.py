@@ -19,7 +19,9 @@ from imbdet.modeling.ground_truth import GroundTruth
 class TrainMapper(DatasetMapper):
     """Detectron2's mapper of training records, which also tells what the data say of each image.
 
-    Of a record with weights or ignored regions, the "instances" are a :class:`GroundTruth`.
+    Of a record with weights or ignored regions, the "instances" are a :class:`GroundTruth`. With
+    ``tells_places`` they have the field "gt_places", (G,) int64, the place of each object's
+    annotation among all those of its record.
 
     The key "to_file" of what it returns is (2, 2), the way back to the image file: the factors of x
     and y, then what is added, by which pixels of the augmented image become pixels of the file
@@ -29,29 +31,45 @@ class TrainMapper(DatasetMapper):
 
     @configurable
     def __init__(
-        self, *args: Any, ignores_crowds: bool = False, min_overlap: float = 0.5, **kwargs: Any
+        self,
+        *args: Any,
+        ignores_crowds: bool = False,
+        min_overlap: float = 0.5,
+        tells_places: bool = False,
+        **kwargs: Any,
     ):
-        """Set what is ignored.
+        """Set what is ignored and what is told.
 
         Args:
             args: see :class:`DatasetMapper`.
             ignores_crowds: whether crowds are ignored regions, as ignored objects are; otherwise
                 they are dropped, so that they are background.
             min_overlap: see :class:`imbdet.structures.Regions`.
+            tells_places: whether objects have the field "gt_places".
             kwargs: see :class:`DatasetMapper`.
         """
         super().__init__(*args, **kwargs)
         self.ignores_crowds = ignores_crowds
         self.min_overlap = min_overlap
+        self.tells_places = tells_places
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict:
-        """Read the keys ``DATASETS.IGNORED`` beside those of :class:`DatasetMapper`."""
+        """Read ``DATASETS.IGNORED`` and ``LEDGER.ENABLED`` beside :class:`DatasetMapper`'s keys."""
         return {
             **super().from_config(cfg, is_train),
             "ignores_crowds": cfg.DATASETS.IGNORED.CROWDS,
             "min_overlap": cfg.DATASETS.IGNORED.MIN_OVERLAP,
+            "tells_places": cfg.LEDGER.ENABLED,
         }
+
+    def __call__(self, dataset_dict: dict) -> dict:
+        """See :class:`DatasetMapper`."""
+        if self.tells_places and "annotations" in dataset_dict:
+            notes = dataset_dict["annotations"]
+            placed = [{**note, "place": place} for place, note in enumerate(notes)]
+            dataset_dict = {**dataset_dict, "annotations": placed}
+        return super().__call__(dataset_dict)
 
     def _transform_annotations(
         self, dataset_dict: dict, transforms: T.TransformList, image_shape: tuple[int, int]
@@ -60,13 +78,13 @@ class TrainMapper(DatasetMapper):
         factors = 1 / (end - start)
         dataset_dict["to_file"] = torch.stack([factors, -start * factors]).float()
         regions = [note for note in dataset_dict["annotations"] if self._is_region(note)]
-        if "weight" not in dataset_dict and not regions:
+        if "weight" not in dataset_dict and not regions and not self.tells_places:
             super()._transform_annotations(dataset_dict, transforms, image_shape)
             return
         boxes = transforms.apply_box(_xyxy_boxes(regions))
         found = Boxes(torch.as_tensor(boxes, dtype=torch.float32))
         found.clip(image_shape)
-        objects = self._transform_weighted(dataset_dict, transforms, image_shape)
+        objects = self._transform_objects(dataset_dict, transforms, image_shape)
         dataset_dict["instances"] = GroundTruth(
             objects.image_size,
             regions=found[found.nonempty()],
@@ -78,10 +96,10 @@ class TrainMapper(DatasetMapper):
     def _is_region(self, note: dict) -> bool:
         return bool(note.get("ignore")) or (self.ignores_crowds and bool(note.get("iscrowd")))
 
-    def _transform_weighted(
+    def _transform_objects(
         self, dataset_dict: dict, transforms: T.TransformList, image_shape: tuple[int, int]
     ) -> Instances:
-        """The objects with the field "gt_weights", if the record has weights.
+        """The objects with the fields "gt_weights", if the record has weights, and "gt_places".
 
         Detectron2's method drops empty objects without saying which, hence its steps one by one.
         """
@@ -99,6 +117,8 @@ class TrainMapper(DatasetMapper):
         )
         if "weight" in dataset_dict:
             objects.gt_weights = torch.tensor([note["weight"] for note in notes]).float()
+        if self.tells_places:
+            objects.gt_places = torch.tensor([note["place"] for note in notes], dtype=torch.int64)
         if self.recompute_boxes:
             objects.gt_boxes = objects.gt_masks.get_bounding_boxes()
         return utils.filter_empty_instances(objects)

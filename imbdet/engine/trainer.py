@@ -39,6 +39,7 @@ from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.engine.curves import CurveWriter
 from imbdet.engine.incidents.watch import Watch
 from imbdet.engine.interrupt import StopOnSignal
+from imbdet.engine.ledger_keeper import LedgerKeeper
 from imbdet.engine.optimizer import adopt_state, build_optimizer
 from imbdet.engine.process_state import find_own_state, gather_process_states, restore_process_state
 from imbdet.engine.progress import ProgressBar, with_progress
@@ -308,6 +309,8 @@ def _build_observers(cfg: CfgNode, model: nn.Module) -> list[HookBase]:
     observers: list[HookBase] = [Watch(cfg, model)]
     if cfg.RECORD.PERIOD != 0:
         observers.append(SampleRecorder(cfg, model))
+    if cfg.LEDGER.ENABLED:
+        observers.append(LedgerKeeper(cfg, model))
     return observers
 
 

@@ -1,4 +1,4 @@
-"""Records of the samples of a training; only ``record_columns`` needs more than torch and numpy."""
+"""Records of the samples of a training; only ``..._columns`` need more than torch and numpy."""
 
 from imbdet.records.histograms import (
     IOU_EDGES,

@@ -362,6 +362,17 @@ class Record:
     max_mb: Count = 1000
 
 
+class Ledger:
+    """What becomes of each object over the training.
+
+    Attributes:
+        enabled: whether to keep a ledger of all objects and images, in OUTPUT_DIR/ledger; see
+            docs/ledger.md.
+    """
+
+    enabled: bool = False
+
+
 class Solver:
     """Checkpoints, the optimizer, and what is not finite.
 
@@ -431,6 +442,7 @@ OTHER_GROUPS = {
     "INPUT.SSD": SSD,
     "DATALOADER": Dataloader,
     "RECORD": Record,
+    "LEDGER": Ledger,
     "SOLVER": Solver,
     "TEST": Test,
 }

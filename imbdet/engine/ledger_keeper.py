@@ -1,0 +1,193 @@
+"""Keeps the ledger of objects and images of a training."""
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+import torch
+from detectron2.config import CfgNode
+from detectron2.engine import HookBase
+from detectron2.utils import comm
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from imbdet.engine.training_state import taking_up
+from imbdet.errors import UserError
+from imbdet.files import replacing
+from imbdet.learning import Learner, learners_of
+from imbdet.modeling.site_keys import RPN, SITES
+from imbdet.records import SampleRecord
+from imbdet.records.ledger import Ledger
+from imbdet.records.ledger_columns import images_table, objects_table
+from imbdet.records.ledger_rows import LedgerRows
+from imbdet.records.sights import Sights
+from imbdet.schema import Each, require_form
+
+logger = logging.getLogger(__name__)
+
+# Iterations whose sights a process keeps before the main one adds those of all to the ledger.
+ITERATIONS_PER_SUM = 100
+
+_STATE = {
+    "first_iteration": int,
+    "data": Each(str),
+    "ledger": {"objects": Each(Tensor), "images": Each(Tensor)},
+}
+
+
+class LedgerKeeper(HookBase):
+    """Writes ``OUTPUT_DIR/ledger``; see docs/ledger.md.
+
+    The main process has the ledger; the others hand over what they saw, so that it is that of one
+    process with all images. It is attached to the model in the steps alone, since other hooks call
+    the model as well. It must come before the hooks that save a checkpoint.
+    """
+
+    def __init__(self, cfg: CfgNode, model: nn.Module):
+        """Find the part of the detector whose samples count.
+
+        Raises:
+            UserError: there is none.
+        """
+        self._folder = Path(cfg.OUTPUT_DIR) / "ledger"
+        self._checkpoint_period = cfg.SOLVER.CHECKPOINT_PERIOD
+        self._learner = _find_learner(cfg, model)
+        self._ledger: Ledger | None = None  # of the main process alone, in a training
+        self._state: Mapping[str, Any] | None = None
+        self._seen: list[Sights] = []
+        self._batch_hook: RemovableHandle | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The whole ledger, on the main process; a collective call."""
+        self._sum_up()
+        if self._ledger is None:
+            return {}
+        return {
+            "first_iteration": self._first_iteration,
+            "data": self._fingerprints(),
+            "ledger": self._ledger.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from ``state`` when the training starts.
+
+        Raises:
+            UserError: it is of another form.
+        """
+        if comm.is_main_process():
+            require_form(state, _STATE, "LedgerKeeper")
+            self._state = state
+
+    def before_train(self):
+        self._rows = LedgerRows(self.trainer.data_loader.records)
+        self._first_iteration = self.trainer.start_iter
+        if comm.is_main_process():
+            self._ledger = Ledger(len(self._rows.object_ids), len(self._rows.image_ids))
+            self._take_up()
+
+    def before_step(self):
+        self._batch_hook = self.trainer.model.register_forward_pre_hook(self._see_batch)
+        self._learner.record_sinks.append(self._look)
+
+    def after_step(self):
+        self._stop_looking()
+        done = self.trainer.iter + 1
+        is_saved = done % self._checkpoint_period == 0
+        if is_saved or done % ITERATIONS_PER_SUM == 0 or done == self.trainer.max_iter:
+            self._sum_up()
+        if is_saved:
+            self._write()
+
+    def after_train(self):
+        self._stop_looking()
+        # After an error in one process the others do not come here: nothing is summed up.
+        self._write()
+
+    def _stop_looking(self) -> None:
+        if self._batch_hook is not None:
+            self._batch_hook.remove()
+            self._batch_hook = None
+            self._learner.record_sinks.remove(self._look)
+
+    def _see_batch(self, model: nn.Module, args: tuple[list[dict[str, Any]]]) -> None:
+        (self._inputs,) = args
+
+    @torch.no_grad()
+    def _look(self, record: SampleRecord) -> None:
+        self._seen.append(
+            Sights.of(
+                record,
+                iteration=self.trainer.iter,
+                objects=self._rows.of_objects(self._inputs),
+                images=self._rows.of_images(self._inputs),
+            )
+        )
+
+    def _sum_up(self) -> None:
+        """Add to the ledger what all processes saw since the last time; a collective call."""
+        seen = comm.gather(self._seen)
+        self._seen = []
+        parts = [sights for of_process in seen for sights in of_process]
+        if parts:
+            self._ledger.add(Sights.together(parts))
+
+    def _take_up(self) -> None:
+        """Go on from the checkpoint, if it has a ledger of the same data."""
+        state, self._state = self._state, None
+        if state is None:
+            self._drop_files()
+        elif state["data"] != self._fingerprints():
+            logger.warning(
+                "The annotations are not those that the ledger of the checkpoint is of: it begins "
+                f"anew, in iteration {self._first_iteration}."
+            )
+            self._drop_files()
+        else:
+            with taking_up("the ledger"):
+                self._ledger.load_state_dict(state["ledger"])
+            self._first_iteration = state["first_iteration"]
+
+    def _fingerprints(self) -> dict[str, str]:
+        annotations = self.trainer.data_loader.summary.annotations
+        return {name: of_set.fingerprint for name, of_set in annotations.items()}
+
+    def _drop_files(self) -> None:
+        """Remove those of an earlier training."""
+        for name in ("objects", "images"):
+            self._path(name).unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        if self._ledger is None:
+            return
+        metadata = {
+            "version": "1",
+            "site": self._learner.place.name,
+            "first_iteration": str(self._first_iteration),
+            "data": json.dumps(self._fingerprints()),
+        }
+        for name, to_table in (("objects", objects_table), ("images", images_table)):
+            table = to_table(
+                self._ledger, self._rows, {"format": f"imbdet ledger of {name}", **metadata}
+            )
+            with replacing(self._path(name)) as draft:
+                pa.parquet.write_table(table, draft, compression="zstd")
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.parquet"
+
+
+def _find_learner(cfg: CfgNode, model: nn.Module) -> Learner:
+    """That of the dense head or the RoI heads, of a cascade the first stage."""
+    learners = [learner for learner in learners_of(model) if learner.place != RPN.place]
+    if not learners:
+        modules = [site.module for site in SITES if site != RPN]
+        raise UserError(
+            "LEDGER.ENABLED is True, but no part of the model "
+            f"'{cfg.MODEL.META_ARCHITECTURE}' reports samples of objects: only "
+            f"{', '.join(modules)} do."
+        )
+    return learners[0]

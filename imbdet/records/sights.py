@@ -1,0 +1,173 @@
+"""What one batch says of each of its objects and images: one sight of each.
+
+Shape shorthand: G objects, B images, M samples, P positives.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from imbdet.records.sample_record import SampleRecord
+
+Columns = Mapping[str, Tensor]
+
+# IoU after regression from which on a box is right, as for AP50.
+LEARNT_IOU = 0.5
+
+
+@dataclass(frozen=True)
+class Sights:
+    """Columns on the CPU, one row for each object or image of each batch.
+
+    Attributes:
+        objects: see :func:`look_at_objects`.
+        images: see :func:`look_at_images`.
+    """
+
+    objects: Columns
+    images: Columns
+
+    @classmethod
+    def of(
+        cls, record: SampleRecord, *, iteration: int, objects: Tensor, images: Tensor
+    ) -> "Sights":
+        """What a batch says.
+
+        Args:
+            record: its samples.
+            iteration: of the training, from 0.
+            objects: (G,) int64, the row of each object in the ledger.
+            images: (B,) int64, the same of the images.
+        """
+        return cls(
+            {**look_at_objects(record), **_origin(objects, iteration)},
+            {**look_at_images(record), **_origin(images, iteration)},
+        )
+
+    @classmethod
+    def together(cls, parts: Iterable["Sights"]) -> "Sights":
+        """All of them in the order of the iterations, those of one in the order of the parts."""
+        parts = list(parts)
+        return cls(
+            _in_order([part.objects for part in parts]), _in_order([part.images for part in parts])
+        )
+
+
+def _origin(rows: Tensor, iteration: int) -> Columns:
+    return {"row": rows, "iteration": torch.full_like(rows, iteration)}
+
+
+def _in_order(parts: list[Columns]) -> Columns:
+    columns = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    order = columns["iteration"].argsort(stable=True)
+    return {name: values[order] for name, values in columns.items()}
+
+
+def look_at_objects(record: SampleRecord) -> dict[str, Tensor]:
+    """Columns (G,) on the CPU.
+
+    "positives" is the number of an object's positives, as int64; "score", "iou", "gradient",
+    "cls_loss", "box_loss" and, of the last two, "..._square" are float64 sums over them, NaN where
+    the criterion tells no classification losses. "best_score" and "best_iou" are the highest, -1
+    without positives.
+
+    The *best positive* is that of the highest score of the object's class, the first one of equals.
+    Of it "said" is the class with the highest score, -1 without positives, "is_wrong" whether that
+    is not the object's, and "is_learnt" whether it is and the IoU after regression is at least 0.5.
+    """
+    found = _Positives(record)
+    num_objects = len(record.samples.candidates.targets)
+    values = found.values
+    values |= {f"{name}_square": values[name] ** 2 for name in ("cls_loss", "box_loss")}
+    zeros = torch.zeros(num_objects, dtype=torch.float64)
+    none = torch.full((num_objects,), -1.0, dtype=torch.float64)
+    best = found.best
+    objects, classes = found.objects[best], found.classes[best]
+    said, is_right = found.pred_classes[best], found.pred_classes[best] == classes
+    no = torch.zeros(num_objects, dtype=torch.bool)
+    return {
+        "positives": found.objects.bincount(minlength=num_objects),
+        # In the order of the rows: on the CPU an index_add is one after the other.
+        **{name: zeros.index_add(0, found.objects, column) for name, column in values.items()},
+        "best_score": none.index_copy(0, objects, values["score"][best]),
+        "best_iou": none.scatter_reduce(0, found.objects, values["iou"], "amax"),
+        "said": torch.full((num_objects,), -1).index_copy(0, objects, said),
+        "is_wrong": no.index_copy(0, objects, ~is_right),
+        "is_learnt": no.index_copy(0, objects, is_right & (values["iou"][best] >= LEARNT_IOU)),
+    }
+
+
+def look_at_images(record: SampleRecord) -> dict[str, Tensor]:
+    """Columns (B,) float64 on the CPU.
+
+    "background" is the highest score of a negative that overlaps no object, -1 if there is none;
+    "loss" the sum of all samples' losses times their weights, before the normalizer, NaN where the
+    criterion tells no classification losses.
+    """
+    candidates = record.samples.candidates
+    counts = list(candidates.num_per_image)
+    is_far = candidates.is_negative & (candidates.ious == 0)
+    # A row that no image lacks, so that each has a maximum.
+    scores = record.scores.masked_fill(~is_far, -1.0).split(counts)
+    background = torch.stack([torch.cat([of, of.new_tensor([-1.0])]).amax() for of in scores])
+    return {"background": background.double().cpu(), "loss": _losses_of_images(record, counts)}
+
+
+def _losses_of_images(record: SampleRecord, counts: list[int]) -> Tensor:
+    samples = record.samples
+    if record.cls_losses is None:
+        return torch.full((len(counts),), torch.nan, dtype=torch.float64)
+    losses = _times(record.cls_losses.double(), samples.weights, record.cls_weights)
+    losses = losses.masked_fill(samples.gt_labels < 0, 0.0)  # ignored
+    box_losses = _times(record.box_losses.double(), samples.pos_weights, record.box_weights)
+    losses = losses.index_add(0, samples.pos_idxs, box_losses)
+    return torch.stack([of_image.sum() for of_image in losses.split(counts)]).cpu()
+
+
+def _times(values: Tensor, *factors: Tensor | None) -> Tensor:
+    for factor in factors:
+        values = values if factor is None else values * factor
+    return values
+
+
+class _Positives:
+    """The positives of a batch on the CPU, all columns (P,).
+
+    Only their rows of the logits are looked at.
+    """
+
+    def __init__(self, record: SampleRecord):
+        samples, rows = record.samples, record.samples.pos_idxs
+        classifier, logits = samples.outputs.classifier, samples.pred_logits[rows]
+        labels = samples.gt_labels[rows]
+        self.objects = samples.gt_idxs[rows].cpu()
+        self.classes = labels.cpu()
+        self.pred_classes = classifier.best_classes(logits).cpu()
+        scores = classifier.scores_of(labels, logits)
+        cls_losses, cls_weights = record.cls_losses, record.cls_weights
+        gradients = _times(
+            1 - scores, samples.pos_weights, None if cls_weights is None else cls_weights[rows]
+        )
+        columns = {
+            "score": scores,
+            "iou": samples.positives.pred_ious,
+            "gradient": gradients,
+            "cls_loss": scores * torch.nan if cls_losses is None else cls_losses[rows],
+            "box_loss": record.box_losses,
+        }
+        together = torch.stack([column.double() for column in columns.values()]).cpu()
+        self.values = dict(zip(columns, together, strict=True))
+
+    @cached_property
+    def best(self) -> Tensor:
+        """(objects with positives,) the place of the best positive of each."""
+        order = self.values["score"].argsort(descending=True, stable=True)
+        order = order[self.objects[order].argsort(stable=True)]
+        objects = self.objects[order]
+        is_first = torch.ones_like(objects, dtype=torch.bool)
+        is_first[1:] = objects[1:] != objects[:-1]
+        firsts: Tensor = order[is_first]
+        return firsts
