@@ -35,6 +35,7 @@ ITERATIONS_PER_SUM = 100
 _STATE = {
     "first_iteration": int,
     "data": Each(str),
+    "rows": str,
     "ledger": {"objects": Each(Tensor), "images": Each(Tensor)},
 }
 
@@ -69,6 +70,7 @@ class LedgerKeeper(HookBase):
         return {
             "first_iteration": self._first_iteration,
             "data": self._fingerprints(),
+            "rows": self._rows.fingerprint,
             "ledger": self._ledger.state_dict(),
         }
 
@@ -140,10 +142,10 @@ class LedgerKeeper(HookBase):
         state, self._state = self._state, None
         if state is None:
             self._drop_files()
-        elif state["data"] != self._fingerprints():
+        elif (state["data"], state["rows"]) != (self._fingerprints(), self._rows.fingerprint):
             logger.warning(
-                "The annotations are not those that the ledger of the checkpoint is of: it begins "
-                f"anew, in iteration {self._first_iteration}."
+                "The images or annotations are not those that the ledger of the checkpoint is of: "
+                f"it begins anew, in iteration {self._first_iteration}."
             )
             self._drop_files()
         else:

@@ -1,5 +1,6 @@
 """Which row of a ledger is whose: those of images and, image after image, of their annotations."""
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -52,6 +53,14 @@ class LedgerRows:
         self.classes = np.array(classes, dtype=np.int32)
         self.is_ignored = np.array(is_ignored, dtype=bool)
         self._first_objects = (self.num_objects.cumsum() - self.num_objects).tolist()
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the images and annotations, in their order."""
+        digest = hashlib.sha256(repr(self.num_objects.tolist()).encode())
+        for names in (self.datasets, self.image_ids, self.object_ids):
+            digest.update(repr(names).encode())
+        return digest.hexdigest()[:16]
 
     def of_images(self, inputs: Sequence[Mapping[str, Any]]) -> Tensor:
         """(B,) int64 of a batch of mapped records."""

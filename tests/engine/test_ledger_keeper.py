@@ -285,6 +285,8 @@ def test_images_and_ids_of_several_data_sets_may_be_alike():
     assert rows.of_images([{"dataset_name": "y", "image_id": 1}]).tolist() == [1]
     assert rows.datasets == ["x", "y"]
     assert rows.object_ids == ["7"] * 4
+    fewer = LedgerRows([{**record, "dataset_name": "x"}])
+    assert rows.fingerprint != fewer.fingerprint
 
 
 def test_a_model_that_tells_nothing_is_refused():

@@ -10,6 +10,7 @@ import train_net
 from imbdet.engine.incidents.incident import Incident
 from imbdet.engine.incidents.watch import Watch
 from imbdet.engine.process_state import get_random_states
+from imbdet.modeling.ground_truth import GroundTruth
 from tests.engine.jobs import arguments, start
 from tests.messages import assert_says, error_of
 
@@ -255,6 +256,24 @@ def test_every_kind_of_annotation_is_read_back(tmp_path):
     assert found["instances"].image_size == (32, 48)
     assert set(found["instances"].get_fields()) == set(instances.get_fields())
     assert found["instances"].gt_masks.polygons[0][0].tolist() == [1, 2, 3, 2, 3, 4]
+
+
+def test_what_the_data_say_of_an_image_is_read_back(tmp_path):
+    truth = GroundTruth(
+        (32, 48),
+        regions=Boxes(torch.tensor([[1.0, 2.0, 3.0, 4.0]])),
+        image_weight=0.5,
+        gt_boxes=Boxes(torch.tensor([[5.0, 6.0, 7.0, 8.0]])),
+        gt_weights=torch.tensor([2.0]),
+    )
+    inputs = [{"instances": truth}]
+    incident = Incident(3, 0, 1, "why", {}, {}, inputs, "", False, get_random_states(), {})
+    incident.save(tmp_path)
+    (image,) = Incident.load(Incident.path(tmp_path, 3, 0)).inputs
+    found = image["instances"]
+    assert found.regions.tensor.tolist() == [[1, 2, 3, 4]]
+    assert found.image_weight == 0.5
+    assert found.gt_weights.tolist() == [2]
 
 
 @pytest.mark.parametrize("content", [b"", b"no incident"])

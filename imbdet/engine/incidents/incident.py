@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from imbdet.engine.checkpoint_file import read_checkpoint
 from imbdet.errors import UserError
 from imbdet.files import replacing
+from imbdet.modeling.ground_truth import GroundTruth
 from imbdet.schema import NUMBER, Each, require_form
 
 # What a batch consists of beside tensors: nothing else is read from a file.
 BATCH_TYPES = [
-    *(BitMasks, Boxes, BoxMode, Instances, Keypoints, PolygonMasks),
+    *(BitMasks, Boxes, BoxMode, GroundTruth, Instances, Keypoints, PolygonMasks),
     *(np.ndarray, np.dtype, type(np.dtype("f4")), type(np.dtype("f8"))),
     np.empty(0).__reduce__()[0],
 ]
