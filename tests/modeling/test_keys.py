@@ -141,7 +141,9 @@ def test_decayed_smooth_l1_follows_the_iterations(build):
     keys = ["MODEL.BOX_LOSS.NAME", "decayed_smooth_l1"]
     node = "MODEL.BOX_LOSS.DECAYED_SMOOTH_L1"
     keys += [f"{node}.INITIAL_BETA", 0.5, f"{node}.DECAY", 0.1, f"{node}.PERIOD", 10]
-    samples = SimpleNamespace(pred_deltas=torch.full((1, 4), 0.3), gt_deltas=torch.zeros(1, 4))
+    samples = SimpleNamespace(
+        pred_deltas=torch.full((1, 4), 0.3), gt_deltas=torch.zeros(1, 4), weights=None
+    )
     loss = build(small_config("retinanet", *keys, f"{node}.MIN_BETA", 0.0)).criterion.box_loss
     for iteration, beta in ((9, 0.5), (25, 0.3), (1000, 0.0)):
         with EventStorage(iteration):
