@@ -170,7 +170,9 @@ def test_the_detectors_own_assigner_is_among_all(tmp_path, monkeypatch, name, ow
     }
 
 
-def test_weights_and_ignored_regions_of_the_data_reach_the_tables(tmp_path, toy):
+def test_weights_and_ignored_regions_of_the_data_reach_the_tables(tmp_path, toy, monkeypatch):
+    # Its figures are not looked at.
+    monkeypatch.setattr(ResultWriter, "_studies", lambda writer: {})
     first, second, *_ = toy.content["annotations"]  # of the image 10
     first["weight"] = 3.0
     second.update(ignore=1, bbox=[0, 0, 40, 30])
