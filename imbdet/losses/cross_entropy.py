@@ -7,10 +7,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from imbdet.kernels.entrywise import entry_weights, entrywise_loss
+from imbdet.losses.class_cross_entropy import used_logits
 from imbdet.losses.reduction import reduce_losses
 from imbdet.methods import CLS_LOSSES
 from imbdet.ops.labels import check_labels
-from imbdet.ops.precision import at_least_float32
 from imbdet.options import Balance
 
 
@@ -38,8 +38,7 @@ def softmax_cross_entropy_loss(
         (M,) losses, 0 for ignored samples; or their sum.
     """
     check_labels(pred_logits, gt_labels, num_classes=pred_logits.shape[-1] - 1)
-    # NaN or infinite logits of ignored rows would make the gradient NaN, although the loss is 0.
-    logits = at_least_float32(pred_logits).masked_fill((gt_labels < 0)[:, None], 0)
+    logits = used_logits(pred_logits, gt_labels)
     losses = F.cross_entropy(logits, gt_labels, ignore_index=-1, reduction="none")
     return reduce_losses(losses, weights, reduction)
 

@@ -20,6 +20,28 @@ from imbdet.ops.labels import positive_entries
 
 
 @triton.jit
+def _of_positives(
+    logits,
+    starts,
+    labels,
+    targets,
+    rows,
+    num_columns,
+    FUNCTION: tl.constexpr,
+    p0,
+    p1,
+    p2,
+    table,
+    size,
+):
+    """What the function makes of the positive entry of each row; 0 of rows without one."""
+    is_positive = (labels >= 0) & (labels < num_columns)
+    x = tl.load(logits + starts + tl.maximum(labels, 0), mask=is_positive, other=0.0)
+    y = tl.load(targets + rows, mask=is_positive, other=0.0)
+    return tl.where(is_positive, FUNCTION(x.to(tl.float32), y, p0, p1, p2, table, size), 0.0)
+
+
+@triton.jit
 def _pay(
     logits,
     row_stride,
@@ -55,11 +77,10 @@ def _pay(
         values = NEGATIVE(x.to(tl.float32), 0.0, n0, n1, n2, neg_table, neg_size)
         is_negative = is_entry & (columns[None, :] != label[:, None])
         total += tl.sum(tl.where(is_negative, values, 0.0), axis=1)
-    is_positive = is_row & (label >= 0) & (label < num_columns)
-    own = tl.load(logits + starts + tl.maximum(label, 0), mask=is_positive, other=0.0)
-    y = tl.load(targets + rows, mask=is_positive, other=0.0)
-    of_positive = POSITIVE(own.to(tl.float32), y, p0, p1, p2, pos_table, pos_size)
-    total += tl.where(is_positive, of_positive, 0.0)
+    of_positive = _of_positives(
+        logits, starts, label, targets, rows, num_columns, POSITIVE, p0, p1, p2, pos_table, pos_size
+    )
+    total += of_positive
     tl.store(losses + rows, tl.where(label < 0, 0.0, total), mask=is_row)
 
 
@@ -92,10 +113,9 @@ def _derive(
     is_row = rows < num_rows
     starts = rows.to(tl.int64) * row_stride
     label = tl.load(labels + rows, mask=is_row, other=-1)
-    is_positive = is_row & (label >= 0) & (label < num_columns)
-    own = tl.load(logits + starts + tl.maximum(label, 0), mask=is_positive, other=0.0)
-    y = tl.load(targets + rows, mask=is_positive, other=0.0)
-    of_positive = POSITIVE(own.to(tl.float32), y, p0, p1, p2, pos_table, pos_size)
+    of_positive = _of_positives(
+        logits, starts, label, targets, rows, num_columns, POSITIVE, p0, p1, p2, pos_table, pos_size
+    )
     factor = tl.load(grad_losses + rows, mask=is_row, other=0.0)
     for first in range(0, num_columns, COLUMNS):
         columns = first + tl.arange(0, COLUMNS)

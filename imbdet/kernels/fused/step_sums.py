@@ -35,6 +35,40 @@ def _find(x, is_open, ends, first, last, num_rounds):
 
 
 @triton.jit
+def _know_rows(
+    rows,
+    is_ranked,
+    segments,
+    weights,
+    ends,
+    firsts,
+    HAS_SEGMENTS: tl.constexpr,
+    HAS_WEIGHTS: tl.constexpr,
+    ROWS: tl.constexpr,
+):
+    """Of each row: its segment, its weight, where the ends of its segment are, and the lowest."""
+    segment = tl.zeros((ROWS,), tl.int64)
+    if HAS_SEGMENTS:
+        segment = tl.load(segments + rows, mask=is_ranked, other=0)
+    weight = tl.full((ROWS,), 1.0, tl.float64)
+    if HAS_WEIGHTS:
+        weight = tl.load(weights + rows, mask=is_ranked, other=0.0)
+    first = tl.load(firsts + segment).to(tl.int32)
+    last = tl.load(firsts + segment + 1).to(tl.int32)
+    has_end = is_ranked & (last > first)
+    lowest = tl.load(ends + first, mask=has_end, other=float("inf"))
+    return segment, weight, first, last, lowest
+
+
+@triton.jit
+def _find_buckets(x, is_open, segment, ends, first, last, bounds, num_rounds):
+    """Buckets of open scores, and the scores between the lowest and the highest end."""
+    place = _find(x, is_open, ends, first[:, None], last[:, None], num_rounds)
+    clamped = tl.minimum(tl.maximum(x, tl.load(bounds)), tl.load(bounds + 1))
+    return place + segment.to(tl.int32)[:, None], tl.where(x == x, clamped, x)
+
+
+@triton.jit
 def _add(
     logits,
     row_stride,
@@ -57,17 +91,9 @@ def _add(
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     is_ranked = rows < num_rows
     is_ranked &= tl.load(labels + rows, mask=is_ranked, other=-1) >= 0
-    segment = tl.zeros((ROWS,), tl.int64)
-    if HAS_SEGMENTS:
-        segment = tl.load(segments + rows, mask=is_ranked, other=0)
-    weight = tl.full((ROWS,), 1.0, tl.float64)
-    if HAS_WEIGHTS:
-        weight = tl.load(weights + rows, mask=is_ranked, other=0.0)
-    first = tl.load(firsts + segment).to(tl.int32)
-    last = tl.load(firsts + segment + 1).to(tl.int32)
-    has_end = is_ranked & (last > first)
-    lowest = tl.load(ends + first, mask=has_end, other=float("inf"))
-    low_bound, high_bound = tl.load(bounds), tl.load(bounds + 1)
+    segment, weight, first, last, lowest = _know_rows(
+        rows, is_ranked, segments, weights, ends, firsts, HAS_SEGMENTS, HAS_WEIGHTS, ROWS
+    )
     starts = rows.to(tl.int64) * row_stride
     for left in range(0, num_columns, COLUMNS):
         columns = left + tl.arange(0, COLUMNS)
@@ -76,10 +102,9 @@ def _add(
         x = x.to(tl.float64)
         is_open = is_entry & ~(x < lowest[:, None])  # NaN is, too
         if tl.max(tl.max(is_open.to(tl.int32), axis=1), axis=0) > 0:
-            place = _find(x, is_open, ends, first[:, None], last[:, None], num_rounds)
-            bucket = place + segment.to(tl.int32)[:, None]
-            value = tl.minimum(tl.maximum(x, low_bound), high_bound)
-            value = tl.where(x == x, value, x)
+            bucket, value = _find_buckets(
+                x, is_open, segment, ends, first, last, bounds, num_rounds
+            )
             counted = tl.where(is_open, weight[:, None], 0.0)
             moment = tl.where(is_open, weight[:, None] * value, 0.0)
             largest = tl.max(tl.max(tl.where(is_open, bucket, -1), axis=1), axis=0)
@@ -116,17 +141,9 @@ def _evaluate(
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     is_row = rows < num_rows
     is_ranked = is_row & (tl.load(labels + rows, mask=is_row, other=-1) >= 0)
-    segment = tl.zeros((ROWS,), tl.int64)
-    if HAS_SEGMENTS:
-        segment = tl.load(segments + rows, mask=is_ranked, other=0)
-    weight = tl.full((ROWS,), 1.0, tl.float64)
-    if HAS_WEIGHTS:
-        weight = tl.load(weights + rows, mask=is_ranked, other=0.0)
-    first = tl.load(firsts + segment).to(tl.int32)
-    last = tl.load(firsts + segment + 1).to(tl.int32)
-    has_end = is_ranked & (last > first)
-    lowest = tl.load(ends + first, mask=has_end, other=float("inf"))
-    low_bound, high_bound = tl.load(bounds), tl.load(bounds + 1)
+    segment, weight, first, last, lowest = _know_rows(
+        rows, is_ranked, segments, weights, ends, firsts, HAS_SEGMENTS, HAS_WEIGHTS, ROWS
+    )
     starts = rows.to(tl.int64) * row_stride
     for left in range(0, num_columns, COLUMNS):
         columns = left + tl.arange(0, COLUMNS)
@@ -137,10 +154,9 @@ def _evaluate(
         is_open = is_entry & ~(x < lowest[:, None])
         result = tl.zeros((ROWS, COLUMNS), tl.float64)
         if tl.max(tl.max(is_open.to(tl.int32), axis=1), axis=0) > 0:
-            place = _find(x, is_open, ends, first[:, None], last[:, None], num_rounds)
-            bucket = place + segment.to(tl.int32)[:, None]
-            clamped = tl.minimum(tl.maximum(x, low_bound), high_bound)
-            clamped = tl.where(x == x, clamped, x)
+            bucket, clamped = _find_buckets(
+                x, is_open, segment, ends, first, last, bounds, num_rounds
+            )
             intercept = tl.load(intercepts + bucket, mask=is_open, other=0.0)
             slope = tl.load(slopes + bucket, mask=is_open, other=0.0)
             result = tl.where(is_open, weight[:, None] * (intercept + slope * clamped), 0.0)
