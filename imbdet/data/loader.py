@@ -167,9 +167,9 @@ def _load_training_records(cfg: CfgNode) -> tuple[list[dict], DataSummary, Class
     names = cfg.DATASETS.TRAIN
     loaded = [load_dataset(cfg, name, training=True) for name in names]
     _require_same_classes(names, zip_longest)
-    summary = DataSummary.of(dict(zip(names, loaded, strict=True)))
     num_classes = get_key(cfg, num_classes_key(cfg))
     class_frequencies = ClassFrequencies.of(chain.from_iterable(loaded), num_classes)
+    summary = DataSummary.of(dict(zip(names, loaded, strict=True)), class_frequencies)
     records = list(
         {**record, "dataset_name": name}
         for name, of_set in zip(names, loaded, strict=True)

@@ -11,7 +11,7 @@ import struct
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import chain, zip_longest
+from itertools import zip_longest
 from typing import Any
 
 from detectron2.data import MetadataCatalog
@@ -63,18 +63,21 @@ class DataSummary:
     images_of_class: Sequence[int] = ()
 
     @classmethod
-    def of(cls, records: Mapping[str, Sequence[Mapping]]) -> "DataSummary":
+    def of(
+        cls, records: Mapping[str, Sequence[Mapping]], frequencies: ClassFrequencies
+    ) -> "DataSummary":
         """The summary of data sets with the same classes.
 
         Args:
             records: detectron2's dicts, by the name of a registered data set.
+            frequencies: of the classes, or of these and others behind them, in the data sets.
         """
         name = next(iter(records))
         classes = list(MetadataCatalog.get(name).thing_classes)
         annotations = {name: summarize(of_set) for name, of_set in records.items()}
-        known = ClassFrequencies.of(chain.from_iterable(records.values()), len(classes))
         category_ids = category_ids_of(name, len(classes))
-        return cls(classes, category_ids, annotations, known.images.tolist())
+        images_of_class = frequencies.images[: len(classes)].tolist()
+        return cls(classes, category_ids, annotations, images_of_class)
 
     @classmethod
     def parse(cls, state: object) -> "DataSummary | None":

@@ -14,6 +14,7 @@ from imbdet.data.summary import (
     summarize,
     summarize_content,
 )
+from imbdet.losses import ClassFrequencies
 from tests.messages import assert_says, error_of
 
 
@@ -25,7 +26,7 @@ def records(toy):
 
 
 def test_knows_classes_ids_and_annotations(records):
-    summary = DataSummary.of({"toy": records})
+    summary = DataSummary.of({"toy": records}, ClassFrequencies.of(records, 2))
     assert (summary.classes, summary.category_ids) == (["cat", "dog"], [3, 7])
     assert summary.training_images == {"cat": 1, "dog": 3}  # without the crowd
     assert str(summary.annotations["toy"]) == "4 images with 5 boxes"
