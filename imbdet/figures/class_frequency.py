@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from imbdet.drawing.style import short
 from imbdet.wording import counted
@@ -85,6 +86,10 @@ def draw_by_frequency(
     is_small = len(known) > 100
     points = axes.scatter(counts[known], values[known], s=8 if is_small else 24, **style)
     axes.set(xscale="log", xlabel=f"{frequencies.unit}s of the class")
+    is_wide = len(known) > 0 and counts[known].max() > 1000 * counts[known].min()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1,) if is_wide else (1, 2, 5)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid()
     if classes is not None and len(known) <= _MAX_NAMES:
         ordered = known[np.argsort(counts[known], kind="stable")]
