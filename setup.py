@@ -13,6 +13,7 @@ setup(
     package_data={
         "imbdet": ["py.typed"],
         "imbdet.report": ["page.*"],
+        "imbdet.advice": ["evidence.yaml"],
         **{package: ["*.yaml"] for package in CONFIGS},
     },
 )

@@ -43,7 +43,7 @@ FLOORS = [
     {"assigners", "samplers", "weighting", "losses"},
     {"records"},
     {"learning"},
-    {"report"},
+    {"report", "advice"},
     {"compat"},
     {"config"},
     {"modeling", "data", "evaluation"},

@@ -1,0 +1,1 @@
+"""What training data are like, which problems that makes, and what is meant for them."""

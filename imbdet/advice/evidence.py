@@ -1,0 +1,109 @@
+"""What is meant for which problem of training data, and what speaks for it.
+
+``evidence.yaml`` beside this file is the one place where that stands; the tables of
+docs/which_method.md are made of it.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from imbdet.plain_yaml import load_yaml
+
+# The columns of a table in docs/which_method.md.
+_COLUMNS = {
+    "try": "try first",
+    "here": "evidence here",
+    "papers": "in papers",
+    "not": "do not expect",
+}
+# A link of Markdown, whose text may have one pair of brackets, that of an interval.
+LINK = re.compile(r"\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(([^)]*)\)")
+
+# A piece of configs/ by its name, or values of keys.
+Part = str | Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """What is meant for a problem.
+
+    Attributes:
+        columns: its cells in the table, in Markdown: "try", "here" (the evidence of this project),
+            "papers" and "not" (what not to expect); an empty one has nothing to say.
+        findings: names of the findings that it is meant for.
+        choices: by the name of a choice in a search, the parts that set it on a "one_stage" or
+            "two_stage" detector; a kind that is missing cannot have it.
+        measured: what the intervals in "here" are, in their order: "results", a file of
+            docs/results/ without its ending, "method" and "metric".
+    """
+
+    columns: Mapping[str, str]
+    findings: Sequence[str]
+    choices: Mapping[str, Mapping[str, Sequence[Part]]] = field(default_factory=dict)
+    measured: Sequence[Mapping[str, str]] = ()
+
+    def say(self, column: str) -> str:
+        """The text of a cell without links and marks of code."""
+        return LINK.sub(r"\1", self.columns[column]).replace("`", "").replace("*", "")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A problem of training data.
+
+    Attributes:
+        name: such as "rare_classes".
+        heading: of its section in docs/which_method.md.
+        remedies: what is meant for it.
+    """
+
+    name: str
+    heading: str
+    remedies: Sequence[Remedy]
+
+    @property
+    def findings(self) -> set[str]:
+        """Names of all findings that one of the remedies is meant for."""
+        return {finding for remedy in self.remedies for finding in remedy.findings}
+
+    def table(self) -> str:
+        """The remedies in Markdown."""
+        rows = [list(_COLUMNS.values()), ["---"] * len(_COLUMNS)]
+        rows += [list(remedy.columns.values()) for remedy in self.remedies]
+        # An empty cell has one space.
+        return "\n".join(f"|{'|'.join(f' {cell} ' if cell else ' ' for cell in r)}|" for r in rows)
+
+
+@cache
+def read_evidence() -> tuple[Problem, ...]:
+    """All problems, in the order of the page."""
+    content = load_yaml(Path(__file__).with_name("evidence.yaml").read_text())
+    return tuple(
+        Problem(name, problem["heading"], [_read(remedy) for remedy in problem["remedies"]])
+        for name, problem in content.items()
+    )
+
+
+def _read(remedy: Mapping[str, Any]) -> Remedy:
+    return Remedy(
+        columns={name: remedy[name] for name in _COLUMNS},
+        findings=remedy["for"],
+        choices=remedy.get("choices", {}),
+        measured=remedy.get("measured", ()),
+    )
+
+
+def renew_tables(page: str) -> str:
+    """A page whose tables between ``<!-- remedies: NAME -->`` and ``<!-- end of table -->`` are
+    those of the problems of these names."""
+    tables = {problem.name: problem.table() for problem in read_evidence()}
+    return re.sub(
+        r"(<!-- remedies: (\w+) -->\n).*?(\n<!-- end of table -->)",
+        lambda match: f"{match[1]}\n{tables[match[2]]}\n{match[3]}",
+        page,
+        flags=re.DOTALL,
+    )
