@@ -270,6 +270,16 @@ class Shapes:
         label_noise: share of the training objects whose annotated class is replaced by one of the
             others, all equally likely. The annotation file keeps the true one as
             "true_category_id".
+        box_noise: share of the training objects whose box is badly placed, and their mask with it.
+            The annotation file keeps the true one as "true_bbox".
+        box_noise_iou: lowest and highest IoU of these boxes with the true ones, from 0.3 to 1. The
+            IoU of each is uniform in between.
+        missing_fraction: share of the training objects that are not annotated. The annotation file
+            keeps their annotations as "missing" of the image.
+        duplicate_fraction: share of the training objects that are annotated twice, the second time
+            with a slightly different box. The second annotation has the id of the first as
+            "duplicate_of", and its faults.
+        duplicate_iou: lowest and highest IoU of both boxes, from 0.3 to 1, uniform in between.
         seed: other seeds are other images.
     """
 
@@ -283,6 +293,11 @@ class Shapes:
     empty_fraction: Share = 0.05
     crowd_fraction: Share = 0.02
     label_noise: Share = 0.0
+    box_noise: Share = 0.0
+    box_noise_iou: tuple[float, float] = (0.3, 0.7)
+    missing_fraction: Share = 0.0
+    duplicate_fraction: Share = 0.0
+    duplicate_iou: tuple[float, float] = (0.7, 0.95)
     seed: Annotated[int, Range(0, 2**32 - 1)] = 0
 
 

@@ -58,10 +58,11 @@ class Drawing:
 def image_rng(options: ShapesOptions, split: str, index: int, purpose: str) -> Generator:
     """The random numbers of one image.
 
-    Those of a ``purpose``, "scene" or "labels", do not depend on how many the other one draws.
+    Those of a ``purpose``, "scene" or a kind of fault ("labels", "boxes", "missing", "duplicates"),
+    do not depend on how many the others draw.
     """
     split_id = {"train": 0, "val": 1}[split]
-    purpose_id = {"scene": 0, "labels": 1}[purpose]
+    purpose_id = {"scene": 0, "labels": 1, "boxes": 2, "missing": 3, "duplicates": 4}[purpose]
     return Generator(PCG64([options.seed, split_id, index, purpose_id]))
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import cv2
-from numpy.random import Generator
 
 from imbdet.data.shapes.annotations import describe
-from imbdet.data.shapes.drawing import Drawing, draw_image, image_rng
+from imbdet.data.shapes.drawing import Drawing, draw_image
+from imbdet.data.shapes.faults import plant_faults
 from imbdet.data.shapes.shapes_options import ShapesOptions
 from imbdet.errors import UserError
 from imbdet.files import drafting
@@ -97,16 +97,30 @@ def _file_name(index: int) -> str:
 def coco_content(options: ShapesOptions, split: str, drawings: Iterable[Drawing]) -> dict:
     """The content of a split's annotation file, from the drawings of its images in order.
 
-    Beyond COCO's own keys, an image has ``num_clutter`` and an annotation ``true_category_id``,
-    the category before label noise.
+    Beyond COCO's own keys, an image has ``num_clutter`` and an annotation ``true_category_id``.
+    The training split has the faults of ``options``; ids are those that it has without faults, and
+    copies come last. See :class:`FaultyImage` for what tells the truth; the annotations that are
+    missing are in the image's ``missing``.
     """
-    images, annotations, num_left_out = [], [], 0
+    images, annotations, copies = [], [], []
+    num_objects = num_left_out = 0
     for index, drawing in enumerate(drawings):
-        images.append(_image_record(index, drawing))
-        for annotation in _annotate(options, split, index, drawing):
-            annotations.append({"id": len(annotations) + 1, **annotation})
+        notes = [
+            {"id": num_objects + k + 1, **note} for k, note in enumerate(_annotate(index, drawing))
+        ]
+        num_objects += len(notes)
         num_left_out += drawing.num_left_out
-    _warn_of_left_out(split, num_left_out, num_drawn=len(annotations))
+        image = _image_record(index, drawing)
+        if split == "train":
+            faulty = plant_faults(options, index, notes)
+            notes = faulty.annotations
+            copies += faulty.copies
+            if options.missing_fraction > 0:
+                image["missing"] = faulty.missing
+        images.append(image)
+        annotations += notes
+    annotations += [{"id": num_objects + k + 1, **copy} for k, copy in enumerate(copies)]
+    _warn_of_left_out(split, num_left_out, num_drawn=num_objects)
     categories = [
         {"id": k + 1, "name": name, "supercategory": "shape"}
         for k, name in enumerate(options.class_names)
@@ -131,28 +145,14 @@ def _image_record(index: int, drawing: Drawing) -> dict:
     }
 
 
-def _annotate(options: ShapesOptions, split: str, index: int, drawing: Drawing) -> Iterator[dict]:
-    rng = image_rng(options, split, index, "labels")
+def _annotate(index: int, drawing: Drawing) -> Iterator[dict]:
     for item in drawing.objects:
-        label = item.category
-        if split == "train" and not item.is_crowd:
-            label = _noisy_label(label, options, rng)
         yield {
             "image_id": index + 1,
-            "category_id": label + 1,
+            "category_id": item.category + 1,
             "true_category_id": item.category + 1,
             **describe(item.mask, item.is_crowd),
         }
-
-
-def _noisy_label(label: int, options: ShapesOptions, rng: Generator) -> int:
-    """``label``, or with a probability of LABEL_NOISE any of the others."""
-    num_classes = len(options.class_names)
-    # Drawn in any case: objects that are mislabelled at low noise are so at high noise, too.
-    is_noisy, shift = rng.random() < options.label_noise, rng.random()
-    if not is_noisy:
-        return label
-    return (label + 1 + int(shift * (num_classes - 1))) % num_classes
 
 
 def _warn_of_left_out(split: str, num_left_out: int, num_drawn: int) -> None:

@@ -18,6 +18,17 @@ GENERATOR_VERSION = 1
 
 _MIN_OBJECT_SIZE = 4
 
+# Least IoU of a displaced box with the right one.
+MIN_IOU = 0.3
+
+# Shares of faults that came later, and how large these are. Without them nothing is written of
+# them, so that data sets from before keep their digest.
+_LATER_FAULTS = {
+    "box_noise": ("box_noise_iou",),
+    "missing_fraction": (),
+    "duplicate_fraction": ("duplicate_iou",),
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class ShapesOptions:
@@ -37,6 +48,11 @@ class ShapesOptions:
     empty_fraction: float
     crowd_fraction: float
     label_noise: float
+    box_noise: float
+    box_noise_iou: tuple[float, float]
+    missing_fraction: float
+    duplicate_fraction: float
+    duplicate_iou: tuple[float, float]
     seed: int
 
     def __post_init__(self) -> None:
@@ -46,8 +62,10 @@ class ShapesOptions:
         self._check_int("seed", low=0, high=2**32 - 1)
         self._check_number("objects_per_image", low=1, high=100)
         self._check_number("clutter_ratio", low=0, high=10)
-        for name in ("empty_fraction", "crowd_fraction", "label_noise"):
+        for name in ("empty_fraction", "crowd_fraction", "label_noise", *_LATER_FAULTS):
             self._check_number(name, low=0, high=1)
+        for name in ("box_noise_iou", "duplicate_iou"):
+            self._check_ious(name)
         self._check_object_size()
         self._check_class_frequencies()
 
@@ -68,9 +86,12 @@ class ShapesOptions:
 
     def as_json(self) -> str:
         """All that decides what is generated, in a form that can be compared."""
-        return json.dumps(
-            {"generator_version": GENERATOR_VERSION, **dataclasses.asdict(self)}, indent=2
-        )
+        values = {"generator_version": GENERATOR_VERSION, **dataclasses.asdict(self)}
+        for share, sizes in _LATER_FAULTS.items():
+            if values[share] == 0:
+                for name in (share, *sizes):
+                    del values[name]
+        return json.dumps(values, indent=2)
 
     def digest(self) -> str:
         """Ten hexadecimal digits that differ for options that generate something else."""
@@ -88,6 +109,12 @@ class ShapesOptions:
         if not _is_number(value) or not low <= value <= high:
             self._refuse(name, f"a number from {low} to {high}")
         object.__setattr__(self, name, float(value))
+
+    def _check_ious(self, name: str) -> None:
+        ious = _as_floats(getattr(self, name))
+        if len(ious) != 2 or not MIN_IOU <= ious[0] <= ious[1] <= 1:
+            self._refuse(name, f"the lowest and the highest IoU, from {MIN_IOU} to 1")
+        object.__setattr__(self, name, ious)
 
     def _check_object_size(self) -> None:
         # With objects of more than half the image there would soon be no place for a second one.
