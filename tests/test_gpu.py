@@ -17,6 +17,7 @@ from tests.assigners.test_definitions import ASSIGNERS, double
 from tests.kernels.test_fused_entries import LOSSES as FUSED_LOSSES
 from tests.kernels.test_fused_entries import TOLERANCES, assert_alike
 from tests.kernels.test_fused_entries import problem as fused_problem
+from tests.kernels.test_fused_negative_softmax import assert_as_in_float64
 from tests.kernels.test_fused_step_sums import LOSSES as FUSED_RANKINGS
 from tests.kernels.test_fused_step_sums import assert_alike as rankings_are_alike
 from tests.kernels.test_fused_step_sums import problem as ranking_problem
@@ -83,6 +84,16 @@ def test_fused_rankings(loss, scale, by_image, weighted):
     *tensors, options = some
     options = {name: value.to("cuda") for name, value in options.items()}
     rankings_are_alike(loss, (*(x.to("cuda") for x in tensors), options))
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES, ids=str)
+@pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
+@pytest.mark.parametrize("by_image", [False, True], ids=["batch", "image"])
+def test_fused_dr_loss(by_image, weighted, dtype):
+    some = ranking_problem(3000, 80, 0, dtype=dtype, by_image=by_image, weighted=weighted)
+    logits, labels, _, options = some
+    options = {name: value.to("cuda") for name, value in options.items()}
+    assert_as_in_float64(logits.to("cuda"), labels.to("cuda"), **options)
 
 
 @pytest.mark.parametrize("name", ASSIGNERS)

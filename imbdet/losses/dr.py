@@ -5,25 +5,22 @@ https://arxiv.org/abs/1907.10156
 
 "Hardest" is a mean of the scores under a softmax of the scores themselves. Such a mean over a
 matrix is the mean of its rows' means under a softmax of the rows' log-sum-exp. So the rows of the
-matrix are reduced chunk after chunk, with small temporaries and a gradient that is computed in the
-backward pass; autograd does the rest. Likewise the mean over the batches of several processes is
-the mean of the processes' means under a softmax of their log-sum-exp.
+matrix are reduced first; autograd does the rest. Likewise the mean over the batches of several
+processes is the mean of the processes' means under a softmax of their log-sum-exp.
 
 Shape shorthand: M samples, K classes, P positives, S scopes (each with a ranking of its own).
 """
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
 from torch.nn import functional as F
 
-from imbdet.kernels.chunks import Chunk, iterate_chunks
+from imbdet.kernels.negative_softmax import negative_softmax
 from imbdet.methods import CLS_LOSSES
 from imbdet.ops.exchange import gather
-from imbdet.ops.first_order import first_order
 from imbdet.ops.labels import check_labels, positive_entries, rank_segments, weighted_labels
 from imbdet.options import Positive
 
@@ -76,15 +73,16 @@ def dr_loss(
     # Loss:         tau / kappa softplus(kappa (P- - P+ + margin)), mean over the scopes
     gt_labels = weighted_labels(gt_labels, weights)
     scopes, num_scopes = rank_segments(gt_labels, image_idxs, group)
-    pos_rows, _ = positive_entries(gt_labels, pred_logits.shape[1])
-    masses, means, pos_logits = _NegativeRows.apply(pred_logits, gt_labels, lambda_neg)
+    pos_entries = positive_entries(gt_labels, pred_logits.shape[1])
+    masses, means, pos_logits = negative_softmax(pred_logits, gt_labels, pos_entries, lambda_neg)
+    pos_scopes = scopes[pos_entries[0]]
     pos_scores = pos_logits.sigmoid()
     pos_masses = -pos_scores / lambda_pos
     if weights is not None:
         log_weights = weights.detach().double().log()
-        masses, pos_masses = masses + log_weights, pos_masses + log_weights[pos_rows]
+        masses, pos_masses = masses + log_weights, pos_masses + log_weights[pos_entries[0]]
     negatives = _softmax_means(means, masses, scopes, num_scopes)
-    positives = _softmax_means(pos_scores, pos_masses, scopes[pos_rows], num_scopes)
+    positives = _softmax_means(pos_scores, pos_masses, pos_scopes, num_scopes)
     if group is not None:
         negatives, positives = (_over_processes(*own, group) for own in (negatives, positives))
     (neg, neg_mass), (pos, pos_mass) = negatives, positives
@@ -116,62 +114,3 @@ def _over_processes(means: Tensor, masses: Tensor, group: ProcessGroup) -> tuple
     """Result of :func:`_softmax_means`, (1,) each, for the values of all processes."""
     means, masses = gather(torch.cat([means, masses]), group).unbind(dim=1)
     return _softmax_means(means, masses, torch.zeros_like(masses, dtype=torch.int64), 1)
-
-
-class _NegativeRows(torch.autograd.Function):
-    """Softmax of p / temperature over the negatives of each row.
-
-    Returns, in float64, its (M,) log-sum-exp, -inf in rows without negatives, the (M,) means of p
-    under it, and the (P,) logits of the positives: indexing them outside would cost a second
-    gradient of the size of the logits.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, pred_logits: Tensor, gt_labels: Tensor, temperature: float
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        masses = pred_logits.new_empty(len(pred_logits), dtype=torch.float64)
-        means = torch.empty_like(masses)
-        for chunk in iterate_chunks(pred_logits, gt_labels):
-            scores, highest, weights = _weigh_negatives(chunk, temperature)
-            total = weights.sum(dim=1).double()
-            is_empty = chunk.is_ignored | (total == 0)
-            mass = highest.double() / temperature + total.log()
-            masses[chunk.rows] = mass.masked_fill_(is_empty, -math.inf)
-            means[chunk.rows] = ((weights * scores).sum(dim=1) / total).masked_fill_(is_empty, 0)
-        ctx.save_for_backward(pred_logits, gt_labels, means)
-        ctx.temperature = temperature
-        ctx.pos_entries = positive_entries(gt_labels, pred_logits.shape[1])
-        return masses, means, pred_logits[ctx.pos_entries].double()
-
-    @staticmethod
-    @first_order
-    def backward(
-        ctx: Any, grad_masses: Tensor, grad_means: Tensor, grad_pos_logits: Tensor
-    ) -> tuple[Tensor, None, None]:
-        pred_logits, gt_labels, means = ctx.saved_tensors
-        grad_logits = torch.empty_like(pred_logits)
-        # d mass / dp_j = q_j / temperature,    d mean / dp_j = q_j (1 + (p_j - mean) / temperature)
-        slopes = grad_means / ctx.temperature
-        intercepts = grad_masses / ctx.temperature + grad_means
-        for chunk in iterate_chunks(pred_logits, gt_labels):
-            scores, _, weights = _weigh_negatives(chunk, ctx.temperature)
-            total = weights.sum(dim=1)
-            mean, slope, intercept = (
-                rows[chunk.rows, None].to(scores.dtype) for rows in (means, slopes, intercepts)
-            )
-            grads = (scores - mean).mul_(slope).add_(intercept)
-            grads.mul_(weights.div_(total[:, None])).mul_(scores).mul_(1 - scores)
-            grad_logits[chunk.rows] = grads.masked_fill_(chunk.is_ignored[:, None], 0)
-        grad_logits[ctx.pos_entries] = grad_pos_logits.to(grad_logits.dtype)
-        return grad_logits, None, None
-
-
-def _weigh_negatives(chunk: Chunk, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Negatives' p (C, K), highest p (C,) and weights exp((p - highest) / temperature) (C, K)."""
-    scores = torch.sigmoid(chunk.logits)
-    scores[chunk.pos_entries] = -1  # below any negative
-    highest = scores.amax(dim=1)
-    weights = (scores - highest[:, None]).div_(temperature).exp_()
-    weights[chunk.pos_entries] = 0
-    return scores, highest, weights

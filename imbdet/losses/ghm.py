@@ -26,8 +26,8 @@ from torch.distributed import ProcessGroup
 from torch.nn import functional as F
 
 from imbdet.buffers import KeepsMissingBuffers, untouched_buffers
-from imbdet.kernels.chunks import iterate_chunks
 from imbdet.kernels.entrywise import entrywise_loss
+from imbdet.kernels.norm_histogram import bins_of, count_bins, norm_histogram
 from imbdet.losses.asl1 import asl1
 from imbdet.losses.reduction import reduce_losses
 from imbdet.methods import BOX_LOSSES, CLS_LOSSES
@@ -163,26 +163,14 @@ class GHMCLoss(_Harmonizer):
         weights: Tensor | None,
         group: ProcessGroup | None,
     ) -> Tensor:
-        bin_weights = self.weigh(self._histogram(pred_logits, gt_labels, weights), group)
+        histogram = norm_histogram(pred_logits, gt_labels, self.bins, weights)
+        bin_weights = self.weigh(histogram, group)
         return entrywise_loss(
             pred_logits,
             gt_labels,
             positive=HarmonizedEntry(-1, bin_weights),
             negative=HarmonizedEntry(+1, bin_weights),
         )
-
-    @torch.no_grad()
-    def _histogram(self, pred_logits: Tensor, gt_labels: Tensor, weights: Tensor | None) -> Tensor:
-        histogram = torch.zeros_like(self.counts, dtype=torch.int64 if weights is None else None)
-        for chunk in iterate_chunks(pred_logits, gt_labels):
-            norms = torch.sigmoid(chunk.logits)
-            norms[chunk.pos_entries] = torch.sigmoid(-chunk.logits[chunk.pos_entries])
-            own = None if weights is None else weights[chunk.rows]
-            if chunk.is_ignored.any():
-                is_counted = ~chunk.is_ignored
-                norms, own = norms[is_counted], None if own is None else own[is_counted]
-            histogram += _count(_bins(norms, self.bins), self.bins, own)
-        return histogram
 
 
 @BOX_LOSSES.register(
@@ -253,21 +241,9 @@ class GHMRLoss(_Harmonizer):
         group: ProcessGroup | None,
     ) -> Tensor:
         losses, norms = asl1(pred_deltas, target_deltas, self.mu)
-        bins = _bins(norms, self.bins)
-        bin_weights = self.weigh(_count(bins, self.bins, weights), group)
+        bins = bins_of(norms, self.bins)
+        bin_weights = self.weigh(count_bins(bins, self.bins, weights), group)
         return (losses * bin_weights.to(losses.dtype)[bins].view_as(losses)).sum(dim=1)
-
-
-def _count(bins: Tensor, num_bins: int, weights: Tensor | None) -> Tensor:
-    """(bins,) number of entries in each bin, int64, or float64 sum of the weights of their rows."""
-    if weights is not None:
-        weights = weights.detach().double().repeat_interleave(len(bins) // max(len(weights), 1))
-    return bins.bincount(weights, minlength=num_bins)
-
-
-def _bins(norms: Tensor, bins: int) -> Tensor:
-    """Bins of norms of any shape, flat; the last one includes a norm of 1."""
-    return (norms * bins).int().clamp_(0, bins - 1).flatten()
 
 
 @dataclass(frozen=True, eq=False)
@@ -291,5 +267,5 @@ class HarmonizedEntry:
         return self._weights_of(norms).mul_(norms).mul_(self.sign)
 
     def _weights_of(self, norms: Tensor) -> Tensor:
-        bins = _bins(norms, len(self.weights))
+        bins = bins_of(norms, len(self.weights))
         return self.weights.to(norms.dtype).index_select(0, bins).view_as(norms)

@@ -10,7 +10,13 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from imbdet.kernels.fused import entries, entrywise, step_sums
+from imbdet.kernels.fused import (
+    entries,
+    entrywise,
+    negative_softmax,
+    norm_histogram,
+    step_sums,
+)
 from imbdet.kernels.fused.tiles import TILE, tile_columns
 
 TARGET = GPUTarget("cuda", 90, 32)
@@ -30,6 +36,7 @@ ARRAYS = {
     "sums": "*fp64",
     "intercepts": "*fp64",
     "slopes": "*fp64",
+    **dict.fromkeys(("masses", "means", "grad_masses", "grad_means", "counts"), "*fp64"),
 }
 LOGITS = ("logits", "grads", "values")
 
@@ -73,6 +80,9 @@ def main():
         for kernel in (step_sums._add, step_sums._evaluate):
             options = {"HAS_SEGMENTS": has_more, "HAS_WEIGHTS": has_more}
             compile_kernel(kernel, dtype, num_columns, **options)
+        for kernel in (negative_softmax._reduce, negative_softmax._derive):
+            compile_kernel(kernel, dtype, num_columns, TEMPERATURE=0.08)
+        compile_kernel(norm_histogram._count, dtype, num_columns, HAS_WEIGHTS=has_more)
 
 
 if __name__ == "__main__":

@@ -45,6 +45,8 @@ def problem(num_rows, num_columns, seed, scale=5.0, dtype=torch.float32):
     """Logits of which a column beyond the last is not used, labels, qualities and weights."""
     generator = torch.Generator().manual_seed(seed)
     logits = scale * torch.randn(num_rows, num_columns + 1, generator=generator)
+    # No gradient's norm is so close to the edge of a bin that it may fall on either side.
+    logits = (64 * logits).round() / 64
     labels = torch.randint(-1, num_columns + 1, (num_rows,), generator=generator)
     num_positives = int(((labels >= 0) & (labels < num_columns)).sum())
     quality = torch.rand(num_positives, generator=generator).round(decimals=1)

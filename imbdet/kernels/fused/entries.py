@@ -101,9 +101,14 @@ def varifocal_grad(x, y, a, b, c, table, size):
 
 
 @triton.jit
+def bin_of(norm, num_bins):
+    """Bin of a gradient's norm in [0, 1]; the last one includes 1."""
+    return tl.maximum(tl.minimum((norm * num_bins).to(tl.int32), num_bins - 1), 0)
+
+
+@triton.jit
 def weight_of_bin(norm, table, size):
-    place = tl.minimum((norm * size).to(tl.int32), size - 1)
-    return tl.load(table + tl.maximum(place, 0)).to(tl.float32)
+    return tl.load(table + bin_of(norm, size)).to(tl.float32)
 
 
 @triton.jit

@@ -1,7 +1,7 @@
 """Losses of the entries of a matrix of logits, in one launch each way.
 
-A program takes some rows, and walks over their columns. What the positive entry of a row pays is
-computed once a row, beside the loop over the negative ones.
+What the positive entry of a row pays is computed once a row, beside the loop over the negative
+ones.
 
 Shape shorthand: M rows, K columns.
 """
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from imbdet.kernels.entrywise import EntryLoss
 from imbdet.kernels.fused.entries import FusedEntry, fused_entry
-from imbdet.kernels.fused.tiles import TILE, tile_columns
+from imbdet.kernels.fused.tiles import launch, load_tile, store_tile, take_rows
 from imbdet.ops.labels import positive_entries
 
 
@@ -46,10 +46,10 @@ def _pay(
     logits,
     row_stride,
     labels,
-    targets,
-    losses,
     num_rows,
     num_columns,
+    targets,
+    losses,
     NEGATIVE: tl.constexpr,
     n0,
     n1,
@@ -65,17 +65,12 @@ def _pay(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    is_row = rows < num_rows
-    starts = rows.to(tl.int64) * row_stride
-    label = tl.load(labels + rows, mask=is_row, other=-1)
+    rows, starts, label, is_row = take_rows(row_stride, labels, num_rows, ROWS)
     total = tl.zeros((ROWS,), tl.float32)
     for first in range(0, num_columns, COLUMNS):
-        columns = first + tl.arange(0, COLUMNS)
-        is_entry = is_row[:, None] & (columns < num_columns)[None, :]
-        x = tl.load(logits + starts[:, None] + columns[None, :], mask=is_entry, other=0.0)
+        columns, x, is_entry = load_tile(logits, starts, is_row, first, num_columns, COLUMNS)
         values = NEGATIVE(x.to(tl.float32), 0.0, n0, n1, n2, neg_table, neg_size)
-        is_negative = is_entry & (columns[None, :] != label[:, None])
+        is_negative = is_entry & (columns != label[:, None])
         total += tl.sum(tl.where(is_negative, values, 0.0), axis=1)
     of_positive = _of_positives(
         logits, starts, label, targets, rows, num_columns, POSITIVE, p0, p1, p2, pos_table, pos_size
@@ -89,11 +84,11 @@ def _derive(
     logits,
     row_stride,
     labels,
+    num_rows,
+    num_columns,
     targets,
     grad_losses,
     grads,
-    num_rows,
-    num_columns,
     NEGATIVE: tl.constexpr,
     n0,
     n1,
@@ -109,23 +104,17 @@ def _derive(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    is_row = rows < num_rows
-    starts = rows.to(tl.int64) * row_stride
-    label = tl.load(labels + rows, mask=is_row, other=-1)
+    rows, starts, label, is_row = take_rows(row_stride, labels, num_rows, ROWS)
     of_positive = _of_positives(
         logits, starts, label, targets, rows, num_columns, POSITIVE, p0, p1, p2, pos_table, pos_size
     )
     factor = tl.load(grad_losses + rows, mask=is_row, other=0.0)
     for first in range(0, num_columns, COLUMNS):
-        columns = first + tl.arange(0, COLUMNS)
-        is_entry = is_row[:, None] & (columns < num_columns)[None, :]
-        x = tl.load(logits + starts[:, None] + columns[None, :], mask=is_entry, other=0.0)
+        columns, x, is_entry = load_tile(logits, starts, is_row, first, num_columns, COLUMNS)
         slopes = NEGATIVE(x.to(tl.float32), 0.0, n0, n1, n2, neg_table, neg_size)
-        slopes = tl.where(columns[None, :] == label[:, None], of_positive[:, None], slopes)
+        slopes = tl.where(columns == label[:, None], of_positive[:, None], slopes)
         slopes = tl.where(label[:, None] < 0, 0.0, slopes * factor[:, None])
-        places = rows.to(tl.int64)[:, None] * num_columns + columns[None, :]
-        tl.store(grads + places, slopes.to(grads.dtype.element_ty), mask=is_entry)
+        store_tile(grads, slopes, rows, columns, num_columns, is_entry)
 
 
 class FusedEntries:
@@ -156,31 +145,20 @@ class FusedEntries:
     def _launch(
         self, kernel, functions, pred_logits: Tensor, gt_labels: Tensor, pos_args, *results: Tensor
     ) -> None:
-        num_rows, num_columns = pred_logits.shape
-        if num_rows == 0:
-            return
-        logits = pred_logits if pred_logits.stride(1) == 1 else pred_logits.contiguous()
-        columns = tile_columns(num_columns)
-        rows = TILE // columns
         positive, negative = functions
-        with torch.cuda.device_of(logits):
-            kernel[(triton.cdiv(num_rows, rows),)](
-                logits,
-                logits.stride(0),
-                gt_labels.contiguous(),
-                _of_rows(pos_args, gt_labels, num_columns),
-                *results,
-                num_rows,
-                num_columns,
-                negative,
-                *self.negative.numbers,
-                *_table(self.negative, logits),
-                positive,
-                *self.positive.numbers,
-                *_table(self.positive, logits),
-                ROWS=rows,
-                COLUMNS=columns,
-            )
+        launch(
+            kernel,
+            pred_logits,
+            gt_labels,
+            _of_rows(pos_args, gt_labels, pred_logits.shape[1]),
+            *results,
+            negative,
+            *self.negative.numbers,
+            *_table(self.negative, pred_logits),
+            positive,
+            *self.positive.numbers,
+            *_table(self.positive, pred_logits),
+        )
 
 
 def fused_entries(positive: EntryLoss, negative: EntryLoss, num_args: int) -> FusedEntries | None:

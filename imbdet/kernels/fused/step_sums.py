@@ -1,9 +1,9 @@
 """Sums of steps over all entries of a matrix of logits, in one launch each way.
 
-A program takes some rows, walks over their columns and searches for the bucket of each entry among
-the ends of its segment. Most entries stand below all steps and are done with after one comparison.
-Where all others of a tile share a bucket, as in the beginning of a training, their sums are added
-at once, so that programs do not queue for the same number.
+A program searches for the bucket of each entry among the ends of its segment. Most entries stand
+below all steps and are done with after one comparison. Where all others of a tile share a bucket,
+as in the beginning of a training, their sums are added at once, so that programs do not queue for
+the same number.
 
 Shape shorthand: M rows, K columns, E ends of steps, B buckets.
 """
@@ -15,7 +15,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from imbdet.kernels.fused.tiles import TILE, tile_columns
+from imbdet.kernels.fused.tiles import launch, load_tile, store_tile, take_rows
 from imbdet.kernels.step_sums import Rows
 from imbdet.kernels.steps import Lines, Steps
 
@@ -73,32 +73,30 @@ def _add(
     logits,
     row_stride,
     labels,
+    num_rows,
+    num_columns,
     segments,
     weights,
     ends,
     firsts,
     bounds,
-    sums,
-    num_rows,
-    num_columns,
-    num_buckets,
     num_rounds,
+    sums,
+    num_buckets,
     HAS_SEGMENTS: tl.constexpr,
     HAS_WEIGHTS: tl.constexpr,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    is_ranked = rows < num_rows
-    is_ranked &= tl.load(labels + rows, mask=is_ranked, other=-1) >= 0
+    rows, starts, label, _ = take_rows(row_stride, labels, num_rows, ROWS)
+    is_ranked = label >= 0
     segment, weight, first, last, lowest = _know_rows(
         rows, is_ranked, segments, weights, ends, firsts, HAS_SEGMENTS, HAS_WEIGHTS, ROWS
     )
-    starts = rows.to(tl.int64) * row_stride
-    for left in range(0, num_columns, COLUMNS):
-        columns = left + tl.arange(0, COLUMNS)
-        is_entry = is_ranked[:, None] & (columns < num_columns)[None, :]
-        x = tl.load(logits + starts[:, None] + columns[None, :], mask=is_entry, other=0.0)
+    for first_column in range(0, num_columns, COLUMNS):
+        _columns, x, is_entry = load_tile(
+            logits, starts, is_ranked, first_column, num_columns, COLUMNS
+        )
         x = x.to(tl.float64)
         is_open = is_entry & ~(x < lowest[:, None])  # NaN is, too
         if tl.max(tl.max(is_open.to(tl.int32), axis=1), axis=0) > 0:
@@ -122,36 +120,31 @@ def _evaluate(
     logits,
     row_stride,
     labels,
+    num_rows,
+    num_columns,
     segments,
     weights,
     ends,
     firsts,
     bounds,
+    num_rounds,
     intercepts,
     slopes,
     values,
-    num_rows,
-    num_columns,
-    num_rounds,
     HAS_SEGMENTS: tl.constexpr,
     HAS_WEIGHTS: tl.constexpr,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    is_row = rows < num_rows
-    is_ranked = is_row & (tl.load(labels + rows, mask=is_row, other=-1) >= 0)
+    rows, starts, label, is_row = take_rows(row_stride, labels, num_rows, ROWS)
+    is_ranked = label >= 0
     segment, weight, first, last, lowest = _know_rows(
         rows, is_ranked, segments, weights, ends, firsts, HAS_SEGMENTS, HAS_WEIGHTS, ROWS
     )
-    starts = rows.to(tl.int64) * row_stride
-    for left in range(0, num_columns, COLUMNS):
-        columns = left + tl.arange(0, COLUMNS)
-        is_column = (columns < num_columns)[None, :]
-        is_entry = is_ranked[:, None] & is_column
-        x = tl.load(logits + starts[:, None] + columns[None, :], mask=is_entry, other=0.0)
+    for first_column in range(0, num_columns, COLUMNS):
+        columns, x, is_entry = load_tile(logits, starts, is_row, first_column, num_columns, COLUMNS)
         x = x.to(tl.float64)
-        is_open = is_entry & ~(x < lowest[:, None])
+        is_open = is_entry & is_ranked[:, None] & ~(x < lowest[:, None])
         result = tl.zeros((ROWS, COLUMNS), tl.float64)
         if tl.max(tl.max(is_open.to(tl.int32), axis=1), axis=0) > 0:
             bucket, clamped = _find_buckets(
@@ -160,12 +153,7 @@ def _evaluate(
             intercept = tl.load(intercepts + bucket, mask=is_open, other=0.0)
             slope = tl.load(slopes + bucket, mask=is_open, other=0.0)
             result = tl.where(is_open, weight[:, None] * (intercept + slope * clamped), 0.0)
-        places = rows.to(tl.int64)[:, None] * num_columns + columns[None, :]
-        tl.store(
-            values + places,
-            result.to(tl.float32).to(values.dtype.element_ty),
-            mask=is_row[:, None] & is_column,
-        )
+        store_tile(values, result.to(tl.float32), rows, columns, num_columns, is_entry)
 
 
 class _Table(NamedTuple):
@@ -203,37 +191,25 @@ class FusedSums:
 
     def histogram(self, pred_logits: Tensor, rows: Rows) -> Tensor:
         sums = self.steps.ends.new_zeros(2, self.steps.num_buckets)
-        self._launch(_add, pred_logits, rows, [sums], [self.steps.num_buckets])
+        self._launch(_add, pred_logits, rows, sums, self.steps.num_buckets)
         return sums
 
     def push(self, lines: Lines, pred_logits: Tensor, rows: Rows) -> Tensor:
         values = torch.empty(pred_logits.shape, dtype=pred_logits.dtype, device=pred_logits.device)
-        self._launch(_evaluate, pred_logits, rows, [lines.intercept, lines.slope, values], [])
+        self._launch(_evaluate, pred_logits, rows, lines.intercept, lines.slope, values)
         return values
 
-    def _launch(self, kernel, pred_logits: Tensor, rows: Rows, arrays, numbers) -> None:
-        num_rows, num_columns = pred_logits.shape
-        if pred_logits.numel() == 0:
-            return
-        logits = pred_logits if pred_logits.stride(1) == 1 else pred_logits.contiguous()
-        labels = rows.gt_labels.contiguous()
-        columns = tile_columns(num_columns)
-        height = TILE // columns
-        with torch.cuda.device_of(logits):
-            kernel[(triton.cdiv(num_rows, height),)](
-                logits,
-                logits.stride(0),
-                labels,
-                labels if rows.segments is None else rows.segments.contiguous(),
-                labels if rows.weights is None else rows.weights.contiguous(),
-                *self.table,
-                *arrays,
-                num_rows,
-                num_columns,
-                *numbers,
-                len(self.steps.ends).bit_length(),
-                HAS_SEGMENTS=rows.segments is not None,
-                HAS_WEIGHTS=rows.weights is not None,
-                ROWS=height,
-                COLUMNS=columns,
-            )
+    def _launch(self, kernel, pred_logits: Tensor, rows: Rows, *arguments) -> None:
+        gt_labels, segments, weights = rows
+        launch(
+            kernel,
+            pred_logits,
+            gt_labels,
+            gt_labels if segments is None else segments.contiguous(),
+            gt_labels if weights is None else weights.contiguous(),
+            *self.table,
+            len(self.steps.ends).bit_length(),
+            *arguments,
+            HAS_SEGMENTS=segments is not None,
+            HAS_WEIGHTS=weights is not None,
+        )

@@ -1,0 +1,52 @@
+"""How many entries of a matrix of logits have gradients of which norm, by sigmoid cross-entropy.
+
+The norm of an entry's gradient is |p - p*|, in [0, 1], and falls into bins of equal width.
+
+Shape shorthand: M rows, K classes.
+"""
+
+import torch
+from torch import Tensor
+
+from imbdet.kernels.backend import is_fused
+from imbdet.kernels.chunks import iterate_chunks
+
+
+@torch.no_grad()
+def norm_histogram(
+    pred_logits: Tensor, gt_labels: Tensor, num_bins: int, weights: Tensor | None = None
+) -> Tensor:
+    """(bins,) float64 number of entries in each bin, or the sum of the weights of their rows.
+
+    Args:
+        pred_logits: (M, K) logits.
+        gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored (the row is not counted).
+        num_bins: of the norm; the last one includes 1.
+        weights: (M,) of the rows, or None for ones.
+    """
+    if is_fused(pred_logits):
+        from imbdet.kernels.fused.norm_histogram import count_norms  # Triton is not everywhere
+
+        return count_norms(pred_logits, gt_labels, num_bins, weights)
+    histogram = pred_logits.new_zeros(num_bins, dtype=torch.float64)
+    for chunk in iterate_chunks(pred_logits, gt_labels):
+        norms = torch.sigmoid(chunk.logits)
+        norms[chunk.pos_entries] = torch.sigmoid(-chunk.logits[chunk.pos_entries])
+        own = None if weights is None else weights[chunk.rows]
+        if chunk.is_ignored.any():
+            is_counted = ~chunk.is_ignored
+            norms, own = norms[is_counted], None if own is None else own[is_counted]
+        histogram += count_bins(bins_of(norms, num_bins), num_bins, own)
+    return histogram
+
+
+def bins_of(norms: Tensor, num_bins: int) -> Tensor:
+    """Bins of norms of any shape, flat; the last one includes a norm of 1."""
+    return (norms * num_bins).int().clamp_(0, num_bins - 1).flatten()
+
+
+def count_bins(bins: Tensor, num_bins: int, weights: Tensor | None) -> Tensor:
+    """(bins,) number of entries in each bin, int64, or float64 sum of the weights of their rows."""
+    if weights is not None:
+        weights = weights.detach().double().repeat_interleave(len(bins) // max(len(weights), 1))
+    return bins.bincount(weights, minlength=num_bins)
