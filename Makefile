@@ -46,7 +46,7 @@ docs: setup
 	.venv/bin/mkdocs build --strict
 
 lock: $(UV)
-	$(UV) pip compile pyproject.toml --group detectron2 --group dev --extra programs --extra tide --extra timm \
+	$(UV) pip compile pyproject.toml --group detectron2 --group dev --extra programs --extra tide --extra timm --extra search \
 		--universal --python-version 3.10 --upgrade --generate-hashes --quiet --no-header -o requirements.lock
 
 clean:

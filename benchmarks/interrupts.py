@@ -88,14 +88,14 @@ def programs() -> dict[str, Program]:
     weights, output = ["--weights", "old/model_final.pth"], ["--output", "new"]
     new = ["OUTPUT_DIR", "new", *keys]
     evaluate = ["--eval-only", *new, "MODEL.WEIGHTS", "old/model_final.pth"]
-    sweep = [str(ROOT / "tools" / "sweep.py"), "sweep.yaml", "--parallel", "2"]
+    space = ["--space", "space.yaml", "--parallel", "2"]
     prepare_bccd = [str(ROOT / "datasets" / "prepare_bccd.py"), "voc"]
     prepare_voc = [str(ROOT / "datasets" / "prepare_voc.py"), "voc"]
     return {
         "train": Program([*train, *new], new_data=True),
         "train, 2 processes": Program([*train, "--num-processes", "2", *new], new_data=True),
         "evaluate": Program([*train, *evaluate]),
-        "sweep": Program([*sweep, *output]),
+        "search --grid": Program([*imbdet, "search", "--grid", *space, *output]),
         "prepare_bccd": Program(prepare_bccd, new_data=True),
         "prepare_voc": Program(prepare_voc),
         "methods": Program([*imbdet, "methods"]),
@@ -129,8 +129,8 @@ class Bench:
         images = next((self._root / "datasets").glob("shapes-*/train"))
         shutil.copytree(images, self._root / "images")
         config = ROOT / "configs" / "quick_start" / "retinanet.yaml"
-        sweep = {"base": [str(config)], "seeds": [1, 2], "overrides": KEYS}
-        (self._root / "sweep.yaml").write_text(json.dumps(sweep))
+        space = {"base": [str(config)], "seeds": [1, 2], "overrides": KEYS}
+        (self._root / "space.yaml").write_text(json.dumps(space))
         voc = self._root / "voc" / "BCCD"
         for name in ("JPEGImages", "Annotations", "ImageSets/Main"):
             (voc / name).mkdir(parents=True)

@@ -4,11 +4,11 @@
     python benchmarks/studies.py isr_k carl_bias --parallel 2
     python benchmarks/studies.py --parallel 2                        # all of them
 
-A study is a file of `benchmarks/studies`, which `tools/sweep.py` trains. The metrics of its runs go
-to `docs/results/STUDY.json`, and their figure to `docs/results/STUDY.png`: AP by the setting, of
-all classes and of the last, which is the rarest. Dots are seeds, joined by a line; of two settings
-the second is told by colours and marks, or both make a grid, of means above the range of the seeds,
-if they are choices of samplers.
+A study is a file of `benchmarks/studies`, which `imbdet search --grid` trains. The metrics of its
+runs go to `docs/results/STUDY.json`, and their figure to `docs/results/STUDY.png`: AP by the
+setting, of all classes and of the last, which is the rarest. Dots are seeds, joined by a line; of
+two settings the second is told by colours and marks, or both make a grid, of means above the range
+of the seeds, if they are choices of samplers.
 
 Runs that are finished are not repeated, a run that was stopped goes on.
 """
@@ -63,8 +63,9 @@ def train(study: str, folder: Path, parallel: int) -> None:
         KeyboardInterrupt: it was stopped.
         SystemExit: a run failed.
     """
-    command = [sys.executable, str(ROOT / "tools" / "sweep.py"), str(STUDIES[study])]
-    command += ["--output", str(folder), "--parallel", str(parallel)]
+    command = [sys.executable, "-m", "imbdet.cli", "search", "--grid"]
+    command += ["--space", str(STUDIES[study]), "--output", str(folder)]
+    command += ["--parallel", str(parallel)]
     status = wait_for(command)
     if status == 130:
         raise KeyboardInterrupt

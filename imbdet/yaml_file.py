@@ -80,6 +80,17 @@ def read_entries(path: str, origin: str = "") -> list[Entry]:
     ]
 
 
+def read_values(path: str) -> dict[Any, Any]:
+    """The values of one file as they are nested, for a file that is no config.
+
+    Raises:
+        UserError: it cannot be used.
+    """
+    loader, root = _parse(path, _read(path, ""))
+    values: dict[Any, Any] = loader.construct_object(root, True)
+    return values
+
+
 def _walk_files(
     path: str,
     origin: str = "",

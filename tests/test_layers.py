@@ -51,6 +51,7 @@ FLOORS = [
     {"figures"},
     {"analysis", "prediction"},
     {"compare"},
+    {"search"},
     {"cli"},
 ]
 PURE = set().union(*FLOORS[:7])

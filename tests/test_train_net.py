@@ -137,6 +137,22 @@ def test_stops_between_iterations_and_resumes(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "model_final.pth").exists()
 
 
+def test_a_training_that_pauses_is_the_same_in_the_end(tmp_path, capsys):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    keys = {"SOLVER.STEPS": "(3,)", "SOLVER.WARMUP_ITERS": 1}
+    assert train_net.main(arguments("retinanet", whole, **keys, SEED=1)) == 0
+    for until in (2, 3, 4):
+        flags = ["--resume", "--until", str(until)]
+        assert train_net.main(arguments("retinanet", parts, *flags, **keys, SEED=1)) == 0
+        assert read_metrics(parts)["num_images"] == 6
+        (parts / "inference" / "shapes_val" / "metrics.json").rename(parts / f"{until}.json")
+    states = [torch.load(f / "model_final.pth", weights_only=True)["model"] for f in (whole, parts)]
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert train_net.main(arguments("retinanet", whole, "--resume", "--until", "5", **keys)) == 2
+    assert "--until is 5: it must be from 1 to SOLVER.MAX_ITER, 4" in capsys.readouterr().err
+
+
 def test_a_loss_for_long_tails_goes_on_with_its_frequencies_and_draws(tmp_path, monkeypatch):
     keys = {"MODEL.CLS_LOSS.NAME": "bags", "MODEL.CLS_LOSS.BAGS.BETA": 0.5, "SEED": 1}
     keys |= {"MODEL.CLS_LOSS.BAGS.BOUNDS": "(5, 20)", "SOLVER.CHECKPOINT_PERIOD": 2}
@@ -187,7 +203,7 @@ def test_a_run_is_not_shortened(tmp_path, capsys):
     kept = (tmp_path / "config.yaml").read_text()
     args = arguments("retinanet", tmp_path, "--resume", **keys | {"SOLVER.MAX_ITER": 1})
     assert train_net.main(args) == 2
-    message = f"The run in '{tmp_path}' has done 2 iterations, but SOLVER.MAX_ITER is 1."
+    message = f"The run in '{tmp_path}' has done 2 iterations, but is to end after 1."
     assert message in capsys.readouterr().err
     assert (tmp_path / "config.yaml").read_text() == kept
 

@@ -32,7 +32,18 @@ def build_parser() -> argparse.ArgumentParser:
     # Imported here, so that a signal is heard from the first of them on.
     import shtab
 
-    from imbdet.cli import analyze, compare, config, demo, methods, predict, replay, report, train
+    from imbdet.cli import (
+        analyze,
+        compare,
+        config,
+        demo,
+        methods,
+        predict,
+        replay,
+        report,
+        search,
+        train,
+    )
     from imbdet.cli.parsing import Parser
 
     parser = Parser(
@@ -45,6 +56,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"imbdet {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for subcommand in (demo, methods, config, train, predict, analyze, compare, report, replay):
+    for subcommand in (
+        *(demo, methods, config, train, search, predict),
+        *(analyze, compare, report, replay),
+    ):
         subcommand.add_parser(commands)
     return parser

@@ -15,6 +15,12 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="go on from the last checkpoint in OUTPUT_DIR"
     )
+    parser.add_argument(
+        "--until",
+        type=int,
+        metavar="N",
+        help="end after iteration N of the schedule, evaluated; --resume goes on from there",
+    )
     parser.add_argument("--eval-only", action="store_true", help="evaluate MODEL.WEIGHTS")
     parser.add_argument(
         "--num-gpus", type=int, default=1, metavar="N", help="processes per machine, a GPU for each"
@@ -62,6 +68,9 @@ def run(args: argparse.Namespace) -> None:
     """One process of the job."""
     from imbdet.engine import evaluate, setup, train
 
-    task, run_task = ("evaluation", evaluate) if args.eval_only else ("training", train)
+    task = "evaluation" if args.eval_only else "training"
     cfg, keep_start = setup(args, task)
-    run_task(cfg, resume=args.resume, on_start=keep_start)
+    if args.eval_only:
+        evaluate(cfg, resume=args.resume, on_start=keep_start)
+    else:
+        train(cfg, resume=args.resume, on_start=keep_start, until=args.until)

@@ -60,9 +60,22 @@ def open_runs(folders: Sequence[str]) -> list[RunFolder]:
                 f"config.yaml in it{'' if path.is_dir() else ', and there is no such folder'}."
             )
     return [
-        RunFolder(name, Path(folder), *_read_config(path / "config.yaml"))
-        for name, folder, path in zip(distinct_names(paths), folders, paths, strict=True)
+        open_run(Path(folder), name)
+        for name, folder in zip(distinct_names(paths), folders, strict=True)
     ]
+
+
+def open_run(folder: Path, name: str) -> RunFolder:
+    """The run in a folder.
+
+    Args:
+        folder: OUTPUT_DIR of a training.
+        name: tells it from other runs.
+
+    Raises:
+        UserError: its config cannot be read.
+    """
+    return RunFolder(name, folder, *_read_config(folder / "config.yaml"))
 
 
 def _read_config(path: Path) -> tuple[dict[str, Any], CfgNode]:

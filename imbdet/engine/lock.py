@@ -48,3 +48,15 @@ def lock_folder(folder: Path) -> None:
     file.write(f"process {os.getpid()} on {platform.node()}\n")
     file.flush()
     _held[path, os.getpid()] = file
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether another process has the folder; one without locks has none."""
+    try:
+        with open(folder / ".lock", "a+") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return True
+    except OSError:
+        return False
+    return False

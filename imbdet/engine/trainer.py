@@ -223,8 +223,8 @@ class Trainer(DefaultTrainer):
         if self.start_iter > self.max_iter:
             raise UserError(
                 f"The run in '{self.cfg.OUTPUT_DIR}' has done {self.start_iter:,} iterations, but "
-                f"SOLVER.MAX_ITER is {self.max_iter:,}. For a shorter one choose another "
-                "OUTPUT_DIR; to go on, a higher SOLVER.MAX_ITER."
+                f"is to end after {self.max_iter:,}. For a shorter one choose another OUTPUT_DIR; "
+                "to go on, a higher SOLVER.MAX_ITER or --until."
             )
         # Of the config that counts from here on, not of the one that the checkpoint was made with.
         for group, rate in zip(self.optimizer.param_groups, self.scheduler.get_lr(), strict=True):
@@ -367,17 +367,26 @@ def evaluate(cfg: CfgNode, *, resume: bool, on_start: OnStart) -> OrderedDict:
     return results
 
 
-def train(cfg: CfgNode, *, resume: bool, on_start: OnStart) -> None:
+def train(cfg: CfgNode, *, resume: bool, on_start: OnStart, until: int | None = None) -> None:
     """Train.
 
     Args:
         cfg: the config.
         resume: go on from the last checkpoint in ``OUTPUT_DIR``, not from ``MODEL.WEIGHTS``.
         on_start: called when data and weights are loaded, with a summary of the data.
+        until: the iteration to end after, with a checkpoint and an evaluation; the schedule stays
+            that of ``SOLVER.MAX_ITER``. None is its end.
+
+    Raises:
+        UserError: the training cannot start, or not end there.
     """
+    end = cfg.SOLVER.MAX_ITER
+    if until is not None and not 1 <= until <= end:
+        raise UserError(f"--until is {until}: it must be from 1 to SOLVER.MAX_ITER, {end}.")
     stop = StopOnSignal()
     with hearing(stop.on_signal), explained_worker_deaths():
         trainer = Trainer(cfg, stop)
+        trainer.max_iter = until or end
         check_test_sets(cfg)
         trainer.resume_or_load(resume=resume)
         on_start(trainer.data_loader.summary)

@@ -255,7 +255,7 @@ class Shapes:
     Attributes:
         num_train: number of images of the synthetic data set "shapes_train", which is generated on
             first use. More of them leave the first ones as they are.
-        num_val: number of images of the synthetic data set "shapes_val".
+        num_val: number of images of the synthetic data sets "shapes_val" and "shapes_test".
         image_size: side of the square images, in pixels.
         object_size: smallest and largest size of an object, the longer side of its box in pixels.
             Sizes in between are log-uniform.

@@ -1,7 +1,6 @@
 """benchmarks/studies.py, with trainings that are played, and the files of the studies."""
 
 import csv
-import itertools
 import json
 import re
 from types import SimpleNamespace
@@ -9,6 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from imbdet.config import load_config
+from imbdet.search.grid import grid_runs
+from imbdet.search.space import read_space
 from tests.test_configs import CONFIGS
 
 ROOT = CONFIGS.parent
@@ -17,14 +18,12 @@ STUDIES = sorted((ROOT / "benchmarks" / "studies").glob("*.yaml"))
 
 @pytest.fixture
 def programs(monkeypatch):
-    """The modules of the benchmarks and of the sweeps."""
+    """The modules of the benchmarks."""
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
     import results_table
     import studies
-    import sweep_runs
 
-    return SimpleNamespace(studies=studies, results_table=results_table, sweep_runs=sweep_runs)
+    return SimpleNamespace(studies=studies, results_table=results_table)
 
 
 @pytest.fixture
@@ -33,7 +32,8 @@ def play(programs, monkeypatch):
 
     def run(command, **_):
         folder = programs.studies.Path(command[command.index("--output") + 1])
-        runs = programs.sweep_runs.read_sweep(programs.studies.Path(command[2]), folder)
+        space = read_space(programs.studies.Path(command[command.index("--space") + 1]))
+        runs = grid_runs(space, folder)
         for i, training in enumerate(runs):
             metrics = training.folder / "inference" / "val" / "metrics.json"
             metrics.parent.mkdir(parents=True)
@@ -44,7 +44,7 @@ def play(programs, monkeypatch):
             line = {"total_loss": 1.0, "time": 0.5}
             (training.folder / "metrics.json").write_text(json.dumps(line))
         with open(folder / "table.csv", "w", newline="") as file:
-            rows = [{**training.choices, "folder": training.folder} for training in runs]
+            rows = [{**run.choices, "seed": run.seed, "folder": run.folder} for run in runs]
             writer = csv.DictWriter(file, list(rows[0]))
             writer.writeheader()
             writer.writerows(rows)
@@ -54,15 +54,10 @@ def play(programs, monkeypatch):
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
-def test_every_run_of_a_study_has_a_config(programs, path, tmp_path):
+def test_every_run_of_a_study_has_a_config(path):
     configs = []
-    for run in programs.sweep_runs.read_sweep(path, tmp_path):
-        if run.choices["seed"] != "1":
-            continue
-        words = list(run.arguments)
-        opts = list(itertools.dropwhile(lambda word: word.endswith((".yaml", "-file")), words))
-        files = [word for word in words[: -len(opts)] if word != "--config-file"]
-        cfg = load_config(*files, opts=opts)
+    for arm in read_space(path).arms.values():
+        cfg = load_config(*arm.files, opts=arm.opts)
         assert cfg not in configs
         configs.append(cfg)
 

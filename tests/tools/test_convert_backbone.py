@@ -2,6 +2,7 @@
 
 import re
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,12 +12,13 @@ from torch import nn
 from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.modeling import TimmBackbone, build_model
 from tests.modeling.conftest import small_config
-from tests.tools.test_sweep import TOOLS
+
+TOOLS = Path(__file__).parents[2] / "tools"
 
 pytest.importorskip("timm")
 sys.path.insert(0, str(TOOLS))
 
-import convert_backbone
+import convert_backbone  # noqa: E402
 
 
 def pretend_to_train(network):

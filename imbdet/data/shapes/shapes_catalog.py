@@ -1,5 +1,6 @@
 """Makes the data set `shapes` known to detectron2."""
 
+import dataclasses
 import functools
 from pathlib import Path
 
@@ -8,12 +9,12 @@ from detectron2.config import CfgNode
 from imbdet.data.catalog import replace_dataset
 from imbdet.data.coco_records import load_coco_records, optional_fields
 from imbdet.data.shapes.generation import SPLITS, ensure_generated, json_path
-from imbdet.data.shapes.shapes_options import ShapesOptions
+from imbdet.data.shapes.shapes_options import MAX_SEED, ShapesOptions
 from imbdet.formats.folders import datasets_root
 
 
 def register_shapes(cfg: CfgNode) -> None:
-    """Register "shapes_train" and "shapes_val" with the options under ``cfg.DATASETS.SHAPES``.
+    """Register "shapes_train", "shapes_val" and "shapes_test" by ``cfg.DATASETS.SHAPES``.
 
     They are generated when one of them is first loaded, in a folder of their own for each set of
     options in ``$DETECTRON2_DATASETS`` (default: "datasets"). A later call with other options
@@ -23,16 +24,23 @@ def register_shapes(cfg: CfgNode) -> None:
         UserError: an option is out of its range.
     """
     options = ShapesOptions.from_config(cfg)
-    folder = datasets_root() / f"shapes-{options.digest()}"
     for split in SPLITS:
-        replace_dataset(
-            f"shapes_{split}",
-            functools.partial(_load, options, folder, split, optional_fields(cfg)),
-            thing_classes=list(options.class_names),
-            json_file=str(json_path(folder, split)),
-            image_root=str(folder / split),
-            evaluator_type="coco",
-        )
+        _register(f"shapes_{split}", options, split, cfg)
+    # What the next seed has for validation; of what it has for training, only a needed image.
+    others = dataclasses.replace(options, seed=(options.seed + 1) % MAX_SEED, num_train=1)
+    _register("shapes_test", others, "val", cfg)
+
+
+def _register(name: str, options: ShapesOptions, split: str, cfg: CfgNode) -> None:
+    folder = datasets_root() / f"shapes-{options.digest()}"
+    replace_dataset(
+        name,
+        functools.partial(_load, options, folder, split, optional_fields(cfg)),
+        thing_classes=list(options.class_names),
+        json_file=str(json_path(folder, split)),
+        image_root=str(folder / split),
+        evaluator_type="coco",
+    )
 
 
 def _load(

@@ -16,6 +16,8 @@ CLASS_NAMES = ("circle", "square", "triangle", "star", "cross", "diamond", "pent
 # then stay apart from new ones.
 GENERATOR_VERSION = 1
 
+MAX_SEED = 2**32 - 1
+
 _MIN_OBJECT_SIZE = 4
 
 # Least IoU of a displaced box with the right one.
@@ -59,7 +61,7 @@ class ShapesOptions:
         for name in ("num_train", "num_val"):
             self._check_int(name, low=1, high=1_000_000)
         self._check_int("image_size", low=32, high=2048)
-        self._check_int("seed", low=0, high=2**32 - 1)
+        self._check_int("seed", low=0, high=MAX_SEED)
         self._check_number("objects_per_image", low=1, high=100)
         self._check_number("clutter_ratio", low=0, high=10)
         for name in ("empty_fraction", "crowd_fraction", "label_noise", *_LATER_FAULTS):

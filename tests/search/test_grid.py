@@ -1,4 +1,4 @@
-"""Sweeps, with a stand-in for the training program."""
+"""``imbdet search --grid``, with a stand-in for the training program."""
 
 import csv
 import os
@@ -6,15 +6,11 @@ import signal
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
-TOOLS = Path(__file__).parents[2] / "tools"
-sys.path.insert(0, str(TOOLS))
-
-import sweep  # noqa: E402
-import sweep_runs  # noqa: E402
+from imbdet.cli import main
+from imbdet.search import launcher
 
 # Writes the metrics that a seed and a loss give it; "bad" fails and "slow" waits for its end.
 PROGRAM = """
@@ -39,7 +35,7 @@ results.mkdir(parents=True)
 metrics = {"bbox": {"overall": {"AP": value, "AP50": value, "AP75": value}}}
 (results / "metrics.json").write_text(json.dumps({"metrics": metrics}))
 """
-SWEEP = """
+GRID = """
 base: [base.yaml]
 axes:
   loss:
@@ -62,14 +58,16 @@ def _heard_ctrl_c():
 @pytest.fixture(autouse=True)
 def _program(tmp_path, monkeypatch):
     (tmp_path / "program.py").write_text(PROGRAM)
-    monkeypatch.setattr(sweep, "TRAIN_NET", tmp_path / "program.py")
+    command = (sys.executable, str(tmp_path / "program.py"), "--resume")
+    monkeypatch.setattr(launcher, "_TRAIN", command)
     for name in ("base.yaml", "piece.yaml"):
         (tmp_path / name).touch()
 
 
-def run(tmp_path, text=SWEEP % "good", *flags):
-    (tmp_path / "sweep.yaml").write_text(text)
-    return sweep.main([str(tmp_path / "sweep.yaml"), "--output", str(tmp_path / "o"), *flags])
+def run(tmp_path, text=GRID % "good", *flags):
+    (tmp_path / "space.yaml").write_text(text)
+    space = ["--space", str(tmp_path / "space.yaml")]
+    return main(["search", "--grid", *space, "--output", str(tmp_path / "o"), *flags])
 
 
 def read_table(tmp_path):
@@ -82,7 +80,7 @@ def num_starts(tmp_path):
 
 
 def test_all_combinations_are_run_once(tmp_path, capfd):
-    assert run(tmp_path, SWEEP % "good", "--parallel", "3") == 0
+    assert run(tmp_path, GRID % "good", "--parallel", "3") == 0
     rows = read_table(tmp_path)
     assert len(rows) == 8
     assert {(row["loss"], row["sampler"], row["seed"]) for row in rows} == {
@@ -105,21 +103,14 @@ def test_a_metric_without_objects_is_a_dash(tmp_path, capfd):
     assert read_table(tmp_path)[0]["val/bbox/AP75"] == ""
 
 
-def test_the_parts_of_a_run_are_in_order(tmp_path):
-    (tmp_path / "sweep.yaml").write_text(SWEEP % "good")
-    first = sweep_runs.read_sweep(tmp_path / "sweep.yaml", tmp_path)[0]
-    files = [x for n in ("base", "piece") for x in ("--config-file", str(tmp_path / f"{n}.yaml"))]
-    assert list(first.arguments) == [*files, "B", "2", "A", "1", "SEED", "1"]
-
-
 def test_a_failed_run_is_named_and_the_others_go_on(tmp_path, capfd):
-    assert run(tmp_path, SWEEP % "bad") == 1
+    assert run(tmp_path, GRID % "bad") == 1
     error = capfd.readouterr().err
     assert error.count("failed with exit status 1: error: LOSS is bad.") == 4
     assert str(tmp_path / "o" / "b-d-seed_2") in error
     finished = [row["finished"] for row in read_table(tmp_path)]
     assert finished.count("True") == finished.count("False") == 4
-    assert run(tmp_path, SWEEP % "bad") == 1
+    assert run(tmp_path, GRID % "bad") == 1
     assert num_starts(tmp_path) == 4 + 2 * 4
 
 
@@ -134,14 +125,14 @@ def test_a_run_that_cannot_be_started_is_named_and_the_others_go_on(tmp_path, ca
 
 
 def test_a_launcher_that_does_not_exist_is_said(tmp_path, capfd):
-    assert run(tmp_path, SWEEP % "good", "--launcher", "no_such_program") == 1
+    assert run(tmp_path, GRID % "good", "--launcher", "no_such_program") == 1
     error = capfd.readouterr().err
     assert error.count("No such file or directory: 'no_such_program'\n") == error.count("\n") == 8
 
 
 def test_a_launcher_with_an_open_quote_is_refused(tmp_path, capsys):
     with pytest.raises(SystemExit) as caught:
-        run(tmp_path, SWEEP % "good", "--launcher", "srun 'x")
+        run(tmp_path, GRID % "good", "--launcher", "srun 'x")
     assert caught.value.code == 2
     assert "--launcher" in capsys.readouterr().err
 
@@ -155,7 +146,7 @@ def test_a_signal_stops_all_with_their_checkpoints(number, tmp_path, capfd):
 
     thread = threading.Thread(target=press)
     thread.start()
-    text = (SWEEP % "slow").replace("a: [piece.yaml, {A: 1}]", "e: {LOSS: slow}")
+    text = (GRID % "slow").replace("a: [piece.yaml, {A: 1}]", "e: {LOSS: slow}")
     assert run(tmp_path, text, "--parallel", "2") == 128 + number
     thread.join()
     assert len(list(tmp_path.glob("o/*/checkpoint"))) == 2
@@ -176,45 +167,15 @@ def test_each_gpu_has_one_run(tmp_path, monkeypatch):
     show = "import os; open('gpus', 'a').write(os.environ['CUDA_VISIBLE_DEVICES'] + ' ')\n"
     program.write_text(show + PROGRAM)
     monkeypatch.chdir(tmp_path)
-    assert run(tmp_path, SWEEP % "good", "--gpus", "3", "5") == 0
+    assert run(tmp_path, GRID % "good", "--gpus", "3", "5") == 0
     assert set((tmp_path / "gpus").read_text().split()) == {"3", "5"}
 
 
 def test_a_launcher_precedes_the_command(tmp_path):
-    assert run(tmp_path, SWEEP % "good", "--launcher", "env LAUNCHED=1") == 0
+    assert run(tmp_path, GRID % "good", "--launcher", "env LAUNCHED=1") == 0
 
 
-def test_a_changed_sweep_is_refused(tmp_path, capsys):
+def test_a_changed_grid_is_refused(tmp_path, capsys):
     assert run(tmp_path) == 0
-    assert run(tmp_path, SWEEP % "other") == 2
+    assert run(tmp_path, GRID % "other") == 2
     assert "was trained with other settings" in capsys.readouterr().err
-
-
-BAD_SWEEPS = {
-    "unknown key": ("bases: []", "Did you mean 'base'"),
-    "no file": ("base: [nowhere.yaml]", "nowhere.yaml"),
-    "no list": ("base: x.yaml", "must be a list"),
-    "no choices": ("axes: {loss: []}", "'loss' must have choices"),
-    "no choice": ("axes: {loss: {a: 3}}", "'a' of 'loss' must be a list"),
-    "a folder": ("axes: {loss: {a/b: []}}", "'a/b'"),
-    "one folder for two": (
-        "axes: {a: {x: [], x-y: []}, b: {z: [], y-z: []}}",
-        "two runs for the folder 'x-y-z-seed_0'",
-    ),
-    "a seed twice": ("axes: {a: {x: []}}\nseeds: [1, 1]", "two runs for the folder 'x-seed_1'"),
-    "no YAML": ("base: [", "cannot be read"),
-    "nothing": ("", "has no keys"),
-}
-
-
-@pytest.mark.parametrize(("text", "message"), BAD_SWEEPS.values(), ids=BAD_SWEEPS.keys())
-def test_a_bad_file_is_one_sentence(text, message, tmp_path, capsys):
-    assert run(tmp_path, text) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("error: ")
-    assert message in error
-    assert error.count("\n") == 1
-
-
-def test_the_example_names_files_that_exist(tmp_path):
-    assert len(sweep_runs.read_sweep(TOOLS / "sweep.yaml", tmp_path)) == 8

@@ -1,0 +1,85 @@
+"""``imbdet search``."""
+
+import argparse
+import shlex
+from pathlib import Path
+
+import shtab
+
+from imbdet.cli.arguments import add_command, add_config_files, add_output
+from imbdet.errors import UserError
+from imbdet.startup import quick_imports
+
+
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    """Add the subcommand."""
+    text = "choose among methods and learning rates by trainings on your data"
+    parser = add_command(commands, "search", text, run)
+    add_config_files(parser)
+    action = parser.add_argument(
+        "--space", required=True, type=Path, metavar="FILE", help="YAML file of the choices"
+    )
+    action.complete = shtab.FILE
+    add_output(parser)
+    budget = parser.add_mutually_exclusive_group(required=True)
+    budget.add_argument(
+        "--iterations", type=int, metavar="N", help="budget: iterations of all trainings together"
+    )
+    budget.add_argument(
+        "--hours", type=float, metavar="H", help="budget: hours of all GPUs or processes together"
+    )
+    budget.add_argument(
+        "--grid", action="store_true", help="no budget: train all to the end and decide nothing"
+    )
+    places = parser.add_mutually_exclusive_group()
+    places.add_argument(
+        "--parallel", type=_at_least_1, default=1, metavar="N", help="trainings side by side"
+    )
+    places.add_argument("--gpus", nargs="+", default=[], metavar="ID", help="a training on each")
+    parser.add_argument(
+        "--launcher", type=shlex.split, default=[], metavar="COMMAND", help="precedes each command"
+    )
+    parser.add_argument(
+        "--storage",
+        metavar="URL",
+        help="database that several searches may share (default: an SQLite file in --output)",
+    )
+    parser.add_argument(
+        "--show", action="store_true", help="write and print what is found so far, train nothing"
+    )
+    parser.add_argument(
+        "--retry-failed", action="store_true", help="begin once more with trainings that failed"
+    )
+
+
+def run(args: argparse.Namespace) -> int | None:
+    """Search, or train the grid.
+
+    Raises:
+        UserError: see :func:`imbdet.search.run_search.open_search`.
+    """
+    with quick_imports():
+        from imbdet.search.space import read_space
+
+        space = read_space(args.space, args.config_file)
+        if args.grid:
+            from imbdet.search.grid import run_grid
+
+            return run_grid(args, space)
+        try:
+            import optuna  # noqa: F401
+        except ModuleNotFoundError as error:
+            raise UserError(
+                "'optuna' is not installed: `pip install 'imbdet[search]'` brings it."
+            ) from error
+        from imbdet.search.run_search import run_search
+
+    run_search(args, space)
+    return None
+
+
+def _at_least_1(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is less than 1")
+    return number

@@ -1,0 +1,191 @@
+"""What a search has found: a row for each arm, and sentences."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from imbdet.figures.coco_table import describe
+from imbdet.figures.estimates import CONFIDENCE, Estimate
+from imbdet.search.decision import paired_difference, pooled_noise
+from imbdet.search.halving import Fate, Measured, Plan, Progress, Task
+from imbdet.search.space import Space
+from imbdet.wording import averaged, counted
+
+
+@dataclass(frozen=True)
+class FinalFigure:
+    """The winner beside the baseline, on a split and with seeds that the search never saw.
+
+    Attributes:
+        dataset: the split.
+        seeds: of the trainings.
+        winner: AP in percent with each seed.
+        baseline: likewise; the same where the baseline is the winner.
+        difference: None where it is.
+    """
+
+    dataset: str
+    seeds: Sequence[int]
+    winner: Sequence[float]
+    baseline: Sequence[float]
+    difference: Estimate | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """An arm in the table of a search.
+
+    Attributes:
+        arm: its name.
+        iteration: the last rung that it was brought to; 0 = none.
+        aps: AP in percent of its trainings there.
+        difference: to the baseline at the last rung that both were compared at; None without one.
+        fate: what became of it, in words.
+    """
+
+    arm: str
+    iteration: int
+    aps: Sequence[float]
+    difference: Estimate | None
+    fate: str
+
+
+def baseline_of(plan: Plan, progress: Progress) -> str:
+    """The arm of the baseline with its best learning rate, or the first while none is known."""
+    arms = next(iter(plan.arms.values()))
+    compared = progress.rounds[0].values if progress.rounds else ()
+    return next((arm for arm in arms if arm in compared), arms[0])
+
+
+def compare_finally(
+    dataset: str, measured: Mapping[Task, Measured], end: int, winner: str, baseline: str
+) -> FinalFigure:
+    """Of the trainings with seeds of their own, all of which are done."""
+    seeds = sorted({task.seed for task in measured})
+    first, second = (
+        np.stack([measured[Task(end, seed, arm)].ap for seed in seeds])
+        for arm in (winner, baseline)
+    )
+    difference = None
+    if winner != baseline:
+        noise = pooled_noise(np.stack([first[:, 0], second[:, 0]]))
+        num_images = next(iter(measured.values())).num_images
+        difference = paired_difference(first, second, noise, num_images, CONFIDENCE)
+    return FinalFigure(dataset, seeds, list(first[:, 0]), list(second[:, 0]), difference)
+
+
+def arm_rows(plan: Plan, progress: Progress, measured: Mapping[Task, Measured]) -> list[Row]:
+    """The arms, the winner first, then those that came furthest."""
+    baseline = baseline_of(plan, progress)
+    rows = []
+    for arm in [arm for arms in plan.arms.values() for arm in arms]:
+        reached = [rung for rung in plan.rungs if _aps(measured, plan, arm, rung)]
+        iteration = reached[-1] if reached else 0
+        differences = [
+            found.differences[arm, baseline]
+            for found in progress.rounds
+            if (arm, baseline) in found.differences
+        ]
+        rows.append(
+            Row(
+                arm,
+                iteration,
+                _aps(measured, plan, arm, iteration),
+                differences[-1] if differences else None,
+                _describe_fate(arm, progress, is_baseline=arm == baseline),
+            )
+        )
+    return sorted(
+        rows,
+        key=lambda row: (
+            row.arm != progress.winner,
+            -row.iteration,
+            -statistics.mean(row.aps or [0.0]),
+        ),
+    )
+
+
+def _aps(measured: Mapping[Task, Measured], plan: Plan, arm: str, rung: int) -> list[float]:
+    tasks = [Task(rung, seed, arm) for seed in plan.seeds]
+    return [float(measured[task].ap[0]) for task in tasks if task in measured]
+
+
+def _describe_fate(arm: str, progress: Progress, *, is_baseline: bool) -> str:
+    fate = progress.fates.get(arm)
+    text = "under way" if fate is None else _describe(fate)
+    if fate is None and progress.winner is not None:
+        is_winner = arm == progress.winner
+        text = "the winner" if is_winner else f"undecided from {progress.winner}"
+    return f"{text}; the baseline" if is_baseline else text
+
+
+def _describe(fate: Fate) -> str:
+    at = f"at iteration {fate.iteration:,}"
+    return {
+        "worse": f"worse than {fate.reason} {at}",
+        "budget": f"undecided, no budget for it after {fate.iteration:,}",
+        "rate": f"another learning rate, {fate.reason}, was better {at}",
+        "failed": f"failed {fate.reason}",
+    }[fate.kind]
+
+
+def sentences(space: Space, plan: Plan, progress: Progress, final: FinalFigure | None) -> list[str]:
+    """What was tried, what it cost and what is decided."""
+    unit = "hours" if plan.in_hours else "iterations"
+    rungs = ", ".join(f"{rung:,}" for rung in plan.rungs)
+    seeds = ", ".join(map(str, plan.seeds))
+    tried = f"Tried were {counted(len(plan.arms), 'method')}"
+    if len(space.arms) > len(plan.arms):
+        tried += f" with learning rates, {len(space.arms)} arms in all"
+    said = [
+        f"{tried}, with seeds {seeds}, compared at iterations {rungs}.",
+        f"The search cost {progress.cost:,.4g} of {plan.budget:,.4g} {unit}.",
+    ]
+    if not plan.in_hours:
+        whole = len(space.arms) * len(plan.seeds) * plan.rungs[-1]
+        said[-1] = f"{said[-1][:-1]}; all arms to their end would have cost {whole:,}."
+    said += _decisions(plan, progress)
+    if progress.due:
+        said.append("The search has not come to its end: the same command goes on.")
+    elif final is not None:
+        said.append(_describe_final(final, progress.winner or "", baseline_of(plan, progress)))
+    return said
+
+
+def _decisions(plan: Plan, progress: Progress) -> list[str]:
+    kinds = {kind: [a for a, f in progress.fates.items() if f.kind == kind] for kind in _KINDS}
+    said = [f"{words}: {', '.join(kinds[kind])}." for kind, words in _KINDS.items() if kinds[kind]]
+    if progress.winner is None:
+        return said
+    leader, *others = progress.live
+    said.append(f"The winner of the search is {leader}.")
+    if others:
+        said.append(f"Undecided from it, at the last rung: {', '.join(others)}.")
+    if leader == baseline_of(plan, progress):
+        said.append("That is the baseline: nothing is ahead of it.")
+    return said
+
+
+_KINDS = {
+    "worse": "Decided to be worse than another",
+    "budget": "Undecided when there was no budget to go on with them",
+    "failed": "Failed",
+}
+
+
+def _describe_final(final: FinalFigure, winner: str, baseline: str) -> str:
+    seeds = ", ".join(map(str, final.seeds))
+    where = f"On '{final.dataset}' and with seeds {seeds}, which the search never saw,"
+    ap = averaged(final.winner, digits=1)
+    if final.difference is None:
+        return f"{where} {winner} has an AP of {ap}."
+    verdict = {
+        "better": f"{winner} is better than {baseline}",
+        "worse": f"{winner} is worse than {baseline}",
+    }.get(final.difference.verdict, f"whether {winner} is better than {baseline} is undecided")
+    return (
+        f"{where} {verdict}: AP {ap} and {averaged(final.baseline, digits=1)}, "
+        f"{describe(final.difference).rpartition(',')[0]} at {CONFIDENCE:.0%} confidence."
+    )

@@ -1,0 +1,186 @@
+"""All arms with all seeds, each trained to its end: a search without decisions."""
+
+import argparse
+import csv
+import json
+import shlex
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from tabulate import tabulate
+
+from imbdet.errors import UserError
+from imbdet.files import replacing
+from imbdet.search.launcher import Launcher
+from imbdet.search.space import Arm, Space
+from imbdet.signals import Stopped, passing_on
+from imbdet.wording import averaged, counted
+
+METRICS = ("AP", "AP50", "AP75")
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A training of a grid.
+
+    Attributes:
+        arm: that is trained.
+        seed: of the training.
+        folder: its OUTPUT_DIR.
+    """
+
+    arm: Arm
+    seed: int
+    folder: Path
+
+    @property
+    def choices(self) -> dict[str, str]:
+        """Name of the choice on each axis, the learning rate where rates are chosen from."""
+        rate = self.arm.learning_rate
+        rates = {} if rate is None else {"learning_rate": f"{rate:g}"}
+        return {**self.arm.choices, **rates}
+
+    @property
+    def note(self) -> Path:
+        """What was run here, and whether it came to its end."""
+        return self.folder / "grid.json"
+
+    def is_finished(self) -> bool:
+        """Whether it was run to its end.
+
+        Raises:
+            UserError: the folder is of another run.
+        """
+        if not self.note.exists():
+            return False
+        note = json.loads(self.note.read_text())
+        if note["arguments"] != self.arm.arguments(self.seed):
+            raise UserError(
+                f"'{self.folder}' was trained with other settings ({shlex.join(note['arguments'])})"
+                ". Choose another --output, or remove the folder."
+            )
+        return bool(note["finished"])
+
+    def write_note(self, *, finished: bool) -> None:
+        """Leave a note in the folder."""
+        content = {"arguments": self.arm.arguments(self.seed), "finished": finished}
+        with replacing(self.note) as draft:
+            draft.write_text(json.dumps(content))
+
+    def read_results(self) -> dict[str, float | None]:
+        """The metrics, as "<data set>/<kind>/<metric>"; nothing if there are none yet.
+
+        A metric is None where the data set has no objects.
+        """
+        results = {}
+        for file in sorted(self.folder.glob("inference/*/metrics.json")):
+            for kind, metrics in json.loads(file.read_text())["metrics"].items():
+                for name in METRICS:
+                    results[f"{file.parent.name}/{kind}/{name}"] = metrics["overall"][name]
+        return results
+
+
+def grid_runs(space: Space, output: Path) -> list[Run]:
+    """All trainings, seed after seed."""
+    return [
+        Run(arm, seed, output / f"{arm.name}-seed_{seed}")
+        for seed in space.seeds
+        for arm in space.arms.values()
+    ]
+
+
+def run_grid(args: argparse.Namespace, space: Space) -> int:
+    """Train, then write and print the tables.
+
+    Args:
+        args: as ``imbdet search`` parses them.
+        space: what is trained.
+
+    Returns:
+        The exit status: 1 where trainings failed, which are named.
+
+    Raises:
+        Stopped: by a signal, after all trainings have ended by it.
+        UserError: a folder is of another run.
+    """
+    output = Path(args.output)
+    runs = grid_runs(space, output)
+    launcher = Launcher(gpus=args.gpus, parallel=args.parallel, prefix=args.launcher)
+    failures = {} if args.show else _train_all(runs, launcher)
+    _write_table(runs, output / "table.csv")
+    print(tabulate(_summarize(runs), headers="keys", disable_numparse=True))
+    finished = [str(run.folder) for run in runs if run.is_finished()]
+    print(f"\nimbdet compare {shlex.join(finished)} --output {output / 'comparison'}")
+    for folder, problem in failures.items():
+        print(f"error: {folder} failed {problem}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _train_all(runs: Sequence[Run], launcher: Launcher) -> dict[Path, str]:
+    """Train what is not finished. Returns the failures by folder."""
+    todo = [run for run in runs if not run.is_finished()]
+    print(f"{counted(len(runs), 'run')}, finished: {len(runs) - len(todo)}")
+    failures = {}
+    with (
+        passing_on(lambda _: launcher.stop()) as received,
+        ThreadPoolExecutor(launcher.num_places) as pool,
+    ):
+        jobs = {pool.submit(_train, run, launcher): run for run in todo}
+        for job in as_completed(jobs):
+            run, problem = jobs[job], job.result()
+            if received:
+                continue
+            print(f"{'FAILED' if problem else 'done'}: {run.folder} {problem}", flush=True)
+            if problem:
+                failures[run.folder] = problem
+    if received:
+        raise Stopped(received[0], "The same command goes on.")
+    return failures
+
+
+def _train(run: Run, launcher: Launcher) -> str:
+    """Returns what went wrong, or nothing."""
+    try:
+        run.write_note(finished=False)
+        problem = launcher.train(run.arm.arguments(run.seed), run.folder).problem
+        if not problem:
+            run.write_note(finished=True)
+    except UserError as error:  # no space for the note, ...
+        problem = f"with {error}"
+    return problem
+
+
+def _write_table(runs: Sequence[Run], path: Path) -> None:
+    """A line of CSV for each run: choices, metrics, whether it is finished, and its folder."""
+    rows = [
+        {
+            **run.choices,
+            "seed": run.seed,
+            **run.read_results(),
+            "finished": run.is_finished(),
+            "folder": run.folder,
+        }
+        for run in runs
+    ]
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    with replacing(path) as draft, open(draft, "w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _summarize(runs: Sequence[Run]) -> Iterator[dict[str, str]]:
+    """Of each arm, mean and standard deviation of the metrics over its finished runs."""
+    by_arm = defaultdict(list)
+    for run in runs:
+        by_arm[run.arm.name].append(run)
+    for of_arm in by_arm.values():
+        results = [run.read_results() for run in of_arm if run.is_finished()]
+        row = {**of_arm[0].choices, "runs": str(len(results))}
+        for name in results[0] if results else ():
+            row[name] = averaged([result[name] for result in results], digits=1)
+        yield row

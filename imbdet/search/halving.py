@@ -1,0 +1,256 @@
+"""Successive halving: trainings stop at rungs, and those of the better methods go on.
+
+It follows Jamieson and Talwalkar ("Non-stochastic Best Arm Identification and Hyperparameter
+Optimization", AISTATS 2016), and differs in why a method stops: either another one is better for
+certain, or there is no budget for it. An *arm* is a method with a learning rate. At the first rung
+each method keeps the rate with the highest AP, which is no decision between methods.
+
+All is a function of what was measured. So any number of programs that share the measurements come
+to the same decisions without talking to each other, and a search that was stopped goes on.
+"""
+
+import math
+import operator
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from imbdet.errors import UserError
+from imbdet.figures.estimates import Estimate
+from imbdet.search.decision import all_differences, decided_worse
+
+# From rung to rung trainings are so many times as long, and arms so many times fewer; Li et al.,
+# "Hyperband" (JMLR 18, 2018), sec. 2.6, advise 3 or 4.
+REDUCTION = 3
+
+
+@dataclass(frozen=True, order=True)
+class Task:
+    """A training that is to go on: seeds stand before arms, so that all arms have a seed early."""
+
+    iteration: int
+    seed: int
+    arm: str
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What a training has reached at a rung.
+
+    Attributes:
+        ap: (1 + G,) in percent of the validation split, then without each group of images.
+        num_images: with objects.
+        seconds: that the training took from the start or from the rung before.
+    """
+
+    ap: np.ndarray
+    num_images: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Fate:
+    """Why an arm does not go on.
+
+    Attributes:
+        kind: "worse" for certain, "budget", another "rate" of the method, or "failed".
+        iteration: the rung.
+        reason: the arm that is better, or what a training said when it failed.
+    """
+
+    kind: str
+    iteration: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is searched, and how.
+
+    Attributes:
+        arms: of each method, the baseline first.
+        seeds: with which every arm is trained, two or more.
+        rungs: iterations at which trainings are compared, ascending; the last one is their end.
+        budget: what the search may cost, in iterations or hours.
+        in_hours: the unit of ``budget``.
+    """
+
+    arms: Mapping[str, Sequence[str]]
+    seeds: Sequence[int]
+    rungs: Sequence[int]
+    budget: float
+    in_hours: bool = False
+
+    def lengths(self) -> list[int]:
+        """Iterations from rung to rung."""
+        return [end - start for start, end in zip((0, *self.rungs), self.rungs, strict=False)]
+
+    def cost(self, iterations: int, seconds: float) -> float:
+        """What a training costs, in the unit of the budget."""
+        return seconds / 3600 if self.in_hours else iterations
+
+
+@dataclass(frozen=True)
+class Round:
+    """A comparison at a rung.
+
+    Attributes:
+        iteration: the rung.
+        values: (S, 1 + G) AP of each arm that was compared.
+        differences: of all pairs of them, the first minus the second.
+    """
+
+    iteration: int
+    values: Mapping[str, np.ndarray]
+    differences: Mapping[tuple[str, str], Estimate]
+
+
+@dataclass
+class Progress:
+    """Where a search stands.
+
+    Attributes:
+        due: the trainings that are to go on; none when the search has come to its end.
+        live: the arms that nothing has stopped, the one with the highest AP first once there is
+            any.
+        fates: of the other arms.
+        rounds: the comparisons so far.
+        cost: of all that was measured, in the unit of the budget.
+    """
+
+    due: list[Task] = field(default_factory=list)
+    live: list[str] = field(default_factory=list)
+    fates: dict[str, Fate] = field(default_factory=dict)
+    rounds: list[Round] = field(default_factory=list)
+    cost: float = 0.0
+
+    @property
+    def winner(self) -> str | None:
+        """The arm that is left; None before the end, and where all trainings failed."""
+        return self.live[0] if self.live and not self.due else None
+
+
+def default_rungs(end: int, warmup: int) -> tuple[int, ...]:
+    """A ninth, a third and all of a schedule, but none before its warm-up has ended."""
+    rungs = [round(end / REDUCTION**power) for power in (2, 1)]
+    return (*(rung for rung in rungs if rung > warmup), end)
+
+
+def advance(plan: Plan, measured: Mapping[Task, Measured], failed: Mapping[Task, str]) -> Progress:
+    """Decide as far as what was measured allows.
+
+    Args:
+        plan: of the search.
+        measured: what each training has reached.
+        failed: what trainings said that failed on their way to a rung.
+
+    Raises:
+        UserError: the budget is too small for the first rung, as far as that is known.
+    """
+    progress = Progress(live=[arm for arms in plan.arms.values() for arm in arms])
+    lengths = plan.lengths()
+    for place, iteration in enumerate(plan.rungs):
+        reasons = {task.arm: text for task, text in failed.items() if task.iteration == iteration}
+        _drop(progress, {arm: Fate("failed", iteration, text) for arm, text in reasons.items()})
+        tasks = [Task(iteration, seed, arm) for seed in plan.seeds for arm in progress.live]
+        found = {task: measured[task] for task in tasks if task in measured}
+        if place == 0:
+            _require_budget(plan, found)
+        progress.cost += sum(plan.cost(lengths[place], one.seconds) for one in found.values())
+        progress.due = [task for task in tasks if task not in found]
+        if progress.due or not progress.live:
+            return progress
+        _compare(plan, progress, found)
+        speed = np.mean([one.seconds for one in found.values()]) / lengths[place]
+        prices = [_price(plan, length, speed * length) for length in lengths[place + 1 :]]
+        _drop_for_budget(progress, iteration, prices, plan.budget - progress.cost)
+        if len(progress.live) == 1:
+            return progress
+    return progress
+
+
+def _compare(plan: Plan, progress: Progress, found: Mapping[Task, Measured]) -> None:
+    """Rank the arms at a rung, and drop those that are worse for certain."""
+    iteration = next(iter(found)).iteration
+    values = {
+        arm: np.stack([found[Task(iteration, seed, arm)].ap for seed in plan.seeds])
+        for arm in progress.live
+    }
+    progress.live.sort(key=lambda arm: -values[arm][:, 0].mean())
+    if not progress.rounds:
+        _drop(progress, _other_rates(plan, progress.live, iteration))
+    values = {arm: values[arm] for arm in progress.live}
+    differences = {}
+    if len(values) > 1:
+        num_images = next(iter(found.values())).num_images
+        differences = all_differences(values, num_images, len(plan.rungs))
+    progress.rounds.append(Round(iteration, values, differences))
+    worse = decided_worse(differences)
+    _drop(progress, {arm: Fate("worse", iteration, other) for arm, other in worse.items()})
+
+
+def _other_rates(plan: Plan, ranked: Sequence[str], iteration: int) -> dict[str, Fate]:
+    """The arms that are not the best of their method."""
+    fates = {}
+    for arms in plan.arms.values():
+        best, *others = [arm for arm in ranked if arm in arms] or [""]
+        fates |= {arm: Fate("rate", iteration, best) for arm in others}
+    return fates
+
+
+def _drop_for_budget(
+    progress: Progress, iteration: int, prices: Sequence[float], budget: float
+) -> None:
+    """Keep as many of the undecided arms, the best, as the budget brings to the end."""
+    if prices:
+        kept = num_affordable(len(progress.live), prices, budget)
+        leader, others = progress.live[0], progress.live[kept:]
+        _drop(progress, {arm: Fate("budget", iteration, leader) for arm in others})
+
+
+def num_affordable(num_arms: int, prices: Sequence[float], budget: float) -> int:
+    """How many arms can go on to the end, or else to the last rung that two can be brought to.
+
+    All of them go to the next rung, then REDUCTION times fewer to each.
+
+    Args:
+        num_arms: that are left.
+        prices: of one arm, to the next rung, from there to the following one, ...
+        budget: that is left.
+
+    Returns:
+        Their number; 1 where there is too little for two, since one alone is compared with nothing
+        and need not go on.
+    """
+    for reach in range(len(prices), 0, -1):
+        for number in range(num_arms, 1, -1):
+            counts = (max(2, math.ceil(number / REDUCTION**i)) for i in range(reach))
+            if sum(map(operator.mul, prices, counts)) <= budget:
+                return number
+    return 1
+
+
+def _price(plan: Plan, length: int, seconds: float) -> float:
+    """Of one arm with all seeds."""
+    return len(plan.seeds) * plan.cost(length, seconds)
+
+
+def _require_budget(plan: Plan, found: Mapping[Task, Measured]) -> None:
+    """Refuse what cannot be paid; nothing is known of hours before the first training."""
+    seconds = np.mean([one.seconds for one in found.values()]) if found else 0.0
+    num_arms = sum(map(len, plan.arms.values()))
+    price = num_arms * _price(plan, plan.rungs[0], seconds)
+    if price > plan.budget:
+        unit = "hours" if plan.in_hours else "iterations"
+        raise UserError(
+            f"The budget of {plan.budget:,g} {unit} is too small for one rung: {num_arms} arms "
+            f"with {len(plan.seeds)} seeds to iteration {plan.rungs[0]:,} take {price:,.4g}. Raise "
+            "it, or take away choices, learning rates or seeds."
+        )
+
+
+def _drop(progress: Progress, fates: Mapping[str, Fate]) -> None:
+    fates = {arm: fate for arm, fate in fates.items() if arm in progress.live}
+    progress.fates |= fates
+    progress.live = [arm for arm in progress.live if arm not in fates]

@@ -1,0 +1,114 @@
+"""Trainings in processes of their own, each on a place of its own, side by side."""
+
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from imbdet.engine.lock import is_locked
+from imbdet.errors import UserError
+
+_TRAIN = (sys.executable, "-m", "imbdet.cli", "train", "--resume")
+# Seconds between looks at a folder that a training of a killed program still writes to.
+_PERIOD = 1.0
+# What a training says when it fails.
+_ERRORS = "stderr.txt"
+
+
+class End(NamedTuple):
+    """How a training ended.
+
+    Attributes:
+        problem: what went wrong, or nothing.
+        seconds: that it took.
+        is_stopped: whether it was stopped before its end, and can go on.
+    """
+
+    problem: str
+    seconds: float
+    is_stopped: bool = False
+
+
+class Launcher:
+    """Starts trainings, one on each place at a time.
+
+    Args:
+        gpus: a place for each; without any there are ``parallel`` places.
+        parallel: number of places that share what the machine has.
+        prefix: precedes each command, such as ``srun``.
+    """
+
+    def __init__(self, *, gpus: Sequence[str], parallel: int, prefix: Sequence[str]) -> None:
+        self._prefix = prefix
+        places = [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus] or [{}] * parallel
+        self._places: queue.Queue[dict[str, str]] = queue.Queue()
+        for place in places:
+            self._places.put(place)
+        self.num_places = len(places)
+        self._processes: set[subprocess.Popen[bytes]] = set()
+        self._stopping = threading.Event()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether nothing is started any more."""
+        return self._stopping.is_set()
+
+    def wait(self, seconds: float) -> None:
+        """Until some time has passed, or nothing is started any more."""
+        self._stopping.wait(seconds)
+
+    def train(self, arguments: Sequence[str], folder: Path) -> End:
+        """Train in a process, from the last checkpoint on; waits for a place.
+
+        Args:
+            arguments: of ``imbdet train``, without OUTPUT_DIR.
+            folder: OUTPUT_DIR.
+        """
+        place = self._places.get()
+        start = time.monotonic()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            while is_locked(folder) and not self.is_stopping:
+                self.wait(_PERIOD)
+            if self.is_stopping:
+                return End("not started", 0.0, is_stopped=True)
+            command = [*self._prefix, *_TRAIN, *arguments, "OUTPUT_DIR", str(folder)]
+            with open(folder / _ERRORS, "w+", errors="replace") as errors:
+                status = self._wait_for(command, {**os.environ, **place}, errors)
+                errors.seek(0)
+                last_line = (errors.read().strip().splitlines() or [""])[-1]
+            problem = f"with exit status {status}: {last_line}" if status else ""
+            seconds = time.monotonic() - start
+            return End(problem, seconds, is_stopped=bool(status) and self.is_stopping)
+        except (OSError, UserError) as error:  # no such launcher, no space, ...
+            return End(f"with {error}", 0.0)
+        finally:
+            self._places.put(place)
+
+    def _wait_for(self, command: Sequence[str], environment: dict[str, str], errors: object) -> int:
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            start_new_session=True,  # Ctrl-C comes by way of `stop`, once
+        )
+        self._processes.add(process)
+        if self.is_stopping:
+            process.terminate()
+        status = process.wait()
+        self._processes.discard(process)
+        return status
+
+    def stop(self) -> None:
+        """Have all trainings stop, each with its checkpoint."""
+        if not self.is_stopping:
+            print("Stopping all trainings, each with its checkpoint.", file=sys.stderr, flush=True)
+        self._stopping.set()
+        for process in list(self._processes):
+            process.terminate()

@@ -1,0 +1,43 @@
+"""The AP that a training has reached, and how it would stray on other images."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from imbdet.compare.compared_data import find_protocol
+from imbdet.compare.ground_truth import load_test_set
+from imbdet.compare.jackknife import draw_groups, replicated_ap
+from imbdet.compare.run_folders import open_run, read_results
+from imbdet.errors import UserError
+from imbdet.figures.estimates import nan_mean
+
+# detectron2 knows data sets by names for the whole process.
+_lock = threading.Lock()
+
+
+def reached_ap(folder: Path, dataset: str) -> tuple[np.ndarray, int]:
+    """Read the last evaluation of a training.
+
+    Args:
+        folder: OUTPUT_DIR.
+        dataset: that it was evaluated on.
+
+    Returns:
+        (1 + G,) AP in percent of all images, then without each group of them; and the number of
+        images with objects.
+
+    Raises:
+        UserError: there is no evaluation, or the data set has no objects.
+    """
+    with _lock:
+        run = open_run(folder, folder.name)
+        truth = load_test_set([run], dataset)
+        protocol = find_protocol([run], truth)
+        classes = {category["id"] for category in truth.content["categories"]}
+        matches = protocol.match(protocol.select(read_results(run, dataset, classes)))
+    num_images = int(matches.images_of_area[0])
+    if not num_images:
+        raise UserError(f"The data set '{dataset}' has no objects: nothing can be compared on it.")
+    values = replicated_ap(matches.by_class, draw_groups(len(matches.images)))
+    return nan_mean(values[:, :, 0], axis=(1, 2)), num_images

@@ -1,0 +1,198 @@
+"""From a space and a budget to a winner: trains, decides, compares, and writes what it found."""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from imbdet.errors import UserError
+from imbdet.search.findings import (
+    FinalFigure,
+    arm_rows,
+    baseline_of,
+    compare_finally,
+    sentences,
+)
+from imbdet.search.halving import Measured, Plan, Progress, Task, advance
+from imbdet.search.launcher import Launcher
+from imbdet.search.results import print_table, write_results, write_winner
+from imbdet.search.searched_configs import check_arms
+from imbdet.search.space import Final, Space
+from imbdet.search.stage import Stage
+from imbdet.search.trials import Trials, open_storage
+
+# Of the studies in the storage.
+_NAME = "imbdet"
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """A search in its folder, and its storage, which other programs may work on as well.
+
+    Attributes:
+        space: what is chosen from.
+        plan: how.
+        output: the folder.
+        dataset: of validation.
+        final: of the comparison at the end.
+        trials: of the search.
+        final_trials: of the comparison at the end.
+    """
+
+    space: Space
+    plan: Plan
+    output: Path
+    dataset: str
+    final: Final
+    trials: Trials
+    final_trials: Trials
+
+    def run(self, launcher: Launcher) -> None:
+        """Train until all is decided or the budget is spent, then compare.
+
+        Raises:
+            Stopped: by a signal, after all trainings have ended by it.
+            UserError: the search cannot go on.
+        """
+        end = self.plan.rungs[-1]
+        arms, folder = self.space.arms, self.output / "trainings"
+        Stage(self.trials, self._decide, arms, folder, self.dataset, end).run(launcher)
+        self.trials.prune(list(self._progress().fates))
+        if self._progress().winner is None:
+            raise UserError(
+                "All trainings failed, so nothing is found: "
+                f"{next(iter(self._progress().fates.values())).reason} Put it right, then the same "
+                "command with --retry-failed goes on."
+            )
+        folder = self.output / "final"
+        tasks = self._final_tasks()
+        Stage(
+            self.final_trials,
+            lambda measured, failed: _still_due(tasks, measured, failed),
+            arms,
+            folder,
+            self.final.dataset,
+            end,
+        ).run(launcher)
+
+    def show(self) -> None:
+        """Write and print what is found so far."""
+        measured, _ = self.trials.read()
+        progress, final = self._progress(), self._final_figure()
+        rows = arm_rows(self.plan, progress, measured)
+        said = sentences(self.space, self.plan, progress, final)
+        write_results(self.output, rows, said, final, measured)
+        if progress.winner is not None:
+            arm = self.space.arms[progress.winner]
+            write_winner(self.output / "winner.yaml", arm, said)
+        print_table(rows, said)
+
+    def _decide(self, measured: Mapping[Task, Measured], failed: Mapping[Task, str]) -> list[Task]:
+        return advance(self.plan, measured, failed).due
+
+    def _progress(self) -> Progress:
+        return advance(self.plan, *self.trials.read())
+
+    def _final_tasks(self) -> list[Task]:
+        progress = self._progress()
+        arms = dict.fromkeys([progress.winner or "", baseline_of(self.plan, progress)])
+        end = self.plan.rungs[-1]
+        return [Task(end, seed, arm) for seed in self.final.seeds for arm in arms]
+
+    def _final_figure(self) -> FinalFigure | None:
+        progress = self._progress()
+        if progress.winner is None:
+            return None
+        measured, _ = self.final_trials.read()
+        tasks = self._final_tasks()
+        if not all(task in measured for task in tasks):
+            return None
+        of_these = {task: measured[task] for task in tasks}
+        baseline = baseline_of(self.plan, progress)
+        return compare_finally(
+            self.final.dataset, of_these, self.plan.rungs[-1], progress.winner, baseline
+        )
+
+
+def _still_due(
+    tasks: list[Task], measured: Mapping[Task, Measured], failed: Mapping[Task, str]
+) -> list[Task]:
+    for task in tasks:
+        if task in failed:
+            raise UserError(
+                f"A training of the final comparison failed, {task.arm} with seed {task.seed}: "
+                f"{failed[task]} Put it right, then the same command with --retry-failed goes on."
+            )
+    return [task for task in tasks if task not in measured]
+
+
+def open_search(args: argparse.Namespace, space: Space) -> Search:
+    """Check everything, and open or begin the search.
+
+    Args:
+        args: as ``imbdet search`` parses them.
+        space: what is chosen from.
+
+    Raises:
+        UserError: something is missing, does not fit, or is of another search.
+    """
+    if len(space.seeds) < 2:
+        raise UserError(
+            f"'{space.path}': with one seed the chance of seeds is not known, and nothing can be "
+            "decided: name two seeds or more."
+        )
+    if space.final is None or len(space.final.seeds) < 2:
+        raise UserError(
+            f"'{space.path}' says nothing of the end: name a data set and two seeds or more that "
+            "the search does not use, as in final: {dataset: my_test, seeds: [11, 12, 13]}."
+        )
+    used_twice = sorted({*space.seeds} & {*space.final.seeds})
+    if used_twice:
+        raise UserError(
+            f"'{space.path}': the seeds {used_twice} are in seeds and in final.seeds: the final "
+            "comparison needs seeds that the search never saw."
+        )
+    shared = check_arms(space)
+    budget, in_hours = (args.hours, True) if args.hours is not None else (args.iterations, False)
+    plan = Plan(space.methods, space.seeds, shared.rungs, budget, in_hours)
+    advance(plan, {}, {})  # refuses a budget that is too small
+    output = Path(args.output)
+    output.mkdir(parents=True, exist_ok=True)
+    storage = open_storage(args.storage or f"sqlite:///{(output / 'search.db').resolve()}")
+    about = {
+        "arms": {name: list(arm.arguments(0)) for name, arm in space.arms.items()},
+        "seeds": list(space.seeds),
+        "rungs": list(shared.rungs),
+    }
+    of_final = {**about, "seeds": list(space.final.seeds), "dataset": space.final.dataset}
+    search = Search(
+        space,
+        plan,
+        output,
+        shared.dataset,
+        space.final,
+        Trials(storage, _NAME, about, space.arms),
+        Trials(storage, f"{_NAME}-final", of_final, space.arms),
+    )
+    if args.retry_failed:
+        search.trials.retry_failed()
+        search.final_trials.retry_failed()
+    return search
+
+
+def run_search(args: argparse.Namespace, space: Space) -> None:
+    """Search, and leave the results in the folder, however it ends.
+
+    Raises:
+        Stopped: by a signal, after all trainings have ended by it.
+        UserError: see :func:`open_search`.
+    """
+    search = open_search(args, space)
+    if not args.show:
+        launcher = Launcher(gpus=args.gpus, parallel=args.parallel, prefix=args.launcher)
+        try:
+            search.run(launcher)
+        finally:
+            search.show()
+        return
+    search.show()

@@ -1,0 +1,113 @@
+"""Checks the configs of all arms before anything is trained, and what they have in common."""
+
+import itertools
+from typing import NamedTuple
+
+from detectron2.config import CfgNode
+
+from imbdet.config import load_config
+from imbdet.data import load_dataset
+from imbdet.engine import check_training
+from imbdet.engine.setup import check_config
+from imbdet.errors import UserError
+from imbdet.keys import get_key
+from imbdet.search.halving import default_rungs
+from imbdet.search.space import Arm, Space
+from imbdet.wording import counted
+
+# Arms are compared at the same iteration, with what they learned from the same data.
+_SHARED = ("SOLVER.MAX_ITER", "DATASETS.TRAIN", "DATASETS.TEST")
+
+
+class Shared(NamedTuple):
+    """What all arms have in common.
+
+    Attributes:
+        rungs: iterations at which they are compared; the last one is the end of the schedule.
+        dataset: of validation.
+    """
+
+    rungs: tuple[int, ...]
+    dataset: str
+
+
+def load_arm(arm: Arm) -> CfgNode:
+    """The config of an arm.
+
+    Raises:
+        UserError: a key is unknown or has another type.
+    """
+    return load_config(*arm.files, opts=arm.opts)
+
+
+def check_arms(space: Space) -> Shared:
+    """Look at everything that would be refused later.
+
+    Raises:
+        UserError: a key or value that does not exist, schedules or data sets that differ, rungs
+            behind the end, or a data set that is used twice.
+    """
+    baseline, *others = space.arms.values()
+    first = _check_arm(baseline)
+    for arm in others:
+        cfg = _check_arm(arm)
+        for key in _SHARED:
+            values = get_key(first, key), get_key(cfg, key)
+            if values[0] != values[1]:
+                raise UserError(
+                    f"'{space.path}': {key} is {values[0]} in '{baseline.name}' and {values[1]} in "
+                    f"'{arm.name}': give all the same."
+                )
+    if len(first.DATASETS.TEST) != 1:
+        raise UserError(
+            f"DATASETS.TEST is {first.DATASETS.TEST}: a search validates on one data set; name "
+            "that alone."
+        )
+    _refuse_shared_images(space, first)
+    return Shared(_find_rungs(space, first), first.DATASETS.TEST[0])
+
+
+def _check_arm(arm: Arm) -> CfgNode:
+    try:
+        cfg = load_arm(arm)
+        check_config(cfg)
+        check_training(cfg)
+    except UserError as error:
+        raise UserError(f"The arm '{arm.name}' cannot be trained: {error}") from error
+    return cfg
+
+
+def _find_rungs(space: Space, cfg: CfgNode) -> tuple[int, ...]:
+    end = cfg.SOLVER.MAX_ITER
+    if space.rungs is None:
+        return default_rungs(end, cfg.SOLVER.WARMUP_ITERS)
+    if space.rungs[-1] != end:
+        raise UserError(
+            f"'{space.path}': the last of the rungs is {space.rungs[-1]:,}, but must be "
+            f"SOLVER.MAX_ITER, {end:,}."
+        )
+    return tuple(space.rungs)
+
+
+def _refuse_shared_images(space: Space, cfg: CfgNode) -> None:
+    """Training, validation and the final comparison must not share an image."""
+    roles = [(name, "training", True) for name in cfg.DATASETS.TRAIN]
+    roles += [(name, "validation", False) for name in cfg.DATASETS.TEST]
+    if space.final is not None:
+        roles.append((space.final.dataset, "the final comparison", False))
+    used = [
+        (f"'{name}', the data set of {role}", role, _images(cfg, name, training=training))
+        for name, role, training in roles
+    ]
+    for (name, role, images), (other, other_role, others) in itertools.combinations(used, 2):
+        shared = images & others
+        if shared and role != other_role:
+            raise UserError(
+                f"{name}, and {other}, share {counted(len(shared), 'image')}, such as "
+                f"'{min(shared)}': what was looked at decides nothing any more. Use a split of its "
+                "own for each."
+            )
+
+
+def _images(cfg: CfgNode, name: str, *, training: bool) -> set[str]:
+    return {record["file_name"] for record in load_dataset(cfg, name, training=training)}

@@ -1,0 +1,212 @@
+"""What is to be chosen from: the YAML file of a search or a grid."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from imbdet.addresses import PREFIX, resolve
+from imbdet.errors import UserError, suggest
+from imbdet.schema import NUMBER, Each, Maybe, require_form
+from imbdet.yaml_file import read_values
+
+_FORM = {
+    "base": Maybe([str]),
+    "axes": Maybe(Each(dict)),
+    "learning_rates": Maybe([NUMBER]),
+    "seeds": Maybe([int]),
+    "overrides": Maybe(dict),
+    "rungs": Maybe([int]),
+    "final": Maybe({"dataset": str, "seeds": [int]}),
+}
+# By which choices are joined to the name of a method, and so of a folder.
+_JOINT = "-"
+RATE_KEY = "SOLVER.BASE_LR"
+
+Part = str | Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """A method with a learning rate.
+
+    Attributes:
+        name: of the arm, and of folders.
+        method: name of the choices, without the learning rate.
+        choices: name of the choice on each axis.
+        learning_rate: None leaves that of the config.
+        files: config files, a later one wins.
+        overrides: values of keys.
+    """
+
+    name: str
+    method: str
+    choices: Mapping[str, str]
+    learning_rate: float | None
+    files: Sequence[str]
+    overrides: Mapping[str, Any]
+
+    @property
+    def opts(self) -> list[str]:
+        """The overrides as they stand on a command line: KEY, VALUE, KEY, VALUE, ..."""
+        return [str(word) for pair in self.overrides.items() for word in pair]
+
+    def arguments(self, seed: int) -> list[str]:
+        """Of ``imbdet train``, without OUTPUT_DIR."""
+        files = [word for file in self.files for word in ("--config-file", file)]
+        return [*files, *self.opts, "SEED", str(seed)]
+
+
+@dataclass(frozen=True)
+class Final:
+    """What the winner is compared with the baseline on: a data set and seeds of their own."""
+
+    dataset: str
+    seeds: Sequence[int]
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """What a YAML file describes.
+
+    Attributes:
+        path: of the file.
+        arms: by name; the first one is of the baseline, whose choices are the first of each axis.
+        seeds: that every arm is trained with.
+        rungs: iterations at which a search compares; None leaves them to the schedule.
+        final: of the comparison at the end of a search; None without one.
+    """
+
+    path: Path
+    arms: Mapping[str, Arm]
+    seeds: Sequence[int]
+    rungs: Sequence[int] | None
+    final: Final | None
+
+    @property
+    def methods(self) -> dict[str, list[str]]:
+        """The names of the arms of each method, the baseline first."""
+        methods: dict[str, list[str]] = {}
+        for arm in self.arms.values():
+            methods.setdefault(arm.method, []).append(arm.name)
+        return methods
+
+
+def read_space(path: Path, config_files: Sequence[str] = ()) -> Space:
+    """Read a file of choices.
+
+    Args:
+        path: of the YAML file. Paths in it start at its folder.
+        config_files: come before those of the file.
+
+    Raises:
+        UserError: the file cannot be read or says something else.
+    """
+    values = read_values(str(path))
+    for key in values:
+        if key not in _FORM:
+            raise UserError(f"'{path}' has an unknown key '{key}'. {suggest(str(key), _FORM)}")
+    try:
+        require_form(values, _FORM, "space")
+        final = values.get("final")
+        space = Space(
+            path,
+            _read_arms(values, path, config_files),
+            _distinct(values.get("seeds", [0]), "seeds", at_least=0),
+            values.get("rungs"),
+            final and _read_final(final),
+        )
+        _check_rungs(space.rungs)
+    except UserError as error:
+        raise UserError(f"'{path}': {error}") from error
+    return space
+
+
+def _read_arms(values: Mapping[str, Any], path: Path, files: Sequence[str]) -> dict[str, Arm]:
+    shared: list[Part] = [*values.get("base", ()), values.get("overrides", {})]
+    axes = [
+        [(axis, name, choice) for name, choice in _read_choices(axis, choices).items()]
+        for axis, choices in values.get("axes", {}).items()
+    ]
+    rates = _distinct(values.get("learning_rates", []), "learning_rates", at_least=0) or [None]
+    arms: dict[str, Arm] = {}
+    for combination, rate in itertools.product(itertools.product(*axes), rates):
+        choices = {axis: name for axis, name, _ in combination}
+        parts = [*shared, *(part for *_, choice in combination for part in choice)]
+        arm = _make_arm(choices, rate, parts, path.parent, files)
+        if arm.name in arms:
+            raise UserError(
+                f"two combinations have the name '{arm.name}', and so one folder: name the choices "
+                "so that each has a name of its own."
+            )
+        arms[arm.name] = arm
+    return arms
+
+
+def _read_choices(axis: str, choices: Mapping[Any, Any]) -> dict[str, list[Part]]:
+    if not choices:
+        raise UserError(f"the axis '{axis}' has no choices.")
+    lists = {}
+    for key, one in choices.items():
+        choice = one if isinstance(one, list) else [one]
+        name = str(key)  # numbers are names, too
+        if "/" in name or not name or not all(isinstance(part, str | dict) for part in choice):
+            raise UserError(
+                f"the choice '{name}' of '{axis}' must be a list of config files and KEY: VALUE "
+                "overrides, and its name a name of a folder."
+            )
+        lists[name] = choice
+    return lists
+
+
+def _make_arm(
+    choices: Mapping[str, str],
+    rate: float | None,
+    parts: Sequence[Part],
+    folder: Path,
+    files: Sequence[str],
+) -> Arm:
+    method = _JOINT.join(choices.values()) or "base"
+    overrides = {
+        key: value for part in parts if isinstance(part, dict) for key, value in part.items()
+    }
+    if rate is not None:
+        if RATE_KEY in overrides:
+            raise UserError(f"{RATE_KEY} is set beside learning_rates: leave one of them out.")
+        overrides[RATE_KEY] = rate
+    return Arm(
+        name=method if rate is None else f"{method}{_JOINT}lr_{rate:g}",
+        method=method,
+        choices=choices,
+        learning_rate=rate,
+        files=[*files, *(_find(part, folder) for part in parts if isinstance(part, str))],
+        overrides=overrides,
+    )
+
+
+def _find(file: str, folder: Path) -> str:
+    if file.startswith(PREFIX):
+        resolve(file)
+        return file
+    path = folder / file
+    if not path.exists():
+        raise UserError(f"it names '{file}', but there is no '{path}'.")
+    return str(path.resolve())
+
+
+def _read_final(values: Mapping[str, Any]) -> Final:
+    return Final(values["dataset"], _distinct(values["seeds"], "final.seeds", at_least=0))
+
+
+def _distinct(numbers: Sequence[Any], name: str, *, at_least: float) -> Sequence[Any]:
+    if len(set(numbers)) < len(numbers) or any(number < at_least for number in numbers):
+        raise UserError(
+            f"{name} are {numbers}: each must be there once, and be {at_least} or more."
+        )
+    return numbers
+
+
+def _check_rungs(rungs: Sequence[int] | None) -> None:
+    if rungs is not None and (not rungs or rungs[0] < 1 or sorted(set(rungs)) != list(rungs)):
+        raise UserError(f"rungs are {rungs}: they must be iterations in ascending order.")

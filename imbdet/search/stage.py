@@ -1,0 +1,95 @@
+"""Works through trainings until nothing is due: those of a search, or of its final comparison."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+from imbdet.errors import UserError
+from imbdet.search.halving import Measured, Task
+from imbdet.search.launcher import Launcher
+from imbdet.search.reached_ap import reached_ap
+from imbdet.search.space import Arm
+from imbdet.search.trials import Trials
+from imbdet.signals import Stopped, passing_on
+
+# Seconds between looks at what other programs have done, where they do all that is due.
+_PERIOD = 2.0
+
+Decide = Callable[[Mapping[Task, Measured], Mapping[Task, str]], Sequence[Task]]
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """Trainings that are evaluated on one data set.
+
+    Attributes:
+        trials: that are shared with other programs.
+        decide: which tasks are due, from what was measured and what failed.
+        arms: by name.
+        folder: of the trainings.
+        dataset: to evaluate on.
+        end: the last iteration.
+    """
+
+    trials: Trials
+    decide: Decide
+    arms: Mapping[str, Arm]
+    folder: Path
+    dataset: str
+    end: int
+
+    def run(self, launcher: Launcher) -> None:
+        """Train until nothing is due.
+
+        Raises:
+            Stopped: by a signal, after all trainings have ended by it.
+            UserError: the search cannot go on.
+        """
+        with (
+            passing_on(lambda _: launcher.stop()) as received,
+            ThreadPoolExecutor(launcher.num_places) as pool,
+        ):
+            workers = [pool.submit(self._work, launcher) for _ in range(launcher.num_places)]
+            wait(workers, return_when=FIRST_EXCEPTION)
+            if any(worker.done() and worker.exception() for worker in workers):
+                launcher.stop()
+        if received:
+            raise Stopped(received[0], "The same command goes on.")
+        for worker in workers:
+            worker.result()
+
+    def _work(self, launcher: Launcher) -> None:
+        """Do what is due on one place, until there is nothing more."""
+        while not launcher.is_stopping:
+            due = self.decide(*self.trials.read())
+            if not due:
+                return
+            claimed = self.trials.claim(due)
+            if claimed is None:
+                launcher.wait(_PERIOD)
+            else:
+                self._train(launcher, *claimed)
+
+    def _train(self, launcher: Launcher, task: Task, trial_id: int) -> None:
+        folder = self.folder / f"{task.arm}-seed_{task.seed}"
+        arguments = ["--until", str(task.iteration), *self.arms[task.arm].arguments(task.seed)]
+        arguments += ["DATASETS.TEST", repr((self.dataset,))]
+        with self.trials.beating(trial_id):
+            end = launcher.train(arguments, folder)
+            if end.is_stopped:
+                self.trials.release(trial_id, task, seconds=end.seconds)
+                return
+            if end.problem:
+                self.trials.report_failure(trial_id, task, end.problem)
+                print(f"FAILED: {folder} {end.problem}", flush=True)
+                return
+            try:
+                ap, num_images = reached_ap(folder, self.dataset)
+            except UserError:
+                self.trials.release(trial_id, task, seconds=end.seconds)
+                raise
+        seconds = self.trials.seconds_before(trial_id, task) + end.seconds
+        measured = Measured(ap, num_images, seconds)
+        self.trials.report(trial_id, task, measured, is_end=task.iteration == self.end)
+        print(f"{folder}: AP {ap[0]:.1f} at iteration {task.iteration:,}", flush=True)

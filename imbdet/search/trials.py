@@ -1,0 +1,304 @@
+"""The trainings of a search in a database, as trials of an Optuna study that many may work on.
+
+A trial is a training: an arm with a seed. It waits, runs to a rung, and waits again, until it comes
+to its end (complete), its arm is dropped (pruned) or it fails. Optuna's own pruners judge a trial
+by one number and know nothing of seeds and images; what is dropped is decided by
+:mod:`imbdet.search.halving` and told to Optuna, so that its dashboard and its plots show it.
+
+Several programs may work on the same study. A trial is claimed by a change of its state that the
+database lets one of them make. Who claims a trial lets the database know every few seconds that it
+is alive; if it is silent for long, another one may go on with the trial.
+"""
+
+import contextlib
+import threading
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import CategoricalDistribution
+from optuna.storages import RDBStorage, fail_stale_trials
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Engine, event
+from sqlalchemy.exc import SQLAlchemyError
+
+from imbdet.errors import UserError
+from imbdet.search.halving import Measured, Task
+from imbdet.search.space import Arm
+
+# To be raised with every change of what is kept in a study.
+VERSION = 1
+# Seconds between signs of life, and without one until a trial is given to another.
+HEARTBEAT, PATIENCE = 15, 90
+# Seconds that a program waits while another one writes to an SQLite file.
+_SQLITE_TIMEOUT = 60
+
+_ABOUT = "imbdet"
+_LIVE = (TrialState.WAITING, TrialState.RUNNING)
+
+
+def open_storage(url: str) -> RDBStorage:
+    """The database of a search.
+
+    Args:
+        url: as SQLAlchemy has it, such as "sqlite:///search.db".
+
+    Raises:
+        UserError: there is no such database, or it is of another version of Optuna.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    options = {"connect_args": {"timeout": _SQLITE_TIMEOUT}} if url.startswith("sqlite") else {}
+    try:
+        storage = RDBStorage(
+            url, engine_kwargs=options, heartbeat_interval=HEARTBEAT, grace_period=PATIENCE
+        )
+    except RuntimeError as error:
+        raise UserError(
+            f"The storage '{url}' is of another version of Optuna than {optuna.__version__}, which "
+            "is installed: go on with that version, renew the storage by `optuna storage upgrade "
+            f"--storage {url}`, or choose another --storage."
+        ) from error
+    except (SQLAlchemyError, ImportError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"The storage '{url}' cannot be opened ({reason}): write a URL such as "
+            "sqlite:////path/to/search.db or postgresql://user@host/database."
+        ) from error
+    if storage.engine.dialect.name == "sqlite":
+        _lock_transactions(storage.engine)
+    return storage
+
+
+def _lock_transactions(engine: Engine) -> None:
+    """Let an SQLite file have one transaction at a time.
+
+    Python's driver begins one at the first change, and SQLite knows no locks of rows: two programs
+    could both see that a trial waits, and both claim it.
+    """
+
+    def connect(connection: Any, _: object) -> None:
+        connection.isolation_level = None  # the driver begins none by itself
+
+    event.listen(engine, "connect", connect)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    engine.dispose()  # connections from before
+
+
+class Trials:
+    """The trials of a study.
+
+    Args:
+        storage: see :func:`open_storage`.
+        name: of the study in it.
+        about: what the study is of, as JSON has it; all that work on it must say the same.
+        arms: by name.
+
+    Raises:
+        UserError: the study is of something else.
+    """
+
+    def __init__(
+        self, storage: RDBStorage, name: str, about: Mapping[str, Any], arms: Mapping[str, Arm]
+    ) -> None:
+        self._storage, self._arms = storage, arms
+        self._study = optuna.create_study(
+            storage=storage, study_name=name, direction="maximize", load_if_exists=True
+        )
+        self._id = storage.get_study_id_from_name(name)
+        self._lock = threading.RLock()
+        about = {"version": VERSION, **about}
+        if _ABOUT not in self._study.user_attrs:
+            self._study.set_user_attr(_ABOUT, about)
+        _require_same(self._study.user_attrs[_ABOUT], about, storage.url)
+
+    def read(self) -> tuple[dict[Task, Measured], dict[Task, str]]:
+        """What trainings have reached, and what those said that failed."""
+        return _results(self._all())
+
+    def claim(self, due: Sequence[Task]) -> tuple[Task, int] | None:
+        """Take the first task that nobody else works on.
+
+        Returns:
+            The task and the id of its trial; None where others have all.
+        """
+        with self._lock:
+            fail_stale_trials(self._study)
+            found = self._all()
+            for task in due:
+                if not _live(task, found):
+                    self._add(task)
+                    found = self._all()
+                # Two programs may have added one at the same time: the first one counts for both.
+                first = min(_live(task, found), key=lambda trial: trial.number)
+                if first.state == TrialState.WAITING and self._take(self._id_of(first), task):
+                    return task, self._id_of(first)
+        return None
+
+    def _take(self, trial_id: int, task: Task) -> bool:
+        """Claim a trial, unless its task is no longer due, as another program was there."""
+        self._storage.record_heartbeat(trial_id)
+        if not self._storage.set_trial_state_values(trial_id, TrialState.RUNNING):
+            return False
+        if not any(task in results for results in self.read()):
+            return True
+        self._storage.set_trial_state_values(trial_id, TrialState.WAITING)
+        return False
+
+    @contextlib.contextmanager
+    def beating(self, trial_id: int) -> Iterator[None]:
+        """Others leave the trial alone until the end of the block."""
+        is_over = threading.Event()
+
+        def beat() -> None:
+            while not is_over.wait(HEARTBEAT):
+                with self._lock:
+                    self._storage.record_heartbeat(trial_id)
+
+        thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            thread.join()
+
+    def report(self, trial_id: int, task: Task, measured: Measured, *, is_end: bool) -> None:
+        """Keep what a training has reached, and let it wait for the next rung.
+
+        Args:
+            trial_id: of a trial that was claimed.
+            task: that is done.
+            measured: what it has reached.
+            is_end: whether there is no further rung.
+        """
+        value = float(measured.ap[0])
+        content = {
+            "ap": measured.ap.tolist(),
+            "images": measured.num_images,
+            "seconds": measured.seconds,
+        }
+        with self._lock:
+            self._storage.set_trial_intermediate_value(trial_id, task.iteration, value)
+            self._storage.set_trial_user_attr(trial_id, f"reached {task.iteration}", content)
+            if is_end:
+                self._storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [value])
+            else:
+                self._storage.set_trial_state_values(trial_id, TrialState.WAITING)
+
+    def report_failure(self, trial_id: int, task: Task, text: str) -> None:
+        """Keep what a training said that failed."""
+        with self._lock:
+            self._storage.set_trial_user_attr(trial_id, f"failed {task.iteration}", text)
+            self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
+
+    def release(self, trial_id: int, task: Task, *, seconds: float) -> None:
+        """Let a trial that was stopped on its way wait for who goes on.
+
+        Args:
+            trial_id: of a trial that was claimed.
+            task: that is not done.
+            seconds: of work on it.
+        """
+        with self._lock:
+            before = self.seconds_before(trial_id, task)
+            self._storage.set_trial_user_attr(
+                trial_id, f"stopped {task.iteration}", before + seconds
+            )
+            self._storage.set_trial_state_values(trial_id, TrialState.WAITING)
+
+    def seconds_before(self, trial_id: int, task: Task) -> float:
+        """Of work on a task that was stopped."""
+        attributes = self._storage.get_trial(trial_id).user_attrs
+        return float(attributes.get(f"stopped {task.iteration}", 0.0))
+
+    def prune(self, arms: Sequence[str]) -> None:
+        """Tell Optuna that trials of these arms do not go on."""
+        with self._lock:
+            for trial in self._all():
+                if trial.user_attrs["arm"] in arms and trial.state == TrialState.WAITING:
+                    values = [*trial.intermediate_values.values()][-1:] or None
+                    with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+                        self._storage.set_trial_state_values(
+                            self._id_of(trial), TrialState.PRUNED, values
+                        )
+
+    def retry_failed(self) -> None:
+        """Let trainings that failed begin once more."""
+        _, failed = self.read()
+        for task in failed:
+            self._add(task)
+
+    def _add(self, task: Task) -> None:
+        arm = self._arms[task.arm]
+        params: dict[str, Any] = {**arm.choices, "seed": task.seed}
+        if arm.learning_rate is not None:
+            params["learning_rate"] = arm.learning_rate
+        self._study.add_trial(
+            optuna.create_trial(
+                state=TrialState.WAITING,
+                params=params,
+                distributions={
+                    name: CategoricalDistribution(self._options(name)) for name in params
+                },
+                user_attrs={"arm": task.arm, "seed": task.seed},
+            )
+        )
+
+    def _options(self, name: str) -> list[Any]:
+        """All values of a parameter; Optuna wants them to be the same for all trials."""
+        if name == "seed":
+            return list(self._study.user_attrs[_ABOUT]["seeds"])
+        if name == "learning_rate":
+            return list(dict.fromkeys(arm.learning_rate for arm in self._arms.values()))
+        return list(dict.fromkeys(arm.choices[name] for arm in self._arms.values()))
+
+    def _all(self) -> list[FrozenTrial]:
+        return self._study.get_trials(deepcopy=False)
+
+    def _id_of(self, trial: FrozenTrial) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._id, trial.number)
+
+
+def _results(trials: Sequence[FrozenTrial]) -> tuple[dict[Task, Measured], dict[Task, str]]:
+    measured: dict[Task, Measured] = {}
+    failed: dict[Task, str] = {}
+    for trial in trials:
+        seed, arm = trial.user_attrs["seed"], trial.user_attrs["arm"]
+        for name, content in trial.user_attrs.items():
+            kind, _, iteration = name.partition(" ")
+            if kind == "reached":
+                found = Measured(np.array(content["ap"]), content["images"], content["seconds"])
+                measured[Task(int(iteration), seed, arm)] = found
+            elif kind == "failed":
+                failed[Task(int(iteration), seed, arm)] = content
+    # Those that begin once more have not failed.
+    return measured, {task: text for task, text in failed.items() if not _live(task, trials)}
+
+
+def _live(task: Task, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """The trials of a task that are neither at their end nor given up."""
+    return [
+        trial
+        for trial in trials
+        if trial.state in _LIVE
+        and (trial.user_attrs["seed"], trial.user_attrs["arm"]) == (task.seed, task.arm)
+    ]
+
+
+def _require_same(kept: Mapping[str, Any], about: Mapping[str, Any], url: str) -> None:
+    if kept.get("version") != about["version"]:
+        raise UserError(
+            f"The storage '{url}' holds a search of another version of imbdet (form "
+            f"{kept.get('version')}, here {about['version']}): go on with that version, or choose "
+            "another --output."
+        )
+    differing = [name for name, value in about.items() if kept.get(name) != value]
+    if differing:
+        raise UserError(
+            f"The storage '{url}' holds a search of something else: {', '.join(differing)} "
+            f"{'is' if len(differing) == 1 else 'are'} not what it began with. Bring the space and "
+            "the configs back, or choose another --output."
+        )

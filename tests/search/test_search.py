@@ -1,0 +1,263 @@
+"""``imbdet search`` from its start to its end, with trainings that are played."""
+
+import json
+import os
+import signal
+import sqlite3
+import sys
+import threading
+import time
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from imbdet.search import trials
+from imbdet.search.halving import Task
+from imbdet.search.space import Arm
+from tests.search.conftest import SPACE
+
+SLOW = SPACE % "slow"
+
+
+def content(tmp_path):
+    return json.loads((tmp_path / "o" / "search.json").read_text())
+
+
+def open_study(tmp_path, name="imbdet"):
+    return optuna.load_study(study_name=name, storage=f"sqlite:///{tmp_path / 'o' / 'search.db'}")
+
+
+def test_the_best_method_wins_and_is_compared_on_a_split_of_its_own(
+    search, starts, tmp_path, capfd
+):
+    assert search() == 0
+    found = content(tmp_path)
+    fates = {row["arm"]: row["fate"] for row in found["arms"]}
+    assert fates["b"] == "the winner"
+    assert fates["c"] == "worse than b at iteration 1"
+    assert fates["a"] == "worse than b at iteration 1; the baseline"
+    assert (tmp_path / "o" / "winner.yaml").read_text() == "b"
+    final = found["final"]
+    assert final["seeds"] == [4, 5]
+    assert final["difference"]["value"] == pytest.approx(5)
+    out = capfd.readouterr().out
+    assert "On 'test' and with seeds 4, 5, which the search never saw, b is better than a" in out
+    assert starts() == {
+        **{(f"{arm}-seed_{seed}", 1): 1 for arm in "abc" for seed in (1, 2, 3)},
+        **{(f"{arm}-seed_{seed}", 9): 1 for arm in "ab" for seed in (4, 5)},
+    }
+
+
+def test_the_same_again_trains_nothing(search, starts, tmp_path):
+    search("--parallel", "3")
+    before, found = starts(), content(tmp_path)
+    assert search() == 0
+    assert starts() == before
+    assert content(tmp_path) == found
+
+
+def test_identical_methods_are_undecided_and_go_on_together(search, starts, tmp_path, capfd):
+    text = SPACE.replace("25", "20").replace("5", "20") % "good"
+    text = text.replace("[4, 20]", "[4, 5]")
+    assert search(text=text) == 0
+    fates = [row["fate"] for row in content(tmp_path)["arms"]]
+    assert fates == ["the winner; the baseline", "undecided from a", "undecided from a"]
+    assert "nothing is ahead of it" in capfd.readouterr().out
+    assert starts()["c-seed_3", 9] == 1
+
+
+def test_optuna_sees_what_was_tried(search, tmp_path):
+    search()
+    study = open_study(tmp_path)
+    assert len(study.trials) == 9
+    states = {trial.user_attrs["arm"]: trial.state for trial in study.trials}
+    assert states == {"a": TrialState.PRUNED, "b": TrialState.WAITING, "c": TrialState.PRUNED}
+    trial = study.trials[0]
+    assert trial.params == {"loss": "a", "seed": 1}
+    assert trial.intermediate_values == {1: pytest.approx(20.1)}
+
+
+def test_a_failure_is_named_and_retried_on_demand(search, starts, tmp_path, capfd):
+    text = (SPACE % "bad").replace("LEVEL: 20", "LEVEL: 25")
+    assert search(text=text) == 0
+    assert "failed with exit status 1: error: the loss is not finite" in str(content(tmp_path))
+    num_starts = starts()["b-seed_1", 3]
+    assert search("--show", text=text) == 0
+    assert starts()["b-seed_1", 3] == num_starts
+    assert search("--retry-failed", text=text) == 0
+    assert starts()["b-seed_1", 3] == num_starts + 1
+
+
+def test_where_all_fail_the_reason_is_said(search, capfd):
+    text = (SPACE % "bad").replace("good", "bad")
+    for level in ("20", "5,"):
+        text = text.replace(f"LEVEL: {level}", "LEVEL: 25" + level[-1:].replace("0", ""))
+    assert search(text=text) == 2
+    assert "error: All trainings failed" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_all_and_the_same_command_goes_on(number, search, starts, tmp_path, capfd):
+    def press():
+        while len(list(tmp_path.glob("o/*/*/ready"))) < 2:
+            time.sleep(0.05)
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=press)
+    thread.start()
+    text = SLOW.replace("good", "slow")
+    assert search("--parallel", "2", text=text) == 128 + number
+    thread.join()
+    assert "The same command goes on." in capfd.readouterr().err
+    assert sum(starts().values()) == 2
+    assert "has not come to its end" in str(content(tmp_path))
+    for trial in open_study(tmp_path).trials:
+        assert trial.state == TrialState.WAITING
+    assert set(starts()) == {("a-seed_1", 1), ("b-seed_1", 1)}
+
+
+def test_a_killed_search_repeats_nothing_that_is_finished(search, starts, tmp_path, monkeypatch):
+    text = SPACE.replace("25", "20.01") % "good"
+
+    def die(*args, **kwargs):
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trials.Trials, "prune", die)
+        with pytest.raises(RuntimeError, match="killed"):
+            search(text=text)
+    before = starts()
+    assert search(text=text) == 0
+    assert {key: starts()[key] for key in before} == before
+
+
+def test_a_trial_of_a_program_that_died_is_taken_over(search, tmp_path, monkeypatch):
+    search("--show")
+    url = f"sqlite:///{tmp_path / 'o' / 'search.db'}"
+    storage = trials.open_storage(url)
+    shared = Shared(storage)
+    task = Task(1, 1, "a")
+    assert shared.claim([task])[0] == task  # and nothing is heard of it
+    assert shared.claim([task]) is None
+    with sqlite3.connect(tmp_path / "o" / "search.db") as database:
+        database.execute("UPDATE trial_heartbeats SET heartbeat = '2020-01-01 00:00:00'")
+    assert shared.claim([task])[0] == task
+
+
+class Shared(trials.Trials):
+    """The trials of the search in SPACE, as another program sees them."""
+
+    def __init__(self, storage):
+        about = storage.get_study_user_attrs(storage.get_study_id_from_name("imbdet"))["imbdet"]
+        arms = {name: Arm(name, name, {"loss": name}, None, [], {}) for name in "abc"}
+        super().__init__(storage, "imbdet", about, arms)
+
+
+def test_a_task_is_claimed_once(search, tmp_path):
+    search("--show")
+    storage = trials.open_storage(f"sqlite:///{tmp_path / 'o' / 'search.db'}")
+    tasks = [Task(1, seed, arm) for seed in (1, 2, 3) for arm in "abc"]
+    claimed, others = [], [Shared(storage) for _ in range(4)]
+
+    def take(one):
+        while found := one.claim(tasks):
+            claimed.append(found[0])
+
+    threads = [threading.Thread(target=take, args=(one,)) for one in others]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(claimed) == sorted(tasks)
+
+
+def test_a_task_that_another_has_done_is_not_repeated(search, tmp_path):
+    search()
+    storage = trials.open_storage(f"sqlite:///{tmp_path / 'o' / 'search.db'}")
+    assert Shared(storage).claim([Task(1, 1, "a")]) is None
+
+
+def test_two_searches_on_one_storage_share_the_work(search, starts, tmp_path):
+    search("--show")
+    (tmp_path / "space.yaml").write_text(SPACE % "good")
+    code = "import sys; sys.path.insert(0, {root!r})\nfrom tests.search import conftest, helper\n"
+    del code
+    threads = [threading.Thread(target=search) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(starts().values()) == {1}
+    assert content(tmp_path)["final"] is not None
+
+
+BAD = {
+    "one seed": ((SPACE % "good").replace("[1, 2, 3]", "[1]"), [], "with one seed"),
+    "no end": ((SPACE % "good").split("final")[0], [], "says nothing of the end"),
+    "one seed at the end": (
+        (SPACE % "good").replace("[4, 5]", "[4]"),
+        [],
+        "says nothing of the end",
+    ),
+    "a seed for both": (
+        (SPACE % "good").replace("[4, 5]", "[3, 5]"),
+        [],
+        "the seeds [3] are in seeds and in final.seeds",
+    ),
+    "no database": (SPACE % "good", ["--storage", "nothing://x"], "cannot be opened"),
+    "no URL": (SPACE % "good", ["--storage", "file.db"], "cannot be opened"),
+}
+
+
+@pytest.mark.parametrize(("text", "flags", "message"), BAD.values(), ids=BAD.keys())
+def test_bad_input_is_one_sentence(text, flags, message, search, capfd):
+    assert search(*flags, text=text) == 2
+    error = capfd.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_budget_too_small_is_one_sentence(search, capfd):
+    assert search(budget=8) == 2
+    error = capfd.readouterr().err
+    assert "The budget of 8 iterations is too small for one rung: 3 arms with 3 seeds" in error
+
+
+def test_another_space_is_refused(search, capfd):
+    search("--show")
+    assert search(text=(SPACE % "good").replace("LEVEL: 20", "LEVEL: 21")) == 2
+    error = capfd.readouterr().err
+    assert "holds a search of something else: arms is not what it began with" in error
+
+
+def test_a_storage_of_another_form_is_refused(search, tmp_path, monkeypatch, capfd):
+    search("--show")
+    monkeypatch.setattr(trials, "VERSION", trials.VERSION + 1)
+    assert search() == 2
+    assert "holds a search of another version of imbdet" in capfd.readouterr().err
+
+
+def test_a_storage_of_another_optuna_is_refused(search, tmp_path, capfd):
+    search("--show")
+    with sqlite3.connect(tmp_path / "o" / "search.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = 'v0.9.0.a'")
+        database.execute("UPDATE version_info SET schema_version = 1")
+    assert search() == 2
+    assert "is of another version of Optuna than" in capfd.readouterr().err
+
+
+def test_more_budget_lets_others_go_on(search, starts, tmp_path):
+    text = (SPACE % "good").replace("25", "20").replace("LEVEL: 5", "LEVEL: 20")
+    search(text=text, budget=9)
+    assert len([key for key in starts() if key[1] == 3]) == 0
+    assert search(text=text, budget=1000) == 0
+    assert starts()["a-seed_1", 3] == 1
+    assert starts()["a-seed_1", 1] == 1
+
+
+def test_without_optuna_the_extra_is_named(search, monkeypatch, capfd):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    assert search() == 2
+    assert "pip install 'imbdet[search]'" in capfd.readouterr().err

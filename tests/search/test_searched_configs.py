@@ -1,0 +1,78 @@
+"""What a search refuses before it trains."""
+
+from pathlib import Path
+
+import pytest
+
+from imbdet.config import load_config
+from imbdet.errors import UserError
+from imbdet.search.results import write_winner
+from imbdet.search.searched_configs import check_arms, load_arm
+from imbdet.search.space import read_space
+from tests.test_train_net import TINY
+
+KEYS = "".join(f"  {key}: {value}\n" for key, value in TINY.items())
+SPACE = f"""
+base: ["imbdet://quick_start/retinanet.yaml"]
+axes: {{loss: {{focal: [], ap: "imbdet://Loss-AP.yaml"}}}}
+seeds: [1, 2]
+final: {{dataset: shapes_test, seeds: [3, 4]}}
+overrides:
+{KEYS}  SOLVER.WARMUP_ITERS: 1
+"""
+
+
+@pytest.fixture(autouse=True)
+def _own_datasets(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path_factory.getbasetemp() / "datasets"))
+
+
+@pytest.fixture
+def read(tmp_path):
+    def write_and_read(text):
+        (tmp_path / "space.yaml").write_text(text)
+        return read_space(tmp_path / "space.yaml")
+
+    return write_and_read
+
+
+def test_arms_share_rungs_and_data(read):
+    assert check_arms(read(SPACE)) == ((4,), "shapes_val")
+    assert check_arms(read(SPACE + "rungs: [1, 3, 4]"))[0] == (1, 3, 4)
+
+
+BAD = {
+    "an unknown key": (
+        "focal: []",
+        "focal: {MODEL.X: 1}",
+        "'focal' cannot be trained: Unknown key",
+    ),
+    "an unknown loss": ("focal: []", "focal: {MODEL.CLS_LOSS.NAME: app}", "app"),
+    "a value of another type": ("focal: []", "focal: {SOLVER.MAX_ITER: x}", "a whole number"),
+    "another schedule": ("focal: []", "focal: {SOLVER.MAX_ITER: 5}", "5 in 'focal' and 4 in 'ap'"),
+    "no validation": ("overrides:", "overrides:\n  DATASETS.TEST: []", "on one data set"),
+    "rungs behind the end": ("seeds: [1, 2]", "seeds: [1, 2]\nrungs: [1, 9]", "SOLVER.MAX_ITER, 4"),
+    "validation at the end": ("shapes_test", "shapes_val", "share 6 images"),
+    "training at the end": ("shapes_test", "shapes_train", "share 12 images"),
+    "an unknown split": ("shapes_test", "shapes_tset", "shapes_tset"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "message"), BAD.values(), ids=BAD.keys())
+def test_bad_input_is_one_sentence(old, new, message, read):
+    with pytest.raises(UserError) as caught:
+        check_arms(read(SPACE.replace(old, new, 1)))
+    assert message in str(caught.value)
+
+
+def test_the_winners_config_needs_no_other_file(read, tmp_path):
+    arm = read(SPACE + "learning_rates: [0.02]").arms["ap-lr_0.02"]
+    write_winner(tmp_path / "winner.yaml", arm, ["AP is better: it says so."])
+    found = load_config(str(tmp_path / "winner.yaml"))
+    expected = load_arm(arm)
+    expected.OUTPUT_DIR, expected.SEED = found.OUTPUT_DIR, found.SEED
+    assert found == expected
+    assert found.SOLVER.BASE_LR == 0.02
+    text = Path(tmp_path / "winner.yaml").read_text()
+    assert text.startswith("# AP is better: it says so.\n")
+    assert "_BASE_" not in text

@@ -1,0 +1,107 @@
+"""The YAML file of a search or a grid."""
+
+from pathlib import Path
+
+import pytest
+
+from imbdet.errors import UserError
+from imbdet.search.space import Final, read_space
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SPACE = """
+base: [base.yaml]
+axes:
+  loss:
+    a: [piece.yaml, {A: 1}]
+    b: {A: 2}
+  sampler: {c: [], d: "imbdet://PISA.yaml"}
+learning_rates: [0.1, 0.02]
+seeds: [1, 2]
+overrides: {B: [1, 2]}
+rungs: [3, 9]
+final: {dataset: x_test, seeds: [5]}
+"""
+
+
+@pytest.fixture
+def read(tmp_path):
+    for name in ("base.yaml", "piece.yaml", "first.yaml"):
+        (tmp_path / name).touch()
+
+    def write_and_read(text, *files):
+        (tmp_path / "space.yaml").write_text(text)
+        return read_space(tmp_path / "space.yaml", files)
+
+    return write_and_read
+
+
+def test_all_combinations_are_arms(read):
+    space = read(SPACE)
+    assert list(space.methods) == ["a-c", "a-d", "b-c", "b-d"]
+    assert space.methods["b-d"] == ["b-d-lr_0.1", "b-d-lr_0.02"]
+    assert [arm.learning_rate for arm in space.arms.values()] == [0.1, 0.02] * 4
+    assert space.arms["b-c-lr_0.1"].choices == {"loss": "b", "sampler": "c"}
+    assert (space.seeds, space.rungs) == ([1, 2], [3, 9])
+    assert space.final == Final("x_test", [5])
+
+
+def test_the_parts_of_an_arm_are_in_order(read, tmp_path):
+    arm = read(SPACE, "first.yaml").arms["a-d-lr_0.1"]
+    names = ["first.yaml", tmp_path / "base.yaml", tmp_path / "piece.yaml", "imbdet://PISA.yaml"]
+    files = [word for name in names for word in ("--config-file", str(name))]
+    opts = ["B", "[1, 2]", "A", "1", "SOLVER.BASE_LR", "0.1", "SEED", "7"]
+    assert arm.arguments(7) == [*files, *opts]
+
+
+def test_a_space_without_axes_is_its_base(read):
+    space = read("base: [base.yaml]")
+    assert list(space.arms) == ["base"]
+    assert space.seeds == [0]
+
+
+BAD_SPACES = {
+    "unknown key": ("bases: []", "Did you mean 'base'"),
+    "no file": ("base: [nowhere.yaml]", "nowhere.yaml"),
+    "no address": ("base: ['imbdet://Loss-PA.yaml']", "imbdet://Loss-AP.yaml"),
+    "no list": ("base: x.yaml", "base is of type str, not list"),
+    "no choices": ("axes: {loss: {}}", "'loss' has no choices"),
+    "choices without names": ("axes: {loss: []}", "axes.loss is of type list"),
+    "no choice": ("axes: {loss: {a: 3}}", "'a' of 'loss' must be a list"),
+    "no choice in a list": ("axes: {loss: {a: [3]}}", "'a' of 'loss' must be a list"),
+    "a folder": ("axes: {loss: {a/b: []}}", "'a/b'"),
+    "one folder for two": (
+        "axes: {a: {x: [], x-y: []}, b: {z: [], y-z: []}}",
+        "two combinations have the name 'x-y-z'",
+    ),
+    "a choice twice": ("axes: {a: {x: [], x: []}}", "is there twice"),
+    "a seed twice": ("seeds: [1, 1]", "seeds are [1, 1]"),
+    "no seed": ("seeds: [-1]", "seeds are [-1]"),
+    "half a seed": ("seeds: [1.5]", "seeds[0] is of type float"),
+    "a rate twice": ("learning_rates: [1, 1.0]", "learning_rates are [1, 1.0]"),
+    "a rate beside rates": (
+        "learning_rates: [1]\noverrides: {SOLVER.BASE_LR: 2}",
+        "SOLVER.BASE_LR is set beside learning_rates",
+    ),
+    "rungs that fall": ("rungs: [9, 3]", "rungs are [9, 3]"),
+    "no rungs": ("rungs: []", "rungs are []"),
+    "no split": ("final: {seeds: [1]}", "it has no space.final.dataset"),
+    "no YAML": ("base: [", "YAML syntax error"),
+    "nothing": ("", "is empty"),
+    "no keys": ("3", "holds no keys"),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), BAD_SPACES.values(), ids=BAD_SPACES.keys())
+def test_a_bad_file_is_one_sentence_with_its_name(text, message, read):
+    with pytest.raises(UserError) as caught:
+        read(text)
+    assert message in str(caught.value)
+    assert "space.yaml" in str(caught.value)
+
+
+def test_the_example_names_files_that_exist():
+    assert len(read_space(EXAMPLES / "search.yaml").arms) == 4
+
+
+def test_numbers_are_names(read):
+    assert list(read("axes: {gamma: {0.5: {G: 0.5}, 2: {G: 2.0}}}").arms) == ["0.5", "2"]
