@@ -126,7 +126,11 @@ def time_ledger(args: argparse.Namespace) -> list[dict[str, Any]]:
         candidates = record.samples.candidates
         objects = torch.arange(len(candidates.targets))
         images = torch.arange(len(candidates.num_per_image))
-        ledger.add(Sights.of(record, iteration=len(looked), objects=objects, images=images))
+        to_file = torch.tensor([[1.0, 1.0], [0.0, 0.0]]).expand(args.images, 2, 2)
+        sights = Sights.of(
+            record, iteration=len(looked), objects=objects, images=images, to_file=to_file
+        )
+        ledger.add(sights)
         looked.append(now(args.device) - start)
 
     learners_of(pair["with"].model)[-1].record_sinks.append(look)

@@ -22,7 +22,7 @@ from imbdet.learning import Learner, learners_of
 from imbdet.modeling.site_keys import RPN, SITES
 from imbdet.records import SampleRecord
 from imbdet.records.ledger import Ledger
-from imbdet.records.ledger_columns import images_table, objects_table
+from imbdet.records.ledger_columns import TABLES
 from imbdet.records.ledger_rows import LedgerRows
 from imbdet.records.sights import Sights
 from imbdet.schema import Each, require_form
@@ -126,6 +126,7 @@ class LedgerKeeper(HookBase):
                 iteration=self.trainer.iter,
                 objects=self._rows.of_objects(self._inputs),
                 images=self._rows.of_images(self._inputs),
+                to_file=torch.stack([image["to_file"] for image in self._inputs]),
             )
         )
 
@@ -159,7 +160,7 @@ class LedgerKeeper(HookBase):
 
     def _drop_files(self) -> None:
         """Remove those of an earlier training."""
-        for name in ("objects", "images"):
+        for name in TABLES:
             self._path(name).unlink(missing_ok=True)
 
     def _write(self) -> None:
@@ -171,7 +172,7 @@ class LedgerKeeper(HookBase):
             "first_iteration": str(self._first_iteration),
             "data": json.dumps(self._fingerprints()),
         }
-        for name, to_table in (("objects", objects_table), ("images", images_table)):
+        for name, to_table in TABLES.items():
             table = to_table(
                 self._ledger, self._rows, {"format": f"imbdet ledger of {name}", **metadata}
             )

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
+from imbdet.records.places import EMPTY, add_places
 from imbdet.records.sights import Columns, Sights
 
 _SUMS = ("score", "iou", "gradient", "cls_loss", "cls_loss_square", "box_loss", "box_loss_square")
@@ -22,6 +23,11 @@ _OBJECT: dict[str, Tensor] = {
     "wrong": torch.tensor(0, dtype=torch.int32),
     "wrong_class": torch.tensor(-1, dtype=torch.int32),
     "wrong_lead": torch.tensor(0, dtype=torch.int32),
+    # Of best positives; shifts and their squares times the score of each, whose sum is the weight.
+    "margin": torch.tensor(0.0, dtype=torch.float64),
+    "shift_weight": torch.tensor(0.0, dtype=torch.float64),
+    "shift": torch.zeros(4, dtype=torch.float64),
+    "shift_square": torch.tensor(0.0, dtype=torch.float64),
 }
 _IMAGE: dict[str, Tensor] = {
     "seen": torch.tensor(0, dtype=torch.int32),
@@ -30,6 +36,7 @@ _IMAGE: dict[str, Tensor] = {
     "background": torch.tensor(0.0, dtype=torch.float64),
     # Sights with such negatives.
     "background_sights": torch.tensor(0, dtype=torch.int32),
+    **EMPTY,
 }
 
 
@@ -40,9 +47,10 @@ class Ledger:
     added: the result is the same to the last bit.
 
     Attributes:
-        objects: columns (A,) by name, about 100 bytes a row; see :mod:`imbdet.records.sights` for
-            what is summed up.
-        images: the same (I,) of the images.
+        objects: columns (A,) or (A, 4) by name, about 160 bytes a row; see
+            :mod:`imbdet.records.sights` for what is summed up.
+        images: the same (I, ...) of the images, about 160 bytes; see :mod:`imbdet.records.places`
+            for the places.
     """
 
     def __init__(self, num_objects: int, num_images: int):
@@ -52,8 +60,8 @@ class Ledger:
             num_objects: A.
             num_images: I.
         """
-        self.objects = {name: value.repeat(num_objects) for name, value in _OBJECT.items()}
-        self.images = {name: value.repeat(num_images) for name, value in _IMAGE.items()}
+        self.objects = _rows(_OBJECT, num_objects)
+        self.images = _rows(_IMAGE, num_images)
 
     def add(self, sights: Sights) -> None:
         """Add sights, in their order."""
@@ -102,6 +110,11 @@ class Ledger:
         own["first_learnt"][rows[is_first]] = now["iteration"][is_first].int()
         own["wrong"][rows] += now["is_wrong"].int()
         self._vote(rows[now["is_wrong"]], now["said"][now["is_wrong"]].int())
+        own["margin"][rows] += now["margin"]
+        weight, shift = now["best_score"], now["shift"]
+        own["shift_weight"][rows] += weight
+        own["shift"][rows] += weight[:, None] * shift
+        own["shift_square"][rows] += weight * shift.square().mean(dim=1)
 
     def _vote(self, rows: Tensor, said: Tensor) -> None:
         """One step of the majority vote.
@@ -123,6 +136,11 @@ class Ledger:
         own["best_background"][rows] = own["best_background"][rows].maximum(background.float())
         own["background"][rows] += background.clamp(min=0)
         own["background_sights"][rows] += (background >= 0).int()
+        add_places(own, now, rows)
+
+
+def _rows(begin: Columns, number: int) -> dict[str, Tensor]:
+    return {name: value.expand(number, *value.shape).clone() for name, value in begin.items()}
 
 
 def _in_rounds(columns: Columns) -> Iterator[Columns]:

@@ -1,4 +1,4 @@
-"""A ledger as tables of Arrow, one of objects and one of images."""
+"""A ledger as tables of Arrow: of objects, of images and of places in images."""
 
 from collections.abc import Mapping
 
@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from imbdet.records.ledger import Ledger
 from imbdet.records.ledger_rows import LedgerRows
+from imbdet.records.places import EMPTY, mean_boxes
 
 
 def _column(name: str, kind: pa.DataType, meaning: str) -> pa.Field:
@@ -40,6 +41,12 @@ OBJECTS = pa.schema(
         _column("wrong", pa.int32(), "judged sights at which another class was said"),
         _column("wrong_class", pa.int32(), "said instead, if one is in most of these"),
         _column("wrong_class_least", pa.int32(), "sights at which it was said, at least"),
+        _column("margin_mean", pa.float64(), "score less the highest of another class; judged"),
+        _column("shift_x0", pa.float64(), "of its left edge to where it is said, in pixels"),
+        _column("shift_y0", pa.float64(), "the same of its upper edge"),
+        _column("shift_x1", pa.float64(), "the same of its right edge"),
+        _column("shift_y1", pa.float64(), "the same of its lower edge"),
+        _column("shift_spread", pa.float64(), "standard deviation of these over the sights"),
     ],
 )
 
@@ -55,6 +62,23 @@ IMAGES = pa.schema(
         _column("loss_share", pa.float64(), "of the sum of all samples' losses times weights"),
     ],
 )
+
+# One row per place of an image that is said to be an object.
+PLACES = pa.schema(
+    [
+        _column("dataset", pa.string(), "name of the data set"),
+        _column("image_id", pa.string(), "as the data set names the image"),
+        _column("class", pa.int32(), "that is said to be there, from 0"),
+        _column("sights", pa.int32(), "at which it was said, since it is kept"),
+        _column("score_mean", pa.float64(), "of these"),
+        _column("lead", pa.float64(), "sum of its scores that others did not vote down"),
+        _column("x0", pa.float64(), "left edge of the mean box, in pixels of the file"),
+        _column("y0", pa.float64(), "upper edge"),
+        _column("x1", pa.float64(), "right edge"),
+        _column("y1", pa.float64(), "lower edge"),
+    ],
+)
+_EDGES = ("x0", "y0", "x1", "y1")
 
 
 def objects_table(ledger: Ledger, rows: LedgerRows, metadata: Mapping[str, str]) -> pa.Table:
@@ -85,7 +109,9 @@ def objects_table(ledger: Ledger, rows: LedgerRows, metadata: Mapping[str, str])
         "gradient_share": _share(own["gradient"]),
         "wrong_class": _where(own["wrong_lead"] > 0, own["wrong_class"]),
         "wrong_class_least": _where(own["wrong_lead"] > 0, own["wrong_lead"]),
+        "margin_mean": _mean(own["margin"], own["judged"]),
     }
+    columns |= _shifts(own)
     for name in ("cls_loss", "box_loss"):
         columns[f"{name}_mean"] = _mean(own[name], number)
         variances = _variances(own[name], own[f"{name}_square"], number)
@@ -107,6 +133,37 @@ def images_table(ledger: Ledger, rows: LedgerRows, metadata: Mapping[str, str]) 
         "loss_share": _share(own["loss"]),
     }
     return _table(columns, IMAGES, metadata)
+
+
+def places_table(ledger: Ledger, rows: LedgerRows, metadata: Mapping[str, str]) -> pa.Table:
+    """The table of the places of images; see :func:`objects_table`."""
+    images, slots = (ledger.images["place_lead"] > 0).nonzero(as_tuple=True)
+    own = {name: ledger.images[name][images, slots].numpy() for name in EMPTY}
+    boxes = mean_boxes(ledger.images)[images, slots].double().numpy()
+    columns = {
+        "dataset": _taken(rows.datasets, images.numpy()),
+        "image_id": _taken(rows.image_ids, images.numpy()),
+        "class": own["place_class"],
+        "sights": own["place_sights"],
+        "score_mean": _mean(own["place_score"], own["place_sights"]),
+        "lead": own["place_lead"],
+        **dict(zip(_EDGES, boxes.T, strict=True)),
+    }
+    return _table(columns, PLACES, metadata)
+
+
+# The files of a ledger by name: what makes their tables.
+TABLES = {"objects": objects_table, "images": images_table, "places": places_table}
+
+
+def _shifts(own: Mapping[str, np.ndarray]) -> dict[str, pa.Array]:
+    """Means over judged sights, weighted by the score of each, and their standard deviation."""
+    weight = own["shift_weight"]
+    means = _divided(own["shift"].T, weight)
+    # Of the four sides together.
+    variances = _variances_of(_divided(own["shift_square"], weight), (means**2).mean(axis=0))
+    columns = {f"shift_{edge}": _known(mean) for edge, mean in zip(_EDGES, means, strict=True)}
+    return {**columns, "shift_spread": _known(np.sqrt(variances))}
 
 
 def _table(
@@ -134,7 +191,11 @@ def _mean(sums: np.ndarray, numbers: np.ndarray) -> pa.Array:
 
 
 def _variances(sums: np.ndarray, squares: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    variances: np.ndarray = _divided(squares, numbers) - _divided(sums, numbers) ** 2
+    return _variances_of(_divided(squares, numbers), _divided(sums, numbers) ** 2)
+
+
+def _variances_of(mean_squares: np.ndarray, squared_means: np.ndarray) -> np.ndarray:
+    variances: np.ndarray = mean_squares - squared_means
     return variances.clip(min=0.0)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from imbdet.ops.precision import at_least_float32
+from imbdet.records.file_boxes import boxes_in_files
 from imbdet.records.sample_record import SampleRecord
 from imbdet.records.strata import NegativeStrata
 from imbdet.structures import Candidates
@@ -143,10 +144,8 @@ def _corners(
     names = ("x0", "y0", "x1", "y1")
     if to_file is None:
         return dict.fromkeys(names)
-    factors, shifts = to_file.to(rows.device)[candidates.image_idxs[rows]].unbind(1)
-    corners = candidates.boxes_of(rows).view(-1, 2, 2) * factors[:, None] + shifts[:, None]
-    # A flip exchanges left and right.
-    edges = torch.cat([corners.amin(dim=1), corners.amax(dim=1)], dim=1)
+    own = to_file.to(rows.device)[candidates.image_idxs[rows]]
+    edges = boxes_in_files(candidates.boxes_of(rows), own)
     return dict(zip(names, edges.unbind(1), strict=True))
 
 

@@ -10,6 +10,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from imbdet.ops.precision import at_least_float32
+from imbdet.records.file_boxes import boxes_in_files
+from imbdet.records.places import look_at_places
 from imbdet.records.sample_record import SampleRecord
 
 Columns = Mapping[str, Tensor]
@@ -24,7 +27,7 @@ class Sights:
 
     Attributes:
         objects: see :func:`look_at_objects`.
-        images: see :func:`look_at_images`.
+        images: see :func:`look_at_images` and :func:`look_at_places`.
     """
 
     objects: Columns
@@ -32,7 +35,13 @@ class Sights:
 
     @classmethod
     def of(
-        cls, record: SampleRecord, *, iteration: int, objects: Tensor, images: Tensor
+        cls,
+        record: SampleRecord,
+        *,
+        iteration: int,
+        objects: Tensor,
+        images: Tensor,
+        to_file: Tensor,
     ) -> "Sights":
         """What a batch says.
 
@@ -41,10 +50,12 @@ class Sights:
             iteration: of the training, from 0.
             objects: (G,) int64, the row of each object in the ledger.
             images: (B,) int64, the same of the images.
+            to_file: (B, 2, 2), see :func:`imbdet.records.file_boxes.boxes_in_files`.
         """
+        of_images = {**look_at_images(record), **look_at_places(record, to_file)}
         return cls(
-            {**look_at_objects(record), **_origin(objects, iteration)},
-            {**look_at_images(record), **_origin(images, iteration)},
+            {**look_at_objects(record, to_file), **_origin(objects, iteration)},
+            {**of_images, **_origin(images, iteration)},
         )
 
     @classmethod
@@ -66,7 +77,7 @@ def _in_order(parts: list[Columns]) -> Columns:
     return {name: values[order] for name, values in columns.items()}
 
 
-def look_at_objects(record: SampleRecord) -> dict[str, Tensor]:
+def look_at_objects(record: SampleRecord, to_file: Tensor) -> dict[str, Tensor]:
     """Columns (G,) on the CPU.
 
     "positives" is the number of an object's positives, as int64; "score", "iou", "gradient",
@@ -76,7 +87,14 @@ def look_at_objects(record: SampleRecord) -> dict[str, Tensor]:
 
     The *best positive* is that of the highest score of the object's class, the first one of equals.
     Of it "said" is the class with the highest score, -1 without positives, "is_wrong" whether that
-    is not the object's, and "is_learnt" whether it is and the IoU after regression is at least 0.5.
+    is not the object's, and "is_learnt" whether it is and the IoU after regression is at least 0.5;
+    "margin" is the score of the object's class less the highest of another one, in [-1, 1], and
+    "shift", (G, 4), by how much its box after regression lies off that of the object, side by side
+    (x0, y0, x1, y1), in pixels of the file; both are float64 and 0 without positives.
+
+    Args:
+        record: the samples.
+        to_file: (B, 2, 2), see :func:`imbdet.records.file_boxes.boxes_in_files`.
     """
     found = _Positives(record)
     num_objects = len(record.samples.candidates.targets)
@@ -97,6 +115,8 @@ def look_at_objects(record: SampleRecord) -> dict[str, Tensor]:
         "said": torch.full((num_objects,), -1).index_copy(0, objects, said),
         "is_wrong": no.index_copy(0, objects, ~is_right),
         "is_learnt": no.index_copy(0, objects, is_right & (values["iou"][best] >= LEARNT_IOU)),
+        "margin": zeros.index_copy(0, objects, found.best_margins),
+        "shift": zeros.new_zeros(num_objects, 4).index_copy(0, objects, found.best_shifts(to_file)),
     }
 
 
@@ -134,13 +154,14 @@ def _times(values: Tensor, *factors: Tensor | None) -> Tensor:
 
 
 class _Positives:
-    """The positives of a batch on the CPU, all columns (P,).
+    """The positives of a batch on the CPU, columns (P,).
 
     Only their rows of the logits are looked at.
     """
 
     def __init__(self, record: SampleRecord):
         samples, rows = record.samples, record.samples.pos_idxs
+        self._samples = samples
         classifier, logits = samples.outputs.classifier, samples.pred_logits[rows]
         labels = samples.gt_labels[rows]
         self.objects = samples.gt_idxs[rows].cpu()
@@ -171,3 +192,29 @@ class _Positives:
         is_first[1:] = objects[1:] != objects[:-1]
         firsts: Tensor = order[is_first]
         return firsts
+
+    @property
+    def best_margins(self) -> Tensor:
+        """(objects with positives,) float64 of the best positives.
+
+        Pleiss et al., "Identifying Mislabeled Data using the Area Under the Margin Ranking",
+        NeurIPS 2020, eq. 1, with scores for logits. A class alone has a margin over 0.
+        """
+        outputs = self._samples.outputs
+        rows = self._samples.pos_idxs[self.best.to(self._samples.pos_idxs.device)]
+        scores = outputs.classifier.scores(at_least_float32(outputs.logits[rows])).double().cpu()
+        classes = self.classes[self.best, None]
+        own = scores.gather(1, classes).squeeze(1)
+        return own - scores.scatter(1, classes, 0.0).amax(dim=1)
+
+    def best_shifts(self, to_file: Tensor) -> Tensor:
+        """(objects with positives, 4) float64 of the best positives, in pixels of the files."""
+        positives = self._samples.positives
+        best = self.best.to(self._samples.pos_idxs.device)
+        images = self._samples.image_idxs[self._samples.pos_idxs[best]]
+        own = to_file.to(images.device)[images].double()
+        there, annotated = (
+            boxes_in_files(boxes[best].double(), own)
+            for boxes in (positives.pred_boxes, positives.gt_boxes)
+        )
+        return (there - annotated).cpu()

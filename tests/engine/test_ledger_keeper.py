@@ -14,7 +14,7 @@ import torch
 import train_net
 from imbdet.data.augmentation import build_train_mapper
 from imbdet.records.ledger import Ledger
-from imbdet.records.ledger_columns import images_table, objects_table
+from imbdet.records.ledger_columns import TABLES
 from imbdet.records.ledger_rows import LedgerRows
 from tests.data.test_augmentation import make_cfg, make_record, mapped
 from tests.engine.jobs import SMALL
@@ -32,7 +32,6 @@ LEDGER = {"LEDGER.ENABLED": True}
 FULL_RECORDS = {"RECORD.PERIOD": 1, "RECORD.NUM_RANDOM_NEGATIVES": 10**6}
 SIZE = {"MODEL.ROI_BOX_HEAD.FC_DIM": 32, "SOLVER.IMS_PER_BATCH": 2, "SOLVER.MAX_ITER": 7}
 PAGE = CONFIGS.parent / "docs" / "ledger.md"
-TABLES = ("objects", "images")
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +156,18 @@ def assert_says_what_records_say(folder, site, datasets_dir):
     images = {row["image_id"]: row for row in tables["images"].to_pylist()}
     for image_id, expected in images_of_records(rows).items():
         assert_close(images[image_id], expected)
+    assert_places_are_possible(tables["places"].to_pylist(), images)
     return found
+
+
+def assert_places_are_possible(places, images):
+    assert places
+    for place in places:
+        image = images[place["image_id"]]
+        assert 1 <= place["sights"] <= image["seen"]
+        assert 0 < place["lead"] <= place["sights"] * place["score_mean"] + 1e-6
+        assert place["x0"] < place["x1"]
+        assert place["y0"] < place["y1"]
 
 
 @pytest.mark.parametrize(
@@ -228,7 +238,7 @@ def test_the_page_asks_it(tmp_path):
     ledger = Ledger(2, 2)
     for name, value in {"judged": 5, "wrong": 5, "wrong_class": 2, "wrong_lead": 5}.items():
         ledger.objects[name][0] = value
-    for name, to_table in (("objects", objects_table), ("images", images_table)):
+    for name, to_table in TABLES.items():
         pq.write_table(to_table(ledger, rows, {}), tmp_path / f"{name}.parquet")
     (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     names = {}

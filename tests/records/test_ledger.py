@@ -15,6 +15,8 @@ from tests.records.factories import make_record
 
 NUM_PER_IMAGE = (40, 0, 25)
 NUM_IMAGES, NUM_OBJECTS = 5, 10
+# Of each image: as it is, flipped, twice as large and cropped.
+TO_FILE = torch.tensor([[[1.0, 1], [0, 0]], [[-1, 1], [60, 0]], [[0.5, 0.5], [3, 7]]])
 
 
 def sights_of(iteration, **options):
@@ -24,7 +26,8 @@ def sights_of(iteration, **options):
     images = torch.randperm(NUM_IMAGES, generator=generator)[: len(NUM_PER_IMAGE)]
     # Of each image its two objects, in any order.
     objects = (2 * images[:, None] + torch.randperm(2, generator=generator)).flatten()
-    return record, Sights.of(record, iteration=iteration, objects=objects, images=images)
+    sights = Sights.of(record, iteration=iteration, objects=objects, images=images, to_file=TO_FILE)
+    return record, sights
 
 
 def look_slowly(record, sights):
@@ -33,6 +36,10 @@ def look_slowly(record, sights):
     positives = [[] for _ in sights.objects["row"]]
     for place, row in enumerate(samples.pos_idxs.tolist()):
         weight = 1.0 if record.cls_weights is None else record.cls_weights[row].item()
+        label, scores = samples.gt_labels[row].item(), samples.outputs.scores[row].tolist()
+        factors, _ = TO_FILE[samples.image_idxs[row]]
+        box = samples.positives.pred_boxes[place] - samples.positives.gt_boxes[place]
+        x0, y0, x1, y1 = (box * factors.repeat(2)).tolist()
         positives[samples.gt_idxs[row]].append(
             {
                 "score": record.scores[row].item(),
@@ -43,7 +50,9 @@ def look_slowly(record, sights):
                 else record.cls_losses[row].item(),
                 "box_loss": record.box_losses[place].item(),
                 "said": record.pred_classes[row].item(),
-                "class": samples.gt_labels[row].item(),
+                "class": label,
+                "margin": scores[label] - max(scores[:label] + scores[label + 1 :]),
+                "shift": [x0, y0, x1, y1] if factors[0] > 0 else [x1, y0, x0, y1],
             }
         )
     return zip(sights.objects["row"].tolist(), positives, strict=True)
@@ -74,12 +83,16 @@ def of_object(sights):
         "wrong": wrong.total(),
         "best_score": max((p["score"] for p in everything), default=-1),
         "best_iou": max((p["iou"] for p in everything), default=-1),
+        "margin": sum(p["margin"] for _, p in judged),
+        "shift_weight": sum(p["score"] for _, p in judged),
+        "shift_square": sum(p["score"] * x**2 / 4 for _, p in judged for x in p["shift"]),
     }
     for name in ("score", "iou", "gradient", "cls_loss", "box_loss"):
         row[name] = sum(p[name] for p in everything)
     for name in ("cls_loss", "box_loss"):
         row[f"{name}_square"] = sum(p[name] ** 2 for p in everything)
-    return row, wrong
+    shift = [sum(p["score"] * p["shift"][side] for _, p in judged) for side in range(4)]
+    return row, shift, wrong
 
 
 def ledger_of(sights):
@@ -101,9 +114,10 @@ def assert_same(one, other):
 def test_is_its_definition(options):
     batches = [sights_of(i, **options) for i in range(12)]
     ledger = ledger_of(Sights.together(sights for _, sights in batches))
-    for row, (expected, wrong) in enumerate(keep_slowly(batches)):
+    for row, (expected, shift, wrong) in enumerate(keep_slowly(batches)):
+        assert ledger.objects["shift"][row].tolist() == pytest.approx(shift, rel=1e-5)
         found = {name: ledger.objects[name][row].item() for name in expected}
-        assert found == pytest.approx(expected, rel=1e-6, nan_ok=True)
+        assert found == pytest.approx(expected, rel=1e-5, nan_ok=True)
         (most,) = wrong.most_common(1) or [(None, 0)]
         if most[1] > wrong.total() / 2:
             leader, lead = (ledger.objects[f"wrong_{name}"][row] for name in ("class", "lead"))
@@ -118,7 +132,13 @@ def test_images_are_their_definition(weighted):
     for record, _ in batches:
         record.samples.candidates.ious[::3] = 0
     sights = [
-        Sights.of(record, iteration=i, objects=seen.objects["row"], images=seen.images["row"])
+        Sights.of(
+            record,
+            iteration=i,
+            objects=seen.objects["row"],
+            images=seen.images["row"],
+            to_file=TO_FILE,
+        )
         for i, (record, seen) in enumerate(batches)
     ]
     ledger = ledger_of(Sights.together(sights))

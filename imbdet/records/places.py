@@ -1,0 +1,180 @@
+"""Places of an image that are background by the annotations and an object by the detector.
+
+In a sight of an image they are its best predictions from negatives. Over a training a fixed number
+of them is kept, those that are said most.
+
+Shape shorthand: B images, S places of an image, I images of a data set.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torchvision.ops import box_iou
+
+from imbdet.ops.boxes import paired_iou
+from imbdet.ops.precision import at_least_float32
+from imbdet.records.file_boxes import boxes_in_files
+from imbdet.records.sample_record import SampleRecord
+
+# Of an image, at a sight and in the ledger.
+NUM_PLACES = 4
+
+# Below it a box has nothing to do with an object. Bolya et al., "TIDE", ECCV 2020, sec. 2.2: t_b.
+BACKGROUND_IOU = 0.1
+
+# From it on two boxes are at one place, as for AP50.
+SAME_IOU = 0.5
+
+# The negatives of an image that are looked at, as many as COCO takes detections.
+_NUM_BEST = 100
+
+# What the places of an image begin with: a class of -1 is no place.
+EMPTY: dict[str, Tensor] = {
+    "place_class": torch.full((NUM_PLACES,), -1, dtype=torch.int32),
+    "place_sights": torch.zeros(NUM_PLACES, dtype=torch.int32),
+    "place_lead": torch.zeros(NUM_PLACES),
+    "place_score": torch.zeros(NUM_PLACES),
+    "place_box": torch.zeros(NUM_PLACES, 4),
+}
+_OF_SIGHT = ("place_class", "place_score", "place_box")
+
+
+def look_at_places(record: SampleRecord, to_file: Tensor) -> dict[str, Tensor]:
+    """The best places of each image in a batch, the highest score first.
+
+    They are predictions of negatives whose IoU with every object is below 0.1, before and after
+    regression, and none overlaps a better one with an IoU of 0.5 or more. The 100 negatives with
+    the highest scores are looked at.
+
+    Args:
+        record: the samples.
+        to_file: (B, 2, 2), see :func:`boxes_in_files`.
+
+    Returns:
+        Columns on the CPU: "place_class" (B, S) int64, -1 from where on there are no more;
+        "place_score" (B, S) float32, the highest score; "place_box" (B, S, 4) float32, the box
+        after regression, XYXY in pixels of the file.
+    """
+    counts = list(record.samples.num_per_image)
+    rows = _best_negatives(record, counts)
+    found = {
+        "place_class": torch.full((len(counts), NUM_PLACES), -1),
+        "place_score": torch.zeros(len(counts), NUM_PLACES),
+        "place_box": torch.zeros(len(counts), NUM_PLACES, 4),
+    }
+    scores, classes, boxes, images = _predictions(record, rows)
+    targets = record.samples.candidates.targets
+    for image in images.unique().tolist():
+        own = images == image
+        gt_boxes = targets.boxes[targets.image_idxs == image].float().cpu()
+        places = own.nonzero().squeeze(1)[_distinct(boxes[own], gt_boxes)]
+        in_file = boxes_in_files(boxes[places], to_file[image].expand(len(places), 2, 2))
+        found["place_class"][image, : len(places)] = classes[places]
+        found["place_score"][image, : len(places)] = scores[places]
+        found["place_box"][image, : len(places)] = in_file
+    return found
+
+
+def _best_negatives(record: SampleRecord, counts: list[int]) -> Tensor:
+    """(R,) int64, rows of negatives that hardly overlap objects, image after image, best first."""
+    candidates = record.samples.candidates
+    is_far = candidates.is_negative & (candidates.ious < BACKGROUND_IOU) & record.scores.isfinite()
+    scores = record.scores.masked_fill(~is_far, -1.0)
+    starts = [sum(counts[:image]) for image in range(len(counts))]
+    best = [
+        start + of_image.topk(min(_NUM_BEST, len(of_image))).indices
+        for start, of_image in zip(starts, scores.split(counts), strict=True)
+    ]
+    rows = torch.cat(best)
+    return rows[is_far[rows]]
+
+
+def _predictions(record: SampleRecord, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Scores, classes, boxes after regression and images of some rows, on the CPU."""
+    samples = record.samples
+    outputs, candidates = samples.outputs, samples.candidates
+    classes = outputs.classifier.best_classes(outputs.logits[rows])
+    deltas = at_least_float32(outputs.deltas_of(rows, classes))
+    boxes = outputs.require_transform().apply_deltas(deltas, candidates.boxes_of(rows))
+    columns = record.scores[rows].float(), classes, boxes.float(), candidates.image_idxs[rows]
+    scores, classes, boxes, images = (column.cpu() for column in columns)
+    return scores, classes, boxes, images
+
+
+def _distinct(boxes: Tensor, gt_boxes: Tensor) -> list[int]:
+    """The first places among boxes of an image, (R, 4), the best first."""
+    is_left = (box_iou(boxes, gt_boxes) < BACKGROUND_IOU).all(dim=1)
+    is_left &= boxes.isfinite().all(dim=1)
+    places: list[int] = []
+    while is_left.any() and len(places) < NUM_PLACES:
+        place = int(is_left.int().argmax())
+        places.append(place)
+        is_left &= box_iou(boxes, boxes[place : place + 1]).squeeze(1) < SAME_IOU
+        is_left[place] = False  # a box without area overlaps nothing
+    return places
+
+
+def add_places(own: dict[str, Tensor], now: Mapping[str, Tensor], rows: Tensor) -> None:
+    """Add what was said at one sight of each of some images to their places.
+
+    A place of the sight joins the kept one of its class whose mean box it overlaps most, with an
+    IoU of at least 0.5; a kept one is joined once in a sight. Others vote against what is kept,
+    as in Misra and Gries, "Finding repeated elements", 1982, with scores for votes: a score takes
+    from the leads of all kept places, and what is left when one of them comes to nothing is the
+    lead of the new place, which is kept instead. A place with more than 1 / (S + 1) of all scores
+    of its image is kept at the end, as far as its boxes are one place.
+
+    Args:
+        own: columns (I, S, ...) as :data:`EMPTY` has them, changed: of each place the class, the
+            number of sights, the lead, the sum of scores and that of boxes times scores.
+        now: columns of :func:`look_at_places`.
+        rows: (B,) int64, those of the images, each once.
+    """
+    kept = {name: own[name][rows] for name in EMPTY}
+    is_taken = torch.zeros_like(kept["place_class"], dtype=torch.bool)
+    for k in range(NUM_PLACES):
+        _add_place(kept, {name: now[name][:, k] for name in _OF_SIGHT}, is_taken)
+    for name, values in kept.items():
+        own[name][rows] = values
+
+
+def _add_place(kept: dict[str, Tensor], place: dict[str, Tensor], is_taken: Tensor) -> None:
+    """Add one place of each image; ``is_taken``, (B, S), are those that this sight has joined."""
+    classes, votes = place["place_class"].int()[:, None], place["place_score"][:, None]
+    is_place, ious = classes >= 0, _ious(kept, place["place_box"])
+    is_same = (kept["place_class"] == classes) & (ious >= SAME_IOU)
+    is_known = is_same.any(dim=1, keepdim=True)
+    is_other = is_place & ~is_known
+
+    against = kept["place_lead"].amin(dim=1, keepdim=True).minimum(votes).where(is_other, 0.0)
+    kept["place_lead"] -= against
+    is_new = is_other & (votes > against)
+    same = ious.where(is_same, -1.0).argmax(dim=1, keepdim=True)
+    is_slot = torch.arange(NUM_PLACES) == same.where(
+        is_known, kept["place_lead"].argmin(dim=1, keepdim=True)
+    )
+    for name, start in EMPTY.items():
+        begins = (is_slot & is_new).view(is_slot.shape + (1,) * (start.dim() - 1))
+        kept[name] = start.where(begins, kept[name])
+
+    joins = is_slot & (is_new | (is_place & is_known & ~is_taken))
+    kept["place_class"] = classes.where(joins, kept["place_class"])
+    kept["place_sights"] += joins.int()
+    kept["place_lead"] += (votes - against) * joins
+    kept["place_score"] += votes * joins
+    kept["place_box"] += (votes * joins)[..., None] * place["place_box"][:, None]
+    is_taken |= joins
+
+
+def _ious(kept: dict[str, Tensor], boxes: Tensor) -> Tensor:
+    """(B, S) IoU of the mean box of each kept place and a box of its image, (B, 4)."""
+    means = mean_boxes(kept)
+    pairs = paired_iou(means.flatten(0, 1), boxes.repeat_interleave(NUM_PLACES, dim=0))
+    return pairs.view(-1, NUM_PLACES)
+
+
+def mean_boxes(kept: Mapping[str, Tensor]) -> Tensor:
+    """(I, S, 4) the mean boxes of places, XYXY in pixels of the file, weighted by their scores."""
+    is_kept = (kept["place_class"] >= 0)[..., None]
+    return (kept["place_box"] / kept["place_score"][..., None]).where(is_kept, 0.0)
