@@ -21,6 +21,7 @@ from imbdet.report.overview_tab import (
 from imbdet.report.page import Tab, render
 from imbdet.report.records_tab import records_content
 from imbdet.report.result_files import CannotShow, reading
+from imbdet.report.search_tab import SEARCH_FILE, search_content
 from imbdet.report.training_tab import training_content
 
 _SELECTIONS = "Boxes that each selection chose, coloured by IoU; the ground truth is white."
@@ -30,7 +31,8 @@ def write_report(folder: Path) -> Path:
     """Write ``report.html`` into a folder, from what lies in it.
 
     Args:
-        folder: OUTPUT_DIR of a training, or what ``imbdet analyze`` or ``imbdet compare`` wrote.
+        folder: OUTPUT_DIR of a training, or what ``imbdet analyze``, ``imbdet compare`` or ``imbdet
+            search`` wrote.
 
     Returns:
         The page.
@@ -51,6 +53,9 @@ def _contents(folder: Path) -> tuple[str, Sequence[Tab]]:
     """What the folder is, and the tabs of its page."""
     if not folder.is_dir():
         raise UserError(f"'{folder}' is not a folder: name the OUTPUT_DIR of a training.")
+    if (folder / SEARCH_FILE).exists():
+        overview = _tab("Overview", folder, lambda: search_content(folder))
+        return "Report of a search", [overview, *_study_tabs(folder, Gallery())]
     if any((folder / name).exists() for name in ("config.yaml", "metrics.json", "inference")):
         return "Report of a run", _run_tabs(folder)
     if (folder / "tables").is_dir() or (folder / "summary.txt").exists():
@@ -60,7 +65,8 @@ def _contents(folder: Path) -> tuple[str, Sequence[Tab]]:
         return "Tables, figures and pictures", tabs
     raise UserError(
         f"'{folder}' is neither the OUTPUT_DIR of a training (with config.yaml) nor a folder that "
-        "`imbdet analyze` or `imbdet compare` wrote (with tables)."
+        "`imbdet analyze`, `imbdet compare` (with tables) or `imbdet search` wrote (with "
+        f"{SEARCH_FILE})."
     )
 
 

@@ -12,9 +12,11 @@ from tabulate import tabulate
 
 from imbdet.config import load_config
 from imbdet.figures.search_rungs import Reached, SearchRungs
-from imbdet.figures.study import NothingToShow, remove_report, write_study, write_summary
+from imbdet.figures.study import NothingToShow, write_study, write_summary
 from imbdet.files import replacing
 from imbdet.keys import changed_keys
+from imbdet.report import write_report
+from imbdet.report.search_tab import SEARCH_FILE
 from imbdet.search.findings import FinalFigure, Row
 from imbdet.search.halving import Measured, Task
 from imbdet.search.searched_configs import load_arm
@@ -32,7 +34,7 @@ def write_results(
     final: FinalFigure | None,
     measured: Mapping[Task, Measured],
 ) -> None:
-    """Write ``search.json``, ``table.csv``, the figure and ``summary.txt``.
+    """Write ``search.json``, ``table.csv``, the figure and ``report.html``.
 
     Args:
         output: the folder of the search.
@@ -41,17 +43,16 @@ def write_results(
         final: None before the end.
         measured: of all trainings.
     """
-    remove_report(output)
     content = {
         "sentences": said,
         "arms": [asdict(row) for row in rows],
         "final": final and asdict(final),
     }
-    with replacing(output / "search.json") as draft:
+    with replacing(output / SEARCH_FILE) as draft:
         draft.write_text(json.dumps(content, indent=1) + "\n")
     _write_csv(output / "table.csv", rows)
-    summary = write_study(SearchRungs, lambda: _rungs(rows, measured), output)
-    write_summary([*said, summary], output)
+    write_summary([write_study(SearchRungs, lambda: _rungs(rows, measured), output)], output)
+    write_report(output)
 
 
 def print_table(rows: Sequence[Row], said: Sequence[str]) -> None:

@@ -1,0 +1,42 @@
+"""The page of a search."""
+
+import json
+
+from imbdet.report import write_report
+
+ARM = {"arm": "dr", "iteration": 450, "aps": [26.0, 27.0], "fate": "the winner"}
+CONTENT = {
+    "sentences": ["Tried were <2> methods."],
+    "arms": [
+        {**ARM, "difference": {"value": 4.25, "low": 1.5, "high": 7.0}},
+        {**ARM, "arm": "focal", "iteration": 0, "aps": [], "difference": None, "fate": "failed"},
+    ],
+    "final": {
+        "dataset": "test",
+        "seeds": [11, 12],
+        "winner": [25.25, 25.5],
+        "baseline": [22.0, 22.5],
+        "difference": {"value": 3.0, "low": 1.0, "high": 5.0},
+    },
+}
+
+
+def page(folder, content):
+    (folder / "search.json").write_text(content)
+    return write_report(folder).read_text()
+
+
+def test_it_has_what_was_tried_and_decided(tmp_path):
+    text = page(tmp_path, json.dumps(CONTENT))
+    for part in ("Tried were &lt;2&gt; methods.", "26.50", "4.25", "the winner", "25.25"):
+        assert part in text
+    assert "never saw" in text
+
+
+def test_it_has_no_final_comparison_before_the_end(tmp_path):
+    assert "Final comparison" not in page(tmp_path, json.dumps({**CONTENT, "final": None}))
+
+
+def test_a_damaged_file_is_a_sentence(tmp_path):
+    assert "damaged or incomplete" in page(tmp_path, "{")
+    assert "is not as imbdet writes it" in page(tmp_path, "{}")
