@@ -41,3 +41,10 @@ def shortened(value: object, length: int = 100) -> str:
     """The text of a value, cut off where it is longer than a sentence can bear."""
     text = str(value)
     return text if len(text) <= length else f"{text[:length]}..."
+
+
+def percent(share: float) -> str:
+    """ "41 %", "12.5 %", of a share in [0, 1]; a share that is not 0 never looks like it."""
+    if 0 < share < 0.0005:
+        return "less than 0.1 %"
+    return f"{100 * share:.1f}".removesuffix(".0") + " %"

@@ -49,7 +49,7 @@ FLOORS = [
     {"modeling", "data", "evaluation"},
     {"engine"},
     {"figures"},
-    {"analysis", "prediction"},
+    {"analysis", "prediction", "surveying"},
     {"compare"},
     {"search"},
     {"cli"},

@@ -33,6 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     import shtab
 
     from imbdet.cli import (
+        advise,
         analyze,
         compare,
         config,
@@ -57,8 +58,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"imbdet {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for subcommand in (
-        *(demo, methods, config, train, search, predict),
-        *(analyze, compare, report, replay),
+        *(demo, methods, config, advise, train, search),
+        *(predict, analyze, compare, report, replay),
     ):
         subcommand.add_parser(commands)
     return parser

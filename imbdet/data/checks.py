@@ -184,7 +184,7 @@ def _report_missing(
 
 def _remove_invalid_boxes(cfg: CfgNode, name: str, records: list[dict]) -> list[dict]:
     refuse = not drops_invalid_boxes(cfg)
-    cleaned, found = _split_by_validity(records)
+    cleaned, found = split_by_validity(records)
     if found:
         message = _describe_invalid(name, found)
         if refuse:
@@ -195,7 +195,7 @@ def _remove_invalid_boxes(cfg: CfgNode, name: str, records: list[dict]) -> list[
 
 def _report_invalid_boxes(name: str, records: list[dict]) -> list[dict]:
     """Returns the records without them."""
-    valid, found = _split_by_validity(records)
+    valid, found = split_by_validity(records)
     for problem in found.keys() & NUMBER_PROBLEMS:
         raise UserError(
             f"Data set '{name}' has a box {problem}: {found[problem][0]}. Correct it or remove its "
@@ -209,7 +209,7 @@ def _report_invalid_boxes(name: str, records: list[dict]) -> list[dict]:
     return valid
 
 
-def _split_by_validity(records: list[dict]) -> tuple[list[dict], dict[str, list[str]]]:
+def split_by_validity(records: list[dict]) -> tuple[list[dict], dict[str, list[str]]]:
     """The records without invalid boxes, and where these are, by kind of problem."""
     found = defaultdict(list)
     cleaned = []

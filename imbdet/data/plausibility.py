@@ -22,7 +22,7 @@ def find_implausible(records: Sequence[dict]) -> Iterator[str]:
         records: detectron2's dicts, with boxes of four numbers. Those without "width" and
             "height", which data sets of other programs may lack, have no borders.
     """
-    boxes = _corners(records)
+    boxes = corners(records)
     if len(boxes):
         extents = boxes[:, 2:] - boxes[:, :2]
         if extents.max() <= 1:
@@ -42,8 +42,8 @@ def find_implausible(records: Sequence[dict]) -> Iterator[str]:
     yield from _find_repeated(records)
 
 
-def _corners(records: Sequence[dict]) -> np.ndarray:
-    """(N, 4), XYXY in pixels."""
+def corners(records: Sequence[dict]) -> np.ndarray:
+    """(N, 4) boxes of detectron2's dicts, XYXY in pixels."""
     notes = [note for record in records for note in record.get("annotations", [])]
     boxes = np.array([note["bbox"] for note in notes], dtype=float).reshape(-1, 4)
     is_xywh = np.array([note["bbox_mode"] == BoxMode.XYWH_ABS for note in notes], dtype=bool)
@@ -56,6 +56,16 @@ def _overreach(records: Sequence[dict], boxes: np.ndarray) -> np.ndarray:
     sides = [[record.get(side, np.inf) for side in ("width", "height")] for record in records]
     numbers = [len(record.get("annotations", [])) for record in records]
     borders = np.repeat(np.array(sides, dtype=float).reshape(-1, 2), numbers, axis=0)
+    return reach_beyond(boxes, borders)
+
+
+def reach_beyond(boxes: np.ndarray, borders: np.ndarray) -> np.ndarray:
+    """(N,) bool, whether boxes reach beyond their image by more than rounding.
+
+    Args:
+        boxes: (N, 4) XYXY.
+        borders: (N, 2) width and height of the image of each.
+    """
     excess = np.maximum(boxes[:, 2:] - borders, -boxes[:, :2])
     return (excess > np.maximum(_MIN_EXCESS, _MIN_RELATIVE_EXCESS * borders)).any(axis=1)
 

@@ -1,0 +1,49 @@
+"""How unequal the classes of a data set are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from imbdet.advice.annotated_images import AnnotatedImages
+
+
+@dataclass(frozen=True, eq=False)
+class ClassTail:
+    """Objects and images of K classes.
+
+    Attributes:
+        classes: their names.
+        objects: (K,) int64.
+        images: (K,) int64 with an object of the class.
+    """
+
+    classes: Sequence[str]
+    objects: np.ndarray
+    images: np.ndarray
+
+    @property
+    def missing(self) -> list[str]:
+        """Classes without an object."""
+        return [self.classes[k] for k in np.flatnonzero(self.objects == 0).tolist()]
+
+    @property
+    def ratio(self) -> float:
+        """Objects of the most frequent class to those of the rarest that has any; 1 without."""
+        present = self.objects[self.objects > 0]
+        return float(present.max() / present.min()) if len(present) else 1.0
+
+    def in_at_most(self, num_images: int) -> int:
+        """How many classes are in so few images, but in one at least."""
+        return int(((self.images > 0) & (self.images <= num_images)).sum())
+
+
+def class_tail(objects: AnnotatedImages) -> ClassTail:
+    """Count the objects and the images of each class."""
+    num_classes = len(objects.classes)
+    pairs = np.unique(objects.image_idxs * num_classes + objects.labels)
+    return ClassTail(
+        objects.classes,
+        np.bincount(objects.labels, minlength=num_classes),
+        np.bincount(pairs % max(num_classes, 1), minlength=num_classes),
+    )

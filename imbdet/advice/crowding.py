@@ -1,0 +1,59 @@
+"""How many objects stand in an image, and how close together."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from imbdet.advice.annotated_images import AnnotatedImages
+from imbdet.advice.overlaps import Overlaps
+
+
+class Crowding(NamedTuple):
+    """Objects of a data set in relation to each other.
+
+    Attributes:
+        mean: objects of an image.
+        most: objects of the fullest image.
+        suppressed: share of the objects that non-maximum suppression takes for another one of their
+            class.
+        regions: number of crowds and ignored regions.
+    """
+
+    mean: float
+    most: int
+    suppressed: float
+    regions: int
+
+
+def crowding(
+    images: AnnotatedImages, objects: AnnotatedImages, overlaps: Overlaps, nms_threshold: float
+) -> Crowding:
+    """Count.
+
+    Args:
+        images: the data set.
+        objects: those in it.
+        overlaps: of the objects, all with an IoU above the threshold.
+        nms_threshold: IoU above which the box of the lower score goes.
+    """
+    is_same = objects.labels[overlaps.first] == objects.labels[overlaps.second]
+    is_lost = is_same & (overlaps.ious > nms_threshold)
+    numbers = objects.num_per_image()
+    return Crowding(
+        mean=float(numbers.mean()),
+        most=int(numbers.max()),
+        # One of a pair goes, whatever else it overlaps.
+        suppressed=len(np.unique(overlaps.second[is_lost])) / max(len(objects.boxes), 1),
+        regions=int(images.is_region.sum()),
+    )
+
+
+def beyond_limit(objects: AnnotatedImages, per_image: int) -> float:
+    """Share of the objects that no detection is left for.
+
+    Args:
+        objects: of a test set.
+        per_image: how many detections an image has at most.
+    """
+    numbers = objects.num_per_image()
+    return float((numbers - per_image).clip(min=0).sum() / max(numbers.sum(), 1))

@@ -1,0 +1,116 @@
+"""Which problems data have: numbers beyond thresholds, which docs/advise.md tells as well."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from imbdet.advice.survey import Survey
+from imbdet.wording import percent
+
+# Objects of the most frequent class to those of the rarest. On shapes the AP of the rarest class
+# fell from 10 at 1 : 1 to 8 at 10 : 1 and 2 at 100 : 1 (docs/results.md, dose and response).
+UNEQUAL = 10
+# Share of small objects. Of COCO's, by which detectors are designed, it is 41 %.
+MANY_SMALL = 0.5
+# Share of objects that are too small for a prior to be more than background, but for the rule that
+# each object has one.
+MANY_UNMET = 0.1
+# Share of objects that are lost to non-maximum suppression: a hundredth of the recall.
+MANY_SUPPRESSED = 0.01
+# Share of annotations that are doubtful.
+MANY_DOUBTFUL = 0.01
+# Training images. Most of docs/results.md was found with 205 to 800.
+FEW_IMAGES = 1000
+# Negatives for each positive.
+MOSTLY_BACKGROUND = 100
+# Share of training images without objects.
+MANY_EMPTY = 0.05
+
+
+class Finding(NamedTuple):
+    """Whether data have something that a remedy is meant for.
+
+    Attributes:
+        name: as remedies name it; see :mod:`imbdet.advice.evidence`.
+        is_found: whether its number is beyond the threshold.
+        reason: the number and the threshold.
+    """
+
+    name: str
+    is_found: bool
+    reason: str
+
+
+def find(survey: Survey) -> list[Finding]:
+    """All findings that can be looked for in these data."""
+    return [*_of_classes(survey), *_of_boxes(survey), *_of_labels(survey), *_of_images(survey)]
+
+
+def _of_classes(survey: Survey) -> Iterator[Finding]:
+    tail, (bound, _) = survey.tail, survey.settings.frequency_bounds
+    number = tail.in_at_most(bound)
+    is_rare = bool(number) and len(tail.classes) > 1
+    rare = f", {number} of {len(tail.classes)} classes in at most {bound} images" if is_rare else ""
+    yield Finding(
+        "long_tail",
+        tail.ratio >= UNEQUAL or is_rare,
+        f"{tail.ratio:.0f} : 1 (from {UNEQUAL} : 1 on){rare}",
+    )
+
+
+def _of_boxes(survey: Survey) -> Iterator[Finding]:
+    settings, fit, crowding = survey.settings, survey.fit, survey.crowding
+    if survey.sizes:
+        yield _share("small_objects", survey.sizes.small, MANY_SMALL, "of the objects are small")
+    if fit and settings.ious:
+        unmet = f"of the objects are so small that no anchor has an IoU of {settings.ious[0]:g}"
+        yield _share("poor_anchors", fit.share_too_small(settings.ious[0]), MANY_UNMET, unmet)
+    lost = "of the objects are lost to non-maximum suppression"
+    yield _share("overlaps", crowding.suppressed, MANY_SUPPRESSED, lost)
+    yield Finding(
+        "crowd_regions",
+        bool(crowding.regions) and not settings.ignores_crowds,
+        f"{crowding.regions:,} crowds or ignored regions",
+    )
+    yield Finding(
+        "too_few_detections",
+        survey.beyond_limit > 0,
+        f"{percent(survey.beyond_limit)} of the objects are beyond "
+        f"{settings.detections_per_image} detections of an image",
+    )
+
+
+def _of_labels(survey: Survey) -> Iterator[Finding]:
+    doubts, number = survey.doubts, max(len(survey.train.boxes), 1)
+    boxes = (doubts.duplicates, doubts.tiny, doubts.elongated, doubts.outside)
+    share = (sum(map(len, boxes)) + survey.num_invalid) / number
+    yield _share("doubtful_boxes", share, MANY_DOUBTFUL, "of the boxes are doubtful")
+    share, words = len(doubts.contradictions) / number, "of the boxes stand for two classes"
+    if survey.ledger:
+        said = len(survey.ledger.other_class) / max(survey.ledger.objects, 1)
+        share, words = max(
+            (share, words), (said, "of the objects were said to be of another class")
+        )
+        missing = len(survey.ledger.forgotten) / max(survey.ledger.images, 1)
+        unsaid = "of the images have confident detections where no object is annotated"
+        yield _share("forgotten_objects", missing, MANY_DOUBTFUL, unsaid)
+    yield _share("doubtful_classes", share, MANY_DOUBTFUL, words)
+
+
+def _of_images(survey: Survey) -> Iterator[Finding]:
+    number = len(survey.train)
+    yield Finding("few_images", number < FEW_IMAGES, f"{number:,} images (below {FEW_IMAGES:,})")
+    ratio = survey.fit.negatives_per_positive if survey.fit else None
+    if ratio is not None:
+        yield Finding(
+            "mostly_background",
+            ratio >= MOSTLY_BACKGROUND,
+            f"{ratio:,.0f} negatives for each positive (from {MOSTLY_BACKGROUND} on)",
+        )
+    if survey.settings.drops_empty:
+        words = "of the images have no object, and are left out"
+        yield _share("empty_images", survey.empty_share, MANY_EMPTY, words)
+
+
+def _share(name: str, share: float, bound: float, words: str) -> Finding:
+    reason = f"{percent(share)} {words} (from {percent(bound)} on)"
+    return Finding(name, share >= bound, reason)

@@ -1,0 +1,53 @@
+"""The annotations of registered data sets as columns, whether their images are there or not."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from detectron2.data import MetadataCatalog
+
+from imbdet.advice.annotated_images import AnnotatedImages
+from imbdet.data.checks import read_dataset, split_by_validity
+from imbdet.data.plausibility import corners
+from imbdet.errors import UserError
+
+
+def read_annotation_columns(names: Sequence[str]) -> tuple[AnnotatedImages, int]:
+    """Read data sets with the same classes.
+
+    Args:
+        names: in detectron2's catalogs.
+
+    Returns:
+        Their images, with the boxes that are valid, and the number of those that are not.
+
+    Raises:
+        UserError: one of them does not load, or has no sizes of images.
+    """
+    records, num_invalid = [], 0
+    for name in names:
+        valid, found = split_by_validity(read_dataset(name))
+        records += valid
+        num_invalid += sum(map(len, found.values()))
+    notes = [note for record in records for note in record["annotations"]]
+    numbers = [len(record["annotations"]) for record in records]
+    columns = AnnotatedImages(
+        sizes=np.array([_size_of(record) for record in records], dtype=float).reshape(-1, 2),
+        image_idxs=np.arange(len(records)).repeat(numbers),
+        boxes=corners(records),
+        labels=np.array([note["category_id"] for note in notes], dtype=np.int64),
+        is_region=np.array([bool(note.get("iscrowd", 0)) for note in notes], dtype=bool),
+        classes=MetadataCatalog.get(names[0]).thing_classes,
+        file_names=[os.path.basename(record["file_name"]) for record in records],
+        ids=[note.get("id", place) for place, note in enumerate(notes)],
+    )
+    return columns, num_invalid
+
+
+def _size_of(record: dict) -> tuple[int, int]:
+    if not {"width", "height"} <= record.keys():
+        raise UserError(
+            f"'{record['file_name']}' has no 'width' and 'height' in its data set, by "
+            "which objects are measured as the detector sees them."
+        )
+    return record["width"], record["height"]
