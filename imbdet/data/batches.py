@@ -1,5 +1,9 @@
-"""The endless training loader: every batch is a function of the seed and the iteration."""
+"""The endless training loader: every batch is a function of the seed and the iteration.
 
+With factors from a ledger it is one of these and of the factors.
+"""
+
+import functools
 from collections.abc import Callable, Iterator
 
 import torch
@@ -7,6 +11,7 @@ from detectron2.data import DatasetFromList
 from detectron2.data.build import trivial_batch_collator
 from torch.utils.data import DataLoader, Dataset
 
+from imbdet.data.image_periods import ImagePeriods
 from imbdet.data.order import BatchOrder, Draw
 from imbdet.data.seeding import IMAGE, seed_sequence, seeded_globals
 from imbdet.data.summary import DataSummary
@@ -21,6 +26,7 @@ class TrainLoader:
         records: all images, as detectron2's dicts.
         summary: of the data sets.
         class_frequencies: of the data sets.
+        periods: whose factors rule how often images come; None if nothing changes that.
         seed: of the order and of the augmentations.
         start: iteration of the first batch. Both count when the first batch is asked for, so that a
             checkpoint may set them after detectron2's trainer has made its iterator.
@@ -36,6 +42,7 @@ class TrainLoader:
         class_frequencies: ClassFrequencies,
         seed: int,
         num_workers: int,
+        periods: ImagePeriods | None = None,
     ) -> None:
         """Store the parts of which batches are made.
 
@@ -47,6 +54,7 @@ class TrainLoader:
             class_frequencies: of the same.
             seed: at least 0.
             num_workers: processes that map images; 0 maps them in this one.
+            periods: rule how often images come; None leaves it to the order.
         """
         self.records = records
         self._mapper = mapper
@@ -54,6 +62,7 @@ class TrainLoader:
         self._num_workers = num_workers
         self.summary = summary
         self.class_frequencies = class_frequencies
+        self.periods = periods
         self.seed = seed
         self.start = 0
 
@@ -64,7 +73,7 @@ class TrainLoader:
         """From iteration ``start`` on."""
         yield from DataLoader(
             SeededImages(self.records, self._mapper, self.seed),
-            batch_sampler=self._build_order(seed=self.seed).batches(self.start),
+            batch_sampler=self._draws(),
             num_workers=self._num_workers,
             collate_fn=trivial_batch_collator,
             worker_init_fn=leave_stopping_to_parent,
@@ -72,8 +81,17 @@ class TrainLoader:
             generator=torch.Generator(),
         )
 
+    def _draws(self) -> Iterator[list[Draw]]:
+        build_order = functools.partial(self._build_order, seed=self.seed)
+        if self.periods is None:
+            return build_order().batches(self.start)
+        return self.periods.batches(build_order, self.start)
+
     def first_batches(self, number: int) -> Iterator[list[dict]]:
-        """Those of the first iterations, again and again, mapped in this process."""
+        """Those of the first iterations, again and again, mapped in this process.
+
+        Factors do not rule them.
+        """
         dataset = SeededImages(self.records, self._mapper, self.seed)
         while True:
             order = self._build_order(seed=self.seed).batches()

@@ -8,11 +8,15 @@ import numpy as np
 from detectron2.config import CfgNode
 
 from imbdet.data.epochs import ClassAwareImages, Epochs, RepeatedImages
+from imbdet.data.image_periods import ImagePeriods, length_of_period
 from imbdet.data.repeat_factors import by_class, by_data_set, by_instances, by_loss
 from imbdet.errors import UserError, suggest
 from imbdet.wording import counted
 
 Records = Sequence[Mapping[str, Any]]
+
+# Whose factors come from the ledger of the training itself.
+BY_LEDGER = "LedgerTrainingSampler"
 
 
 def check_sampler(cfg: CfgNode) -> None:
@@ -23,6 +27,10 @@ def check_sampler(cfg: CfgNode) -> None:
     _data_set_factors(cfg)
     if name == "LossTrainingSampler":
         _check_loss_records(cfg)
+    if name == BY_LEDGER and not cfg.LEDGER.ENABLED:
+        raise UserError(
+            f"{name} shows images by the ledger of this training: set LEDGER.ENABLED to True."
+        )
 
 
 def read_sampler(cfg: CfgNode, records: Records) -> Epochs:
@@ -36,6 +44,23 @@ def read_sampler(cfg: CfgNode, records: Records) -> Epochs:
         UserError: the sampler takes no image, or its keys do not fit.
     """
     return SAMPLERS[cfg.DATALOADER.SAMPLER_TRAIN](cfg, records)
+
+
+def read_periods(cfg: CfgNode, num_images: int) -> ImagePeriods | None:
+    """The periods whose factors the ledger gives; None of other samplers.
+
+    Args:
+        cfg: the config.
+        num_images: N.
+
+    Raises:
+        UserError: images are read too far ahead.
+    """
+    if cfg.DATALOADER.SAMPLER_TRAIN != BY_LEDGER:
+        return None
+    period = cfg.LEDGER.FEEDBACK.PERIOD
+    length = length_of_period(period, num_images, cfg.SOLVER.IMS_PER_BATCH)
+    return ImagePeriods(num_images, length, cfg.DATALOADER.NUM_WORKERS)
 
 
 def _all(cfg: CfgNode, records: Records) -> Epochs:
@@ -152,4 +177,5 @@ SAMPLERS: Mapping[str, Callable[[CfgNode, Records], Epochs]] = {
     "InstanceAwareTrainingSampler": _repeat_instances,
     "ClassAwareTrainingSampler": _class_aware,
     "LossTrainingSampler": _repeat_by_loss,
+    BY_LEDGER: _all,  # and from there on by its periods
 }

@@ -25,7 +25,7 @@ from imbdet.data.batches import TrainLoader
 from imbdet.data.broken_images import SkippingMapper, StrictMapper
 from imbdet.data.checks import drops_invalid_boxes, load_dataset, skips_broken_images
 from imbdet.data.class_table import format_class_table
-from imbdet.data.image_samplers import check_sampler, read_sampler
+from imbdet.data.image_samplers import check_sampler, read_periods, read_sampler
 from imbdet.data.order import BatchOrder
 from imbdet.data.proposals import with_proposals
 from imbdet.data.summary import DataSummary
@@ -72,6 +72,7 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
         class_frequencies=class_frequencies,
         seed=seed,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
+        periods=read_periods(cfg, len(records)),
     )
 
 
@@ -143,8 +144,8 @@ def _plan_order(cfg: CfgNode, records: list[dict]) -> Callable[..., BatchOrder]:
     is_wide = _find_wide(records) if is_grouped else np.zeros(len(records), bool)
     return functools.partial(
         BatchOrder,
-        epochs,
-        is_wide,
+        epochs=epochs,
+        is_wide=is_wide,
         batch_size=cfg.SOLVER.IMS_PER_BATCH // num_processes,
         rank=comm.get_rank(),
         num_processes=num_processes,

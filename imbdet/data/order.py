@@ -63,11 +63,16 @@ class BatchOrder:
         """(M,) the images of an epoch, for all processes."""
         return self._epochs(self._seed, number)
 
-    def batches(self, start: int = 0) -> Iterator[list[Draw]]:
-        """The endless batches of this process from iteration ``start`` on."""
+    def batches(self, start: int = 0, first_epoch: int = 0) -> Iterator[list[Draw]]:
+        """The endless batches of this process from iteration ``start`` on.
+
+        Args:
+            start: counted from the first batch of ``first_epoch``.
+            first_epoch: number of the epoch with which the order begins.
+        """
         waiting = np.empty((0, 3), dtype=np.int64)
         num_before = 0
-        for epoch in itertools.count():
+        for epoch in itertools.count(first_epoch):
             indices = self.epoch(epoch)
             first = (self._rank - num_before) % self._num_processes
             places = np.arange(first, len(indices), self._num_processes)

@@ -95,6 +95,16 @@ def by_loss(records: Sequence[Mapping], run: str, max_repeats: float) -> np.ndar
     return np.clip(np.array(factors, np.float32), 1, max_repeats)
 
 
+def by_hardness(hardness: np.ndarray, max_repeats: float) -> np.ndarray:
+    """(N,) float32 in [1, ``max_repeats``]: 1 + (``max_repeats`` - 1) times the hardness.
+
+    Args:
+        hardness: (N,) in [0, 1], see :func:`imbdet.records.hardness.hardness_of_images`.
+        max_repeats: the highest factor, at least 1.
+    """
+    return (1 + (max_repeats - 1) * hardness).astype(np.float32)
+
+
 def _count_images(records: Sequence[Mapping]) -> Counter[int]:
     """Number of images of each class."""
     return Counter(number for record in records for number in _classes_of(record))

@@ -62,10 +62,24 @@ class LedgerKeeper(HookBase):
         self._seen: list[Sights] = []
         self._batch_hook: RemovableHandle | None = None
 
+    @property
+    def rows(self) -> LedgerRows:
+        """Which row is whose, in a training."""
+        return self._rows
+
+    @property
+    def first_iteration(self) -> int:
+        """The iteration with which the ledger began, in a training."""
+        return self._first_iteration
+
+    def up_to_now(self) -> Ledger | None:
+        """The ledger of all that all processes saw, on the main process; a collective call."""
+        self._sum_up()
+        return self._ledger
+
     def state_dict(self) -> dict[str, Any]:
         """The whole ledger, on the main process; a collective call."""
-        self._sum_up()
-        if self._ledger is None:
+        if self.up_to_now() is None:
             return {}
         return {
             "first_iteration": self._first_iteration,

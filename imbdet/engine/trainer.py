@@ -39,6 +39,7 @@ from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.engine.curves import CurveWriter
 from imbdet.engine.incidents.watch import Watch
 from imbdet.engine.interrupt import StopOnSignal
+from imbdet.engine.ledger_feedback import LedgerFeedback, needs_feedback
 from imbdet.engine.ledger_keeper import LedgerKeeper
 from imbdet.engine.optimizer import adopt_state, build_optimizer
 from imbdet.engine.process_state import find_own_state, gather_process_states, restore_process_state
@@ -305,12 +306,16 @@ def _build_evaluators(
 
 
 def _build_observers(cfg: CfgNode, model: nn.Module) -> list[HookBase]:
-    """Hooks that look at what the model computes in a step."""
+    """Hooks that look at what the model computes in a step, or see to what it is given."""
     observers: list[HookBase] = [Watch(cfg, model)]
     if cfg.RECORD.PERIOD != 0:
         observers.append(SampleRecorder(cfg, model))
+    feeds_back = needs_feedback(cfg)
     if cfg.LEDGER.ENABLED:
-        observers.append(LedgerKeeper(cfg, model))
+        keeper = LedgerKeeper(cfg, model)
+        observers.append(keeper)
+        if feeds_back:
+            observers.append(LedgerFeedback(cfg, keeper))
     return observers
 
 

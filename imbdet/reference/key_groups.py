@@ -349,7 +349,8 @@ class Dataloader:
         repeat_sqrt: whether repeat factors of classes are square roots.
         loss_records: OUTPUT_DIR of an earlier training on the same data with records, by whose
             losses LossTrainingSampler shows images.
-        max_repeats: how often LossTrainingSampler shows an image at most, in an epoch.
+        max_repeats: how often LossTrainingSampler shows an image at most, in an epoch; and
+            LedgerTrainingSampler, in relation to one whose objects are all learnt.
     """
 
     random_subset_ratio: float = 1.0
@@ -386,6 +387,24 @@ class Ledger:
     """
 
     enabled: bool = False
+
+
+class Feedback:
+    """What the ledger says while training rules how often images come and what objects weigh.
+
+    Attributes:
+        period: iterations from one look into the ledger to the next; 0 is an epoch. Weights of
+            objects change with it, and LedgerTrainingSampler's images one period later.
+        object_weights: whether objects weigh less, in all losses, that are said to be another class
+            more often than others of their class; see docs/ledger.md.
+        min_judged: how often an object must have been judged before its class is in doubt.
+        min_weight: lowest weight of an object, above 0, as one of weight 0 is not judged any more.
+    """
+
+    period: NonNegative = 0
+    object_weights: bool = False
+    min_judged: Count = 3
+    min_weight: Annotated[float, Range(0, 1, above=True)] = 0.1
 
 
 class Solver:
@@ -458,6 +477,7 @@ OTHER_GROUPS = {
     "DATALOADER": Dataloader,
     "RECORD": Record,
     "LEDGER": Ledger,
+    "LEDGER.FEEDBACK": Feedback,
     "SOLVER": Solver,
     "TEST": Test,
 }

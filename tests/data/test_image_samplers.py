@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imbdet.data import build_train_loader
-from imbdet.data.image_samplers import SAMPLERS, check_sampler, read_sampler
+from imbdet.data.image_samplers import BY_LEDGER, SAMPLERS, check_sampler, read_sampler
 from imbdet.data.repeat_factors import by_class, by_instances, by_loss
 from imbdet.errors import UserError
 from imbdet.records.record_columns import SCHEMA
@@ -139,7 +139,7 @@ def test_factors_of_two_data_sets(toy):
     assert names.count("toy_again") == 3 * names.count("toy") == 36
 
 
-@pytest.mark.parametrize("name", sorted(set(SAMPLERS) - {"LossTrainingSampler"}))
+@pytest.mark.parametrize("name", sorted(set(SAMPLERS) - {"LossTrainingSampler", BY_LEDGER}))
 def test_batches_of_every_sampler_are_a_function_of_the_iteration(toy, name):
     cfg = toy.config(
         "DATALOADER.SAMPLER_TRAIN", name, "DATALOADER.REPEAT_THRESHOLD", 2.0, "SEED", 1

@@ -1,0 +1,43 @@
+"""How hard objects and images are for a training, by whether it learns and forgets them.
+
+A objects, I images.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+
+def hardness_of_objects(objects: Mapping[str, Tensor]) -> Tensor:
+    """How likely an object is not learnt when it is judged next: (A,) float64 in [0, 1].
+
+    1 if it was not at its last judged sight; otherwise the share of the sights at which it was
+    learnt after which it was forgotten, so that an object which is learnt once and for all has 0.
+    Forgetting events are those of Toneva et al., "An Empirical Study of Example Forgetting during
+    Deep Neural Network Learning", ICLR 2019, https://arxiv.org/abs/1812.05159
+
+    Args:
+        objects: the columns "is_learnt", "learnt" and "forgotten" (A,) of a ledger.
+    """
+    is_forgotten_again = objects["forgotten"].double() / objects["learnt"].clamp(min=1)
+    return is_forgotten_again.where(objects["is_learnt"], 1.0)
+
+
+def hardness_of_images(hardness: Tensor, is_judged: Tensor, numbers: Tensor) -> Tensor:
+    """The mean hardness of each image's judged objects: (I,) float64 in [0, 1].
+
+    An image without any has the mean of the others, or 0 if there are none.
+
+    Args:
+        hardness: (A,) in [0, 1].
+        is_judged: (A,) bool, whether anything is known of the object.
+        numbers: (I,) int64, how many of the objects are of each image, one image after the other.
+    """
+    images = torch.arange(len(numbers)).repeat_interleave(numbers)
+    zeros = hardness.new_zeros(len(numbers))
+    sums = zeros.index_add(0, images, hardness.where(is_judged, 0.0))
+    counts = zeros.index_add(0, images, is_judged.double())
+    is_known = counts > 0
+    means = sums / counts.clamp(min=1)
+    return means.where(is_known, means.sum() / is_known.sum().clamp(min=1))
