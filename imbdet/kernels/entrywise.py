@@ -67,6 +67,20 @@ def entrywise_loss(
         (M,) float. Differentiable once.
     """
     check_labels(pred_logits, gt_labels)
+    return sum_entries(
+        pred_logits, gt_labels, positive=positive, negative=negative, pos_args=pos_args
+    )
+
+
+def sum_entries(
+    pred_logits: Tensor,
+    gt_labels: Tensor,
+    *,
+    positive: EntryLoss,
+    negative: EntryLoss,
+    pos_args: Sequence[Tensor] = (),
+) -> Tensor:
+    """See :func:`entrywise_loss`; for labels that have been checked."""
     losses: Tensor = _EntrywiseLoss.apply(pred_logits, gt_labels, positive, negative, *pos_args)
     return losses
 

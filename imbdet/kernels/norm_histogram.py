@@ -10,6 +10,7 @@ from torch import Tensor
 
 from imbdet.kernels.backend import is_fused
 from imbdet.kernels.chunks import iterate_chunks
+from imbdet.ops.sums import sum_by
 
 
 @torch.no_grad()
@@ -46,7 +47,7 @@ def bins_of(norms: Tensor, num_bins: int) -> Tensor:
 
 
 def count_bins(bins: Tensor, num_bins: int, weights: Tensor | None) -> Tensor:
-    """(bins,) number of entries in each bin, int64, or float64 sum of the weights of their rows."""
+    """(bins,) float64 number of entries in each bin, or the sum of the weights of their rows."""
     if weights is not None:
-        weights = weights.detach().double().repeat_interleave(len(bins) // max(len(weights), 1))
-    return bins.bincount(weights, minlength=num_bins)
+        weights = weights.detach().repeat_interleave(len(bins) // max(len(weights), 1))
+    return sum_by(bins, weights, num_bins)

@@ -19,8 +19,9 @@ from torch.distributed import ProcessGroup
 from imbdet.kernels.step_sums import Rows, StepSums, step_sums
 from imbdet.kernels.steps import Steps
 from imbdet.ops.exchange import Pool, total
-from imbdet.ops.labels import check_labels, positive_entries, rank_segments, weighted_labels
+from imbdet.ops.labels import labelled_rows, rank_segments
 from imbdet.ops.precision import at_least_float32
+from imbdet.ops.sums import sum_by
 
 
 class Ranking(NamedTuple):
@@ -31,7 +32,8 @@ class Ranking(NamedTuple):
         sums: sums the steps over many logits.
         rows: labels, -1 also in rows of weight 0; segments; and weights u_j of a row's entries.
         pos_entries: rows and classes of this process's positives, those of weight 0 left out.
-        pos_is_kept: bool, of this process's positives, which are in ``pos_entries``; None is all.
+        num_labelled: of this process's positives, those of weight 0 included.
+        pos_kept: which of them are in ``pos_entries``; None is all.
         pool: the positives of all processes.
         pos_weights: (P,) float64, v_i > 0.
         positives_above: (P,) float64, sum_k v_k H(p_k - p_i) over the positives, i itself included.
@@ -47,7 +49,8 @@ class Ranking(NamedTuple):
     sums: StepSums
     rows: Rows
     pos_entries: tuple[Tensor, Tensor]
-    pos_is_kept: Tensor | None
+    num_labelled: int
+    pos_kept: Tensor | None
     pool: Pool
     pos_weights: Tensor
     positives_above: Tensor
@@ -71,14 +74,12 @@ class Ranking(NamedTuple):
         Raises:
             ValueError: ``values``, called ``name`` in the message, has another shape.
         """
-        is_kept = self.pos_is_kept
-        shape = (self.pos_entries[0] if is_kept is None else is_kept).shape
-        if values.shape != shape:
+        if values.shape != (self.num_labelled,):
             raise ValueError(
-                f"{name} must have the shape {tuple(shape)}, one for each positive, not "
+                f"{name} must have the shape ({self.num_labelled},), one for each positive, not "
                 f"{tuple(values.shape)}"
             )
-        return self.pool.join(values if is_kept is None else values[is_kept])
+        return self.pool.join(values if self.pos_kept is None else values[self.pos_kept])
 
 
 @torch.no_grad()
@@ -103,15 +104,12 @@ def rank(
             of them have weights or none.
         weights: (M,) of the samples, >= 0, or None for ones. A row of weight 0 counts as ignored.
     """
-    check_labels(pred_logits, gt_labels)
-    pos_is_kept = None
-    if weights is not None:
-        labelled, _ = positive_entries(gt_labels, pred_logits.shape[1])
-        gt_labels = weighted_labels(gt_labels, weights)
-        pos_is_kept, weights = gt_labels[labelled] >= 0, weights.double()[:, None]
+    gt_labels, has_ignored, pos_entries, pos_kept, num_labelled = labelled_rows(
+        pred_logits, gt_labels, weights
+    )
+    weights = None if weights is None else weights.double()[:, None]
     segment_idxs, num_segments = rank_segments(gt_labels, image_idxs, group)
     segments = None if num_segments == 1 else segment_idxs[:, None]
-    pos_entries = positive_entries(gt_labels, pred_logits.shape[1])
     pool = Pool(len(pos_entries[0]), group, pred_logits.device)
     pos_scores = pool.join(at_least_float32(pred_logits[pos_entries])).double()
     is_finite = pos_scores.isfinite()
@@ -121,20 +119,21 @@ def rank(
         pos_weights = pool.join(weights[pos_entries[0], 0])
     steps = Steps(pos_scores.where(is_finite, 0), delta, pos_segments, num_segments)
     sums = step_sums(steps, pred_logits)
-    rows = Rows(gt_labels, segments, weights)
+    rows = Rows(gt_labels, segments, weights, has_ignored)
     histogram = sums.histogram(pred_logits, rows)
     is_broken = histogram.isnan().any() | ~is_finite.all()
     poison = histogram.new_zeros(1).masked_fill(is_broken, math.nan)
     own = steps.sum_over_scores(histogram), poison
     entries, poison = total(torch.cat(own), group).split([len(x) for x in own])
-    totals = torch.bincount(steps.pos_segments, pos_weights, num_segments)
+    totals = sum_by(steps.pos_segments, pos_weights, num_segments)
     positives_above = steps.sum_over_pairs(pos_weights)
     return Ranking(
         steps,
         sums,
         rows,
         pos_entries,
-        pos_is_kept,
+        num_labelled,
+        pos_kept,
         pool,
         pos_weights,
         positives_above=positives_above,

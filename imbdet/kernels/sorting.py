@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from imbdet.kernels.steps import Part, Steps
+from imbdet.ops.masks import true_idxs
 
 
 class WrongPairs:
@@ -31,11 +32,14 @@ class WrongPairs:
         bits = torch.arange(num_bits, device=ious.device)[:, None]
         is_higher = ((numbers >> bits) & 1) == 1  # [bits, P]
         groups, group_idxs = ((numbers >> (bits + 1)) * num_bits + bits).unique(return_inverse=True)
-        self.lower, self.higher = (~is_higher).nonzero()[:, 1], is_higher.nonzero()[:, 1]
-        self.lower_groups = group_idxs[~is_higher]
+        is_higher, group_idxs = is_higher.flatten(), group_idxs.flatten()
+        higher = true_idxs(is_higher)
+        lower = true_idxs(~is_higher, len(is_higher) - len(higher))
+        self.lower, self.higher = lower % len(ious), higher % len(ious)
+        self.lower_groups = group_idxs[lower]
         self.lower_scores = steps.pos_scores[self.lower]
         self.steps = Steps(
-            steps.pos_scores[self.higher], steps.delta, group_idxs[is_higher], len(groups)
+            steps.pos_scores[self.higher], steps.delta, group_idxs[higher], len(groups)
         )
 
     def sum_over_lower(self, values: Tensor) -> Tensor:

@@ -23,11 +23,13 @@ class Rows(NamedTuple):
         gt_labels: (M,) int64; rows with -1 are not ranked.
         segments: (M, 1) int64 in [0, G), or None if there is one segment.
         weights: (M, 1) float64 of a row's entries, or None for ones.
+        has_ignored: whether rows with -1 may be among them.
     """
 
     gt_labels: Tensor
     segments: Tensor | None = None
     weights: Tensor | None = None
+    has_ignored: bool = True
 
     def parts(self, pred_logits: Tensor) -> Parts:
         """The rows that are ranked, positives included, chunk by chunk."""
@@ -44,7 +46,7 @@ class Rows(NamedTuple):
     def ignored(self, rows: slice) -> Tensor | None:
         """(C,) bool, which of some rows are not ranked; None if all are, as a minimum tells."""
         gt_labels = self.gt_labels[rows]
-        return gt_labels < 0 if gt_labels.min() < 0 else None
+        return gt_labels < 0 if self.has_ignored and gt_labels.min() < 0 else None
 
 
 class StepSums(Protocol):

@@ -23,6 +23,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from imbdet.ops.sums import sum_by
+
 
 class Part(NamedTuple):
     """Some of the scores.
@@ -111,7 +113,7 @@ class Steps:
         # stop+1..last, where the segment ends.
         rise = rank + own.repeat(2)
         self.start = rise[: len(own)]
-        sizes = 2 * torch.bincount(own, minlength=num_segments) + 1
+        sizes = 2 * sum_by(own, None, num_segments).long() + 1
         lasts = sizes.cumsum(dim=0) - 1
         self.cuts = torch.cat([rise, lasts[own]]).view(3, len(own))  # start, stop, last
         self.begins = rise + 1  # of the ramps, then of where the steps are 1
@@ -162,8 +164,7 @@ class Steps:
         buckets = self.bucket(scores, part.segments).flatten()
         scores = self.clamp(scores.flatten())
         moments = scores if weights is None else weights * scores
-        sums = [torch.bincount(buckets, w, self.num_buckets) for w in (weights, moments)]
-        return torch.stack([x.double() for x in sums])  # without weights bincount gives integers
+        return torch.stack([sum_by(buckets, x, self.num_buckets) for x in (weights, moments)])
 
     def sum_over_scores(self, histogram: Tensor) -> Tensor:
         """(P,) sum_j w_j H(s_j - p_i) over the scores of a histogram, for each positive i."""

@@ -11,6 +11,7 @@ from torch.distributed import ProcessGroup
 from imbdet.kernels.error_driven import Update, apply_updates
 from imbdet.kernels.ranking import Ranking, rank
 from imbdet.methods import CLS_LOSSES
+from imbdet.ops.sums import sum_by
 from imbdet.options import NonNegative
 
 
@@ -89,5 +90,5 @@ def _last_of_equals(scores: Tensor, segments: Tensor) -> Tensor:
     """(P,) index of the last one with the same score and segment, of sorted ones."""
     differs = (x.diff(prepend=x[:1]) != 0 for x in (scores, segments))
     run = torch.logical_or(*differs).cumsum(dim=0)
-    last: Tensor = torch.bincount(run).cumsum(dim=0) - 1
+    last = sum_by(run, None, len(run)).long().cumsum(dim=0) - 1
     return last[run]

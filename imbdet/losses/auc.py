@@ -12,6 +12,7 @@ from imbdet.kernels.error_driven import Update, apply_updates
 from imbdet.kernels.ranking import Ranking, rank
 from imbdet.methods import CLS_LOSSES
 from imbdet.ops.exchange import total
+from imbdet.ops.sums import sum_by
 from imbdet.options import NonNegative
 
 
@@ -64,12 +65,12 @@ def auc_update(ranking: Ranking, num_classes: int) -> Update:
 def _weight_of_negatives(ranking: Ranking, num_classes: int) -> Tensor:
     """(P,) float64, sum_j u_j over the negatives of the segment; exactly 0 without any."""
     steps = ranking.steps
-    gt_labels, segments, weights = ranking.rows
-    rows = (gt_labels == num_classes).nonzero().squeeze(1)
-    segments = torch.zeros_like(rows) if segments is None else segments[rows, 0]
-    weights = None if weights is None else weights[rows, 0]
-    background = torch.bincount(segments, weights, steps.num_segments).double()
+    gt_labels, segments, weights, _ = ranking.rows
+    is_background = (gt_labels == num_classes).double()
+    segments = torch.zeros_like(gt_labels) if segments is None else segments[:, 0]
+    weights = is_background if weights is None else is_background * weights[:, 0]
+    background = sum_by(segments, weights, steps.num_segments)
     background = total(background, ranking.pool.group)
-    positives = torch.bincount(steps.pos_segments, ranking.pos_weights, steps.num_segments)
+    positives = sum_by(steps.pos_segments, ranking.pos_weights, steps.num_segments)
     negatives = num_classes * background + (num_classes - 1) * positives
     return negatives[steps.pos_segments]

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from imbdet.kernels.negative_softmax import negative_softmax
 from imbdet.methods import CLS_LOSSES
 from imbdet.ops.exchange import gather
-from imbdet.ops.labels import check_labels, positive_entries, rank_segments, weighted_labels
+from imbdet.ops.labels import labelled_rows, rank_segments
 from imbdet.options import Positive
 
 
@@ -67,13 +67,11 @@ def dr_loss(
         Scalar, not to be normalized. Without positives P+ = 1, without negatives P- = 0; a scope
         with neither pays 0.
     """
-    check_labels(pred_logits, gt_labels)
     # Of a row r:   mass_r = log sum_j exp(p_rj / lambda_neg),   mean_r = sum_j q_rj p_rj
     # Of a scope:   P- = sum_r q_r mean_r with q = softmax(mass);   P+ likewise, of single scores
     # Loss:         tau / kappa softplus(kappa (P- - P+ + margin)), mean over the scopes
-    gt_labels = weighted_labels(gt_labels, weights)
+    gt_labels, _, pos_entries, _, _ = labelled_rows(pred_logits, gt_labels, weights)
     scopes, num_scopes = rank_segments(gt_labels, image_idxs, group)
-    pos_entries = positive_entries(gt_labels, pred_logits.shape[1])
     masses, means, pos_logits = negative_softmax(pred_logits, gt_labels, pos_entries, lambda_neg)
     pos_scopes = scopes[pos_entries[0]]
     pos_scores = pos_logits.sigmoid()
@@ -100,13 +98,11 @@ def _softmax_means(
 
     A scope without values, or with logits of -inf alone, has the mean 0 and the log-sum-exp -inf.
     """
-    kept = logits.isneginf().logical_not().nonzero().squeeze(1)
-    values, logits, scopes = values[kept], logits[kept], scopes[kept]
     zeros = logits.new_zeros(num_scopes)
     highest = (zeros - math.inf).scatter_reduce(0, scopes, logits.detach(), "amax")
-    weights = (logits - highest[scopes]).exp()
-    total = zeros.index_add(0, scopes, weights)
-    total = total.masked_fill(highest.isneginf(), 1)
+    is_empty = highest.isneginf()
+    weights = (logits - highest.masked_fill(is_empty, 0)[scopes]).exp()
+    total = zeros.index_add(0, scopes, weights).masked_fill(is_empty, 1)
     return zeros.index_add(0, scopes, weights * values) / total, highest + total.log()
 
 

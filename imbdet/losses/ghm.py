@@ -26,7 +26,7 @@ from torch.distributed import ProcessGroup
 from torch.nn import functional as F
 
 from imbdet.buffers import KeepsMissingBuffers, untouched_buffers
-from imbdet.kernels.entrywise import entrywise_loss
+from imbdet.kernels.entrywise import sum_entries
 from imbdet.kernels.norm_histogram import bins_of, count_bins, norm_histogram
 from imbdet.losses.asl1 import asl1
 from imbdet.losses.reduction import reduce_losses
@@ -165,7 +165,7 @@ class GHMCLoss(_Harmonizer):
     ) -> Tensor:
         histogram = norm_histogram(pred_logits, gt_labels, self.bins, weights)
         bin_weights = self.weigh(histogram, group)
-        return entrywise_loss(
+        return sum_entries(
             pred_logits,
             gt_labels,
             positive=HarmonizedEntry(-1, bin_weights),

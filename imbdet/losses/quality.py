@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from imbdet.kernels.entrywise import entrywise_loss
+from imbdet.kernels.entrywise import sum_entries
 from imbdet.losses.focal import DetachedFocalEntry, FocalEntry
 from imbdet.losses.reduction import reduce_losses
 from imbdet.methods import CLS_LOSSES
-from imbdet.ops.labels import positive_entries
+from imbdet.ops.labels import check_labels
 from imbdet.options import NonNegative
 
 
@@ -53,7 +53,7 @@ def quality_focal_loss(
     Returns:
         (M,) losses, 0 for ignored samples; or their sum.
     """
-    losses = entrywise_loss(
+    losses = sum_entries(
         pred_logits,
         gt_labels,
         positive=QualityFocalPositive(beta),
@@ -99,7 +99,7 @@ def varifocal_loss(
     Returns:
         (M,) losses, 0 for ignored samples; or their sum.
     """
-    losses = entrywise_loss(
+    losses = sum_entries(
         pred_logits,
         gt_labels,
         positive=VarifocalPositive(),
@@ -113,12 +113,12 @@ def soft_targets(pred_logits: Tensor, gt_labels: Tensor, ious: Tensor) -> Tensor
     """The (P,) quality of the positives, detached, in float32 at least.
 
     Raises:
-        ValueError: there is not one for each positive.
+        ValueError: there is not one for each positive, or see :func:`check_labels`.
     """
-    rows, _ = positive_entries(gt_labels, pred_logits.shape[-1])
-    if ious.shape != rows.shape:
+    num_positives, _ = check_labels(pred_logits, gt_labels)
+    if ious.shape != (num_positives,):
         raise ValueError(
-            f"ious must have the shape {tuple(rows.shape)}, one for each positive, "
+            f"ious must have the shape ({num_positives},), one for each positive, "
             f"not {tuple(ious.shape)}"
         )
     return ious.detach().to(torch.promote_types(pred_logits.dtype, torch.float32))

@@ -1,5 +1,7 @@
 """The sparse view of labels: a positive is a (row, class) pair, no one-hot target is ever built."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
@@ -7,27 +9,52 @@ from torch.distributed import ProcessGroup
 from imbdet.ops.masks import true_idxs
 
 
-def positive_entries(gt_labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+class LabelNumbers(NamedTuple):
+    """What a look at the labels tells.
+
+    Attributes:
+        num_positives: P.
+        has_ignored: whether any row is.
+    """
+
+    num_positives: int
+    has_ignored: bool
+
+
+def positive_entries(
+    gt_labels: Tensor, num_classes: int, count: int | None = None
+) -> tuple[Tensor, Tensor]:
     """Rows and classes of the positive entries of an (M, K) matrix of logits.
 
     Args:
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
         num_classes: K.
+        count: P, if it is known: a GPU is then not waited for.
 
     Returns:
         (P,) rows in ascending order and (P,) classes, both int64.
     """
-    rows = true_idxs((gt_labels >= 0) & (gt_labels < num_classes))
+    rows = true_idxs(has_positive(gt_labels, num_classes), count)
     return rows, gt_labels[rows]
 
 
-def check_labels(pred_logits: Tensor, gt_labels: Tensor, num_classes: int | None = None) -> None:
+def has_positive(gt_labels: Tensor, num_classes: int) -> Tensor:
+    """(M,) bool, which rows have a positive entry."""
+    return (gt_labels >= 0) & (gt_labels < num_classes)
+
+
+def check_labels(
+    pred_logits: Tensor, gt_labels: Tensor, num_classes: int | None = None
+) -> LabelNumbers:
     """Raise ValueError unless logits are a matrix and there is a label for each row.
 
     Args:
         pred_logits: anything.
         gt_labels: anything; should be (M,) int64 in [-1, K].
         num_classes: K; None is the number of columns.
+
+    Returns:
+        What is known of the labels by then. A GPU is waited for once.
     """
     if pred_logits.dim() != 2:
         raise ValueError(f"pred_logits must have the shape (M, K), not {tuple(pred_logits.shape)}")
@@ -40,14 +67,64 @@ def check_labels(pred_logits: Tensor, gt_labels: Tensor, num_classes: int | None
     if num_classes is None:
         num_classes = pred_logits.shape[1]
     if len(gt_labels) == 0:
-        return
-    lowest, highest = torch.stack(gt_labels.aminmax()).tolist()  # cheaper than masks
+        return LabelNumbers(0, False)
+    count = has_positive(gt_labels, num_classes).count_nonzero()
+    lowest, highest, count = torch.stack([*gt_labels.aminmax(), count]).tolist()
     if lowest < -1 or highest > num_classes:
         strays = gt_labels[(gt_labels < -1) | (gt_labels > num_classes)]
         raise ValueError(
             f"gt_labels must lie in [-1, {num_classes}], {num_classes} being the background; "
             f"{len(strays):,} do not, such as {int(strays[0])}"
         )
+    return LabelNumbers(count, lowest < 0)
+
+
+class LabelledRows(NamedTuple):
+    """The rows of a matrix of logits, by their labels and weights.
+
+    Attributes:
+        gt_labels: (M,) int64, -1 also in rows of weight 0.
+        has_ignored: whether any is -1.
+        pos_entries: (P,) rows and classes of the positive entries.
+        kept: (P,) int64, which of those positives they are that were labelled so; None is all.
+        num_labelled: how many were.
+    """
+
+    gt_labels: Tensor
+    has_ignored: bool
+    pos_entries: tuple[Tensor, Tensor]
+    kept: Tensor | None
+    num_labelled: int
+
+
+def labelled_rows(pred_logits: Tensor, gt_labels: Tensor, weights: Tensor | None) -> LabelledRows:
+    """Check labels and weights, and find the positives; a GPU is waited for once for each of both.
+
+    Args:
+        pred_logits: (M, K) logits.
+        gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
+        weights: (M,) of the rows, or None for ones.
+
+    Raises:
+        ValueError: see :func:`check_labels` and :func:`check_weights`.
+    """
+    count, has_ignored = check_labels(pred_logits, gt_labels)
+    pos_entries = positive_entries(gt_labels, pred_logits.shape[1], count)
+    if weights is None:
+        return LabelledRows(gt_labels, has_ignored, pos_entries, None, count)
+    check_shape_of_weights(weights, len(gt_labels))
+    is_kept = weights[pos_entries[0]] > 0
+    num_kept, num_without = check_weights(
+        weights, len(gt_labels), is_kept.count_nonzero(), (weights == 0).count_nonzero()
+    )
+    kept = true_idxs(is_kept, num_kept)
+    return LabelledRows(
+        gt_labels.masked_fill(weights == 0, -1),
+        has_ignored or num_without > 0,
+        (pos_entries[0][kept], pos_entries[1][kept]),
+        kept,
+        count,
+    )
 
 
 def weighted_labels(gt_labels: Tensor, weights: Tensor | None) -> Tensor:
@@ -66,12 +143,24 @@ def weighted_labels(gt_labels: Tensor, weights: Tensor | None) -> Tensor:
     return gt_labels.masked_fill(weights == 0, -1)
 
 
-def check_weights(weights: Tensor, count: int) -> None:
-    """Raise ValueError unless there is a weight for each of ``count`` samples, finite and >= 0."""
+def check_weights(weights: Tensor, count: int, *asked: Tensor) -> list[int]:
+    """Raise ValueError unless there is a weight for each of ``count`` samples, finite and >= 0.
+
+    Returns:
+        The int64 scalars that were asked for, too, so that a GPU is waited for once.
+    """
+    check_shape_of_weights(weights, count)
+    is_valid = ((weights >= 0) & weights.isfinite()).all()
+    valid, *numbers = torch.stack([is_valid.long(), *asked]).tolist()
+    if not valid:
+        raise ValueError("weights must be finite and not negative")
+    return numbers
+
+
+def check_shape_of_weights(weights: Tensor, count: int) -> None:
+    """Raise ValueError unless there is a weight for each of ``count`` samples."""
     if weights.shape != (count,):
         raise ValueError(f"weights must have the shape ({count},), not {tuple(weights.shape)}")
-    if not bool(((weights >= 0) & weights.isfinite()).all()):
-        raise ValueError("weights must be finite and not negative")
 
 
 def rank_segments(

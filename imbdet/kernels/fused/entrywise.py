@@ -12,11 +12,12 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+from torch.nn import functional as F
 
 from imbdet.kernels.entrywise import EntryLoss
 from imbdet.kernels.fused.entries import FusedEntry, fused_entry
 from imbdet.kernels.fused.tiles import launch, load_tile, store_tile, take_rows
-from imbdet.ops.labels import positive_entries
+from imbdet.ops.labels import has_positive
 
 
 @triton.jit
@@ -179,9 +180,9 @@ def _of_rows(pos_args: Sequence[Tensor], gt_labels: Tensor, num_columns: int) ->
     """(M,) float32 target of each row that has a positive; without targets anything."""
     if not pos_args:
         return gt_labels
-    rows, _ = positive_entries(gt_labels, num_columns)
-    targets = pos_args[0].new_zeros(len(gt_labels), dtype=torch.float32)
-    return targets.index_copy_(0, rows, pos_args[0].float())
+    # Those of other rows are of no account, and neither is what is there without any positive.
+    places = has_positive(gt_labels, num_columns).cumsum(dim=0) - 1
+    return F.pad(pos_args[0].float(), (0, 1))[places]
 
 
 def _table(entry: FusedEntry, logits: Tensor) -> tuple[Tensor, int]:

@@ -18,6 +18,7 @@ from torch import Tensor
 from imbdet.kernels.fused.tiles import launch, load_tile, store_tile, take_rows
 from imbdet.kernels.step_sums import Rows
 from imbdet.kernels.steps import Lines, Steps
+from imbdet.ops.sums import sum_by
 
 
 @triton.jit
@@ -171,7 +172,7 @@ class _Table(NamedTuple):
 
     @classmethod
     def of(cls, steps: Steps) -> "_Table":
-        numbers = 2 * torch.bincount(steps.pos_segments, minlength=steps.num_segments)
+        numbers = 2 * sum_by(steps.pos_segments, None, steps.num_segments).long()
         firsts = torch.cat([numbers.new_zeros(1), numbers.cumsum(dim=0)])
         ends, zero = steps.ends[steps.places], steps.ends.new_zeros(1)
         bounds = torch.stack([steps.clamp(zero - torch.inf), steps.clamp(zero + torch.inf)])
@@ -200,7 +201,7 @@ class FusedSums:
         return values
 
     def _launch(self, kernel, pred_logits: Tensor, rows: Rows, *arguments) -> None:
-        gt_labels, segments, weights = rows
+        gt_labels, segments, weights, _ = rows
         launch(
             kernel,
             pred_logits,
