@@ -14,6 +14,7 @@ FLOORS = [
     {
         "addresses",
         "array_pickle",
+        "best_evaluation",
         "bounded_pickle",
         "buffers",
         "errors",

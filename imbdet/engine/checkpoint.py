@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.checkpoint.c2_model_loading import convert_c2_detectron_names
 from detectron2.utils import comm
-from torch import nn
+from torch import Tensor, nn
 
 from imbdet.data.summary import DataSummary
 from imbdet.engine.checkpoint_file import check_weights, not_weights, read_checkpoint
 from imbdet.engine.checkpoint_folder import CheckpointFolder
 from imbdet.engine.checkpoint_writer import CheckpointWriter
 from imbdet.engine.fit import check_fit, check_kinds, find_dropped
+from imbdet.engine.weight_average import ENTRY
 from imbdet.errors import UserError
 from imbdet.reading import suggest_file
 
@@ -25,7 +27,8 @@ logger = logging.getLogger(__name__)
 
 # The entry with what the model learned from.
 _DATA = "data"
-
+# Entries that a run may begin to have when it goes on.
+_ADDED_LATER = {ENTRY}
 
 # After a path: match names by their ends, as in detectron2's main branch.
 _MATCHING = "?matching_heuristics="
@@ -88,14 +91,32 @@ class SafeCheckpointer(DetectionCheckpointer):
             UserError: the file before could not be written.
         """
         states = {key: value.state_dict() for key, value in self.checkpointables.items()}
+        self._write(name, {"model": self.model.state_dict(), **states, **kwargs}, is_last=True)
+
+    def save_weights(self, name: str, weights: Mapping[str, Tensor], **kwargs: Any) -> None:
+        """Save weights as ``name``.pth, for ``MODEL.WEIGHTS``: no training goes on from them.
+
+        On other processes than the main one it does nothing.
+
+        Args:
+            name: without the ending.
+            weights: the state of the model.
+            kwargs: more that goes into the file.
+
+        Raises:
+            UserError: the file before could not be written.
+        """
+        self._write(name, {"model": weights, **kwargs}, is_last=False)
+
+    def _write(self, name: str, parts: Mapping[str, Any], *, is_last: bool) -> None:
         if not (self.save_dir and self.save_to_disk):
             return
         self.writer.wait()
         content = io.BytesIO()
-        torch.save({"model": self.model.state_dict(), **states, **self._kept, **kwargs}, content)
+        torch.save({**parts, **self._kept}, content)
         logger.debug(f"Saving checkpoint '{name}.pth'.")
         # Not its buffer: Python 3.12.1 and 3.13.0 crash when they collect one after an error.
-        self.writer.start(f"{name}.pth", content.getvalue())
+        self.writer.start(f"{name}.pth", content.getvalue(), is_last=is_last)
 
     def load(self, path: str, checkpointables: list[str] | None = None) -> dict[str, Any]:
         """See :class:`DetectionCheckpointer`.
@@ -176,7 +197,7 @@ class SafeCheckpointer(DetectionCheckpointer):
         elif "model" not in checkpoint:
             checkpoint = {"model": checkpoint}
         check_weights(checkpoint["model"], must_be_finite=self._must_be_finite)
-        missing = [name for name in self.checkpointables if name not in checkpoint]
+        missing = self.checkpointables.keys() - checkpoint.keys() - _ADDED_LATER
         if self._is_resuming and missing:
             raise UserError(
                 "it has weights, but not the optimizer, the schedule and the rest that a training "

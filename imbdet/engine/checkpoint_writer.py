@@ -19,19 +19,20 @@ class CheckpointWriter:
         self._keep = keep
         self._writing: Future | None = None
 
-    def start(self, name: str, content: bytes) -> None:
+    def start(self, name: str, content: bytes, *, is_last: bool = True) -> None:
         """Begin to write a file, once the one before is written.
 
         Args:
             name: of the file.
             content: what ``torch.save`` made.
+            is_last: whether a training goes on from it, so that the tag names it.
 
         Raises:
             UserError: the file before could not be written.
         """
         self.wait()
         executor = ThreadPoolExecutor(max_workers=1)
-        self._writing = executor.submit(self._write, name, content)
+        self._writing = executor.submit(self._write, name, content, is_last)
         executor.shutdown(wait=False)  # the thread ends with the file
 
     def check(self) -> None:
@@ -49,8 +50,10 @@ class CheckpointWriter:
         if writing is not None:
             writing.result()
 
-    def _write(self, name: str, content: bytes) -> None:
+    def _write(self, name: str, content: bytes, is_last: bool) -> None:
         write_sealed(self._folder.root / name, content)
+        if not is_last:
+            return
         self._folder.set_tag(name)
         if self._keep > 0:
             self._folder.remove_old(name, self._keep)

@@ -2,12 +2,14 @@
 
 import logging
 import random
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
+from detectron2.layers import FrozenBatchNorm2d
 from detectron2.utils import comm
-from torch import nn
+from torch import Tensor, nn
 
 from imbdet.engine.checkpoint_file import check_weights
 from imbdet.engine.training_state import taking_up
@@ -17,17 +19,19 @@ from imbdet.wording import counted
 logger = logging.getLogger(__name__)
 
 
-def gather_process_states(model: nn.Module, hooks: dict[str, Any]) -> list[dict[str, Any]]:
+def gather_process_states(
+    quantities: Mapping[str, Tensor], hooks: dict[str, Any]
+) -> list[dict[str, Any]]:
     """The states of all processes, by rank; on other processes than the main one, nothing.
 
     A collective call.
 
     Args:
-        model: its buffers are running quantities, such as a loss's normalizer, which each process
-            has for itself. Only those that differ from the main process's are kept.
+        quantities: by name, which each process has for itself, such as
+            :func:`running_quantities`. Only those that differ from the main process's are kept.
         hooks: the state of the hooks of this process.
     """
-    buffers = {name: buffer.cpu() for name, buffer in _buffers(model).items()}
+    buffers = {name: value.cpu() for name, value in quantities.items()}
     states = comm.gather({"buffers": buffers, "hooks": hooks, "random": get_random_states()})
     for state in states:
         state["buffers"] = {
@@ -55,18 +59,22 @@ def find_own_state(states: list[dict[str, Any]]) -> dict[str, Any] | None:
     return None
 
 
-def restore_process_state(model: nn.Module, state: dict[str, Any]) -> None:
-    """Restore the buffers and random states of this process, after the model is loaded.
+def restore_process_state(quantities: Mapping[str, Tensor], state: dict[str, Any]) -> None:
+    """Restore the quantities, in place, and random states of this process.
+
+    Args:
+        quantities: as for :func:`gather_process_states`, after those of the main process are
+            loaded.
+        state: of this process.
 
     Raises:
         UserError: they are of another model, or not as :func:`gather_process_states` has them.
     """
-    buffers = _buffers(model)
     check_weights(state["buffers"])
     for name, value in state["buffers"].items():
-        if name not in buffers or value.shape != buffers[name].shape:
+        if name not in quantities or value.shape != quantities[name].shape:
             raise UserError(f"its buffer '{name}' of a process is of another model.")
-        buffers[name].copy_(value)
+        quantities[name].copy_(value)
     with taking_up("random numbers"):
         set_random_states(state["random"])
 
@@ -94,7 +102,17 @@ def set_random_states(states: dict[str, Any]) -> None:
         torch.cuda.set_rng_state(states["cuda"])
 
 
-def _buffers(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Those that a checkpoint holds."""
+def running_quantities(model: nn.Module) -> dict[str, Tensor]:
+    """The buffers that a checkpoint holds, such as a loss's normalizer."""
     names = model.state_dict().keys()
     return {name: buffer for name, buffer in model.named_buffers() if name in names}
+
+
+def changing_buffers(model: nn.Module) -> list[tuple[str, Tensor]]:
+    """Buffers that a forward pass may change, by name."""
+    return [
+        (f"{prefix}.{name}" if prefix else name, buffer)
+        for prefix, module in model.named_modules()
+        if not isinstance(module, FrozenBatchNorm2d)
+        for name, buffer in module.named_buffers(recurse=False)
+    ]

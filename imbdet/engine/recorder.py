@@ -50,7 +50,10 @@ class SampleRecorder(HookBase):
         """
         refuse_declared_values(cfg, "RECORD.")
         self._keys = cfg.RECORD
-        self._checkpoint_period = cfg.SOLVER.CHECKPOINT_PERIOD
+        # A part ends where a checkpoint may follow: the training may stop after an evaluation.
+        self._checkpoint_periods = [cfg.SOLVER.CHECKPOINT_PERIOD]
+        if cfg.TEST.BEST.PATIENCE:
+            self._checkpoint_periods.append(cfg.TEST.EVAL_PERIOD)
         self._learners = learners_of(model)
         if not self._learners:
             raise UserError(
@@ -96,7 +99,7 @@ class SampleRecorder(HookBase):
     def after_step(self):
         self._stop_listening()
         done = self.trainer.iter + 1
-        periods = (self._keys.PERIOD * BATCHES_PER_PART, self._checkpoint_period)
+        periods = (self._keys.PERIOD * BATCHES_PER_PART, *self._checkpoint_periods)
         if done == self.trainer.max_iter or any(done % period == 0 for period in periods):
             self._end_part(is_together=True)
 

@@ -21,7 +21,7 @@ from detectron2.utils.logger import log_first_n
 
 from imbdet.data.summary import summarize_content
 from imbdet.errors import UserError
-from imbdet.evaluation.comparison import RECALLS, Comparison, check_library
+from imbdet.evaluation.comparison import RECALLS, Comparison, check_library, compare_nothing
 from imbdet.evaluation.confusion import confuse
 from imbdet.evaluation.detection_pictures import draw_detections
 from imbdet.evaluation.ground_truth import load_ground_truth
@@ -161,6 +161,16 @@ class COCOEvaluator(DatasetEvaluator):
             image_id = image["image_id"]
             self._detections[image_id] = instances_to_coco_json(instances, image_id)
 
+    def undefined(self) -> dict[str, dict[str, float]]:
+        """What :meth:`evaluate` gives if there are objects and masks, with NaN for all values."""
+        ground_truth = self._load_ground_truth()
+        if not ground_truth.get("annotations"):
+            return {}
+        protocol = self._protocol(ground_truth)
+        nothing = compare_nothing(ground_truth, protocol.limits)
+        values = CocoMetrics.of(nothing, protocol.frequencies()).flatten()
+        return dict.fromkeys(self._iou_types, values)
+
     def evaluate(self) -> dict[str, dict[str, float]]:
         """Compare the detections of all processes with the ground truth.
 
@@ -176,7 +186,7 @@ class COCOEvaluator(DatasetEvaluator):
         if not comm.is_main_process():
             return {}
         metadata = MetadataCatalog.get(self._dataset_name)
-        ground_truth = load_ground_truth(metadata, masks="segm" in self._iou_types)
+        ground_truth = self._load_ground_truth()
         by_image = dict(chain.from_iterable(part.items() for part in parts))
         detections = _restore_category_ids(
             list(chain.from_iterable(by_image.values())), _category_ids(metadata, ground_truth)
@@ -222,6 +232,10 @@ class COCOEvaluator(DatasetEvaluator):
         self._report(metrics, best, protocol, len(detections))
         self._write("curves.json", _describe_curves(comparisons, matches, best))
         return metrics, best
+
+    def _load_ground_truth(self) -> dict:
+        metadata = MetadataCatalog.get(self._dataset_name)
+        return load_ground_truth(metadata, masks="segm" in self._iou_types)
 
     def _protocol(self, ground_truth: dict) -> CocoProtocol | LvisProtocol:
         if MetadataCatalog.get(self._dataset_name).get("evaluator_type") == "lvis":

@@ -91,6 +91,24 @@ def check_library(library: str) -> None:
         )
 
 
+def coco_limits(max_detections: int) -> list[int]:
+    """The numbers of detections of a class in an image for which COCO has recalls."""
+    return [1, 10, max_detections]
+
+
+def compare_nothing(ground_truth: Mapping, limits: Sequence[int]) -> Comparison:
+    """A comparison before there are detections, with -1 everywhere.
+
+    Args:
+        ground_truth: the content of an annotation file.
+        limits: see :class:`Comparison`.
+    """
+    objects = _count_objects(ground_truth)
+    shape = (len(objects), NUM_AREAS, len(limits))
+    precision = np.full((NUM_THRESHOLDS, len(RECALLS), *shape), -1.0)
+    return Comparison(precision, np.full((NUM_THRESHOLDS, *shape), -1.0), objects, limits)
+
+
 def compare(
     ground_truth: Mapping,
     detections: Iterable[Mapping],
@@ -113,7 +131,7 @@ def compare(
             scores; at least 10. COCO's is 100.
     """
     chosen = _LIBRARIES[library]
-    limits = [1, 10, max_detections]
+    limits = coco_limits(max_detections)
     found = _compare(ground_truth, detections, iou_type, chosen.dataset, chosen.coco, limits)
     return Comparison(*found, _count_objects(ground_truth), limits)
 

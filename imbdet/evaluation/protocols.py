@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from imbdet.evaluation import federated
-from imbdet.evaluation.comparison import Comparison, compare, compare_federated
+from imbdet.evaluation.comparison import Comparison, coco_limits, compare, compare_federated
 from imbdet.evaluation.frequency_groups import group_by_images
 from imbdet.evaluation.limits import MAX_DETECTIONS, describe_limits
 from imbdet.evaluation.matches import Matches, match
@@ -33,6 +33,11 @@ class CocoProtocol:
     max_detections: int = MAX_DETECTIONS
     training_images: Mapping[str, int] = field(default_factory=dict)
     frequency_bounds: tuple[int, int] = (10, 100)
+
+    @property
+    def limits(self) -> Sequence[int]:
+        """Of the recalls; see :class:`Comparison`."""
+        return coco_limits(self.max_detections)
 
     def select(self, detections: Sequence[Mapping]) -> Sequence[Mapping]:
         """All of them: each comparison has the limit for itself."""
@@ -90,6 +95,7 @@ class LvisProtocol:
     """
 
     evaluator_type: ClassVar[str] = "lvis"
+    limits: ClassVar[Sequence[int]] = (federated.MAX_DETECTIONS,)
 
     ground_truth: Mapping
 

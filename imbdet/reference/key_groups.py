@@ -428,6 +428,8 @@ class Test:
     """Evaluation.
 
     Attributes:
+        validation_loss: whether a training computes its losses on the test sets, too, in each
+            evaluation; metrics.json has them as "validation/total_loss" and so on.
         coco_library: which library computes COCO's metrics: "faster-coco-eval" or "pycocotools".
             The numbers are the same.
         max_detections: how many detections of a class in an image count, those of the highest
@@ -444,11 +446,44 @@ class Test:
             without one.
     """
 
+    validation_loss: bool = False
     coco_library: str = "faster-coco-eval"
     max_detections: Annotated[int, Range(10)] = 100
     frequency_bounds: Annotated[tuple[int, int], Range(0)] = (10, 100)
     num_pictures: NonNegative = 8
     picture_score_thresh: Annotated[float, Range(-1, 1)] = -1.0
+
+
+class Best:
+    """The best evaluation of a training, and its end where evaluations get no better.
+
+    Attributes:
+        metric: by which evaluations are compared, as metrics.json names it, such as "bbox/AP"; with
+            several test sets the name of one comes first, "coco_2017_val/bbox/AP". The weights of
+            the best one are kept as OUTPUT_DIR/model_best.pth. Empty is to keep none.
+        patience: after how many evaluations without gain the training ends; 0 is never.
+        min_delta: how much better METRIC must be to be a gain for PATIENCE, in its own unit.
+    """
+
+    metric: str = ""
+    patience: Annotated[int, Range(0)] = 0
+    min_delta: NonNegative = 0.0
+
+
+class ModelEMA:
+    """The exponential moving average of the weights (EMA), by d2go's names of keys.
+
+    Attributes:
+        enabled: whether to average the weights over the iterations, to evaluate the averages beside
+            the weights, and to keep them as OUTPUT_DIR/model_final_ema.pth.
+        decay: weight of the past in each iteration.
+        decay_warm_up_factor: F. In the n-th iteration the decay is at most (1 + n) / (F + n), so
+            that the first weights are soon forgotten; 1 is no warm-up.
+    """
+
+    enabled: bool = False
+    decay: Momentum = 0.999
+    decay_warm_up_factor: Annotated[float, Range(1)] = 10.0
 
 
 # By the names of their groups; first those that ``imbdet.modeling`` reads.
@@ -469,6 +504,7 @@ MODELING_GROUPS = {
 OTHER_GROUPS = {
     "MODEL": ClassWeights,
     "MODEL.SPEED": Speed,
+    "MODEL_EMA": ModelEMA,
     "DATASETS": Datasets,
     "DATASETS.IGNORED": Ignored,
     "DATASETS.SHAPES": Shapes,
@@ -480,4 +516,5 @@ OTHER_GROUPS = {
     "LEDGER.FEEDBACK": Feedback,
     "SOLVER": Solver,
     "TEST": Test,
+    "TEST.BEST": Best,
 }

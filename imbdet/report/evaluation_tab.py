@@ -23,6 +23,11 @@ from imbdet.report.result_files import CannotShow, read_json, reading
 from imbdet.wording import counted
 
 KINDS = {"bbox": "boxes", "segm": "masks"}
+_KINDS_OF_FOLDERS = {
+    "inference": "",
+    "inference_EMA": ", averaged weights",
+    "inference_TTA": ", augmented images",
+}
 _PERCENT = ".2f"
 _PICTURES = "Ground truth on the left, detections on the right."
 
@@ -30,24 +35,38 @@ _PICTURES = "Ground truth on the left, detections on the right."
 MAX_BARS = 40
 
 
+def evaluation_folders(folder: Path) -> dict[Path, str]:
+    """The folder of each evaluation of a run on a data set, and what the page calls it.
+
+    Args:
+        folder: OUTPUT_DIR of the run.
+    """
+    return {
+        path: f"{path.name}{name}"
+        for kind, name in _KINDS_OF_FOLDERS.items()
+        for path in sorted((folder / kind).glob("*"))
+        if path.is_dir()
+    }
+
+
 def evaluation_content(folder: Path, gallery: Gallery) -> list[Element]:
-    """A section for each data set in a folder ``inference``."""
-    datasets = sorted(path for path in folder.glob("*") if path.is_dir())
+    """A section for each evaluation of a run on a data set."""
+    datasets = evaluation_folders(folder)
     if not datasets:
         raise CannotShow("There is no evaluation: 'inference' has no data set.")
     content = []
-    for dataset in datasets:
+    for dataset, name in datasets.items():
         path = dataset / "metrics.json"
         try:
             evaluation = read_json(path)
             with reading(path):
-                content += _dataset_sections(dataset.name, evaluation)
-                content += _curve_sections(dataset, evaluation)
+                content += _dataset_sections(name, evaluation)
+                content += _curve_sections(dataset, name, evaluation)
         except CannotShow as reason:
-            content.append(section(dataset.name, note(str(reason))))
+            content.append(section(name, note(str(reason))))
         pictures = gallery.embed((dataset / "pictures").glob("*.png"))
         if pictures:
-            content.append(section(f"Detections on {dataset.name}", caption(_PICTURES), *pictures))
+            content.append(section(f"Detections on {name}", caption(_PICTURES), *pictures))
     return content
 
 
@@ -147,7 +166,7 @@ def draw_class_ap(rows: Sequence[Sequence[Any]]) -> Plot:
     return Plot("AP by class", figure)
 
 
-def _curve_sections(dataset: Path, evaluation: Mapping[str, Any]) -> list[Element]:
+def _curve_sections(dataset: Path, name: str, evaluation: Mapping[str, Any]) -> list[Element]:
     """From ``curves.json``; none of an evaluation that kept none."""
     path = dataset / "curves.json"
     if not path.exists():
@@ -156,20 +175,20 @@ def _curve_sections(dataset: Path, evaluation: Mapping[str, Any]) -> list[Elemen
     sections = []
     for kind, found in evaluation["metrics"].items():
         precisions = curves["precisions"].get(kind, {})
-        names = [name for name in _frequent_first(found["per_class"]) if name in precisions]
-        if not names:
+        classes = [label for label in _frequent_first(found["per_class"]) if label in precisions]
+        if not classes:
             continue
-        drawn = {name: precisions[name] for name in names}
+        drawn = {label: precisions[label] for label in classes}
         best = evaluation.get("optimal_lrp", {}) if kind == "bbox" else {}
         text = HOW_TO_READ
-        if len(names) > MAX_CLASSES:
-            text += f" The {MAX_CLASSES} classes with the most objects of {len(names)}."
+        if len(classes) > MAX_CLASSES:
+            text += f" The {MAX_CLASSES} classes with the most objects of {len(classes)}."
         plots = precision_recall_plots(curves["recalls"], drawn, best)
-        title = f"Precision and recall on {dataset.name}, {KINDS.get(kind, kind)}"
+        title = f"Precision and recall on {name}, {KINDS.get(kind, kind)}"
         sections.append(section(title, caption(text), grid(plots)))
     classes = _frequent_first(next(iter(evaluation["metrics"].values()))["per_class"])
     if curves["confusion"]:
-        sections.append(confusion_section(dataset.name, curves["confusion"], classes))
+        sections.append(confusion_section(name, curves["confusion"], classes))
     return sections
 
 

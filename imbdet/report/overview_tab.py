@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from imbdet.best_evaluation import BestEvaluation
 from imbdet.keys import leaves
 from imbdet.report.elements import caption, details, element, facts, note, section, sortable_table
-from imbdet.report.evaluation_tab import KINDS
+from imbdet.report.evaluation_tab import KINDS, evaluation_folders
 from imbdet.report.result_files import CannotShow, read_json, read_yaml, reading
 from imbdet.report.training_tab import read_log
 from imbdet.report.verdict import (
@@ -31,18 +32,20 @@ def overview_content(folder: Path) -> list[Element]:
         "Detector": ("config.yaml", lambda path: _describe_settings(read_yaml(path))),
         "Methods": ("run.json", lambda path: _describe_methods(last_start(path)["methods"])),
         "Training": ("metrics.json", lambda path: _describe_training(read_log(path))),
+        "Best evaluation": ("config.yaml", _describe_best),
     }
     sections, reasons = [], []
     for title, (name, describe) in parts.items():
         try:
             with reading(folder / name):
-                sections.append(section(title, facts(describe(folder / name))))
+                if found := describe(folder / name):
+                    sections.append(section(title, facts(found)))
         except CannotShow as reason:
             reasons.append(str(reason))
     columns = [element("div", *sections, class_="columns")] if sections else []
     # Two parts may miss the same file.
     notes = map(note, dict.fromkeys(reasons))
-    return [*_headlines(folder / "inference"), *conclusion(_judge(folder)), *columns, *notes]
+    return [*_headlines(folder), *conclusion(_judge(folder)), *columns, *notes]
 
 
 def comparison_content(folder: Path) -> list[Element]:
@@ -59,7 +62,8 @@ def _judge(folder: Path) -> Iterator[str]:
         settings = read_yaml(folder / "config.yaml")
         log = read_log(folder / "metrics.json")
         with reading(folder / "config.yaml"):
-            yield from judge_training(settings, log.iterations_done)
+            best = _best_evaluation(folder, settings)
+            yield from judge_training(settings, log.iterations_done, best)
 
 
 def configuration_content(folder: Path) -> list[Element]:
@@ -97,12 +101,15 @@ def last_start(path: Path) -> Settings:
 
 def _headlines(folder: Path) -> Iterator[Element]:
     """The main metrics of each data set, in large letters."""
-    for path in sorted(folder.glob("*/metrics.json")):
+    for dataset, name in evaluation_folders(folder).items():
+        path = dataset / "metrics.json"
+        if not path.exists():
+            continue  # the evaluation's tab says so
         try:
             evaluation = read_json(path)
             with reading(path):
                 for kind, found in evaluation["metrics"].items():
-                    title = f"{KINDS.get(kind, kind).capitalize()} of {path.parent.name}"
+                    title = f"{KINDS.get(kind, kind).capitalize()} of {name}"
                     num_images = counted(evaluation["num_images"], "image")
                     num_classes = counted(len(found["per_class"]), "class", "classes")
                     yield section(
@@ -173,6 +180,29 @@ def _describe_training(log: TrainingLog) -> Sequence[tuple[str, str]]:
         ("time", f"about {_write_time(seconds)}, without evaluations"),
         ("time of an iteration", f"{seconds / last:.3f} s" if last else ""),
     )
+
+
+def _describe_best(path: Path) -> Sequence[tuple[str, str]]:
+    """Nothing of a run that was not asked for it, or was not evaluated yet."""
+    best = _best_evaluation(path.parent, read_yaml(path))
+    if best is None or not best.iteration:
+        return ()
+    return (
+        ("metric", best.metric),
+        ("value", f"{best.value:.3f}"),
+        ("after", counted(best.iteration, "iteration")),
+        ("weights", "model_best.pth"),
+    )
+
+
+def _best_evaluation(folder: Path, settings: Settings) -> BestEvaluation | None:
+    """From ``best.json``; None of a run without TEST.BEST.METRIC."""
+    path = folder / "best.json"
+    if not settings.get("TEST", {}).get("BEST", {}).get("METRIC") or not path.exists():
+        return None
+    found = read_json(path)
+    with reading(path):
+        return BestEvaluation(**found)
 
 
 def _write_time(seconds: float) -> str:

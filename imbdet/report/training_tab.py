@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
+from imbdet.best_evaluation import is_loss
 from imbdet.drawing.run_styles import run_lines
 from imbdet.report.drawings import Plot, add_names, grid, new_axes
 from imbdet.report.elements import caption, note, section
@@ -13,7 +14,7 @@ from imbdet.wording import counted
 
 # Title of a plot, of its y axis, and which scalars it shows.
 _PLOTS: Sequence[tuple[str, str, Callable[[str], bool]]] = (
-    ("Losses", "loss", lambda name: name == "total_loss" or name.startswith("loss")),
+    ("Losses", "loss", lambda name: name.startswith(("total_loss", "loss")) or is_loss(name)),
     ("Average precision", "percent", lambda name: name.endswith(("/AP", "/AP50", "/AP75"))),
     ("IoU of the chosen samples", "mean IoU", lambda name: name.endswith("_chosen_iou")),
     ("Loss of the chosen samples", "mean loss", lambda name: name.endswith("_chosen_loss")),

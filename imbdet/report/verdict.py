@@ -7,6 +7,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
+from imbdet.best_evaluation import BestEvaluation
 from imbdet.report.elements import element, section
 from imbdet.report.result_files import CannotShow, Columns, read_json, read_table, reading, split
 from imbdet.wording import counted
@@ -26,15 +27,23 @@ def conclusion(sentences: Iterable[str]) -> list[Element]:
     return [section("Conclusion", element("ul", *items, class_="verdict"))] if items else []
 
 
-def judge_training(settings: Mapping[str, Any], last: int) -> list[str]:
+def judge_training(
+    settings: Mapping[str, Any], last: int, best: BestEvaluation | None = None
+) -> list[str]:
     """Whether the training was as long as its schedule.
 
     Args:
         settings: of ``config.yaml``.
         last: iterations done, 0 if it is not known.
+        best: of its evaluations, if it was asked for.
     """
     solver = settings["SOLVER"]
     end, steps = solver["MAX_ITER"], solver["STEPS"]
+    if best is not None and best.has_stalled(settings["TEST"]["BEST"]["PATIENCE"]):
+        return [
+            f"The training stopped early, after {last:,} of {end:,} iterations: {best.metric} did "
+            f"not get better in the last {counted(best.num_without_gain, 'evaluation')}."
+        ]
     if 0 < last < end:
         return [
             f"The training has done {last:,} of {end:,} iterations: its numbers are those of an "

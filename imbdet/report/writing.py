@@ -75,7 +75,7 @@ def _run_tabs(folder: Path) -> list[Tab]:
     tabs = [
         _tab("Overview", folder, lambda: overview_content(folder)),
         _tab("Training", folder, lambda: training_content(folder / "metrics.json")),
-        _tab("Evaluation", folder, lambda: evaluation_content(folder / "inference", gallery)),
+        _tab("Evaluation", folder, lambda: evaluation_content(folder, gallery)),
     ]
     if (folder / "records").is_dir():
         tabs.append(_tab("Records", folder, lambda: records_content(folder / "records")))

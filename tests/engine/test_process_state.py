@@ -12,6 +12,7 @@ from imbdet.engine.process_state import (
     find_own_state,
     gather_process_states,
     restore_process_state,
+    running_quantities,
 )
 
 
@@ -36,7 +37,7 @@ def save_and_resume(rank, folder):
     store = torch.distributed.FileStore(str(folder / "store"), 2)
     torch.distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
     seed(rank)
-    states = gather_process_states(make_model(rank), {"Hook": rank})
+    states = gather_process_states(running_quantities(make_model(rank)), {"Hook": rank})
     expected = draw()
     if rank == 0:
         assert list(states[1]["buffers"]) == ["1.running_mean"]  # others are those of rank 0
@@ -47,7 +48,7 @@ def save_and_resume(rank, folder):
     own = find_own_state(torch.load(folder / "states.pth", weights_only=True))
     assert own["hooks"] == {"Hook": rank}
     model = make_model(0)  # as rank 0 saved it
-    restore_process_state(model, own)
+    restore_process_state(running_quantities(model), own)
     assert model[1].running_mean.tolist() == [rank, rank]
     assert draw() == expected
 

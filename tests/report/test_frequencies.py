@@ -15,14 +15,14 @@ def page(tmp_path):
     """The evaluation's tab with more in ``metrics.json``."""
 
     def build(**more):
-        folder = tmp_path / "inference"
-        write_evaluation(folder / "val")
-        path = folder / "val" / "metrics.json"
+        folder = tmp_path / "inference" / "val"
+        write_evaluation(folder)
+        path = folder / "metrics.json"
         evaluation = json.loads(path.read_text())
         overall = evaluation["metrics"]["bbox"]["overall"]
         overall["APr"] = 7.25
         path.write_text(json.dumps({**evaluation, **more}))
-        return "".join(map(to_html, evaluation_content(folder, Gallery())))
+        return "".join(map(to_html, evaluation_content(tmp_path, Gallery())))
 
     return build
 

@@ -1,5 +1,6 @@
 """The page of a folder, whatever is in it."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -85,6 +86,30 @@ def test_page_of_a_run(run, capsys):
     }.items():
         for text in texts:
             assert text in " ".join(page.tabs[tab].split()), (tab, text)
+
+
+def test_averaged_weights_are_evaluated_beside(run):
+    shutil.copytree(run / "inference", run / "inference_EMA")
+    tabs = Page(write_report(run)).tabs
+    for tab in ("overview", "evaluation"):
+        assert "val, averaged weights" in tabs[tab]
+
+
+def test_the_best_evaluation_is_told(run):
+    best = {"metric": "bbox/AP", "min_delta": 0.0, "value": 34.0, "iteration": 60}
+    best |= {"reference": 34.0, "num_without_gain": 2, "seen": 100}
+    (run / "best.json").write_text(json.dumps(best))
+    config = run / "config.yaml"
+    assert "Best evaluation" not in Page(write_report(run)).tabs["overview"]
+    text = config.read_text().replace("METRIC: ''", "METRIC: bbox/AP")
+    config.write_text(text.replace("PATIENCE: 0", "PATIENCE: 2"))
+    text = " ".join(Page(write_report(run)).tabs["overview"].split())
+    told = "metric bbox/AP value 34.000 after 60 iterations weights model_best.pth"
+    for words in (told, "stopped early, after 100 of 40,000", "in the last 2 evaluations"):
+        assert words in text
+    (run / "best.json").write_text("{}")
+    text = Page(write_report(run)).tabs["overview"]
+    assert "'best.json' is not as imbdet writes it" in text
 
 
 def test_texts_of_the_data_stay_texts(run):

@@ -6,7 +6,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from imbdet.best_evaluation import BestEvaluation
 from imbdet.report.verdict import judge_comparison, judge_evaluation, judge_training
+from tests.messages import assert_says
 
 
 def settings(**solver):
@@ -33,6 +35,15 @@ def test_a_training_that_is_too_short_is_said(solver, last, words):
     sentences = judge_training(settings(**solver), last)
     assert len(sentences) == (words is not None)
     assert all(words in sentence for sentence in sentences)
+
+
+def test_a_training_that_stopped_early_is_said():
+    best = BestEvaluation("bbox/AP", num_without_gain=3)
+    stopped, unfinished = (
+        judge_training(settings() | {"TEST": {"BEST": {"PATIENCE": n}}}, 300, best) for n in (3, 4)
+    )
+    assert_says(stopped[0], "stopped early, after 300 of 450 iterations", "in the last 3 evalu")
+    assert_says(unfinished[0], "has done 300 of 450 iterations")
 
 
 def lrp(fp, fn):

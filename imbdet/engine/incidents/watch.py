@@ -8,14 +8,13 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase
-from detectron2.layers import FrozenBatchNorm2d
 from detectron2.utils import comm
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from imbdet.config.values import refuse_declared_values
 from imbdet.engine.incidents.incident import Incident
-from imbdet.engine.process_state import get_random_states
+from imbdet.engine.process_state import changing_buffers, get_random_states
 from imbdet.errors import UserError
 from imbdet.schema import require_form
 from imbdet.wording import counted
@@ -75,7 +74,7 @@ class Watch(HookBase):
         """The model's losses, whose gradients are NaN if they are not finite."""
         self._inputs = inputs
         self._random = get_random_states()
-        self._buffers = {name: buffer.clone() for name, buffer in _changing_buffers(self._model)}
+        self._buffers = {name: buffer.clone() for name, buffer in changing_buffers(self._model)}
         self._error: FloatingPointError | None = None
         try:
             losses = type(self._model).forward(self._model, inputs)
@@ -131,7 +130,7 @@ class Watch(HookBase):
         if not scaler_skips:
             self.trainer.optimizer.zero_grad()  # nothing to step by
         with torch.no_grad():
-            for name, buffer in _changing_buffers(self._model):
+            for name, buffer in changing_buffers(self._model):
                 buffer.copy_(self._buffers[name])
 
     def _describe_gradients(self) -> str:
@@ -164,13 +163,3 @@ class Watch(HookBase):
             random_states=self._random,
             buffers=self._buffers,
         ).save(self._folder)
-
-
-def _changing_buffers(model: nn.Module) -> list[tuple[str, Tensor]]:
-    """Buffers that a forward pass may change, by name."""
-    return [
-        (f"{prefix}.{name}" if prefix else name, buffer)
-        for prefix, module in model.named_modules()
-        if not isinstance(module, FrozenBatchNorm2d)
-        for name, buffer in module.named_buffers(recurse=False)
-    ]

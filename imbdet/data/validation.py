@@ -1,0 +1,82 @@
+"""The loader by which a training knows its losses on the test sets."""
+
+import numpy as np
+from detectron2.config import CfgNode
+from detectron2.data import DatasetFromList, MapDataset, MetadataCatalog
+from detectron2.data import detection_utils as utils
+from detectron2.data.build import (
+    filter_images_with_only_crowd_annotations,
+    trivial_batch_collator,
+)
+from detectron2.utils import comm
+from torch.utils.data import DataLoader
+
+from imbdet.data.broken_images import StrictMapper
+from imbdet.data.checks import load_dataset
+from imbdet.data.mappers import TrainMapper
+from imbdet.data.proposals import with_proposals
+from imbdet.data.weights import class_weights, weigh_records
+from imbdet.data.workers import leave_stopping_to_parent
+from imbdet.errors import UserError
+from imbdet.losses import ClassFrequencies
+from imbdet.wording import counted
+
+# The key that asks for it.
+KEY = "TEST.VALIDATION_LOSS"
+
+
+def build_validation_loader(cfg: CfgNode, name: str, training: ClassFrequencies) -> DataLoader:
+    """The images of a test set with their objects, as those of training are, in its batches.
+
+    Each image comes once, resized as for a test and not augmented otherwise. All processes have
+    equally many batches, as losses over all processes want it, of at most as many images as in
+    training.
+
+    Args:
+        cfg: the config.
+        name: of the data set.
+        training: of the training data, by which MODEL.CLASS_WEIGHTS weighs classes.
+
+    Raises:
+        UserError: the data set is wrong, or has too few images with objects. While iterating: an
+            image is broken.
+    """
+    records = with_proposals(cfg, load_dataset(cfg, name, training=True), name)
+    if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
+        records = filter_images_with_only_crowd_annotations(records)
+    num_processes = comm.get_world_size()
+    if len(records) < num_processes:
+        raise UserError(
+            f"{KEY} is True, but data set '{name}' has {counted(len(records), 'image')} with an "
+            f"object, for {counted(num_processes, 'process', 'processes')}: set it to False."
+        )
+    classes = MetadataCatalog.get(name).thing_classes
+    factors = class_weights(cfg, training.instances.tolist(), classes)
+    dataset = DatasetFromList(weigh_records(records, factors), copy=False)
+    augmentations = utils.build_augmentation(cfg, is_train=False)
+    mapper = TrainMapper(cfg, is_train=True, augmentations=augmentations)
+    return DataLoader(
+        MapDataset(dataset, StrictMapper(mapper, dataset)),
+        batch_sampler=share_batches(
+            len(records), cfg.SOLVER.IMS_PER_BATCH // num_processes, comm.get_rank(), num_processes
+        ),
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+        collate_fn=trivial_batch_collator,
+        worker_init_fn=leave_stopping_to_parent,
+    )
+
+
+def share_batches(
+    num_images: int, batch_size: int, rank: int, num_processes: int
+) -> list[list[int]]:
+    """The indices of the images in each batch of a process.
+
+    Args:
+        num_images: at least one for each process.
+        batch_size: the most images of a batch; 2 where there would be batches without any.
+        rank: of the process.
+        num_processes: which all have equally many batches, none of them empty.
+    """
+    num_batches = min(-(-num_images // (batch_size * num_processes)), num_images // num_processes)
+    parts = np.array_split(np.arange(num_images), num_batches * num_processes)
+    return [part.tolist() for part in parts[rank::num_processes]]

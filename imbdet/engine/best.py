@@ -1,0 +1,191 @@
+"""Keeps the weights of the best evaluation, and ends a training whose evaluations stall."""
+
+import dataclasses
+import json
+import logging
+import math
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from detectron2.config import CfgNode
+from detectron2.engine import HookBase
+from detectron2.utils import comm
+from torch import Tensor
+
+from imbdet.best_evaluation import BestEvaluation
+from imbdet.engine.checkpoint import SafeCheckpointer
+from imbdet.engine.checkpoint_file import read_checkpoint
+from imbdet.errors import UserError, suggest
+from imbdet.files import replacing
+from imbdet.schema import NUMBER, require_form
+from imbdet.wording import counted
+
+logger = logging.getLogger(__name__)
+
+NAME = "model_best"
+
+_STATE = {
+    "metric": str,
+    "min_delta": NUMBER,
+    "value": NUMBER,
+    "iteration": int,
+    "reference": NUMBER,
+    "num_without_gain": int,
+    "seen": int,
+}
+
+
+def check_best_keys(cfg: CfgNode) -> None:
+    """Refuse keys under TEST.BEST that cannot do anything.
+
+    Raises:
+        UserError: names the key.
+    """
+    keys = cfg.TEST.BEST
+    if not keys.METRIC:
+        if keys.PATIENCE:
+            raise UserError(
+                f"TEST.BEST.PATIENCE is {keys.PATIENCE}, but TEST.BEST.METRIC is empty: name the "
+                'metric that is to get better, such as "bbox/AP".'
+            )
+        return
+    if cfg.TEST.EVAL_PERIOD <= 0 or not cfg.DATASETS.TEST:
+        missing = "DATASETS.TEST is empty" if not cfg.DATASETS.TEST else "TEST.EVAL_PERIOD is 0"
+        raise UserError(
+            f"TEST.BEST.METRIC is '{keys.METRIC}', but {missing}: set TEST.EVAL_PERIOD and "
+            "DATASETS.TEST so that there are evaluations to choose from."
+        )
+
+
+def require_metric(metric: str, known: Iterable[str]) -> None:
+    """Refuse the value of TEST.BEST.METRIC if an evaluation does not give it.
+
+    Args:
+        metric: the value.
+        known: what the evaluation gives.
+
+    Raises:
+        UserError: names the metrics that there are.
+    """
+    known = list(known)
+    if metric not in known:
+        raise UserError(
+            f"TEST.BEST.METRIC is '{metric}', which the evaluations do not give. "
+            f"{suggest(metric, known)}"
+        )
+
+
+class StoppedEarly(BaseException):  # no error: nothing that handles errors may take it for one
+    """The training has come to its end before its last iteration."""
+
+
+class BestKeeper(HookBase):
+    """Writes ``model_best.pth``: the weights of the best evaluation, which one it was, its value.
+
+    ``best.json`` says what there is to say after the last evaluation.
+
+    It is a watcher of :class:`Evaluation`, on all processes, and its state is of the evaluations
+    before a checkpoint.
+    """
+
+    def __init__(
+        self,
+        cfg: CfgNode,
+        checkpointer: SafeCheckpointer,
+        weights: Callable[[], Mapping[str, Tensor]],
+    ) -> None:
+        """Start with no evaluation.
+
+        Args:
+            cfg: ``TEST.BEST``.
+            checkpointer: writes the file.
+            weights: that the metric is of.
+        """
+        keys = cfg.TEST.BEST
+        self.patience = keys.PATIENCE
+        self._best = BestEvaluation(keys.METRIC, keys.MIN_DELTA)
+        self._checkpointer = checkpointer
+        self._weights = weights
+
+    @property
+    def has_stalled(self) -> bool:
+        """Whether the training is to end, as all processes find."""
+        return self._best.has_stalled(self.patience)
+
+    def state_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self._best)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        require_form(state, _STATE, "BestKeeper")
+        best = BestEvaluation(**{name: state[name] for name in _STATE})
+        if (best.metric, best.min_delta) != (self._best.metric, self._best.min_delta):
+            logger.warning(
+                f"The run was judged by '{best.metric}' and gains of more than {best.min_delta}, "
+                f"and goes on by '{self._best.metric}' and {self._best.min_delta}: the evaluations "
+                f"before are forgotten, and the next one becomes '{NAME}.pth'."
+            )
+            return
+        self._best = best
+
+    def before_train(self):
+        if self._best.iteration == 0 or not comm.is_main_process():
+            return
+        path = Path(self._checkpointer.save_dir, f"{NAME}.pth")
+        kept = _iteration_of(path)
+        if kept == self._best.iteration:
+            return
+        if kept < self.trainer.start_iter:  # a later one is evaluated again
+            what = f"is of {counted(kept, 'iteration')}" if kept else "is missing or damaged"
+            logger.warning(
+                f"'{path}' {what}, but the best evaluation was that after "
+                f"{self._best.iteration:,}: the next one replaces it."
+            )
+        # What stalls stays as it is, as all processes know it.
+        self._best = dataclasses.replace(self._best, value=math.nan, iteration=0)
+
+    def look(self, metrics: Mapping[str, float], num_done: int) -> None:
+        """Take an evaluation into account, and keep the weights if it is the best one.
+
+        Args:
+            metrics: by name.
+            num_done: iterations.
+
+        Raises:
+            UserError: the metric is not among them.
+        """
+        best = self._best
+        require_metric(best.metric, metrics)
+        is_best = best.see(metrics[best.metric], num_done)
+        if comm.is_main_process():
+            # For the report: metrics.json may lack evaluations that follow each other closely.
+            with replacing(Path(self._checkpointer.save_dir, "best.json")) as draft:
+                draft.write_text(json.dumps(dataclasses.asdict(best)))
+        if is_best:
+            logger.info(
+                f"The best evaluation by now: {best.metric} is {best.value:.3f} after "
+                f"{counted(num_done, 'iteration')}, kept as '{NAME}.pth'."
+            )
+            self._checkpointer.save_weights(
+                NAME,
+                self._weights(),
+                iteration=num_done - 1,
+                best={"metric": best.metric, "value": best.value},
+            )
+
+    def describe(self) -> str:
+        """Why the training is to end, in a sentence."""
+        best = self._best
+        return (
+            f"{best.metric} did not get better by more than {best.min_delta} in "
+            f"{counted(best.num_without_gain, 'evaluation')}; the best one is "
+            f"{best.value:.3f}, after {counted(best.iteration, 'iteration')}"
+        )
+
+
+def _iteration_of(path: Path) -> int:
+    """How many iterations the weights in a file have learnt; 0 if it cannot be read."""
+    try:
+        return int(read_checkpoint(str(path))["iteration"]) + 1
+    except (UserError, LookupError, TypeError, ValueError):
+        return 0

@@ -1,0 +1,38 @@
+"""Evaluates on the way and at the end, and tells others the metrics."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from detectron2.engine.hooks import EvalHook
+from detectron2.evaluation.testing import flatten_results_dict
+from detectron2.utils import comm
+
+# Takes the metrics by name, such as "bbox/AP", and how many iterations were done.
+Watcher = Callable[[Mapping[str, float], int], None]
+
+
+class Evaluation(EvalHook):
+    """detectron2's hook, which evaluates each iteration once, also where the training ends there.
+
+    Args:
+        period: of the evaluations, in iterations; 0 is at the end alone.
+        evaluate: returns the metrics, on the main process.
+        watchers: called on all processes after each evaluation, with the same metrics.
+    """
+
+    def __init__(
+        self, period: int, evaluate: Callable[[], dict], watchers: Sequence[Watcher] = ()
+    ) -> None:
+        super().__init__(period, evaluate)
+        self._watchers = watchers
+        self._num_done = 0  # iterations at the last evaluation
+
+    def _do_eval(self) -> None:
+        num_done = min(self.trainer.iter + 1, self.trainer.max_iter)
+        if num_done == self._num_done:
+            return
+        self._num_done = num_done
+        metrics = flatten_results_dict(self._func())
+        self.trainer.storage.put_scalars(**metrics, smoothing_hint=False)
+        (metrics, *_) = comm.all_gather(metrics)  # the next iteration starts on all together
+        for watcher in self._watchers:
+            watcher(metrics, num_done)

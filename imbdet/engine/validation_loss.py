@@ -1,0 +1,135 @@
+"""The losses of a detector on the test sets, in the middle of a training that does not notice."""
+
+import contextlib
+import logging
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.utils import comm
+from detectron2.utils.events import EventStorage
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.parallel import DistributedDataParallel
+
+from imbdet.best_evaluation import LOSSES
+from imbdet.data.seeding import seed_sequence, seeded_globals
+from imbdet.data.validation import KEY, build_validation_loader
+from imbdet.engine.process_state import changing_buffers, get_random_states, set_random_states
+from imbdet.errors import UserError
+from imbdet.losses import ClassFrequencies
+
+logger = logging.getLogger(__name__)
+
+# The entry of sums that is no loss.
+_NUM_IMAGES = "images"
+
+Batches = Iterable[list[dict[str, Any]]]
+
+
+class ValidationLoss:
+    """Computes what batches of the test sets would pay if they came next in the training.
+
+    That is the losses of training, by the samples that its samplers choose of them, without
+    gradients. Layers act as in a test: BatchNorm by its running statistics, no dropout. Random
+    numbers, statistics and running quantities are afterwards what they were before.
+    """
+
+    def __init__(self, cfg: CfgNode, model: nn.Module, loaders: Mapping[str, Batches]) -> None:
+        """Prepare.
+
+        Args:
+            cfg: the config.
+            model: the detector, also inside ``DistributedDataParallel``.
+            loaders: of each data set, by name.
+        """
+        self._model = model.module if isinstance(model, DistributedDataParallel) else model
+        self._loaders = loaders
+        self._is_mixed_precision = cfg.SOLVER.AMP.ENABLED
+        self._device = torch.device(cfg.MODEL.DEVICE)
+
+    def __call__(self) -> dict[str, Any]:
+        """Compute. A collective call.
+
+        Returns:
+            On all processes "validation" -> loss -> its mean over the images, with the sum as
+            "total_loss"; NaN if one is not finite. Of several data sets by their names, as
+            detectron2's results are.
+        """
+        found = {name: {LOSSES: self._mean(loader)} for name, loader in self._loaders.items()}
+        return next(iter(found.values())) if len(found) == 1 else found
+
+    def _mean(self, batches: Batches) -> dict[str, float]:
+        sums: defaultdict[str, float] = defaultdict(float)
+        with self._unnoticed():
+            for batch in batches:
+                sums[_NUM_IMAGES] += len(batch)
+                for name, loss in self._losses(batch).items():
+                    sums[name] += loss * len(batch)
+        # In the order of the ranks, and so the same on all processes.
+        totals: defaultdict[str, float] = defaultdict(float)
+        for part in comm.all_gather(sums):
+            for name, value in part.items():
+                totals[name] += value
+        num_images = totals.pop(_NUM_IMAGES)
+        means = {name: total / num_images for name, total in totals.items()}
+        # A batch without finite losses has nothing but a "total_loss" of NaN.
+        return {**means, "total_loss": sum(means.values())}
+
+    def _losses(self, batch: list[dict[str, Any]]) -> dict[str, float]:
+        before = {name: buffer.clone() for name, buffer in changing_buffers(self._model)}
+        try:
+            with torch.autocast(self._device.type, enabled=self._is_mixed_precision):
+                losses = self._model(batch)
+        except FloatingPointError as error:  # not to end a training that may go on
+            logger.warning(f"The losses on a test set are not finite: {error}")
+            return {"total_loss": math.nan}
+        finally:
+            for name, buffer in changing_buffers(self._model):
+                buffer.copy_(before[name])
+        return {name: float(loss) for name, loss in losses.items()}
+
+    @contextlib.contextmanager
+    def _unnoticed(self) -> Iterator[None]:
+        modes = {module: module.training for module in self._model.modules()}
+        states = get_random_states()
+        self._model.train()
+        self._model.backbone.eval()  # timm's networks have more kinds of dropout
+        for module in self._model.modules():
+            if isinstance(module, _BatchNorm | _DropoutNd):
+                module.eval()
+        try:
+            with seeded_globals(seed_sequence(0)), EventStorage(), torch.no_grad():
+                if torch.cuda.is_initialized():
+                    torch.cuda.manual_seed(0)
+                yield
+        finally:
+            set_random_states(states)
+            for module, mode in modes.items():
+                module.training = mode
+
+
+def build_validation_loss(
+    cfg: CfgNode, model: nn.Module, training: ClassFrequencies
+) -> ValidationLoss | None:
+    """The losses that ``TEST.VALIDATION_LOSS`` asks for; None where it does not.
+
+    Args:
+        cfg: the config.
+        model: the detector, also inside ``DistributedDataParallel``.
+        training: see :func:`build_validation_loader`.
+
+    Raises:
+        UserError: there is no test set, or it is wrong.
+    """
+    if not cfg.TEST.VALIDATION_LOSS:
+        return None
+    names = cfg.DATASETS.TEST
+    if not names:
+        raise UserError(f"{KEY} is True, but DATASETS.TEST is empty: name a data set.")
+    loaders = {name: build_validation_loader(cfg, name, training) for name in names}
+    return ValidationLoss(cfg, model, loaders)
