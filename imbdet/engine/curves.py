@@ -7,6 +7,7 @@ from typing import Any
 from detectron2.engine.hooks import PeriodicWriter
 from detectron2.utils.events import JSONWriter, TensorboardXWriter
 
+from imbdet.engine.loggers import RunLogger
 from imbdet.errors import UserError
 from imbdet.files import replacing
 from imbdet.reading import parse_json, require_file
@@ -61,9 +62,10 @@ class CurveWriter(PeriodicWriter):
         for writer in self._forgetful_writers():
             writer._last_write = state["written_to"]
 
-    def _forgetful_writers(self) -> list[JSONWriter | TensorboardXWriter]:
+    def _forgetful_writers(self) -> list[JSONWriter | TensorboardXWriter | RunLogger]:
         """Those that write no scalar twice, if they know which ones they have written."""
-        return [w for w in self._writers if isinstance(w, JSONWriter | TensorboardXWriter)]
+        kinds = JSONWriter | TensorboardXWriter | RunLogger
+        return [writer for writer in self._writers if isinstance(writer, kinds)]
 
     def _restore_scalars(self, scalars: dict[str, tuple[bool, list[tuple[float, int]]]]) -> None:
         by_iteration = defaultdict(list)

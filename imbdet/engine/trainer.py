@@ -40,6 +40,7 @@ from imbdet.engine.interrupt import StopOnSignal
 from imbdet.engine.learned_data import compare_data
 from imbdet.engine.ledger_feedback import LedgerFeedback, needs_feedback
 from imbdet.engine.ledger_keeper import LedgerKeeper
+from imbdet.engine.loggers import build_loggers, check_loggers
 from imbdet.engine.optimizer import adopt_state, build_optimizer
 from imbdet.engine.process_state import (
     find_own_state,
@@ -147,6 +148,7 @@ class Trainer(DefaultTrainer):
             CommonMetricPrinter(self.max_iter),
             JSONWriter(os.path.join(folder, METRICS_FILE)),
             TensorboardXWriter(folder, purge_step=self.start_iter),
+            *build_loggers(self.cfg, goes_on=self.start_iter > 0),
         ]
 
     @property
@@ -291,6 +293,7 @@ def check_training(cfg: CfgNode) -> nn.Module:
     """
     check_data_keys(cfg)
     check_best_keys(cfg)
+    check_loggers(cfg)
     model = Trainer.build_model(cfg)
     Trainer.build_lr_scheduler(cfg, Trainer.build_optimizer(cfg, model))
     _build_observers(cfg, model)
@@ -318,6 +321,7 @@ def train(cfg: CfgNode, *, resume: bool, on_start: OnStart, until: int | None = 
     stop = StopOnSignal()
     with hearing(stop.on_signal), explained_worker_deaths():
         check_best_keys(cfg)
+        check_loggers(cfg)
         trainer = Trainer(cfg, stop)
         trainer.max_iter = until or end
         check_test_sets(cfg)

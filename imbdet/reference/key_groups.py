@@ -454,6 +454,21 @@ class Test:
     picture_score_thresh: Annotated[float, Range(-1, 1)] = -1.0
 
 
+class Loggers:
+    """Programs that keep the curves of many trainings, beside metrics.json and TensorBoard.
+
+    Attributes:
+        names: "wandb" (Weights & Biases) and "mlflow"; pip install "imbdet[wandb]" and
+            "imbdet[mlflow]" bring them.
+        project: the project, or experiment, that the run belongs to.
+        run: name of the run; empty is that of the folder OUTPUT_DIR.
+    """
+
+    names: list[str] = []  # noqa: RUF012  (copied into each config)
+    project: str = "imbdet"
+    run: str = ""
+
+
 class Best:
     """The best evaluation of a training, and its end where evaluations get no better.
 
@@ -514,6 +529,7 @@ OTHER_GROUPS = {
     "RECORD": Record,
     "LEDGER": Ledger,
     "LEDGER.FEEDBACK": Feedback,
+    "LOGGERS": Loggers,
     "SOLVER": Solver,
     "TEST": Test,
     "TEST.BEST": Best,
