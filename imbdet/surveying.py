@@ -13,6 +13,7 @@ from imbdet.advice.recommendation import meant_choices
 from imbdet.advice.survey import Settings, Survey, survey
 from imbdet.config import load_config
 from imbdet.data.annotation_columns import read_annotation_columns
+from imbdet.data.coco import evaluator_type_of
 from imbdet.data.plausibility import reach_beyond
 from imbdet.data.resizing import training_scales
 from imbdet.errors import UserError
@@ -77,6 +78,10 @@ def _settings(cfg: CfgNode, resolution: str) -> Settings:
         ious=(ious[0], ious[-1]) if get_key(cfg, f"{site.assigner}.NAME") in _FIXED else None,
         nms_threshold=head.NMS_THRESH_TEST,
         detections_per_image=cfg.TEST.DETECTIONS_PER_IMAGE,
+        # LVIS's evaluation counts those of all classes together.
+        detections_per_class=cfg.TEST.DETECTIONS_PER_IMAGE
+        if "lvis" in map(evaluator_type_of, cfg.DATASETS.TEST)
+        else cfg.TEST.MAX_DETECTIONS,
         ignores_crowds=cfg.DATASETS.IGNORED.CROWDS,
         drops_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS,
     )

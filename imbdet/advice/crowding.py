@@ -48,12 +48,18 @@ def crowding(
     )
 
 
-def beyond_limit(objects: AnnotatedImages, per_image: int) -> float:
+def beyond_limits(objects: AnnotatedImages, per_image: int, per_class: int) -> float:
     """Share of the objects that no detection is left for.
 
     Args:
         objects: of a test set.
         per_image: how many detections an image has at most.
+        per_class: how many of them count of each class.
     """
-    numbers = objects.num_per_image()
-    return float((numbers - per_image).clip(min=0).sum() / max(numbers.sum(), 1))
+    num_classes = len(objects.classes)
+    places, numbers = np.unique(
+        objects.image_idxs * num_classes + objects.labels, return_counts=True
+    )
+    countable = np.bincount(places // num_classes, numbers.clip(max=per_class))
+    found = countable.clip(max=per_image).sum()
+    return 1 - float(found) / len(objects.boxes) if len(objects.boxes) else 0.0

@@ -73,9 +73,10 @@ def _of_boxes(survey: Survey) -> Iterator[Finding]:
     )
     yield Finding(
         "too_few_detections",
-        survey.beyond_limit > 0,
-        f"{percent(survey.beyond_limit)} of the objects are beyond "
-        f"{settings.detections_per_image} detections of an image",
+        survey.beyond_limits > 0,
+        f"{percent(survey.beyond_limits)} of the objects are beyond "
+        f"{settings.detections_per_image} detections of an image, or "
+        f"{settings.detections_per_class} of a class",
     )
 
 

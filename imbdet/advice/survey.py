@@ -9,7 +9,7 @@ import numpy as np
 from imbdet.advice.anchor_fit import AnchorFit, anchor_fit
 from imbdet.advice.annotated_images import AnnotatedImages
 from imbdet.advice.class_tail import ClassTail, class_tail
-from imbdet.advice.crowding import Crowding, beyond_limit, crowding
+from imbdet.advice.crowding import Crowding, beyond_limits, crowding
 from imbdet.advice.doubtful_boxes import SAME_BOX, DoubtfulBoxes, doubtful_boxes
 from imbdet.advice.ledger_doubts import LedgerDoubts
 from imbdet.advice.overlaps import find_overlaps
@@ -28,6 +28,7 @@ class Settings(NamedTuple):
             is positive; None with another assigner.
         nms_threshold: IoU above which the box of the lower score goes.
         detections_per_image: how many there are at most.
+        detections_per_class: how many of them an evaluation compares, of each class.
         ignores_crowds: whether crowds are ignored, and not background.
         drops_empty: whether images without objects are left out of the training.
     """
@@ -37,6 +38,7 @@ class Settings(NamedTuple):
     ious: tuple[float, float] | None
     nms_threshold: float
     detections_per_image: int
+    detections_per_class: int
     ignores_crowds: bool
     drops_empty: bool
 
@@ -71,7 +73,7 @@ class Survey:
         strides: of the priors; empty if they are not known.
         place: of the detector, that has the priors.
         crowding: of the training objects.
-        beyond_limit: share of the test objects for which no detection is left.
+        beyond_limits: share of the test objects for which no detection is left.
         doubts: about training annotations.
         num_invalid: boxes of the training data that were left out, since they are none.
         ledger: None without one.
@@ -86,7 +88,7 @@ class Survey:
     strides: tuple[int, ...]
     place: str
     crowding: Crowding
-    beyond_limit: float
+    beyond_limits: float
     doubts: DoubtfulBoxes
     num_invalid: int
     ledger: LedgerDoubts | None
@@ -132,8 +134,10 @@ def survey(
         strides=priming.strides if priming else (),
         place=priming.place if priming else "",
         crowding=crowding(train, objects, overlaps, settings.nms_threshold),
-        beyond_limit=beyond_limit(
-            objects if tested is None else tested, settings.detections_per_image
+        beyond_limits=beyond_limits(
+            objects if tested is None else tested,
+            settings.detections_per_image,
+            settings.detections_per_class,
         ),
         doubts=doubtful_boxes(objects, overlaps, outside[~train.is_region]),
         num_invalid=num_invalid,

@@ -20,7 +20,7 @@ from tests.advice.scenes import scene
 from tests.advice.test_survey import grid
 
 ROOT = Path(train_net.__file__).parent
-SETTINGS = Settings("as they are", (0, 1), (0.4, 0.5), 0.5, 100, False, True)
+SETTINGS = Settings("as they are", (0, 1), (0.4, 0.5), 0.5, 100, 100, False, True)
 LARGE = (0, 10, 10, 60, 60)
 # A data set without a problem, but for its few images.
 PLAIN = [[LARGE, (1, 62, 42, 36, 36)]] * 4

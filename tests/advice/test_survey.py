@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from imbdet.advice.anchor_fit import NUM_OBJECTS, anchor_fit
 from imbdet.advice.class_tail import class_tail
-from imbdet.advice.crowding import beyond_limit, crowding
+from imbdet.advice.crowding import beyond_limits, crowding
 from imbdet.advice.doubtful_boxes import doubtful_boxes
 from imbdet.advice.ledger_doubts import read_ledger_doubts
 from imbdet.advice.overlaps import find_overlaps
@@ -73,8 +73,10 @@ def test_suppression_loses_one_of_a_pair_of_a_class():
     objects = images.objects()
     found = crowding(images, objects, find_overlaps(objects, 0.5), nms_threshold=0.5)
     assert found == (1.0, 3, 1 / 3, 1)
-    assert beyond_limit(objects, 2) == pytest.approx(1 / 3)
-    assert beyond_limit(scene([]), 2) == 0
+    assert beyond_limits(objects, 2, 2) == pytest.approx(1 / 3)
+    assert beyond_limits(objects, 3, 1) == pytest.approx(1 / 3)
+    assert beyond_limits(objects, 3, 2) == 0
+    assert beyond_limits(scene([]), 2, 2) == 0
 
 
 def test_doubtful_boxes_are_told_by_kind():
