@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Tables of the results that benchmarks/methods.py and studies.py wrote, as Markdown.
+"""Tables of the results that benchmarks/methods.py, studies.py and suspects.py wrote, as Markdown.
 
     python benchmarks/results_table.py docs/results/bccd_retinanet.json    # print one
     python benchmarks/results_table.py --page docs/results.md              # renew those of a page
@@ -42,8 +42,11 @@ _BY_FREQUENCY_TITLE = "By frequency of the classes in training:"
 
 
 def format_table(results: dict) -> str:
-    """Of methods or of a study."""
-    return format_methods(results) if "methods" in results else format_study(results)
+    """Of methods, of a study or of suspects."""
+    for key, format_results in (("methods", format_methods), ("detectors", format_suspects)):
+        if key in results:
+            return format_results(results)
+    return format_study(results)
 
 
 def format_methods(results: dict) -> str:
@@ -129,6 +132,44 @@ def format_study(results: dict) -> str:
         "The trainings:",
     )
     return "\n\n".join(map(_titled, titles, tables))
+
+
+def format_suspects(results: dict) -> str:
+    """A table for each kind of fault and detector, with a row for each suspicion; then one of AP.
+
+    Args:
+        results: see ``benchmarks/suspects.py``.
+    """
+    sections = []
+    for detector, runs in results["detectors"].items():
+        seeds = _name_seeds(runs)
+        for kind, first in runs[0]["kinds"].items():
+            found = [run["kinds"][kind] for run in runs]
+            shares = averaged([100 * run["faults"] / run["of"] for run in found], digits=1)
+            rows = [
+                {
+                    "by": name,
+                    **{
+                        metric: averaged(
+                            [run["suspicions"][name][metric] for run in found], digits=2
+                        )
+                        for metric in ("AUROC", "precision")
+                    },
+                }
+                for name in first["suspicions"]
+            ]
+            what = "images with missing objects" if kind == "missing" else f"{kind} annotations"
+            title = f"{detector}, {what} ({shares} %), {seeds}:"
+            sections.append(_titled(title[0].upper() + title[1:], rows))
+        if "AP" in runs[0]:
+            columns = {
+                name: averaged([run["AP"][name] for run in runs], digits=1)
+                for name in runs[0]["AP"]
+            }
+            sections.append(
+                _titled(f"{detector}, AP by the training annotations, {seeds}:", [columns])
+            )
+    return "\n\n".join(sections)
 
 
 def interval(differences: Sequence[float]) -> str:

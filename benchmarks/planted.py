@@ -1,0 +1,54 @@
+"""The faults planted in the training annotations of shapes, as labels of what is ranked."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Planted:
+    """An annotation file of shapes.
+
+    Attributes:
+        content: of the file.
+    """
+
+    content: dict
+
+    @classmethod
+    def read(cls, path: Path) -> "Planted":
+        """From the file of the training split."""
+        return cls(json.loads(path.read_text()))
+
+    @property
+    def images(self) -> list[dict]:
+        """All of them."""
+        return self.content["images"]
+
+    @cached_property
+    def objects(self) -> list[dict]:
+        """The annotations that are no crowds."""
+        return [note for note in self.content["annotations"] if not note["iscrowd"]]
+
+    def truth(self, kind: str) -> np.ndarray:
+        """Whether each object has a fault of a kind, or each image for those that are missing.
+
+        Of an object that is annotated twice both annotations count, as nothing tells which was the
+        first.
+        """
+        rows = self.images if kind == "missing" else self.objects
+        return np.array([self._rules[kind](row) for row in rows])
+
+    @cached_property
+    def _rules(self) -> dict[str, Callable[[dict], bool]]:
+        doubled = {note["duplicate_of"] for note in self.objects if "duplicate_of" in note}
+        return {
+            "wrong class": lambda note: note["category_id"] != note["true_category_id"],
+            "badly placed": lambda note: "true_bbox" in note,
+            "missing": lambda image: bool(image.get("missing")),
+            "duplicate": lambda note: "duplicate_of" in note or note["id"] in doubled,
+        }

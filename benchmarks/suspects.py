@@ -1,0 +1,210 @@
+#!/usr/bin/env python
+"""How well faults of annotations are found that were planted in shapes.
+
+    .tools/bin/uv pip install --python .venv/bin/python --target output/cleanlab cleanlab
+    PYTHONPATH=output/cleanlab python benchmarks/suspects.py retinanet faster_rcnn --seeds 1 2 3
+
+Each kind of fault is looked for by three sorts of evidence: the final detections, as cleanlab's
+scores of labels in object detection judge them (Tkachenko et al., "ObjectLab", 2023, the package
+`cleanlab`, which nothing else here needs); an epoch after the training in which nothing is learnt,
+which stands for the loss of the last epoch; and the ledger of the whole training. What they say is
+in `benchmarks/suspicions.py`, the faults and the schedule in `benchmarks/faulty_shapes.yaml`.
+
+The numbers are the AUROC, and the precision of as many suspects as there are faults: 0.5 and the
+share of the faults by chance. Suspects are annotations, and images where objects may be missing.
+
+`--ap` also trains without faults, and `--cleaned FILE` on annotations that were cleaned, of the one
+seed; AP on the validation split tells what faults cost and what cleaning brings back.
+
+Runs that are finished are not repeated, a run that was stopped goes on; with other `--opts` they
+need another `--output`.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from planted import Planted
+from results_table import format_suspects
+from runs import CONFIGS, ROOT, Run, Setting
+from scipy.stats import mannwhitneyu, rankdata
+from suspicions import SUSPICIONS, Evidence, Ledger
+
+from imbdet.config import load_config
+from imbdet.data.shapes import register_shapes
+from imbdet.program import run_program
+
+# isort: split
+from detectron2.data import MetadataCatalog
+
+SHAPES = ROOT / "benchmarks" / "faulty_shapes.yaml"
+# With the objects' boxes among their proposals, RoI heads say little of where objects are.
+DETECTORS = {
+    "retinanet": [],
+    "faster_rcnn": ["MODEL.ROI_HEADS.PROPOSAL_APPEND_GT", "False"],
+}
+# Its "test split" are the images that it was trained on.
+SETTING = Setting("quick_start", "shapes_val", "shapes_train")
+FAULTS = ("LABEL_NOISE", "BOX_NOISE", "MISSING_FRACTION", "DUPLICATE_FRACTION")
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("detectors", nargs="+", choices=list(DETECTORS), metavar="DETECTOR")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1], metavar="SEED")
+    parser.add_argument("--ap", action="store_true", help="also train without faults")
+    parser.add_argument(
+        "--cleaned", type=Path, metavar="FILE", help="COCO file to train on as well"
+    )
+    parser.add_argument("--output", type=Path, default=ROOT / "output" / "suspects")
+    parser.add_argument(
+        "--opts", nargs="+", default=[], metavar="KEY VALUE", help="overrides of the config"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
+    args = parser.parse_args(argv)
+    if args.cleaned and len(args.seeds) > 1:
+        parser.error("--cleaned: a file is of the images of one seed")
+    return args
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The trainings of one detector with one seed, which is that of the images as well.
+
+    Attributes:
+        detector: one of ``DETECTORS``.
+        seed: of both.
+        opts: overrides of all trainings: KEY, VALUE, KEY, VALUE, ...
+        output: folder of the folders of all.
+    """
+
+    detector: str
+    seed: int
+    opts: Sequence[str]
+    output: Path
+
+    def measure_suspicions(self) -> dict:
+        """AUROC and precision of each suspicion, by kind of fault."""
+        faulty, epoch = self._faulty, self._last_epoch
+        _require(faulty.train() and faulty.test() and epoch.train())
+        planted = Planted.read(self._annotation_file())
+        evidence = Evidence(
+            planted,
+            Ledger.read(faulty.folder / "ledger", planted),
+            Ledger.read(epoch.folder / "ledger", planted),
+            faulty.folder / "test/inference" / SETTING.test / "coco_instances_results.json",
+        )
+        kinds = {}
+        for kind, suspicions in SUSPICIONS.items():
+            truth = planted.truth(kind)
+            kinds[kind] = {
+                "faults": int(truth.sum()),
+                "of": len(truth),
+                "suspicions": {
+                    name: rate(suspicion(evidence), truth) for name, suspicion in suspicions.items()
+                },
+            }
+        return kinds
+
+    def measure_ap(self, cleaned: Path | None) -> dict[str, float]:
+        """AP on the validation split by the annotations of the training.
+
+        Args:
+            cleaned: a COCO file of cleaned annotations, or none.
+        """
+        no_faults = [text for name in FAULTS for text in (f"DATASETS.SHAPES.{name}", "0.0")]
+        trainings = {"faulty": self._faulty, "true": self._make("true", no_faults)}
+        if cleaned is not None:
+            images = self._annotation_file().parent.parent / "train"
+            entry = {"NAME": "shapes_cleaned", "JSON": str(cleaned), "IMAGES": str(images)}
+            data = ["DATASETS.COCO", str([entry]), "DATASETS.TRAIN", "('shapes_cleaned',)"]
+            trainings["cleaned"] = self._make("cleaned", data)
+        for run in trainings.values():
+            _require(run.train())
+        return {name: run.read()["val"]["AP"] for name, run in trainings.items()}
+
+    @property
+    def _faulty(self) -> Run:
+        return self._make("faulty", ["LEDGER.ENABLED", "True"])
+
+    @property
+    def _last_epoch(self) -> Run:
+        """A training that learns nothing, from the weights of the faulty one."""
+        cfg = load_config(*map(str, self._files), opts=self._opts)
+        num_iterations = -(-cfg.DATASETS.SHAPES.NUM_TRAIN // cfg.SOLVER.IMS_PER_BATCH)
+        overrides = ["LEDGER.ENABLED", "True"]
+        overrides += ["MODEL.WEIGHTS", str(self._faulty.folder / "model_final.pth")]
+        overrides += ["SOLVER.BASE_LR", "0.0", "SOLVER.WARMUP_ITERS", "0", "SOLVER.STEPS", "()"]
+        return self._make("last_epoch", [*overrides, "SOLVER.MAX_ITER", str(num_iterations)])
+
+    @property
+    def _files(self) -> list[Path]:
+        return [CONFIGS / SETTING.configs / f"{self.detector}.yaml", SHAPES]
+
+    @property
+    def _opts(self) -> list[str]:
+        seeds = ["SEED", str(self.seed), "DATASETS.SHAPES.SEED", str(self.seed)]
+        return [*DETECTORS[self.detector], *self.opts, *seeds]
+
+    def _make(self, name: str, overrides: Sequence[str]) -> Run:
+        folder = self.output / self.detector / f"seed_{self.seed}" / name
+        return Run(SETTING, self._files, [*self._opts, *overrides], folder)
+
+    def _annotation_file(self) -> Path:
+        register_shapes(load_config(*map(str, self._files), opts=self._opts))
+        return Path(MetadataCatalog.get("shapes_train").json_file)
+
+
+def _require(is_done: bool) -> None:
+    if not is_done:
+        sys.exit(1)
+
+
+def rate(suspicion: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """How well values tell what is faulty from the rest.
+
+    Args:
+        suspicion: (N,); NaN, which says nothing, counts as the lowest.
+        truth: (N,) bool, F of them True, neither none nor all.
+
+    Returns:
+        "AUROC", and "precision" of the F highest values: where some are equal, its mean over
+        their orders.
+    """
+    ranks = rankdata(np.nan_to_num(suspicion, nan=-np.inf), method="min")
+    auroc = mannwhitneyu(ranks[truth], ranks[~truth]).statistic / (truth.sum() * (~truth).sum())
+    last = np.sort(ranks)[-truth.sum()]
+    is_above, is_level = ranks > last, ranks == last
+    found = truth[is_above].sum() + (truth.sum() - is_above.sum()) * truth[is_level].mean()
+    return {"AUROC": float(auroc), "precision": float(found / truth.sum())}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train, look for the faults, then print the table."""
+    args = parse_args(argv)
+    command = " ".join(["python", "benchmarks/suspects.py", *sys.argv[1:]])
+    results: dict = {"command": command, "detectors": {name: [] for name in args.detectors}}
+    for seed in args.seeds:
+        for detector, runs in results["detectors"].items():
+            trial = Trial(detector, seed, args.opts, args.output)
+            run = {"seed": seed, "kinds": trial.measure_suspicions()}
+            if args.ap or args.cleaned:
+                run["AP"] = trial.measure_ap(args.cleaned)
+            runs.append(run)
+    print(format_suspects(results))
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    sys.exit(run_program(main, output="the folder of --output"))

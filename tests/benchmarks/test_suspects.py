@@ -1,0 +1,160 @@
+"""benchmarks/suspects.py: the truth, what suspicions are made of, and how they are rated."""
+
+import itertools
+import json
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from imbdet.config import load_config
+from tests.test_configs import CONFIGS
+
+KINDS = ["wrong class", "badly placed", "missing", "duplicate"]
+
+
+@pytest.fixture
+def programs(monkeypatch):
+    """The modules of the benchmark."""
+    monkeypatch.syspath_prepend(str(CONFIGS.parent / "benchmarks"))
+    import planted
+    import results_table
+    import suspects
+    import suspicions
+
+    return SimpleNamespace(
+        planted=planted, results_table=results_table, suspects=suspects, suspicions=suspicions
+    )
+
+
+@pytest.fixture
+def content():
+    """Two images with every kind of fault, and a crowd."""
+
+    def note(key, image, category, box, **fields):
+        fields = {"true_category_id": category, "iscrowd": 0, **fields}
+        return {"id": key, "image_id": image, "category_id": category, "bbox": box, **fields}
+
+    return {
+        "images": [{"id": 1, "missing": []}, {"id": 2, "missing": [note(4, 2, 1, [0, 0, 5, 5])]}],
+        "categories": [{"id": 1, "name": "circle"}, {"id": 2, "name": "square"}],
+        "annotations": [
+            note(1, 1, 1, [0, 0, 10, 10]),
+            note(2, 1, 2, [0, 0, 10, 10], true_category_id=1),
+            note(3, 2, 1, [2, 2, 4, 4], true_bbox=[3, 3, 4, 4]),
+            note(5, 2, 1, [0, 0, 50, 50], iscrowd=1),
+            note(6, 1, 1, [0, 0, 10, 5], duplicate_of=1),
+        ],
+    }
+
+
+@pytest.fixture
+def evidence(programs, content, tmp_path):
+    path = tmp_path / "train.json"
+    path.write_text(json.dumps(content))
+    planted = programs.planted.Planted.read(path)
+    # In another order than the file, with the crowd and without the first image.
+    objects = {"id": ["6", "5", "3", "2", "1"], "score_mean": [0.6, None, 0.3, None, 0.1]}
+    images = {"image_id": ["2"], "background_mean": [0.9]}
+    (tmp_path / "ledger").mkdir()
+    pl.DataFrame(objects).write_parquet(tmp_path / "ledger" / "objects.parquet")
+    pl.DataFrame(images).write_parquet(tmp_path / "ledger" / "images.parquet")
+    ledger = programs.suspicions.Ledger.read(tmp_path / "ledger", planted)
+    detections = [
+        {"image_id": 2, "category_id": 1, "bbox": [3, 3, 4, 4], "score": 0.75},
+        {"image_id": 2, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5},
+    ]
+    (tmp_path / "detections.json").write_text(json.dumps(detections))
+    return programs.suspicions.Evidence(planted, ledger, ledger, tmp_path / "detections.json")
+
+
+def test_truth_of_each_kind(evidence):
+    truth = {kind: evidence.planted.truth(kind).tolist() for kind in KINDS}
+    assert truth == {
+        "wrong class": [False, True, False, False],
+        "badly placed": [False, False, True, False],
+        "missing": [False, True],
+        "duplicate": [True, False, False, True],
+    }
+
+
+def test_ledger_has_the_order_of_the_file(evidence):
+    assert evidence.ledger.objects["id"].to_list() == ["1", "2", "3", "6"]
+    assert evidence.ledger.objects["score_mean"].to_list() == [0.1, None, 0.3, 0.6]
+    assert evidence.ledger.images["background_mean"].to_list() == [None, 0.9]
+
+
+def test_overlaps_are_of_the_same_class_and_image(evidence):
+    np.testing.assert_allclose(evidence.overlaps, [0.5, 0, 0, 0.5])
+
+
+def test_cleanlab_gets_corners_by_image_and_class(evidence):
+    inputs = evidence.cleanlab_inputs
+    first, second = inputs["labels"]
+    assert first["bboxes"].tolist() == [[0, 0, 10, 10], [0, 0, 10, 10], [0, 0, 10, 5]]
+    assert first["labels"].tolist() == [0, 1, 0]
+    assert second["bboxes"].tolist() == [[2, 2, 6, 6]]
+    nothing, found = inputs["predictions"]
+    assert [rows.shape for rows in nothing] == [(0, 5), (0, 5)]
+    assert found[0].tolist() == [[3, 3, 7, 7, 0.75], [1, 2, 4, 6, 0.5]]
+    assert found[1].shape == (0, 5)
+
+
+def test_values_of_images_come_back_in_the_order_of_objects(evidence):
+    of_images = [np.array([1.0, 2.0, 3.0]), np.array([4.0])]
+    assert evidence.by_object(of_images).tolist() == [1.0, 2.0, 4.0, 3.0]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_rates_are_those_of_the_definition(programs, seed):
+    rng = np.random.default_rng(seed)
+    values = rng.integers(0, 3, 7).astype(float)
+    values[rng.random(7) < 0.2] = np.nan
+    truth = rng.permutation([True] * 3 + [False] * 4)
+    known = np.where(np.isnan(values), -1, values)
+    pairs = [(a > b) + (a == b) / 2 for a in known[truth] for b in known[~truth]]
+    precisions = []
+    for order in itertools.permutations(range(7)):
+        best = sorted(order, key=lambda k: -known[k])[:3]
+        precisions.append(np.mean(truth[best]))
+    assert programs.suspects.rate(values, truth) == {
+        "AUROC": pytest.approx(np.mean(pairs)),
+        "precision": pytest.approx(np.mean(precisions)),
+    }
+
+
+def test_tables_have_a_row_for_each_suspicion(programs):
+    rates = {"AUROC": 0.75, "precision": 0.5}
+    kinds = {
+        kind: {"faults": 5, "of": 50, "suspicions": dict.fromkeys(suspicions, rates)}
+        for kind, suspicions in programs.suspicions.SUSPICIONS.items()
+    }
+    assert list(kinds) == KINDS
+    runs = [{"seed": seed, "kinds": kinds, "AP": {"faulty": 10.0}} for seed in (1, 2)]
+    text = programs.results_table.format_table({"detectors": {"retinanet": runs}})
+    assert "Retinanet, images with missing objects (10.0 ± 0.0 %), seeds 1, 2:" in text
+    for name in itertools.chain.from_iterable(programs.suspicions.SUSPICIONS.values()):
+        assert re.search(rf"^\| {re.escape(name)} +\| 0.75 ± 0.00 +\| 0.50 ± 0.00 +\|$", text, re.M)
+    assert re.search(
+        r"AP by the training annotations, seeds 1, 2:\n\n\| faulty +\|\n.*\n\| 10.0", text
+    )
+
+
+def test_an_epoch_follows_on_the_training(programs, tmp_path):
+    opts = ["DATASETS.SHAPES.NUM_TRAIN", "10"]
+    trial = programs.suspects.Trial("faster_rcnn", 3, opts, tmp_path)
+    faulty, epoch = trial._faulty, trial._last_epoch
+    assert faulty.folder == tmp_path / "faster_rcnn" / "seed_3" / "faulty"
+    assert faulty.overrides == [
+        *("MODEL.ROI_HEADS.PROPOSAL_APPEND_GT", "False", "DATASETS.SHAPES.NUM_TRAIN", "10"),
+        *("SEED", "3", "DATASETS.SHAPES.SEED", "3", "LEDGER.ENABLED", "True"),
+    ]
+    cfg = load_config(*map(str, epoch.files), opts=epoch.overrides)
+    assert str(faulty.folder / "model_final.pth") == cfg.MODEL.WEIGHTS
+    assert (cfg.SOLVER.MAX_ITER, cfg.SOLVER.BASE_LR) == (3, 0.0)
+    assert (
+        cfg.DATASETS.SHAPES
+        == load_config(*map(str, faulty.files), opts=faulty.overrides).DATASETS.SHAPES
+    )
