@@ -52,7 +52,7 @@ FLOORS = [
     {"figures"},
     {"analysis", "prediction", "surveying"},
     {"compare"},
-    {"search"},
+    {"search", "pruning"},
     {"cli"},
 ]
 PURE = set().union(*FLOORS[:7])

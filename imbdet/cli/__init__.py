@@ -40,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
         demo,
         methods,
         predict,
+        prune,
         replay,
         report,
         search,
@@ -59,7 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for subcommand in (
         *(demo, methods, config, advise, train, search),
-        *(predict, analyze, compare, report, replay),
+        *(predict, analyze, prune, compare, report, replay),
     ):
         subcommand.add_parser(commands)
     return parser

@@ -97,7 +97,7 @@ def find_frequencies(
 
 def compare_training_data(runs: Sequence[RunFolder]) -> list[str]:
     """A sentence for each run that learned from other data than the baseline."""
-    baseline, *others = ((run, _learned(run)) for run in runs)
+    baseline, *others = ((run, find_learned(run)) for run in runs)
     return [
         sentence
         for other in others
@@ -118,7 +118,8 @@ def _describe(first: RunFolder, learned: DataSummary, second: RunFolder, other: 
     return ""
 
 
-def _learned(run: RunFolder) -> DataSummary | None:
+def find_learned(run: RunFolder) -> DataSummary | None:
+    """What a training learned from, as its run.json says; None if it does not."""
     starts = _read(run.folder / "run.json")
     summaries = [
         DataSummary.parse(start.get("data"))

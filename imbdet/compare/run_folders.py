@@ -54,11 +54,6 @@ def open_runs(folders: Sequence[str]) -> list[RunFolder]:
     for folder, path in zip(folders, paths, strict=True):
         if paths.count(path) > 1:
             raise UserError(f"The run '{folder}' is named twice: name another one beside it.")
-        if not (path / "config.yaml").is_file():
-            raise UserError(
-                f"'{folder}' is no run: a run is the OUTPUT_DIR of a training, with "
-                f"config.yaml in it{'' if path.is_dir() else ', and there is no such folder'}."
-            )
     return [
         open_run(Path(folder), name)
         for name, folder in zip(distinct_names(paths), folders, strict=True)
@@ -73,8 +68,13 @@ def open_run(folder: Path, name: str) -> RunFolder:
         name: tells it from other runs.
 
     Raises:
-        UserError: its config cannot be read.
+        UserError: it holds no run, or its config cannot be read.
     """
+    if not (folder / "config.yaml").is_file():
+        raise UserError(
+            f"'{folder}' is no run: a run is the OUTPUT_DIR of a training, with "
+            f"config.yaml in it{'' if folder.is_dir() else ', and there is no such folder'}."
+        )
     return RunFolder(name, folder, *_read_config(folder / "config.yaml"))
 
 

@@ -1,0 +1,120 @@
+"""The ledger of a run, and whether the data are still those that it is of."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from detectron2.data import DatasetCatalog, MetadataCatalog
+
+from imbdet.compare.compared_data import find_learned
+from imbdet.compare.run_folders import RunFolder
+from imbdet.data.checks import read_dataset, split_by_validity
+from imbdet.data.coco import evaluator_type_of, register_datasets
+from imbdet.data.summary import find_difference, summarize
+from imbdet.errors import UserError, suggest
+from imbdet.formats.annotation_files import READERS
+from imbdet.parquet import read_parquet
+from imbdet.reading import parse_json
+
+# Of a table: that of a hundred million annotations.
+_MAX_BYTES = 1 << 36
+
+
+@dataclass(frozen=True, eq=False)
+class RunLedger:
+    """What a training says of its objects and images; see docs/ledger.md.
+
+    Attributes:
+        run: its folder.
+        fingerprints: of the data sets by name, as the training found them.
+    """
+
+    run: RunFolder
+    fingerprints: Mapping[str, str]
+
+    @classmethod
+    def of(cls, run: RunFolder) -> "RunLedger":
+        """That of a run.
+
+        Raises:
+            UserError: it has none, or a damaged one.
+        """
+        path = _path(run, "objects")
+        if not path.is_file():
+            raise UserError(
+                f"'{run.folder}' has no ledger: train with LEDGER.ENABLED True, or wait for the "
+                "first checkpoint."
+            )
+        try:
+            found = parse_json((pq.read_schema(path).metadata or {})[b"data"])
+        except (OSError, pa.ArrowException) as error:
+            raise UserError(f"'{path}' is damaged: bring it back, or train again.") from error
+        except (KeyError, ValueError):
+            found = None
+        if not isinstance(found, dict):
+            raise UserError(f"'{path}' is no ledger: its metadata do not say of which data it is.")
+        return cls(run, found)
+
+    def table(self, name: str) -> pa.Table:
+        """One of its tables, "objects", "images" or "places".
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        path = _path(self.run, name)
+        try:
+            return read_parquet(path, max_bytes=_MAX_BYTES)
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"'{path}' cannot be read ({error}): a ledger of an earlier version may lack it, "
+                "one of this version is written by a training."
+            ) from error
+
+    def annotation_file(self, name: str) -> Path:
+        """The file of a data set in COCO's or LVIS's format, which is registered and checked.
+
+        Raises:
+            UserError: the ledger is not of this data set as it is now.
+        """
+        if name not in self.fingerprints:
+            raise UserError(
+                f"The ledger of '{self.run.folder}' is not of the data set '{name}'. "
+                f"{suggest(name, self.fingerprints)}"
+            )
+        register_datasets(self.run.cfg)
+        if name not in DatasetCatalog or evaluator_type_of(name) not in READERS:
+            raise UserError(
+                f"'{name}' has no annotation file in COCO's or LVIS's format, of which a changed "
+                "copy could be written."
+            )
+        records, catalog = read_dataset(name), MetadataCatalog.get(name)
+        self._check_classes(name, catalog.thing_classes)
+        self._check_annotations(name, records)
+        return Path(catalog.json_file)
+
+    def _check_classes(self, name: str, classes: Sequence[str]) -> None:
+        learned = find_learned(self.run)  # without it, the fingerprint decides
+        if learned and (difference := find_difference(learned.classes, classes)):
+            raise UserError(
+                f"The classes of '{name}' are not those that '{self.run.folder}' learned: "
+                f"{difference}. Bring back the annotations of the training, or train again."
+            )
+
+    def _check_annotations(self, name: str, records: list[dict]) -> None:
+        """A training may have had fewer images, as it skips those that are missing."""
+        valid, _ = split_by_validity(records)
+        present = [record for record in valid if os.path.exists(record["file_name"])]
+        now = summarize(valid).fingerprint
+        if self.fingerprints[name] not in (now, summarize(present).fingerprint):
+            raise UserError(
+                f"The annotations of '{name}' have changed since '{self.run.folder}' learned from "
+                f"them (fingerprints {now} and {self.fingerprints[name]}): bring back those of the "
+                "training, or train again."
+            )
+
+
+def _path(run: RunFolder, name: str) -> Path:
+    return run.folder / "ledger" / f"{name}.parquet"

@@ -1,0 +1,41 @@
+"""The content of an annotation file in COCO's or LVIS's format, without what was left out."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+
+def without_images(content: Mapping[str, Any], left_out: Collection[str]) -> dict[str, Any]:
+    """Without some images and their annotations.
+
+    Args:
+        content: of the file.
+        left_out: ids of images, as texts.
+    """
+    return {
+        **content,
+        "images": [image for image in content["images"] if str(image["id"]) not in left_out],
+        "annotations": [
+            note for note in content["annotations"] if str(note["image_id"]) not in left_out
+        ],
+    }
+
+
+def with_ignored(content: Mapping[str, Any], left_out: Collection[str]) -> dict[str, Any]:
+    """With some objects ignored: as background they would be taught as what they are not.
+
+    Args:
+        content: of the file.
+        left_out: ids of annotations, as texts.
+    """
+    return {
+        **content,
+        "annotations": [
+            _ignored(note) if str(note["id"]) in left_out else note
+            for note in content["annotations"]
+        ],
+    }
+
+
+def _ignored(note: Mapping[str, Any]) -> dict[str, Any]:
+    """What is ignored has no weight."""
+    return {**{name: value for name, value in note.items() if name != "weight"}, "ignore": 1}

@@ -1,0 +1,158 @@
+"""What is kept or left out, images or objects, and what the ledger says of it.
+
+A objects that are not ignored, I images, N units.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from imbdet.errors import UserError
+from imbdet.pruning.scores import SCORES
+from imbdet.pruning.selection import Pairs
+from imbdet.records.doubt import doubts_of_classes
+from imbdet.reference.key_groups import Feedback
+
+
+@dataclass(frozen=True, eq=False)
+class LedgerColumns:
+    """The columns of a ledger, ignored objects left out.
+
+    Attributes:
+        objects: (A,) each, as float64 with NaN for null, and "dataset", "image_id", "id" as texts.
+        images: (I,) each, in the same way.
+        rows: (A,) the image of each object.
+        doubts: (A,) in [0, 1], see :func:`imbdet.records.doubt.doubts_of_classes`.
+    """
+
+    objects: Mapping[str, np.ndarray]
+    images: Mapping[str, np.ndarray]
+    rows: np.ndarray
+    doubts: np.ndarray
+
+    @classmethod
+    def of(cls, of_objects: pa.Table, of_images: pa.Table) -> "LedgerColumns":
+        """Those of a ledger's tables."""
+        images, everything = _columns(of_images), _columns(of_objects)
+        rows = np.arange(len(images["annotations"])).repeat(images["annotations"].astype(int))
+        is_object = everything["is_ignored"] == 0
+        objects = {name: values[is_object] for name, values in everything.items()}
+        doubts = doubts_of_classes(
+            torch.from_numpy(objects["judged"]),
+            torch.from_numpy(np.nan_to_num(objects["wrong_class_least"])),
+            torch.from_numpy(objects["class"]),
+            min_judged=Feedback.min_judged,
+        )
+        return cls(objects, images, rows[is_object], doubts.numpy())
+
+    def scores(self, by: str) -> np.ndarray:
+        """(A,) finite: a score times 1 - doubt; where it is unknown, the mean of the others.
+
+        A wrong label is hard to learn and would be kept first.
+
+        Args:
+            by: one of :data:`imbdet.pruning.scores.SCORES`.
+
+        Raises:
+            UserError: it is known of no object.
+        """
+        scores = SCORES[by](self.objects) * (1 - self.doubts)
+        is_known = ~np.isnan(scores)
+        if not is_known.any():
+            raise UserError(
+                f"The ledger has no object of which '{by}' is known: train for longer, or choose "
+                "another score by --by."
+            )
+        return np.where(is_known, scores, scores[is_known].mean())
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """What is kept or left out.
+
+    Attributes:
+        noun: "image" or "object".
+        scores: (N,) how much each matters.
+        pairs: units and classes, each pair once.
+        facts: (N,) what the ledger says of each, in words.
+    """
+
+    noun: str
+    scores: np.ndarray
+    pairs: Pairs
+    facts: Sequence[str]
+
+
+def units_of(columns: LedgerColumns, unit: str, by: str) -> Units:
+    """The units of a ledger.
+
+    Args:
+        columns: of the ledger.
+        unit: "images", whose score is the sum of those of their objects, or "objects".
+        by: one of :data:`imbdet.pruning.scores.SCORES`.
+
+    Raises:
+        UserError: the score is known of no object.
+    """
+    scores, classes = columns.scores(by), columns.objects["class"].astype(np.int64)
+    if unit == "objects":
+        pairs = np.arange(len(scores)), classes
+        return Units("object", scores, pairs, _facts_of_objects(columns))
+    num_images = len(columns.images["seen"])
+    sums = np.bincount(columns.rows, scores, minlength=num_images)
+    together = np.unique(np.stack([columns.rows, classes]), axis=1)
+    return Units("image", sums, (together[0], together[1]), _facts_of_images(columns))
+
+
+def _facts_of_objects(columns: LedgerColumns) -> list[str]:
+    names = ("judged", "learnt", "is_learnt", "forgotten")
+    rows = zip(*(columns.objects[name] for name in names), columns.doubts, strict=True)
+    return [_fact(*row) for row in rows]
+
+
+def _fact(judged: float, learnt: float, is_learnt: float, forgotten: float, doubt: float) -> str:
+    if not judged:
+        return "never judged"
+    fact = f"forgotten {forgotten:.0f} times" if forgotten else "learnt for good"
+    if not learnt:
+        fact = "never learnt"
+    elif not is_learnt:
+        fact += ", last not learnt"
+    return f"{fact}, its class in doubt ({doubt:.2f})" if doubt >= 0.5 else fact
+
+
+def _facts_of_images(columns: LedgerColumns) -> list[str]:
+    judged = columns.objects["judged"] > 0
+    learnt = columns.objects["learnt"] > 0
+    kinds = {
+        "never learnt": judged & ~learnt,
+        "forgotten": columns.objects["forgotten"] > 0,
+        "with a class in doubt": columns.doubts >= 0.5,
+    }
+    num_images = len(columns.images["seen"])
+    counts = {
+        kind: np.bincount(columns.rows[is_it], minlength=num_images)
+        for kind, is_it in kinds.items()
+    }
+    numbers = np.bincount(columns.rows, minlength=num_images)
+    return [
+        ", ".join(
+            [
+                f"{numbers[k]} objects",
+                *(f"{of_kind[k]} {kind}" for kind, of_kind in counts.items() if of_kind[k]),
+            ]
+        )
+        for k in range(num_images)
+    ]
+
+
+def _columns(table: pa.Table) -> dict[str, np.ndarray]:
+    return {
+        name: table[name].to_numpy()
+        if pa.types.is_string(table.schema.field(name).type)
+        else table[name].cast(pa.float64()).to_numpy().astype(np.float64)
+        for name in table.column_names
+    }
