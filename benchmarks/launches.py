@@ -21,6 +21,7 @@ from sections import run_sections, section_parser
 
 from imbdet.assigners import pairs
 from imbdet.kernels import chunks
+from imbdet.ops import nms
 from imbdet.program import run_program
 
 # Detector, method, and whether it is detectron2's own.
@@ -72,6 +73,7 @@ def as_on_a_gpu() -> None:
     """Large matrices are computed in as few parts on a CPU as on a GPU, from now on."""
     pairs.MAX_PAIRS_ON_CPU = pairs.MAX_PAIRS
     chunks.CHUNK_ENTRIES_CPU = chunks.CHUNK_ENTRIES
+    nms.CHUNK_SIZE = nms.MAX_PAIRS  # more rows than there are
 
 
 def build_training(name: str) -> Training:

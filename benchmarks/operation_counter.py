@@ -79,8 +79,8 @@ WHOLE = ("preview",)
 
 # Operations for which the program waits on a GPU; and indexing by a mask, see `_waits`.
 _WAITING = {"_local_scalar_dense", "_unique2", "bincount", "equal", "masked_select", "nonzero"}
-# Those that only find memory.
-_FINDING = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"}
+# Those that only find memory, or a type.
+_IDLE = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "promote_types"}
 # Functions that bring numbers from a GPU or to one, which are no operations on a CPU.
 _BRINGING = {Tensor.cpu, Tensor.new_tensor, Tensor.numpy, Tensor.tolist, torch.tensor}
 
@@ -137,7 +137,7 @@ class _Operations(TorchDispatchMode):
         self, operation: Any, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
         name = operation.overloadpacket.__name__
-        if operation.namespace != "profiler" and not operation.is_view and name not in _FINDING:
+        if operation.namespace != "profiler" and not operation.is_view and name not in _IDLE:
             part = _running_part()
             self._counter.operations[part] += 1
             self._counter.synchronisations[part] += _waits(name, args)

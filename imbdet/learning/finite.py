@@ -1,5 +1,6 @@
 """Losses that are not finite, traced to the predictions and samples they come from."""
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -46,7 +47,8 @@ def require_finite(
         record: of the samples.
         iteration: of the training, from 0.
     """
-    if torch.stack([loss.detach().float() for loss in losses.values()]).isfinite().all():
+    values = torch.stack([loss.detach().float() for loss in losses.values()]).tolist()
+    if all(map(math.isfinite, values)):
         return
     counts = {name: int((~values.isfinite()).sum()) for name, values in predictions.items()}
     culprits = [
@@ -54,10 +56,10 @@ def require_finite(
         for name, count in counts.items()
         if count > 0
     ]
-    numbers = {name: loss.item() for name, loss in losses.items()}
-    values = ", ".join(f"{name} = {number}" for name, number in numbers.items())
+    numbers = dict(zip(losses, values, strict=True))
+    shown = ", ".join(f"{name} = {number}" for name, number in numbers.items())
     raise NotFiniteError(
-        f"The losses of {module} are not finite in iteration {iteration} ({values}); not finite "
+        f"The losses of {module} are not finite in iteration {iteration} ({shown}); not finite "
         f"are {' and '.join(culprits) or 'none of its predictions'}. "
         "Lower SOLVER.BASE_LR, warm up longer (SOLVER.WARMUP_ITERS), or clip gradients "
         "(SOLVER.CLIP_GRADIENTS.ENABLED True).",

@@ -35,11 +35,15 @@ def num_samples(chosen: Candidates, count: Count) -> float:
 
     Weighted samples count as much as they weigh, here and in the other normalizers.
     """
+    if chosen.weights is None:
+        return max(count(len(chosen.pos_idxs) + len(chosen.neg_idxs)), 1)
     return max(_weigh(chosen, chosen.gt_labels >= 0, count), unit_weight(chosen, count))
 
 
 def num_positives(chosen: Candidates, count: Count) -> float:
     """The number of positives, at least 1: the divisor of dense detectors."""
+    if chosen.weights is None:
+        return max(count(len(chosen.pos_idxs)), 1)
     return max(_weigh(chosen, chosen.is_positive, count), unit_weight(chosen, count))
 
 
@@ -60,9 +64,8 @@ def sum_of_quality(chosen: Candidates, count: Count) -> float:
 
 
 def _weigh(chosen: Candidates, is_counted: Tensor, count: Count) -> float:
-    """The weight of some samples, (M,) bool; without weights their number."""
-    if chosen.weights is None:
-        return count(int(is_counted.sum()))
+    """The weight of some samples, (M,) bool, which have one."""
+    assert chosen.weights is not None
     return count(float(chosen.weights[is_counted].sum()))
 
 

@@ -20,7 +20,7 @@ from imbdet.modeling.assigners import build_assigner
 from imbdet.modeling.build import build_sampler
 from imbdet.modeling.cascade_stages import naming_stage, stage_place, stages_of
 from imbdet.modeling.fast_rcnn import ImbFastRCNNOutputLayers, take_over, without_loss_switches
-from imbdet.modeling.matcher import MatcherAssigner
+from imbdet.modeling.matcher import matching_assigner
 from imbdet.modeling.proposals import attach_targets, choose_proposals
 from imbdet.modeling.roi_heads import ImbROIHeads
 from imbdet.samplers import Sampler
@@ -75,7 +75,7 @@ class ImbCascadeROIHeads(CascadeROIHeads):
         if assigners is None:
             assigners = [None] * self.num_cascade_stages
         assigners = [
-            assigner or MatcherAssigner(matcher)
+            assigner or matching_assigner(matcher)
             for assigner, matcher in zip(assigners, self.proposal_matchers, strict=True)
         ]
         # So that checkpoints keep what they have learned.

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from imbdet.classifiers import SIGMOID
 from imbdet.errors import UserError
+from imbdet.ops.image_rows import repeat_each
+from imbdet.ops.transfer import to_device
 from imbdet.structures import BoxTransform, Outputs, Priors, Targets
 
 
@@ -75,8 +77,7 @@ def view_dense_head(
 
 def _of_rows(boxes: Tensor, strides: Sequence[int], level_sizes: Sequence[int]) -> Tensor:
     """(R,) strides from those of the levels, in the precision of the boxes."""
-    levels = zip(strides, level_sizes, strict=True)
-    return torch.cat([boxes.new_full((size,), stride) for stride, size in levels])
+    return repeat_each(to_device(strides, boxes.device, boxes.dtype), level_sizes)
 
 
 def strides_of(anchor_generator: nn.Module) -> Sequence[int] | None:

@@ -29,7 +29,7 @@ from imbdet.modeling.dense_parts import (
     build_transform,
 )
 from imbdet.modeling.ground_truth import targets_of
-from imbdet.modeling.matcher import MatcherAssigner
+from imbdet.modeling.matcher import matching_assigner
 from imbdet.modeling.registry import read_choice
 from imbdet.modeling.site_keys import Site
 from imbdet.samplers import Sampler
@@ -92,7 +92,7 @@ class ImbDense(KeepsMissingBuffers, RetinaNet):
         }
         self.learner = Learner(
             self.site.place,
-            assigner=assigner or MatcherAssigner(self.anchor_matcher),
+            assigner=assigner or matching_assigner(self.anchor_matcher),
             sampler=sampler,
             criterion=criterion,
             normalizer=normalizers[normalizer],

@@ -173,13 +173,16 @@ class ImbFastRCNNOutputLayers(FastRCNNOutputLayers):
             return
         pred_classes = outputs.classifier.predict(outputs.logits.detach())
         is_right = pred_classes == chosen.gt_labels
-        storage, name = get_event_storage(), f"{prefix}fast_rcnn"
-        storage.put_scalar(f"{name}/cls_accuracy", is_right.float().mean().item())
         rows = chosen.pos_idxs
+        is_missed = pred_classes[rows] == chosen.num_classes
+        counted = [is_right, is_right[rows], is_missed]
+        # One transfer for all.
+        num_right, num_fg_right, num_missed = torch.stack([x.sum() for x in counted]).tolist()
+        storage, name = get_event_storage(), f"{prefix}fast_rcnn"
+        storage.put_scalar(f"{name}/cls_accuracy", num_right / len(chosen))
         if len(rows) > 0:
-            is_missed = pred_classes[rows] == chosen.num_classes
-            storage.put_scalar(f"{name}/fg_cls_accuracy", is_right[rows].float().mean().item())
-            storage.put_scalar(f"{name}/false_negative", is_missed.float().mean().item())
+            storage.put_scalar(f"{name}/fg_cls_accuracy", num_fg_right / len(rows))
+            storage.put_scalar(f"{name}/false_negative", num_missed / len(rows))
 
 
 def _output_layer(in_features: int, out_features: int) -> nn.Linear:

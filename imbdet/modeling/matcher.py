@@ -3,18 +3,31 @@
 from collections.abc import Callable
 
 import torch
+from detectron2.modeling.matcher import Matcher
 from detectron2.structures import Boxes, pairwise_iou
 from detectron2.utils.memory import retry_if_cuda_oom
 from torch import Tensor
 
-from imbdet.assigners import Assignment, Priors, Targets, join_images
+from imbdet.assigners import Assigner, Assignment, Priors, Targets, join_images
+from imbdet.modeling.batch_matcher import BatchMatcher
+
+# (G_i, R_i) IoUs of an image to matched indices and labels.
+MatchImage = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+def matching_assigner(matcher: MatchImage) -> Assigner:
+    """The assigner of a matcher, at once for all images if it is detectron2's own."""
+    # Of another class it may look at a whole matrix.
+    if type(matcher) is Matcher and matcher.labels[0] != 1:
+        return BatchMatcher(matcher)
+    return MatcherAssigner(matcher)
 
 
 class MatcherAssigner:
-    """Assigns by detectron2's ``Matcher``, and keeps the IoU of the match."""
+    """Assigns by any matcher, image by image, and keeps the IoU of the match."""
 
-    def __init__(self, matcher: Callable[[Tensor], tuple[Tensor, Tensor]]):
-        """Wrap a matcher: (G_i, R_i) IoUs of an image to matched indices and labels."""
+    def __init__(self, matcher: MatchImage):
+        """Wrap a matcher."""
         self.matcher = matcher
 
     @torch.no_grad()

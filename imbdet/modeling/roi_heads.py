@@ -19,7 +19,7 @@ from imbdet.modeling import site_keys
 from imbdet.modeling.assigners import build_assigner
 from imbdet.modeling.build import build_sampler
 from imbdet.modeling.fast_rcnn import ImbFastRCNNOutputLayers, take_over, without_loss_switches
-from imbdet.modeling.matcher import MatcherAssigner
+from imbdet.modeling.matcher import matching_assigner
 from imbdet.modeling.proposals import attach_targets, choose_proposals
 from imbdet.samplers import Sampler
 from imbdet.structures import Candidates, Outputs
@@ -54,7 +54,7 @@ class ImbROIHeads(StandardROIHeads):
                 "ImbROIHeads pays by the criterion of an ImbFastRCNNOutputLayers, but its "
                 f"box_predictor is of {type(self.box_predictor).__name__}."
             )
-        assigner = assigner or MatcherAssigner(self.proposal_matcher)
+        assigner = assigner or matching_assigner(self.proposal_matcher)
         if isinstance(assigner, nn.Module):
             self.assigner = assigner  # so that checkpoints keep what it has learned
         self.learner = Learner(

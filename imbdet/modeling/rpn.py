@@ -17,7 +17,7 @@ from imbdet.modeling.assigners import build_assigner
 from imbdet.modeling.build import build_criterion, build_sampler
 from imbdet.modeling.dense import refuse_other_strides, strides_of, view_dense_head
 from imbdet.modeling.ground_truth import targets_of
-from imbdet.modeling.matcher import MatcherAssigner
+from imbdet.modeling.matcher import matching_assigner
 from imbdet.modeling.prior_prob import set_prior
 from imbdet.modeling.sites import sites_of
 from imbdet.samplers import Sampler
@@ -64,7 +64,7 @@ class ImbRPN(RPN):
             UserError: the sampler needs losses that the criterion does not tell.
         """
         super().__init__(**kwargs)
-        assigner = assigner or MatcherAssigner(self.anchor_matcher)
+        assigner = assigner or matching_assigner(self.anchor_matcher)
         if self.anchor_boundary_thresh >= 0:
             assigner = IgnoreOutside(assigner, self.anchor_boundary_thresh)
         self.criterion = criterion

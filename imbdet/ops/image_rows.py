@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from imbdet.ops.transfer import to_device
+
 
 def image_of_rows(num_per_image: Sequence[int], device: torch.device) -> Tensor:
     """(M,) int64, the image of each row.
@@ -13,6 +15,29 @@ def image_of_rows(num_per_image: Sequence[int], device: torch.device) -> Tensor:
         num_per_image: number of rows of each image, M in all.
         device: of the result.
     """
-    counts = torch.tensor(num_per_image, dtype=torch.int64, device=device)
-    images = torch.arange(len(counts), device=device)
-    return images.repeat_interleave(counts, output_size=sum(num_per_image))
+    return repeat_each(torch.arange(len(num_per_image), device=device), num_per_image)
+
+
+def repeat_each(values: Tensor, times: Sequence[int]) -> Tensor:
+    """(sum of ``times``,) each of the values, (B,), as often as is said of it."""
+    if len(values) == 1:
+        return values.expand(times[0])
+    counts = to_device(times, values.device)
+    return values.repeat_interleave(counts, output_size=sum(times))
+
+
+def consecutive_rows(starts: Sequence[int], counts: Sequence[int], device: torch.device) -> Tensor:
+    """(S,) int64, as many consecutive rows as ``counts`` says from each of ``starts``.
+
+    Args:
+        starts: the first row of each image.
+        counts: how many of each image, S in all.
+        device: of the result.
+    """
+    if len(starts) == 1:
+        return torch.arange(starts[0], starts[0] + counts[0], device=device)
+    offsets, num_before = [], 0
+    for start, count in zip(starts, counts, strict=True):
+        offsets.append(start - num_before)
+        num_before += count
+    return torch.arange(num_before, device=device) + repeat_each(to_device(offsets, device), counts)

@@ -29,15 +29,25 @@ def hierarchical_local_rank(
     Returns:
         (R,) int64, 0 = most important.
     """
-    # Three stable sorts, since a single key of rank and value would lose digits.
-    by_value = values.argsort(descending=True, stable=True)
-    local_ranks = position_in_group(group_idxs[by_value])
-    order = by_value[local_ranks.argsort(stable=True)]
+    order = hierarchical_order(values, group_idxs)
     if class_idxs is None:
         positions = torch.arange(len(order), device=order.device)
     else:
         positions = position_in_group(class_idxs[order])
     return torch.empty_like(order).scatter_(0, order, positions)
+
+
+def hierarchical_order(values: Tensor, group_idxs: Tensor) -> Tensor:
+    """(R,) int64, the samples from the most important one on, all in one ranking.
+
+    Args:
+        values: see :func:`hierarchical_local_rank`.
+        group_idxs: see there.
+    """
+    # Three stable sorts, since a single key of rank and value would lose digits.
+    by_value = values.argsort(descending=True, stable=True)
+    local_ranks = position_in_group(group_idxs[by_value])
+    return by_value[local_ranks.argsort(stable=True)]
 
 
 def position_in_group(group_idxs: Tensor) -> Tensor:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from imbdet.methods import NEGATIVE_SAMPLERS, POSITIVE_SAMPLERS
 from imbdet.ops.boxes import paired_iou
-from imbdet.ops.local_rank import hierarchical_local_rank
+from imbdet.ops.local_rank import hierarchical_order
+from imbdet.ops.masks import true_idxs
 from imbdet.ops.nms import nms_clusters
 from imbdet.options import Share
 from imbdet.samplers.sampler import Pick
@@ -57,12 +58,12 @@ class ScoreHLRNegatives:
     ) -> Pick:
         scores, classes = candidates.require_outputs().scores[pool].max(dim=1)
         is_ranked = scores > self.score_thresh
-        ranked, unranked = pool[is_ranked], pool[~is_ranked]
-        boxes = candidates.decode(ranked, classes[is_ranked])
-        clusters = nms_clusters(boxes, scores[is_ranked], self.iou_thresh)
-        ranks = hierarchical_local_rank(scores[is_ranked], clusters)
+        places = true_idxs(is_ranked)
+        ranked, unranked, scores = pool[places], pool[true_idxs(~is_ranked)], scores[places]
+        boxes = candidates.decode(ranked, classes[places])
+        clusters = nms_clusters(boxes, scores, self.iou_thresh)
 
-        prime = ranked[ranks.argsort()[:quota]]
+        prime = ranked[hierarchical_order(scores, clusters)[:quota]]
         filling = pick_random(candidates, unranked, quota - len(prime), generator).idxs
         idxs = torch.cat([prime, filling])
         last_rank = max(len(prime) - 1, 0)
@@ -93,5 +94,4 @@ class IoUHLRPositives:
     ) -> Pick:
         pred_boxes = candidates.decode(pool, candidates.gt_labels[pool])
         ious = paired_iou(pred_boxes, candidates.gt_boxes_of(pool))
-        ranks = hierarchical_local_rank(ious, candidates.gt_idxs[pool])
-        return Pick(pool[ranks.argsort()[:quota]])
+        return Pick(pool[hierarchical_order(ious, candidates.gt_idxs[pool])[:quota]])

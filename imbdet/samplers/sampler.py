@@ -3,11 +3,13 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from imbdet.ops.transfer import to_device
 from imbdet.structures import Candidates, Choice, needs_of
 
 
@@ -159,11 +161,14 @@ def sample_all(candidates: Candidates, generator: torch.Generator | None = None)
 
 def _pools(candidates: Candidates) -> Iterator[tuple[Tensor, Tensor]]:
     """Rows of the positives and of the negatives of each image."""
-    start, sizes = 0, list(candidates.num_per_image)
-    masks = candidates.is_positive.split(sizes), candidates.is_negative.split(sizes)
-    for is_positive, is_negative in zip(*masks, strict=True):
-        yield start + is_positive.nonzero().squeeze(1), start + is_negative.nonzero().squeeze(1)
-        start += len(is_positive)
+    rows = candidates.pos_idxs, candidates.neg_idxs
+    if len(candidates.num_per_image) == 1:
+        return iter([rows])
+    inner_ends = to_device(list(accumulate(candidates.num_per_image))[:-1], rows[0].device)
+    # Where images end among the rows of either kind: the program waits for both at once.
+    cuts = torch.stack([torch.searchsorted(of_kind, inner_ends) for of_kind in rows]).tolist()
+    pools = (of_kind.tensor_split(cut) for of_kind, cut in zip(rows, cuts, strict=True))
+    return zip(*pools, strict=True)
 
 
 def _join(picks: list[tuple[Pick, Pick]]) -> Choice:
@@ -171,8 +176,12 @@ def _join(picks: list[tuple[Pick, Pick]]) -> Choice:
     importance = None
     if any(pick.importance is not None for pick in parts):
         importance = torch.cat([_importance(pick) for pick in parts])
-    num_per_image = [len(pos.idxs) + len(neg.idxs) for pos, neg in picks]
-    return Choice(torch.cat([pick.idxs for pick in parts]), num_per_image, importance)
+    return Choice(
+        torch.cat([pick.idxs for pick in parts]),
+        [len(pos.idxs) + len(neg.idxs) for pos, neg in picks],
+        importance,
+        num_positives=[len(pos.idxs) for pos, _ in picks],
+    )
 
 
 def _importance(pick: Pick) -> Tensor:

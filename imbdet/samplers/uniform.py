@@ -20,7 +20,8 @@ def pick_random(
     generator: torch.Generator | None = None,
 ) -> Pick:
     """Pick uniformly without replacement; see :class:`PoolSampler`."""
-    return Pick(shuffle(pool, generator)[:quota])
+    order = torch.randperm(len(pool), device=pool.device, generator=generator)
+    return Pick(pool[order[:quota]])
 
 
 @POSITIVE_SAMPLERS.register(

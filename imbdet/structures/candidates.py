@@ -6,12 +6,15 @@ Shape shorthand: see :mod:`imbdet.structures`.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from imbdet.ops.image_rows import image_of_rows
+from imbdet.ops.image_rows import consecutive_rows, image_of_rows
+from imbdet.ops.masks import true_idxs
 from imbdet.structures.outputs import Outputs
 from imbdet.structures.priors import Levels, Priors
 from imbdet.structures.targets import Targets
@@ -44,7 +47,9 @@ class Assignment:
             num_classes: K.
         """
         # The index -1 is that of the last entry, -2 that of the one before.
-        return torch.cat([classes, classes.new_tensor([-1, num_classes])])[self.gt_idxs]
+        of_idxs = F.pad(classes, (0, 2), value=num_classes)
+        of_idxs[-2] = -1
+        return of_idxs[self.gt_idxs]
 
 
 class Choice(NamedTuple):
@@ -55,11 +60,14 @@ class Choice(NamedTuple):
         num_per_image: how many of each image.
         importance: (S,) float in (0, 1], 1 = most important, as the sampler ranks them (1 for those
             it does not rank); or None.
+        num_positives: how many of each image are positive, if these are its first ones and the
+            others negative; None says nothing of it.
     """
 
     idxs: Tensor | slice
     num_per_image: Sequence[int]
     importance: Tensor | None = None
+    num_positives: Sequence[int] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +89,7 @@ class Candidates:
         cls_losses: (M,) their classification losses, before weights and normalizer, >= 0,
             detached, if a part of the learner needs them.
         importance: see :class:`Choice`.
+        num_positives: see :class:`Choice`; where it is known, nobody waits for the device.
         is_in_region: (M,) bool, which are ignored for a region that is; None without regions.
     """
 
@@ -96,6 +105,7 @@ class Candidates:
     outputs: Outputs | None = None
     cls_losses: Tensor | None = None
     importance: Tensor | None = None
+    num_positives: Sequence[int] | None = None
     is_in_region: Tensor | None = None
 
     def __len__(self) -> int:
@@ -114,12 +124,24 @@ class Candidates:
     @cached_property
     def pos_idxs(self) -> Tensor:
         """(P,) int64, rows of the positives, ascending."""
-        return self.is_positive.nonzero().squeeze(1)
+        if self.num_positives is None:
+            return true_idxs(self.is_positive)
+        return consecutive_rows(self._starts, self.num_positives, self.gt_labels.device)
 
     @cached_property
     def neg_idxs(self) -> Tensor:
         """(N,) int64, rows of the negatives, ascending."""
-        return self.is_negative.nonzero().squeeze(1)
+        if self.num_positives is None:
+            return true_idxs(self.is_negative)
+        pairs = list(zip(self.num_per_image, self.num_positives, strict=True))
+        starts = [start + num for start, (_, num) in zip(self._starts, pairs, strict=True)]
+        counts = [number - num for number, num in pairs]
+        return consecutive_rows(starts, counts, self.gt_labels.device)
+
+    @property
+    def _starts(self) -> list[int]:
+        """The first row of each image."""
+        return list(accumulate(self.num_per_image, initial=0))[:-1]
 
     @cached_property
     def image_idxs(self) -> Tensor:
@@ -214,6 +236,7 @@ class Candidates:
             rows=self.rows if isinstance(choice.idxs, slice) else self._rows_of_batch(choice.idxs),
             quality=None if self.quality is None else self.quality[choice.idxs],
             importance=choice.importance,
+            num_positives=choice.num_positives,
         )
 
     def _rows_of_batch(self, idxs: Tensor) -> Tensor:

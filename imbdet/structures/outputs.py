@@ -8,7 +8,6 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor
 
 from imbdet.classifiers import SIGMOID, Classifier
@@ -89,11 +88,10 @@ class Outputs:
         """
         if self.deltas is None:
             raise ValueError("these outputs have no deltas")
-        deltas = self.deltas[rows]
-        if deltas.shape[1] == 4:
-            return deltas
-        by_class: Tensor = deltas.unflatten(1, (-1, 4))
-        return by_class[torch.arange(len(rows), device=rows.device), classes]
+        if self.deltas.shape[1] == 4:
+            return self.deltas[rows]
+        by_class: Tensor = self.deltas.unflatten(1, (-1, 4))
+        return by_class[rows, classes]
 
     def require_transform(self) -> BoxTransform:
         """``box2box_transform``.

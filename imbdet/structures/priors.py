@@ -5,12 +5,14 @@ Shape shorthand: see :mod:`imbdet.structures`.
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from imbdet.ops.boxes import centers
+from imbdet.ops.transfer import to_device
 
 
 class Levels(NamedTuple):
@@ -122,7 +124,7 @@ class Priors:
         """Levels of some rows, (S,) int64, of the batch; None if priors belong to no level."""
         if self.level_sizes is None:
             return None
-        ends = torch.tensor(self.level_sizes, device=rows.device).cumsum(dim=0)
+        ends = to_device(list(accumulate(self.level_sizes)), rows.device)
         idxs = torch.bucketize(rows % max(len(self), 1), ends, right=True)
         return Levels(idxs, len(self.level_sizes))
 

@@ -10,7 +10,7 @@ from imbdet.errors import UserError
 from imbdet.learning import learners_of
 from imbdet.methods import BOX_LOSSES, CLS_LOSSES
 from imbdet.modeling import refuse_unread_keys
-from imbdet.modeling.matcher import MatcherAssigner
+from imbdet.modeling.batch_matcher import BatchMatcher
 from imbdet.modeling.sites import sites_of
 from tests.messages import assert_says
 from tests.modeling.conftest import make_batch, small_config, train_step
@@ -128,7 +128,7 @@ def test_pisa_trains_in_all_stages(build):
 def test_assigners_take_the_iou_of_their_stage(build):
     cfg = cascade("MODEL.ASSIGNER.NAME", "max_iou")
     model = build(cfg)
-    assert not any(isinstance(own.assigner, MatcherAssigner) for own in stages_of(model))
+    assert not any(isinstance(own.assigner, BatchMatcher) for own in stages_of(model))
     losses, expected = (train_step(m, make_batch([3, 4]))[0] for m in (model, build(cascade())))
     for name, loss in losses.items():
         torch.testing.assert_close(loss, expected[name])

@@ -88,3 +88,10 @@ def test_half_precision(dtype):
 def test_hardly_any_box(num_boxes):
     boxes = torch.zeros(num_boxes, 4)
     assert nms_clusters(boxes, boxes[:, 0], 0.5).tolist() == [0] * num_boxes
+
+
+def test_in_mixed_precision_the_same_boxes_are_kept():
+    boxes, scores = clouds(600, seed=0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = nms_clusters(boxes, scores, 0.5)
+    assert torch.equal(mixed, nms_clusters(boxes, scores, 0.5))

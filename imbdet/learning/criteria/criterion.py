@@ -113,7 +113,9 @@ class Criterion(nn.Module):
 
     def due(self, losses: Tensor, term: SampleLoss | BoxLoss, normalizer: float | Tensor) -> Tensor:
         """Sum of the (weighted) losses of a term, divided by the normalizer if one is due."""
-        loss = self.num_processes * losses.sum()
+        loss = losses.sum()
+        if self.group is not None:
+            loss = self.num_processes * loss
         return loss if term.is_normalized else loss / normalizer
 
     def positive_losses(

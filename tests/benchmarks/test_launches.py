@@ -1,0 +1,44 @@
+"""benchmarks/launches.py: what an iteration asks of the device does not grow with the images."""
+
+import pytest
+
+from tests.test_configs import CONFIGS
+
+# Most waits for the device, without those of detectron2's search for proposals: for the numbers of
+# positives and negatives, for a check of labels and of losses in each place, and for what is
+# logged.
+MOST_WAITS = {"Faster R-CNN": 15, "RetinaNet": 6}
+# Parts without a loop over images.
+AT_ONCE = ("assign", "weigh", "criterion", "log", "check", "ground truth")
+
+
+@pytest.fixture
+def launches(monkeypatch):
+    monkeypatch.syspath_prepend(str(CONFIGS.parent / "benchmarks"))
+    import launches
+
+    from imbdet.assigners import pairs
+    from imbdet.kernels import chunks
+    from imbdet.ops import nms
+
+    # Put back what `as_on_a_gpu` changes.
+    monkeypatch.setattr(pairs, "MAX_PAIRS_ON_CPU", pairs.MAX_PAIRS_ON_CPU)
+    monkeypatch.setattr(chunks, "CHUNK_ENTRIES_CPU", chunks.CHUNK_ENTRIES_CPU)
+    monkeypatch.setattr(nms, "CHUNK_SIZE", nms.CHUNK_SIZE)
+    launches.as_on_a_gpu()
+    return launches
+
+
+@pytest.mark.parametrize("name", MOST_WAITS)
+def test_eight_images_ask_for_no_more_than_two(name, launches):
+    training = launches.build_training(name)
+    two, eight = (launches.count_iteration(training, number) for number in (2, 8))
+    for part in AT_ONCE:
+        assert eight.operations[part] == two.operations[part], part
+    for counter in (two, eight):
+        waits = {part: counter.synchronisations[part] for part in (*AT_ONCE, "sample", "other")}
+        assert sum(waits.values()) <= MOST_WAITS[name], waits
+        assert waits["assign"] == waits["ground truth"] == waits["other"] == 0
+    # Random numbers are drawn image by image, as detectron2 draws them: for positives and for
+    # negatives, in two places of a two-stage detector, each with a look-up.
+    assert eight.operations["sample"] - two.operations["sample"] <= 6 * 14
