@@ -36,9 +36,12 @@ class EqualCells:
 
     def __call__(self, scores: Tensor, segments: Tensor | None) -> Tensor:
         """(N,) int32; NaN falls in the first cell of its segment."""
-        low, scale = self.low, self.scale
-        if segments is not None:
-            low, scale = low[segments], scale[segments]
+        low: Tensor | float
+        scale: Tensor | float
+        if segments is None:  # numbers are faster than tensors of one
+            low, scale = float(self.low), float(self.scale)
+        else:
+            low, scale = self.low[segments], self.scale[segments]
         cells = scores.sub(low).mul_(scale).clamp_(0, self.per_segment - 1).int().clamp_(min=0)
         return _of_segments(cells, segments, self.per_segment)
 

@@ -57,10 +57,10 @@ class Grid:
                 total[1, bucket] += moments.sum(dtype=torch.float64)
                 continue
             cells = self.cells(part.scores, part.segments)
-            moments = moments.double()
+            moments, places = moments.double(), cells.long()
             weights = torch.ones_like(moments) if weights is None else weights
             for sums, values in zip(per_cell, (weights, moments), strict=True):
-                sums.scatter_add_(0, cells.long(), values)
+                sums.scatter_add_(0, places, values)
             total += self.steps.bucket_sums(part.take(self.searched(cells)))
         per_cell.masked_fill_(self.has_end, 0)
         return total.index_add_(1, self.buckets, per_cell)

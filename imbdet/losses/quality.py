@@ -18,7 +18,7 @@ from imbdet.kernels.entrywise import sum_entries
 from imbdet.losses.focal import DetachedFocalEntry, FocalEntry
 from imbdet.losses.reduction import reduce_losses
 from imbdet.methods import CLS_LOSSES
-from imbdet.ops.labels import check_labels
+from imbdet.ops.labels import check_labels, has_positive
 from imbdet.options import NonNegative
 
 
@@ -115,7 +115,8 @@ def soft_targets(pred_logits: Tensor, gt_labels: Tensor, ious: Tensor) -> Tensor
     Raises:
         ValueError: there is not one for each positive, or see :func:`check_labels`.
     """
-    num_positives, _ = check_labels(pred_logits, gt_labels)
+    is_positive = has_positive(gt_labels, pred_logits.shape[-1])
+    _, num_positives = check_labels(pred_logits, gt_labels, None, is_positive.count_nonzero())
     if ious.shape != (num_positives,):
         raise ValueError(
             f"ious must have the shape ({num_positives},), one for each positive, "

@@ -9,32 +9,17 @@ from torch.distributed import ProcessGroup
 from imbdet.ops.masks import true_idxs
 
 
-class LabelNumbers(NamedTuple):
-    """What a look at the labels tells.
-
-    Attributes:
-        num_positives: P.
-        has_ignored: whether any row is.
-    """
-
-    num_positives: int
-    has_ignored: bool
-
-
-def positive_entries(
-    gt_labels: Tensor, num_classes: int, count: int | None = None
-) -> tuple[Tensor, Tensor]:
+def positive_entries(gt_labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
     """Rows and classes of the positive entries of an (M, K) matrix of logits.
 
     Args:
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
         num_classes: K.
-        count: P, if it is known: a GPU is then not waited for.
 
     Returns:
         (P,) rows in ascending order and (P,) classes, both int64.
     """
-    rows = true_idxs(has_positive(gt_labels, num_classes), count)
+    rows = true_idxs(has_positive(gt_labels, num_classes))
     return rows, gt_labels[rows]
 
 
@@ -44,17 +29,18 @@ def has_positive(gt_labels: Tensor, num_classes: int) -> Tensor:
 
 
 def check_labels(
-    pred_logits: Tensor, gt_labels: Tensor, num_classes: int | None = None
-) -> LabelNumbers:
+    pred_logits: Tensor, gt_labels: Tensor, num_classes: int | None = None, *asked: Tensor
+) -> list[int]:
     """Raise ValueError unless logits are a matrix and there is a label for each row.
 
     Args:
         pred_logits: anything.
         gt_labels: anything; should be (M,) int64 in [-1, K].
         num_classes: K; None is the number of columns.
+        asked: int64 scalars that somebody wants to know, too, so that a GPU is waited for once.
 
     Returns:
-        What is known of the labels by then. A GPU is waited for once.
+        The lowest label, and what was asked for.
     """
     if pred_logits.dim() != 2:
         raise ValueError(f"pred_logits must have the shape (M, K), not {tuple(pred_logits.shape)}")
@@ -66,17 +52,15 @@ def check_labels(
         raise ValueError(f"gt_labels must be int64, not {gt_labels.dtype}")
     if num_classes is None:
         num_classes = pred_logits.shape[1]
-    if len(gt_labels) == 0:
-        return LabelNumbers(0, False)
-    count = has_positive(gt_labels, num_classes).count_nonzero()
-    lowest, highest, count = torch.stack([*gt_labels.aminmax(), count]).tolist()
+    extremes = gt_labels.aminmax() if len(gt_labels) > 0 else gt_labels.new_zeros(2)
+    lowest, highest, *numbers = torch.stack([*extremes, *asked]).tolist()  # cheaper than masks
     if lowest < -1 or highest > num_classes:
         strays = gt_labels[(gt_labels < -1) | (gt_labels > num_classes)]
         raise ValueError(
             f"gt_labels must lie in [-1, {num_classes}], {num_classes} being the background; "
             f"{len(strays):,} do not, such as {int(strays[0])}"
         )
-    return LabelNumbers(count, lowest < 0)
+    return [lowest, *numbers]
 
 
 class LabelledRows(NamedTuple):
@@ -108,19 +92,21 @@ def labelled_rows(pred_logits: Tensor, gt_labels: Tensor, weights: Tensor | None
     Raises:
         ValueError: see :func:`check_labels` and :func:`check_weights`.
     """
-    count, has_ignored = check_labels(pred_logits, gt_labels)
-    pos_entries = positive_entries(gt_labels, pred_logits.shape[1], count)
+    is_positive = has_positive(gt_labels, pred_logits.shape[-1])
+    lowest, count = check_labels(pred_logits, gt_labels, None, is_positive.count_nonzero())
+    rows = true_idxs(is_positive, count)
+    pos_entries = rows, gt_labels[rows]
     if weights is None:
-        return LabelledRows(gt_labels, has_ignored, pos_entries, None, count)
+        return LabelledRows(gt_labels, lowest < 0, pos_entries, None, count)
     check_shape_of_weights(weights, len(gt_labels))
-    is_kept = weights[pos_entries[0]] > 0
+    is_kept = weights[rows] > 0
     num_kept, num_without = check_weights(
         weights, len(gt_labels), is_kept.count_nonzero(), (weights == 0).count_nonzero()
     )
     kept = true_idxs(is_kept, num_kept)
     return LabelledRows(
         gt_labels.masked_fill(weights == 0, -1),
-        has_ignored or num_without > 0,
+        lowest < 0 or num_without > 0,
         (pos_entries[0][kept], pos_entries[1][kept]),
         kept,
         count,
