@@ -41,13 +41,16 @@ def survey_config(cfg: CfgNode, ledger: LedgerDoubts | None) -> Survey:
         ledger: what the ledger of a run says.
 
     Raises:
-        UserError: there are no training data, or they or the detector cannot be used.
+        UserError: there are no training data, they or the detector cannot be used, or the ledger is
+            of other data.
     """
     if not cfg.DATASETS.TRAIN:
         raise UserError("DATASETS.TRAIN is empty: name a data set to train on.")
     train, num_invalid = read_annotation_columns(cfg.DATASETS.TRAIN)
     if not len(train):
         raise UserError(f"There are no images in {', '.join(cfg.DATASETS.TRAIN)}.")
+    if ledger:
+        _require_classes(ledger, len(train.classes))
     test = read_annotation_columns(cfg.DATASETS.TEST)[0] if cfg.DATASETS.TEST else None
     scales, resolution = training_scales(cfg, train.sizes)
     return survey(
@@ -60,6 +63,15 @@ def survey_config(cfg: CfgNode, ledger: LedgerDoubts | None) -> Survey:
         priming=priming_of(build_model(_on_cpu(cfg))),
         ledger=ledger,
     )
+
+
+def _require_classes(ledger: LedgerDoubts, num_classes: int) -> None:
+    highest = max(ledger.never_learnt, default=-1)
+    if highest >= num_classes:
+        raise UserError(
+            f"The ledger has a class of number {highest}, but the training data have {num_classes} "
+            "classes: name a run on these data."
+        )
 
 
 def kind_of(cfg: CfgNode) -> str:

@@ -134,22 +134,27 @@ def test_few_images_are_looked_at_where_each_has_many_objects():
     assert fit.num_images == 2
 
 
-def test_a_ledger_is_asked(tmp_path):
+def write_ledger(folder, classes):
+    """Of four objects, of which the last one is a crowd, in two of three images."""
     objects = {
         "is_ignored": [False, False, False, True],
-        "judged": [10, 10, 2, 10],
+        "judged": [10, 10, 4, 10],
         "learnt": [0, 9, 0, 0],
         "wrong_class_least": [9, None, 2, 10],
-        "class": [1, 1, 0, 0],
+        "class": classes,
         "id": ["1", "2", "3", "4"],
         "image_id": ["a", "a", "b", "b"],
     }
     images = {"image_id": ["a", "b", "c"], "background_mean": [0.6, 0.1, None]}
     for name, columns in (("objects", objects), ("images", images)):
-        (tmp_path / "ledger").mkdir(exist_ok=True)
-        pq.write_table(pa.table(columns), tmp_path / "ledger" / f"{name}.parquet")
+        (folder / "ledger").mkdir(exist_ok=True)
+        pq.write_table(pa.table(columns), folder / "ledger" / f"{name}.parquet")
+
+
+def test_a_ledger_is_asked(tmp_path):
+    write_ledger(tmp_path, classes=[1, 1, 0, 0])
     doubts = read_ledger_doubts(str(tmp_path))
-    assert doubts == (2, [("1", "a")], {1: 0.5}, 2, ["a"])
+    assert doubts == (3, [("1", "a")], {1: 0.5, 0: 1.0}, 2, ["a"])
     assert "LEDGER.ENABLED" in error_of(read_ledger_doubts, str(tmp_path / "nowhere"))
     (tmp_path / "ledger" / "images.parquet").write_text("no")
     assert "cannot be read" in error_of(read_ledger_doubts, str(tmp_path))

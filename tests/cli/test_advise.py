@@ -11,6 +11,7 @@ from imbdet.advice.findings import Finding
 from imbdet.config import load_config
 from imbdet.data.resizing import training_scales
 from imbdet.surveying import usable_choices
+from tests.advice.test_survey import write_ledger
 
 SAMPLE = str(Path(__file__).parents[1] / "assets" / "coco_sample.json")
 SMALL = ["--config-file", "imbdet://quick_start/retinanet.yaml"]
@@ -79,6 +80,12 @@ def test_data_without_images_are_said(tmp_path, capsys):
     (tmp_path / "empty.json").write_text(json.dumps(content))
     assert advise(*SMALL, *data(tmp_path / "empty.json")) == 2
     assert "no images in advised" in capsys.readouterr().err
+
+
+def test_a_ledger_of_other_data_is_refused(tmp_path, capsys):
+    write_ledger(tmp_path, classes=[1, 80, 0, 0])
+    assert advise("--annotations", SAMPLE, "--run", str(tmp_path), *SMALL) == 2
+    assert "a class of number 80, but the training data have 80" in capsys.readouterr().err
 
 
 SIZES = [
