@@ -42,7 +42,7 @@ FLOORS = [
     {"kernels"},
     {"classifiers", "structures"},
     {"assigners", "samplers", "weighting", "losses"},
-    {"records"},
+    {"records", "suspects"},
     {"learning"},
     {"report", "advice"},
     {"compat"},
@@ -52,7 +52,7 @@ FLOORS = [
     {"figures"},
     {"analysis", "prediction", "surveying"},
     {"compare"},
-    {"search", "pruning"},
+    {"search", "pruning", "cleaning"},
     {"cli"},
 ]
 PURE = set().union(*FLOORS[:7])

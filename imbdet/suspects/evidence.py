@@ -1,0 +1,121 @@
+"""What the ledger of a training says of the annotations of a data set.
+
+Shape shorthand: A objects, P places.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Columns = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """The objects and places of the images that were shown, and what was said of them.
+
+    Attributes:
+        classes: names, by class number.
+        objects: columns (A,) of the ledger's table of objects, see docs/ledger.md, without ignored
+            ones; NaN where it has null.
+        boxes: (A, 4) XYXY of the annotations, in pixels of the file.
+        places: columns (P,) of the ledger's table of places; "seen" is how often the image was
+            shown.
+        place_boxes: (P, 4) their mean boxes, inside of the image.
+        regions: (n, 4) boxes of the crowds and ignored objects of an image, by its id as text.
+        sizes: (A, 2) width and height of the image of each object.
+    """
+
+    classes: Sequence[str]
+    objects: Columns
+    boxes: np.ndarray
+    places: Columns
+    place_boxes: np.ndarray
+    regions: Mapping[str, np.ndarray]
+    sizes: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        content: Mapping[str, Any],
+        ledger: Mapping[str, pa.Table],
+        dataset: str,
+        classes: Sequence[str],
+    ) -> "Evidence":
+        """Bring annotations and a ledger together.
+
+        Args:
+            content: of the annotation file, as the training read it.
+            ledger: its tables "objects", "images" and "places".
+            dataset: name of the data set, whose rows of the ledger are looked at.
+            classes: names, by class number.
+
+        Raises:
+            KeyError: the ledger has an annotation or image that the file lacks.
+        """
+        tables = {
+            name: _columns(table.filter(pc.field("dataset") == dataset))
+            for name, table in ledger.items()
+        }
+        boxes = {str(note["id"]): _corners(note["bbox"]) for note in content["annotations"]}
+        sizes = {str(image["id"]): (image["width"], image["height"]) for image in content["images"]}
+        everything, images = tables["objects"], tables["images"]
+        of_all = _stacked([boxes[note_id] for note_id in everything["id"]], 4)
+        is_ignored = everything["is_ignored"].astype(bool)
+        objects = {name: values[~is_ignored] for name, values in everything.items()}
+        regions: defaultdict[str, list[np.ndarray]] = defaultdict(list)
+        for row in is_ignored.nonzero()[0]:
+            regions[everything["image_id"][row]].append(of_all[row])
+        seen = dict(zip(images["image_id"], images["seen"], strict=True))
+        places = dict(tables["places"])
+        places["seen"] = np.array([seen[image] for image in places["image_id"]])
+        place_boxes = np.stack([places[edge] for edge in ("x0", "y0", "x1", "y1")], axis=-1)
+        place_sizes = _stacked([sizes[image] for image in places["image_id"]], 2)
+        return cls(
+            classes=classes,
+            objects=objects,
+            boxes=of_all[~is_ignored],
+            places=places,
+            place_boxes=inside(place_boxes.astype(float), place_sizes),
+            regions={image: np.stack(found) for image, found in regions.items()},
+            sizes=_stacked([sizes[image] for image in objects["image_id"]], 2),
+        )
+
+
+def inside(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """(R, 4) XYXY boxes, cut off at the edges of images of width and height, (R, 2)."""
+    return np.clip(boxes, 0, np.tile(sizes, 2))
+
+
+def rows_of_images(columns: Columns) -> dict[str, np.ndarray]:
+    """The rows of each image, by its id."""
+    images, numbers = np.unique(columns["image_id"], return_inverse=True)
+    order = np.argsort(numbers, kind="stable")
+    parts = np.split(order, np.cumsum(np.bincount(numbers, minlength=len(images)))[:-1])
+    return dict(zip(images.tolist(), parts, strict=True)) if len(images) else {}
+
+
+def _corners(box: Sequence[float]) -> tuple[float, ...]:
+    left, top, width, height = map(float, box)
+    return left, top, left + width, top + height
+
+
+def _stacked(rows: Sequence[Sequence[float]], width: int) -> np.ndarray:
+    return np.array(rows, dtype=float).reshape(-1, width)
+
+
+def _columns(table: pa.Table) -> dict[str, np.ndarray]:
+    """Columns as arrays, of texts of objects."""
+    columns = {}
+    for name in table.column_names:
+        values = table[name].to_pylist()
+        if pa.types.is_string(table[name].type):
+            columns[name] = np.array(values, dtype=object)
+        else:
+            columns[name] = np.array([np.nan if v is None else v for v in values])
+    return columns

@@ -1,0 +1,149 @@
+"""Suspects in the forms that programs for annotators read."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from imbdet.suspects.changes import new_ids
+from imbdet.suspects.suspect import Suspect
+
+# How Label Studio names the files of a local folder.
+_LOCAL_FILES = "/data/local-files/?d="
+
+
+def to_label_studio(
+    content: Mapping[str, Any], suspects: Iterable[Suspect], classes: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Tasks of Label Studio's JSON format, those of the highest scores first.
+
+    A task is an image with suspects: all its annotations, and a prediction for each suspect with
+    what is proposed. See https://labelstud.io/guide/task_format.
+
+    Args:
+        content: of the annotation file in COCO's or LVIS's format.
+        suspects: of it.
+        classes: names, by class number.
+    """
+    names = {category["id"]: category["name"] for category in content["categories"]}
+    notes, found = defaultdict(list), defaultdict(list)
+    for note in content["annotations"]:
+        notes[str(note["image_id"])].append(note)
+    for suspect in suspects:
+        found[suspect.image_id].append(suspect)
+    images = [image for image in content["images"] if str(image["id"]) in found]
+    images.sort(key=lambda image: -max(s.score for s in found[str(image["id"])]))
+    return [
+        {
+            "data": {"image": f"{_LOCAL_FILES}{image['file_name']}"},
+            "annotations": [
+                {
+                    "result": [
+                        _rectangle(
+                            image, _corners(note), names[note["category_id"]], str(note["id"])
+                        )
+                        for note in notes[str(image["id"])]
+                    ]
+                }
+            ],
+            "predictions": [
+                _prediction(image, suspect, classes) for suspect in found[str(image["id"])]
+            ],
+        }
+        for image in images
+    ]
+
+
+def to_fiftyone(
+    content: Mapping[str, Any], suspects: Iterable[Suspect], classes: Sequence[str]
+) -> dict[str, Any]:
+    """The annotations in COCO's format, with attributes that FiftyOne's importer reads.
+
+    A suspect has "suspect", "suspect_score", "reason" and "proposed_class" or "proposed_box". A
+    missing object is an annotation by itself.
+
+    Args:
+        content: see :func:`to_label_studio`.
+        suspects: of it.
+        classes: names, by class number.
+    """
+    image_ids = {str(image["id"]): image["id"] for image in content["images"]}
+    category_ids = {category["name"]: category["id"] for category in content["categories"]}
+    of_note: dict[str, dict[str, Any]] = {}
+    added, note_ids = [], new_ids(content)
+    for suspect in suspects:
+        attributes = _attributes(suspect, classes)
+        if suspect.id is not None:
+            if suspect.score > of_note.get(suspect.id, {}).get("suspect_score", -1):
+                of_note[suspect.id] = attributes
+            continue
+        x0, y0, x1, y1 = suspect.proposed_box or (0, 0, 0, 0)
+        note = {
+            "id": next(note_ids),
+            "image_id": image_ids[suspect.image_id],
+            "category_id": category_ids[attributes["proposed_class"]],
+            "bbox": [x0, y0, x1 - x0, y1 - y0],
+            "area": (x1 - x0) * (y1 - y0),
+            "iscrowd": 0,
+        }
+        added.append({**note, **attributes})
+    notes = [{**note, **of_note.get(str(note["id"]), {})} for note in content["annotations"]]
+    return {**content, "annotations": [*notes, *added]}
+
+
+def _attributes(suspect: Suspect, classes: Sequence[str]) -> dict[str, Any]:
+    attributes: dict[str, Any] = {
+        "suspect": suspect.kind,
+        "suspect_score": suspect.score,
+        "reason": suspect.reason,
+    }
+    if suspect.proposed_class is not None:
+        attributes["proposed_class"] = classes[suspect.proposed_class]
+    if suspect.proposed_box is not None:
+        attributes["proposed_box"] = list(suspect.proposed_box)
+    return attributes
+
+
+def _prediction(
+    image: Mapping[str, Any], suspect: Suspect, classes: Sequence[str]
+) -> dict[str, Any]:
+    """What is proposed; of a duplicate, to be removed, nothing."""
+    index = suspect.class_index if suspect.proposed_class is None else suspect.proposed_class
+    box = suspect.proposed_box or suspect.box
+    result = []
+    if suspect.partner is None and index is not None and box is not None:
+        result.append(_rectangle(image, box, classes[index], suspect.id or "missing"))
+    return {
+        "model_version": f"{suspect.kind}: {suspect.reason}",
+        "score": suspect.score,
+        "result": result,
+    }
+
+
+def _corners(note: Mapping[str, Any]) -> tuple[float, ...]:
+    left, top, width, height = note["bbox"]
+    return left, top, left + width, top + height
+
+
+def _rectangle(
+    image: Mapping[str, Any], box: Sequence[float], name: str, result_id: str
+) -> dict[str, Any]:
+    """A box, in percent of the image."""
+    width, height = image["width"], image["height"]
+    x0, y0, x1, y1 = box
+    return {
+        "id": result_id,
+        "type": "rectanglelabels",
+        "from_name": "label",
+        "to_name": "image",
+        "original_width": width,
+        "original_height": height,
+        "image_rotation": 0,
+        "value": {
+            "x": 100 * x0 / width,
+            "y": 100 * y0 / height,
+            "width": 100 * (x1 - x0) / width,
+            "height": 100 * (y1 - y0) / height,
+            "rotation": 0,
+            "rectanglelabels": [name],
+        },
+    }

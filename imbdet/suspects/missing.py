@@ -1,0 +1,71 @@
+"""Places where an annotation may be missing."""
+
+from functools import cached_property
+
+import numpy as np
+
+from imbdet.suspects.box_arrays import areas, intersections, iou_matrix
+from imbdet.suspects.evidence import rows_of_images
+from imbdet.suspects.suspect import Suspect, SuspectKind
+
+# As for places of the ledger: what overlaps an object less is background, and what overlaps a
+# place more is the same one.
+_BACKGROUND_IOU, _SAME_IOU = 0.1, 0.5
+# A place belongs to a crowd or an ignored object that covers so much of it, as priors do.
+_COVERED = 0.5
+
+
+class Missing(SuspectKind):
+    """The detector says an object where none is annotated, at sight after sight.
+
+    The score is the mean score of the place over all sights of its image, 0 where it was not said.
+    It is 0, too, if the place overlaps an annotated object with an IoU of 0.1 or more, which a crop
+    may have left out, if half of it is in a crowd or an ignored object, and if a place of the image
+    with a higher score overlaps it with an IoU of 0.5 or more.
+    """
+
+    name, title, threshold = "missing", "missing object", 0.3
+
+    @cached_property
+    def scores(self) -> np.ndarray:
+        places = self.evidence.places
+        said = places["score_mean"] * places["sights"] / np.maximum(places["seen"], 1)
+        objects = rows_of_images(self.evidence.objects)
+        scores = np.zeros(len(said))
+        for image, rows in rows_of_images(places).items():
+            gt_boxes = self.evidence.boxes[objects.get(image, np.empty(0, dtype=int))]
+            regions = self.evidence.regions.get(image, np.empty((0, 4)))
+            kept = rows[self._is_free(self.evidence.place_boxes[rows], gt_boxes, regions)]
+            kept = kept[np.argsort(-said[kept], kind="stable")]
+            overlaps = iou_matrix(*[self.evidence.place_boxes[kept]] * 2) >= _SAME_IOU
+            is_first = ~np.tril(overlaps, k=-1).any(axis=1)
+            scores[kept[is_first]] = said[kept[is_first]]
+        return scores
+
+    @staticmethod
+    def _is_free(places: np.ndarray, gt_boxes: np.ndarray, regions: np.ndarray) -> np.ndarray:
+        """(P,) bool, which places have an area that neither objects nor regions have."""
+        sizes = areas(places)
+        overlaps = (iou_matrix(places, gt_boxes) >= _BACKGROUND_IOU).any(axis=1)
+        covered = intersections(places[:, None], regions[None]) >= _COVERED * sizes[:, None]
+        return np.asarray((sizes > 0) & ~overlaps & ~covered.any(axis=1))
+
+    def suspect(self, row: int) -> Suspect:
+        of_row = {name: values[row] for name, values in self.evidence.places.items()}
+        proposed = int(of_row["class"])
+        reason = (
+            f"'{self.evidence.classes[proposed]}' was said here at {of_row['sights']} of "
+            f"{of_row['seen']} sights of the image, with a mean score of "
+            f"{of_row['score_mean']:.2f}; nothing is annotated."
+        )
+        return Suspect(
+            kind=self.name,
+            score=float(self.scores[row]),
+            image_id=str(of_row["image_id"]),
+            id=None,
+            class_index=None,
+            box=None,
+            reason=reason,
+            proposed_class=proposed,
+            proposed_box=tuple(self.evidence.place_boxes[row].tolist()),
+        )

@@ -1,0 +1,69 @@
+"""Suspects as a table of Arrow."""
+
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+
+from imbdet.suspects.suspect import Suspect
+
+_EDGES = ("x0", "y0", "x1", "y1")
+
+SCHEMA = pa.schema(
+    [
+        ("kind", pa.string()),
+        ("score", pa.float64()),
+        ("image_id", pa.string()),
+        ("file_name", pa.string()),
+        ("id", pa.string()),
+        ("class", pa.string()),
+        *((edge, pa.float64()) for edge in _EDGES),
+        ("proposed_class", pa.string()),
+        *((f"proposed_{edge}", pa.float64()) for edge in _EDGES),
+        ("duplicate_of", pa.string()),
+        ("reason", pa.string()),
+        ("crop", pa.string()),
+    ]
+)
+
+
+def to_table(
+    suspects: Sequence[Suspect],
+    classes: Sequence[str],
+    file_names: Mapping[str, str],
+    crops: Sequence[str | None],
+) -> pa.Table:
+    """A row for each suspect.
+
+    Args:
+        suspects: as they are ranked.
+        classes: names, by class number.
+        file_names: of the images, by their ids.
+        crops: the name of the picture of each, None if there is none.
+    """
+    rows = [
+        {
+            "kind": suspect.kind,
+            "score": suspect.score,
+            "image_id": suspect.image_id,
+            "file_name": file_names[suspect.image_id],
+            "id": suspect.id,
+            "class": _name(suspect.class_index, classes),
+            **_edges("", suspect.box),
+            "proposed_class": _name(suspect.proposed_class, classes),
+            **_edges("proposed_", suspect.proposed_box),
+            "duplicate_of": suspect.partner,
+            "reason": suspect.reason,
+            "crop": crop,
+        }
+        for suspect, crop in zip(suspects, crops, strict=True)
+    ]
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+def _name(index: int | None, classes: Sequence[str]) -> str | None:
+    return None if index is None else classes[index]
+
+
+def _edges(prefix: str, box: Sequence[float] | None) -> dict[str, float | None]:
+    edges = box if box is not None else (None,) * 4
+    return {f"{prefix}{name}": edge for name, edge in zip(_EDGES, edges, strict=True)}

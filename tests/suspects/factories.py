@@ -1,0 +1,101 @@
+"""Annotations and a ledger of them, of which everything is known."""
+
+import torch
+
+from imbdet.records.ledger import Ledger
+from imbdet.records.ledger_columns import TABLES
+from imbdet.records.ledger_rows import LedgerRows
+
+DATASET = "toy_train"
+CLASSES = ["cat", "dog", "fish <b>"]
+SIGHTS = 9
+
+# Per image the boxes XYWH with class and id; the last one of the first image is a crowd.
+NOTES = {
+    1: [
+        ((10, 10, 30, 30), 0, 11),
+        ((60, 10, 30, 40), 1, 12),
+        ((11, 10, 30, 31), 0, 13),
+        ((5, 60, 50, 30), 2, 14),
+    ],
+    2: [((20, 20, 40, 40), 2, 21), ((70, 70, 20, 20), 0, 22)],
+    3: [],
+}
+CROWD = 14
+
+
+def make_content():
+    """COCO's format, with category ids other than the classes' numbers."""
+    return {
+        "info": {"kept": True},
+        "images": [
+            {"id": i, "file_name": f"image {i}.png", "width": 100, "height": 100} for i in NOTES
+        ],
+        "categories": [{"id": 10 * (k + 1), "name": name} for k, name in enumerate(CLASSES)],
+        "annotations": [
+            {
+                "id": note_id,
+                "image_id": image,
+                "category_id": 10 * (label + 1),
+                "bbox": list(box),
+                "area": box[2] * box[3],
+                "iscrowd": int(note_id == CROWD),
+                "extra": "stays",
+            }
+            for image, notes in NOTES.items()
+            for box, label, note_id in notes
+        ],
+    }
+
+
+def make_records():
+    """The same as detectron2's dicts, in short."""
+    return [
+        {
+            "dataset_name": DATASET,
+            "image_id": image,
+            "file_name": f"image {image}.png",
+            "annotations": [
+                {"id": note_id, "category_id": label, "iscrowd": int(note_id == CROWD)}
+                for _, label, note_id in notes
+            ],
+        }
+        for image, notes in NOTES.items()
+    ]
+
+
+def make_tables(metadata=None):
+    """What the ledger of a training says.
+
+    11 is learnt, 12 is said to be a fish, 13 is a worse copy of 11, 21 is 10 pixels further right
+    and 22 was never judged; image 3 has a dog that nobody annotated.
+    """
+    ledger = Ledger(6, 3)
+    own = ledger.objects
+    judged = torch.tensor([SIGHTS, SIGHTS, SIGHTS, 0, SIGHTS, 0])
+    own["seen"][:] = SIGHTS
+    own["judged"][:] = judged
+    own["positives"][:] = judged
+    own["score"][:] = torch.tensor([0.9, 0.1, 0.5, 0, 0.8, 0]) * judged
+    own["margin"][:] = torch.tensor([0.8, -0.6, 0.4, 0, 0.7, 0]) * judged
+    own["wrong"][1], own["wrong_class"][1], own["wrong_lead"][1] = 8, 2, 7
+    own["shift_weight"][:] = judged
+    own["shift"][4] = SIGHTS * torch.tensor([10.0, 0, 10, 0])
+    own["shift_square"][4] = SIGHTS * (50.0 + 2)
+    images = ledger.images
+    images["seen"][:] = SIGHTS
+    add_place(images, 2, 0, label=1, sights=8, score=0.6, box=(30.0, 30, 60, 70))
+    # One that is annotated after all, one in the crowd, and one at another's place.
+    add_place(images, 0, 0, label=1, sights=9, score=0.9, box=(12.0, 12, 40, 40))
+    add_place(images, 0, 1, label=1, sights=9, score=0.8, box=(10.0, 65, 30, 85))
+    add_place(images, 2, 1, label=0, sights=3, score=0.5, box=(32.0, 30, 61, 70))
+    rows = LedgerRows(make_records())
+    return {name: to_table(ledger, rows, metadata or {}) for name, to_table in TABLES.items()}
+
+
+def add_place(images, image, slot, *, label, sights, score, box):
+    images["place_class"][image, slot] = label
+    images["place_sights"][image, slot] = sights
+    images["place_lead"][image, slot] = 1.0
+    images["place_score"][image, slot] = sights * score
+    images["place_box"][image, slot] = sights * score * torch.tensor(box)

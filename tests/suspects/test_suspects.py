@@ -1,0 +1,124 @@
+"""Each kind of suspects beside its definition."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from imbdet.suspects import KINDS, Duplicate, Evidence, Misplaced, Missing, WrongClass
+from imbdet.suspects.box_arrays import iou_matrix
+from tests.suspects.factories import CLASSES, DATASET, SIGHTS, make_content, make_tables
+
+
+@pytest.fixture(scope="module")
+def evidence():
+    return Evidence.of(make_content(), make_tables(), DATASET, CLASSES)
+
+
+def by_id(kind, evidence):
+    return dict(zip(evidence.objects["id"], kind(evidence).scores, strict=True))
+
+
+def test_needs_neither_torch_nor_detectron2():
+    names = "'torch', 'detectron2'"
+    check = f"import sys, imbdet.suspects; assert not sys.modules.keys() & {{{names}}}"
+    subprocess.run([sys.executable, "-c", check], check=True)
+
+
+def test_crowds_are_no_objects(evidence):
+    assert evidence.objects["id"].tolist() == ["11", "12", "13", "21", "22"]
+    assert evidence.regions["1"].tolist() == [[5, 60, 55, 90]]
+
+
+def test_wrong_class(evidence):
+    trust = SIGHTS / (SIGHTS + 1)
+    margins = {"11": 0.8, "12": -0.6, "13": 0.4, "21": 0.7}
+    expected = {note: (1 - margin) / 2 * trust for note, margin in margins.items()}
+    assert by_id(WrongClass, evidence) == pytest.approx({**expected, "22": 0})
+    first = next(WrongClass(evidence).ranked(1))
+    assert (first.id, first.class_index, first.proposed_class) == ("12", 1, 2)
+    for text in ("'dog'", "8 of 9 sights", "'fish <b>' at 7 of them or more", "-0.60"):
+        assert text in first.reason
+
+
+def test_misplaced(evidence):
+    # Two of four sides by 10 pixels, deviating by the root of 2: 30 of 50 pixels overlap.
+    expected = (1 - 30 / 50) * 50 / 52 * SIGHTS / (SIGHTS + 1)
+    scores = by_id(Misplaced, evidence)
+    assert scores["21"] == pytest.approx(expected)
+    assert {scores[note] for note in ("11", "12", "13", "22")} == {0}
+    (suspect,) = Misplaced(evidence).ranked(9)
+    assert suspect.proposed_box == (30, 20, 70, 60)
+    assert "left +10, upper +0, right +10, lower +0" in suspect.reason
+
+
+def test_missing(evidence):
+    kind = Missing(evidence)
+    (suspect,) = kind.ranked(9)
+    assert suspect.score == pytest.approx(0.6 * 8 / SIGHTS)
+    assert (suspect.image_id, suspect.id, suspect.proposed_class) == ("3", None, 1)
+    assert suspect.proposed_box == pytest.approx((30, 30, 60, 70))
+    assert "8 of 9 sights" in suspect.reason
+    assert len(kind.scores) == 4
+
+
+def test_duplicate(evidence):
+    boxes = evidence.boxes
+    (iou,) = iou_matrix(boxes[[0]], boxes[[2]])[0]
+    assert by_id(Duplicate, evidence) == pytest.approx(
+        {"11": 0, "12": 0, "13": iou, "21": 0, "22": 0}
+    )
+    (suspect,) = Duplicate(evidence).ranked(9)
+    assert (suspect.id, suspect.partner) == ("13", "11")
+    assert "Its mean score is 0.50, that of the other 0.90." in suspect.reason
+
+
+def random_evidence(seed, num_objects=30):
+    rng = np.random.default_rng(seed)
+    corners = rng.uniform(0, 40, (num_objects, 2))
+    objects = {
+        "image_id": rng.choice(["a", "b", "c"], num_objects).astype(object),
+        "id": np.arange(num_objects).astype(str).astype(object),
+        "class": rng.integers(0, 3, num_objects),
+        "judged": rng.integers(0, 9, num_objects),
+        "wrong_class": rng.choice([0, 1, 2, np.nan], num_objects),
+        "wrong_class_least": rng.choice([1, 2, np.nan], num_objects),
+        "score_mean": rng.choice([0.1, 0.5, np.nan], num_objects),
+    }
+    boxes = np.concatenate([corners, corners + rng.uniform(10, 40, (num_objects, 2))], axis=1)
+    return Evidence(CLASSES, objects, boxes, {}, np.empty((0, 4)), {}, np.empty((0, 2)))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_duplicates_are_their_definition(seed):
+    evidence = random_evidence(seed)
+    objects, found = evidence.objects, Duplicate(evidence).scores
+    trust = np.nan_to_num(objects["score_mean"])
+    for i in range(len(found)):
+        best = 0.0
+        for j in range(len(found)):
+            if i == j or objects["image_id"][i] != objects["image_id"][j]:
+                continue
+            if (trust[i], -i) > (trust[j], -j):
+                continue
+            share = 1.0
+            if objects["class"][i] != objects["class"][j]:
+                is_said = objects["wrong_class"][i] == objects["class"][j]
+                least = np.nan_to_num(objects["wrong_class_least"][i])
+                share = is_said * least / max(objects["judged"][i], 1)
+            best = max(best, share * iou_matrix(evidence.boxes[[i]], evidence.boxes[[j]]).item())
+        assert found[i] == pytest.approx(best)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_ledger_of_nothing_has_no_suspects(kind):
+    tables = {name: table.slice(0, 0) for name, table in make_tables().items()}
+    assert list(kind(Evidence.of(make_content(), tables, DATASET, CLASSES)).ranked(5)) == []
+
+
+def test_a_ledger_of_other_annotations_is_refused():
+    content = make_content()
+    del content["annotations"][0]
+    with pytest.raises(KeyError, match="11"):
+        Evidence.of(content, make_tables(), DATASET, CLASSES)
