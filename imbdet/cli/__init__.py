@@ -35,6 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     from imbdet.cli import (
         advise,
         analyze,
+        clean,
         compare,
         config,
         demo,
@@ -60,7 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for subcommand in (
         *(demo, methods, config, advise, train, search),
-        *(predict, analyze, prune, compare, report, replay),
+        *(predict, analyze, clean, prune, compare, report, replay),
     ):
         subcommand.add_parser(commands)
     return parser

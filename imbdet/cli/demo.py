@@ -56,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
     for command in (
         _train(detector, "quick_start/Records", opts=args.opts, options=["--resume"]),
         _analyze(output),
+        [path_of("imbdet"), "clean", output],
         [path_of("imbdet"), "report", output],
     ):
         print(f"\n$ {shlex.join(command)}", flush=True)

@@ -1,5 +1,5 @@
 """One self-contained page about a run; needs neither torch nor detectron2."""
 
-from imbdet.report.writing import write_report
+from imbdet.report.writing import write_report, write_suspects_page
 
-__all__ = ["write_report"]
+__all__ = ["write_report", "write_suspects_page"]

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
@@ -10,7 +10,7 @@ from PIL import Image
 
 from imbdet.reading import require_file
 from imbdet.report.drawings import zoomable
-from imbdet.report.elements import element, note
+from imbdet.report.elements import Child, element, note
 
 MAX_WIDTH = 2000
 _QUALITY = 80
@@ -29,8 +29,12 @@ class Gallery:
 
     def embed(self, paths: Iterable[Path]) -> list[Element]:
         """Pictures with their names below, and sentences about those that are not shown."""
+        return self.embed_with({path: [path.stem] for path in sorted(paths)})
+
+    def embed_with(self, captions: Mapping[Path, Sequence[Child]]) -> list[Element]:
+        """Pictures with what is below each, and sentences about those that are not shown."""
         shown, left_out, damaged = [], [], []
-        for path in sorted(paths):
+        for path, below in captions.items():
             try:
                 address = _encode(path)
             except (OSError, ValueError, Image.DecompressionBombError):
@@ -40,8 +44,9 @@ class Gallery:
                 left_out.append(path.name)
                 continue
             self.left -= len(address)
-            name = element("figcaption", path.stem)
-            shown.append(element("figure", zoomable(address, path.stem), name))
+            shown.append(
+                element("figure", zoomable(address, path.stem), element("figcaption", *below))
+            )
         content = [element("div", *shown, class_="gallery")] if shown else []
         if left_out:
             content.append(note(f"Left out to keep the page small: {', '.join(left_out)}."))

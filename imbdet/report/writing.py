@@ -22,6 +22,7 @@ from imbdet.report.page import Tab, render
 from imbdet.report.records_tab import records_content
 from imbdet.report.result_files import CannotShow, reading
 from imbdet.report.search_tab import SEARCH_FILE, search_content
+from imbdet.report.suspects_tab import MAX_CROP_BYTES, suspects_content, suspects_tabs
 from imbdet.report.training_tab import training_content
 
 _SELECTIONS = "Boxes that each selection chose, coloured by IoU; the ground truth is white."
@@ -42,7 +43,23 @@ def write_report(folder: Path) -> Path:
     """
     with mpl.rc_context(STYLE):
         page = render(str(folder), *_contents(folder))
-    path = folder / "report.html"
+    return _write(folder / "report.html", page)
+
+
+def write_suspects_page(folder: Path) -> Path:
+    """Write ``suspects.html`` into the folder that ``imbdet clean`` wrote.
+
+    Returns:
+        The page, with a tab for each kind of suspects.
+
+    Raises:
+        UserError: the folder cannot be written to.
+    """
+    tabs = suspects_tabs(folder, Gallery(MAX_CROP_BYTES))
+    return _write(folder / "suspects.html", render(str(folder), "Suspects", tabs))
+
+
+def _write(path: Path, page: str) -> Path:
     with replacing(path) as draft:
         # File names may have bytes that are no text.
         draft.write_bytes(page.encode("utf-8", "replace"))
@@ -79,6 +96,8 @@ def _run_tabs(folder: Path) -> list[Tab]:
     ]
     if (folder / "records").is_dir():
         tabs.append(_tab("Records", folder, lambda: records_content(folder / "records")))
+    if (folder / "ledger").is_dir():
+        tabs.append(_tab("Suspects", folder, lambda: suspects_content(folder / "clean", gallery)))
     if (folder / "analysis").is_dir():
         tabs += _study_tabs(folder / "analysis", gallery)
     tabs.append(_tab("Configuration", folder, lambda: configuration_content(folder)))

@@ -21,7 +21,7 @@ def commands(monkeypatch):
 @pytest.mark.parametrize("detector", ["retinanet", "faster_rcnn"])
 def test_trains_analyses_and_reports(detector, commands, capsys):
     assert main(["demo", detector, "SOLVER.MAX_ITER", "5"]) == 0
-    train, analyze, report = commands
+    train, analyze, clean, report = commands
     args = build_parser().parse_args(train[1:])
     assert args.resume
     assert args.config_file == [
@@ -32,6 +32,7 @@ def test_trains_analyses_and_reports(detector, commands, capsys):
     args = build_parser().parse_args(analyze[1:])
     assert args.weights == f"output/{detector}/model_final.pth"
     assert args.config_file == [f"output/{detector}/config.yaml"]
+    assert build_parser().parse_args(clean[1:]).run_folder == f"output/{detector}"
     assert build_parser().parse_args(report[1:]).output == f"output/{detector}"
     out = capsys.readouterr().out
     assert out.startswith(f"The results go to 'output/{detector}', the data set")

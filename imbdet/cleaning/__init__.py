@@ -1,0 +1,6 @@
+"""From the ledger of a training to suspects, and to a copy of its annotations without them."""
+
+from imbdet import compat  # noqa: F401  (before detectron2)
+from imbdet.cleaning.clean_run import clean_run
+
+__all__ = ["clean_run"]

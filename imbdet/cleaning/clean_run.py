@@ -1,0 +1,147 @@
+"""From the folder of a run to a folder of suspects."""
+
+import argparse
+import json
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+from tabulate import tabulate
+
+from imbdet.cleaning.crops import save_crop
+from imbdet.cleaning.training_data import TrainingData, load_training_data
+from imbdet.compare.run_folders import open_run
+from imbdet.engine.logs import setup_logging
+from imbdet.engine.progress import with_progress
+from imbdet.errors import UserError, suggest
+from imbdet.files import replacing
+from imbdet.report import write_suspects_page
+from imbdet.suspects import KINDS, Suspect
+from imbdet.suspects.changes import POLICIES, Changes
+from imbdet.suspects.exports import to_fiftyone, to_label_studio
+from imbdet.suspects.suspect_columns import to_table
+from imbdet.wording import counted
+
+logger = logging.getLogger(__name__)
+
+_SHOWN = 5  # suspects of each kind in the terminal
+
+
+def clean_run(args: argparse.Namespace) -> None:
+    """Write what a run's ledger says against its annotations; see docs/clean.md.
+
+    Args:
+        args: with ``run_folder``, ``output``, ``dataset``, ``num``, ``policy`` and ``threshold``,
+            as ``imbdet clean`` parses them.
+
+    Raises:
+        UserError: the run has no ledger of its data as they are now, or the folder cannot be
+            written to.
+    """
+    thresholds = _read_options(args)
+    folder = Path(args.run_folder)
+    run = open_run(folder, folder.resolve().name)
+    output = Path(args.output or folder / "clean")
+    data = load_training_data(run, args.dataset)
+    if output.resolve() in (data.json_file.parent.resolve(), run.folder.resolve()):
+        raise UserError(f"--output '{output}' has files of its own: choose another folder.")
+    _open(output)
+    logger.info(f"Suspects among the annotations of '{data.name}', '{data.json_file}':")
+    kinds = [kind(data.evidence) for kind in KINDS]
+    ranked = [suspect for kind in kinds for suspect in kind.ranked(args.num)]
+    _print(ranked, data)
+    crops = _save_crops(ranked, data, output / "crops")
+    file_names = {str(image["id"]): image["file_name"] for image in data.content["images"]}
+    table = to_table(ranked, data.classes, file_names, crops)
+    with replacing(output / "suspects.parquet") as draft:
+        pa.parquet.write_table(table, draft, compression="zstd")
+    with replacing(output / "suspects.csv") as draft:
+        pa.csv.write_csv(table, draft)
+    original = data.original()
+    _write_json(output / "label_studio.json", to_label_studio(data.content, ranked, data.classes))
+    _write_json(output / "fiftyone.json", to_fiftyone(original, ranked, data.classes))
+    of_all = (suspect for kind in kinds for suspect in kind.ranked(len(kind.scores)))
+    certain = [suspect for suspect in of_all if suspect.score >= thresholds[suspect.kind]]
+    changes = Changes(certain, args.policy, data.category_ids)
+    _write_json(output / "cleaned.json", changes.apply(original))
+    page = write_suspects_page(output)
+    logger.info(
+        f"'{output / 'cleaned.json'}' differs from the annotations in "
+        f"{counted(changes.count, 'object')}: {POLICIES[args.policy]}. Look through '{page}'."
+    )
+
+
+def _read_options(args: argparse.Namespace) -> dict[str, float]:
+    """Check the options. Returns the threshold of each kind, by its name."""
+    if args.num < 1:
+        raise UserError(f"--num is {args.num}: it must be at least 1.")
+    if args.policy not in POLICIES:
+        raise UserError(f"--policy is '{args.policy}'. {suggest(args.policy, POLICIES)}")
+    thresholds = {kind.name: kind.threshold for kind in KINDS}
+    for text in args.threshold:
+        name, _, number = text.partition("=")
+        if name not in thresholds:
+            raise UserError(f"--threshold '{text}' names no kind. {suggest(name, thresholds)}")
+        try:
+            thresholds[name] = float(number)
+        except ValueError:
+            thresholds[name] = math.nan
+        if not 0 < thresholds[name] <= 1:
+            raise UserError(
+                f"--threshold '{text}': it must be a score above 0 and of at most 1, such as "
+                f"{name}=0.5."
+            )
+    return thresholds
+
+
+def _open(output: Path) -> None:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        setup_logging(str(output), rank=0)
+    except OSError as error:
+        raise UserError(
+            f"'{output}' cannot be written to ({error.strerror}): choose another folder by "
+            "--output."
+        ) from error
+
+
+def _print(suspects: Sequence[Suspect], data: TrainingData) -> None:
+    """The first ones of each kind."""
+    for kind in KINDS:
+        own = [suspect for suspect in suspects if suspect.kind == kind.name]
+        rows = [(s.score, s.image_id, s.id or "-", s.reason) for s in own[:_SHOWN]]
+        text = tabulate(
+            rows, ("score", "image", "annotation", "evidence"), floatfmt=".3f", disable_numparse=[3]
+        )
+        logger.info(f"{kind.title}, {len(own):,} listed\n{text}\n")
+
+
+def _save_crops(suspects: Sequence[Suspect], data: TrainingData, folder: Path) -> list[str | None]:
+    """The names of the pictures, in place of those of an earlier call; None of images gone."""
+    for path in folder.glob("*.webp"):
+        path.unlink(missing_ok=True)
+    files = {str(image["id"]): image["file_name"] for image in data.content["images"]}
+    numbers: dict[str, int] = {}
+    names: list[str | None] = []
+    for suspect in with_progress(suspects, "drawing"):
+        numbers[suspect.kind] = number = numbers.get(suspect.kind, 0) + 1
+        name = f"{suspect.kind}_{number:04d}.webp"
+        image = data.image_root / files[suspect.image_id]
+        try:
+            save_crop(suspect, data.classes, image, folder / name)
+        except (OSError, ValueError) as error:
+            logger.warning(f"'{image}' cannot be read ({error}): a suspect has no picture.")
+            names.append(None)
+        else:
+            names.append(name)
+    return names
+
+
+def _write_json(path: Path, content: Mapping[str, Any] | Sequence[Any]) -> None:
+    with replacing(path) as draft:
+        draft.write_text(json.dumps(content), encoding="utf-8")

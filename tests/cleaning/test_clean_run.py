@@ -1,0 +1,226 @@
+"""``imbdet clean``, in process, on a run of which everything is known."""
+
+import json
+import shutil
+
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+import imbdet.compat  # noqa: F401  (before detectron2)
+
+# isort: split
+from imbdet.cli import main
+from imbdet.config import load_config
+from imbdet.data.coco_records import load_coco_records
+from imbdet.data.summary import summarize
+from imbdet.report import write_report
+from tests.report.test_report import Page
+from tests.suspects.factories import CLASSES, DATASET, NOTES, make_content, make_tables
+
+pytestmark = pytest.mark.usefixtures("restored_loggers")
+
+
+def write_ledger(folder, fingerprint, dataset=DATASET):
+    data = json.dumps({dataset: fingerprint})
+    (folder / "ledger").mkdir(exist_ok=True)
+    for name, table in make_tables({"data": data}).items():
+        pq.write_table(table, folder / "ledger" / f"{name}.parquet")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with images, annotations and a run, with spaces in its name."""
+    folder = tmp_path_factory.mktemp("a b")
+    (folder / "images").mkdir()
+    for image in NOTES:
+        Image.new("RGB", (100, 100), "teal").save(folder / "images" / f"image {image}.png")
+    (folder / "train.json").write_text(json.dumps(make_content()))
+    run = folder / "run 1"
+    run.mkdir()
+    entry = {"NAME": DATASET, "JSON": str(folder / "train.json"), "IMAGES": str(folder / "images")}
+    opts = ["DATASETS.COCO", [entry], "DATASETS.TRAIN", (DATASET,), "DATASETS.TEST", ()]
+    (run / "config.yaml").write_text(load_config(opts=opts).dump())
+    records = load_coco_records(entry["JSON"], entry["IMAGES"], "toy_of_test")
+    write_ledger(run, summarize(records).fingerprint)
+    start = {"task": "training", "data": {"classes": CLASSES, "category_ids": [10, 20, 30]}}
+    start["data"]["annotations"] = {}
+    (run / "run.json").write_text(json.dumps([start]))
+    return folder
+
+
+@pytest.fixture
+def folder(made, tmp_path):
+    """A copy, whose config names the same images and annotations in the copy."""
+    copied = tmp_path / "c d"
+    shutil.copytree(made, copied)
+    config = copied / "run 1" / "config.yaml"
+    config.write_text(config.read_text().replace(str(made), str(copied)))
+    return copied
+
+
+def clean(folder, *options):
+    return main(["clean", str(folder / "run 1"), *map(str, options)])
+
+
+def test_writes_everything_beside_the_annotations(folder, capsys):
+    before = (folder / "train.json").read_bytes()
+    assert clean(folder) == 0
+    assert (folder / "train.json").read_bytes() == before
+    out = capsys.readouterr().out
+    assert "wrong class, 4 listed" in out
+    assert "'fish <b>' at 7 of them or more" in out
+    output = folder / "run 1" / "clean"
+    written = {path.name for path in output.iterdir()}
+    names = {"cleaned.json", "label_studio.json", "fiftyone.json", "suspects.html", "crops"}
+    assert written == {*names, "suspects.csv", "suspects.parquet", "log.txt"}
+    table = pq.read_table(output / "suspects.parquet")
+    assert (output / "suspects.csv").read_text().count("\n") == len(table) + 1
+    crops = {path.name for path in (output / "crops").iterdir()}
+    assert crops == set(table["crop"].to_pylist())
+    with Image.open(output / "crops" / "misplaced_0001.webp") as picture:
+        assert min(picture.size) >= 400
+    page = Page(output / "suspects.html")
+    assert list(page.tabs) == ["classes", "boxes", "missing", "duplicates"]
+    assert "'fish <b>' at 7 of them" in page.tabs["classes"]
+    assert "'dog' was said here at 8 of 9 sights" in page.tabs["missing"]
+    assert page.scripts == 1
+    assert "b" not in page.tags
+
+
+def test_a_copy_of_the_annotations_can_be_trained_on(folder):
+    assert clean(folder, "--policy", "change", "--threshold", "wrong_class=0.5") == 0
+    path = folder / "run 1" / "clean" / "cleaned.json"
+    records = load_coco_records(str(path), str(folder / "images"), "cleaned_toy")
+    objects = {note["id"]: note for record in records for note in record["annotations"]}
+    assert objects[12]["category_id"] == 2
+    assert 13 not in objects
+    assert objects[23]["category_id"] == 1
+    assert json.loads(path.read_text())["annotations"][0]["extra"] == "stays"
+
+
+def test_a_second_call_replaces_the_first(folder):
+    assert clean(folder) == 0
+    assert clean(folder, "--num", 1) == 0
+    output = folder / "run 1" / "clean"
+    assert len(list((output / "crops").iterdir())) == 4
+    assert pq.read_table(output / "suspects.parquet").num_rows == 4
+
+
+def test_the_report_shows_them(folder):
+    page = Page(write_report(folder / "run 1"))
+    assert "`imbdet clean`, with this folder, finds them" in page.tabs["suspects"]
+    assert clean(folder) == 0
+    tab = Page(write_report(folder / "run 1")).tabs["suspects"]
+    for text in ("of another class", "in another place", "may be missing", "annotated twice"):
+        assert text in tab
+
+
+def test_images_may_be_gone(folder, capsys):
+    (folder / "images" / "image 1.png").unlink()
+    assert clean(folder) == 0
+    assert "a suspect has no picture" in capsys.readouterr().out
+    page = Page(folder / "run 1" / "clean" / "suspects.html")
+    assert "the images could not be read: 3" in page.tabs["classes"]
+
+
+def without_ledger(folder):
+    shutil.rmtree(folder / "run 1" / "ledger")
+
+
+def without_config(folder):
+    (folder / "run 1" / "config.yaml").unlink()
+
+
+def of_another_data_set(folder):
+    write_ledger(folder / "run 1", "0", "another")
+
+
+def of_an_earlier_version(folder):
+    (folder / "run 1" / "ledger" / "places.parquet").unlink()
+
+
+def damaged(folder):
+    (folder / "run 1" / "ledger" / "objects.parquet").write_bytes(b"PAR1")
+
+
+def foreign(folder):
+    table = pq.read_table(folder / "run 1" / "ledger" / "objects.parquet")
+    pq.write_table(
+        table.replace_schema_metadata({}), folder / "run 1" / "ledger" / "objects.parquet"
+    )
+
+
+def change(edit):
+    def changed(folder):
+        content = make_content()
+        edit(content)
+        (folder / "train.json").write_text(json.dumps(content))
+
+    return changed
+
+
+def moved_box(content):
+    content["annotations"][0]["bbox"][0] += 1
+
+
+def without_id(content):
+    del content["annotations"][1]["id"]
+
+
+def other_ids(content):
+    content["annotations"][0]["id"] = 99  # which the fingerprint does not have
+
+
+def renamed_class(content):
+    content["categories"][1]["name"] = "wolf"
+
+
+@pytest.mark.parametrize(
+    ("break_it", "says"),
+    [
+        (without_ledger, ("has no ledger", "LEDGER.ENABLED")),
+        (without_config, ("is no run",)),
+        (of_another_data_set, (f"is not of the data set '{DATASET}'", "another")),
+        (of_an_earlier_version, ("places.parquet", "earlier version")),
+        (damaged, ("objects.parquet", "damaged")),
+        (foreign, ("is no ledger",)),
+        (change(moved_box), (f"annotations of '{DATASET}' have changed", "fingerprints")),
+        (change(renamed_class), ("class 1 was 'dog' and is 'wolf'",)),
+        (change(without_id), ("train.json", "annotations[1]", "'id'")),
+        (change(other_ids), ("'11'", "of another data set")),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_bad_input_is_one_sentence(break_it, says, folder, capsys):
+    break_it(folder)
+    assert clean(folder) == 2
+    error = capsys.readouterr().err
+    assert error.count("error: ") == 1
+    for text in says:
+        assert text in error
+    assert not (folder / "run 1" / "clean").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--num", 0), "--num is 0"),
+        (("--policy", "weigh"), "Did you mean 'weight'?"),
+        (("--threshold", "missing=nan"), "--threshold 'missing=nan'"),
+        (("--threshold", "missing=0"), "above 0"),
+        (("--threshold", "missin=0.5"), "Did you mean 'missing'"),
+        (("--dataset", "nothing"), "is not of the data set 'nothing'"),
+    ],
+)
+def test_options_are_checked(options, says, folder, capsys):
+    assert clean(folder, *options) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_never_writes_over_annotations(folder, capsys):
+    (folder / "train.json").rename(folder / "cleaned.json")
+    config = folder / "run 1" / "config.yaml"
+    config.write_text(config.read_text().replace("train.json", "cleaned.json"))
+    assert clean(folder, "--output", folder) == 2
+    assert "choose another folder" in capsys.readouterr().err
