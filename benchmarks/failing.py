@@ -54,6 +54,12 @@ KEYS = {
     "TEST.EVAL_PERIOD": 10,
     "TEST.NUM_PICTURES": 0,
     "RECORD.PERIOD": 1,
+    # The ledger, of which batches depend and what objects weigh.
+    "LEDGER.ENABLED": True,
+    "LEDGER.FEEDBACK.PERIOD": 5,
+    "LEDGER.FEEDBACK.OBJECT_WEIGHTS": True,
+    "LEDGER.FEEDBACK.MIN_JUDGED": 1,
+    "DATALOADER.SAMPLER_TRAIN": "LedgerTrainingSampler",
 }
 
 
@@ -165,4 +171,5 @@ def result_of(folder: Path) -> dict[str, Any]:
             str(path.relative_to(folder)): path.read_bytes()
             for path in sorted((folder / "records").rglob("part-*"))
         },
+        "ledger": {path.name: path.read_bytes() for path in folder.glob("ledger/*.parquet")},
     }

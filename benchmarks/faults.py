@@ -2,9 +2,9 @@
 """Break trainings in the ways that happen, and count what they survive.
 
 - Small trainings on the CPU are killed (`kill -9`) several times, in an iteration, when half of a
-  checkpoint is on the disk or before it is known as the last one, and resumed. Weights, optimizer,
-  random numbers, losses and records must be those of a training that was left alone, to the last
-  bit.
+  checkpoint is on the disk or before it is known as the last one, and resumed with another number
+  of reading processes. Weights, optimizer, random numbers, losses, records, the ledger and what it
+  rules must be those of a training that was left alone, to the last bit.
 - Checkpoints are cut off and single bytes changed. The one before must be found.
 - Images are broken. They must be named, and training must go on or stop as the key says.
 - Processes that read images are killed. Training must end with a sentence, and go on if resumed.
@@ -121,6 +121,7 @@ def break_images(number: int, log: Path, generator: np.random.Generator) -> Coun
     for i in range(number):
         policy, workers = ("skip", "refuse")[i % 2], int(generator.integers(3))
         keys = {"DATASETS__BROKEN_IMAGES": policy, "DATALOADER__NUM_WORKERS": workers}
+        keys["DATALOADER__SAMPLER_TRAIN"] = "TrainingSampler"  # without a training
         cfg = load_config(str(CONFIG), opts=options(**keys))
         register_datasets(cfg)
         loader = build_train_loader(cfg)

@@ -1,8 +1,11 @@
 """Trainings with a ledger: it says what full records say, of all processes, also resumed."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections import Counter, defaultdict
 from itertools import pairwise
 
@@ -31,6 +34,7 @@ pytestmark = pytest.mark.usefixtures("restored_loggers")
 LEDGER = {"LEDGER.ENABLED": True}
 FULL_RECORDS = {"RECORD.PERIOD": 1, "RECORD.NUM_RANDOM_NEGATIVES": 10**6}
 SIZE = {"MODEL.ROI_BOX_HEAD.FC_DIM": 32, "SOLVER.IMS_PER_BATCH": 2, "SOLVER.MAX_ITER": 7}
+BENCHMARKS = CONFIGS.parent / "benchmarks"
 PAGE = CONFIGS.parent / "docs" / "ledger.md"
 
 
@@ -218,6 +222,40 @@ def test_a_resumed_training_has_the_same_ledger(tmp_path):
     again = read(parts)["images"]
     assert again.schema.metadata[b"first_iteration"] == b"7"
     assert sum(again["seen"].to_pylist()) == 2
+
+
+KILLS = """
+import functools, signal, sys
+from pathlib import Path
+
+import failing
+
+folder, numbers = Path(sys.argv[1]), map(int, sys.argv[2:])
+failing.KEYS.update(eval(sys.stdin.read()))
+for number in numbers:
+    fault = functools.partial(failing.die_in_step, number)
+    assert failing.train(folder, "--resume", fault=fault) == -signal.SIGKILL
+sys.exit(failing.train(folder, "--resume"))
+"""
+
+
+def test_says_what_full_records_say_after_five_kills(tmp_path):
+    keys = {
+        **FULL_RECORDS,
+        "DATASETS.TEST": "()",
+        "SOLVER.MAX_ITER": 14,
+        "SOLVER.CHECKPOINT_PERIOD": 2,
+        "SEED": 1,
+    }
+    # In a process that has never computed a gradient: others cannot be forked for trainings.
+    command = [sys.executable, "-c", KILLS, tmp_path / "run", *map(str, (1, 3, 2, 5, 3))]
+    path = f"{BENCHMARKS}{os.pathsep}{BENCHMARKS.parent}"
+    environment = {**os.environ, "PYTHONPATH": path, "DETECTRON2_DATASETS": str(tmp_path)}
+    result = subprocess.run(
+        command, input=repr(keys), env=environment, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert_says_what_records_say(tmp_path / "run", "retinanet", tmp_path)
 
 
 def test_a_training_is_the_same_with_the_ledger_and_without(tmp_path):
