@@ -15,7 +15,7 @@ def without_images(content: Mapping[str, Any], left_out: Collection[str]) -> dic
         **content,
         "images": [image for image in content["images"] if str(image["id"]) not in left_out],
         "annotations": [
-            note for note in content["annotations"] if str(note["image_id"]) not in left_out
+            note for note in content.get("annotations", []) if str(note["image_id"]) not in left_out
         ],
     }
 
@@ -31,7 +31,7 @@ def with_ignored(content: Mapping[str, Any], left_out: Collection[str]) -> dict[
         **content,
         "annotations": [
             _ignored(note) if str(note["id"]) in left_out else note
-            for note in content["annotations"]
+            for note in content.get("annotations", [])
         ],
     }
 
