@@ -11,7 +11,7 @@ from imbdet.evaluation.marked_images import Mark, draw_panel
 from imbdet.files import replacing
 from imbdet.suspects import Suspect
 
-_ANNOTATED, _PROPOSED = (255, 196, 0), (64, 196, 255)
+_ANNOTATED, _PROPOSED, _PARTNER = (255, 196, 0), (64, 196, 255), (255, 255, 255)
 # What is shown around the boxes: their size on each side, and pixels at least.
 _MARGIN, _MIN_MARGIN = 0.75, 24
 _QUALITY = 85
@@ -37,11 +37,11 @@ def save_crop(suspect: Suspect, classes: Sequence[str], image: Path, path: Path)
 
 def draw_crop(suspect: Suspect, classes: Sequence[str], pixels: np.ndarray) -> Image.Image:
     """The part of an image, (H, W, 3) uint8, around a suspect."""
-    known = [box for box in (suspect.box, suspect.proposed_box) if box is not None]
-    left, top, right, bottom = _window(np.array(known), pixels.shape)
+    known = _marks(suspect, classes)
+    left, top, right, bottom = _window(np.array([box for box, *_ in known]), pixels.shape)
     marks = [
         Mark((x0 - left, y0 - top, x1 - x0, y1 - y0), label, color, is_dashed)
-        for (x0, y0, x1, y1), label, color, is_dashed in _marks(suspect, classes)
+        for (x0, y0, x1, y1), label, color, is_dashed in known
     ]
     return draw_panel(pixels[top:bottom, left:right], marks, f"score {suspect.score:.2f}")
 
@@ -59,6 +59,8 @@ def _marks(
         if suspect.proposed_class is not None:
             label += f", proposed: {classes[suspect.proposed_class]}"
         marks.append((suspect.box, label, _ANNOTATED, False))
+    if suspect.partner_box is not None:
+        marks.append((suspect.partner_box, f"annotated: {suspect.partner}", _PARTNER, False))
     return marks
 
 

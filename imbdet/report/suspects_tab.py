@@ -22,7 +22,8 @@ _KINDS = {
 }
 _CAPTION = (
     "By what the detector said of them over the whole training, the highest score first. The "
-    "annotated box is yellow, what is proposed is blue and dashed."
+    "annotated box is yellow, what is proposed is blue and dashed; another annotation of the same "
+    "place is white."
 )
 # Of each kind in a report, which has other tabs; all of them are on a page of their own.
 _MAX_IN_REPORT = 8

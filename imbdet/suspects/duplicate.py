@@ -60,4 +60,9 @@ class Duplicate(ObjectKind):
         means = objects["score_mean"][[row, partner]].astype(float)
         if not np.isnan(means).any():
             reason += f" Its mean score is {means[0]:.2f}, that of the other {means[1]:.2f}."
-        return self._suspect(row, reason, partner=str(objects["id"][partner]))
+        return self._suspect(
+            row,
+            reason,
+            partner=str(objects["id"][partner]),
+            partner_box=tuple(self.evidence.boxes[partner].tolist()),
+        )

@@ -22,7 +22,7 @@ class Misplaced(ObjectKind):
     :class:`imbdet.suspects.wrong_class.WrongClass`.
     """
 
-    name, title, threshold = "misplaced", "badly placed box", 0.3
+    name, title, threshold = "misplaced", "badly placed box", 0.4
 
     @cached_property
     def scores(self) -> np.ndarray:

@@ -24,6 +24,7 @@ class Suspect:
         proposed_class: what it may be instead; None if there is no proposal.
         proposed_box: where it may be instead; None if there is no proposal.
         partner: id of the annotation that a duplicate repeats.
+        partner_box: XYXY of the same.
         reason: the evidence in a sentence.
     """
 
@@ -37,6 +38,7 @@ class Suspect:
     proposed_class: int | None = None
     proposed_box: tuple[float, ...] | None = None
     partner: str | None = None
+    partner_box: tuple[float, ...] | None = None
 
 
 class SuspectKind(ABC):

@@ -10,21 +10,19 @@ from imbdet.suspects.suspect import ObjectKind, Suspect
 class WrongClass(ObjectKind):
     """The detector says another class, all through the training.
 
-    With m the mean margin over n judged sights, which is the score of the object's class less the
-    highest of another one, the score is (1 - m) / 2 * n / (n + 1). The first factor is 1/2 where
-    another class is as likely. By the second, one more sight would have spoken for the annotation:
-    few sights say little. The ranking is that of the area under the margin, Pleiss et al.,
-    "Identifying Mislabeled Data using the Area Under the Margin Ranking", NeurIPS 2020.
+    With w of n judged sights at which the best positive said another class, the score is
+    w / (n + 1): as if one more sight had spoken for the annotation, since few sights say little. It
+    is above 1/2 where another class was said at most sights, however low the scores of the detector
+    are, which the mean margin depends on (Pleiss et al., "Identifying Mislabeled Data using the
+    Area Under the Margin Ranking", NeurIPS 2020); the evidence has both.
     """
 
-    name, title, threshold = "wrong_class", "wrong class", 0.6
+    name, title, threshold = "wrong_class", "wrong class", 0.5
 
     @cached_property
     def scores(self) -> np.ndarray:
         objects = self.evidence.objects
-        judged = objects["judged"]
-        doubts = (1 - np.nan_to_num(objects["margin_mean"], nan=1.0)) / 2
-        return np.asarray(doubts * judged / (judged + 1))
+        return np.asarray(objects["wrong"] / (objects["judged"] + 1))
 
     def suspect(self, row: int) -> Suspect:
         of_row = {name: values[row] for name, values in self.evidence.objects.items()}

@@ -32,10 +32,8 @@ def test_crowds_are_no_objects(evidence):
 
 
 def test_wrong_class(evidence):
-    trust = SIGHTS / (SIGHTS + 1)
-    margins = {"11": 0.8, "12": -0.6, "13": 0.4, "21": 0.7}
-    expected = {note: (1 - margin) / 2 * trust for note, margin in margins.items()}
-    assert by_id(WrongClass, evidence) == pytest.approx({**expected, "22": 0})
+    expected = {"11": 0, "12": 8 / (SIGHTS + 1), "13": 0, "21": 0, "22": 0}
+    assert by_id(WrongClass, evidence) == pytest.approx(expected)
     first = next(WrongClass(evidence).ranked(1))
     assert (first.id, first.class_index, first.proposed_class) == ("12", 1, 2)
     for text in ("'dog'", "8 of 9 sights", "'fish <b>' at 7 of them or more", "-0.60"):
@@ -71,6 +69,7 @@ def test_duplicate(evidence):
     )
     (suspect,) = Duplicate(evidence).ranked(9)
     assert (suspect.id, suspect.partner) == ("13", "11")
+    assert suspect.partner_box == (10, 10, 40, 40)
     assert "Its mean score is 0.50, that of the other 0.90." in suspect.reason
 
 
