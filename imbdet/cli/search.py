@@ -2,6 +2,7 @@
 
 import argparse
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import shtab
@@ -37,6 +38,11 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     )
     places.add_argument("--gpus", nargs="+", default=[], metavar="ID", help="a training on each")
     parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help='have the trainings done by a Ray cluster, such as "auto", --parallel at a time',
+    )
+    parser.add_argument(
         "--launcher", type=shlex.split, default=[], metavar="COMMAND", help="precedes each command"
     )
     parser.add_argument(
@@ -62,20 +68,26 @@ def run(args: argparse.Namespace) -> int | None:
         from imbdet.search.space import read_space
 
         space = read_space(args.space, args.config_file)
-        if args.grid:
-            from imbdet.search.grid import run_grid
+        run_space = _import_grid() if args.grid else _import_search()
+    return run_space(args, space)
 
-            return run_grid(args, space)
-        try:
-            import optuna  # noqa: F401
-        except ModuleNotFoundError as error:
-            raise UserError(
-                "'optuna' is not installed: `pip install 'imbdet[search]'` brings it."
-            ) from error
-        from imbdet.search.run_search import run_search
 
-    run_search(args, space)
-    return None
+def _import_grid() -> Callable[..., int]:
+    from imbdet.search.grid import run_grid
+
+    return run_grid
+
+
+def _import_search() -> Callable[..., None]:
+    try:
+        import optuna  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise UserError(
+            "'optuna' is not installed: `pip install 'imbdet[search]'` brings it."
+        ) from error
+    from imbdet.search.run_search import run_search
+
+    return run_search
 
 
 def _at_least_1(text: str) -> int:

@@ -16,6 +16,7 @@ from tabulate import tabulate
 from imbdet.errors import UserError
 from imbdet.files import replacing
 from imbdet.search.launcher import Launcher
+from imbdet.search.places import make_launcher
 from imbdet.search.space import Arm, Space
 from imbdet.signals import Stopped, passing_on
 from imbdet.wording import averaged, counted
@@ -109,8 +110,7 @@ def run_grid(args: argparse.Namespace, space: Space) -> int:
     """
     output = Path(args.output)
     runs = grid_runs(space, output)
-    launcher = Launcher(gpus=args.gpus, parallel=args.parallel, prefix=args.launcher)
-    failures = {} if args.show else _train_all(runs, launcher)
+    failures = {} if args.show else _train_all(runs, make_launcher(args))
     _write_table(runs, output / "table.csv")
     print(tabulate(_summarize(runs), headers="keys", disable_numparse=True))
     finished = [str(run.folder) for run in runs if run.is_finished()]

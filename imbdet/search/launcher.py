@@ -1,4 +1,4 @@
-"""Trainings in processes of their own, each on a place of its own, side by side."""
+"""Trainings side by side, each on a place of its own."""
 
 import os
 import queue
@@ -12,12 +12,11 @@ from typing import NamedTuple
 
 from imbdet.engine.lock import is_locked
 from imbdet.errors import UserError
+from imbdet.search.training_process import run_training
 
 _TRAIN = (sys.executable, "-m", "imbdet.cli", "train", "--resume")
 # Seconds between looks at a folder that a training of a killed program still writes to.
 _PERIOD = 1.0
-# What a training says when it fails.
-_ERRORS = "stderr.txt"
 
 
 class End(NamedTuple):
@@ -35,7 +34,7 @@ class End(NamedTuple):
 
 
 class Launcher:
-    """Starts trainings, one on each place at a time.
+    """Starts trainings on this machine, one on each place at a time.
 
     Args:
         gpus: a place for each; without any there are ``parallel`` places.
@@ -63,7 +62,7 @@ class Launcher:
         self._stopping.wait(seconds)
 
     def train(self, arguments: Sequence[str], folder: Path) -> End:
-        """Train in a process, from the last checkpoint on; waits for a place.
+        """Train from the last checkpoint on; waits for a place.
 
         Args:
             arguments: of ``imbdet train``, without OUTPUT_DIR.
@@ -78,32 +77,13 @@ class Launcher:
             if self.is_stopping:
                 return End("not started", 0.0, is_stopped=True)
             command = [*self._prefix, *_TRAIN, *arguments, "OUTPUT_DIR", str(folder)]
-            with open(folder / _ERRORS, "w+", errors="replace") as errors:
-                status = self._wait_for(command, {**os.environ, **place}, errors)
-                errors.seek(0)
-                last_line = (errors.read().strip().splitlines() or [""])[-1]
-            problem = f"with exit status {status}: {last_line}" if status else ""
-            seconds = time.monotonic() - start
-            return End(problem, seconds, is_stopped=bool(status) and self.is_stopping)
+            problem = self._run(command, folder, place)
         except (OSError, UserError) as error:  # no such launcher, no space, ...
             return End(f"with {error}", 0.0)
         finally:
             self._places.put(place)
-
-    def _wait_for(self, command: Sequence[str], environment: dict[str, str], errors: object) -> int:
-        process = subprocess.Popen(
-            command,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            start_new_session=True,  # Ctrl-C comes by way of `stop`, once
-        )
-        self._processes.add(process)
-        if self.is_stopping:
-            process.terminate()
-        status = process.wait()
-        self._processes.discard(process)
-        return status
+        seconds = time.monotonic() - start
+        return End(problem, seconds, is_stopped=bool(problem) and self.is_stopping)
 
     def stop(self) -> None:
         """Have all trainings stop, each with its checkpoint."""
@@ -112,3 +92,15 @@ class Launcher:
         self._stopping.set()
         for process in list(self._processes):
             process.terminate()
+
+    def _run(self, command: Sequence[str], folder: Path, place: dict[str, str]) -> str:
+        """Returns what went wrong, or nothing."""
+        return run_training(command, folder, {**os.environ, **place}, self._wait_for)
+
+    def _wait_for(self, process: subprocess.Popen[bytes]) -> int:
+        self._processes.add(process)
+        if self.is_stopping:
+            process.terminate()
+        status = process.wait()
+        self._processes.discard(process)
+        return status

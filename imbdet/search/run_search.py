@@ -15,6 +15,7 @@ from imbdet.search.findings import (
 )
 from imbdet.search.halving import Measured, Plan, Progress, Task, advance
 from imbdet.search.launcher import Launcher
+from imbdet.search.places import make_launcher
 from imbdet.search.results import print_table, write_results, write_winner
 from imbdet.search.searched_configs import check_arms
 from imbdet.search.space import Final, Space
@@ -57,7 +58,6 @@ class Search:
         end = self.plan.rungs[-1]
         arms, folder = self.space.arms, self.output / "trainings"
         Stage(self.trials, self._decide, arms, folder, self.dataset, end).run(launcher)
-        self.trials.prune(list(self._progress().fates))
         if self._progress().winner is None:
             raise UserError(
                 "All trainings failed, so nothing is found: "
@@ -88,7 +88,9 @@ class Search:
         print_table(rows, said)
 
     def _decide(self, measured: Mapping[Task, Measured], failed: Mapping[Task, str]) -> list[Task]:
-        return advance(self.plan, measured, failed).due
+        progress = advance(self.plan, measured, failed)
+        self.trials.prune(list(progress.fates))
+        return progress.due
 
     def _progress(self) -> Progress:
         return advance(self.plan, *self.trials.read())
@@ -189,7 +191,7 @@ def run_search(args: argparse.Namespace, space: Space) -> None:
     """
     search = open_search(args, space)
     if not args.show:
-        launcher = Launcher(gpus=args.gpus, parallel=args.parallel, prefix=args.launcher)
+        launcher = make_launcher(args)
         try:
             search.run(launcher)
         finally:

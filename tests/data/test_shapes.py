@@ -120,6 +120,17 @@ def test_generated_folder_has_the_documented_layout(root):
     assert stat.S_IMODE(folder.stat().st_mode) == stat.S_IMODE(other.stat().st_mode)
 
 
+def test_the_test_split_is_of_the_next_seed(root):
+    register_shapes(make_cfg())
+    records = {split: DatasetCatalog.get(f"shapes_{split}") for split in ("val", "test")}
+    assert [len(found) for found in records.values()] == [2, 2]
+    images = [cv2.imread(found[0]["file_name"]) for found in records.values()]
+    assert (images[0] != images[1]).any()
+    of_next = dataclasses.replace(make_options(), seed=make_options().seed + 1)
+    pixels = draw_image(of_next, "val", 0).pixels
+    np.testing.assert_array_equal(images[1][:, :, ::-1], pixels)
+
+
 def test_registering_again_replaces_the_options(root):
     register_shapes(make_cfg())
     assert len(DatasetCatalog.get("shapes_train")) == 3

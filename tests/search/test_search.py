@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sqlite3
+import subprocess
 import sys
 import threading
 import time
@@ -12,7 +13,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from imbdet.search import trials
+from imbdet.engine.lock import is_locked
+from imbdet.search import run_search, trials
 from imbdet.search.halving import Task
 from imbdet.search.space import Arm
 from tests.search.conftest import SPACE
@@ -124,7 +126,7 @@ def test_a_killed_search_repeats_nothing_that_is_finished(search, starts, tmp_pa
         raise RuntimeError("killed")
 
     with monkeypatch.context() as patch:
-        patch.setattr(trials.Trials, "prune", die)
+        patch.setattr(run_search, "_still_due", die)
         with pytest.raises(RuntimeError, match="killed"):
             search(text=text)
     before = starts()
@@ -206,6 +208,7 @@ BAD = {
         "the seeds [3] are in seeds and in final.seeds",
     ),
     "no database": (SPACE % "good", ["--storage", "nothing://x"], "cannot be opened"),
+    "GPUs twice": (SPACE % "good", ["--ray", "auto", "--gpus", "0"], "--gpus is for this machine"),
     "no URL": (SPACE % "good", ["--storage", "file.db"], "cannot be opened"),
 }
 
@@ -261,3 +264,16 @@ def test_without_optuna_the_extra_is_named(search, monkeypatch, capfd):
     monkeypatch.setitem(sys.modules, "optuna", None)
     assert search() == 2
     assert "pip install 'imbdet[search]'" in capfd.readouterr().err
+
+
+def test_a_folder_is_locked_while_its_training_lives(tmp_path):
+    code = "import fcntl, sys; f = open(sys.argv[1], 'a+'); fcntl.lockf(f, fcntl.LOCK_EX); "
+    code += "print(flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", code, str(tmp_path / ".lock")]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe) as process:
+        process.stdout.readline()
+        assert is_locked(tmp_path)
+        process.kill()
+    assert not is_locked(tmp_path)
+    assert not is_locked(tmp_path / "nothing")

@@ -1,0 +1,66 @@
+"""Trainings as tasks of a Ray cluster, whose machines see the folder of the search.
+
+Of Ray it is the cluster that is used. The schedulers of Ray Tune judge a trial by one number, as
+Optuna's pruners do, and know nothing of seeds and images.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import ray
+
+from imbdet.errors import UserError
+from imbdet.search import training_process
+from imbdet.search.launcher import Launcher
+from imbdet.search.training_process import STOP_FILE, run_training_there
+
+# Otherwise the task would import imbdet, and so torch, only to start a process.
+ray.cloudpickle.register_pickle_by_value(training_process)
+
+
+class RayLauncher(Launcher):
+    """Starts trainings in a cluster, with a GPU each where it has any, otherwise a CPU.
+
+    Args:
+        address: of the cluster, such as "auto" or "ray://host:10001".
+        parallel: how many trainings are asked for at a time.
+        prefix: precedes each command.
+
+    Raises:
+        UserError: there is no cluster.
+    """
+
+    def __init__(self, *, address: str, parallel: int, prefix: Sequence[str]) -> None:
+        super().__init__(gpus=[], parallel=parallel, prefix=prefix)
+        try:
+            ray.init(address=address, log_to_driver=False, configure_logging=False)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise UserError(
+                f"There is no Ray cluster at --ray {address} ({str(error).splitlines()[0]}): start "
+                "one by `ray start --head`, or name its address."
+            ) from error
+        has_gpus = ray.cluster_resources().get("GPU", 0) > 0
+        needs = {"num_cpus": 0, "num_gpus": 1} if has_gpus else {"num_cpus": 1}
+        self._task = ray.remote(run_training_there).options(**needs, max_retries=0)
+        self._folders: set[Path] = set()
+
+    def stop(self) -> None:
+        """See :class:`Launcher`."""
+        super().stop()
+        for folder in list(self._folders):
+            (folder / STOP_FILE).touch()
+
+    def _run(self, command: Sequence[str], folder: Path, place: dict[str, str]) -> str:
+        folder = folder.resolve()
+        (folder / STOP_FILE).unlink(missing_ok=True)
+        self._folders.add(folder)
+        if self.is_stopping:
+            (folder / STOP_FILE).touch()
+        try:
+            return str(ray.get(self._task.remote(command, folder, os.getcwd())))
+        except ray.exceptions.RayError as error:
+            return f"with Ray's {type(error).__name__}: {str(error).strip().splitlines()[-1]}"
+        finally:
+            self._folders.discard(folder)
+            (folder / STOP_FILE).unlink(missing_ok=True)
