@@ -54,7 +54,7 @@ class RunLedger:
             raise UserError(f"'{path}' is damaged: bring it back, or train again.") from error
         except (KeyError, ValueError):
             found = None
-        if not isinstance(found, dict):
+        if not isinstance(found, dict) or not found:
             raise UserError(f"'{path}' is no ledger: its metadata do not say of which data it is.")
         return cls(run, found)
 

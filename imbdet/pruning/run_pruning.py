@@ -81,7 +81,7 @@ def _write_file(
     name: str,
     source: Path,
 ) -> Path:
-    path = output / f"{name}.json"
+    path = output / f"{name.replace('/', '_')}.json"  # a name may look like a path
     if path.resolve() == source.resolve():
         raise UserError(
             f"'{path}' is the annotation file of the training itself, which stays as it is: choose "
