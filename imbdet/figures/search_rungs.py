@@ -61,21 +61,21 @@ class SearchRungs(Study):
         """A row for each arm."""
         arms = list(dict.fromkeys(one.arm for one in self.reached))[:_MAX_ARMS]
         rungs = sorted({one.iteration for one in self.reached})
-        colors = COLOR_MAP(np.linspace(0.85, 0.1, len(rungs)))
+        colors = COLOR_MAP(np.linspace(0.1, 0.85, len(rungs)))
         figure = new_figure(1.2 + _INCHES_PER_ARM * len(arms))
         axes = figure.subplots()
         for rung, color in zip(rungs, colors, strict=True):
             found = {arm: self._aps(arm, rung) for arm in arms}
             places = [place for place, arm in enumerate(arms) for _ in found[arm]]
             seeds = [ap for arm in arms for ap in found[arm]]
-            axes.scatter(seeds, places, s=6, color=color, alpha=0.6, linewidth=0)
+            style = {"color": color, "clip_on": False}
+            axes.scatter(seeds, places, s=6, alpha=0.6, linewidth=0, **style)
             means = [(np.mean(aps), place) for place, aps in enumerate(found.values()) if aps]
-            axes.scatter(*zip(*means, strict=True), s=36, color=color, label=f"{rung:,}", zorder=3)
+            axes.scatter(*zip(*means, strict=True), s=36, label=f"{rung:,}", zorder=3, **style)
         axes.set_yticks(range(len(arms)), map(plain, arms))
-        axes.invert_yaxis()
-        axes.set(xlabel="AP in percent", xlim=(0, None))
+        axes.set(xlabel="AP in percent", xlim=(0, None), ylim=(len(arms) - 0.4, -0.6))
         axes.grid(axis="x")
-        axes.legend(title="iteration", loc="best")
+        figure.legend(title="iteration", loc="outside right upper")
         return figure
 
     def _aps(self, arm: str, rung: int) -> list[float]:

@@ -151,6 +151,8 @@ def sentences(space: Space, plan: Plan, progress: Progress, final: FinalFigure |
         said.append("The search has not come to its end: the same command goes on.")
     elif final is not None:
         said.append(_describe_final(final, progress.winner or "", baseline_of(plan, progress)))
+    elif progress.winner is not None:
+        said.append("The final comparison is not done yet: the same command goes on.")
     return said
 
 

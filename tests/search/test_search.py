@@ -130,6 +130,7 @@ def test_a_killed_search_repeats_nothing_that_is_finished(search, starts, tmp_pa
         with pytest.raises(RuntimeError, match="killed"):
             search(text=text)
     before = starts()
+    assert "The final comparison is not done yet" in str(content(tmp_path))
     assert search(text=text) == 0
     assert {key: starts()[key] for key in before} == before
 
