@@ -93,7 +93,7 @@ class LedgerFeedback(HookBase):
             self._set_factors(of_period, look)
 
     def before_step(self):
-        if self._keys.OBJECT_WEIGHTS:
+        if self._keys.OBJECT_WEIGHTS and self.trainer.iter >= self._keys.WARMUP_ITERS:
             self._batch_hook = self.trainer.model.register_forward_pre_hook(self._weigh)
 
     def after_step(self):

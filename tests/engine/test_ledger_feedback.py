@@ -31,6 +31,7 @@ FEEDBACK = {
     "DATALOADER.SAMPLER_TRAIN": "LedgerTrainingSampler",
     "LEDGER.FEEDBACK.PERIOD": 4,
     "LEDGER.FEEDBACK.OBJECT_WEIGHTS": True,
+    "LEDGER.FEEDBACK.WARMUP_ITERS": 5,
     "LEDGER.FEEDBACK.MIN_JUDGED": 1,
     "SOLVER.CHECKPOINT_PERIOD": 3,
     "SOLVER.MAX_ITER": 10,
@@ -173,6 +174,21 @@ def judge(ledger, rows):
 
     Keeper.rows = rows
     return LedgerFeedback(cfg, Keeper)._judge(ledger)
+
+
+@pytest.mark.parametrize("iteration", [4, 5])
+def test_objects_weigh_less_after_the_warmup_alone(iteration):
+    class Trainer:
+        model = torch.nn.Identity()
+        iter = iteration
+
+    keys = ("LEDGER.FEEDBACK.OBJECT_WEIGHTS", True, "LEDGER.FEEDBACK.WARMUP_ITERS", 5)
+    feedback = LedgerFeedback(make_cfg("LEDGER.ENABLED", True, *keys), keeper=None)
+    feedback.trainer = Trainer
+    feedback.before_step()
+    assert bool(Trainer.model._forward_pre_hooks) == (iteration == 5)
+    feedback.after_train()
+    assert not Trainer.model._forward_pre_hooks
 
 
 def test_without_a_ledger_there_is_no_feedback():
