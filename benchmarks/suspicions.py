@@ -117,26 +117,42 @@ def _corners(box: list[float]) -> list[float]:
     return [x, y, x + width, y + height]
 
 
-def _swap(evidence: Evidence) -> np.ndarray:
+def _confident_score(evidence: Evidence) -> float:
+    """That from which on there are as many detections as annotated objects.
+
+    cleanlab's thresholds, 0.95 and 0.5, are of detectors by softmax: sigmoid scores of focal loss
+    hardly reach them.
+    """
+    scores = sorted((found["score"] for found in read_json(evidence.detections)), reverse=True)
+    return scores[min(len(scores), len(evidence.planted.objects)) - 1]
+
+
+def _swap(evidence: Evidence, **thresholds: float) -> np.ndarray:
     from cleanlab.object_detection.rank import compute_swap_box_scores
 
-    return -evidence.by_object(compute_swap_box_scores(**evidence.cleanlab_inputs))
+    return -evidence.by_object(compute_swap_box_scores(**evidence.cleanlab_inputs, **thresholds))
 
 
-def _badloc(evidence: Evidence) -> np.ndarray:
+def _badloc(evidence: Evidence, **thresholds: float) -> np.ndarray:
     from cleanlab.object_detection.rank import compute_badloc_box_scores
 
-    return -evidence.by_object(compute_badloc_box_scores(**evidence.cleanlab_inputs))
+    return -evidence.by_object(compute_badloc_box_scores(**evidence.cleanlab_inputs, **thresholds))
 
 
-def _overlooked(evidence: Evidence) -> np.ndarray:
+def _overlooked(evidence: Evidence, **thresholds: float) -> np.ndarray:
     from cleanlab.object_detection.rank import (
         compute_overlooked_box_scores,
         pool_box_scores_per_image,
     )
 
-    scores = compute_overlooked_box_scores(**evidence.cleanlab_inputs)
+    scores = compute_overlooked_box_scores(**evidence.cleanlab_inputs, **thresholds)
     return -pool_box_scores_per_image(scores)
+
+
+def _at_confident_score(
+    suspicion: Callable[..., np.ndarray], threshold: str
+) -> Callable[[Evidence], np.ndarray]:
+    return lambda evidence: suspicion(evidence, **{threshold: _confident_score(evidence)})
 
 
 def _of_ledger(table: str, expression: pl.Expr, *, epoch: bool = False) -> "Suspicion":
@@ -156,6 +172,9 @@ _SAID_OTHER = pl.col("wrong_class_least") / pl.col("judged")
 SUSPICIONS: Mapping[str, Mapping[str, Suspicion]] = {
     "wrong class": {
         "cleanlab: swap": _swap,
+        "cleanlab: swap, threshold by number": _at_confident_score(
+            _swap, "high_probability_threshold"
+        ),
         "last epoch: cls_loss_mean": _of_ledger("objects", pl.col("cls_loss_mean"), epoch=True),
         "ledger: 1 - score_mean": _of_ledger("objects", 1 - pl.col("score_mean")),
         "ledger: 1 - score_best": _of_ledger("objects", 1 - pl.col("score_best")),
@@ -168,6 +187,9 @@ SUSPICIONS: Mapping[str, Mapping[str, Suspicion]] = {
     },
     "badly placed": {
         "cleanlab: badloc": _badloc,
+        "cleanlab: badloc, threshold by number": _at_confident_score(
+            _badloc, "low_probability_threshold"
+        ),
         "last epoch: box_loss_mean": _of_ledger("objects", pl.col("box_loss_mean"), epoch=True),
         "last epoch: 1 - iou_mean": _of_ledger("objects", 1 - pl.col("iou_mean"), epoch=True),
         "ledger: box_loss_mean": _of_ledger("objects", pl.col("box_loss_mean")),
@@ -182,6 +204,9 @@ SUSPICIONS: Mapping[str, Mapping[str, Suspicion]] = {
     },
     "missing": {
         "cleanlab: overlooked": _overlooked,
+        "cleanlab: overlooked, threshold by number": _at_confident_score(
+            _overlooked, "high_probability_threshold"
+        ),
         "last epoch: loss_share": _of_ledger("images", pl.col("loss_share"), epoch=True),
         "last epoch: background_mean": _of_ledger("images", pl.col("background_mean"), epoch=True),
         "ledger: background_mean": _of_ledger("images", pl.col("background_mean")),
