@@ -14,6 +14,7 @@ from imbdet.cli import main
 from imbdet.config import load_config
 from imbdet.data.coco_records import load_coco_records
 from imbdet.data.summary import summarize
+from imbdet.data.weights import weigh_records
 from imbdet.report import write_report
 from tests.report.test_report import Page
 from tests.suspects.factories import CLASSES, DATASET, NOTES, make_content, make_tables
@@ -97,6 +98,17 @@ def test_a_copy_of_the_annotations_can_be_trained_on(folder):
     assert 13 not in objects
     assert objects[23]["category_id"] == 1
     assert json.loads(path.read_text())["annotations"][0]["extra"] == "stays"
+
+
+@pytest.mark.parametrize(("policy", "weight", "crowds"), [("ignore", 1, 4), ("weight", 0.2, 2)])
+def test_weights_and_ignored_objects_are_those_of_a_training(policy, weight, crowds, folder):
+    assert clean(folder, "--policy", policy, "--threshold", "duplicate=0.9") == 0
+    path = folder / "run 1" / "clean" / "cleaned.json"
+    records = load_coco_records(str(path), str(folder / "images"), f"toy_{policy}")
+    notes = [note for record in weigh_records(records, [1] * 3) for note in record["annotations"]]
+    assert sum(note["iscrowd"] for note in notes) == crowds
+    (own,) = (note for note in notes if note["id"] == 12)
+    assert own.get("weight", 1) == pytest.approx(weight)
 
 
 def test_a_second_call_replaces_the_first(folder):
