@@ -156,13 +156,18 @@ def _is_worse(world: World, method: str, fate: Fate) -> bool:
 _VERDICTS = ("better", "undecided", "worse")
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Play all worlds with two, three and five seeds, and print the table."""
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--repetitions", type=int, default=400, metavar="N")
-    args = parser.parse_args(argv)
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Play all worlds with two, three and five seeds, and print the table."""
+    args = parse_args(argv)
     rows = [
         repeat(title, world, seeds, args.repetitions)
         for title, world in worlds()

@@ -15,7 +15,11 @@ from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.engine.checkpoint_file import read_checkpoint
 from imbdet.engine.checkpoint_folder import CheckpointFolder
 from imbdet.engine.optimizer import adopt_state
-from imbdet.engine.process_state import get_random_states, restore_process_state
+from imbdet.engine.process_state import (
+    get_random_states,
+    restore_process_state,
+    running_quantities,
+)
 from imbdet.engine.training_state import check_training_state
 from tests.engine.test_checkpoint import Detector, save
 from tests.messages import assert_says, error_of
@@ -260,7 +264,7 @@ def test_damaged_random_states(name, value):
     state = {"buffers": {}, "random": {**get_random_states(), name: value}}
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
     try:
-        message = error_of(restore_process_state, Detector(), state)
+        message = error_of(restore_process_state, running_quantities(Detector()), state)
     finally:
         random.setstate(before[0])
         np.random.set_state(before[1])
@@ -271,7 +275,9 @@ def test_damaged_random_states(name, value):
 @pytest.mark.parametrize("buffers", [{"no": torch.zeros(1)}, {"pixel_mean": torch.zeros(1)}])
 def test_buffers_of_another_model(buffers):
     state = {"buffers": buffers, "random": get_random_states()}
-    assert_says(error_of(restore_process_state, Detector(), state), "of another model")
+    assert_says(
+        error_of(restore_process_state, running_quantities(Detector()), state), "of another model"
+    )
 
 
 def test_weights_alone_are_nothing_to_resume_from(tmp_path):
