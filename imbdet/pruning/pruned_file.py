@@ -3,6 +3,8 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from imbdet.formats.ignored_notes import ignored
+
 
 def without_images(content: Mapping[str, Any], left_out: Collection[str]) -> dict[str, Any]:
     """Without some images and their annotations.
@@ -30,12 +32,7 @@ def with_ignored(content: Mapping[str, Any], left_out: Collection[str]) -> dict[
     return {
         **content,
         "annotations": [
-            _ignored(note) if str(note["id"]) in left_out else note
+            ignored(note) if str(note["id"]) in left_out else note
             for note in content.get("annotations", [])
         ],
     }
-
-
-def _ignored(note: Mapping[str, Any]) -> dict[str, Any]:
-    """What is ignored has no weight."""
-    return {**{name: value for name, value in note.items() if name != "weight"}, "ignore": 1}

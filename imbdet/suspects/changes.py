@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from imbdet.formats.ignored_notes import ignored
 from imbdet.suspects.suspect import Suspect
 
 # What to do with suspects, and what that is.
@@ -65,7 +66,7 @@ class Changes:
             score = max(suspect.score for suspect in suspects)
             return {**made, "weight": note.get("weight", 1) * (1 - score)}
         if self._policy == "ignore":
-            return _ignored(made)
+            return ignored(made)
         if any(suspect.partner is not None for suspect in suspects):
             return None  # the duplicate of another one
         for suspect in suspects:
@@ -78,7 +79,7 @@ class Changes:
             return {**note, "category_id": self._category_ids[suspect.proposed_class]}
         if suspect.proposed_box is not None and not any(note.get(shape) for shape in _SHAPES):
             return {**note, **_placed(suspect.proposed_box)}
-        return _ignored(note)
+        return ignored(note)
 
     def _added(self, content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         image_ids = {str(image["id"]): image["id"] for image in content["images"]}
@@ -94,12 +95,7 @@ class Changes:
                 "suspect": suspect.kind,
                 **_placed(suspect.proposed_box),
             }
-            yield note if self._policy == "change" else _ignored(note)
-
-
-def _ignored(note: Mapping[str, Any]) -> dict[str, Any]:
-    """What is ignored has no weight."""
-    return {name: value for name, value in note.items() if name != "weight"} | {"ignore": 1}
+            yield note if self._policy == "change" else ignored(note)
 
 
 def _placed(box: Sequence[float]) -> dict[str, Any]:

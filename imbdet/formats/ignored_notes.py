@@ -1,0 +1,9 @@
+"""Annotations that are neither objects nor background."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def ignored(note: Mapping[str, Any]) -> dict[str, Any]:
+    """The same annotation with ``ignore``, and without a weight, which nothing ignored has."""
+    return {name: value for name, value in note.items() if name != "weight"} | {"ignore": 1}
