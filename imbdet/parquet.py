@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -58,6 +59,21 @@ def read_parquet(
         if getattr(error, "errno", None):
             raise
         raise ValueError("it is damaged") from error  # Arrow's own have no number
+
+
+def columns_of(table: pa.Table) -> dict[str, np.ndarray]:
+    """The columns of a table by name, each an array of its own.
+
+    Texts are objects; whole numbers and truths keep their type where none is null; all others are
+    float64, with NaN for null.
+    """
+    arrays = {}
+    for name in table.column_names:
+        column = table[name]
+        is_exact = column.null_count == 0 and not pa.types.is_floating(column.type)
+        keeps_type = is_exact or pa.types.is_string(column.type)
+        arrays[name] = np.array((column if keeps_type else column.cast(pa.float64())).to_numpy())
+    return arrays
 
 
 def _is_text(field: pa.Field) -> bool:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import torch
 
 from imbdet.errors import UserError
+from imbdet.parquet import columns_of
 from imbdet.pruning.scores import SCORES
 from imbdet.pruning.selection import Pairs
 from imbdet.records.doubt import doubts_of_classes
@@ -22,7 +23,7 @@ class LedgerColumns:
     """The columns of a ledger, ignored objects left out.
 
     Attributes:
-        objects: (A,) each, as float64 with NaN for null, and "dataset", "image_id", "id" as texts.
+        objects: (A,) each, see :func:`imbdet.parquet.columns_of`.
         images: (I,) each, in the same way.
         rows: (A,) the image of each object.
         doubts: (A,) in [0, 1], see :func:`imbdet.records.doubt.doubts_of_classes`.
@@ -36,7 +37,7 @@ class LedgerColumns:
     @classmethod
     def of(cls, of_objects: pa.Table, of_images: pa.Table) -> "LedgerColumns":
         """Those of a ledger's tables."""
-        images, everything = _columns(of_images), _columns(of_objects)
+        images, everything = columns_of(of_images), columns_of(of_objects)
         rows = np.arange(len(images["annotations"])).repeat(images["annotations"].astype(int))
         is_object = everything["is_ignored"] == 0
         objects = {name: values[is_object] for name, values in everything.items()}
@@ -147,12 +148,3 @@ def _facts_of_images(columns: LedgerColumns) -> list[str]:
         )
         for k in range(num_images)
     ]
-
-
-def _columns(table: pa.Table) -> dict[str, np.ndarray]:
-    return {
-        name: table[name].to_numpy()
-        if pa.types.is_string(table.schema.field(name).type)
-        else table[name].cast(pa.float64()).to_numpy().astype(np.float64)
-        for name in table.column_names
-    }

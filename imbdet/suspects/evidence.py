@@ -12,6 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from imbdet.parquet import columns_of
+
 Columns = Mapping[str, np.ndarray]
 
 
@@ -59,7 +61,7 @@ class Evidence:
             KeyError: the ledger has an annotation or image that the file lacks.
         """
         tables = {
-            name: _columns(table.filter(pc.field("dataset") == dataset))
+            name: columns_of(table.filter(pc.field("dataset") == dataset))
             for name, table in ledger.items()
         }
         boxes = {str(note["id"]): _corners(note["bbox"]) for note in content["annotations"]}
@@ -107,15 +109,3 @@ def _corners(box: Sequence[float]) -> tuple[float, ...]:
 
 def _stacked(rows: Sequence[Sequence[float]], width: int) -> np.ndarray:
     return np.array(rows, dtype=float).reshape(-1, width)
-
-
-def _columns(table: pa.Table) -> dict[str, np.ndarray]:
-    """Columns as arrays, of texts of objects."""
-    columns = {}
-    for name in table.column_names:
-        values = table[name].to_pylist()
-        if pa.types.is_string(table[name].type):
-            columns[name] = np.array(values, dtype=object)
-        else:
-            columns[name] = np.array([np.nan if v is None else v for v in values])
-    return columns
