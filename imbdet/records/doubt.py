@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from imbdet.ops.sums import sum_by
+
 
 def doubts_of_classes(judged: Tensor, lead: Tensor, classes: Tensor, *, min_judged: int) -> Tensor:
     """By how much more often than others of its class an object is said to be another one.
@@ -28,8 +30,7 @@ def doubts_of_classes(judged: Tensor, lead: Tensor, classes: Tensor, *, min_judg
     is_known = judged >= max(min_judged, 1)
     shares = (lead.double() / judged.clamp(min=1)).where(is_known, 0.0)
     classes = classes.long()
-    zeros = shares.new_zeros(int(classes.max()) + 1 if len(classes) else 0)
-    sums = zeros.index_add(0, classes, shares)
-    numbers = zeros.index_add(0, classes, is_known.double())
+    num_classes = int(classes.max()) + 1 if len(classes) else 0
+    sums, numbers = (sum_by(classes, values, num_classes) for values in (shares, is_known))
     means = sums / numbers.clamp(min=1)
     return (shares - means[classes]).clamp(min=0).where(is_known, torch.zeros_like(shares))

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from imbdet.ops.sums import sum_by
+
 
 def hardness_of_objects(objects: Mapping[str, Tensor]) -> Tensor:
     """How likely an object is not learnt when it is judged next: (A,) float64 in [0, 1].
@@ -35,9 +37,8 @@ def hardness_of_images(hardness: Tensor, is_judged: Tensor, numbers: Tensor) -> 
         numbers: (I,) int64, how many of the objects are of each image, one image after the other.
     """
     images = torch.arange(len(numbers)).repeat_interleave(numbers)
-    zeros = hardness.new_zeros(len(numbers))
-    sums = zeros.index_add(0, images, hardness.where(is_judged, 0.0))
-    counts = zeros.index_add(0, images, is_judged.double())
+    known = hardness.where(is_judged, 0.0)
+    sums, counts = (sum_by(images, values, len(numbers)) for values in (known, is_judged))
     is_known = counts > 0
     means = sums / counts.clamp(min=1)
     return means.where(is_known, means.sum() / is_known.sum().clamp(min=1))
