@@ -55,8 +55,8 @@ def clean_run(args: argparse.Namespace) -> None:
     kinds = [kind(data.evidence) for kind in KINDS]
     ranked = [suspect for kind in kinds for suspect in kind.ranked(args.num)]
     _print(ranked, data)
-    crops = _save_crops(ranked, data, output / "crops")
     file_names = {str(image["id"]): image["file_name"] for image in data.content["images"]}
+    crops = _save_crops(ranked, data, file_names, output / "crops")
     table = to_table(ranked, data.classes, file_names, crops)
     with replacing(output / "suspects.parquet") as draft:
         pa.parquet.write_table(table, draft, compression="zstd")
@@ -65,8 +65,7 @@ def clean_run(args: argparse.Namespace) -> None:
     original = data.original()
     _write_json(output / "label_studio.json", to_label_studio(data.content, ranked, data.classes))
     _write_json(output / "fiftyone.json", to_fiftyone(original, ranked, data.classes))
-    of_all = (suspect for kind in kinds for suspect in kind.ranked(len(kind.scores)))
-    certain = [suspect for suspect in of_all if suspect.score >= thresholds[suspect.kind]]
+    certain = [suspect for kind in kinds for suspect in kind.from_score(thresholds[kind.name])]
     changes = Changes(certain, args.policy, data.category_ids)
     _write_json(output / "cleaned.json", changes.apply(original))
     page = write_suspects_page(output)
@@ -121,17 +120,18 @@ def _print(suspects: Sequence[Suspect], data: TrainingData) -> None:
         logger.info(f"{kind.title}, {len(own):,} listed\n{text}\n")
 
 
-def _save_crops(suspects: Sequence[Suspect], data: TrainingData, folder: Path) -> list[str | None]:
+def _save_crops(
+    suspects: Sequence[Suspect], data: TrainingData, file_names: Mapping[str, str], folder: Path
+) -> list[str | None]:
     """The names of the pictures, in place of those of an earlier call; None of images gone."""
     for path in folder.glob("*.webp"):
         path.unlink(missing_ok=True)
-    files = {str(image["id"]): image["file_name"] for image in data.content["images"]}
     numbers: dict[str, int] = {}
     names: list[str | None] = []
     for suspect in with_progress(suspects, "drawing"):
         numbers[suspect.kind] = number = numbers.get(suspect.kind, 0) + 1
         name = f"{suspect.kind}_{number:04d}.webp"
-        image = data.image_root / files[suspect.image_id]
+        image = data.image_root / file_names[suspect.image_id]
         try:
             save_crop(suspect, data.classes, image, folder / name)
         except (OSError, ValueError) as error:

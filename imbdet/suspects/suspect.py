@@ -70,8 +70,16 @@ class SuspectKind(ABC):
 
     def ranked(self, number: int) -> Iterator[Suspect]:
         """The suspects with the highest scores above 0, at most ``number``, equal ones by row."""
-        order = np.argsort(-self.scores, kind="stable")[:number]
-        return (self.suspect(int(row)) for row in order if self.scores[row] > 0)
+        return (self.suspect(row) for row in self._order()[:number] if self.scores[row] > 0)
+
+    def from_score(self, score: float) -> Iterator[Suspect]:
+        """The suspects with a score, above 0, or a higher one, in the same order."""
+        return (self.suspect(row) for row in self._order() if self.scores[row] >= score)
+
+    def _order(self) -> list[int]:
+        """Rows, those of the highest scores first."""
+        rows: list[int] = np.argsort(-self.scores, kind="stable").tolist()
+        return rows
 
 
 class ObjectKind(SuspectKind):
