@@ -58,14 +58,15 @@ class Search:
         end = self.plan.rungs[-1]
         arms, folder = self.space.arms, self.output / "trainings"
         Stage(self.trials, self._decide, arms, folder, self.dataset, end).run(launcher)
-        if self._progress().winner is None:
+        progress = advance(self.plan, *self.trials.read())
+        if progress.winner is None:
             raise UserError(
                 "All trainings failed, so nothing is found: "
-                f"{next(iter(self._progress().fates.values())).reason} Put it right, then the same "
-                "command with --retry-failed goes on."
+                f"{next(iter(progress.fates.values())).reason} Put it right, then the same command "
+                "with --retry-failed goes on."
             )
         folder = self.output / "final"
-        tasks = self._final_tasks()
+        tasks = self._final_tasks(progress.winner, baseline_of(self.plan, progress))
         Stage(
             self.final_trials,
             lambda measured, failed: _still_due(tasks, measured, failed),
@@ -77,8 +78,9 @@ class Search:
 
     def show(self) -> None:
         """Write and print what is found so far."""
-        measured, _ = self.trials.read()
-        progress, final = self._progress(), self._final_figure()
+        measured, failed = self.trials.read()
+        progress = advance(self.plan, measured, failed)
+        final = self._final_figure(progress)
         rows = arm_rows(self.plan, progress, measured)
         said = sentences(self.space, self.plan, progress, final)
         write_results(self.output, rows, said, final, measured)
@@ -92,28 +94,21 @@ class Search:
         self.trials.prune(list(progress.fates))
         return progress.due
 
-    def _progress(self) -> Progress:
-        return advance(self.plan, *self.trials.read())
-
-    def _final_tasks(self) -> list[Task]:
-        progress = self._progress()
-        arms = dict.fromkeys([progress.winner or "", baseline_of(self.plan, progress)])
+    def _final_tasks(self, winner: str, baseline: str) -> list[Task]:
         end = self.plan.rungs[-1]
+        arms = dict.fromkeys([winner, baseline])
         return [Task(end, seed, arm) for seed in self.final.seeds for arm in arms]
 
-    def _final_figure(self) -> FinalFigure | None:
-        progress = self._progress()
+    def _final_figure(self, progress: Progress) -> FinalFigure | None:
         if progress.winner is None:
             return None
+        winner, baseline = progress.winner, baseline_of(self.plan, progress)
+        tasks = self._final_tasks(winner, baseline)
         measured, _ = self.final_trials.read()
-        tasks = self._final_tasks()
         if not all(task in measured for task in tasks):
             return None
         of_these = {task: measured[task] for task in tasks}
-        baseline = baseline_of(self.plan, progress)
-        return compare_finally(
-            self.final.dataset, of_these, self.plan.rungs[-1], progress.winner, baseline
-        )
+        return compare_finally(self.final.dataset, of_these, self.plan.rungs[-1], winner, baseline)
 
 
 def _still_due(
@@ -190,11 +185,9 @@ def run_search(args: argparse.Namespace, space: Space) -> None:
         UserError: see :func:`open_search`.
     """
     search = open_search(args, space)
-    if not args.show:
-        launcher = make_launcher(args)
-        try:
+    launcher = None if args.show else make_launcher(args)
+    try:
+        if launcher is not None:
             search.run(launcher)
-        finally:
-            search.show()
-        return
-    search.show()
+    finally:
+        search.show()
