@@ -48,7 +48,7 @@ def by_columns(boxes: Tensor) -> Tensor:
 
 def box_iou(boxes: Tensor, gt_boxes: Tensor) -> Tensor:
     """IoU of boxes with objects, whose leading sizes are broadcast, in [0, 1]."""
-    return _iou_and_union(boxes, _area(boxes), gt_boxes)[0]
+    return _iou_and_union(boxes, box_area(boxes), gt_boxes)[0]
 
 
 def box_giou(boxes: Tensor, gt_boxes: Tensor) -> Tensor:
@@ -56,21 +56,22 @@ def box_giou(boxes: Tensor, gt_boxes: Tensor) -> Tensor:
 
     Rezatofighi et al., CVPR 2019, https://arxiv.org/abs/1902.09630
     """
-    ious, union = _iou_and_union(boxes, _area(boxes), gt_boxes)
+    ious, union = _iou_and_union(boxes, box_area(boxes), gt_boxes)
     top_left = torch.minimum(boxes[..., :2], gt_boxes[..., :2])
     width, height = (torch.maximum(boxes[..., 2:], gt_boxes[..., 2:]) - top_left).unbind(dim=-1)
     hull = (width * height).clamp(min=EPS)
     return ious - (hull - union) / hull
 
 
-def _area(boxes: Tensor) -> Tensor:
+def box_area(boxes: Tensor) -> Tensor:
+    """(...,) areas of boxes, (..., 4)."""
     x1, y1, x2, y2 = boxes.unbind(dim=-1)
     return (x2 - x1) * (y2 - y1)
 
 
 def _iou_and_union(boxes: Tensor, areas: Tensor, gt_boxes: Tensor) -> tuple[Tensor, Tensor]:
     shared = intersection(boxes, gt_boxes)
-    union = (areas + _area(gt_boxes)).sub_(shared).clamp_(min=EPS)
+    union = (areas + box_area(gt_boxes)).sub_(shared).clamp_(min=EPS)
     return shared.div(union), union
 
 
@@ -129,7 +130,7 @@ class PredictedBoxes:
         self._boxes = outputs.require_boxes().detach().to(targets.boxes.dtype)
         shape = targets.num_images, len(priors)
         self._corners = self._boxes.t().reshape(4, *shape)
-        self._areas = _area(self._boxes).view(shape)
+        self._areas = box_area(self._boxes).view(shape)
         self._targets = targets
 
     def iou(self, chunk: slice) -> Tensor:

@@ -14,7 +14,7 @@ from detectron2.utils.memory import retry_if_cuda_oom
 from torch import Tensor
 
 from imbdet.assigners import Assignment, Priors, Targets
-from imbdet.assigners.pairs import MAX_PAIRS, by_columns, intersection
+from imbdet.assigners.pairs import MAX_PAIRS, box_area, by_columns, intersection
 from imbdet.ops.image_rows import image_of_rows
 from imbdet.ops.transfer import to_device
 
@@ -171,10 +171,5 @@ def _of_images(priors: Priors, start: int, stop: int) -> Priors:
 def _ious(boxes: Tensor, objects: Tensor) -> Tensor:
     """As ``pairwise_iou`` computes them, whose leading sizes are broadcast."""
     shared = intersection(boxes, objects)
-    union = (_area(objects) + _area(boxes)).sub_(shared)
+    union = (box_area(objects) + box_area(boxes)).sub_(shared)
     return torch.where(shared > 0, shared / union, 0)
-
-
-def _area(boxes: Tensor) -> Tensor:
-    x1, y1, x2, y2 = boxes.unbind(dim=-1)
-    return (x2 - x1) * (y2 - y1)
