@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from detectron2.engine.hooks import EvalHook
-from detectron2.evaluation.testing import flatten_results_dict
 from detectron2.utils import comm
 
 # Takes the metrics by name, such as "bbox/AP", and how many iterations were done.
@@ -15,12 +14,15 @@ class Evaluation(EvalHook):
 
     Args:
         period: of the evaluations, in iterations; 0 is at the end alone.
-        evaluate: returns the metrics, on the main process.
+        evaluate: returns the metrics by name, those of the detections on the main process alone.
         watchers: called on all processes after each evaluation, with the same metrics.
     """
 
     def __init__(
-        self, period: int, evaluate: Callable[[], dict], watchers: Sequence[Watcher] = ()
+        self,
+        period: int,
+        evaluate: Callable[[], Mapping[str, float]],
+        watchers: Sequence[Watcher] = (),
     ) -> None:
         super().__init__(period, evaluate)
         self._watchers = watchers
@@ -31,7 +33,7 @@ class Evaluation(EvalHook):
         if num_done == self._num_done:
             return
         self._num_done = num_done
-        metrics = flatten_results_dict(self._func())
+        metrics = self._func()
         self.trainer.storage.put_scalars(**metrics, smoothing_hint=False)
         (metrics, *_) = comm.all_gather(metrics)  # the next iteration starts on all together
         for watcher in self._watchers:

@@ -13,6 +13,7 @@ from imbdet.data import TrainLoader
 from imbdet.data.seeding import seed_sequence, seeded_globals
 from imbdet.engine.best import require_metric
 from imbdet.engine.evaluation import evaluate_augmented, evaluate_model, undefined_metrics
+from imbdet.engine.unwrapping import unwrapped
 from imbdet.engine.validation_loss import build_validation_loss
 from imbdet.engine.weight_average import SUFFIX, WeightAverage, is_of_averages
 
@@ -68,7 +69,7 @@ class TrainingEvaluation:
         """Those that a metric is of: of the model, or their averages."""
         if self._average is not None and is_of_averages(metric):
             return self._average.weights()
-        return getattr(self._model, "module", self._model).state_dict()
+        return unwrapped(self._model).state_dict()
 
     def require_metric(self, metric: str) -> None:
         """Refuse a metric that no evaluation will give.

@@ -14,12 +14,12 @@ from detectron2.utils.events import EventStorage
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
-from torch.nn.parallel import DistributedDataParallel
 
 from imbdet.best_evaluation import LOSSES
 from imbdet.data.seeding import seed_sequence, seeded_globals
 from imbdet.data.validation import KEY, build_validation_loader
 from imbdet.engine.process_state import changing_buffers, get_random_states, set_random_states
+from imbdet.engine.unwrapping import unwrapped
 from imbdet.errors import UserError
 from imbdet.losses import ClassFrequencies
 
@@ -47,7 +47,7 @@ class ValidationLoss:
             model: the detector, also inside ``DistributedDataParallel``.
             loaders: of each data set, by name.
         """
-        self._model = model.module if isinstance(model, DistributedDataParallel) else model
+        self._model = unwrapped(model)
         self._loaders = loaders
         self._is_mixed_precision = cfg.SOLVER.AMP.ENABLED
         self._device = torch.device(cfg.MODEL.DEVICE)

@@ -9,9 +9,9 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from imbdet.engine.checkpoint_file import check_weights
+from imbdet.engine.unwrapping import unwrapped
 from imbdet.errors import UserError
 from imbdet.schema import Each, require_form
 from imbdet.wording import counted
@@ -39,7 +39,7 @@ class WeightAverage:
     """
 
     def __init__(self, model: nn.Module, decay: float, warm_up_factor: float) -> None:
-        self._model = model.module if isinstance(model, DistributedDataParallel) else model
+        self._model = unwrapped(model)
         self._decay = decay
         self._warm_up_factor = warm_up_factor
         self._num_updates = 0

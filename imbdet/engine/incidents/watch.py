@@ -10,11 +10,11 @@ from detectron2.config import CfgNode
 from detectron2.engine import HookBase
 from detectron2.utils import comm
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from imbdet.config.values import refuse_declared_values
 from imbdet.engine.incidents.incident import Incident
 from imbdet.engine.process_state import changing_buffers, get_random_states
+from imbdet.engine.unwrapping import unwrapped
 from imbdet.errors import UserError
 from imbdet.schema import require_form
 from imbdet.wording import counted
@@ -46,7 +46,7 @@ class Watch(HookBase):
         self._max_skipped = cfg.SOLVER.MAX_SKIPPED
         self._config = cfg.dump()
         self._folder = Path(cfg.OUTPUT_DIR) / "watch"
-        self._model = model.module if isinstance(model, DistributedDataParallel) else model
+        self._model = unwrapped(model)
         self._num_skipped = 0
 
     def state_dict(self) -> dict[str, int]:

@@ -1,0 +1,9 @@
+"""The detector inside of what trains it."""
+
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The detector itself, which may be inside ``DistributedDataParallel``."""
+    return model.module if isinstance(model, DistributedDataParallel) else model
