@@ -18,13 +18,12 @@ Runs that are finished are not repeated, a run that was stopped goes on.
 """
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from results_table import T_QUANTILES, format_table
+from results_table import T_QUANTILES, format_table, write_results
 from runs import CONFIGS, ROOT, SETTINGS, Run, find_pieces
 
 from imbdet.config import load_config
@@ -126,8 +125,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     results = Benchmark(args).run()
     print(format_table(results))
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(results, indent=1) + "\n")
+        write_results(args.json, results)
 
 
 if __name__ == "__main__":

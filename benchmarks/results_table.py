@@ -41,6 +41,12 @@ PUBLISHED_GAINS = {
 _BY_FREQUENCY_TITLE = "By frequency of the classes in training:"
 
 
+def write_results(path: Path, results: dict) -> None:
+    """Write what a table is made of, also into a new folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(results, indent=1) + "\n")
+
+
 def format_table(results: dict) -> str:
     """Of methods, of a study or of suspects."""
     for key, format_results in (("methods", format_methods), ("detectors", format_suspects)):

@@ -21,7 +21,6 @@ need another `--output`.
 """
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -30,7 +29,7 @@ from pathlib import Path
 
 import numpy as np
 from planted import Planted
-from results_table import format_suspects
+from results_table import format_suspects, write_results
 from runs import CONFIGS, ROOT, Run, Setting
 from scipy.stats import mannwhitneyu, rankdata
 from suspicions import SUSPICIONS, Evidence, Ledger
@@ -201,8 +200,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             runs.append(run)
     print(format_suspects(results))
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(results, indent=1) + "\n")
+        write_results(args.json, results)
 
 
 if __name__ == "__main__":
