@@ -16,7 +16,7 @@ from imbdet.engine.training_evaluation import TrainingEvaluation
 from tests.engine.jobs import arguments
 from tests.messages import assert_says
 
-pytestmark = pytest.mark.usefixtures("restored_loggers")
+pytestmark = pytest.mark.usefixtures("restored_loggers", "own_datasets")
 
 KEYS = {
     "MODEL.RESNETS.DEPTH": 50,
@@ -34,16 +34,6 @@ KEYS = {
 }
 # After so many iterations. A tie, NaN, and the best one between two checkpoints.
 VALUES = {1: math.nan, 2: 10.0, 3: 10.0, 4: 12.0, 5: 15.0, 6: 14.0, 7: 15.0, 8: 15.0}
-
-
-@pytest.fixture(scope="module")
-def datasets_dir(tmp_path_factory):
-    return tmp_path_factory.mktemp("datasets")
-
-
-@pytest.fixture(autouse=True)
-def _own_datasets(datasets_dir, monkeypatch):
-    monkeypatch.setenv("DETECTRON2_DATASETS", str(datasets_dir))
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from tests.messages import assert_says, error_of
 # isort: split
 from imbdet.engine.ledger_feedback import LedgerFeedback, needs_feedback
 
-pytestmark = pytest.mark.usefixtures("restored_loggers")
+pytestmark = pytest.mark.usefixtures("restored_loggers", "own_datasets")
 
 FEEDBACK = {
     "DATALOADER.SAMPLER_TRAIN": "LedgerTrainingSampler",
@@ -36,16 +36,6 @@ FEEDBACK = {
     "SOLVER.CHECKPOINT_PERIOD": 3,
     "SOLVER.MAX_ITER": 10,
 }
-
-
-@pytest.fixture(scope="module")
-def datasets_dir(tmp_path_factory):
-    return tmp_path_factory.mktemp("datasets")
-
-
-@pytest.fixture(autouse=True)
-def _own_datasets(datasets_dir, monkeypatch):
-    monkeypatch.setenv("DETECTRON2_DATASETS", str(datasets_dir))
 
 
 def load(folder, name="model_final"):

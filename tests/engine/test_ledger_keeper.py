@@ -29,23 +29,13 @@ from tests.test_train_net import CONFIGS
 from imbdet.engine.ledger_keeper import LedgerKeeper
 from imbdet.modeling import build_model
 
-pytestmark = pytest.mark.usefixtures("restored_loggers")
+pytestmark = pytest.mark.usefixtures("restored_loggers", "own_datasets")
 
 LEDGER = {"LEDGER.ENABLED": True}
 FULL_RECORDS = {"RECORD.PERIOD": 1, "RECORD.NUM_RANDOM_NEGATIVES": 10**6}
 SIZE = {"MODEL.ROI_BOX_HEAD.FC_DIM": 32, "SOLVER.IMS_PER_BATCH": 2, "SOLVER.MAX_ITER": 7}
 BENCHMARKS = CONFIGS.parent / "benchmarks"
 PAGE = CONFIGS.parent / "docs" / "ledger.md"
-
-
-@pytest.fixture(scope="module")
-def datasets_dir(tmp_path_factory):
-    return tmp_path_factory.mktemp("datasets")
-
-
-@pytest.fixture(autouse=True)
-def _own_datasets(datasets_dir, monkeypatch):
-    monkeypatch.setenv("DETECTRON2_DATASETS", str(datasets_dir))
 
 
 def train(name, folder, *flags, **keys):

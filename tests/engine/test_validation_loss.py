@@ -19,7 +19,7 @@ from tests.modeling.conftest import FREQUENCIES, make_batch, small_config
 # isort: split
 from detectron2.utils.events import EventStorage
 
-pytestmark = pytest.mark.usefixtures("restored_loggers")
+pytestmark = pytest.mark.usefixtures("restored_loggers", "own_datasets")
 
 RUNS = {
     **KEYS,
@@ -27,16 +27,6 @@ RUNS = {
     "TEST.VALIDATION_LOSS": True,
     "SOLVER.MAX_ITER": 3,
 }
-
-
-@pytest.fixture(scope="module")
-def datasets_dir(tmp_path_factory):
-    return tmp_path_factory.mktemp("datasets")
-
-
-@pytest.fixture(autouse=True)
-def _own_datasets(datasets_dir, monkeypatch):
-    monkeypatch.setenv("DETECTRON2_DATASETS", str(datasets_dir))
 
 
 def train(folder, *flags, **keys):

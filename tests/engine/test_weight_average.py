@@ -14,7 +14,7 @@ from tests.engine.jobs import arguments
 from tests.engine.test_best import KEYS, go_back, lines, read, same
 from tests.messages import assert_says, error_of
 
-pytestmark = pytest.mark.usefixtures("restored_loggers")
+pytestmark = pytest.mark.usefixtures("restored_loggers", "own_datasets")
 
 AVERAGED = {
     **KEYS,
@@ -27,16 +27,6 @@ AVERAGED = {
     "MODEL.CLS_LOSS.NAME": "ghm_c",
     "MODEL.RESNETS.NORM": "BN",
 }
-
-
-@pytest.fixture(scope="module")
-def datasets_dir(tmp_path_factory):
-    return tmp_path_factory.mktemp("datasets")
-
-
-@pytest.fixture(autouse=True)
-def _own_datasets(datasets_dir, monkeypatch):
-    monkeypatch.setenv("DETECTRON2_DATASETS", str(datasets_dir))
 
 
 def train(folder, *flags, **keys):
