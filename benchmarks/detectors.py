@@ -51,6 +51,8 @@ SPEEDS = {
     "bfloat16": "plain MODEL.SPEED.BFLOAT16 True",
     "bfloat16, channels last": "plain MODEL.SPEED.BFLOAT16 True MODEL.SPEED.CHANNELS_LAST True",
     "compiled": "plain MODEL.SPEED.COMPILE True",
+    "bfloat16, channels last, compiled": "plain MODEL.SPEED.BFLOAT16 True "
+    "MODEL.SPEED.CHANNELS_LAST True MODEL.SPEED.COMPILE True",
 }
 
 # What ours replace.
@@ -148,10 +150,18 @@ def make_batch(num_images: int, size: Sequence[int], num_boxes: int) -> list[dic
 
 
 class Training:
-    """Whole iterations of a detector: forward, backward, step of SGD."""
+    """Whole iterations of a detector: forward, backward, step of SGD.
 
-    def __init__(self, model: nn.Module):
+    Args:
+        model: the detector.
+        amp: whether in mixed precision with a scaler, as detectron2 trains by SOLVER.AMP.ENABLED.
+    """
+
+    def __init__(self, model: nn.Module, *, amp: bool = False):
         self.model = model
+        device = model.device.type
+        self.autocast = torch.autocast(device, dtype=torch.float16, enabled=amp)
+        self.scaler = torch.amp.GradScaler(device, enabled=amp)
         parameters = [p for p in model.parameters() if p.requires_grad]
         # A rate of 0: the same work, and the weights stay.
         self.optimizer = torch.optim.SGD(parameters, lr=0.0, momentum=0.9, weight_decay=1e-4)
@@ -163,13 +173,14 @@ class Training:
         self.update()
 
     def forward(self, batch: list[dict[str, Any]], seed: int) -> Tensor:
-        """The total loss of a batch."""
+        """The total loss of a batch, by the scaler's factor if there is one."""
         torch.manual_seed(seed)
         self.optimizer.zero_grad()
-        with self.storage:
-            return sum(self.model(batch).values())
+        with self.storage, self.autocast:
+            return self.scaler.scale(sum(self.model(batch).values()))
 
     def update(self) -> None:
         """The optimizer's step."""
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.storage.step()

@@ -14,7 +14,7 @@ are images of noise, or with --dataset real ones, which makes loading them a sta
 import argparse
 import statistics
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import cycle, islice
 from typing import Any
 
@@ -69,12 +69,14 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def build(method: str, args: argparse.Namespace, *, detectron2: bool = False) -> Training:
-    """A detector in training; all have the same weights."""
+def build(
+    method: str, args: argparse.Namespace, *, detectron2: bool = False, amp: bool = False
+) -> Training:
+    """A detector in training, maybe in mixed precision; all have the same weights."""
     model = build_detector(
         args.detector, method, args.opts, device=args.device, detectron2=detectron2
     )
-    return Training(model)
+    return Training(model, amp=amp)
 
 
 def batches(args: argparse.Namespace) -> Iterator[list[dict[str, Any]]]:
@@ -194,23 +196,34 @@ def _iterate(
 
 def time_methods(args: argparse.Namespace) -> list[dict[str, Any]]:
     """An iteration with a method over a plain one of the same turn; 'plain' itself is the noise."""
-    return _compare_with_plain(args, args.methods)
+    others = {method: build(method, args) for method in args.methods}
+    return _compare("plain", build("plain", args), others, args)
 
 
 def time_speed(args: argparse.Namespace) -> list[dict[str, Any]]:
     """An iteration with keys of MODEL.SPEED over a plain one of the same turn."""
-    return _compare_with_plain(args, list(SPEEDS))
+    others = {speed: build(speed, args) for speed in SPEEDS}
+    return _compare("plain", build("plain", args), others, args)
 
 
-def _compare_with_plain(args: argparse.Namespace, methods: Sequence[str]) -> list[dict[str, Any]]:
-    contenders = {"": build("plain", args)}
-    contenders.update({method: build(method, args) for method in methods})
-    seconds = in_turns(contenders, args)
-    plain = seconds.pop("")
-    milliseconds = {"plain [ms]": 1e3 * np.median(plain)}
+def time_amp(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """An iteration with keys of MODEL.SPEED, or SOLVER.AMP, over one of detectron2's with AMP."""
+    others = {speed: build(speed, args) for speed in SPEEDS}
+    others["SOLVER.AMP"] = build("plain", args, amp=True)
+    detectron2 = build("plain", args, detectron2=True, amp=True)
+    return _compare("detectron2", detectron2, others, args)
+
+
+def _compare(
+    name: str, training: Training, others: Mapping[str, Training], args: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """Iterations of others over those of a training of a name, in turns."""
+    seconds = in_turns({"": training, **others}, args)
+    reference = seconds.pop("")
+    milliseconds = {f"{name} [ms]": 1e3 * np.median(reference)}
     rows = []
     for method, values in seconds.items():
-        ratio, low, high = median_interval(values / plain)
+        ratio, low, high = median_interval(values / reference)
         rows.append({"method": method, **milliseconds, "ratio": ratio, "low": low, "high": high})
     return rows
 
@@ -222,6 +235,7 @@ SECTIONS = {
     "stages": time_stages,
     "methods": time_methods,
     "speed": time_speed,
+    "amp": time_amp,
 }
 
 
