@@ -10,7 +10,8 @@ from torch import Tensor
 from imbdet.advice.annotated_images import AnnotatedImages
 from imbdet.assigners import Assigner
 from imbdet.assigners.assigner import assign
-from imbdet.assigners.pairs import box_iou, by_columns, chunks
+from imbdet.assigners.pairs import box_iou, chunks
+from imbdet.ops.box_matrices import by_columns
 from imbdet.structures import Priors, Targets, needs_of
 
 # As many images are looked at as these bounds of images and objects allow, one at least.

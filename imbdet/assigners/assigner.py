@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from imbdet.assigners.left_out import background_in_regions, ignore_without_weight
-from imbdet.assigners.pairs import box_iou, by_columns, chunks
+from imbdet.assigners.pairs import box_iou, chunks
+from imbdet.ops.box_matrices import by_columns
 from imbdet.structures import Assignment, Candidates, Outputs, Priors, Targets, needs_of
 
 T = TypeVar("T", bound=Callable[..., Any])

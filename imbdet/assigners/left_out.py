@@ -8,7 +8,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from imbdet.assigners.pairs import any_object, by_columns, intersection
+from imbdet.assigners.pairs import any_object
+from imbdet.ops.box_matrices import by_columns, intersection
 from imbdet.ops.image_rows import image_of_rows
 from imbdet.structures import Assignment, Priors, Regions, Targets
 

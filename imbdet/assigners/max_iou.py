@@ -7,8 +7,9 @@ NeurIPS 2015, https://arxiv.org/abs/1506.01497, section 3.1.2
 import torch
 from torch import Tensor
 
-from imbdet.assigners.pairs import BestObject, box_iou, by_columns, chunks
+from imbdet.assigners.pairs import BestObject, box_iou, chunks
 from imbdet.methods import ASSIGNERS
+from imbdet.ops.box_matrices import by_columns
 from imbdet.options import Share
 from imbdet.structures import Assignment, Priors, Targets
 

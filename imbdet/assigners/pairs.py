@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from imbdet.ops.box_matrices import box_area, by_columns, intersection
 from imbdet.ops.boxes import centers
 from imbdet.structures import Assignment, Outputs, Priors, Targets
 
@@ -38,14 +39,6 @@ def chunks_between(start: int, stop: int, priors: Priors) -> Iterator[slice]:
         yield slice(first, min(first + step, stop))
 
 
-def by_columns(boxes: Tensor) -> Tensor:
-    """The same (..., R, 4) boxes or (..., R, 2) points, each coordinate contiguous in memory.
-
-    Matrices of pairs with them are computed several times as fast.
-    """
-    return boxes.movedim(-1, 0).contiguous().movedim(0, -1)
-
-
 def box_iou(boxes: Tensor, gt_boxes: Tensor) -> Tensor:
     """IoU of boxes with objects, whose leading sizes are broadcast, in [0, 1]."""
     return _iou_and_union(boxes, box_area(boxes), gt_boxes)[0]
@@ -63,26 +56,10 @@ def box_giou(boxes: Tensor, gt_boxes: Tensor) -> Tensor:
     return ious - (hull - union) / hull
 
 
-def box_area(boxes: Tensor) -> Tensor:
-    """(...,) areas of boxes, (..., 4)."""
-    x1, y1, x2, y2 = boxes.unbind(dim=-1)
-    return (x2 - x1) * (y2 - y1)
-
-
 def _iou_and_union(boxes: Tensor, areas: Tensor, gt_boxes: Tensor) -> tuple[Tensor, Tensor]:
     shared = intersection(boxes, gt_boxes)
     union = (areas + box_area(gt_boxes)).sub_(shared).clamp_(min=EPS)
     return shared.div(union), union
-
-
-def intersection(boxes: Tensor, gt_boxes: Tensor) -> Tensor:
-    """Area that boxes share with objects, whose leading sizes are broadcast."""
-    x1, y1, x2, y2 = boxes.unbind(dim=-1)
-    gt_x1, gt_y1, gt_x2, gt_y2 = gt_boxes.unbind(dim=-1)
-    # In place where it may be: with large matrices, new memory costs more than numbers.
-    width = torch.minimum(x2, gt_x2).sub_(torch.maximum(x1, gt_x1)).clamp_(min=0)
-    height = torch.minimum(y2, gt_y2).sub_(torch.maximum(y1, gt_y1)).clamp_(min=0)
-    return width.mul_(height)
 
 
 def border_distance(points: Tensor, gt_boxes: Tensor) -> Tensor:

@@ -14,8 +14,9 @@ from detectron2.utils.memory import retry_if_cuda_oom
 from torch import Tensor
 
 from imbdet.assigners import Assignment, Priors, Targets
-from imbdet.assigners.pairs import MAX_PAIRS, box_area, by_columns, intersection
-from imbdet.ops.image_rows import image_of_rows
+from imbdet.assigners.pairs import MAX_PAIRS
+from imbdet.ops.box_matrices import box_area, by_columns, intersection
+from imbdet.ops.image_rows import image_of_rows, images_together
 from imbdet.ops.transfer import to_device
 
 # What a label of the matcher is in an assignment, if it is not that of a match.
@@ -142,21 +143,15 @@ class _Objects(NamedTuple):
 def _groups(priors: Priors, targets: Targets) -> Iterator[tuple[int, int]]:
     """First images, and those after the last, that are matched together."""
     counts, of_priors = _counts(targets), priors.counts(targets.num_images)
-    start, num_images = 0, targets.num_images
-    while start < num_images:
-        stop = start + 1
-        while stop < num_images and _num_pairs(of_priors, counts, start, stop + 1) <= MAX_PAIRS:
-            stop += 1
-        yield start, stop
-        start = stop
+
+    def are_small(start: int, stop: int) -> bool:
+        return sum(of_priors[start:stop]) * max(counts[start:stop]) <= MAX_PAIRS
+
+    return images_together(targets.num_images, are_small)
 
 
 def _counts(targets: Targets) -> list[int]:
     return [len(targets)] if targets.num_per_image is None else list(targets.num_per_image)
-
-
-def _num_pairs(of_priors: list[int], counts: list[int], start: int, stop: int) -> int:
-    return sum(of_priors[start:stop]) * max(counts[start:stop])
 
 
 def _of_images(priors: Priors, start: int, stop: int) -> Priors:

@@ -1,6 +1,6 @@
 """Rows of a batch, image after image."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -41,3 +41,27 @@ def consecutive_rows(starts: Sequence[int], counts: Sequence[int], device: torch
         offsets.append(start - num_before)
         num_before += count
     return torch.arange(num_before, device=device) + repeat_each(to_device(offsets, device), counts)
+
+
+def image_after_image(order: Tensor, num_per_image: Sequence[int]) -> Tensor:
+    """(M,) int64, the rows of each image in the order, (M,) int64, in which they are among all."""
+    if len(num_per_image) == 1:
+        return order
+    images = image_of_rows(num_per_image, order.device)
+    return order[images[order].argsort(stable=True)]
+
+
+def images_together(num_images: int, fit: Callable[[int, int], bool]) -> Iterator[tuple[int, int]]:
+    """First images, and those after the last, of which as many as fit are taken together.
+
+    Args:
+        num_images: how many there are.
+        fit: whether the images from one to before another fit; a single one is taken anyway.
+    """
+    start = 0
+    while start < num_images:
+        stop = start + 1
+        while stop < num_images and fit(start, stop + 1):
+            stop += 1
+        yield start, stop
+        start = stop

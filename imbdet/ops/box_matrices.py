@@ -1,0 +1,31 @@
+"""Areas of boxes, and those that each of many shares with each of others.
+
+Boxes are (..., 4) XYXY in pixels.
+"""
+
+import torch
+from torch import Tensor
+
+
+def by_columns(boxes: Tensor) -> Tensor:
+    """The same (..., R, 4) boxes or (..., R, 2) points, each coordinate contiguous in memory.
+
+    Matrices of pairs with them are computed several times as fast.
+    """
+    return boxes.movedim(-1, 0).contiguous().movedim(0, -1)
+
+
+def box_area(boxes: Tensor) -> Tensor:
+    """(...,) areas of boxes, (..., 4)."""
+    x1, y1, x2, y2 = boxes.unbind(dim=-1)
+    return (x2 - x1) * (y2 - y1)
+
+
+def intersection(boxes: Tensor, gt_boxes: Tensor) -> Tensor:
+    """Area that boxes share with objects, whose leading sizes are broadcast."""
+    x1, y1, x2, y2 = boxes.unbind(dim=-1)
+    gt_x1, gt_y1, gt_x2, gt_y2 = gt_boxes.unbind(dim=-1)
+    # In place where it may be: with large matrices, new memory costs more than numbers.
+    width = torch.minimum(x2, gt_x2).sub_(torch.maximum(x1, gt_x1)).clamp_(min=0)
+    height = torch.minimum(y2, gt_y2).sub_(torch.maximum(y1, gt_y1)).clamp_(min=0)
+    return width.mul_(height)
