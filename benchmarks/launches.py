@@ -73,7 +73,7 @@ def as_on_a_gpu() -> None:
     """Large matrices are computed in as few parts on a CPU as on a GPU, from now on."""
     pairs.MAX_PAIRS_ON_CPU = pairs.MAX_PAIRS
     chunks.CHUNK_ENTRIES_CPU = chunks.CHUNK_ENTRIES
-    nms.CHUNK_SIZE = nms.MAX_PAIRS  # more rows than there are
+    nms.MAX_PAIRS_ON_CPU = nms.MAX_PAIRS
 
 
 def build_training(name: str) -> Training:

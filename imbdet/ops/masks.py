@@ -1,8 +1,14 @@
 """Where a mask is true."""
 
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+from imbdet.ops.transfer import to_device
 
 
 def true_idxs(mask: Tensor, count: int | None = None) -> Tensor:
@@ -22,3 +28,10 @@ def true_idxs(mask: Tensor, count: int | None = None) -> Tensor:
 def search_true(mask: Tensor, count: int) -> Tensor:
     """The same for ``count`` that are true: each where the running number of them reaches it."""
     return torch.searchsorted(mask.cumsum(dim=0), torch.arange(1, count + 1, device=mask.device))
+
+
+def count_true(mask: Tensor, num_per_image: Sequence[int]) -> list[int]:
+    """How many are true of each image in a mask, (M,) bool; a GPU is waited for once."""
+    ends = to_device(list(accumulate(num_per_image, initial=0)), mask.device)
+    before = F.pad(mask.cumsum(dim=0), (1, 0))[ends].tolist()
+    return [stop - start for start, stop in pairwise(before)]

@@ -1,20 +1,26 @@
 """What non-maximum suppression (NMS) makes of boxes: the kept ones, and those of each kept one."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
-from torchvision.ops import box_iou, nms
+from torchvision.ops import nms
 
+from imbdet.ops.box_matrices import box_area, by_columns, intersection
+from imbdet.ops.image_rows import consecutive_rows, image_after_image, images_together
 from imbdet.ops.precision import at_least_float32
 
-# Rows of the IoU matrix computed at a time on a CPU, in whose cache its intermediate results stay;
-# and pairs elsewhere, 32 MB each, where few operations count.
-CHUNK_SIZE = 256
+# Pairs whose IoUs are computed at a time: 32 MB each.
 MAX_PAIRS = 1 << 23
+# The same on a CPU, in whose cache they stay: 1 MB.
+MAX_PAIRS_ON_CPU = 1 << 18
 # Rounds between two looks at whether any box is left to settle, for which the program waits.
 NUM_ROUNDS = 4
 
 
-def nms_clusters(boxes: Tensor, scores: Tensor, iou_thresh: float) -> Tensor:
+def nms_clusters(
+    boxes: Tensor, scores: Tensor, iou_thresh: float, num_per_image: Sequence[int] | None = None
+) -> Tensor:
     """Assign each box to the one that greedy NMS keeps in its place.
 
     Boxes are visited by descending score, equal scores in the order of the rows. A box that
@@ -24,17 +30,25 @@ def nms_clusters(boxes: Tensor, scores: Tensor, iou_thresh: float) -> Tensor:
         boxes: (R, 4) XYXY in pixels.
         scores: (R,) scores.
         iou_thresh: boxes of this IoU or more overlap. (Often NMS suppresses only above it.)
+        num_per_image: number of boxes of each image, one after the other; boxes of two images never
+            overlap. None is one image. Small ones are compared in the same operations.
 
     Returns:
         (R,) int64, the row of the kept box that each box belongs to; a kept box belongs to itself.
     """
-    order = scores.argsort(descending=True, stable=True)
-    overlaps = _overlaps_before(at_least_float32(boxes)[order], iou_thresh)
-    members, kept = (overlaps & _kept(overlaps)).nonzero(as_tuple=True)
-    # The first of the kept boxes that a box overlaps with; itself if there are none.
-    places = torch.arange(len(order), device=order.device)
-    heads = places.scatter_reduce(0, members, kept, reduce="amin")
-    return torch.empty_like(order).scatter_(0, order, order[heads])
+    numbers = [len(boxes)] if num_per_image is None else num_per_image
+    order = image_after_image(scores.argsort(descending=True, stable=True), numbers)
+    boxes, max_pairs = at_least_float32(boxes)[order], _max_pairs(boxes.device)
+
+    def are_small(start: int, stop: int) -> bool:
+        return (stop - start) * max(numbers[start:stop]) ** 2 <= max_pairs
+
+    heads, end = [], 0
+    for start, stop in images_together(len(numbers), are_small):
+        counts = numbers[start:stop]
+        first, end = end, end + sum(counts)
+        heads.append(_heads(order[first:end], boxes[first:end], counts, iou_thresh))
+    return torch.empty_like(order).scatter_(0, order, torch.cat(heads))
 
 
 def suppressed_last(boxes: Tensor, iou_thresh: float) -> Tensor:
@@ -56,30 +70,58 @@ def suppressed_last(boxes: Tensor, iou_thresh: float) -> Tensor:
     return torch.cat([kept, places[is_suppressed]])
 
 
+def _max_pairs(device: torch.device) -> int:
+    return MAX_PAIRS_ON_CPU if device.type == "cpu" else MAX_PAIRS
+
+
+def _heads(rows: Tensor, boxes: Tensor, counts: Sequence[int], iou_thresh: float) -> Tensor:
+    """(R,) int64, the row of the kept box that each box of some images belongs to.
+
+    Args:
+        rows: (R,) int64, of the boxes.
+        boxes: (R, 4), the best of each image first.
+        counts: number of boxes of each image.
+        iou_thresh: see :func:`nms_clusters`.
+    """
+    # As many boxes of each image: those that are none come last, where they change nothing.
+    shape = len(counts), max(*counts, 1)
+    slots = consecutive_rows(range(0, shape[0] * shape[1], shape[1]), counts, rows.device)
+    boxes = boxes.new_zeros(shape[0] * shape[1], 4).index_copy_(0, slots, boxes)
+    overlaps = _overlaps_before(boxes.view(*shape, 4), iou_thresh)
+    # The first of the kept boxes that a box overlaps with; itself if there are none.
+    is_member, heads = (overlaps & _kept(overlaps)[:, None]).max(dim=2)
+    places = torch.where(is_member, heads, torch.arange(shape[1], device=rows.device))
+    rows = rows.new_zeros(shape[0] * shape[1]).index_copy_(0, slots, rows)
+    return rows.view(shape).gather(1, places).flatten()[slots]
+
+
 def _overlaps_before(boxes: Tensor, iou_thresh: float) -> Tensor:
-    """(R, R) bool, whether box i overlaps with an earlier box j."""
-    overlaps = torch.zeros(len(boxes), len(boxes), dtype=torch.bool, device=boxes.device)
-    is_on_cpu = boxes.device.type == "cpu"
-    size = CHUNK_SIZE if is_on_cpu else max(MAX_PAIRS // max(len(boxes), 1), 1)
-    for start in range(0, len(boxes), size):
-        end = start + size
-        overlaps[start:end, :end] = box_iou(boxes[start:end], boxes[:end]) >= iou_thresh
-    return overlaps.tril(diagonal=-1)
+    """(B, R, R) bool, whether box i of an image, (B, R, 4), overlaps with an earlier one, j."""
+    num_images, num_boxes, _ = boxes.shape
+    overlaps = boxes.new_zeros(num_images, num_boxes, num_boxes, dtype=torch.bool)
+    boxes, areas = by_columns(boxes), box_area(boxes)
+    step = max(_max_pairs(boxes.device) // (num_images * num_boxes), 1)
+    for start in range(0, num_boxes, step):
+        end = start + step
+        shared = intersection(boxes[:, start:end, None], boxes[:, None, :end])
+        union = (areas[:, start:end, None] + areas[:, None, :end]).sub_(shared)
+        overlaps[:, start:end, :end] = shared.div_(union) >= iou_thresh
+    return overlaps.tril_(diagonal=-1)
 
 
 def _kept(overlaps: Tensor) -> Tensor:
-    """(R,) bool, the boxes that overlap with no kept box before them.
+    """(B, R) bool, the boxes that overlap, (B, R, R), with no kept box before them.
 
     Applying this definition to all boxes at once, again and again, settles at least one more box
-    each time, from first to last, and ends at its only fixed point: usually after a few rounds, at
-    most after R.
+    of each image each time, from first to last, and ends at its only fixed point: usually after a
+    few rounds, at most after R.
     """
     # As 1 and 0, since a product with a vector is faster than one by one: 1 - (number of the kept
     # boxes before that a box overlaps with), at least 0.
-    matrix, ones = overlaps.float(), torch.ones(len(overlaps), device=overlaps.device)
-    kept = ones
+    matrix = overlaps.float()
+    kept = ones = matrix.new_ones(*overlaps.shape[:2], 1)
     while True:
         for _ in range(NUM_ROUNDS):
-            before, kept = kept, torch.addmv(ones, matrix, kept, alpha=-1).clamp_(min=0)
+            before, kept = kept, torch.baddbmm(ones, matrix, kept, alpha=-1).clamp_(min=0)
         if torch.equal(before, kept):
-            return kept.bool()
+            return kept.squeeze(2).bool()

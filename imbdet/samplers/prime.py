@@ -4,18 +4,21 @@ Cao et al., "Prime Sample Attention in Object Detection", CVPR 2020,
 https://arxiv.org/abs/1904.04821
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from imbdet.methods import NEGATIVE_SAMPLERS, POSITIVE_SAMPLERS
 from imbdet.ops.boxes import paired_iou
+from imbdet.ops.image_rows import image_after_image
 from imbdet.ops.local_rank import hierarchical_order
-from imbdet.ops.masks import true_idxs
+from imbdet.ops.masks import count_true, true_idxs
 from imbdet.ops.nms import nms_clusters
 from imbdet.options import Share
-from imbdet.samplers.sampler import Pick
+from imbdet.samplers.sampler import Pick, PickFrom, PoolsSampler
 from imbdet.samplers.uniform import pick_random
 from imbdet.structures import Candidates
 
@@ -28,7 +31,7 @@ from imbdet.structures import Candidates
     ranks=True,
 )
 @dataclass(frozen=True)
-class ScoreHLRNegatives:
+class ScoreHLRNegatives(PoolsSampler):
     """Picks the negatives that would be detected, one of each cluster first (Score-HLR).
 
     Negatives with a foreground score are regressed for their best class and clustered by NMS,
@@ -49,27 +52,38 @@ class ScoreHLRNegatives:
 
     needs = frozenset({"outputs"})
 
-    def __call__(
-        self,
-        candidates: Candidates,
-        pool: Tensor,
-        quota: int,
-        generator: torch.Generator | None = None,
-    ) -> Pick:
+    def of_pools(self, candidates: Candidates, pools: Sequence[Tensor]) -> list[PickFrom]:
+        """See :class:`PoolsSampler`; members of all pools are ranked at once."""
+        pool, sizes = torch.cat(tuple(pools)), [len(pool) for pool in pools]
         scores, classes = candidates.require_outputs().scores[pool].max(dim=1)
         is_ranked = scores > self.score_thresh
-        places = true_idxs(is_ranked)
-        ranked, unranked, scores = pool[places], pool[true_idxs(~is_ranked)], scores[places]
+        counts = count_true(is_ranked, sizes)
+        places = true_idxs(is_ranked, sum(counts))
+        others = pool[true_idxs(~is_ranked, len(pool) - sum(counts))]
+        ranked, scores = pool[places], scores[places]
         boxes = candidates.decode(ranked, classes[places])
-        clusters = nms_clusters(boxes, scores, self.iou_thresh)
+        clusters = nms_clusters(boxes, scores, self.iou_thresh, counts)
+        ranked = ranked[image_after_image(hierarchical_order(scores, clusters), counts)]
+        unranked = others.split([size - count for size, count in zip(sizes, counts, strict=True)])
+        rankings = zip(ranked.split(counts), unranked, strict=True)
+        return [partial(_pick_prime, candidates, *ranking) for ranking in rankings]
 
-        prime = ranked[hierarchical_order(scores, clusters)[:quota]]
-        filling = pick_random(candidates, unranked, quota - len(prime), generator).idxs
-        idxs = torch.cat([prime, filling])
-        last_rank = max(len(prime) - 1, 0)
-        picked_ranks = torch.arange(len(idxs), device=idxs.device).clamp(max=last_rank)
-        num_ranks = max(len(idxs), len(ranked))
-        return Pick(idxs, importance=(num_ranks - picked_ranks) / num_ranks)
+
+def _pick_prime(
+    candidates: Candidates,
+    ranked: Tensor,
+    unranked: Tensor,
+    quota: int,
+    generator: torch.Generator | None,
+) -> Pick:
+    """Those of the highest rank, (R,) int64 in their order, filled up with random others."""
+    prime = ranked[:quota]
+    filling = pick_random(candidates, unranked, quota - len(prime), generator).idxs
+    idxs = torch.cat([prime, filling])
+    last_rank = max(len(prime) - 1, 0)
+    picked_ranks = torch.arange(len(idxs), device=idxs.device).clamp(max=last_rank)
+    num_ranks = max(len(idxs), len(ranked))
+    return Pick(idxs, importance=(num_ranks - picked_ranks) / num_ranks)
 
 
 @POSITIVE_SAMPLERS.register(
@@ -77,7 +91,7 @@ class ScoreHLRNegatives:
     "Prime samples: each object's best box after regression first.",
     "Cao et al., CVPR 2020, https://arxiv.org/abs/1904.04821",
 )
-class IoUHLRPositives:
+class IoUHLRPositives(PoolsSampler):
     """Picks the positives of the highest IoU after regression, each object's best first (IoU-HLR).
 
     All classes of an image are ranked together; see :class:`PoolSampler`.
@@ -85,13 +99,15 @@ class IoUHLRPositives:
 
     needs = frozenset({"outputs"})
 
-    def __call__(
-        self,
-        candidates: Candidates,
-        pool: Tensor,
-        quota: int,
-        generator: torch.Generator | None = None,
-    ) -> Pick:
+    def of_pools(self, candidates: Candidates, pools: Sequence[Tensor]) -> list[PickFrom]:
+        """See :class:`PoolsSampler`; members of all pools are ranked at once."""
+        pool, sizes = torch.cat(tuple(pools)), [len(pool) for pool in pools]
         pred_boxes = candidates.decode(pool, candidates.gt_labels[pool])
         ious = paired_iou(pred_boxes, candidates.gt_boxes_of(pool))
-        return Pick(pool[hierarchical_order(ious, candidates.gt_idxs[pool])[:quota]])
+        order = hierarchical_order(ious, candidates.gt_idxs[pool])
+        ranked = pool[image_after_image(order, sizes)].split(sizes)
+        return [partial(_pick_first, of_image) for of_image in ranked]
+
+
+def _pick_first(ranked: Tensor, quota: int, generator: torch.Generator | None) -> Pick:
+    return Pick(ranked[:quota])

@@ -2,7 +2,8 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import accumulate
 from typing import NamedTuple, Protocol
 
@@ -25,11 +26,17 @@ class Pick(NamedTuple):
     importance: Tensor | None = None
 
 
+# Picks from a pool a quota, by a source of randomness: see ``PoolSampler``.
+PickFrom = Callable[[int, torch.Generator | None], Pick]
+
+
 class PoolSampler(Protocol):
     """Picks among candidates of one image and one kind, positive or negative.
 
     A sampler that looks at what the head says declares it by an attribute ``needs``; see
     :func:`imbdet.structures.needs_of`. Plain functions need nothing.
+
+    One that looks at the pools of all images at once is a :class:`PoolsSampler`.
     """
 
     def __call__(
@@ -48,6 +55,30 @@ class PoolSampler(Protocol):
             generator: source of randomness on the pool's device; None is torch's global one.
         """
         ...
+
+
+class PoolsSampler(ABC):
+    """A :class:`PoolSampler` that looks at all images at once, then picks from one by one."""
+
+    def __call__(
+        self,
+        candidates: Candidates,
+        pool: Tensor,
+        quota: int,
+        generator: torch.Generator | None = None,
+    ) -> Pick:
+        """See :class:`PoolSampler`."""
+        (pick,) = self.of_pools(candidates, [pool])
+        return pick(quota, generator)
+
+    @abstractmethod
+    def of_pools(self, candidates: Candidates, pools: Sequence[Tensor]) -> list[PickFrom]:
+        """What picks from each of several pools; until it is called, nothing random is drawn.
+
+        Args:
+            candidates: all candidates of the batch.
+            pools: of each image, see :class:`PoolSampler`.
+        """
 
 
 class Sampler(Protocol):
@@ -94,10 +125,14 @@ class PairSampler(ABC):
 
     def __call__(self, candidates: Candidates, generator: torch.Generator | None = None) -> Choice:
         """Choose from each image, its positives first."""
+        pos_pools, neg_pools = _pools(candidates)
+        numbers = map(len, pos_pools)
+        pick_pos = _of_pools(self.positive, candidates, pos_pools)
+        pick_neg = _of_pools(self.negative, candidates, neg_pools)
         picks = []
-        for pos_pool, neg_pool in _pools(candidates):
-            pos = self.positive(candidates, pos_pool, self.max_positives(len(pos_pool)), generator)
-            neg = self.negative(candidates, neg_pool, self.max_negatives(len(pos.idxs)), generator)
+        for number, positives, negatives in zip(numbers, pick_pos, pick_neg, strict=True):
+            pos = positives(self.max_positives(number), generator)
+            neg = negatives(self.max_negatives(len(pos.idxs)), generator)
             picks.append((pos, neg))
         return _join(picks)
 
@@ -159,16 +194,24 @@ def sample_all(candidates: Candidates, generator: torch.Generator | None = None)
     return Choice(slice(None), candidates.num_per_image)
 
 
-def _pools(candidates: Candidates) -> Iterator[tuple[Tensor, Tensor]]:
-    """Rows of the positives and of the negatives of each image."""
+def _pools(candidates: Candidates) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    """Rows of the positives of each image, and of the negatives."""
     rows = candidates.pos_idxs, candidates.neg_idxs
     if len(candidates.num_per_image) == 1:
-        return iter([rows])
+        return rows[:1], rows[1:]
     inner_ends = to_device(list(accumulate(candidates.num_per_image))[:-1], rows[0].device)
     # Where images end among the rows of either kind: the program waits for both at once.
     cuts = torch.stack([torch.searchsorted(of_kind, inner_ends) for of_kind in rows]).tolist()
-    pools = (of_kind.tensor_split(cut) for of_kind, cut in zip(rows, cuts, strict=True))
-    return zip(*pools, strict=True)
+    return rows[0].tensor_split(cuts[0]), rows[1].tensor_split(cuts[1])
+
+
+def _of_pools(
+    sampler: PoolSampler, candidates: Candidates, pools: Sequence[Tensor]
+) -> list[PickFrom]:
+    """What picks from each pool."""
+    if isinstance(sampler, PoolsSampler):
+        return sampler.of_pools(candidates, pools)
+    return [partial(sampler, candidates, pool) for pool in pools]
 
 
 def _join(picks: list[tuple[Pick, Pick]]) -> Choice:

@@ -24,7 +24,7 @@ def launches(monkeypatch):
     # Put back what `as_on_a_gpu` changes.
     monkeypatch.setattr(pairs, "MAX_PAIRS_ON_CPU", pairs.MAX_PAIRS_ON_CPU)
     monkeypatch.setattr(chunks, "CHUNK_ENTRIES_CPU", chunks.CHUNK_ENTRIES_CPU)
-    monkeypatch.setattr(nms, "CHUNK_SIZE", nms.CHUNK_SIZE)
+    monkeypatch.setattr(nms, "MAX_PAIRS_ON_CPU", nms.MAX_PAIRS_ON_CPU)
     launches.as_on_a_gpu()
     return launches
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.ops import box_iou, nms
 
+from imbdet.ops import nms as nms_module
 from imbdet.samplers import nms_clusters
 
 
@@ -51,6 +52,22 @@ def test_equals_the_definition_on_clouds(seed):
     boxes, scores = clouds(300, seed)
     scores = (scores * 50).round() / 50  # ties
     assert nms_clusters(boxes, scores, 0.5).tolist() == definition(boxes, scores.tolist(), 0.5)
+
+
+@given(images=st.lists(BOXES, min_size=1, max_size=5), max_pairs=st.sampled_from([1, 500, 10**6]))
+def test_images_are_as_each_by_itself(images, max_pairs):
+    rows = [row for image in images for row in image]
+    boxes = torch.tensor([[x1, y1, x2, y2] for (x1, x2), (y1, y2), _ in rows]).view(-1, 4).float()
+    scores = torch.tensor([float(score) for *_, score in rows])
+    counts = [len(image) for image in images]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nms_module, "MAX_PAIRS_ON_CPU", max_pairs)
+        found = nms_clusters(boxes, scores, 0.5, counts)
+    expected, first = [], 0
+    for of_image in zip(boxes.split(counts), scores.split(counts), strict=True):
+        expected.append(first + nms_clusters(*of_image, 0.5))
+        first += len(of_image[0])
+    assert found.equal(torch.cat(expected))
 
 
 def test_keeps_what_nms_keeps():

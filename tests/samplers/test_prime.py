@@ -1,5 +1,7 @@
 """Prime samples against their definition, and the rules of a sampler."""
 
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given
@@ -95,6 +97,23 @@ def test_together_on_a_batch(dtype):
     assert choice.importance.isfinite().all()
     assert (choice.importance > 0).all()
     assert (choice.importance[:4] == 1).all()
+
+
+@given(labels=LABELS, quota=st.integers(0, 30), seed=st.integers(0, 3))
+def test_a_batch_is_as_its_images_one_by_one(labels, quota, seed):
+    candidates = random_candidates(labels, seed=seed)
+    at_once = IoUHLRPositives(), ScoreHLRNegatives()
+    # Plain functions, which look at one pool at a time.
+    one_by_one = [partial(sampler) for sampler in at_once]
+    found, expected = (
+        QuotaSampler(*samplers, batch_size_per_image=quota, positive_fraction=0.25)(
+            candidates, torch.Generator().manual_seed(seed)
+        )
+        for samplers in (at_once, one_by_one)
+    )
+    assert found.idxs.equal(expected.idxs)
+    assert found.importance.equal(expected.importance)
+    assert found.num_per_image == expected.num_per_image
 
 
 def test_thousands_of_proposals():
