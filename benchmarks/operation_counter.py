@@ -5,12 +5,15 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
+from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from imbdet.ops.masks import true_idxs
 
 # Where the parts are: modules, of which some functions belong to another part.
 PARTS: dict[str, tuple[str, ...]] = {
@@ -121,7 +124,8 @@ class _Functions(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         # A tensor without a device stays with the program.
-        if function in _BRINGING and (function is not torch.tensor or "device" in kwargs):
+        is_brought = function is not torch.tensor or "device" in kwargs
+        if function in _BRINGING and is_brought and not _is_told(sys._getframe(1)):
             self._counter.synchronisations[_running_part()] += 1
         return function(*args, **kwargs)
 
@@ -148,6 +152,11 @@ def _waits(name: str, args: tuple) -> bool:
     if name in ("index", "index_put", "index_put_"):
         return any(idxs is not None and idxs.dtype == torch.bool for idxs in args[1])
     return name in _WAITING
+
+
+def _is_told(frame: FrameType) -> bool:
+    """Whether NumPy finds as many as are known to be true, for which a GPU is not waited for."""
+    return frame.f_code is true_idxs.__code__ and frame.f_locals["count"] is not None
 
 
 def _running_part() -> str:

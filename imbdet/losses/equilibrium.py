@@ -16,6 +16,7 @@ from imbdet.losses.logit_adjustment import logit_adjusted_loss
 from imbdet.methods import CLS_LOSSES
 from imbdet.ops.exchange import total
 from imbdet.ops.labels import check_labels, positive_entries
+from imbdet.ops.sums import sum_by
 from imbdet.options import Momentum, Range
 
 
@@ -89,10 +90,10 @@ class EquilibriumLoss(KeepsMissingBuffers):
         scores = used_logits(pred_logits, gt_labels).softmax(dim=1)[rows, classes].double()
         objects, numbers = gt_idxs[rows].unique(return_inverse=True)
         means = scores.new_zeros(len(objects)).index_add_(0, numbers, scores)
-        means /= numbers.bincount(minlength=len(objects))
+        means /= sum_by(numbers, None, len(objects))
         labels = torch.empty_like(objects).index_copy_(0, numbers, classes)
         sums = means.new_zeros(self.num_classes).index_add_(0, labels, means)
-        counts = labels.bincount(minlength=self.num_classes).to(sums)
+        counts = sum_by(labels, None, self.num_classes)
         sums, counts = total(torch.stack([sums, counts]), group)
         past = self.momentum**counts
         own = self.class_scores[:-1]

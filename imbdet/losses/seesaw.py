@@ -14,6 +14,7 @@ from imbdet.losses.class_cross_entropy import check_columns, used_logits
 from imbdet.methods import CLS_LOSSES
 from imbdet.ops.exchange import total
 from imbdet.ops.labels import check_labels, positive_entries
+from imbdet.ops.sums import sum_by
 from imbdet.options import NonNegative, Positive
 
 
@@ -76,7 +77,7 @@ class SeesawLoss(KeepsMissingBuffers):
         logits = used_logits(pred_logits, gt_labels)
         rows, classes = positive_entries(gt_labels, self.num_classes)
         if self.training:
-            self.class_counts += total(classes.bincount(minlength=self.num_classes), group)
+            self.class_counts += total(sum_by(classes, None, self.num_classes), group)
         is_background = (gt_labels == self.num_classes).long()
         losses = F.cross_entropy(logits[:, self.num_classes :], is_background, reduction="none")
         losses = losses.masked_fill(gt_labels < 0, 0)

@@ -25,6 +25,15 @@ def true_idxs(mask: Tensor, count: int | None = None) -> Tensor:
     return mask.nonzero().squeeze(1) if count is None else search_true(mask, count)
 
 
+def split_idxs(mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Indices, int64 and ascending, of what is true in a mask (N,) bool, and of what is false.
+
+    A GPU is waited for once.
+    """
+    true = true_idxs(mask)
+    return true, true_idxs(~mask, len(mask) - len(true))
+
+
 def search_true(mask: Tensor, count: int) -> Tensor:
     """The same for ``count`` that are true: each where the running number of them reaches it."""
     return torch.searchsorted(mask.cumsum(dim=0), torch.arange(1, count + 1, device=mask.device))

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from imbdet.ops.local_rank import position_in_group
+from imbdet.ops.masks import split_idxs
 from imbdet.samplers.uniform import shuffle
 
 
@@ -24,5 +25,6 @@ def share_evenly(
     order = torch.randperm(len(pool), device=pool.device, generator=generator)
     pool, groups = pool[order], groups[order]
     is_first = position_in_group(groups) < share
+    first, others = split_idxs(is_first)
     # Shuffled again: a member that is not among the first of its group tends to stand late.
-    return torch.cat([pool[is_first], shuffle(pool[~is_first], generator)])
+    return torch.cat([pool[first], shuffle(pool[others], generator)])

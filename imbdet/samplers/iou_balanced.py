@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from imbdet.methods import NEGATIVE_SAMPLERS
+from imbdet.ops.masks import split_idxs
 from imbdet.ops.precision import at_least_float32
 from imbdet.options import Count, Range, Share
 from imbdet.samplers.groups import share_evenly
@@ -59,11 +60,12 @@ class IoUBalancedNegatives:
         ious = at_least_float32(candidates.ious[pool])
         thresh = self.floor_thresh
         is_floor = ious < thresh if thresh > 0 else ious <= thresh
-        iou_set, floor_set = pool[~is_floor], shuffle(pool[is_floor], generator)
+        floor_idxs, iou_idxs = split_idxs(is_floor)
+        iou_set, floor_set = pool[iou_idxs], shuffle(pool[floor_idxs], generator)
         balanced = floor_quota(quota * (1 - self.floor_fraction))
         if len(iou_set) > balanced:
             share = balanced // self.num_bins
-            iou_set = share_evenly(iou_set, self._bins(ious[~is_floor]), share, generator)
+            iou_set = share_evenly(iou_set, self._bins(ious[iou_idxs]), share, generator)
         return Pick(torch.cat([iou_set[:balanced], floor_set, iou_set[balanced:]])[:quota])
 
     def _bins(self, ious: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from imbdet.methods import WEIGHTINGS
 from imbdet.ops.local_rank import hierarchical_local_rank
 from imbdet.ops.precision import at_least_float32
+from imbdet.ops.sums import sum_by
 from imbdet.options import NonNegative, Share
 from imbdet.structures import Samples
 from imbdet.weighting.weights import Weights
@@ -59,7 +60,7 @@ class ImportancePositives:
         rows = samples.pos_idxs
         classes = samples.gt_labels[rows]
         ranks = hierarchical_local_rank(samples.positives.pred_ious, samples.gt_idxs[rows], classes)
-        largest_class = classes.bincount(minlength=samples.num_classes).amax()
+        largest_class = sum_by(classes, None, samples.num_classes).amax().long()
         importance = (largest_class - ranks) / largest_class
         weights = importance_weights(importance, k=self.k, bias=self.bias)
         one_group = torch.zeros_like(rows)
