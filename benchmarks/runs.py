@@ -34,6 +34,7 @@ SETTINGS = {
     "bccd": Setting("BCCD", "bccd_val", "bccd_test"),
     "aquarium": Setting("Aquarium", "aquarium_val", "aquarium_test"),
     "debris": Setting("Debris", "debris_val", "debris_test"),
+    "nuclei": Setting("Nuclei", "nuclei_val", "nuclei_test"),
 }
 
 
