@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from results_table import interval
+from results_table import Difference
 from runs import CONFIGS, SETTINGS, Run
 from tabulate import tabulate
 
@@ -77,7 +77,7 @@ def rows(bench: Bench, args: argparse.Namespace) -> Iterator[list[str]]:
         for by in args.by:
             found = [bench.part(seed, keep, by) for seed in seeds]
             gains = [own - other for own, other in zip(found, baseline, strict=True)]
-            yield [f"{keep:.0%}", by, f"{statistics.mean(found):.1f}", interval(gains)]
+            yield [f"{keep:.0%}", by, f"{statistics.mean(found):.1f}", str(Difference.of(gains))]
 
 
 def parse_args() -> argparse.Namespace:

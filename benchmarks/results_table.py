@@ -14,6 +14,7 @@ import re
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from runs import BY_FREQUENCY, by_choice
 from tabulate import tabulate
@@ -69,7 +70,7 @@ def format_methods(results: dict) -> str:
         results: see ``Benchmark.run``.
     """
     methods = results["methods"]
-    split = "test" if all("test" in run for run in _all_runs(results)) else "val"
+    split = split_of(results)
     baseline = next(iter(methods))
     measured = methods[baseline]["runs"][0][split]
     groups = [metric for metric in BY_FREQUENCY if metric in measured]
@@ -96,6 +97,12 @@ def format_methods(results: dict) -> str:
     )
 
 
+def split_of(results: dict) -> str:
+    """The split that decides: "test" if all runs looked at it, otherwise "val"."""
+    runs = (run for result in results["methods"].values() for run in result["runs"])
+    return "test" if all("test" in run for run in runs) else "val"
+
+
 def _compared(metrics: Sequence[str], name: str, methods: dict, split: str) -> dict[str, str]:
     """Metrics of a method, each with its difference to that of the first method."""
     baseline = next(iter(methods))
@@ -104,9 +111,8 @@ def _compared(metrics: Sequence[str], name: str, methods: dict, split: str) -> d
     for metric in metrics:
         columns.update(_means(runs, split, [metric]))
         if len(runs) > 1:
-            pairs = zip(runs, methods[baseline]["runs"], strict=True)
-            differences = [run[split][metric] - other[split][metric] for run, other in pairs]
-            columns[f"{metric} - {baseline}"] = "" if name == baseline else interval(differences)
+            found = "" if name == baseline else str(difference(metric, name, methods, split))
+            columns[f"{metric} - {baseline}"] = found
     return columns
 
 
@@ -178,13 +184,39 @@ def format_suspects(results: dict) -> str:
     return "\n\n".join(sections)
 
 
-def interval(differences: Sequence[float]) -> str:
-    """Mean, 95 % interval of the mean, and "undecided" if it holds 0; of 2 to 10 numbers."""
-    mean = statistics.mean(differences)
-    error = statistics.stdev(differences) / len(differences) ** 0.5
-    low, high = (mean + sign * T_QUANTILES[len(differences) - 2] * error for sign in (-1, 1))
-    verdict = ", undecided" if low <= 0 <= high else ""
-    return f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]{verdict}"
+class Difference(NamedTuple):
+    """Of two methods: the mean over seeds and its interval of 95 % by Student's t."""
+
+    mean: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, differences: Sequence[float]) -> "Difference":
+        """From those of 2 to 10 seeds."""
+        mean = statistics.mean(differences)
+        error = statistics.stdev(differences) / len(differences) ** 0.5
+        quantile = T_QUANTILES[len(differences) - 2]
+        return cls(mean, mean - quantile * error, mean + quantile * error)
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return not self.low <= 0 <= self.high
+
+    @property
+    def numbers(self) -> str:
+        """ "+2.2 [+0.5, +3.8]"."""
+        return f"{self.mean:+.1f} [{self.low:+.1f}, {self.high:+.1f}]"
+
+    def __str__(self) -> str:
+        return self.numbers if self.is_decided else f"{self.numbers}, undecided"
+
+
+def difference(metric: str, name: str, methods: dict, split: str) -> Difference:
+    """Of a method to the first one, seed by seed."""
+    pairs = zip(methods[name]["runs"], next(iter(methods.values()))["runs"], strict=True)
+    return Difference.of([run[split][metric] - other[split][metric] for run, other in pairs])
 
 
 def renew(page: Path) -> None:
@@ -231,10 +263,6 @@ def _costs(runs: Sequence[dict]) -> dict[str, str]:
 
 def _titled(title: str, rows: Sequence[dict[str, str]]) -> str:
     return f"{title}\n\n{tabulate(rows, headers='keys', tablefmt='github', disable_numparse=True)}"
-
-
-def _all_runs(results: dict) -> Iterable[dict]:
-    return (run for result in results["methods"].values() for run in result["runs"])
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -40,11 +40,9 @@ def test_the_page_has_the_tables():
 
 def measure(results, method, metric):
     """The difference to the first method, as docs/results.md has it."""
-    methods = json.loads((DOCS / "results" / f"{results}.json").read_text())["methods"]
-    runs, others = (methods[name]["runs"] for name in (method, next(iter(methods))))
-    split = "test" if "test" in runs[0] else "val"
-    pairs = zip(runs, others, strict=True)
-    return results_table.interval([a[split][metric] - b[split][metric] for a, b in pairs])
+    content = json.loads((DOCS / "results" / f"{results}.json").read_text())
+    split = results_table.split_of(content)
+    return str(results_table.difference(metric, method, content["methods"], split))
 
 
 @pytest.mark.parametrize("remedy", REMEDIES)

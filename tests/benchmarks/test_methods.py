@@ -180,7 +180,7 @@ def test_groups_of_classes_take_the_place_of_classes(programs):
 @pytest.mark.parametrize(("shift", "is_undecided"), [(0.0, True), (5.0, False)])
 def test_an_interval_that_holds_0_is_undecided(programs, shift, is_undecided):
     differences = [shift + x for x in (-1.0, 0.5, 0.5, 1.0)]
-    text = programs.results_table.interval(differences)
+    text = str(programs.results_table.Difference.of(differences))
     mean, low, high = map(float, re.findall(r"[+-][\d.]+", text))
     error = statistics.stdev(differences) / 2
     assert (low, high) == pytest.approx((mean - 3.182 * error, mean + 3.182 * error), abs=0.11)
