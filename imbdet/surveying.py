@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from detectron2.config import CfgNode
 
 from imbdet import compat  # noqa: F401  (before detectron2's models)
-from imbdet.advice.evidence import Part
 from imbdet.advice.findings import Finding
 from imbdet.advice.ledger_doubts import LedgerDoubts
 from imbdet.advice.recommendation import meant_choices
+from imbdet.advice.remedies import Part
 from imbdet.advice.survey import Settings, Survey, survey
 from imbdet.config import load_config
 from imbdet.data.annotation_columns import read_annotation_columns

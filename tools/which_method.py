@@ -8,7 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from imbdet.advice.evidence import renew_tables
+from imbdet.advice.remedies import renew_tables
 from imbdet.program import run_program
 
 PAGE = Path(__file__).parents[1] / "docs" / "which_method.md"

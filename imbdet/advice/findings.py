@@ -30,7 +30,7 @@ class Finding(NamedTuple):
     """Whether data have something that a remedy is meant for.
 
     Attributes:
-        name: as remedies name it; see :mod:`imbdet.advice.evidence`.
+        name: as remedies name it; see :mod:`imbdet.advice.remedies`.
         is_found: whether its number is beyond the threshold.
         reason: the number and the threshold.
     """

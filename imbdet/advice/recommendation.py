@@ -4,8 +4,8 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from imbdet.addresses import PREFIX
-from imbdet.advice.evidence import Part, Problem, Remedy, read_evidence
 from imbdet.advice.findings import Finding
+from imbdet.advice.remedies import Part, Problem, Remedy, read_problems
 
 _LINES = {"here": "evidence here", "papers": "in papers", "not": "do not expect"}
 
@@ -18,7 +18,7 @@ def recommend(findings: Sequence[Finding], kind: str) -> Iterator[str]:
         kind: of the detector, "one_stage" or "two_stage".
     """
     known, others = {finding.name for finding in findings}, []
-    for problem in read_evidence():
+    for problem in read_problems():
         reasons = [f.reason for f in findings if f.is_found and f.name in problem.findings]
         if reasons:
             yield _wrap(f"{problem.heading}: {'; '.join(reasons)}", "")
@@ -45,7 +45,7 @@ def meant_choices(findings: Sequence[Finding], kind: str) -> dict[str, list[Part
     """The parts of each method for what was found, by its name; pieces by their addresses."""
     return {
         name: [f"{PREFIX}{p}.yaml" if isinstance(p, str) else p for p in kinds[kind]]
-        for problem in read_evidence()
+        for problem in read_problems()
         for remedy in remedies_for(problem, findings, kind)
         for name, kinds in remedy.choices.items()
         if kind in kinds

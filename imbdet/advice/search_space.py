@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from imbdet.addresses import PREFIX
-from imbdet.advice.evidence import Part
+from imbdet.advice.remedies import Part
 from imbdet.files import replacing
 
 _PLAIN = "plain"

@@ -7,10 +7,10 @@ import pytest
 
 import train_net
 from imbdet.advice.description import DECIDED, describe
-from imbdet.advice.evidence import read_evidence
 from imbdet.advice.findings import find
 from imbdet.advice.ledger_doubts import LedgerDoubts
 from imbdet.advice.recommendation import meant_choices, recommend
+from imbdet.advice.remedies import read_problems
 from imbdet.advice.search_space import write_space
 from imbdet.advice.survey import Priming, Settings, survey
 from imbdet.assigners import max_iou
@@ -83,7 +83,7 @@ def test_crowds_that_are_ignored_are_no_problem():
 
 def test_remedies_are_for_findings_that_exist():
     known = {finding.name for finding in find(look(PLAIN, ledger=LEDGER))}
-    for problem in read_evidence():
+    for problem in read_problems():
         assert problem.findings <= known
 
 
@@ -93,7 +93,7 @@ def test_what_is_found_is_answered_and_the_rest_named(kind):
     assert "There are few images: 4 images (below 1,000)\n  - pretrained weights" in text
     assert ("DR or AP loss" in text) == (kind == "one_stage")
     assert "A class is rare: no." in text
-    for problem in read_evidence():
+    for problem in read_problems():
         assert problem.heading in " ".join(text.split())
     assert set(meant_choices(find(look(PLAIN)), kind)) >= {"pisa"}
 

@@ -79,7 +79,7 @@ class Problem:
 
 
 @cache
-def read_evidence() -> tuple[Problem, ...]:
+def read_problems() -> tuple[Problem, ...]:
     """All problems, in the order of the page."""
     content = load_yaml(Path(__file__).with_name("evidence.yaml").read_text())
     return tuple(
@@ -100,7 +100,7 @@ def _read(remedy: Mapping[str, Any]) -> Remedy:
 def renew_tables(page: str) -> str:
     """A page whose tables between ``<!-- remedies: NAME -->`` and ``<!-- end of table -->`` are
     those of the problems of these names."""
-    tables = {problem.name: problem.table() for problem in read_evidence()}
+    tables = {problem.name: problem.table() for problem in read_problems()}
     return re.sub(
         r"(<!-- remedies: (\w+) -->\n).*?(\n<!-- end of table -->)",
         lambda match: f"{match[1]}\n{tables[match[2]]}\n{match[3]}",

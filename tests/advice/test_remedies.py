@@ -9,7 +9,7 @@ import pytest
 
 import train_net
 from imbdet.addresses import resolve
-from imbdet.advice.evidence import LINK, read_evidence, renew_tables
+from imbdet.advice.remedies import LINK, read_problems, renew_tables
 from imbdet.config import load_config
 from imbdet.keys import changed_keys
 from imbdet.modeling.assigners import build_assigner
@@ -25,7 +25,7 @@ import results_table  # noqa: E402
 DOCS = ROOT / "docs"
 REMEDIES = [
     pytest.param(remedy, id=f"{problem.name}-{index}")
-    for problem in read_evidence()
+    for problem in read_problems()
     for index, remedy in enumerate(problem.remedies)
 ]
 INTERVAL = re.compile(r"[+-][\d.]+ \[[+-][\d.]+, [+-][\d.]+\](?:, undecided)?")
@@ -34,7 +34,7 @@ INTERVAL = re.compile(r"[+-][\d.]+ \[[+-][\d.]+, [+-][\d.]+\](?:, undecided)?")
 def test_the_page_has_the_tables():
     page = (DOCS / "which_method.md").read_text()
     assert renew_tables(page) == page, "run tools/which_method.py"
-    for problem in read_evidence():
+    for problem in read_problems():
         assert f"## {problem.heading}\n\n<!-- remedies: {problem.name} -->" in page
 
 
@@ -78,7 +78,7 @@ def test_other_numbers_are_in_the_sections_that_are_linked(remedy):
 
 CHOICES = [
     pytest.param(kind, parts, id=f"{problem.name}-{name}-{kind}")
-    for problem in read_evidence()
+    for problem in read_problems()
     for remedy in problem.remedies
     for name, kinds in remedy.choices.items()
     for kind, parts in kinds.items()
@@ -108,5 +108,5 @@ def test_pieces_of_a_choice_exist(remedy):
 
 
 def test_what_is_said_has_no_marks():
-    (remedy,) = (r for p in read_evidence() for r in p.remedies if "forgotten" in r.columns["try"])
+    (remedy,) = (r for p in read_problems() for r in p.remedies if "forgotten" in r.columns["try"])
     assert remedy.say("try") == "soft sampling, where objects were forgotten"
