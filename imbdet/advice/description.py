@@ -8,7 +8,7 @@ from tabulate import tabulate
 
 from imbdet.advice.annotated_images import AnnotatedImages
 from imbdet.advice.doubtful_boxes import LEAST_SIDE, MOST_ELONGATED, SAME_BOX
-from imbdet.advice.ledger_doubts import CONFIDENT, LEAST_JUDGED, LedgerDoubts
+from imbdet.advice.ledger_doubts import CONFIDENT, LedgerDoubts
 from imbdet.advice.survey import Survey
 from imbdet.wording import counted, percent
 
@@ -152,8 +152,8 @@ def _describe_ledger(ledger: LedgerDoubts, classes: Sequence[str]) -> str:
     shares = [f"{classes[label]} {percent(ledger.never_learnt[label])}" for label in worst]
     never = f"; never learnt, most of all: {', '.join(shares)}" if shares else ""
     return (
-        f"of {counted(ledger.objects, 'object')} judged {LEAST_JUDGED} times or more "
-        f"{len(objects):,} were nearly always said to be the same other class{_first(objects)}"
+        f"of {counted(ledger.objects, 'object')} that were judged {len(objects):,} were said to be "
+        f"of another class far more than others of theirs{_first(objects)}"
         f"{never}; of {counted(ledger.images, 'image')} {len(ledger.forgotten):,} have background "
         f"with a mean score of {CONFIDENT} or more, where objects may be "
         f"forgotten{_first([f'image {image}' for image in ledger.forgotten])}"

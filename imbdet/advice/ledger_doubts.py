@@ -7,18 +7,14 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imbdet.errors import UserError
-from imbdet.parquet import read_parquet
+from imbdet.ledger_tables import read_table
+from imbdet.parquet import columns_of
+from imbdet.suspects import WrongClass
+from imbdet.suspects.doubt import doubts_of_classes
 
-# Judged sights of an object from which on it counts, and the share of them at which it must have
-# been said to be the same other class.
-LEAST_JUDGED = 3
-WRONG_SHARE = 0.8
 # Mean score of what is far from all objects from which on it is likely to be an object.
 CONFIDENT = 0.5
-# Of a ledger, in memory.
-_MAX_BYTES = 1 << 32
-_OBJECT_COLUMNS = ("is_ignored", "judged", "learnt", "wrong_class_least", "class", "id", "image_id")
+_OBJECT_COLUMNS = ("is_ignored", "judged", "learnt", "rival_mean", "class", "id", "image_id")
 _IMAGE_COLUMNS = ("image_id", "background_mean")
 
 
@@ -26,9 +22,9 @@ class LedgerDoubts(NamedTuple):
     """What a detector said of its training data.
 
     Attributes:
-        objects: number of objects that were judged often enough.
-        other_class: ids of those that were nearly always said to be the same other class, and of
-            their images.
+        objects: number of objects that were judged.
+        other_class: ids of those that ``imbdet clean`` suspects of another class, and of their
+            images.
         never_learnt: share of the objects that were never learnt, by class number.
         images: number of images with background that was judged.
         forgotten: ids of those with confident background, where objects may not be annotated.
@@ -50,13 +46,12 @@ def read_ledger_doubts(run: str) -> LedgerDoubts:
     Raises:
         UserError: it has no ledger, or one that cannot be read.
     """
-    folder = Path(run) / "ledger"
-    objects = _read(folder / "objects.parquet", _OBJECT_COLUMNS)
-    images = _read(folder / "images.parquet", _IMAGE_COLUMNS)
-    judged = objects.filter(
-        (~pc.field("is_ignored")) & (pc.field("judged") >= LEAST_JUDGED),
-    )
-    wrong = judged.filter(pc.field("wrong_class_least") > pc.field("judged") * WRONG_SHARE)
+    objects = read_table(Path(run), "objects", _OBJECT_COLUMNS)
+    images = read_table(Path(run), "images", _IMAGE_COLUMNS)
+    judged = objects.filter((~pc.field("is_ignored")) & (pc.field("judged") > 0))
+    arrays = columns_of(judged)
+    doubts = doubts_of_classes(arrays["judged"], arrays["rival_mean"], arrays["class"])
+    wrong = judged.filter(pa.array(doubts >= WrongClass.threshold))
     counts: dict[int, list[int]] = {}
     for label, learnt in zip(*_columns(judged, "class", "learnt"), strict=True):
         counts.setdefault(label, []).append(learnt == 0)
@@ -73,15 +68,3 @@ def read_ledger_doubts(run: str) -> LedgerDoubts:
 
 def _columns(table: pa.Table, *names: str) -> list[list[Any]]:
     return [table[name].to_pylist() for name in names]
-
-
-def _read(path: Path, columns: Sequence[str]) -> pa.Table:
-    if not path.exists():
-        raise UserError(
-            f"There is no ledger '{path}': name the OUTPUT_DIR of a training with LEDGER.ENABLED "
-            "True."
-        )
-    try:
-        return read_parquet(path, max_bytes=_MAX_BYTES, columns=columns)
-    except (OSError, ValueError) as error:
-        raise UserError(f"The ledger '{path}' cannot be read: {error}.") from error

@@ -16,11 +16,9 @@ from imbdet.data.coco import evaluator_type_of, register_datasets
 from imbdet.data.summary import find_difference, summarize
 from imbdet.errors import UserError, suggest
 from imbdet.formats.annotation_files import READERS
-from imbdet.parquet import read_parquet
+from imbdet.ledger_tables import find_table, read_table
 from imbdet.reading import parse_json
-
-# Of a table: that of a hundred million annotations.
-_MAX_BYTES = 1 << 36
+from imbdet.records.ledger_columns import SCHEMAS
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +40,7 @@ class RunLedger:
         Raises:
             UserError: it has none, or a damaged one.
         """
-        path = _path(run, "objects")
-        if not path.is_file():
-            raise UserError(
-                f"'{run.folder}' has no ledger: train with LEDGER.ENABLED True, or wait for the "
-                "first checkpoint."
-            )
+        path = find_table(run.folder, "objects")
         try:
             found = parse_json((pq.read_schema(path).metadata or {})[b"data"])
         except (OSError, pa.ArrowException) as error:
@@ -62,16 +55,9 @@ class RunLedger:
         """One of its tables, "objects", "images" or "places".
 
         Raises:
-            UserError: it cannot be read.
+            UserError: it cannot be read, or is of an earlier version.
         """
-        path = _path(self.run, name)
-        try:
-            return read_parquet(path, max_bytes=_MAX_BYTES)
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"'{path}' cannot be read ({error}): a ledger of an earlier version may lack it, "
-                "one of this version is written by a training."
-            ) from error
+        return read_table(self.run.folder, name, SCHEMAS[name].names)
 
     def annotation_file(self, name: str) -> Path:
         """The file of a data set in COCO's or LVIS's format, which is registered and checked.
@@ -114,7 +100,3 @@ class RunLedger:
                 f"them (fingerprints {now} and {self.fingerprints[name]}): bring back those of the "
                 "training, or train again."
             )
-
-
-def _path(run: RunFolder, name: str) -> Path:
-    return run.folder / "ledger" / f"{name}.parquet"

@@ -16,10 +16,10 @@ from imbdet.data.repeat_factors import by_hardness
 from imbdet.engine.ledger_keeper import LedgerKeeper
 from imbdet.engine.training_state import taking_up
 from imbdet.errors import UserError
-from imbdet.records.doubt import doubts_of_classes
 from imbdet.records.hardness import hardness_of_images, hardness_of_objects
 from imbdet.records.ledger import Ledger
 from imbdet.schema import require_form
+from imbdet.suspects.doubt import doubts_of_classes
 
 _STATE = {"length": int, "first_iteration": int, "looks": [[Tensor]]}
 
@@ -132,12 +132,8 @@ class LedgerFeedback(HookBase):
     def _judge(self, ledger: Ledger) -> Look:
         objects, rows = ledger.objects, self._keeper.rows
         judged = objects["judged"]
-        doubts = doubts_of_classes(
-            judged,
-            objects["wrong_lead"],
-            torch.from_numpy(rows.classes),
-            min_judged=self._keys.MIN_JUDGED,
-        )
+        rival = objects["rival"] / judged.clamp(min=1)
+        doubts = torch.from_numpy(doubts_of_classes(judged.numpy(), rival.numpy(), rows.classes))
         # A wrong label is never learnt: it shall not bring its image more often.
         hardness = hardness_of_objects(objects) * (1 - doubts)
         numbers = torch.from_numpy(rows.num_objects)

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from imbdet.errors import UserError
 from imbdet.parquet import columns_of
 from imbdet.pruning.scores import SCORES
 from imbdet.pruning.selection import Pairs
-from imbdet.records.doubt import doubts_of_classes
-from imbdet.reference.key_groups import Feedback
+from imbdet.suspects import WrongClass
+from imbdet.suspects.doubt import doubts_of_classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +25,7 @@ class LedgerColumns:
         objects: (A,) each, see :func:`imbdet.parquet.columns_of`.
         images: (I,) each, in the same way.
         rows: (A,) the image of each object.
-        doubts: (A,) in [0, 1], see :func:`imbdet.records.doubt.doubts_of_classes`.
+        doubts: (A,) in [0, 1], see :func:`imbdet.suspects.doubt.doubts_of_classes`.
     """
 
     objects: Mapping[str, np.ndarray]
@@ -41,13 +40,8 @@ class LedgerColumns:
         rows = np.arange(len(images["annotations"])).repeat(images["annotations"].astype(int))
         is_object = everything["is_ignored"] == 0
         objects = {name: values[is_object] for name, values in everything.items()}
-        doubts = doubts_of_classes(
-            torch.from_numpy(objects["judged"]),
-            torch.from_numpy(np.nan_to_num(objects["wrong_class_least"])),
-            torch.from_numpy(objects["class"]),
-            min_judged=Feedback.min_judged,
-        )
-        return cls(objects, images, rows[is_object], doubts.numpy())
+        doubts = doubts_of_classes(objects["judged"], objects["rival_mean"], objects["class"])
+        return cls(objects, images, rows[is_object], doubts)
 
     def scores(self, by: str) -> np.ndarray:
         """(A,) finite: a score times 1 - doubt; where it is unknown, the mean of the others.
@@ -122,7 +116,7 @@ def _fact(judged: float, learnt: float, is_learnt: float, forgotten: float, doub
         fact = "never learnt"
     elif not is_learnt:
         fact += ", last not learnt"
-    return f"{fact}, its class in doubt ({doubt:.2f})" if doubt >= 0.5 else fact
+    return f"{fact}, its class in doubt ({doubt:.2f})" if doubt >= WrongClass.threshold else fact
 
 
 def _facts_of_images(columns: LedgerColumns) -> list[str]:
@@ -131,7 +125,7 @@ def _facts_of_images(columns: LedgerColumns) -> list[str]:
     kinds = {
         "never learnt": judged & ~learnt,
         "forgotten": columns.objects["forgotten"] > 0,
-        "with a class in doubt": columns.doubts >= 0.5,
+        "with a class in doubt": columns.doubts >= WrongClass.threshold,
     }
     num_images = len(columns.images["seen"])
     counts = {

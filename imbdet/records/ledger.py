@@ -24,7 +24,7 @@ _OBJECT: dict[str, Tensor] = {
     "wrong_class": torch.tensor(-1, dtype=torch.int32),
     "wrong_lead": torch.tensor(0, dtype=torch.int32),
     # Of best positives; shifts and their squares times the score of each, whose sum is the weight.
-    "margin": torch.tensor(0.0, dtype=torch.float64),
+    "rival": torch.tensor(0.0, dtype=torch.float64),
     "shift_weight": torch.tensor(0.0, dtype=torch.float64),
     "shift": torch.zeros(4, dtype=torch.float64),
     "shift_square": torch.tensor(0.0, dtype=torch.float64),
@@ -110,7 +110,7 @@ class Ledger:
         own["first_learnt"][rows[is_first]] = now["iteration"][is_first].int()
         own["wrong"][rows] += now["is_wrong"].int()
         self._vote(rows[now["is_wrong"]], now["said"][now["is_wrong"]].int())
-        own["margin"][rows] += now["margin"]
+        own["rival"][rows] += now["rival"]
         weight, shift = now["best_score"], now["shift"]
         own["shift_weight"][rows] += weight
         own["shift"][rows] += weight[:, None] * shift

@@ -41,7 +41,7 @@ OBJECTS = pa.schema(
         _column("wrong", pa.int32(), "judged sights at which another class was said"),
         _column("wrong_class", pa.int32(), "said instead, if one is in most of these"),
         _column("wrong_class_least", pa.int32(), "sights at which it was said, at least"),
-        _column("margin_mean", pa.float64(), "score less the highest of another class; judged"),
+        _column("rival_mean", pa.float64(), "highest other score / (it + its own score); judged"),
         _column("shift_x0", pa.float64(), "of its left edge to where it is said, in pixels"),
         _column("shift_y0", pa.float64(), "the same of its upper edge"),
         _column("shift_x1", pa.float64(), "the same of its right edge"),
@@ -109,7 +109,7 @@ def objects_table(ledger: Ledger, rows: LedgerRows, metadata: Mapping[str, str])
         "gradient_share": _share(own["gradient"]),
         "wrong_class": _where(own["wrong_lead"] > 0, own["wrong_class"]),
         "wrong_class_least": _where(own["wrong_lead"] > 0, own["wrong_lead"]),
-        "margin_mean": _mean(own["margin"], own["judged"]),
+        "rival_mean": _mean(own["rival"], own["judged"]),
     }
     columns |= _shifts(own)
     for name in ("cls_loss", "box_loss"):
@@ -152,7 +152,8 @@ def places_table(ledger: Ledger, rows: LedgerRows, metadata: Mapping[str, str]) 
     return _table(columns, PLACES, metadata)
 
 
-# The files of a ledger by name: what makes their tables.
+# The files of a ledger by name: their columns, and what makes their tables.
+SCHEMAS = {"objects": OBJECTS, "images": IMAGES, "places": PLACES}
 TABLES = {"objects": objects_table, "images": images_table, "places": places_table}
 
 

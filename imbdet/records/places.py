@@ -14,17 +14,12 @@ from torchvision.ops import box_iou
 
 from imbdet.ops.boxes import paired_iou
 from imbdet.ops.precision import at_least_float32
+from imbdet.overlap_limits import BACKGROUND_IOU, SAME_IOU
 from imbdet.records.file_boxes import boxes_in_files
 from imbdet.records.sample_record import SampleRecord
 
 # Of an image, at a sight and in the ledger.
 NUM_PLACES = 4
-
-# Below it a box has nothing to do with an object. Bolya et al., "TIDE", ECCV 2020, sec. 2.2: t_b.
-BACKGROUND_IOU = 0.1
-
-# From it on two boxes are at one place, as for AP50.
-SAME_IOU = 0.5
 
 # The negatives of an image that are looked at, as many as COCO takes detections.
 _NUM_BEST = 100

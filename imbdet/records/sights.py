@@ -88,9 +88,10 @@ def look_at_objects(record: SampleRecord, to_file: Tensor) -> dict[str, Tensor]:
     The *best positive* is that of the highest score of the object's class, the first one of equals.
     Of it "said" is the class with the highest score, -1 without positives, "is_wrong" whether that
     is not the object's, and "is_learnt" whether it is and the IoU after regression is at least 0.5;
-    "margin" is the score of the object's class less the highest of another one, in [-1, 1], and
-    "shift", (G, 4), by how much its box after regression lies off that of the object, side by side
-    (x0, y0, x1, y1), in pixels of the file; both are float64 and 0 without positives.
+    "rival" is the highest score of another class divided by the sum of it and the score of the
+    object's class, in [0, 1], and "shift", (G, 4), by how much its box after regression lies off
+    that of the object, side by side (x0, y0, x1, y1), in pixels of the file; both are float64 and 0
+    without positives.
 
     Args:
         record: the samples.
@@ -115,7 +116,7 @@ def look_at_objects(record: SampleRecord, to_file: Tensor) -> dict[str, Tensor]:
         "said": torch.full((num_objects,), -1).index_copy(0, objects, said),
         "is_wrong": no.index_copy(0, objects, ~is_right),
         "is_learnt": no.index_copy(0, objects, is_right & (values["iou"][best] >= LEARNT_IOU)),
-        "margin": zeros.index_copy(0, objects, found.best_margins),
+        "rival": zeros.index_copy(0, objects, found.best_rivals),
         "shift": zeros.new_zeros(num_objects, 4).index_copy(0, objects, found.best_shifts(to_file)),
     }
 
@@ -194,18 +195,19 @@ class _Positives:
         return firsts
 
     @property
-    def best_margins(self) -> Tensor:
-        """(objects with positives,) float64 of the best positives.
+    def best_rivals(self) -> Tensor:
+        """(objects with positives,) float64 of the best positives; 0 where both scores are 0.
 
-        Pleiss et al., "Identifying Mislabeled Data using the Area Under the Margin Ranking",
-        NeurIPS 2020, eq. 1, with scores for logits. A class alone has a margin over 0.
+        See :func:`imbdet.suspects.doubt.doubts_of_classes`. A class alone has no rival.
         """
         outputs = self._samples.outputs
         rows = self._samples.pos_idxs[self.best.to(self._samples.pos_idxs.device)]
         scores = outputs.classifier.scores(at_least_float32(outputs.logits[rows])).double().cpu()
         classes = self.classes[self.best, None]
         own = scores.gather(1, classes).squeeze(1)
-        return own - scores.scatter(1, classes, 0.0).amax(dim=1)
+        other = scores.scatter(1, classes, 0.0).amax(dim=1)
+        both = own + other
+        return (other / both).where(both > 0, 0.0)
 
     def best_shifts(self, to_file: Tensor) -> Tensor:
         """(objects with positives, 4) float64 of the best positives, in pixels of the files."""

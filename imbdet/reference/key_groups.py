@@ -395,18 +395,16 @@ class Feedback:
     Attributes:
         period: iterations from one look into the ledger to the next; 0 is an epoch. Weights of
             objects change with it, and LedgerTrainingSampler's images one period later.
-        object_weights: whether objects weigh less, in all losses, that are said to be another class
-            more often than others of their class; see docs/ledger.md.
+        object_weights: whether objects weigh less, in all losses, that are said to be of another
+            class more than others of their class; see docs/ledger.md.
         warmup_iters: iterations in which all objects weigh 1, since a detector that has not learnt
             its classes says nothing of labels; as many as those of SOLVER.WARMUP_ITERS by default.
-        min_judged: how often an object must have been judged before its class is in doubt.
         min_weight: lowest weight of an object, above 0, as one of weight 0 is not judged any more.
     """
 
     period: NonNegative = 0
     object_weights: bool = False
     warmup_iters: NonNegative = 1000
-    min_judged: Count = 3
     min_weight: Annotated[float, Range(0, 1, above=True)] = 0.1
 
 

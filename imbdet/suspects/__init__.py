@@ -1,4 +1,6 @@
-"""Annotations that may be wrong, by the ledger of a training; needs numpy and pyarrow alone.
+"""Annotations that may be wrong, by the ledger of a training.
+
+It needs neither torch nor detectron2.
 
 Each kind of suspect has a score of every object, or of every place without one, in [0, 1], so that
 definitions can be compared; :meth:`SuspectKind.ranked` makes sentences and proposals of the

@@ -1,28 +1,27 @@
-"""Boxes as arrays, XYXY in pixels."""
+"""How boxes overlap, XYXY in pixels, by the measures of COCO's tools."""
 
 import numpy as np
-
-
-def areas(boxes: np.ndarray) -> np.ndarray:
-    """(...,) of boxes, (..., 4)."""
-    sides: np.ndarray = (boxes[..., 2:] - boxes[..., :2]).clip(min=0)
-    return np.asarray(sides.prod(axis=-1))
-
-
-def intersections(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(...,) areas that boxes share, (..., 4) each, which may be broadcast."""
-    corners = np.maximum(boxes[..., :2], others[..., :2])
-    ends = np.minimum(boxes[..., 2:], others[..., 2:])
-    return areas(np.concatenate([corners, ends], axis=-1))
-
-
-def ious(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(...,) intersection over union in [0, 1]; 0 where both have no area."""
-    shared = intersections(boxes, others)
-    unions = areas(boxes) + areas(others) - shared
-    return np.asarray(shared / np.where(unions > 0, unions, 1))
+import pycocotools.mask
 
 
 def iou_matrix(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(R, S) IoU of each of R boxes with each of S."""
-    return ious(boxes[:, None], others[None])
+    """(R, S) IoU of each of R boxes with each of S, in [0, 1]; 0 where one has no area."""
+    return _overlaps(boxes, others, are_regions=False)
+
+
+def covered_shares(boxes: np.ndarray, regions: np.ndarray) -> np.ndarray:
+    """(R, S) how much of each of R boxes is in each of S, in [0, 1]."""
+    return _overlaps(boxes, regions, are_regions=True)
+
+
+def _overlaps(boxes: np.ndarray, others: np.ndarray, *, are_regions: bool) -> np.ndarray:
+    if not (len(boxes) and len(others)):
+        return np.zeros((len(boxes), len(others)))
+    flags = [are_regions] * len(others)
+    return np.asarray(pycocotools.mask.iou(_with_sides(boxes), _with_sides(others), flags))
+
+
+def _with_sides(boxes: np.ndarray) -> np.ndarray:
+    """XYWH."""
+    boxes = np.asarray(boxes, dtype=np.float64)
+    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)

@@ -4,8 +4,8 @@ from functools import cached_property
 
 import numpy as np
 
-from imbdet.suspects.box_arrays import ious
-from imbdet.suspects.evidence import inside
+from imbdet.suspects.box_arrays import iou_matrix
+from imbdet.suspects.evidence import inside, rows_of_images
 from imbdet.suspects.suspect import ObjectKind, Suspect
 
 _EDGES = ("x0", "y0", "x1", "y1")
@@ -18,8 +18,8 @@ class Misplaced(ObjectKind):
     The score is (1 - IoU) * s * n / (n + 1). The IoU is that of the annotated box with the proposed
     one, the annotated box moved by the mean shift of its sides, d. The detector agrees with itself
     as far as s, the part of the mean square of all shifts that is in their mean: |d|^2 / (|d|^2 +
-    spread^2), with the mean over the four sides. For the last factor, with n judged sights, see
-    :class:`imbdet.suspects.wrong_class.WrongClass`.
+    spread^2), with the mean over the four sides. By the last factor, with n judged sights, few
+    sights say little.
     """
 
     name, title, threshold = "misplaced", "badly placed box", 0.4
@@ -32,14 +32,22 @@ class Misplaced(ObjectKind):
         total = squares + spread**2
         agreement = squares / np.where(total > 0, total, 1)
         judged = objects["judged"]
-        doubts = 1 - ious(self.evidence.boxes, self.proposals)
-        return np.asarray(doubts * agreement * judged / (judged + 1))
+        return np.asarray((1 - self._ious) * agreement * judged / (judged + 1))
 
     @cached_property
     def proposals(self) -> np.ndarray:
         """(A, 4) the annotated boxes moved by the mean shifts of their sides, XYXY."""
         moved = self.evidence.boxes + self._shifts
         return inside(moved, self.evidence.sizes)
+
+    @cached_property
+    def _ious(self) -> np.ndarray:
+        """(A,) of the annotated boxes with the proposed ones."""
+        found = np.zeros(len(self.proposals))
+        for rows in rows_of_images(self.evidence.objects).values():
+            pairs = iou_matrix(self.evidence.boxes[rows], self.proposals[rows])
+            found[rows] = pairs.diagonal()
+        return found
 
     @cached_property
     def _shifts(self) -> np.ndarray:
@@ -51,11 +59,10 @@ class Misplaced(ObjectKind):
         parts = ", ".join(
             f"{name} {shift:+.0f}" for name, shift in zip(_NAMES, shifts, strict=True)
         )
-        iou = ious(self.evidence.boxes[row], self.proposals[row])
         reason = (
             f"At {self.evidence.objects['judged'][row]} sights its sides were said to be off by "
             f"{parts} pixels in the mean, with a deviation of "
             f"{self.evidence.objects['shift_spread'][row]:.1f}; the IoU of the proposed box is "
-            f"{iou:.2f}."
+            f"{self._ious[row]:.2f}."
         )
         return self._suspect(row, reason, proposed_box=tuple(self.proposals[row].tolist()))

@@ -4,13 +4,11 @@ from functools import cached_property
 
 import numpy as np
 
-from imbdet.suspects.box_arrays import areas, intersections, iou_matrix
+from imbdet.overlap_limits import BACKGROUND_IOU, SAME_IOU
+from imbdet.suspects.box_arrays import covered_shares, iou_matrix
 from imbdet.suspects.evidence import rows_of_images
 from imbdet.suspects.suspect import Suspect, SuspectKind
 
-# As for places of the ledger: what overlaps an object less is background, and what overlaps a
-# place more is the same one.
-_BACKGROUND_IOU, _SAME_IOU = 0.1, 0.5
 # A place belongs to a crowd or an ignored object that covers so much of it, as priors do.
 _COVERED = 0.5
 
@@ -37,7 +35,7 @@ class Missing(SuspectKind):
             regions = self.evidence.regions.get(image, np.empty((0, 4)))
             kept = rows[self._is_free(self.evidence.place_boxes[rows], gt_boxes, regions)]
             kept = kept[np.argsort(-said[kept], kind="stable")]
-            overlaps = iou_matrix(*[self.evidence.place_boxes[kept]] * 2) >= _SAME_IOU
+            overlaps = iou_matrix(*[self.evidence.place_boxes[kept]] * 2) >= SAME_IOU
             is_first = ~np.tril(overlaps, k=-1).any(axis=1)
             scores[kept[is_first]] = said[kept[is_first]]
         return scores
@@ -45,10 +43,10 @@ class Missing(SuspectKind):
     @staticmethod
     def _is_free(places: np.ndarray, gt_boxes: np.ndarray, regions: np.ndarray) -> np.ndarray:
         """(P,) bool, which places have an area that neither objects nor regions have."""
-        sizes = areas(places)
-        overlaps = (iou_matrix(places, gt_boxes) >= _BACKGROUND_IOU).any(axis=1)
-        covered = intersections(places[:, None], regions[None]) >= _COVERED * sizes[:, None]
-        return np.asarray((sizes > 0) & ~overlaps & ~covered.any(axis=1))
+        has_area = (places[:, 2:] > places[:, :2]).all(axis=1)
+        overlaps = (iou_matrix(places, gt_boxes) >= BACKGROUND_IOU).any(axis=1)
+        is_covered = (covered_shares(places, regions) >= _COVERED).any(axis=1)
+        return np.asarray(has_area & ~overlaps & ~is_covered)
 
     def suspect(self, row: int) -> Suspect:
         of_row = {name: values[row] for name, values in self.evidence.places.items()}

@@ -4,25 +4,22 @@ from functools import cached_property
 
 import numpy as np
 
+from imbdet.suspects.doubt import doubts_of_classes
 from imbdet.suspects.suspect import ObjectKind, Suspect
 
 
 class WrongClass(ObjectKind):
-    """The detector says another class, all through the training.
+    """The detector says another class, all through the training, and not of the whole class.
 
-    With w of n judged sights at which the best positive said another class, the score is
-    w / (n + 1): as if one more sight had spoken for the annotation, since few sights say little. It
-    is above 1/2 where another class was said at most sights, however low the scores of the detector
-    are, which the mean margin depends on (Pleiss et al., "Identifying Mislabeled Data using the
-    Area Under the Margin Ranking", NeurIPS 2020); the evidence has both.
+    The score is the doubt of :func:`imbdet.suspects.doubt.doubts_of_classes`.
     """
 
-    name, title, threshold = "wrong_class", "wrong class", 0.5
+    name, title, threshold = "wrong_class", "wrong class", 0.3
 
     @cached_property
     def scores(self) -> np.ndarray:
         objects = self.evidence.objects
-        return np.asarray(objects["wrong"] / (objects["judged"] + 1))
+        return doubts_of_classes(objects["judged"], objects["rival_mean"], objects["class"])
 
     def suspect(self, row: int) -> Suspect:
         of_row = {name: values[row] for name, values in self.evidence.objects.items()}
@@ -34,7 +31,8 @@ class WrongClass(ObjectKind):
             proposed, least = int(of_row["wrong_class"]), int(of_row["wrong_class_least"])
             reason += f", '{names[proposed]}' at {least} of them or more"
         reason += (
-            f". The score of '{own}' less the highest of another class was "
-            f"{of_row['margin_mean']:.2f} in the mean."
+            f". Of the scores of '{own}' and the strongest other class, the other's part was "
+            f"{of_row['rival_mean']:.2f} in the mean, {self.scores[row]:.2f} more than is usual "
+            f"for '{own}' (few sights count less)."
         )
         return self._suspect(row, reason, proposed_class=proposed)

@@ -18,7 +18,7 @@ from imbdet.advice.sizes import size_shares
 from imbdet.assigners import max_iou, simota
 from imbdet.structures import Priors
 from tests.advice.scenes import scene
-from tests.messages import error_of
+from tests.messages import assert_says, error_of
 
 NOTES = st.tuples(
     st.integers(0, 2), st.integers(0, 8), st.integers(0, 8), st.integers(1, 6), st.integers(1, 6)
@@ -140,8 +140,8 @@ def write_ledger(folder, classes):
         "is_ignored": [False, False, False, True],
         "judged": [10, 10, 4, 10],
         "learnt": [0, 9, 0, 0],
-        "wrong_class_least": [9, None, 2, 10],
-        "class": classes,
+        "rival_mean": [0.9, 0.05, 0.6, 1.0],
+        "class": pa.array(classes, pa.int32()),
         "id": ["1", "2", "3", "4"],
         "image_id": ["a", "a", "b", "b"],
     }
@@ -158,3 +158,11 @@ def test_a_ledger_is_asked(tmp_path):
     assert "LEDGER.ENABLED" in error_of(read_ledger_doubts, str(tmp_path / "nowhere"))
     (tmp_path / "ledger" / "images.parquet").write_text("no")
     assert "cannot be read" in error_of(read_ledger_doubts, str(tmp_path))
+
+
+def test_a_ledger_of_an_earlier_version_is_refused(tmp_path):
+    write_ledger(tmp_path, classes=[1, 1, 0, 0])
+    path = tmp_path / "ledger" / "objects.parquet"
+    pq.write_table(pq.read_table(path).drop_columns("rival_mean"), path)
+    error = error_of(read_ledger_doubts, str(tmp_path))
+    assert_says(error, str(path), "no column 'rival_mean'", "earlier version", "train again")

@@ -90,7 +90,7 @@ def test_writes_everything_beside_the_annotations(folder, capsys):
 
 
 def test_a_copy_of_the_annotations_can_be_trained_on(folder):
-    assert clean(folder, "--policy", "change", "--threshold", "wrong_class=0.5") == 0
+    assert clean(folder, "--policy", "change", "--threshold", "wrong_class=0.35") == 0
     path = folder / "run 1" / "clean" / "cleaned.json"
     records = load_coco_records(str(path), str(folder / "images"), "cleaned_toy")
     objects = {note["id"]: note for record in records for note in record["annotations"]}
@@ -100,7 +100,7 @@ def test_a_copy_of_the_annotations_can_be_trained_on(folder):
     assert json.loads(path.read_text())["annotations"][0]["extra"] == "stays"
 
 
-@pytest.mark.parametrize(("policy", "weight", "crowds"), [("ignore", 1, 4), ("weight", 0.2, 2)])
+@pytest.mark.parametrize(("policy", "weight", "crowds"), [("ignore", 1, 4), ("weight", 0.64, 2)])
 def test_weights_and_ignored_objects_are_those_of_a_training(policy, weight, crowds, folder):
     assert clean(folder, "--policy", policy, "--threshold", "duplicate=0.9") == 0
     path = folder / "run 1" / "clean" / "cleaned.json"
@@ -152,6 +152,11 @@ def of_an_earlier_version(folder):
     (folder / "run 1" / "ledger" / "places.parquet").unlink()
 
 
+def without_a_column(folder):
+    path = folder / "run 1" / "ledger" / "objects.parquet"
+    pq.write_table(pq.read_table(path).drop_columns("rival_mean"), path)
+
+
 def damaged(folder):
     (folder / "run 1" / "ledger" / "objects.parquet").write_bytes(b"PAR1")
 
@@ -195,6 +200,7 @@ def renamed_class(content):
         (without_config, ("is no run",)),
         (of_another_data_set, (f"is not of the data set '{DATASET}'", "another")),
         (of_an_earlier_version, ("places.parquet", "earlier version")),
+        (without_a_column, ("objects.parquet", "'rival_mean'", "earlier version", "train again")),
         (damaged, ("objects.parquet", "damaged")),
         (foreign, ("is no ledger",)),
         (change(moved_box), (f"annotations of '{DATASET}' have changed", "fingerprints")),

@@ -14,10 +14,10 @@ from imbdet.data.image_periods import ImagePeriods
 from imbdet.data.image_samplers import check_sampler
 from imbdet.data.order import BatchOrder
 from imbdet.data.repeat_factors import by_hardness
-from imbdet.records.doubt import doubts_of_classes
 from imbdet.records.hardness import hardness_of_images, hardness_of_objects
 from imbdet.records.ledger import Ledger
 from imbdet.records.ledger_rows import LedgerRows
+from imbdet.suspects.doubt import doubts_of_classes
 from tests.data.test_augmentation import make_cfg
 from tests.engine.test_ledger_keeper import FULL_RECORDS, train
 from tests.messages import assert_says, error_of
@@ -32,7 +32,6 @@ FEEDBACK = {
     "LEDGER.FEEDBACK.PERIOD": 4,
     "LEDGER.FEEDBACK.OBJECT_WEIGHTS": True,
     "LEDGER.FEEDBACK.WARMUP_ITERS": 5,
-    "LEDGER.FEEDBACK.MIN_JUDGED": 1,
     "SOLVER.CHECKPOINT_PERIOD": 3,
     "SOLVER.MAX_ITER": 10,
 }
@@ -76,10 +75,10 @@ def test_an_interrupted_training_is_the_same_with_any_number_of_workers(tmp_path
 def look_of(state, rows):
     """What a checkpoint's ledger says, by the formulas."""
     objects = hook_of(state, "LedgerKeeper")["ledger"]["objects"]
-    doubts = doubts_of_classes(
-        objects["judged"], objects["wrong_lead"], torch.from_numpy(rows.classes), min_judged=1
-    )
-    hardness = hardness_of_objects(objects) * (1 - doubts)
+    judged = objects["judged"]
+    rival = objects["rival"] / judged.clamp(min=1)
+    doubts = doubts_of_classes(judged.numpy(), rival.numpy(), rows.classes)
+    hardness = hardness_of_objects(objects) * (1 - torch.from_numpy(doubts))
     return hardness_of_images(hardness, objects["judged"] > 0, torch.from_numpy(rows.num_objects))
 
 
@@ -144,12 +143,12 @@ def test_wrong_labels_lose_weight_and_hard_images_come_more_often():
     ledger.objects["is_learnt"][known] = torch.tensor([False, True, False, True, True, True])
     ledger.objects["learnt"][known] = torch.tensor([0, 6, 3, 6, 6, 6]).int()
     ledger.objects["forgotten"][2] = 3
-    ledger.objects["wrong_lead"][0] = 6
+    ledger.objects["rival"][0] = 6.0
     look = judge(ledger, rows)
-    # d is 1 of the wrong label, and 1/6 on average.
-    torch.testing.assert_close(look.weights, torch.tensor([1 / 6] + [1.0] * 7))
+    # d is 6/7 of the wrong label, and 1/7 on average.
+    torch.testing.assert_close(look.weights, torch.tensor([2 / 7] + [1.0] * 7))
     hard = 1.0  # not learnt at its last sight
-    expected = [1 / 6 / 2, hard / 2, 0, (1 / 6 / 2 + hard / 2) / 3]
+    expected = [2 / 7 / 2, hard / 2, 0, (2 / 7 / 2 + hard / 2) / 3]
     torch.testing.assert_close(look.hardness, torch.tensor(expected, dtype=torch.float64))
     factors = by_hardness(look.hardness.numpy(), 4.0)
     assert factors.argmax() == 1

@@ -264,7 +264,7 @@ def test_the_page_asks_it(tmp_path):
         for i, notes in enumerate([[{"id": 3, "category_id": 1}, {"id": 9, "category_id": 0}], []])
     )
     ledger = Ledger(2, 2)
-    for name, value in {"judged": 5, "wrong": 5, "wrong_class": 2, "wrong_lead": 5}.items():
+    for name, value in {"judged": 5, "rival": 5.0, "wrong_class": 2, "wrong_lead": 5}.items():
         ledger.objects[name][0] = value
     for name, to_table in TABLES.items():
         pq.write_table(to_table(ledger, rows, {}), tmp_path / f"{name}.parquet")

@@ -130,14 +130,13 @@ def test_a_doubtful_label_is_not_what_is_kept_first(run):
     assert status == 0
     plain = {row["image_id"]: float(row["score"]) for row in read(output)[1]}
     table = pq.read_table(run / "ledger" / "objects.parquet")
-    wrong = [10 if image_id == "18" else 0 for image_id in table["image_id"].to_pylist()]
-    for name in ("wrong", "wrong_class_least"):
-        index = table.schema.get_field_index(name)
-        table = table.set_column(index, name, pa.array(wrong, pa.int32()))
+    rivals = [float(image_id == "18") for image_id in table["image_id"].to_pylist()]
+    index = table.schema.get_field_index("rival_mean")
+    table = table.set_column(index, "rival_mean", pa.array(rivals))
     pq.write_table(table, run / "ledger" / "objects.parquet")
     prune(run, "--keep", "0.1", "--by", "forgetting", "--per-class", "1")
     doubted = {row["image_id"]: row for row in read(output)[1]}
-    assert float(doubted["18"]["score"]) < 0.1 * plain["18"]
+    assert float(doubted["18"]["score"]) < 0.2 * plain["18"]
     assert float(doubted["17"]["score"]) == plain["17"]
     assert "2 with a class in doubt" in doubted["18"]["facts"]
 

@@ -40,6 +40,7 @@ def look_slowly(record, sights):
         factors, _ = TO_FILE[samples.image_idxs[row]]
         box = samples.positives.pred_boxes[place] - samples.positives.gt_boxes[place]
         x0, y0, x1, y1 = (box * factors.repeat(2)).tolist()
+        other = max(scores[:label] + scores[label + 1 :])
         positives[samples.gt_idxs[row]].append(
             {
                 "score": record.scores[row].item(),
@@ -51,7 +52,7 @@ def look_slowly(record, sights):
                 "box_loss": record.box_losses[place].item(),
                 "said": record.pred_classes[row].item(),
                 "class": label,
-                "margin": scores[label] - max(scores[:label] + scores[label + 1 :]),
+                "rival": other / (other + scores[label]),
                 "shift": [x0, y0, x1, y1] if factors[0] > 0 else [x1, y0, x0, y1],
             }
         )
@@ -83,7 +84,7 @@ def of_object(sights):
         "wrong": wrong.total(),
         "best_score": max((p["score"] for p in everything), default=-1),
         "best_iou": max((p["iou"] for p in everything), default=-1),
-        "margin": sum(p["margin"] for _, p in judged),
+        "rival": sum(p["rival"] for _, p in judged),
         "shift_weight": sum(p["score"] for _, p in judged),
         "shift_square": sum(p["score"] * x**2 / 4 for _, p in judged for x in p["shift"]),
     }
@@ -198,6 +199,10 @@ def test_goes_on_from_its_state():
     assert_same(second, ledger_of(Sights.together(sights)))
     with pytest.raises(ValueError, match="of another ledger"):
         Ledger(NUM_OBJECTS + 1, NUM_IMAGES).load_state_dict(first.state_dict())
+    of_earlier_version = {**first.objects}
+    del of_earlier_version["rival"]
+    with pytest.raises(KeyError, match="rival"):
+        second.load_state_dict({"objects": of_earlier_version, "images": first.images})
 
 
 @given(st.lists(st.integers(0, 3), max_size=40))

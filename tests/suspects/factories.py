@@ -17,6 +17,7 @@ NOTES = {
         ((60, 10, 30, 40), 1, 12),
         ((11, 10, 30, 31), 0, 13),
         ((5, 60, 50, 30), 2, 14),
+        ((70, 70, 20, 20), 1, 15),
     ],
     2: [((20, 20, 40, 40), 2, 21), ((70, 70, 20, 20), 0, 22)],
     3: [],
@@ -67,21 +68,21 @@ def make_records():
 def make_tables(metadata=None):
     """What the ledger of a training says.
 
-    11 is learnt, 12 is said to be a fish, 13 is a worse copy of 11, 21 is 10 pixels further right
-    and 22 was never judged; image 3 has a dog that nobody annotated.
+    11 and 15 are learnt, 12 is said to be a fish, 13 is a worse copy of 11, 21 is 10 pixels further
+    right and 22 was never judged; image 3 has a dog that nobody annotated.
     """
-    ledger = Ledger(6, 3)
+    ledger = Ledger(7, 3)
     own = ledger.objects
-    judged = torch.tensor([SIGHTS, SIGHTS, SIGHTS, 0, SIGHTS, 0])
+    judged = torch.tensor([SIGHTS, SIGHTS, SIGHTS, 0, SIGHTS, SIGHTS, 0])
     own["seen"][:] = SIGHTS
     own["judged"][:] = judged
     own["positives"][:] = judged
-    own["score"][:] = torch.tensor([0.9, 0.1, 0.5, 0, 0.8, 0]) * judged
-    own["margin"][:] = torch.tensor([0.8, -0.6, 0.4, 0, 0.7, 0]) * judged
+    own["score"][:] = torch.tensor([0.9, 0.1, 0.5, 0, 0.8, 0.8, 0]) * judged
+    own["rival"][:] = torch.tensor([0.1, 0.9, 0.1, 0, 0.1, 0.1, 0]) * judged
     own["wrong"][1], own["wrong_class"][1], own["wrong_lead"][1] = 8, 2, 7
     own["shift_weight"][:] = judged
-    own["shift"][4] = SIGHTS * torch.tensor([10.0, 0, 10, 0])
-    own["shift_square"][4] = SIGHTS * (50.0 + 2)
+    own["shift"][5] = SIGHTS * torch.tensor([10.0, 0, 10, 0])
+    own["shift_square"][5] = SIGHTS * (50.0 + 2)
     images = ledger.images
     images["seen"][:] = SIGHTS
     add_place(images, 2, 0, label=1, sights=8, score=0.6, box=(30.0, 30, 60, 70))

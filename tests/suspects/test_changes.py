@@ -68,7 +68,7 @@ def test_change(suspects):
 
 def test_a_box_is_not_moved_without_its_mask(suspects):
     content = make_content()
-    content["annotations"][4]["segmentation"] = [[20, 20, 60, 20, 60, 60]]
+    content["annotations"][5]["segmentation"] = [[20, 20, 60, 20, 60, 60]]
     after = changed(suspects, "change", content)
     assert (after[21]["bbox"], after[21]["ignore"]) == ([20, 20, 40, 40], 1)
 
@@ -85,7 +85,7 @@ def test_label_studio(suspects):
     files = [task["data"]["image"].rsplit("=", 1)[1] for task in tasks]
     assert files == ["image 1.png", "image 3.png", "image 2.png"]
     (annotated,) = tasks[0]["annotations"]
-    assert [result["id"] for result in annotated["result"]] == ["11", "12", "13", "14"]
+    assert [result["id"] for result in annotated["result"]] == ["11", "12", "13", "14", "15"]
     first = annotated["result"][0]
     assert first["value"]["rectanglelabels"] == ["cat"]
     assert [first["value"][key] for key in ("x", "y", "width", "height")] == [10, 10, 30, 30]

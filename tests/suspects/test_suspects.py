@@ -27,16 +27,18 @@ def test_needs_neither_torch_nor_detectron2():
 
 
 def test_crowds_are_no_objects(evidence):
-    assert evidence.objects["id"].tolist() == ["11", "12", "13", "21", "22"]
+    assert evidence.objects["id"].tolist() == ["11", "12", "13", "15", "21", "22"]
     assert evidence.regions["1"].tolist() == [[5, 60, 55, 90]]
 
 
 def test_wrong_class(evidence):
-    expected = {"11": 0, "12": 8 / (SIGHTS + 1), "13": 0, "21": 0, "22": 0}
+    # Of two dogs: 0.9 and 0.1 of the scores are the other class's, half of the difference is 0.4.
+    doubt = 0.4 * SIGHTS / (SIGHTS + 1)
+    expected = {"11": 0, "12": doubt, "13": 0, "15": 0, "21": 0, "22": 0}
     assert by_id(WrongClass, evidence) == pytest.approx(expected)
     first = next(WrongClass(evidence).ranked(1))
     assert (first.id, first.class_index, first.proposed_class) == ("12", 1, 2)
-    for text in ("'dog'", "8 of 9 sights", "'fish <b>' at 7 of them or more", "-0.60"):
+    for text in ("'dog'", "8 of 9 sights", "'fish <b>' at 7 of them or more", "0.90", "0.36 more"):
         assert text in first.reason
 
 
@@ -45,7 +47,7 @@ def test_misplaced(evidence):
     expected = (1 - 30 / 50) * 50 / 52 * SIGHTS / (SIGHTS + 1)
     scores = by_id(Misplaced, evidence)
     assert scores["21"] == pytest.approx(expected)
-    assert {scores[note] for note in ("11", "12", "13", "22")} == {0}
+    assert {scores[note] for note in ("11", "12", "13", "15", "22")} == {0}
     (suspect,) = Misplaced(evidence).ranked(9)
     assert suspect.proposed_box == (30, 20, 70, 60)
     assert "left +10, upper +0, right +10, lower +0" in suspect.reason
@@ -65,7 +67,7 @@ def test_duplicate(evidence):
     boxes = evidence.boxes
     (iou,) = iou_matrix(boxes[[0]], boxes[[2]])[0]
     assert by_id(Duplicate, evidence) == pytest.approx(
-        {"11": 0, "12": 0, "13": iou, "21": 0, "22": 0}
+        {"11": 0, "12": 0, "13": iou, "15": 0, "21": 0, "22": 0}
     )
     (suspect,) = Duplicate(evidence).ranked(9)
     assert (suspect.id, suspect.partner) == ("13", "11")

@@ -1,10 +1,9 @@
-"""Doubts of annotated classes, and how hard objects and images are, beside slow definitions."""
+"""How hard objects and images are, beside slow definitions."""
 
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imbdet.records.doubt import doubts_of_classes
 from imbdet.records.hardness import hardness_of_images, hardness_of_objects
 
 OBJECT = st.integers(0, 6).flatmap(
@@ -13,32 +12,6 @@ OBJECT = st.integers(0, 6).flatmap(
     )
 )
 OBJECTS = st.lists(OBJECT, max_size=8)
-
-
-def doubt(own, others, min_judged):
-    def share(thing):
-        return thing[1] / thing[0]
-
-    if own[0] < max(min_judged, 1):
-        return 0.0
-    alike = [other for other in others if other[3] == own[3] and other[0] >= max(min_judged, 1)]
-    return max(0.0, share(own) - sum(map(share, alike)) / len(alike))
-
-
-@given(objects=OBJECTS, min_judged=st.integers(0, 4))
-def test_doubts_are_those_of_the_definition(objects, min_judged):
-    judged, lead, _, classes = torch.tensor(objects).view(-1, 4).int().unbind(1)
-    found = doubts_of_classes(judged, lead, classes, min_judged=min_judged)
-    expected = [doubt(own, objects, min_judged) for own in objects]
-    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))
-    assert ((found >= 0) & (found <= 1)).all()
-
-
-def test_a_class_that_is_always_taken_for_another_casts_no_doubt_on_its_objects():
-    judged, classes = torch.full((8,), 5), torch.tensor([0, 0, 0, 0, 0, 1, 1, 2])
-    lead = torch.tensor([0, 0, 0, 0, 5, 5, 5, 5])
-    found = doubts_of_classes(judged, lead, classes, min_judged=3)
-    assert found.tolist() == [0, 0, 0, 0, 0.8, 0, 0, 0]
 
 
 @given(objects=OBJECTS, data=st.data())

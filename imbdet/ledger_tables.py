@@ -1,0 +1,56 @@
+"""The tables of a ledger, from the folder of a training; docs/ledger.md says what is in them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from imbdet.errors import UserError
+from imbdet.parquet import read_parquet
+
+# Of a table: that of a hundred million annotations.
+_MAX_BYTES = 1 << 36
+
+
+def find_table(run: Path, name: str) -> Path:
+    """The file of a table.
+
+    Args:
+        run: OUTPUT_DIR of the training.
+        name: "objects", "images" or "places".
+
+    Raises:
+        UserError: there is none.
+    """
+    path, first = (run / "ledger" / f"{table}.parquet" for table in (name, "objects"))
+    if path.is_file():
+        return path
+    if first.is_file():
+        raise UserError(
+            f"There is no '{path}', as in the ledger of an earlier version: train again."
+        )
+    raise UserError(
+        f"'{run}' has no ledger ('{path}'): name the OUTPUT_DIR of a training with LEDGER.ENABLED "
+        "True, after its first checkpoint."
+    )
+
+
+def read_table(run: Path, name: str, columns: Sequence[str]) -> pa.Table:
+    """The rows of a table.
+
+    Args:
+        run: OUTPUT_DIR of the training.
+        name: "objects", "images" or "places".
+        columns: that are needed of it.
+
+    Raises:
+        UserError: there is no table, it is damaged or lacks a column.
+    """
+    path = find_table(run, name)
+    try:
+        return read_parquet(path, max_bytes=_MAX_BYTES, columns=columns)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"'{path}' cannot be read ({error}): if it is damaged, bring it back; if it is of an "
+            "earlier version, train again."
+        ) from error

@@ -1,0 +1,38 @@
+"""How far the annotated class of each object is in doubt, by what a training said instead."""
+
+import numpy as np
+
+
+def doubts_of_classes(judged: np.ndarray, rival: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """By how much more than others of its class an object was said to be of another one.
+
+    At a sight, let ``p`` be the score of the annotated class and ``p'`` the highest of another one.
+    The rival's part of both is ``p' / (p + p')``: above 1/2 where another class is said, and as far
+    above as it is preferred. Of softmax scores it is ``1 / (1 + exp(M))``, where ``M`` is the
+    margin of Pleiss et al., "Identifying Mislabeled Data using the Area Under the Margin Ranking",
+    NeurIPS 2020, https://arxiv.org/abs/2001.10528, eq. 1. Like theirs (eq. 2) it is averaged over
+    all sights of a training; being bounded, the large margins of the sights after a label is known
+    by heart do not outweigh the sights before.
+
+    With the mean part ``r`` of ``n`` judged sights, ``d = r n / (n + 1)``, as if one more sight had
+    spoken for the annotation, since few sights say little. The doubt is ``max(0, d - m)``, where
+    ``m`` is the mean of ``d`` over the objects of the annotated class: a detector that takes a
+    whole class for another, as it does with rare ones, says nothing against a single object. A
+    class of one object has no doubt. That labels are judged by the habits of their class is the
+    idea of confident learning: Northcutt et al., "Confident Learning: Estimating Uncertainty in
+    Dataset Labels", JAIR 2021, https://arxiv.org/abs/1911.00068, which has thresholds of classes
+    for it.
+
+    Args:
+        judged: (A,) ``n``, of each object; "judged" of the ledger.
+        rival: (A,) ``r`` in [0, 1]; "rival_mean" of the ledger, whatever it is where ``n`` is 0.
+        classes: (A,) the annotated classes, from 0.
+
+    Returns:
+        (A,) float64 in [0, 1); 0 of objects that were never judged, which do not count in ``m``.
+    """
+    is_known = judged > 0
+    shares = np.where(is_known, rival, 0.0) * judged / (judged + 1)
+    numbers = np.bincount(classes, weights=is_known)
+    means = np.bincount(classes, weights=shares) / np.maximum(numbers, 1)
+    return np.where(is_known, np.maximum(shares - means[classes], 0.0), 0.0)
