@@ -34,6 +34,11 @@ class Planted:
         """The annotations that are no crowds."""
         return [note for note in self.content["annotations"] if not note["iscrowd"]]
 
+    @cached_property
+    def classes(self) -> np.ndarray:
+        """(A,) the annotated category of each object."""
+        return np.array([note["category_id"] for note in self.objects])
+
     def truth(self, kind: str) -> np.ndarray:
         """Whether each object has a fault of a kind, or each image for those that are missing.
 

@@ -165,7 +165,7 @@ def format_suspects(results: dict) -> str:
                         metric: averaged(
                             [run["suspicions"][name][metric] for run in found], digits=2
                         )
-                        for metric in ("AUROC", "precision")
+                        for metric in first["suspicions"][name]
                     },
                 }
                 for name in first["suspicions"]

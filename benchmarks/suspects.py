@@ -7,11 +7,14 @@
 Each kind of fault is looked for by three sorts of evidence: the final detections, as cleanlab's
 scores of labels in object detection judge them (Tkachenko et al., "ObjectLab", 2023, the package
 `cleanlab`, which nothing else here needs); an epoch after the training in which nothing is learnt,
-which stands for the loss of the last epoch; and the ledger of the whole training. What they say is
-in `benchmarks/suspicions.py`, the faults and the schedule in `benchmarks/faulty_shapes.yaml`.
+which stands for the loss of the last epoch; and the ledger of the whole training, by single columns
+and by the scores of `imbdet clean`. What they say is in `benchmarks/suspicions.py`, the faults and
+the schedule in `benchmarks/faulty_shapes.yaml`.
 
 The numbers are the AUROC, and the precision of as many suspects as there are faults: 0.5 and the
-share of the faults by chance. Suspects are annotations, and images where objects may be missing.
+share of the faults by chance. Of wrong classes the AUROC among annotations of one class stands
+beside: wrong labels are a larger part of rare classes, so that what knows the frequency of a class
+alone is above 0.5 among all. Suspects are annotations, and images where objects may be missing.
 
 `--ap` also trains without faults, and `--cleaned FILE` on annotations that were cleaned, of the one
 seed; AP on the validation split tells what faults cost and what cleaning brings back.
@@ -32,7 +35,7 @@ from planted import Planted
 from results_table import format_suspects, write_results
 from runs import CONFIGS, ROOT, Run, Setting
 from scipy.stats import mannwhitneyu, rankdata
-from suspicions import SUSPICIONS, Evidence, Ledger
+from suspicions import SUSPICIONS, Ledger, Traces
 
 from imbdet.config import load_config
 from imbdet.data.shapes import register_shapes
@@ -91,24 +94,26 @@ class Trial:
     output: Path
 
     def measure_suspicions(self) -> dict:
-        """AUROC and precision of each suspicion, by kind of fault."""
+        """What :func:`rate` says of each suspicion, by kind of fault."""
         faulty, epoch = self._faulty, self._last_epoch
         _require(faulty.train() and faulty.test() and epoch.train())
         planted = Planted.read(self._annotation_file())
-        evidence = Evidence(
+        traces = Traces(
             planted,
-            Ledger.read(faulty.folder / "ledger", planted),
-            Ledger.read(epoch.folder / "ledger", planted),
+            Ledger.read(faulty.folder, planted),
+            Ledger.read(epoch.folder, planted),
             faulty.folder / "test/inference" / SETTING.test / "coco_instances_results.json",
         )
         kinds = {}
         for kind, suspicions in SUSPICIONS.items():
             truth = planted.truth(kind)
+            classes = planted.classes if kind == "wrong class" else None
             kinds[kind] = {
                 "faults": int(truth.sum()),
                 "of": len(truth),
                 "suspicions": {
-                    name: rate(suspicion(evidence), truth) for name, suspicion in suspicions.items()
+                    name: rate(suspicion(traces), truth, classes)
+                    for name, suspicion in suspicions.items()
                 },
             }
         return kinds
@@ -167,23 +172,40 @@ def _require(is_done: bool) -> None:
         sys.exit(1)
 
 
-def rate(suspicion: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+def rate(
+    suspicion: np.ndarray, truth: np.ndarray, classes: np.ndarray | None = None
+) -> dict[str, float]:
     """How well values tell what is faulty from the rest.
 
     Args:
         suspicion: (N,); NaN, which says nothing, counts as the lowest.
         truth: (N,) bool, F of them True, neither none nor all.
+        classes: (N,) the annotated classes, of which one has both at least; or None.
 
     Returns:
-        "AUROC", and "precision" of the F highest values: where some are equal, its mean over
-        their orders.
+        "AUROC", of all pairs of a faulty one and another; with classes "within a class", of the
+        pairs of one class; and "precision" of the F highest values: where some are equal, its mean
+        over their orders.
     """
     ranks = rankdata(np.nan_to_num(suspicion, nan=-np.inf), method="min")
-    auroc = mannwhitneyu(ranks[truth], ranks[~truth]).statistic / (truth.sum() * (~truth).sum())
+    rates = {"AUROC": _auroc(ranks, truth, np.zeros(len(truth)))}
+    if classes is not None:
+        rates["within a class"] = _auroc(ranks, truth, classes)
     last = np.sort(ranks)[-truth.sum()]
     is_above, is_level = ranks > last, ranks == last
     found = truth[is_above].sum() + (truth.sum() - is_above.sum()) * truth[is_level].mean()
-    return {"AUROC": float(auroc), "precision": float(found / truth.sum())}
+    return {**rates, "precision": float(found / truth.sum())}
+
+
+def _auroc(ranks: np.ndarray, truth: np.ndarray, groups: np.ndarray) -> float:
+    """The share of the pairs of a group whose faulty one is higher, equal ones counting half."""
+    higher, number = 0.0, 0
+    for group in np.unique(groups):
+        faulty, others = (ranks[(groups == group) & is_it] for is_it in (truth, ~truth))
+        if len(faulty) and len(others):
+            higher += mannwhitneyu(faulty, others).statistic
+            number += len(faulty) * len(others)
+    return float(higher / number)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -1,48 +1,69 @@
 """How suspicious annotations and images are, by what a training leaves behind.
 
-A suspicion is a function of :class:`Evidence`. Its values, higher ones for what is more
-suspicious, are of the objects, or of the images where objects may be missing. NaN says nothing.
+A suspicion is a function of :class:`Traces`. Its values, higher ones for what is more suspicious,
+are of the objects, or of the images where objects may be missing. NaN says nothing.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pycocotools.mask
 from planted import Planted
 
+from imbdet.ledger_tables import read_table
 from imbdet.reading import read_json
+from imbdet.records.ledger_columns import SCHEMAS
+from imbdet.suspects import Duplicate, Evidence, Misplaced, Missing, SuspectKind, WrongClass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Ledger:
-    """The tables of a ledger in the order of the annotation file.
+    """A ledger of the training split of shapes.
 
     Attributes:
-        objects: of the annotations that are no crowds.
-        images: of all images, null where one was never shown.
+        planted: its annotations.
+        tables: "objects", "images" and "places".
     """
 
-    objects: pl.DataFrame
-    images: pl.DataFrame
+    planted: Planted
+    tables: Mapping[str, pa.Table]
 
     @classmethod
-    def read(cls, folder: Path, planted: Planted) -> "Ledger":
-        """From ``OUTPUT_DIR/ledger``."""
-        rows = {"objects": ("id", planted.objects), "images": ("image_id", planted.images)}
-        tables = {}
-        for name, (key, records) in rows.items():
-            ids = pl.DataFrame({key: [str(record["id"]) for record in records]})
-            table = pl.read_parquet(folder / f"{name}.parquet")
-            tables[name] = ids.join(table, on=key, how="left", maintain_order="left")
-        return cls(**tables)
+    def read(cls, run: Path, planted: Planted) -> "Ledger":
+        """From the folder of a training."""
+        tables = {name: read_table(run, name, SCHEMAS[name].names) for name in SCHEMAS}
+        return cls(planted, tables)
+
+    @cached_property
+    def objects(self) -> pl.DataFrame:
+        """Of the annotations that are no crowds, in the order of the file."""
+        return self._in_order("objects", "id", self.planted.objects)
+
+    @cached_property
+    def images(self) -> pl.DataFrame:
+        """In the order of the file, null where one was never shown."""
+        return self._in_order("images", "image_id", self.planted.images)
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """As ``imbdet clean`` reads it."""
+        content = self.planted.content
+        classes = [category["name"] for category in content["categories"]]
+        return Evidence.of(content, self.tables, "shapes_train", classes)
+
+    def _in_order(self, name: str, key: str, records: Sequence[Mapping]) -> pl.DataFrame:
+        ids = pl.DataFrame({key: [str(record["id"]) for record in records]})
+        table = pl.DataFrame(pl.from_arrow(self.tables[name]))
+        return ids.join(table, on=key, how="left", maintain_order="left")
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Traces:
     """What is known after a training.
 
     Attributes:
@@ -117,56 +138,71 @@ def _corners(box: list[float]) -> list[float]:
     return [x, y, x + width, y + height]
 
 
-def _confident_score(evidence: Evidence) -> float:
+def _confident_score(traces: Traces) -> float:
     """That from which on there are as many detections as annotated objects.
 
     cleanlab's thresholds, 0.95 and 0.5, are of detectors by softmax: sigmoid scores of focal loss
     hardly reach them.
     """
-    scores = sorted((found["score"] for found in read_json(evidence.detections)), reverse=True)
-    return scores[min(len(scores), len(evidence.planted.objects)) - 1]
+    scores = sorted((found["score"] for found in read_json(traces.detections)), reverse=True)
+    return scores[min(len(scores), len(traces.planted.objects)) - 1]
 
 
-def _swap(evidence: Evidence, **thresholds: float) -> np.ndarray:
+def _swap(traces: Traces, **thresholds: float) -> np.ndarray:
     from cleanlab.object_detection.rank import compute_swap_box_scores
 
-    return -evidence.by_object(compute_swap_box_scores(**evidence.cleanlab_inputs, **thresholds))
+    return -traces.by_object(compute_swap_box_scores(**traces.cleanlab_inputs, **thresholds))
 
 
-def _badloc(evidence: Evidence, **thresholds: float) -> np.ndarray:
+def _badloc(traces: Traces, **thresholds: float) -> np.ndarray:
     from cleanlab.object_detection.rank import compute_badloc_box_scores
 
-    return -evidence.by_object(compute_badloc_box_scores(**evidence.cleanlab_inputs, **thresholds))
+    return -traces.by_object(compute_badloc_box_scores(**traces.cleanlab_inputs, **thresholds))
 
 
-def _overlooked(evidence: Evidence, **thresholds: float) -> np.ndarray:
+def _overlooked(traces: Traces, **thresholds: float) -> np.ndarray:
     from cleanlab.object_detection.rank import (
         compute_overlooked_box_scores,
         pool_box_scores_per_image,
     )
 
-    scores = compute_overlooked_box_scores(**evidence.cleanlab_inputs, **thresholds)
+    scores = compute_overlooked_box_scores(**traces.cleanlab_inputs, **thresholds)
     return -pool_box_scores_per_image(scores)
 
 
 def _at_confident_score(
     suspicion: Callable[..., np.ndarray], threshold: str
-) -> Callable[[Evidence], np.ndarray]:
-    return lambda evidence: suspicion(evidence, **{threshold: _confident_score(evidence)})
+) -> Callable[[Traces], np.ndarray]:
+    return lambda traces: suspicion(traces, **{threshold: _confident_score(traces)})
 
 
 def _of_ledger(table: str, expression: pl.Expr, *, epoch: bool = False) -> "Suspicion":
-    def suspicion(evidence: Evidence) -> np.ndarray:
-        ledger = evidence.last_epoch if epoch else evidence.ledger
+    def suspicion(traces: Traces) -> np.ndarray:
+        ledger = traces.last_epoch if epoch else traces.ledger
         values = getattr(ledger, table).select(expression.cast(pl.Float64).fill_null(np.nan))
         return values.to_series().to_numpy()
 
     return suspicion
 
 
-Suspicion = Callable[[Evidence], np.ndarray]
+def _of_kind(kind: type[SuspectKind], *, epoch: bool = False) -> "Suspicion":
+    """The scores of ``imbdet clean``; of duplicates both annotations have that of the pair, and an
+    image where objects may be missing has the highest of its places."""
 
-_SAID_OTHER = pl.col("wrong_class_least") / pl.col("judged")
+    def suspicion(traces: Traces) -> np.ndarray:
+        ledger = traces.last_epoch if epoch else traces.ledger
+        scores: dict[str, float] = {}
+        suspects = kind(ledger.evidence)
+        for suspect in suspects.ranked(len(suspects.scores)):
+            for name in (suspect.id or suspect.image_id, suspect.partner or suspect.id):
+                scores.setdefault(str(name), suspect.score)
+        of_kind = traces.planted.images if kind is Missing else traces.planted.objects
+        return np.array([scores.get(str(record["id"]), 0.0) for record in of_kind])
+
+    return suspicion
+
+
+Suspicion = Callable[[Traces], np.ndarray]
 
 # By kind of fault, and by what it looks at: replace or add lines to try others.
 SUSPICIONS: Mapping[str, Mapping[str, Suspicion]] = {
@@ -176,14 +212,11 @@ SUSPICIONS: Mapping[str, Mapping[str, Suspicion]] = {
             _swap, "high_probability_threshold"
         ),
         "last epoch: cls_loss_mean": _of_ledger("objects", pl.col("cls_loss_mean"), epoch=True),
-        "ledger: 1 - score_mean": _of_ledger("objects", 1 - pl.col("score_mean")),
-        "ledger: 1 - score_best": _of_ledger("objects", 1 - pl.col("score_best")),
+        "last epoch: imbdet clean": _of_kind(WrongClass, epoch=True),
         "ledger: cls_loss_mean": _of_ledger("objects", pl.col("cls_loss_mean")),
         "ledger: wrong / judged": _of_ledger("objects", pl.col("wrong") / pl.col("judged")),
-        "ledger: wrong_class_least / judged": _of_ledger("objects", _SAID_OTHER.fill_null(0)),
-        "ledger: wrong_class_least / judged * (1 - score_mean)": _of_ledger(
-            "objects", _SAID_OTHER.fill_null(0) * (1 - pl.col("score_mean"))
-        ),
+        "ledger: rival_mean": _of_ledger("objects", pl.col("rival_mean")),
+        "ledger: imbdet clean": _of_kind(WrongClass),
     },
     "badly placed": {
         "cleanlab: badloc": _badloc,
@@ -192,15 +225,10 @@ SUSPICIONS: Mapping[str, Mapping[str, Suspicion]] = {
         ),
         "last epoch: box_loss_mean": _of_ledger("objects", pl.col("box_loss_mean"), epoch=True),
         "last epoch: 1 - iou_mean": _of_ledger("objects", 1 - pl.col("iou_mean"), epoch=True),
+        "last epoch: imbdet clean": _of_kind(Misplaced, epoch=True),
         "ledger: box_loss_mean": _of_ledger("objects", pl.col("box_loss_mean")),
         "ledger: 1 - iou_mean": _of_ledger("objects", 1 - pl.col("iou_mean")),
-        "ledger: 1 - iou_best": _of_ledger("objects", 1 - pl.col("iou_best")),
-        "ledger: score_mean * (1 - iou_mean)": _of_ledger(
-            "objects", pl.col("score_mean") * (1 - pl.col("iou_mean"))
-        ),
-        "ledger: 1 - learnt / judged": _of_ledger(
-            "objects", 1 - pl.col("learnt") / pl.col("judged")
-        ),
+        "ledger: imbdet clean": _of_kind(Misplaced),
     },
     "missing": {
         "cleanlab: overlooked": _overlooked,
@@ -209,17 +237,16 @@ SUSPICIONS: Mapping[str, Mapping[str, Suspicion]] = {
         ),
         "last epoch: loss_share": _of_ledger("images", pl.col("loss_share"), epoch=True),
         "last epoch: background_mean": _of_ledger("images", pl.col("background_mean"), epoch=True),
+        "last epoch: imbdet clean": _of_kind(Missing, epoch=True),
         "ledger: background_mean": _of_ledger("images", pl.col("background_mean")),
-        "ledger: background_best": _of_ledger("images", pl.col("background_best")),
+        "ledger: imbdet clean": _of_kind(Missing),
     },
     "duplicate": {
-        "annotations: IoU with another of its class": lambda evidence: evidence.overlaps,
+        "annotations: IoU with another of its class": lambda traces: traces.overlaps,
         "last epoch: cls_loss_mean": _of_ledger("objects", pl.col("cls_loss_mean"), epoch=True),
         "ledger: 1 - positives / seen": _of_ledger(
             "objects", -pl.col("positives") / pl.col("seen")
         ),
-        "ledger: IoU with another of its class * score_mean": lambda evidence: (
-            evidence.overlaps * _of_ledger("objects", pl.col("score_mean"))(evidence)
-        ),
+        "ledger: imbdet clean": _of_kind(Duplicate),
     },
 }

@@ -6,10 +6,15 @@ import re
 from types import SimpleNamespace
 
 import numpy as np
-import polars as pl
+import pyarrow.parquet as pq
 import pytest
+import torch
 
 from imbdet.config import load_config
+from imbdet.records.ledger import Ledger
+from imbdet.records.ledger_columns import TABLES
+from imbdet.records.ledger_rows import LedgerRows
+from tests.suspects.factories import add_place
 from tests.test_configs import CONFIGS
 
 KINDS = ["wrong class", "badly placed", "missing", "duplicate"]
@@ -38,7 +43,10 @@ def content():
         return {"id": key, "image_id": image, "category_id": category, "bbox": box, **fields}
 
     return {
-        "images": [{"id": 1, "missing": []}, {"id": 2, "missing": [note(4, 2, 1, [0, 0, 5, 5])]}],
+        "images": [
+            {"id": 1, "width": 60, "height": 60, "missing": []},
+            {"id": 2, "width": 60, "height": 60, "missing": [note(4, 2, 1, [0, 0, 5, 5])]},
+        ],
         "categories": [{"id": 1, "name": "circle"}, {"id": 2, "name": "square"}],
         "annotations": [
             note(1, 1, 1, [0, 0, 10, 10]),
@@ -51,27 +59,53 @@ def content():
 
 
 @pytest.fixture
-def evidence(programs, content, tmp_path):
+def traces(programs, content, tmp_path):
     path = tmp_path / "train.json"
     path.write_text(json.dumps(content))
     planted = programs.planted.Planted.read(path)
-    # In another order than the file, with the crowd and without the first image.
-    objects = {"id": ["6", "5", "3", "2", "1"], "score_mean": [0.6, None, 0.3, None, 0.1]}
-    images = {"image_id": ["2"], "background_mean": [0.9]}
-    (tmp_path / "ledger").mkdir()
-    pl.DataFrame(objects).write_parquet(tmp_path / "ledger" / "objects.parquet")
-    pl.DataFrame(images).write_parquet(tmp_path / "ledger" / "images.parquet")
-    ledger = programs.suspicions.Ledger.read(tmp_path / "ledger", planted)
+    write_ledger(tmp_path, content)
+    ledger = programs.suspicions.Ledger.read(tmp_path, planted)
     detections = [
         {"image_id": 2, "category_id": 1, "bbox": [3, 3, 4, 4], "score": 0.75},
         {"image_id": 2, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5},
     ]
     (tmp_path / "detections.json").write_text(json.dumps(detections))
-    return programs.suspicions.Evidence(planted, ledger, ledger, tmp_path / "detections.json")
+    return programs.suspicions.Traces(planted, ledger, ledger, tmp_path / "detections.json")
 
 
-def test_truth_of_each_kind(evidence):
-    truth = {kind: evidence.planted.truth(kind).tolist() for kind in KINDS}
+def write_ledger(folder, content):
+    """In another order than the file: the second image first. 1 is nearly said to be a square."""
+    records = [
+        {
+            "dataset_name": "shapes_train",
+            "image_id": image["id"],
+            "annotations": [
+                {
+                    "id": note["id"],
+                    "category_id": note["category_id"] - 1,
+                    "iscrowd": note["iscrowd"],
+                }
+                for note in content["annotations"]
+                if note["image_id"] == image["id"]
+            ],
+        }
+        for image in reversed(content["images"])
+    ]
+    ledger = Ledger(5, 2)  # objects 3, 5, 1, 2, 6
+    judged = torch.tensor([4, 0, 4, 4, 4])
+    ledger.objects["judged"][:] = ledger.objects["positives"][:] = judged
+    ledger.objects["score"][:] = torch.tensor([0.3, 0, 0.1, 0.5, 0.6]) * judged
+    ledger.objects["rival"][:] = torch.tensor([0.25, 0, 0.75, 0.5, 0.25]) * judged
+    ledger.images["seen"][0] = 4
+    add_place(ledger.images, 0, 0, label=0, sights=2, score=0.6, box=(52.0, 52, 58, 58))
+    (folder / "ledger").mkdir()
+    for name, to_table in TABLES.items():
+        table = to_table(ledger, LedgerRows(records), {})
+        pq.write_table(table, folder / "ledger" / f"{name}.parquet")
+
+
+def test_truth_of_each_kind(traces):
+    truth = {kind: traces.planted.truth(kind).tolist() for kind in KINDS}
     assert truth == {
         "wrong class": [False, True, False, False],
         "badly placed": [False, False, True, False],
@@ -80,18 +114,31 @@ def test_truth_of_each_kind(evidence):
     }
 
 
-def test_ledger_has_the_order_of_the_file(evidence):
-    assert evidence.ledger.objects["id"].to_list() == ["1", "2", "3", "6"]
-    assert evidence.ledger.objects["score_mean"].to_list() == [0.1, None, 0.3, 0.6]
-    assert evidence.ledger.images["background_mean"].to_list() == [None, 0.9]
+def test_ledger_has_the_order_of_the_file(traces):
+    assert traces.ledger.objects["id"].to_list() == ["1", "2", "3", "6"]
+    assert traces.ledger.objects["score_mean"].to_list() == pytest.approx([0.1, 0.5, 0.3, 0.6])
+    assert traces.ledger.images["image_id"].to_list() == ["1", "2"]
 
 
-def test_overlaps_are_of_the_same_class_and_image(evidence):
-    np.testing.assert_allclose(evidence.overlaps, [0.5, 0, 0, 0.5])
+def test_scores_are_those_of_clean(programs, traces):
+    found = {
+        kind: suspicions["ledger: imbdet clean"](traces).tolist()
+        for kind, suspicions in programs.suspicions.SUSPICIONS.items()
+    }
+    # The circles are 1, 3 and 6.
+    mean = (0.75 + 0.25 + 0.25) / 3
+    assert found["wrong class"] == pytest.approx([(0.75 - mean) * 4 / 5, 0, 0, 0])
+    assert found["badly placed"] == [0, 0, 0, 0]
+    assert found["missing"] == pytest.approx([0, 0.6 * 2 / 4])
+    assert found["duplicate"] == pytest.approx([0.5, 0, 0, 0.5])
 
 
-def test_cleanlab_gets_corners_by_image_and_class(evidence):
-    inputs = evidence.cleanlab_inputs
+def test_overlaps_are_of_the_same_class_and_image(traces):
+    np.testing.assert_allclose(traces.overlaps, [0.5, 0, 0, 0.5])
+
+
+def test_cleanlab_gets_corners_by_image_and_class(traces):
+    inputs = traces.cleanlab_inputs
     first, second = inputs["labels"]
     assert first["bboxes"].tolist() == [[0, 0, 10, 10], [0, 0, 10, 10], [0, 0, 10, 5]]
     assert first["labels"].tolist() == [0, 1, 0]
@@ -102,9 +149,9 @@ def test_cleanlab_gets_corners_by_image_and_class(evidence):
     assert found[1].shape == (0, 5)
 
 
-def test_values_of_images_come_back_in_the_order_of_objects(evidence):
+def test_values_of_images_come_back_in_the_order_of_objects(traces):
     of_images = [np.array([1.0, 2.0, 3.0]), np.array([4.0])]
-    assert evidence.by_object(of_images).tolist() == [1.0, 2.0, 4.0, 3.0]
+    assert traces.by_object(of_images).tolist() == [1.0, 2.0, 4.0, 3.0]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -119,10 +166,19 @@ def test_rates_are_those_of_the_definition(programs, seed):
     for order in itertools.permutations(range(7)):
         best = sorted(order, key=lambda k: -known[k])[:3]
         precisions.append(np.mean(truth[best]))
-    assert programs.suspects.rate(values, truth) == {
+    expected = {
         "AUROC": pytest.approx(np.mean(pairs)),
         "precision": pytest.approx(np.mean(precisions)),
     }
+    assert programs.suspects.rate(values, truth) == expected
+    classes = rng.permutation([0] * 5 + [1] * 2)
+    within = [
+        (known[a] > known[b]) + (known[a] == known[b]) / 2
+        for a, b in itertools.product(truth.nonzero()[0], (~truth).nonzero()[0])
+        if classes[a] == classes[b]
+    ]
+    expected["within a class"] = pytest.approx(np.mean(within))
+    assert programs.suspects.rate(values, truth, classes) == expected
 
 
 def test_tables_have_a_row_for_each_suspicion(programs):
