@@ -83,16 +83,19 @@ def _heads(rows: Tensor, boxes: Tensor, counts: Sequence[int], iou_thresh: float
         counts: number of boxes of each image.
         iou_thresh: see :func:`nms_clusters`.
     """
-    # As many boxes of each image: those that are none come last, where they change nothing.
     shape = len(counts), max(*counts, 1)
-    slots = consecutive_rows(range(0, shape[0] * shape[1], shape[1]), counts, rows.device)
-    boxes = boxes.new_zeros(shape[0] * shape[1], 4).index_copy_(0, slots, boxes)
+    slots = None
+    if len(rows) < shape[0] * shape[1]:
+        # As many boxes of each image: those that are none come last, where they change nothing.
+        slots = consecutive_rows(range(0, shape[0] * shape[1], shape[1]), counts, rows.device)
+        boxes = boxes.new_zeros(shape[0] * shape[1], 4).index_copy_(0, slots, boxes)
+        rows = rows.new_zeros(shape[0] * shape[1]).index_copy_(0, slots, rows)
     overlaps = _overlaps_before(boxes.view(*shape, 4), iou_thresh)
     # The first of the kept boxes that a box overlaps with; itself if there are none.
     is_member, heads = (overlaps & _kept(overlaps)[:, None]).max(dim=2)
     places = torch.where(is_member, heads, torch.arange(shape[1], device=rows.device))
-    rows = rows.new_zeros(shape[0] * shape[1]).index_copy_(0, slots, rows)
-    return rows.view(shape).gather(1, places).flatten()[slots]
+    found = rows.view(shape).gather(1, places).flatten()
+    return found if slots is None else found[slots]
 
 
 def _overlaps_before(boxes: Tensor, iou_thresh: float) -> Tensor:
