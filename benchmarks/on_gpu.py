@@ -119,8 +119,10 @@ def judge(folder: Path) -> list[dict[str, Any]]:
     results = {name: read(folder / f"{name}.json") for name in PARTS}
     rows = [mark.judge(results) for mark in MARKS]
     tests = read(folder / "parts.json").get("tests")
-    reached = "owed" if tests is None else "yes" if tests["status"] == 0 else "no"
     of = tests and tests["last"]
+    # Where all are skipped, as without a GPU, pytest ends with status 0, too.
+    has_passed = tests and tests["status"] == 0 and " passed" in of
+    reached = "owed" if tests is None else "yes" if has_passed else "no"
     return [*rows, {"figure": "tests/test_gpu.py", "of": of, "mark": "pass", "reached": reached}]
 
 

@@ -39,7 +39,8 @@ def test_programs_take_the_arguments_of_the_parts_and_measure_what_has_marks(
 def test_a_part_that_fails_stops_no_other_and_later_calls_add_theirs(
     on_gpu, tmp_path, monkeypatch, capsys
 ):
-    parts = {"bad": "-c 'raise SystemExit(3)'", "tests": "-c 'print(1); print(2)'", "more": "-V"}
+    tests = "-c 'print(1); print(\"2 passed\")'"
+    parts = {"bad": "-c 'raise SystemExit(3)'", "tests": tests, "more": "-V"}
     monkeypatch.setattr(on_gpu, "PARTS", {name: on_gpu.Part(c, "") for name, c in parts.items()})
     options = ["--device", "cpu", "--output", str(tmp_path), "--only"]
     assert on_gpu.main([*options, "bad", "tests"]) == 1
@@ -48,13 +49,16 @@ def test_a_part_that_fails_stops_no_other_and_later_calls_add_theirs(
     assert [(name, part["status"]) for name, part in ended.items()] == [
         *(("bad", 3), ("tests", 0), ("more", 0))
     ]
-    assert ended["tests"]["last"] == "2"
-    assert (tmp_path / "tests.log").read_text() == "1\n2\n"
+    assert ended["tests"]["last"] == "2 passed"
+    assert (tmp_path / "tests.log").read_text() == "1\n2 passed\n"
     printed = capsys.readouterr().out
     assert "bad: failed with status 3" in printed
     assert on_gpu.judge(tmp_path)[-1] == {
-        **{"figure": "tests/test_gpu.py", "of": "2", "mark": "pass", "reached": "yes"}
+        **{"figure": "tests/test_gpu.py", "of": "2 passed", "mark": "pass", "reached": "yes"}
     }
+    ended["tests"]["last"] = "517 skipped"
+    (tmp_path / "parts.json").write_text(json.dumps(ended))
+    assert on_gpu.judge(tmp_path)[-1]["reached"] == "no"
 
 
 def test_without_a_gpu_a_sentence_says_so(on_gpu):
