@@ -1,11 +1,12 @@
 """All candidates of an image, as a frozen detector sees them."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from detectron2.config import CfgNode
 from detectron2.structures import Instances
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from imbdet.classifiers import Classifier
@@ -14,10 +15,11 @@ from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.errors import UserError
 from imbdet.learning import learners_of
 from imbdet.modeling import ImbCascadeROIHeads, ImbDense, ImbROIHeads, build_model
+from imbdet.modeling.fast_rcnn import ImbFastRCNNOutputLayers
 from imbdet.modeling.ground_truth import targets_of
 from imbdet.modeling.proposals import priors_of
 from imbdet.modeling.sites import sites_of
-from imbdet.structures import Candidates
+from imbdet.structures import Candidates, Outputs, Priors, Targets
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +46,25 @@ class ImageCandidates:
         """(P,) int64, rows of the positives that the detector found, without appended boxes."""
         rows = self.candidates.pos_idxs
         return rows[rows < len(self.candidates) - self.num_appended]
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """What a detector says of a batch.
+
+    Attributes:
+        priors: all that could be candidates.
+        targets: the ground truth.
+        outputs: of the rows of all images.
+        num_appended: how many of the proposals are the ground truth itself, the last of each image.
+        scales: of each image, see :class:`ImageCandidates`.
+    """
+
+    priors: Priors
+    targets: Targets
+    outputs: Outputs
+    num_appended: int
+    scales: Sequence[tuple[float, float]]
 
 
 class FrozenDetector:
@@ -112,6 +133,55 @@ class FrozenDetector:
         """Whether each sample pays a loss for itself; otherwise cross-entropy stands in for it."""
         return self.learner.criterion.tells_losses
 
+    @property
+    def cls_layer(self) -> nn.Conv2d | nn.Linear:
+        """The last layer of its classes, whose outputs are the logits."""
+        return self._predictor.cls_score if self.is_two_stage else self.model.head.cls_score
+
+    @property
+    def loss_weights(self) -> Mapping[str, float]:
+        """Factors of its losses by name, 1 for all others."""
+        owner = self._predictor if self.is_two_stage else self.model
+        return owner.loss_weight
+
+    @property
+    def _predictor(self) -> ImbFastRCNNOutputLayers:
+        """Of a two-stage detector."""
+        predictor = self.model.roi_heads.box_predictor
+        return predictor[0] if self.has_stages else predictor
+
+    @torch.no_grad()
+    def look(self, batch: list[dict], *, append_gt: bool = True) -> Sight:
+        """Forward a batch.
+
+        Args:
+            batch: detectron2's dicts with "image" and "instances".
+            append_gt: whether the ground truth is among the proposals if the config says so, as in
+                a training.
+        """
+        images = self.model.preprocess_image(batch)
+        targets = [image["instances"].to(self.model.device) for image in batch]
+        features = self.model.backbone(images.tensor)
+        num_appended = 0
+        if self.is_two_stage:
+            heads = self.model.roi_heads
+            if self.model.proposal_generator is None:
+                found = [image["proposals"].to(self.model.device) for image in batch]
+            else:
+                found, _ = self.model.proposal_generator(images, features, None)
+            proposals = heads.append_gt(found, targets) if append_gt else found
+            num_appended = sum(map(len, proposals)) - sum(map(len, found))
+            priors, outputs = priors_of(proposals), heads.look(features, proposals)
+        else:
+            levels = [features[name] for name in self.model.head_in_features]
+            view = self.model.view(levels, self.model.head(levels), targets)
+            priors, outputs = view.priors, view.outputs
+        scales = [
+            (image["width"] / width, image["height"] / height)
+            for image, (height, width) in zip(batch, images.image_sizes, strict=True)
+        ]
+        return Sight(priors, targets_of(targets), outputs, num_appended, scales)
+
     @torch.no_grad()
     def collect(self, image: dict) -> ImageCandidates:
         """Forward one image.
@@ -119,30 +189,15 @@ class FrozenDetector:
         Args:
             image: detectron2's dict with "image" and "instances".
         """
-        images = self.model.preprocess_image([image])
-        targets = image["instances"].to(self.model.device)
-        features = self.model.backbone(images.tensor)
-        num_appended = 0
-        if self.is_two_stage:
-            heads = self.model.roi_heads
-            if self.model.proposal_generator is None:
-                found = [image["proposals"].to(self.model.device)]
-            else:
-                found, _ = self.model.proposal_generator(images, features, None)
-            proposals = heads.append_gt(found, [targets])
-            num_appended = len(proposals[0]) - len(found[0])
-            priors, outputs = priors_of(proposals), heads.look(features, proposals)
-        else:
-            levels = [features[name] for name in self.model.head_in_features]
-            view = self.model.view(levels, self.model.head(levels), [targets])
-            priors, outputs = view.priors, view.outputs
+        seen = self.look([image])
         needs = frozenset({"outputs", "losses"} if self.has_sample_losses else {"outputs"})
-        candidates = self.learner.candidates(priors, targets_of([targets]), outputs, needs)
+        candidates = self.learner.candidates(seen.priors, seen.targets, seen.outputs, needs)
         candidates = _with_losses(candidates)
         candidates, num_not_finite = _ignore_not_finite(candidates)
-        height, width = images.image_sizes[0]
-        scale = image["width"] / width, image["height"] / height
-        return ImageCandidates(candidates, targets, num_appended, num_not_finite, scale)
+        targets = image["instances"].to(self.model.device)
+        return ImageCandidates(
+            candidates, targets, seen.num_appended, num_not_finite, seen.scales[0]
+        )
 
 
 def _with_training_proposals(cfg: CfgNode) -> CfgNode:
