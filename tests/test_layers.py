@@ -44,7 +44,7 @@ FLOORS = [
     {"kernels"},
     {"classifiers", "structures"},
     {"assigners", "samplers", "weighting", "losses"},
-    {"records", "suspects"},
+    {"records", "suspects", "alignment"},
     {"learning"},
     {"report", "advice"},
     {"compat"},
@@ -54,7 +54,7 @@ FLOORS = [
     {"figures"},
     {"analysis", "prediction", "surveying"},
     {"compare"},
-    {"search", "pruning", "cleaning"},
+    {"search", "pruning", "cleaning", "forecast"},
     {"cli"},
 ]
 PURE = set().union(*FLOORS[:7])

@@ -1,0 +1,55 @@
+"""How far two gradients point the same way, and how far that strays with the images.
+
+Shape shorthand: U groups of training images, V groups of validation images, C columns of logits,
+Q numbers of the layer for each.
+"""
+
+import torch
+from torch import Tensor
+
+
+def alignments(updates: Tensor, targets: Tensor) -> Tensor:
+    """Cosine of the angle between a rule's gradient and that of a validation loss.
+
+    At equal length of the step, the validation loss falls by it times the length of its gradient,
+    to the first order.
+
+    Args:
+        updates: (U, C, Q) gradient of the rule's loss, the sum over the images of each group.
+        targets: (V, C, Q) the same of the validation loss.
+
+    Returns:
+        (1 + U + V, 1 + C) float64 in [-1, 1], NaN where one of the two is 0. Rows: of all images,
+        without each group of training images, without each group of validation images. Columns: of
+        the layer, then of the part of each column of logits.
+    """
+    own, other = _without_each(len(updates), len(targets), updates.device)
+    # Of the same groups in other numbers nothing but the products of pairs of groups is needed.
+    updates, targets = (part.transpose(0, 1).double() for part in (updates, targets))
+    products = _weighted(updates @ targets.mT, own, other)
+    lengths = _lengths(updates, own) * _lengths(targets, other)
+    return torch.where(lengths > 0, products / lengths, torch.nan)
+
+
+def _without_each(
+    num_updates: int, num_targets: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """(1 + U + V, U) and (1 + U + V, V): how often each group counts."""
+    own, other = (
+        torch.ones(1 + num_updates + num_targets, number, dtype=torch.float64, device=device)
+        for number in (num_updates, num_targets)
+    )
+    own[1 : 1 + num_updates].fill_diagonal_(0)
+    other[1 + num_updates :].fill_diagonal_(0)
+    return own, other
+
+
+def _lengths(gradients: Tensor, weights: Tensor) -> Tensor:
+    """(1 + U + V, 1 + C) of weighted sums of the groups."""
+    return _weighted(gradients @ gradients.mT, weights, weights).clamp(min=0).sqrt()
+
+
+def _weighted(products: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """(1 + U + V, 1 + C) products of weighted sums, from those of pairs of groups, (C, U, V)."""
+    of_columns = torch.einsum("ru,cuv,rv->rc", first, products, second)
+    return torch.cat([of_columns.sum(dim=1, keepdim=True), of_columns], dim=1)
