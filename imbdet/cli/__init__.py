@@ -39,6 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
         compare,
         config,
         demo,
+        forecast,
         methods,
         predict,
         prune,
@@ -60,7 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"imbdet {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for subcommand in (
-        *(demo, methods, config, advise, train, search),
+        *(demo, methods, config, advise, train, search, forecast),
         *(predict, analyze, clean, prune, compare, report, replay),
     ):
         subcommand.add_parser(commands)

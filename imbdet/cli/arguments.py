@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import shtab
@@ -43,6 +44,14 @@ def add_overrides(parser: argparse._ActionsContainer, example: str) -> None:
     )
 
 
+def add_space(parser: argparse._ActionsContainer) -> None:
+    """Add ``--space``."""
+    action = parser.add_argument(
+        "--space", required=True, type=Path, metavar="FILE", help="YAML file of the choices"
+    )
+    action.complete = shtab.FILE
+
+
 def add_weights(parser: argparse._ActionsContainer) -> None:
     """Add ``--weights``."""
     action = parser.add_argument(
@@ -62,6 +71,14 @@ def add_output(parser: argparse._ActionsContainer) -> None:
         "--output", required=True, metavar="DIR", help="folder of the results"
     )
     action.complete = shtab.DIRECTORY
+
+
+def at_least_1(text: str) -> int:
+    """A whole number of a command line that is not less than 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is less than 1")
+    return number
 
 
 def print_json(answer: Any) -> None:

@@ -3,11 +3,14 @@
 import argparse
 import shlex
 from collections.abc import Callable
-from pathlib import Path
 
-import shtab
-
-from imbdet.cli.arguments import add_command, add_config_files, add_output
+from imbdet.cli.arguments import (
+    add_command,
+    add_config_files,
+    add_output,
+    add_space,
+    at_least_1,
+)
 from imbdet.errors import UserError
 from imbdet.startup import quick_imports
 
@@ -17,10 +20,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     text = "choose among methods and learning rates by trainings on your data"
     parser = add_command(commands, "search", text, run)
     add_config_files(parser)
-    action = parser.add_argument(
-        "--space", required=True, type=Path, metavar="FILE", help="YAML file of the choices"
-    )
-    action.complete = shtab.FILE
+    add_space(parser)
     add_output(parser)
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument(
@@ -34,7 +34,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     )
     places = parser.add_mutually_exclusive_group()
     places.add_argument(
-        "--parallel", type=_at_least_1, default=1, metavar="N", help="trainings side by side"
+        "--parallel", type=at_least_1, default=1, metavar="N", help="trainings side by side"
     )
     places.add_argument("--gpus", nargs="+", default=[], metavar="ID", help="a training on each")
     parser.add_argument(
@@ -88,10 +88,3 @@ def _import_search() -> Callable[..., None]:
     from imbdet.search.run_search import run_search
 
     return run_search
-
-
-def _at_least_1(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is less than 1")
-    return number

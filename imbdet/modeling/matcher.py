@@ -3,16 +3,25 @@
 from collections.abc import Callable
 
 import torch
+from detectron2.config import CfgNode
 from detectron2.modeling.matcher import Matcher
 from detectron2.structures import Boxes, pairwise_iou
 from detectron2.utils.memory import retry_if_cuda_oom
 from torch import Tensor
 
 from imbdet.assigners import Assigner, Assignment, Priors, Targets, join_images
+from imbdet.keys import get_key
 from imbdet.modeling.batch_matcher import BatchMatcher
+from imbdet.modeling.site_keys import Site
 
 # (G_i, R_i) IoUs of an image to matched indices and labels.
 MatchImage = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+def build_matcher(cfg: CfgNode, site: Site) -> Matcher:
+    """The matcher that detectron2 builds at a site: an anchor for each object, but no proposal."""
+    node = get_key(cfg, site.head)
+    return Matcher(node.IOU_THRESHOLDS, node.IOU_LABELS, allow_low_quality_matches=site.is_dense)
 
 
 def matching_assigner(matcher: MatchImage) -> Assigner:

@@ -101,6 +101,7 @@ def test_a_bad_file_is_one_sentence_with_its_name(text, message, read):
 
 def test_the_example_names_files_that_exist():
     assert len(read_space(EXAMPLES / "search.yaml").arms) == 4
+    assert len(read_space(EXAMPLES / "forecast.yaml").arms) == 9
 
 
 def test_numbers_are_names(read):

@@ -1,0 +1,122 @@
+"""Which rule is ahead of the first one, over the chance of the images.
+
+Gradients of other training images and of other validation images would lie elsewhere. How far the
+alignment strays is told by leaving out each group of the one and of the other (Kott, "The
+Delete-a-Group Jackknife", Journal of Official Statistics 17, 2001): two kinds of chance that are
+independent, and whose reach together is the root of the sum of the squares of their t intervals
+(Howe, "Approximate Confidence Limits on the Mean of X + Y Where X and Y Are Two Tabled Independent
+Random Variables", Journal of the American Statistical Association 69, 1974). All rules have the
+same groups, so that a difference is one of pairs.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtrit
+from torch import Tensor
+
+from imbdet.alignment.alignments import alignments
+from imbdet.figures.estimates import CONFIDENCE, Estimate
+from imbdet.forecast.gradients import ALL
+
+# Of the cosine of two float32 gradients: what lies within is no difference.
+_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is forecast of a rule. Alignments are in [-1, 1], means over the validation losses.
+
+    Attributes:
+        rule: its name.
+        alignment: with the gradient of all objects; NaN if the rule has no gradient.
+        difference: to the first rule; None of itself.
+        by_loss: with that of each validation loss.
+        by_size: with that of objects of each size; NaN without such objects.
+        by_class: of the part of the layer that belongs to each class.
+    """
+
+    rule: str
+    alignment: Estimate
+    difference: Estimate | None
+    by_loss: Mapping[str, Estimate]
+    by_size: Mapping[str, float]
+    by_class: Mapping[str, float]
+
+    @property
+    def verdict(self) -> str:
+        """Whether it is "better" or "worse" than the first rule, or "undecided"; "" of itself."""
+        return "" if self.difference is None else self.difference.verdict
+
+
+def rank_rules(
+    updates: Mapping[str, Tensor],
+    targets: Mapping[str, Mapping[str, Tensor]],
+    classes: Mapping[int, str],
+) -> list[Forecast]:
+    """The rules by their alignment, the highest first.
+
+    Of all differences to the first rule none claims too much: with :data:`CONFIDENCE` all their
+    intervals contain what they should at once, as wide as Bonferroni's inequality asks for.
+
+    Args:
+        updates: (U, C, Q) of each rule; see :func:`imbdet.forecast.gradients.update_gradients`.
+        targets: (V, C, Q) by validation loss and part; see
+            :func:`imbdet.forecast.gradients.validation_gradients`.
+        classes: names by column of logits, of those that the validation images have.
+    """
+    num_groups = len(next(iter(updates.values())))
+    baseline = next(iter(updates))
+    confidence = 1 - (1 - CONFIDENCE) / max(len(updates) - 1, 1)
+    found: dict[str, dict[str, np.ndarray]] = {
+        rule: {
+            loss: alignments(update, parts[ALL]).cpu().numpy() for loss, parts in targets.items()
+        }
+        for rule, update in updates.items()
+    }
+    means = {rule: np.mean(list(values.values()), axis=0) for rule, values in found.items()}
+    rows = []
+    for rule, values in found.items():
+        of_layer = means[rule][:, 0]
+        difference = None
+        if rule != baseline:
+            difference = estimate(of_layer - means[baseline][:, 0], num_groups, confidence)
+        rows.append(
+            Forecast(
+                rule,
+                estimate(of_layer, num_groups),
+                difference,
+                {loss: estimate(one[:, 0], num_groups) for loss, one in values.items()},
+                _by_size(updates[rule], targets),
+                {name: float(means[rule][0, 1 + column]) for column, name in classes.items()},
+            )
+        )
+    return sorted(rows, key=lambda row: -np.nan_to_num(row.alignment.value, nan=-np.inf))
+
+
+def estimate(values: np.ndarray, num_groups: int, confidence: float = CONFIDENCE) -> Estimate:
+    """A value and its interval.
+
+    Args:
+        values: (1 + U + V,) of all images, without each group of training images, then without each
+            of validation images.
+        num_groups: U.
+        confidence: that the interval contains what it should, in (0, 1).
+    """
+    reaches = []
+    for replicates in (values[1 : 1 + num_groups], values[1 + num_groups :]):
+        freedom = len(replicates) - 1
+        error = math.sqrt(freedom * replicates.var())
+        reaches.append(float(stdtrit(freedom, (1 + confidence) / 2)) * error)
+    value, reach = float(values[0]), math.hypot(*reaches, _ROUNDING)
+    return Estimate(value, value - reach, value + reach)
+
+
+def _by_size(update: Tensor, targets: Mapping[str, Mapping[str, Tensor]]) -> dict[str, float]:
+    sizes = [part for part in next(iter(targets.values())) if part != ALL]
+    return {
+        size: float(np.mean([alignments(update, of[size])[0, 0].cpu() for of in targets.values()]))
+        for size in sizes
+    }

@@ -1,0 +1,1 @@
+import imbdet.compat  # noqa: F401  (before any test module imports detectron2)
