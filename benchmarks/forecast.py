@@ -1,0 +1,200 @@
+#!/usr/bin/env python
+"""Whether `imbdet forecast` tells which rules lead to a higher AP: a study on shapes.
+
+    python benchmarks/forecast.py --seeds 1 2 3 --json docs/results/forecast.json
+
+For each seed the plain detector is trained for a while, and from its checkpoint all rules are
+forecast, by the images of `shapes_test`. Then each rule is trained from the start to the end of the
+schedule and evaluated on `shapes_val`. All have GIoU loss for the boxes, since a forecast looks at
+classification alone. Printed is the table of the trainings, then Spearman's rank correlation, over
+the rules, of the mean forecast and the mean AP, which is that of the gains as well. Its interval of
+95 % is that of a bootstrap over rules and seeds. What is to predict AP was chosen before: the
+alignment, the mean over both validation losses. The correlations of the losses by themselves are
+there to learn from.
+
+What is finished is not repeated, and a training that was stopped goes on. Several commands with
+different seeds can share the work; one with all seeds then gathers it.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import yaml
+from methods import Benchmark
+from results_table import format_table, write_results
+from runs import CONFIGS, ROOT, SETTINGS, Run, find_pieces
+from scipy.stats import spearmanr
+from tabulate import tabulate
+
+from imbdet.cli import main as imbdet
+from imbdet.program import run_program
+
+DETECTOR, SETTING = "retinanet", "shapes"
+PLAIN = "GIoU"
+LOSSES = ("CE", "BalancedCE", "QFL", "VFL", "GHM-C", "EFL", "EQFL", "AP", "AUC", "DR")
+RANKING_PIECES = ("aLRP", "RankSort")  # with GIoU loss by themselves
+ASSIGNERS = ("ATSS", "DDOD", "FCOS", "SimOTA", "TAL", "PAA", "SoftLabel")
+ONE_TO_FEW = ("Hungarian", "TopkHungarian")
+OTHERS = ("OHEM-Dense", "Weighting-Soft", "Assigner-ATSS+QFL", "Assigner-TAL+QFL")
+RULES = (
+    PLAIN,
+    *(f"{loss}+{PLAIN}" for loss in LOSSES),
+    *RANKING_PIECES,
+    *(f"Assigner-{name}+{PLAIN}" for name in (*ASSIGNERS, *ONE_TO_FEW)),
+    *(f"{name}+{PLAIN}" for name in OTHERS),
+)
+PREDICTORS = ("alignment", "likelihood", "ranking")
+NUM_RESAMPLES = 10_000
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rules", nargs="+", default=list(RULES), metavar="METHOD")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], metavar="SEED")
+    parser.add_argument("--iterations", type=int, help="instead of the config's schedule")
+    parser.add_argument(
+        "--early", type=int, default=150, help="iterations of the checkpoint (default: 150)"
+    )
+    parser.add_argument("--num-images", type=int, default=200, help="of a forecast (default: 200)")
+    parser.add_argument("--output", type=Path, default=ROOT / "output" / "forecast")
+    parser.add_argument(
+        "--opts", nargs="+", default=[], metavar="KEY VALUE", help="overrides of the config"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
+    return parser.parse_args(argv)
+
+
+def train(args: argparse.Namespace) -> dict:
+    """The trainings of all rules; see ``methods.Benchmark.run``."""
+    benchmark = argparse.Namespace(
+        detector=DETECTOR,
+        methods=args.rules,
+        setting=SETTING,
+        seeds=args.seeds,
+        iterations=args.iterations,
+        learning_rates=None,
+        choice_iterations=None,
+        test=False,
+        output=args.output / "trainings",
+        opts=args.opts,
+    )
+    return Benchmark(benchmark).run()
+
+
+def forecast(args: argparse.Namespace, seed: int) -> dict[str, dict]:
+    """What is forecast from the checkpoint of a seed, by rule; see ``imbdet.forecast``."""
+    folder = args.output / f"early_{args.early}_seed_{seed}"
+    config = CONFIGS / SETTINGS[SETTING].configs / f"{DETECTOR}.yaml"
+    opts = [*args.opts, "SEED", str(seed)]
+    schedule = ["SOLVER.MAX_ITER", str(args.early), "SOLVER.STEPS", "()"]
+    files = [config, *find_pieces(args.rules[0])]
+    run = Run(SETTINGS[SETTING], files, [*opts, *schedule], folder)
+    if not run.train():
+        sys.exit(1)
+    found = folder / "forecast" / "forecast.json"
+    if not found.exists():
+        space = folder / "rules.yaml"
+        pieces = {rule: [str(piece) for piece in find_pieces(rule)] for rule in args.rules}
+        space.write_text(yaml.safe_dump({"axes": {"rule": pieces}}, sort_keys=False))
+        command = ["forecast", "--config-file", str(config), "--space", str(space)]
+        command += ["--weights", str(folder / "model_final.pth"), "--output", str(found.parent)]
+        command += ["--num-images", str(args.num_images)]
+        if imbdet([*command, *opts, "DATASETS.TEST", "('shapes_test',)"]) != 0:
+            sys.exit(1)
+    return {rule["rule"]: rule for rule in json.loads(found.read_text())["rules"]}
+
+
+def predictions_of(rule: Mapping) -> dict[str, float | None]:
+    """The values of ``PREDICTORS`` in the forecast of a rule; None without a gradient."""
+    of_losses = {loss: one["value"] for loss, one in rule["by_loss"].items()}
+    return {"alignment": rule["alignment"]["value"], **of_losses}
+
+
+def correlate(forecasts: np.ndarray, aps: np.ndarray) -> dict[str, float]:
+    """Spearman's correlation over the rules, with its interval.
+
+    Args:
+        forecasts: (R, S), of each rule from the checkpoint of each seed.
+        aps: (R, S), of the trainings.
+
+    Returns:
+        "spearman", and "low" and "high", the ends of the interval of 95 %.
+    """
+    rng = np.random.default_rng(0)
+    num_rules, num_seeds = aps.shape
+    values = []
+    for _ in range(NUM_RESAMPLES):
+        rules = rng.integers(num_rules, size=num_rules)
+        seeds = rng.integers(num_seeds, size=num_seeds)
+        drawn = [part[rules][:, seeds].mean(axis=1) for part in (forecasts, aps)]
+        if all(np.ptp(part) > 0 for part in drawn):  # otherwise there is no order
+            values.append(spearmanr(*drawn).statistic)
+    low, high = np.quantile(values, [0.025, 0.975])
+    value = spearmanr(forecasts.mean(axis=1), aps.mean(axis=1)).statistic
+    return {"spearman": float(value), "low": float(low), "high": float(high)}
+
+
+def gather(trainings: dict, forecasts: Mapping[int, Mapping[str, Mapping]]) -> dict:
+    """The trainings with the forecasts beside them, and the correlations.
+
+    Args:
+        trainings: see :func:`train`.
+        forecasts: by seed and rule; rules without a gradient have no part in the correlations.
+    """
+    methods = trainings["methods"]
+    for name, result in methods.items():
+        for run in result["runs"]:
+            run["forecast"] = predictions_of(forecasts[run["seed"]][name])
+    known = [
+        result["runs"]
+        for result in methods.values()
+        if all(run["forecast"]["alignment"] is not None for run in result["runs"])
+    ]
+    aps = np.array([[run["val"]["AP"] for run in runs] for runs in known])
+    correlations = {
+        predictor: correlate(
+            np.array([[run["forecast"][predictor] for run in runs] for runs in known]), aps
+        )
+        for predictor in PREDICTORS
+    }
+    command = " ".join(["python", "benchmarks/forecast.py", *sys.argv[1:]])
+    return {**trainings, "command": command, "rules": len(known), "correlations": correlations}
+
+
+def format_correlations(results: Mapping) -> str:
+    """A row for each predictor, and what the first of them decides."""
+    rows = [
+        [name, f"{one['spearman']:+.2f} [{one['low']:+.2f}, {one['high']:+.2f}]"]
+        for name, one in results["correlations"].items()
+    ]
+    main = results["correlations"][PREDICTORS[0]]
+    verdict = "undecided, since the interval holds 0"
+    if main["low"] > 0:
+        verdict = "yes: rules with a higher alignment have a higher AP"
+    elif main["high"] < 0:
+        verdict = "no: rules with a higher alignment have a lower AP"
+    table = tabulate(rows, ["forecast by", "Spearman's correlation with AP"], tablefmt="github")
+    return f"{table}\n\nWhether the alignment of {results['rules']} rules tells AP: {verdict}."
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Forecast, train, then print the tables."""
+    args = parse_args(argv)
+    forecasts = {seed: forecast(args, seed) for seed in args.seeds}
+    results = gather(train(args), forecasts)
+    print(f"{format_table(results)}\n\n{format_correlations(results)}")
+    if args.json:
+        write_results(args.json, results)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    sys.exit(run_program(main, output="the folder of --output"))
