@@ -32,6 +32,7 @@ from scipy.stats import spearmanr
 from tabulate import tabulate
 
 from imbdet.cli import main as imbdet
+from imbdet.errors import UserError
 from imbdet.program import run_program
 
 DETECTOR, SETTING = "retinanet", "shapes"
@@ -127,6 +128,9 @@ def correlate(forecasts: np.ndarray, aps: np.ndarray) -> dict[str, float]:
 
     Returns:
         "spearman", and "low" and "high", the ends of the interval of 95 %.
+
+    Raises:
+        UserError: all rules are level.
     """
     rng = np.random.default_rng(0)
     num_rules, num_seeds = aps.shape
@@ -137,6 +141,11 @@ def correlate(forecasts: np.ndarray, aps: np.ndarray) -> dict[str, float]:
         drawn = [part[rules][:, seeds].mean(axis=1) for part in (forecasts, aps)]
         if all(np.ptp(part) > 0 for part in drawn):  # otherwise there is no order
             values.append(spearmanr(*drawn).statistic)
+    if not values:
+        raise UserError(
+            "All rules have the same AP, or the same forecast: there is no order to correlate. "
+            "Train longer, or choose other rules."
+        )
     low, high = np.quantile(values, [0.025, 0.975])
     value = spearmanr(forecasts.mean(axis=1), aps.mean(axis=1)).statistic
     return {"spearman": float(value), "low": float(low), "high": float(high)}

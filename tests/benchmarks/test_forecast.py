@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from imbdet.errors import UserError
 from tests.test_configs import CONFIGS
 
 
@@ -40,6 +41,11 @@ def test_chance_is_undecided(benchmark, noise):
     assert found["low"] < 0 < found["high"]
     results = {"rules": 25, "correlations": {"alignment": found}}
     assert "undecided" in benchmark.format_correlations(results)
+
+
+def test_rules_that_are_level_have_no_order(benchmark, noise):
+    with pytest.raises(UserError, match="no order to correlate"):
+        benchmark.correlate(noise[0], 0 * noise[1])
 
 
 def test_rules_without_a_gradient_have_no_part(benchmark):
