@@ -16,12 +16,14 @@ from detectron2.engine import DefaultTrainer, TrainerBase
 
 import imbdet.cli
 import train_net
+from tests.narrow import NARROW
 
 pytestmark = pytest.mark.usefixtures("restored_loggers")
 
 ROOT = Path(train_net.__file__).parent
 CONFIGS = ROOT / "configs"
 TINY = {
+    **NARROW,
     "MODEL.FPN.OUT_CHANNELS": 32,
     "MODEL.ROI_BOX_HEAD.FC_DIM": 32,
     "DATASETS.SHAPES.NUM_TRAIN": 12,

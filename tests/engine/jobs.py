@@ -5,8 +5,10 @@ import argparse
 from imbdet.addresses import configs_folder
 from imbdet.cli import build_parser
 from imbdet.engine import launch
+from tests.narrow import NARROW
 
 SMALL = {
+    **NARROW,
     "MODEL.FPN.OUT_CHANNELS": 32,
     "DATASETS.SHAPES.NUM_TRAIN": 12,
     "DATASETS.SHAPES.NUM_VAL": 4,

@@ -19,10 +19,6 @@ from tests.messages import assert_says
 pytestmark = pytest.mark.usefixtures("restored_loggers", "own_datasets")
 
 KEYS = {
-    "MODEL.RESNETS.DEPTH": 50,
-    "MODEL.RESNETS.STEM_OUT_CHANNELS": 8,
-    "MODEL.RESNETS.RES2_OUT_CHANNELS": 16,
-    "MODEL.RESNETS.WIDTH_PER_GROUP": 4,
     "MODEL.FPN.OUT_CHANNELS": 16,
     "MODEL.RETINANET.NUM_CONVS": 1,
     "SOLVER.MAX_ITER": 8,

@@ -16,6 +16,7 @@ from imbdet.modeling import site_keys
 from imbdet.modeling.build import build_criterion, build_sampler
 from tests.modeling.conftest import make_batch, small_config, train_step
 from tests.modeling.pairwise import covering_set, pairs_of
+from tests.narrow import NARROW
 
 KEYS = {
     "cls_loss": "MODEL.CLS_LOSS.NAME",
@@ -72,8 +73,8 @@ def is_valid(combination):
 
 def config_of(combination):
     values = combination | {"weighting": [name for name in [combination["weighting"]] if name]}
-    keys = [x for factor, key in KEYS.items() for x in (key, values[factor])]
-    return small_config(combination["kind"], *keys)
+    keys = NARROW | {key: values[factor] for factor, key in KEYS.items()}
+    return small_config(combination["kind"], *(x for pair in keys.items() for x in pair))
 
 
 def build_parts(cfg):

@@ -10,6 +10,7 @@ from imbdet.modeling.dense_detector import NORMALIZERS
 from imbdet.modeling.dense_parts import BOXES, PRIORS
 from tests.modeling.conftest import make_batch, small_config, train_step
 from tests.modeling.pairwise import covering_set, pairs_of
+from tests.narrow import NARROW
 
 KEYS = {
     "assigner": "MODEL.ASSIGNER.NAME",
@@ -58,13 +59,13 @@ def is_valid(combination):
 
 
 def config_of(combination):
-    keys = [x for factor, key in KEYS.items() for x in (key, combination[factor])]
+    keys = NARROW | {key: combination[factor] for factor, key in KEYS.items()}
     return small_config(
         "retinanet",
         *("MODEL.META_ARCHITECTURE", "ImbDense"),
         *("MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS", "[[1.0]]"),
         *("MODEL.ANCHOR_GENERATOR.SIZES", "[[16], [32], [64], [128], [256]]"),
-        *keys,
+        *(x for pair in keys.items() for x in pair),
     )
 
 
