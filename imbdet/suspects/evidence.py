@@ -91,7 +91,7 @@ class Evidence:
 
 def inside(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """(R, 4) XYXY boxes, cut off at the edges of images of width and height, (R, 2)."""
-    return np.clip(boxes, 0, np.tile(sizes, 2))
+    return np.asarray(np.clip(boxes, 0, np.tile(sizes, 2)))
 
 
 def rows_of_images(columns: Columns) -> dict[str, np.ndarray]:

@@ -52,7 +52,7 @@ class Misplaced(ObjectKind):
     @cached_property
     def _shifts(self) -> np.ndarray:
         columns = [self.evidence.objects[f"shift_{edge}"] for edge in _EDGES]
-        return np.nan_to_num(np.stack(columns, axis=1).astype(float))
+        return np.asarray(np.nan_to_num(np.stack(columns, axis=1).astype(float)))
 
     def suspect(self, row: int) -> Suspect:
         shifts = self._shifts[row]
