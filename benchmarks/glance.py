@@ -40,11 +40,11 @@ ROW, HEADS = 0.3, 0.55
 Table = Mapping[str, Mapping[str, Difference]]
 
 
-def gather(detector: str, results_folder: Path = RESULTS) -> Table:
+def gather(detector: str) -> Table:
     """Differences to the detector alone by method, and by the head of the column."""
     table: dict[str, dict[str, Difference]] = {}
     for file, head in COLUMNS.items():
-        results = json.loads((results_folder / f"{file}.json").read_text())
+        results = json.loads((RESULTS / f"{file}.json").read_text())
         if results["detector"] != detector:
             continue
         baseline, *methods = results["methods"]

@@ -36,3 +36,15 @@ def restored_loggers(monkeypatch):
             monkeypatch.setattr(logger, attribute, getattr(logger, attribute))
     yield
     logging.captureWarnings(False)
+
+
+@pytest.fixture(scope="module")
+def datasets_dir(tmp_path_factory):
+    """Where the data sets of a file's tests are generated."""
+    return tmp_path_factory.mktemp("datasets")
+
+
+@pytest.fixture
+def own_datasets(datasets_dir, monkeypatch):
+    """For tests that make or look at data sets, which others shall not see."""
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(datasets_dir))

@@ -18,7 +18,7 @@ import imbdet.cli
 import train_net
 from tests.narrow import NARROW
 
-pytestmark = pytest.mark.usefixtures("restored_loggers")
+pytestmark = pytest.mark.usefixtures("restored_loggers", "own_datasets")
 
 ROOT = Path(train_net.__file__).parent
 CONFIGS = ROOT / "configs"
@@ -38,16 +38,6 @@ TINY = {
     "DATALOADER.NUM_WORKERS": 0,
     "TEST.NUM_PICTURES": 2,
 }
-
-
-@pytest.fixture(scope="session")
-def datasets_dir(tmp_path_factory):
-    return tmp_path_factory.mktemp("datasets")
-
-
-@pytest.fixture(autouse=True)
-def _own_datasets(datasets_dir, monkeypatch):
-    monkeypatch.setenv("DETECTRON2_DATASETS", str(datasets_dir))
 
 
 @pytest.fixture(autouse=True)

@@ -34,7 +34,7 @@ from imbdet.evaluation.precision_curves import precision_curves
 from imbdet.evaluation.protocols import CocoProtocol, LvisProtocol
 from imbdet.evaluation.tables import format_overall, format_per_class
 from imbdet.evaluation.thresholds import ENTRY, ScoreThresholds
-from imbdet.files import replacing
+from imbdet.files import replacing, without_nan
 
 logger = logging.getLogger(__name__)
 
@@ -268,7 +268,7 @@ class COCOEvaluator(DatasetEvaluator):
             "metrics": {iou_type: asdict(values) for iou_type, values in metrics.items()},
             ENTRY: {name: asdict(value) for name, value in best.items()},
         }
-        self._write("metrics.json", _replace_nan(summary), indent=2)
+        self._write("metrics.json", without_nan(summary), indent=2)
         departure = protocol.describe_departure()
         for iou_type, values in metrics.items():
             title = f"Results on '{self._dataset_name}' ({iou_type}, in percent{departure})"
@@ -327,10 +327,3 @@ def _have_masks(annotations: list[dict], detections: list[dict]) -> bool:
         return True
     logger.warning("Masks are not evaluated, since not every object has one.")
     return False
-
-
-def _replace_nan(value: Any) -> Any:
-    """``value`` with None for every NaN, which JSON does not know."""
-    if isinstance(value, Mapping):
-        return {key: _replace_nan(entry) for key, entry in value.items()}
-    return None if value != value else value

@@ -3,7 +3,7 @@
 import csv
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from tabulate import tabulate
 
 from imbdet.figures.estimates import CONFIDENCE, Estimate
-from imbdet.files import replacing
+from imbdet.files import replacing, without_nan
 from imbdet.forecast.ranking import Forecast
 from imbdet.wording import counted
 
@@ -35,7 +35,7 @@ def write_results(
         "rules": [{**asdict(row), "verdict": row.verdict} for row in rows],
     }
     with replacing(output / FORECAST_FILE) as draft:
-        draft.write_text(json.dumps(_without_nan(content), indent=1) + "\n")
+        draft.write_text(json.dumps(without_nan(content), indent=1) + "\n")
     columns = [_flat(row) for row in rows]
     with replacing(output / "table.csv") as draft, open(draft, "w", newline="") as file:
         writer = csv.DictWriter(file, list(columns[0]))
@@ -102,7 +102,7 @@ def _difference(row: Forecast) -> str:
     return f"{_interval(row.difference)}, {row.verdict}"
 
 
-def _extreme(by_class: Mapping[str, float], choose: Any) -> str:
+def _extreme(by_class: Mapping[str, float], choose: Callable) -> str:
     known = {name: value for name, value in by_class.items() if not math.isnan(value)}
     if not known:
         return ""
@@ -123,12 +123,3 @@ def _flat(row: Forecast) -> dict[str, Any]:
         **row.by_size,
         **{f"class {name}": value for name, value in row.by_class.items()},
     }
-
-
-def _without_nan(value: Any) -> Any:
-    """None in place of NaN, which JSON lacks."""
-    if isinstance(value, dict):
-        return {name: _without_nan(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(part) for part in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -14,6 +14,8 @@ from imbdet.engine import Trainer
 from tests.ink import is_cut_off
 from tests.test_train_net import CONFIGS, TINY
 
+pytestmark = pytest.mark.usefixtures("restored_loggers", "own_datasets")
+
 FIGURES = {
     "boosting",
     "calibration",
@@ -30,16 +32,6 @@ FIGURES = {
     "sampling_distribution",
     "score_shift",
 }
-
-
-@pytest.fixture(scope="module")
-def datasets_dir(tmp_path_factory):
-    return tmp_path_factory.mktemp("datasets")
-
-
-@pytest.fixture(autouse=True)
-def _surroundings(datasets_dir, monkeypatch, restored_loggers):
-    monkeypatch.setenv("DETECTRON2_DATASETS", str(datasets_dir))
 
 
 def analyze(*args, **overrides):

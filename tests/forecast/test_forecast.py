@@ -16,6 +16,8 @@ from imbdet.modeling import build_model
 from imbdet.search.space import read_space
 from tests.test_train_net import CONFIGS, TINY
 
+pytestmark = pytest.mark.usefixtures("restored_loggers", "own_datasets")
+
 SPACE = """
 axes:
   rule:
@@ -27,16 +29,6 @@ axes:
 FREQUENCIES = ClassFrequencies(
     10, images=torch.tensor([9, 5, 1]), instances=torch.tensor([9, 5, 1])
 )
-
-
-@pytest.fixture(scope="module")
-def datasets_dir(tmp_path_factory):
-    return tmp_path_factory.mktemp("datasets")
-
-
-@pytest.fixture(autouse=True)
-def _surroundings(datasets_dir, monkeypatch, restored_loggers):
-    monkeypatch.setenv("DETECTRON2_DATASETS", str(datasets_dir))
 
 
 def keys_of(**overrides):
