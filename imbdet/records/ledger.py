@@ -9,6 +9,8 @@ from imbdet.records.places import EMPTY, add_places
 from imbdet.records.sights import Columns, Sights
 
 _SUMS = ("score", "iou", "gradient", "cls_loss", "cls_loss_square", "box_loss", "box_loss_square")
+# The same of box sides and their mean square, each times the score of the positive.
+_SHIFTS = ("shift", "shift_square")
 _BESTS = ("best_score", "best_iou")
 
 # What a row begins with. Numbers that are not known yet are -1.
@@ -23,9 +25,7 @@ _OBJECT: dict[str, Tensor] = {
     "wrong": torch.tensor(0, dtype=torch.int32),
     "wrong_class": torch.tensor(-1, dtype=torch.int32),
     "wrong_lead": torch.tensor(0, dtype=torch.int32),
-    # Of best positives; shifts and their squares times the score of each, whose sum is the weight.
     "rival": torch.tensor(0.0, dtype=torch.float64),
-    "shift_weight": torch.tensor(0.0, dtype=torch.float64),
     "shift": torch.zeros(4, dtype=torch.float64),
     "shift_square": torch.tensor(0.0, dtype=torch.float64),
 }
@@ -92,7 +92,7 @@ class Ledger:
         own, rows = self.objects, now["row"]
         own["seen"][rows] += 1
         own["positives"][rows] += now["positives"].int()
-        for name in _SUMS:
+        for name in (*_SUMS, *_SHIFTS):
             own[name][rows] += now[name]
         for name in _BESTS:
             own[name][rows] = own[name][rows].maximum(now[name].float())
@@ -111,10 +111,6 @@ class Ledger:
         own["wrong"][rows] += now["is_wrong"].int()
         self._vote(rows[now["is_wrong"]], now["said"][now["is_wrong"]].int())
         own["rival"][rows] += now["rival"]
-        weight, shift = now["best_score"], now["shift"]
-        own["shift_weight"][rows] += weight
-        own["shift"][rows] += weight[:, None] * shift
-        own["shift_square"][rows] += weight * shift.square().mean(dim=1)
 
     def _vote(self, rows: Tensor, said: Tensor) -> None:
         """One step of the majority vote.

@@ -46,7 +46,7 @@ OBJECTS = pa.schema(
         _column("shift_y0", pa.float64(), "the same of its upper edge"),
         _column("shift_x1", pa.float64(), "the same of its right edge"),
         _column("shift_y1", pa.float64(), "the same of its lower edge"),
-        _column("shift_spread", pa.float64(), "standard deviation of these over the sights"),
+        _column("shift_spread", pa.float64(), "standard deviation of these over its positives"),
     ],
 )
 
@@ -158,8 +158,12 @@ TABLES = {"objects": objects_table, "images": images_table, "places": places_tab
 
 
 def _shifts(own: Mapping[str, np.ndarray]) -> dict[str, pa.Array]:
-    """Means over judged sights, weighted by the score of each, and their standard deviation."""
-    weight = own["shift_weight"]
+    """Means over its positives, weighted by the score of each, and their standard deviation.
+
+    Boxes of one object vote by their scores, as detections do in Gidaris and Komodakis, "Object
+    detection via a multi-region & semantic segmentation-aware CNN model", ICCV 2015.
+    """
+    weight = own["score"]
     means = _divided(own["shift"].T, weight)
     # Of the four sides together.
     variances = _variances_of(_divided(own["shift_square"], weight), (means**2).mean(axis=0))

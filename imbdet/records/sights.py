@@ -83,15 +83,15 @@ def look_at_objects(record: SampleRecord, to_file: Tensor) -> dict[str, Tensor]:
     "positives" is the number of an object's positives, as int64; "score", "iou", "gradient",
     "cls_loss", "box_loss" and, of the last two, "..._square" are float64 sums over them, NaN where
     the criterion tells no classification losses. "best_score" and "best_iou" are the highest, -1
-    without positives.
+    without positives. "shift", (G, 4), and "shift_square" are sums over them, too, each times its
+    score: by how much its box after regression lies off that of the object, side by side (x0, y0,
+    x1, y1), in pixels of the file, and the mean square of the four.
 
     The *best positive* is that of the highest score of the object's class, the first one of equals.
     Of it "said" is the class with the highest score, -1 without positives, "is_wrong" whether that
     is not the object's, and "is_learnt" whether it is and the IoU after regression is at least 0.5;
     "rival" is the highest score of another class divided by the sum of it and the score of the
-    object's class, in [0, 1], and "shift", (G, 4), by how much its box after regression lies off
-    that of the object, side by side (x0, y0, x1, y1), in pixels of the file; both are float64 and 0
-    without positives.
+    object's class, in [0, 1], as float64, 0 without positives.
 
     Args:
         record: the samples.
@@ -101,6 +101,8 @@ def look_at_objects(record: SampleRecord, to_file: Tensor) -> dict[str, Tensor]:
     num_objects = len(record.samples.candidates.targets)
     values = found.values
     values |= {f"{name}_square": values[name] ** 2 for name in ("cls_loss", "box_loss")}
+    scores, shifts = values["score"], found.shifts(to_file)
+    values["shift_square"] = scores * shifts.square().mean(dim=1)
     zeros = torch.zeros(num_objects, dtype=torch.float64)
     none = torch.full((num_objects,), -1.0, dtype=torch.float64)
     best = found.best
@@ -117,7 +119,9 @@ def look_at_objects(record: SampleRecord, to_file: Tensor) -> dict[str, Tensor]:
         "is_wrong": no.index_copy(0, objects, ~is_right),
         "is_learnt": no.index_copy(0, objects, is_right & (values["iou"][best] >= LEARNT_IOU)),
         "rival": zeros.index_copy(0, objects, found.best_rivals),
-        "shift": zeros.new_zeros(num_objects, 4).index_copy(0, objects, found.best_shifts(to_file)),
+        "shift": zeros.new_zeros(num_objects, 4).index_add(
+            0, found.objects, scores[:, None] * shifts
+        ),
     }
 
 
@@ -209,14 +213,13 @@ class _Positives:
         both = own + other
         return (other / both).where(both > 0, 0.0)
 
-    def best_shifts(self, to_file: Tensor) -> Tensor:
-        """(objects with positives, 4) float64 of the best positives, in pixels of the files."""
-        positives = self._samples.positives
-        best = self.best.to(self._samples.pos_idxs.device)
-        images = self._samples.image_idxs[self._samples.pos_idxs[best]]
+    def shifts(self, to_file: Tensor) -> Tensor:
+        """(P, 4) float64, from the objects' boxes to those after regression, in pixels of files."""
+        samples = self._samples
+        images = samples.image_idxs[samples.pos_idxs]
         own = to_file.to(images.device)[images].double()
         there, annotated = (
-            boxes_in_files(boxes[best].double(), own)
-            for boxes in (positives.pred_boxes, positives.gt_boxes)
+            boxes_in_files(boxes.double(), own)
+            for boxes in (samples.positives.pred_boxes, samples.positives.gt_boxes)
         )
         return (there - annotated).cpu()

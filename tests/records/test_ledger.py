@@ -85,14 +85,13 @@ def of_object(sights):
         "best_score": max((p["score"] for p in everything), default=-1),
         "best_iou": max((p["iou"] for p in everything), default=-1),
         "rival": sum(p["rival"] for _, p in judged),
-        "shift_weight": sum(p["score"] for _, p in judged),
-        "shift_square": sum(p["score"] * x**2 / 4 for _, p in judged for x in p["shift"]),
+        "shift_square": sum(p["score"] * x**2 / 4 for p in everything for x in p["shift"]),
     }
     for name in ("score", "iou", "gradient", "cls_loss", "box_loss"):
         row[name] = sum(p[name] for p in everything)
     for name in ("cls_loss", "box_loss"):
         row[f"{name}_square"] = sum(p[name] ** 2 for p in everything)
-    shift = [sum(p["score"] * p["shift"][side] for _, p in judged) for side in range(4)]
+    shift = [sum(p["score"] * p["shift"][side] for p in everything) for side in range(4)]
     return row, shift, wrong
 
 

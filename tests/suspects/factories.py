@@ -80,9 +80,8 @@ def make_tables(metadata=None):
     own["score"][:] = torch.tensor([0.9, 0.1, 0.5, 0, 0.8, 0.8, 0]) * judged
     own["rival"][:] = torch.tensor([0.1, 0.9, 0.1, 0, 0.1, 0.1, 0]) * judged
     own["wrong"][1], own["wrong_class"][1], own["wrong_lead"][1] = 8, 2, 7
-    own["shift_weight"][:] = judged
-    own["shift"][5] = SIGHTS * torch.tensor([10.0, 0, 10, 0])
-    own["shift_square"][5] = SIGHTS * (50.0 + 2)
+    own["shift"][5] = own["score"][5] * torch.tensor([10.0, 0, 10, 0], dtype=torch.float64)
+    own["shift_square"][5] = own["score"][5] * (50.0 + 2)
     images = ledger.images
     images["seen"][:] = SIGHTS
     add_place(images, 2, 0, label=1, sights=8, score=0.6, box=(30.0, 30, 60, 70))

@@ -49,7 +49,7 @@ def test_misplaced(evidence):
     assert scores["21"] == pytest.approx(expected)
     assert {scores[note] for note in ("11", "12", "13", "15", "22")} == {0}
     (suspect,) = Misplaced(evidence).ranked(9)
-    assert suspect.proposed_box == (30, 20, 70, 60)
+    assert suspect.proposed_box == pytest.approx((30, 20, 70, 60))
     assert "left +10, upper +0, right +10, lower +0" in suspect.reason
 
 
