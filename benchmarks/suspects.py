@@ -16,8 +16,9 @@ share of the faults by chance. Of wrong classes the AUROC among annotations of o
 beside: wrong labels are a larger part of rare classes, so that what knows the frequency of a class
 alone is above 0.5 among all. Suspects are annotations, and images where objects may be missing.
 
-`--ap` also trains without faults, and `--cleaned FILE` on annotations that were cleaned, of the one
-seed; AP on the validation split tells what faults cost and what cleaning brings back.
+`--ap` also trains without faults, and on what `imbdet clean` makes of the faulty annotations by
+each policy that is named; AP on the validation split tells what faults cost and what cleaning
+brings back.
 
 Runs that are finished are not repeated, a run that was stopped goes on; with other `--opts` they
 need another `--output`.
@@ -37,12 +38,14 @@ from runs import CONFIGS, ROOT, Run, Setting
 from scipy.stats import mannwhitneyu, rankdata
 from suspicions import SUSPICIONS, Ledger, Traces
 
+from imbdet.cli import main as imbdet
 from imbdet.config import load_config
 from imbdet.data.shapes import register_shapes
 from imbdet.program import run_program
+from imbdet.suspects.changes import POLICIES
 
 # isort: split
-from detectron2.data import MetadataCatalog
+from detectron2.data import Metadata, MetadataCatalog
 
 SHAPES = ROOT / "benchmarks" / "faulty_shapes.yaml"
 # With the objects' boxes among their proposals, RoI heads say little of where objects are.
@@ -62,19 +65,19 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("detectors", nargs="+", choices=list(DETECTORS), metavar="DETECTOR")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1], metavar="SEED")
-    parser.add_argument("--ap", action="store_true", help="also train without faults")
     parser.add_argument(
-        "--cleaned", type=Path, metavar="FILE", help="COCO file to train on as well"
+        "--ap",
+        nargs="*",
+        choices=list(POLICIES),
+        metavar="POLICY",
+        help=f"also train without faults, and after cleaning by these: {', '.join(POLICIES)}",
     )
     parser.add_argument("--output", type=Path, default=ROOT / "output" / "suspects")
     parser.add_argument(
         "--opts", nargs="+", default=[], metavar="KEY VALUE", help="overrides of the config"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
-    args = parser.parse_args(argv)
-    if args.cleaned and len(args.seeds) > 1:
-        parser.error("--cleaned: a file is of the images of one seed")
-    return args
+    return parser.parse_args(argv)
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ class Trial:
         """What :func:`rate` says of each suspicion, by kind of fault."""
         faulty, epoch = self._faulty, self._last_epoch
         _require(faulty.train() and faulty.test() and epoch.train())
-        planted = Planted.read(self._annotation_file())
+        planted = Planted.read(Path(self._shapes().json_file))
         traces = Traces(
             planted,
             Ledger.read(faulty.folder, planted),
@@ -118,22 +121,28 @@ class Trial:
             }
         return kinds
 
-    def measure_ap(self, cleaned: Path | None) -> dict[str, float]:
+    def measure_ap(self, policies: Sequence[str]) -> dict[str, float]:
         """AP on the validation split by the annotations of the training.
 
         Args:
-            cleaned: a COCO file of cleaned annotations, or none.
+            policies: of ``imbdet clean``, whose suspects are those of the faulty training.
         """
         no_faults = [text for name in FAULTS for text in (f"DATASETS.SHAPES.{name}", "0.0")]
-        trainings = {"faulty": self._faulty, "true": self._make("true", no_faults)}
-        if cleaned is not None:
-            images = self._annotation_file().parent.parent / "train"
-            entry = {"NAME": "shapes_cleaned", "JSON": str(cleaned), "IMAGES": str(images)}
-            data = ["DATASETS.COCO", str([entry]), "DATASETS.TRAIN", "('shapes_cleaned',)"]
-            trainings["cleaned"] = self._make("cleaned", data)
+        trainings = {"true": self._make("true", no_faults), "faulty": self._faulty}
+        trainings |= {f"cleaned: {policy}": self._cleaned(policy) for policy in policies}
         for run in trainings.values():
             _require(run.train())
         return {name: run.read()["val"]["AP"] for name, run in trainings.items()}
+
+    def _cleaned(self, policy: str) -> Run:
+        """A training on what is made of the faulty annotations."""
+        run = self._faulty.folder
+        folder = run.parent / f"clean_{policy}"
+        _require(imbdet(["clean", str(run), "--policy", policy, "--output", str(folder)]) == 0)
+        cleaned, images = str(folder / "cleaned.json"), self._shapes().image_root
+        entry = {"NAME": "shapes_cleaned", "JSON": cleaned, "IMAGES": images}
+        data = ["DATASETS.COCO", str([entry]), "DATASETS.TRAIN", "('shapes_cleaned',)"]
+        return self._make(f"cleaned_{policy}", data)
 
     @property
     def _faulty(self) -> Run:
@@ -162,9 +171,10 @@ class Trial:
         folder = self.output / self.detector / f"seed_{self.seed}" / name
         return Run(SETTING, self._files, [*self._opts, *overrides], folder)
 
-    def _annotation_file(self) -> Path:
+    def _shapes(self) -> Metadata:
+        """Of the faulty data set."""
         register_shapes(load_config(*map(str, self._files), opts=self._opts))
-        return Path(MetadataCatalog.get("shapes_train").json_file)
+        return MetadataCatalog.get("shapes_train")
 
 
 def _require(is_done: bool) -> None:
@@ -217,8 +227,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         for detector, runs in results["detectors"].items():
             trial = Trial(detector, seed, args.opts, args.output)
             run = {"seed": seed, "kinds": trial.measure_suspicions()}
-            if args.ap or args.cleaned:
-                run["AP"] = trial.measure_ap(args.cleaned)
+            if args.ap is not None:
+                run["AP"] = trial.measure_ap(args.ap)
             runs.append(run)
     print(format_suspects(results))
     if args.json:
