@@ -16,7 +16,7 @@ from imbdet.data.coco_records import optional_fields
 from imbdet.data.plausibility import describe_box, find_implausible
 from imbdet.errors import UserError
 from imbdet.formats.annotation_files import READERS
-from imbdet.formats.coco_json import NUMBER_PROBLEMS, find_number_problem
+from imbdet.formats.coco_boxes import COORDINATE_PROBLEMS, find_coordinate_problem
 from imbdet.keys import get_key
 from imbdet.modeling.detector_kind import num_classes_key
 from imbdet.wording import counted, printable
@@ -196,7 +196,7 @@ def _remove_invalid_boxes(cfg: CfgNode, name: str, records: list[dict]) -> list[
 def _report_invalid_boxes(name: str, records: list[dict]) -> list[dict]:
     """Returns the records without them."""
     valid, found = split_by_validity(records)
-    for problem in found.keys() & NUMBER_PROBLEMS:
+    for problem in found.keys() & COORDINATE_PROBLEMS:
         raise UserError(
             f"Data set '{name}' has a box {problem}: {found[problem][0]}. Correct it or remove its "
             "annotation."
@@ -258,7 +258,7 @@ def _find_mask_problem(cfg: CfgNode, mask: list | dict | None, record: dict) -> 
 
 
 def _find_box_problem(annotation: dict, record: dict) -> str | None:
-    problem = find_number_problem(annotation.get("bbox"))
+    problem = find_coordinate_problem(annotation.get("bbox"))
     if problem:
         return problem
     x0, y0, x1, y1 = annotation["bbox"]

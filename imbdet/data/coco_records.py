@@ -15,7 +15,7 @@ from detectron2.structures import BoxMode
 
 from imbdet.errors import UserError
 from imbdet.formats.annotation_files import READERS
-from imbdet.formats.coco_json import OPTIONAL_FIELDS
+from imbdet.formats.coco_masks import OPTIONAL_FIELDS
 from imbdet.formats.lvis_json import NEGATIVE, NOT_EXHAUSTIVE
 from imbdet.keys import get_key
 from imbdet.wording import counted

@@ -7,7 +7,8 @@ from detectron2.data.datasets.coco import convert_to_coco_dict
 from detectron2.utils.logger import log_first_n
 
 from imbdet.formats.annotation_files import READERS
-from imbdet.formats.coco_json import fill_areas, read_coco_json, require_boxes
+from imbdet.formats.coco_boxes import fill_areas, require_boxes
+from imbdet.formats.coco_json import read_coco_json
 from imbdet.wording import counted
 
 

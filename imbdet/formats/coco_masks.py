@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 
+# Fields of an annotation that only some detectors read, and the key by which they do.
+OPTIONAL_FIELDS = {"segmentation": "MODEL.MASK_ON", "keypoints": "MODEL.KEYPOINT_ON"}
+
 # Numbers of a polygon: three points.
 _LEAST_NUMBERS = 6
 

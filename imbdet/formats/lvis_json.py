@@ -7,14 +7,9 @@ Instance Segmentation", CVPR 2019, https://arxiv.org/abs/1908.03195.
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from imbdet.formats.coco_json import (
-    COCO,
-    AnnotationFormat,
-    find_bad_record,
-    is_file_name,
-    name_record,
-    read_annotations,
-)
+from imbdet.formats.annotation_format import COCO, AnnotationFormat
+from imbdet.formats.coco_json import read_annotations
+from imbdet.formats.record_fields import find_bad_record, is_file_name, name_record
 
 # Of an image: classes that are known not to be in it, and classes of which not all objects are
 # annotated. Both are lists of category ids.

@@ -6,7 +6,8 @@ import pytest
 
 from imbdet.data import load_dataset
 from imbdet.errors import UserError
-from imbdet.formats.coco_json import fill_areas, read_coco_json
+from imbdet.formats.coco_boxes import fill_areas
+from imbdet.formats.coco_json import read_coco_json
 
 
 def test_accepts_what_detectron2_accepts(toy):

@@ -1,0 +1,33 @@
+"""COCO's format and those like it: the lists of a file, and the fields of their records."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from imbdet.formats.record_fields import BOX, FILE_NAME, ID, SIDE, TEXT, Fields
+
+
+@dataclass(frozen=True)
+class AnnotationFormat:
+    """COCO's format or one like it.
+
+    Attributes:
+        name: for messages.
+        fields: those that the records of each list must have.
+        find_problems: yields, of content with these fields, what else is wrong, or None.
+    """
+
+    name: str
+    fields: Mapping[str, Fields]
+    find_problems: Callable[[dict[str, Any]], Iterator[str | None]]
+
+
+COCO = AnnotationFormat(
+    name="COCO",
+    fields={
+        "images": {"id": ID, "file_name": FILE_NAME, "width": SIDE, "height": SIDE},
+        "categories": {"id": ID, "name": TEXT},
+        "annotations": {"id": ID, "image_id": ID, "category_id": ID, "bbox": BOX},
+    },
+    find_problems=lambda _: iter(()),
+)
