@@ -1,22 +1,11 @@
 """The data loaders of training and test."""
 
 import functools
-import logging
-from collections.abc import Callable, Iterable, Sequence
-from itertools import chain, zip_longest
+from collections.abc import Callable
 
 import numpy as np
 from detectron2.config import CfgNode
-from detectron2.data import (
-    DatasetFromList,
-    DatasetMapper,
-    MetadataCatalog,
-    build_detection_test_loader,
-)
-from detectron2.data.build import (
-    filter_images_with_few_keypoints,
-    filter_images_with_only_crowd_annotations,
-)
+from detectron2.data import DatasetFromList, DatasetMapper, build_detection_test_loader
 from detectron2.utils import comm
 from torch.utils.data import DataLoader
 
@@ -24,25 +13,14 @@ from imbdet.data.augmentation import build_train_mapper
 from imbdet.data.batches import TrainLoader
 from imbdet.data.broken_images import SkippingMapper, StrictMapper
 from imbdet.data.checks import drops_invalid_boxes, load_dataset, skips_broken_images
-from imbdet.data.class_table import format_class_table
 from imbdet.data.image_samplers import check_sampler, read_periods, read_sampler
 from imbdet.data.order import BatchOrder
 from imbdet.data.proposals import with_proposals
-from imbdet.data.summary import DataSummary
-from imbdet.data.weights import (
-    class_weights,
-    count_objects,
-    read_class_weights,
-    weigh_records,
-)
+from imbdet.data.training_records import load_training_records, require_same_classes
+from imbdet.data.weights import read_class_weights
 from imbdet.data.workers import leave_stopping_to_parent
 from imbdet.errors import UserError
-from imbdet.keys import get_key
-from imbdet.losses import ClassFrequencies
-from imbdet.modeling.detector_kind import num_classes_key
 from imbdet.wording import counted
-
-logger = logging.getLogger(__name__)
 
 
 def build_train_loader(cfg: CfgNode) -> TrainLoader:
@@ -54,7 +32,7 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
         UserError: a data set or a key is wrong. While iterating: an image is broken.
     """
     check_data_keys(cfg)
-    records, summary, class_frequencies = _load_training_records(cfg)
+    records, summary, class_frequencies = load_training_records(cfg)
     build_order = _plan_order(cfg, records)
     dataset = DatasetFromList(records, copy=False)
     mapper = build_train_mapper(cfg)
@@ -121,7 +99,7 @@ def check_test_sets(cfg: CfgNode) -> None:
     """
     for name in cfg.DATASETS.TEST:
         with_proposals(cfg, load_dataset(cfg, name), name)
-        _require_same_classes((cfg.DATASETS.TRAIN[0], name), zip)
+        require_same_classes((cfg.DATASETS.TRAIN[0], name), zip)
 
 
 def require_equal_shares(cfg: CfgNode, num_processes: int) -> None:
@@ -162,50 +140,3 @@ def _find_wide(records: list[dict]) -> np.ndarray:
                 "'width' and 'height' in its data set: set it to False."
             )
     return np.array([record["width"] > record["height"] for record in records])
-
-
-def _load_training_records(cfg: CfgNode) -> tuple[list[dict], DataSummary, ClassFrequencies]:
-    names = cfg.DATASETS.TRAIN
-    loaded = [load_dataset(cfg, name, training=True) for name in names]
-    _require_same_classes(names, zip_longest)
-    num_classes = get_key(cfg, num_classes_key(cfg))
-    class_frequencies = ClassFrequencies.of(chain.from_iterable(loaded), num_classes)
-    summary = DataSummary.of(dict(zip(names, loaded, strict=True)), class_frequencies)
-    records = list(
-        {**record, "dataset_name": name}
-        for name, of_set in zip(names, loaded, strict=True)
-        for record in with_proposals(cfg, of_set, name, training=True)
-    )
-    num_images = len(records)
-    if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
-        records = filter_images_with_only_crowd_annotations(records)
-    if cfg.MODEL.KEYPOINT_ON:
-        least = cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE
-        records = filter_images_with_few_keypoints(records, least)
-    if not records:
-        raise UserError(f"No image of {', '.join(names)} has an object to train on.")
-    left_out = num_images - len(records)
-    without = f" (left out, without objects: {left_out:,})" if left_out else ""
-    counts = count_objects(records, len(summary.classes))
-    factors = class_weights(cfg, counts, summary.classes)
-    table = format_class_table(counts, summary.classes, factors)
-    logger.info(f"Training on {counted(len(records), 'image')}{without}:\n{table}")
-    return weigh_records(records, factors), summary, class_frequencies
-
-
-def _require_same_classes(names: Sequence[str], pair: Callable[..., Iterable]) -> None:
-    """Compare the classes of data sets with those of the first one.
-
-    Args:
-        names: of the data sets.
-        pair: ``zip_longest``, or ``zip``, which leaves out what only one of them has.
-    """
-    classes = [MetadataCatalog.get(name).thing_classes for name in names]
-    for name, others in zip(names, classes, strict=True):
-        for index, (expected, found) in enumerate(pair(classes[0], others)):
-            if found != expected:
-                raise UserError(
-                    f"The data sets must have the same classes in the order of their ids, but "
-                    f"class {index} is '{expected or 'nothing'}' in '{names[0]}' and "
-                    f"'{found or 'nothing'}' in '{name}'."
-                )

@@ -3,17 +3,16 @@
 import argparse
 import logging
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
-from detectron2.data.build import filter_images_with_only_crowd_annotations
 
 from imbdet.alignment.entries import IOU_THRESHOLDS
 from imbdet.analysis.analysed_images import build_loader, load_dataset_dicts
 from imbdet.analysis.frozen_detector import FrozenDetector
+from imbdet.data.training_records import load_training_records
 from imbdet.engine import setup_frozen
 from imbdet.engine.progress import with_progress
 from imbdet.errors import UserError
@@ -27,9 +26,6 @@ from imbdet.forecast.gradients import (
 from imbdet.forecast.ranking import rank_rules
 from imbdet.forecast.results import format_table, sentences, write_results
 from imbdet.forecast.rules import build_rules
-from imbdet.keys import get_key
-from imbdet.losses import ClassFrequencies
-from imbdet.modeling.detector_kind import num_classes_key
 from imbdet.search.space import Space
 from imbdet.wording import counted
 
@@ -61,7 +57,7 @@ def forecast(args: argparse.Namespace, space: Space) -> None:
     )
     cfg = setup_frozen(first, "forecast")
     _refuse_config(cfg)
-    training, frequencies = _load_training_images(cfg)
+    training, _, frequencies = load_training_records(cfg)
     validation = load_dataset_dicts(cfg, cfg.DATASETS.TEST[0], None)
     training = _draw(training, cfg, args.num_images, "DATASETS.TRAIN")
     validation = _draw(validation, cfg, args.num_images, "DATASETS.TEST")
@@ -111,17 +107,6 @@ def _refuse_config(cfg: CfgNode) -> None:
                 f"DATASETS.{key} is empty: a forecast needs training images for the rules, and "
                 "validation images to judge them by."
             )
-
-
-def _load_training_images(cfg: CfgNode) -> tuple[list[dict], ClassFrequencies]:
-    """Those that a training would learn from, and how frequent the classes of all are."""
-    loaded = [load_dataset_dicts(cfg, name, None) for name in cfg.DATASETS.TRAIN]
-    images = list(chain.from_iterable(loaded))
-    num_classes = get_key(cfg, num_classes_key(cfg))
-    frequencies = ClassFrequencies.of(images, num_classes)
-    if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
-        images = filter_images_with_only_crowd_annotations(images)
-    return images, frequencies
 
 
 def _draw(images: Sequence[dict], cfg: CfgNode, wanted: int, key: str) -> list[dict]:

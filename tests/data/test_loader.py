@@ -79,7 +79,7 @@ def test_reads_masks(toy):
 
 def test_logs_the_classes(toy, log):
     build_train_loader(toy.config())
-    assert "Training on 3 images (left out, without objects: 1):" in log.text
+    assert "3 training images (left out, without objects: 1):" in log.text
     assert re.search(r"dog +3 +75\.00%\ncat +1 +25\.00%", log.text)
 
 
@@ -262,8 +262,6 @@ def test_the_first_batches_come_again_and_again(toy):
 def test_sizes_are_needed_to_group(toy, monkeypatch):
     cfg = toy.config()
     records = [{"file_name": "a.png", "annotations": [toy.annotation(category_id=0, bbox_mode=1)]}]
-    monkeypatch.setattr(
-        "imbdet.data.loader._load_training_records", lambda _: (records, None, None)
-    )
+    monkeypatch.setattr("imbdet.data.loader.load_training_records", lambda _: (records, None, None))
     with pytest.raises(UserError, match=r"'a\.png' has no 'width' and 'height'"):
         build_train_loader(cfg)

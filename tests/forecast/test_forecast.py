@@ -90,6 +90,12 @@ BAD_INPUT = {
     "missing weights": (TWO, ["--weights", "nowhere.pth"], {}, "nowhere.pth"),
     "no validation": (TWO, ["--weights", "x"], {"DATASETS.TEST": "()"}, "DATASETS.TEST is empty"),
     "no training": (TWO, ["--weights", "x"], {"DATASETS.TRAIN": "()"}, "DATASETS.TRAIN is empty"),
+    "no such class": (
+        TWO,
+        ["--weights", "x"],
+        {"MODEL.CLASS_WEIGHTS": "[{'cat': 2.0}]"},
+        "MODEL.CLASS_WEIGHTS names a class 'cat'",
+    ),
     "few images": (TWO, ["--weights", "x"], {"SOLVER.IMS_PER_BATCH": 2}, "20 images by SOLVER."),
     "no such rule": ("axes: {rule: {a: 'imbdet://Loss-X.yaml'}}", [], {}, "Loss-X.yaml"),
     "no such key": ("axes: {rule: {a: {MODEL.X: 1}}}", [], {}, "MODEL.X"),
