@@ -1,11 +1,9 @@
 """Detectron2's dicts of an annotation file in COCO's or LVIS's format, read once and checked."""
 
-import gc
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from typing import Any
 
 import pycocotools.mask
@@ -18,6 +16,7 @@ from imbdet.formats.annotation_files import READERS
 from imbdet.formats.coco_masks import OPTIONAL_FIELDS
 from imbdet.formats.lvis_json import NEGATIVE, NOT_EXHAUSTIVE
 from imbdet.keys import get_key
+from imbdet.startup import without_collections
 from imbdet.wording import counted
 
 logger = logging.getLogger(__name__)
@@ -56,23 +55,8 @@ def load_coco_records(
     Raises:
         UserError: names the file and the record, or the classes that the data set must have.
     """
-    with _without_collection():
+    with without_collections():
         return _load(json_file, image_root, name, optional, if_missing)
-
-
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """No search for garbage, of which reading makes none, among millions of new objects.
-
-    It takes as long as the reading.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _load(
