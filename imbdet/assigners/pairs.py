@@ -40,12 +40,12 @@ def chunks_between(start: int, stop: int, priors: Priors) -> Iterator[slice]:
 
 
 def box_iou(boxes: Tensor, gt_boxes: Tensor) -> Tensor:
-    """IoU of boxes with objects, whose leading sizes are broadcast, in [0, 1]."""
+    """(...,) IoU of boxes with objects, (..., 4) each, broadcast; in [0, 1]."""
     return _iou_and_union(boxes, box_area(boxes), gt_boxes)[0]
 
 
 def box_giou(boxes: Tensor, gt_boxes: Tensor) -> Tensor:
-    """Generalized IoU of boxes with objects, whose leading sizes are broadcast, in [-1, 1].
+    """(...,) generalized IoU of boxes with objects, (..., 4) each, broadcast; in [-1, 1].
 
     Rezatofighi et al., CVPR 2019, https://arxiv.org/abs/1902.09630
     """
@@ -63,9 +63,11 @@ def _iou_and_union(boxes: Tensor, areas: Tensor, gt_boxes: Tensor) -> tuple[Tens
 
 
 def border_distance(points: Tensor, gt_boxes: Tensor) -> Tensor:
-    """Distance from points to the nearest side of an object, in pixels; negative outside.
+    """(...,) distances from points to the nearest side of an object, in pixels; negative outside.
 
-    The leading sizes of both are broadcast.
+    Args:
+        points: (..., 2) xy.
+        gt_boxes: (..., 4), of which the leading sizes and those of the points are broadcast.
     """
     x, y = points.unbind(dim=-1)
     x1, y1, x2, y2 = gt_boxes.unbind(dim=-1)

@@ -64,7 +64,11 @@ def load_dataset(cfg: CfgNode, name: str, *, training: bool = False) -> list[dic
 
 
 def read_policy(cfg: CfgNode, key: str, options: tuple[str, str]) -> str:
-    """The value of ``DATASETS.<key>``, which must be one of ``options``."""
+    """The value of ``DATASETS.<key>``.
+
+    Raises:
+        UserError: it is none of the ``options``.
+    """
     value = cfg.DATASETS[key]
     if value not in options:
         raise UserError(f"DATASETS.{key} is {value!r}; it can be '{options[0]}' or '{options[1]}'.")

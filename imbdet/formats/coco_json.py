@@ -39,7 +39,11 @@ def read_coco_json(
 def read_annotations(
     path: str, form: AnnotationFormat, *, optional: Collection[str], if_missing: str
 ) -> dict[str, Any]:
-    """What :func:`read_coco_json` does, for any ``form``."""
+    """What :func:`read_coco_json` does, for any ``form``.
+
+    Raises:
+        UserError: see :func:`read_coco_json`.
+    """
     path = os.path.abspath(path)
     if not os.path.exists(path):
         raise UserError(f"There is no annotation file '{path}'. {if_missing}".strip())

@@ -42,7 +42,7 @@ def norm_histogram(
 
 
 def bins_of(norms: Tensor, num_bins: int) -> Tensor:
-    """Bins of norms of any shape, flat; the last one includes a norm of 1."""
+    """(N,) int32 bins of N norms of any shape, in [0, 1]; the last one includes a norm of 1."""
     return (norms * num_bins).int().clamp_(0, num_bins - 1).flatten()
 
 

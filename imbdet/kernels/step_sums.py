@@ -68,7 +68,7 @@ class PartSums(Protocol):
     """The same of parts of the scores, which are float32 or float64 on the device of the steps."""
 
     def histogram(self, parts: Parts) -> Tensor:
-        """Sum of :meth:`Steps.bucket_sums` over parts of the scores."""
+        """(2, B) sum of :meth:`Steps.bucket_sums` over parts of the scores."""
         ...
 
     def evaluator(self, lines: Lines) -> Callable[[Tensor, Tensor | None], Tensor]:

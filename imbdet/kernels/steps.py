@@ -87,6 +87,9 @@ class Steps:
         delta: half the width of a ramp, in units of the score, >= 0.
         pos_segments: (P,) int64 in [0, G), or None if there is one segment.
         num_segments: G.
+
+    Raises:
+        ValueError: ``delta`` is negative.
     """
 
     def __init__(

@@ -28,7 +28,7 @@ def centerness(samples: Samples) -> Tensor:
 
 
 def iou(samples: Samples) -> Tensor:
-    """Of the decoded boxes with their objects."""
+    """IoU of the decoded boxes with their objects."""
     return samples.positives.pred_ious
 
 

@@ -48,6 +48,9 @@ def balanced_l1_loss(
 
     Returns:
         (P,) losses, summed over the coordinates; or their sum.
+
+    Raises:
+        ValueError: ``gamma`` is above 88 ``alpha``.
     """
     if gamma > 88 * alpha:
         raise ValueError(f"balanced L1 loss needs gamma <= 88 alpha, not {gamma} and {alpha}")

@@ -8,7 +8,7 @@ from imbdet.ops.precision import at_least_float32
 
 
 def used_logits(pred_logits: Tensor, gt_labels: Tensor) -> Tensor:
-    """The logits, float32 at least, with 0 in ignored rows.
+    """The (M, C) logits, float32 at least, with 0 in ignored rows.
 
     There NaN or infinite logits would make the gradient NaN, although the row pays nothing.
     """

@@ -31,6 +31,9 @@ class BalancedFPN(Backbone):
             fpn: gives the levels by name, finest first, all with the same number of channels.
             refine_level: index of the level in whose size they are averaged.
             refinement: "non_local", a non-local block on the mean, or "none".
+
+        Raises:
+            UserError: the pyramid has no such level, or there is no such refinement.
         """
         super().__init__()
         self.fpn = fpn

@@ -16,7 +16,11 @@ from imbdet.modeling.site_keys import Site, refuse_levels_of_proposals
 
 
 def box_loss_key(cfg: CfgNode, site: Site) -> tuple[str, str]:
-    """The name of a site's box loss and the key that gives it: ours, or detectron2's."""
+    """The name of a site's box loss and the key that gives it: ours, or detectron2's.
+
+    Raises:
+        UserError: both keys give one, and not the same.
+    """
     key = f"{site.box_loss}.NAME"
     name, detectron2_name = get_key(cfg, key), get_key(cfg, site.box_reg_loss_type)
     if not name:

@@ -92,7 +92,11 @@ class ImbFastRCNNOutputLayers(FastRCNNOutputLayers):
 
     @classmethod
     def from_config(cls, cfg, input_shape):
-        """Read MODEL.CLS_LOSS and MODEL.BOX_LOSS beside detectron2's keys."""
+        """Read MODEL.CLS_LOSS and MODEL.BOX_LOSS beside detectron2's keys.
+
+        Raises:
+            UserError: a loss cannot be built, or PRIOR_PROB is set for scores without a prior.
+        """
         criterion = build_criterion(cfg, site_keys.ROI_HEADS)
         prior_prob = cfg.MODEL.ROI_BOX_HEAD.PRIOR_PROB
         if prior_prob and not criterion.classifier.has_prior:

@@ -22,7 +22,7 @@ def box_area(boxes: Tensor) -> Tensor:
 
 
 def intersection(boxes: Tensor, gt_boxes: Tensor) -> Tensor:
-    """Area that boxes share with objects, whose leading sizes are broadcast."""
+    """(...,) areas that boxes share with objects, whose leading sizes are broadcast."""
     x1, y1, x2, y2 = boxes.unbind(dim=-1)
     gt_x1, gt_y1, gt_x2, gt_y2 = gt_boxes.unbind(dim=-1)
     # In place where it may be: with large matrices, new memory costs more than numbers.

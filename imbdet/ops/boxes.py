@@ -18,7 +18,7 @@ def paired_iou(boxes: Tensor, gt_boxes: Tensor) -> Tensor:
 
 
 def overlap(boxes: Tensor, gt_boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """IoU and area of the union of each pair."""
+    """(P,) IoU, in [0, 1], and (P,) area of the union of each pair."""
     top_left = torch.maximum(boxes[:, :2], gt_boxes[:, :2])
     bottom_right = torch.minimum(boxes[:, 2:], gt_boxes[:, 2:])
     intersection = area(top_left, torch.maximum(top_left, bottom_right))
@@ -27,7 +27,7 @@ def overlap(boxes: Tensor, gt_boxes: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def hull(boxes: Tensor, gt_boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """Corners of the smallest box that encloses a pair."""
+    """(P, 2) top left and (P, 2) bottom right corners of the smallest box that encloses a pair."""
     top_left = torch.minimum(boxes[:, :2], gt_boxes[:, :2])
     return top_left, torch.maximum(boxes[:, 2:], gt_boxes[:, 2:])
 

@@ -35,7 +35,7 @@ def split_idxs(mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def search_true(mask: Tensor, count: int) -> Tensor:
-    """The same for ``count`` that are true: each where the running number of them reaches it."""
+    """(count,) of a mask of which so many are true: where their running number reaches each."""
     return torch.searchsorted(mask.cumsum(dim=0), torch.arange(1, count + 1, device=mask.device))
 
 

@@ -28,6 +28,9 @@ class RatioSampler(PairSampler):
             neg_pos_ratio: quota of negatives per positive of the image, >= 0, rounded down.
             min_negatives: lowest quota of negatives, >= 0, so that an image without objects
                 contributes, too.
+
+        Raises:
+            ValueError: a number is out of its range.
         """
         if not 0 <= neg_pos_ratio < math.inf or min_negatives < 0:
             raise ValueError(

@@ -161,6 +161,9 @@ class QuotaSampler(PairSampler):
             positive_fraction: in [0, 1]; at most floor(B * fraction) positives are asked for.
             max_neg_pos_ratio: largest number of negatives per positive, >= 0; an image without
                 positives counts as one with a single positive.
+
+        Raises:
+            ValueError: a number is out of its range.
         """
         super().__init__(positive, negative)
         if batch_size_per_image < 0 or not 0 <= positive_fraction <= 1:

@@ -25,6 +25,9 @@ def carl_weights(scores: Tensor, *, k: float = 1.0, bias: float = 0.2) -> Tensor
 
     Returns:
         (P,) weights with mean 1.
+
+    Raises:
+        ValueError: ``k`` or ``bias`` is out of its range.
     """
     if k < 0 or not 0 <= bias <= 1:
         raise ValueError(f"CARL needs k >= 0 and a bias in [0, 1], not {k} and {bias}")

@@ -28,6 +28,9 @@ def importance_weights(importance: Tensor, *, k: float, bias: float) -> Tensor:
 
     Returns:
         (R,) weights in [0, 1].
+
+    Raises:
+        ValueError: ``k`` or ``bias`` is out of its range.
     """
     if k < 0 or not 0 <= bias <= 1:
         raise ValueError(f"importance needs k >= 0 and a bias in [0, 1], not {k} and {bias}")
