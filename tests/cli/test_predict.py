@@ -89,7 +89,7 @@ def test_a_call_after_a_stopped_one_leaves_nothing_of_it(weights, images, tmp_pa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as context:
-        context.setattr("imbdet.prediction.save_picture", stop)
+        context.setattr("imbdet.prediction.results.save_picture", stop)
         assert predict(weights, tmp_path, images / "a.jpg") == 130
     assert predict(weights, tmp_path, images / "b.png") == 0
     assert [path.name for path in (tmp_path / "out" / "pictures").iterdir()] == ["b.png"]

@@ -1,0 +1,30 @@
+"""From which score on detections are shown."""
+
+import logging
+from pathlib import Path
+
+from detectron2.config import CfgNode
+
+from imbdet.evaluation.thresholds import FALLBACK, ScoreThresholds, read_thresholds
+
+logger = logging.getLogger(__name__)
+
+
+def choose_thresholds(cfg: CfgNode) -> tuple[ScoreThresholds, str]:
+    """Which detections are shown, and where that is from.
+
+    ``TEST.PICTURE_SCORE_THRESH`` if it is not below 0, or else what the evaluation found that lies
+    beside the weights, on the first of ``DATASETS.TEST`` that has one.
+    """
+    key = "TEST.PICTURE_SCORE_THRESH"
+    if cfg.TEST.PICTURE_SCORE_THRESH >= 0:
+        return ScoreThresholds.fixed(cfg.TEST.PICTURE_SCORE_THRESH), f"as {key} says"
+    inference = Path(cfg.MODEL.WEIGHTS).parent / "inference"
+    paths = [inference / dataset / "metrics.json" for dataset in cfg.DATASETS.TEST]
+    for path in filter(Path.exists, (*paths, *sorted(inference.glob("*/metrics.json")))):
+        try:
+            return read_thresholds(path), f"the best ones, by optimal LRP, of '{path}'"
+        except (OSError, ValueError) as error:
+            logger.warning(f"'{path}' cannot tell from which score on to show detections: {error}.")
+    origin = f"no evaluation beside the weights tells a better one; {key} sets another"
+    return ScoreThresholds.fixed(FALLBACK), origin
