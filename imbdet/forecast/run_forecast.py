@@ -23,9 +23,9 @@ from imbdet.forecast.gradients import (
     update_gradients,
     validation_gradients,
 )
-from imbdet.forecast.ranking import rank_rules
+from imbdet.forecast.ranking import Forecast, rank_rules
 from imbdet.forecast.results import format_table, sentences, write_results
-from imbdet.forecast.rules import build_rules
+from imbdet.forecast.rules import Rule, build_rules
 from imbdet.search.space import Space
 from imbdet.wording import counted
 
@@ -67,17 +67,7 @@ def forecast(args: argparse.Namespace, space: Space) -> None:
         f"Forecasting {counted(len(rules), 'rule')} by {counted(len(training), 'training image')} "
         f"and {counted(len(validation), 'validation image')}."
     )
-    targets = validation_gradients(detector, _batches(cfg, validation, "validation images"))
-    if not targets["ranking"][ALL].any():
-        raise UserError(
-            f"Of {counted(len(validation), 'validation image')} no predicted box reaches an IoU of "
-            f"{IOU_THRESHOLDS[0]} with an object: forecast from a later checkpoint than "
-            f"'{cfg.MODEL.WEIGHTS}', or by more images (--num-images)."
-        )
-    updates = update_gradients(
-        rules, detector, _batches(cfg, training, "training images"), max(cfg.SEED, 0)
-    )
-    rows = rank_rules(updates, targets, _class_columns(cfg, validation))
+    rows = _rank(rules, detector, cfg, training, validation)
     about = {
         "weights": cfg.MODEL.WEIGHTS,
         "training": {"datasets": list(cfg.DATASETS.TRAIN), "images": len(training)},
@@ -126,6 +116,31 @@ def _draw(images: Sequence[dict], cfg: CfgNode, wanted: int, key: str) -> list[d
         )
     order = np.random.default_rng(0).permutation(len(images))
     return [images[i] for i in order[:number]]
+
+
+def _rank(
+    rules: Sequence[Rule],
+    detector: FrozenDetector,
+    cfg: CfgNode,
+    training: Sequence[dict],
+    validation: Sequence[dict],
+) -> list[Forecast]:
+    """Compare the updates of all rules by the training images with those of validation.
+
+    Raises:
+        UserError: the boxes of the validation images cannot tell good updates from bad ones.
+    """
+    targets = validation_gradients(detector, _batches(cfg, validation, "validation images"))
+    if not targets["ranking"][ALL].any():
+        raise UserError(
+            f"Of {counted(len(validation), 'validation image')} no predicted box reaches an IoU of "
+            f"{IOU_THRESHOLDS[0]} with an object: forecast from a later checkpoint than "
+            f"'{cfg.MODEL.WEIGHTS}', or by more images (--num-images)."
+        )
+    updates = update_gradients(
+        rules, detector, _batches(cfg, training, "training images"), max(cfg.SEED, 0)
+    )
+    return rank_rules(updates, targets, _class_columns(cfg, validation))
 
 
 def _batches(cfg: CfgNode, images: Sequence[dict], title: str) -> Iterator[list[dict]]:
