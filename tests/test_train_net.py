@@ -382,7 +382,7 @@ def press_ctrl_c(*args, **kwargs):
     "moment",
     [
         "imbdet.data.shapes.generation.draw_image",
-        "imbdet.engine.trainer.check_test_sets",
+        "imbdet.engine.training.check_test_sets",
         "imbdet.evaluation.protocols.compare",
     ],
 )

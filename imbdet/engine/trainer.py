@@ -23,24 +23,15 @@ from detectron2.utils.events import (
 from fvcore.nn.precise_bn import get_bn_modules
 from torch import Tensor, nn
 
-from imbdet.data import (
-    TrainLoader,
-    build_train_loader,
-    check_data_keys,
-    check_test_sets,
-    explained_worker_deaths,
-)
-from imbdet.engine.best import BestKeeper, StoppedEarly, check_best_keys
+from imbdet.data import TrainLoader, build_train_loader
+from imbdet.engine.best import BestKeeper, StoppedEarly
 from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.engine.curves import CurveWriter
-from imbdet.engine.evaluation import OnStart
 from imbdet.engine.evaluation_hook import Evaluation
-from imbdet.engine.incidents.watch import Watch
 from imbdet.engine.interrupt import StopOnSignal
 from imbdet.engine.learned_data import compare_data
-from imbdet.engine.ledger_feedback import LedgerFeedback, needs_feedback
-from imbdet.engine.ledger_keeper import LedgerKeeper
-from imbdet.engine.loggers import build_loggers, check_loggers
+from imbdet.engine.loggers import build_loggers
+from imbdet.engine.observers import build_observers
 from imbdet.engine.optimizer import adopt_state, build_optimizer
 from imbdet.engine.process_state import (
     find_own_state,
@@ -49,16 +40,13 @@ from imbdet.engine.process_state import (
     running_quantities,
 )
 from imbdet.engine.progress import ProgressBar
-from imbdet.engine.recorder import SampleRecorder
 from imbdet.engine.saver import PeriodicSaver
 from imbdet.engine.schedule import build_schedule
 from imbdet.engine.training_evaluation import TrainingEvaluation
 from imbdet.engine.training_state import check_training_state, taking_up
 from imbdet.engine.weight_average import ENTRY, WeightAverager, build_weight_average
 from imbdet.errors import UserError
-from imbdet.evaluation import build_coco_evaluator
 from imbdet.modeling import build_model, give_class_frequencies
-from imbdet.signals import hearing
 from imbdet.wording import counted
 
 logger = logging.getLogger(__name__)
@@ -113,7 +101,7 @@ class Trainer(DefaultTrainer):
             trainer=weakref.proxy(self),
         )
         # The observers first: others call the model after a step, too.
-        hooks = [*_build_observers(cfg, self.model), IterationTimer(), LRScheduler()]
+        hooks = [*build_observers(cfg, self.model), IterationTimer(), LRScheduler()]
         if cfg.TEST.PRECISE_BN.ENABLED and get_bn_modules(self.model):
             number = cfg.TEST.PRECISE_BN.NUM_ITER
             # Always of the same images, so that a checkpoint need not know which ones are next.
@@ -269,76 +257,3 @@ class Trainer(DefaultTrainer):
         if self.cfg.SEED not in (seed, -1):
             logger.warning(f"SEED is {self.cfg.SEED}, but the run began with {seed}, which stays.")
         self.data_loader.seed = seed
-
-
-def _build_observers(cfg: CfgNode, model: nn.Module) -> list[HookBase]:
-    """Hooks that look at what the model computes in a step, or see to what it is given."""
-    observers: list[HookBase] = [Watch(cfg, model)]
-    if cfg.RECORD.PERIOD != 0:
-        observers.append(SampleRecorder(cfg, model))
-    feeds_back = needs_feedback(cfg)
-    if cfg.LEDGER.ENABLED:
-        keeper = LedgerKeeper(cfg, model)
-        observers.append(keeper)
-        if feeds_back:
-            observers.append(LedgerFeedback(cfg, keeper))
-    return observers
-
-
-def check_training(cfg: CfgNode) -> nn.Module:
-    """Build what a training needs beside its data, and return the detector.
-
-    Raises:
-        UserError: a key has a value that a training would refuse.
-    """
-    check_data_keys(cfg)
-    check_best_keys(cfg)
-    check_loggers(cfg)
-    model = Trainer.build_model(cfg)
-    Trainer.build_lr_scheduler(cfg, Trainer.build_optimizer(cfg, model))
-    _build_observers(cfg, model)
-    for name in cfg.DATASETS.TEST:
-        build_coco_evaluator(cfg, name, cfg.OUTPUT_DIR)
-    return model
-
-
-def train(cfg: CfgNode, *, resume: bool, on_start: OnStart, until: int | None = None) -> None:
-    """Train.
-
-    Args:
-        cfg: the config.
-        resume: go on from the last checkpoint in ``OUTPUT_DIR``, not from ``MODEL.WEIGHTS``.
-        on_start: called when data and weights are loaded, with a summary of the data.
-        until: the iteration to end after, with a checkpoint and an evaluation; the schedule stays
-            that of ``SOLVER.MAX_ITER``. None is its end.
-
-    Raises:
-        UserError: the training cannot start, or not end there.
-    """
-    end = cfg.SOLVER.MAX_ITER
-    if until is not None and not 1 <= until <= end:
-        raise UserError(f"--until is {until}: it must be from 1 to SOLVER.MAX_ITER, {end}.")
-    stop = StopOnSignal()
-    with hearing(stop.on_signal), explained_worker_deaths():
-        check_best_keys(cfg)
-        check_loggers(cfg)
-        trainer = Trainer(cfg, stop)
-        trainer.max_iter = until or end
-        check_test_sets(cfg)
-        if cfg.TEST.BEST.METRIC:
-            trainer.evaluation.require_metric(cfg.TEST.BEST.METRIC)
-        trainer.resume_or_load(resume=resume)
-        on_start(trainer.data_loader.summary)
-        if resume and trainer.start_iter == 0:
-            logger.info(f"There is nothing to resume in '{cfg.OUTPUT_DIR}': this is the start.")
-        logger.info(f"{_describe_plan(trainer)}; everything goes to '{cfg.OUTPUT_DIR}'.")
-        trainer.train()
-
-
-def _describe_plan(trainer: Trainer) -> str:
-    start, end = trainer.start_iter, trainer.max_iter
-    if start == 0:
-        return f"Training for {counted(end, 'iteration')}"
-    if start < end:
-        return f"Continuing after iteration {start:,} of {end:,}"
-    return f"The last iteration, {end:,}, is done, only what follows is done again"
