@@ -100,3 +100,11 @@ def test_packages_on_detectron2_prepare_it_first(package):
         return
     imports = [module for module in imported_modules(init) if module.startswith("imbdet.")]
     assert imports[0] == "imbdet.compat"
+
+
+@pytest.mark.parametrize("name", sorted(FLOOR_OF))
+def test_every_part_is_in_the_table_of_the_architecture(name):
+    page = (ROOT.parent / "docs" / "architecture.md").read_text()
+    table = page.partition("| floor |")[2].partition("\n\n")[0]
+    shown = f"`{name}/`" if (ROOT / name).is_dir() else f"`{name}.py`"
+    assert shown in table
