@@ -12,6 +12,11 @@ from imbdet.parquet import read_parquet
 _MAX_BYTES = 1 << 36
 
 
+def has_ledger(run: Path) -> bool:
+    """Whether a training has left a ledger."""
+    return _path(run, "objects").is_file()
+
+
 def find_table(run: Path, name: str) -> Path:
     """The file of a table.
 
@@ -22,10 +27,10 @@ def find_table(run: Path, name: str) -> Path:
     Raises:
         UserError: there is none.
     """
-    path, first = (run / "ledger" / f"{table}.parquet" for table in (name, "objects"))
+    path = _path(run, name)
     if path.is_file():
         return path
-    if first.is_file():
+    if has_ledger(run):
         raise UserError(
             f"There is no '{path}', as in the ledger of an earlier version: train again."
         )
@@ -33,6 +38,10 @@ def find_table(run: Path, name: str) -> Path:
         f"'{run}' has no ledger ('{path}'): name the OUTPUT_DIR of a training with LEDGER.ENABLED "
         "True, after its first checkpoint."
     )
+
+
+def _path(run: Path, name: str) -> Path:
+    return run / "ledger" / f"{name}.parquet"
 
 
 def read_table(run: Path, name: str, columns: Sequence[str]) -> pa.Table:

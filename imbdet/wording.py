@@ -28,6 +28,12 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """ "a, b, c", "a, b, c and 2 more" where there are more names than ``most``."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
 def averaged(values: Sequence[float | None], *, digits: int) -> str:
     """ "25.4" of one value, "25.4 ± 0.3" of several, with their deviation; "-" if one is None."""
     numbers = [value for value in values if value is not None]

@@ -7,6 +7,10 @@ import numpy as np
 
 from imbdet.advice.annotated_images import AnnotatedImages
 
+# Objects of the most frequent class to those of the rarest. On shapes the AP of the rarest class
+# fell from 10 at 1 : 1 to 8 at 10 : 1 and 2 at 100 : 1 (docs/results.md, dose and response).
+UNEQUAL = 10
+
 
 @dataclass(frozen=True, eq=False)
 class ClassTail:
@@ -32,6 +36,12 @@ class ClassTail:
         """Objects of the most frequent class to those of the rarest that has any; 1 without."""
         present = self.objects[self.objects > 0]
         return float(present.max() / present.min()) if len(present) else 1.0
+
+    def is_rare(self, num_images: int) -> np.ndarray:
+        """(K,) bool, which classes have so few objects in relation to the most frequent one, or are
+        in so few images."""
+        is_rare: np.ndarray = self.objects * UNEQUAL <= self.objects.max(initial=0)
+        return is_rare | (self.images <= num_images)
 
     def in_at_most(self, num_images: int) -> int:
         """How many classes are in so few images, but in one at least."""

@@ -1,21 +1,21 @@
 """A survey in words: lines and small tables of numbers."""
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from tabulate import tabulate
 
 from imbdet.advice.annotated_images import AnnotatedImages
 from imbdet.advice.doubtful_boxes import LEAST_SIDE, MOST_ELONGATED, SAME_BOX
-from imbdet.advice.ledger_doubts import CONFIDENT, LedgerDoubts
+from imbdet.advice.run_description import describe_run
 from imbdet.advice.survey import Survey
-from imbdet.wording import counted, percent
+from imbdet.wording import counted, listed, percent
 
 # Columns before the text of a line.
 _INDENT = 9
-# Classes that are shown of each end of a longer table, and in a line.
-_HEAD, _TAIL, _FEW = 3, 5, 3
+# Classes that are shown of each end of a longer table.
+_HEAD, _TAIL = 3, 5
 # What docs/results.md says of the test split of blood cells.
 DECIDED = "about differences of 3 points or more, not of 1"
 
@@ -33,15 +33,20 @@ def describe(survey: Survey) -> Iterator[str]:
         yield _line("Anchors", _describe_fit(survey))
     yield _line("Crowds", _describe_crowding(survey))
     yield _line("Labels", _describe_doubts(survey))
-    if survey.ledger is not None:
-        yield _line("Ledger", _describe_ledger(survey.ledger, survey.tail.classes))
+    for title, text in describe_run(survey):
+        yield _line(title, text)
 
 
 def _line(title: str, text: str) -> str:
     indent = " " * _INDENT
     start = f"{title:{_INDENT}}"
     return textwrap.fill(
-        text, 100, initial_indent=start, subsequent_indent=indent, break_on_hyphens=False
+        text,
+        100,
+        initial_indent=start,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+        break_long_words=False,  # such as a path
     )
 
 
@@ -63,7 +68,7 @@ def _describe_classes(survey: Survey) -> Iterator[str]:
     missing = tail.missing
     present = len(tail.classes) - len(missing)
     in_rare, in_common = tail.in_at_most(rare), tail.in_at_most(common)
-    without = f"; without any object to train on: {_list(missing)}" if missing else ""
+    without = f"; without any object to train on: {listed(missing)}" if missing else ""
     if present < 2:
         yield _line("Classes", f"{counted(present, 'class', 'classes')}{without}")
         return
@@ -107,7 +112,7 @@ def _describe_fit(survey: Survey) -> str:
             f"{percent(fit.share_below(background))} below {background:g} (background)"
         )
     if fit.num_positives is None:
-        return f"{said}. The assigner looks at predictions: `imbdet analyze` tells its positives"
+        return f"{said}. The assigner looks at predictions: a checkpoint tells its positives"
     positives = f"{np.median(fit.num_positives):.0f}"
     return (
         f"{said}. Positives of an object: {positives} (median), none for "
@@ -144,26 +149,3 @@ def _describe_doubts(survey: Survey) -> str:
     if survey.num_invalid:
         found.append(f"{survey.num_invalid:,} without area or outside of their image")
     return f"boxes {', '.join(found)}" if found else "no box is doubtful by itself"
-
-
-def _describe_ledger(ledger: LedgerDoubts, classes: Sequence[str]) -> str:
-    objects = [f"annotation {note} in image {image}" for note, image in ledger.other_class]
-    worst = sorted(ledger.never_learnt, key=lambda label: -ledger.never_learnt[label])[:_FEW]
-    shares = [f"{classes[label]} {percent(ledger.never_learnt[label])}" for label in worst]
-    never = f"; never learnt, most of all: {', '.join(shares)}" if shares else ""
-    return (
-        f"of {counted(ledger.objects, 'object')} that were judged {len(objects):,} were said to be "
-        f"of another class far more than others of theirs{_first(objects)}"
-        f"{never}; of {counted(ledger.images, 'image')} {len(ledger.forgotten):,} have background "
-        f"with a mean score of {CONFIDENT} or more, where objects may be "
-        f"forgotten{_first([f'image {image}' for image in ledger.forgotten])}"
-    )
-
-
-def _first(names: Sequence[str]) -> str:
-    return f" (first: {names[0]})" if names else ""
-
-
-def _list(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_FEW])
-    return shown if len(names) <= _FEW else f"{shown} and {len(names) - _FEW} more"

@@ -3,12 +3,10 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from imbdet.advice.class_tail import UNEQUAL
 from imbdet.advice.survey import Survey
 from imbdet.wording import percent
 
-# Objects of the most frequent class to those of the rarest. On shapes the AP of the rarest class
-# fell from 10 at 1 : 1 to 8 at 10 : 1 and 2 at 100 : 1 (docs/results.md, dose and response).
-UNEQUAL = 10
 # Share of small objects. Of COCO's, by which detectors are designed, it is 41 %.
 MANY_SMALL = 0.5
 # Share of objects that are too small for a prior to be more than background, but for the rule that
@@ -22,6 +20,8 @@ MANY_DOUBTFUL = 0.01
 FEW_IMAGES = 1000
 # Negatives for each positive.
 MOSTLY_BACKGROUND = 100
+# Share of the classification loss that the background pays: as much as all objects together.
+MOST_OF_LOSS = 0.5
 # Share of training images without objects.
 MANY_EMPTY = 0.05
 
@@ -42,7 +42,13 @@ class Finding(NamedTuple):
 
 def find(survey: Survey) -> list[Finding]:
     """All findings that can be looked for in these data."""
-    return [*_of_classes(survey), *_of_boxes(survey), *_of_labels(survey), *_of_images(survey)]
+    return [
+        *_of_classes(survey),
+        *_of_boxes(survey),
+        *_of_labels(survey),
+        *_of_images(survey),
+        *_of_checkpoint(survey),
+    ]
 
 
 def _of_classes(survey: Survey) -> Iterator[Finding]:
@@ -55,6 +61,14 @@ def _of_classes(survey: Survey) -> Iterator[Finding]:
         tail.ratio >= UNEQUAL or is_rare,
         f"{tail.ratio:.0f} : 1 (from {UNEQUAL} : 1 on){rare}",
     )
+    if lag := survey.tail_lag:
+        low, high = (f"{100 * bound:+.0f}" for bound in lag.interval)
+        yield Finding(
+            "tail_behind",
+            lag.is_behind,
+            f"{percent(lag.rare.share)} of the objects of rare classes are not learnt, and "
+            f"{percent(lag.others.share)} of the others, a difference of [{low}, {high}] points",
+        )
 
 
 def _of_boxes(survey: Survey) -> Iterator[Finding]:
@@ -110,6 +124,17 @@ def _of_images(survey: Survey) -> Iterator[Finding]:
     if survey.settings.drops_empty:
         words = "of the images have no object, and are left out"
         yield _share("empty_images", survey.empty_share, MANY_EMPTY, words)
+
+
+def _of_checkpoint(survey: Survey) -> Iterator[Finding]:
+    look = survey.checkpoint
+    if look is None:
+        return
+    unmatched = "of the small objects have no positive"
+    yield _share("unmatched_objects", look.share_of_small_unmatched, MANY_UNMET, unmatched)
+    if look.background and look.background.loss is not None:
+        words = "of the classification loss is paid by the background"
+        yield _share("costly_background", look.background.loss, MOST_OF_LOSS, words)
 
 
 def _share(name: str, share: float, bound: float, words: str) -> Finding:

@@ -1,9 +1,10 @@
-"""What the ledger of a training says against annotations."""
+"""What a ledger says against annotations: that of a training, or of one look at its images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -22,22 +23,33 @@ class LedgerDoubts(NamedTuple):
     """What a detector said of its training data.
 
     Attributes:
-        objects: number of objects that were judged.
+        source: whose ledger it is, in words.
+        judged: objects that were judged, by class number.
+        not_learnt: those of them that were learnt at no sight, by class number.
         other_class: ids of those that ``imbdet clean`` suspects of another class, and of their
             images.
-        never_learnt: share of the objects that were never learnt, by class number.
         images: number of images with background that was judged.
         forgotten: ids of those with confident background, where objects may not be annotated.
     """
 
-    objects: int
+    source: str
+    judged: Mapping[int, int]
+    not_learnt: Mapping[int, int]
     other_class: Sequence[tuple[str, str]]
-    never_learnt: dict[int, float]
     images: int
     forgotten: Sequence[str]
 
+    @property
+    def objects(self) -> int:
+        """All that were judged."""
+        return sum(self.judged.values())
 
-def read_ledger_doubts(run: str) -> LedgerDoubts:
+    def share_not_learnt(self, label: int) -> float:
+        """Of the judged objects of a class, which has some."""
+        return self.not_learnt.get(label, 0) / self.judged[label]
+
+
+def read_ledger_doubts(run: Path) -> LedgerDoubts:
     """Ask the ledger of a run.
 
     Args:
@@ -46,24 +58,41 @@ def read_ledger_doubts(run: str) -> LedgerDoubts:
     Raises:
         UserError: it has no ledger, or one that cannot be read.
     """
-    objects = read_table(Path(run), "objects", _OBJECT_COLUMNS)
-    images = read_table(Path(run), "images", _IMAGE_COLUMNS)
+    return ledger_doubts(
+        read_table(run, "objects", _OBJECT_COLUMNS),
+        read_table(run, "images", _IMAGE_COLUMNS),
+        f"the ledger of '{run}', which has all sights of the training",
+    )
+
+
+def ledger_doubts(objects: pa.Table, images: pa.Table, source: str) -> LedgerDoubts:
+    """Ask the tables of a ledger.
+
+    Args:
+        objects: see docs/ledger.md.
+        images: likewise.
+        source: whose ledger it is, in words.
+    """
     judged = objects.filter((~pc.field("is_ignored")) & (pc.field("judged") > 0))
-    arrays = columns_of(judged)
-    doubts = doubts_of_classes(arrays["judged"], arrays["rival_mean"], arrays["class"])
+    arrays = columns_of(judged.select(_OBJECT_COLUMNS))
+    classes = arrays["class"]
+    doubts = doubts_of_classes(arrays["judged"], arrays["rival_mean"], classes)
     wrong = judged.filter(pa.array(doubts >= WrongClass.threshold))
-    counts: dict[int, list[int]] = {}
-    for label, learnt in zip(*_columns(judged, "class", "learnt"), strict=True):
-        counts.setdefault(label, []).append(learnt == 0)
     known = images.filter(pc.is_valid(pc.field("background_mean")))
     forgotten = known.filter(pc.field("background_mean") >= CONFIDENT)
     return LedgerDoubts(
-        objects=judged.num_rows,
+        source=source,
+        judged=_counts(classes),
+        not_learnt=_counts(classes[arrays["learnt"] == 0]),
         other_class=list(zip(*_columns(wrong, "id", "image_id"), strict=True)),
-        never_learnt={label: sum(flags) / len(flags) for label, flags in counts.items()},
         images=known.num_rows,
         forgotten=_columns(forgotten, "image_id")[0],
     )
+
+
+def _counts(classes: np.ndarray) -> dict[int, int]:
+    labels, numbers = np.unique(classes, return_counts=True)
+    return dict(zip(labels.tolist(), numbers.tolist(), strict=True))
 
 
 def _columns(table: pa.Table, *names: str) -> list[list[Any]]:

@@ -6,8 +6,9 @@ import numpy as np
 
 from imbdet.advice.annotated_images import AnnotatedImages
 
-# Sides of the squares that part COCO's sizes, in pixels.
-_SMALL_BELOW, _LARGE_FROM = 32, 96
+# COCO's sizes, and the sides of the squares that part them, in pixels.
+SIZES = ("small", "medium", "large")
+_BOUNDS = (32, 96)
 
 
 class SizeShares(NamedTuple):
@@ -37,5 +38,11 @@ def size_shares(objects: AnnotatedImages, scales: np.ndarray) -> SizeShares | No
         return None
     extents = (objects.boxes[:, 2:] - objects.boxes[:, :2]) * scales[objects.image_idxs]
     sides = np.sqrt(extents.prod(axis=1))
-    small, large = (sides < _SMALL_BELOW).mean(), (sides >= _LARGE_FROM).mean()
-    return SizeShares(small, 1 - small - large, large, float(np.median(sides)))
+    small, medium, large = np.bincount(size_of(sides), minlength=len(SIZES)) / len(sides)
+    return SizeShares(float(small), float(medium), float(large), float(np.median(sides)))
+
+
+def size_of(sides: np.ndarray) -> np.ndarray:
+    """(N,) int64 in [0, 3), places in ``SIZES`` of squares with such sides, (N,)."""
+    places: np.ndarray = np.digitize(sides, _BOUNDS)
+    return places

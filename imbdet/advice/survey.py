@@ -1,19 +1,21 @@
 """All that is counted of the data of a training."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from imbdet.advice.anchor_fit import AnchorFit, anchor_fit
 from imbdet.advice.annotated_images import AnnotatedImages
+from imbdet.advice.checkpoint_look import CheckpointLook
 from imbdet.advice.class_tail import ClassTail, class_tail
 from imbdet.advice.crowding import Crowding, beyond_limits, crowding
 from imbdet.advice.doubtful_boxes import SAME_BOX, DoubtfulBoxes, doubtful_boxes
 from imbdet.advice.ledger_doubts import LedgerDoubts
 from imbdet.advice.overlaps import find_overlaps
 from imbdet.advice.sizes import SizeShares, size_shares
+from imbdet.advice.tail_lag import TailLag, tail_lag
 from imbdet.assigners import Assigner
 from imbdet.structures import Priors
 
@@ -76,7 +78,8 @@ class Survey:
         beyond_limits: share of the test objects for which no detection is left.
         doubts: about training annotations.
         num_invalid: boxes of the training data that were left out, since they are none.
-        ledger: None without one.
+        ledger: what a detector said of the training data; None without one.
+        checkpoint: what one makes of training images; None without a look.
     """
 
     settings: Settings
@@ -92,11 +95,26 @@ class Survey:
     doubts: DoubtfulBoxes
     num_invalid: int
     ledger: LedgerDoubts | None
+    checkpoint: CheckpointLook | None = None
 
     @property
     def empty_share(self) -> float:
         """Share of the training images without objects."""
         return float((self.train.num_per_image() == 0).mean())
+
+    @property
+    def tail_lag(self) -> TailLag | None:
+        """Rare classes beside others; None where no detector was asked, or nothing compares."""
+        return self.ledger and tail_lag(self.tail, self.settings.frequency_bounds[0], self.ledger)
+
+    def with_checkpoint(self, look: CheckpointLook, ledger: LedgerDoubts) -> "Survey":
+        """The same after a look by a checkpoint.
+
+        Args:
+            look: at some images.
+            ledger: of that look; that of a whole training tells more, and stays.
+        """
+        return replace(self, checkpoint=look, ledger=self.ledger or ledger)
 
 
 def survey(

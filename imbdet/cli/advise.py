@@ -6,12 +6,18 @@ from typing import TYPE_CHECKING
 
 import shtab
 
-from imbdet.cli.arguments import add_command, add_config_files, add_overrides
+from imbdet.cli.arguments import (
+    add_command,
+    add_config_files,
+    add_overrides,
+    at_least_1,
+)
 from imbdet.errors import UserError
 from imbdet.startup import quick_imports
 
 if TYPE_CHECKING:
     from imbdet.advice.findings import Finding
+    from imbdet.advice.ledger_doubts import LedgerDoubts
 
 # Of somebody who has annotations alone.
 _DEFAULT = "imbdet://COCO-Detection/faster_rcnn_R_50_FPN_1x.yaml"
@@ -31,9 +37,27 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     )
     action.complete = shtab.FILE
     action = parser.add_argument(
-        "--run", dest="ledger", metavar="DIR", help="OUTPUT_DIR of a training with a ledger"
+        "--run",
+        dest="run_folder",
+        type=Path,
+        metavar="DIR",
+        help="OUTPUT_DIR of a training, whose ledger and last checkpoint are asked (default "
+        "config: its own)",
     )
     action.complete = shtab.DIRECTORY
+    action = parser.add_argument(
+        "--weights",
+        metavar="FILE",
+        help="another checkpoint of the run or, without a run, of the config",
+    )
+    action.complete = shtab.FILE
+    parser.add_argument(
+        "--num-images",
+        type=at_least_1,
+        default=50,
+        metavar="N",
+        help="a checkpoint looks at N training images (default: 50)",
+    )
     action = parser.add_argument(
         "--space",
         metavar="FILE",
@@ -47,35 +71,60 @@ def run(args: argparse.Namespace) -> None:
     """Look at the data, and print what follows.
 
     Raises:
-        UserError: the config, the data, the ledger or the file of the space cannot be used.
+        UserError: the config, the data, the run, the checkpoint or the file of the space cannot be
+            used.
     """
     if args.space and args.annotations:
         raise UserError(
             "--space is for a config that can be trained and tested: leave out --annotations."
         )
-    if not (args.config_file or args.annotations):
+    if not (args.config_file or args.annotations or args.run_folder):
         raise UserError("Name the config that you are about to train: --config-file FILE.")
     with quick_imports():
         from imbdet.config import load_config
 
-        files, opts = args.config_file or [_DEFAULT], [*args.opts]
+        files, opts = args.config_file or [_default_config(args)], [*args.opts]
         if args.annotations:
             opts += _keys_of(args.annotations)
         cfg = load_config(*files, opts=opts)
         from imbdet.advice.description import describe
         from imbdet.advice.findings import find
-        from imbdet.advice.ledger_doubts import read_ledger_doubts
         from imbdet.advice.recommendation import recommend
         from imbdet.engine.setup import check_config
-        from imbdet.surveying import kind_of, survey_config
+        from imbdet.surveying import config_of_run, kind_of, look_at_checkpoint, survey_config
 
     check_config(cfg)
-    ledger = read_ledger_doubts(args.ledger) if args.ledger else None
+    ledger, weights = _asked(args)
     survey = survey_config(cfg, ledger)
+    if weights:
+        own = config_of_run(args.run_folder, opts, cfg) if args.run_folder else cfg
+        survey = survey.with_checkpoint(*look_at_checkpoint(own, weights, args.num_images))
     findings = find(survey)
     print(*describe(survey), "", *recommend(findings, kind_of(cfg)), sep="\n")
     if args.space:
         _write_space(Path(args.space), files, opts, findings)
+
+
+def _default_config(args: argparse.Namespace) -> str:
+    return str(args.run_folder / "config.yaml") if args.run_folder else _DEFAULT
+
+
+def _asked(args: argparse.Namespace) -> tuple["LedgerDoubts | None", str | None]:
+    """What a ledger says, and the checkpoint that is to look, as far as there are any."""
+    from imbdet.advice.ledger_doubts import read_ledger_doubts
+    from imbdet.ledger_tables import has_ledger
+    from imbdet.surveying import find_checkpoint
+
+    run: Path | None = args.run_folder
+    if run is None:
+        return None, args.weights
+    weights = args.weights or find_checkpoint(run)
+    if not (weights or has_ledger(run)):
+        raise UserError(
+            f"'{run}' has neither a checkpoint nor a ledger: name the OUTPUT_DIR of a training "
+            "after its first checkpoint."
+        )
+    return read_ledger_doubts(run) if has_ledger(run) else None, weights
 
 
 def _keys_of(file: str) -> list[str]:

@@ -39,7 +39,7 @@ class RunFolder:
     @property
     def weights(self) -> Path:
         """The last checkpoint."""
-        return CheckpointFolder(self.folder).find_tagged() or self.folder / "model_final.pth"
+        return CheckpointFolder(self.folder).last
 
 
 def open_runs(folders: Sequence[str]) -> list[RunFolder]:

@@ -35,6 +35,11 @@ class CheckpointFolder:
             return None
         return self.root / name if _is_name(name) else None
 
+    @property
+    def last(self) -> Path:
+        """The file that the tag names or, without one, that of the end of a training."""
+        return self.find_tagged() or self.root / _FINAL
+
     def find_intact(self) -> Path:
         """The tagged file, or the newest one before that is whole, with a warning for each other.
 

@@ -1,11 +1,14 @@
 """Which problems are found, and what is said and searched for them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import train_net
+from imbdet.advice.background_shares import BackgroundShares
+from imbdet.advice.checkpoint_look import CheckpointLook
 from imbdet.advice.description import DECIDED, describe
 from imbdet.advice.findings import find
 from imbdet.advice.ledger_doubts import LedgerDoubts
@@ -26,9 +29,11 @@ LARGE = (0, 10, 10, 60, 60)
 PLAIN = [[LARGE, (1, 62, 42, 36, 36)]] * 4
 
 
-def look(images, settings=SETTINGS, ledger=None, num_invalid=0, num_classes=2, scale=1.0):
+def look(
+    images, settings=SETTINGS, ledger=None, num_invalid=0, num_classes=2, scale=1.0, checkpoint=None
+):
     data = scene(*images, num_classes=num_classes)
-    return survey(
+    found = survey(
         settings,
         data,
         data,
@@ -38,6 +43,7 @@ def look(images, settings=SETTINGS, ledger=None, num_invalid=0, num_classes=2, s
         priming=Priming(grid, max_iou, (8,), "Head"),
         ledger=ledger,
     )
+    return found.with_checkpoint(checkpoint, DOUBTS) if checkpoint else found
 
 
 def found(*args, **kwargs):
@@ -45,15 +51,31 @@ def found(*args, **kwargs):
 
 
 USUAL = {"few_images"}
-LEDGER = LedgerDoubts(10, [("1", "a")], {0: 0.5, 1: 0.0}, 10, ["a"])
+TAIL = [*PLAIN, *[[LARGE]] * 40]
+DOUBTS = LedgerDoubts("the checkpoint", {0: 60, 1: 10}, {0: 10, 1: 1}, [], 4, [])
+LEDGER = LedgerDoubts("the ledger", {0: 60, 1: 10}, {0: 10, 1: 9}, [("1", "a")], 10, ["a"])
+LOOK = CheckpointLook(
+    "x.pth",
+    "Head",
+    4,
+    5,
+    BackgroundShares(0.99, 0.75, 0.4, 0.6),
+    sides=np.array([10.0, 20.0, 40.0]),
+    num_positives=np.array([1, 2, 0]),
+)
+COSTLY = replace(LOOK, background=LOOK.background._replace(loss=0.6))
+UNMATCHED = replace(LOOK, num_positives=np.array([0, 2, 3]))
 PROBLEMS = {
-    "long_tail": {"images": [*PLAIN, *[[LARGE]] * 40]},
+    "long_tail": {"images": TAIL},
+    "tail_behind": {"images": TAIL, "ledger": LEDGER},
     "small_objects": {"images": PLAIN, "scale": 0.3},
     "poor_anchors": {"images": [[(0, 8, 8, 8, 8)]]},
     "overlaps": {"images": [[LARGE, LARGE]]},
     "crowd_regions": {"images": [*PLAIN, [(0, 1, 1, 9, 9, "crowd")]]},
     "too_few_detections": {"images": PLAIN, "settings": SETTINGS._replace(detections_per_image=1)},
     "doubtful_boxes": {"images": PLAIN, "num_invalid": 1},
+    "unmatched_objects": {"images": PLAIN, "checkpoint": UNMATCHED},
+    "costly_background": {"images": PLAIN, "checkpoint": COSTLY},
     "doubtful_classes": {"images": [[LARGE, (1, *LARGE[1:])]]},
     "forgotten_objects": {"images": PLAIN, "ledger": LEDGER},
     "empty_images": {"images": [*PLAIN, []]},
@@ -81,8 +103,21 @@ def test_crowds_that_are_ignored_are_no_problem():
     assert "empty_images" not in found([*PLAIN, []], SETTINGS._replace(drops_empty=False))
 
 
+def test_what_a_checkpoint_says_may_be_no_problem():
+    assert found(PLAIN, checkpoint=LOOK) == USUAL
+    assert "tail_behind" not in found(TAIL, checkpoint=LOOK)
+    ranking = replace(LOOK, background=LOOK.background._replace(loss=None))
+    assert "costly_background" not in found(PLAIN, checkpoint=ranking)
+    assert found(PLAIN, checkpoint=replace(LOOK, background=None)) == USUAL
+
+
+def test_a_ledger_of_the_training_tells_more_than_a_look():
+    assert look(PLAIN, ledger=LEDGER, checkpoint=LOOK).ledger is LEDGER
+    assert look(PLAIN, checkpoint=LOOK).ledger is DOUBTS
+
+
 def test_remedies_are_for_findings_that_exist():
-    known = {finding.name for finding in find(look(PLAIN, ledger=LEDGER))}
+    known = {finding.name for finding in find(look(TAIL, ledger=LEDGER, checkpoint=LOOK))}
     for problem in read_problems():
         assert problem.findings <= known
 
@@ -107,10 +142,24 @@ def test_numbers_are_described():
         "Head in 5 images",
         "10 % are lost",
         "boxes 1 with the box (IoU over 0.9) and class of another one (first: annotation 10 in",
-        "class 0 50 %",
+        "by the ledger: of 70 objects that were judged 1 were said to be of another class",
+        "most of all: class 1 90 %, class 0 16.7 %",
     ):
         assert words in " ".join(said.split()) or words in said, words
     assert "Sizes" not in "\n".join(describe(look([[]])))
+
+
+def test_a_look_is_described():
+    said = " ".join("\n".join(describe(look(TAIL, checkpoint=LOOK))).split())
+    for words in (
+        "of Head in 4 of 5 training images, drawn with a fixed seed, by the checkpoint 'x.pth'",
+        "99 % of the candidates are background, and 75 % of those that the sampler chooses",
+        "they have 40 % of the loss and 60 % of the gradient",
+        "(median): 2 for 2 small ones, of which 0 % have none; 0 for 1 medium ones, of which 100 %",
+        "10 % of 10 objects of rare classes (class 1) are not learnt, and 16.7 % of 60 of the",
+        "points, undecided",
+    ):
+        assert words in said, words
 
 
 def test_what_a_test_set_decides_is_what_the_results_say():

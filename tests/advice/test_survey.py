@@ -153,16 +153,19 @@ def write_ledger(folder, classes):
 
 def test_a_ledger_is_asked(tmp_path):
     write_ledger(tmp_path, classes=[1, 1, 0, 0])
-    doubts = read_ledger_doubts(str(tmp_path))
-    assert doubts == (3, [("1", "a")], {1: 0.5, 0: 1.0}, 2, ["a"])
-    assert "LEDGER.ENABLED" in error_of(read_ledger_doubts, str(tmp_path / "nowhere"))
+    doubts = read_ledger_doubts(tmp_path)
+    assert str(tmp_path) in doubts.source
+    assert doubts[1:] == ({0: 1, 1: 2}, {0: 1, 1: 1}, [("1", "a")], 2, ["a"])
+    assert doubts.objects == 3
+    assert doubts.share_not_learnt(1) == 0.5
+    assert "LEDGER.ENABLED" in error_of(read_ledger_doubts, tmp_path / "nowhere")
     (tmp_path / "ledger" / "images.parquet").write_text("no")
-    assert "cannot be read" in error_of(read_ledger_doubts, str(tmp_path))
+    assert "cannot be read" in error_of(read_ledger_doubts, tmp_path)
 
 
 def test_a_ledger_of_an_earlier_version_is_refused(tmp_path):
     write_ledger(tmp_path, classes=[1, 1, 0, 0])
     path = tmp_path / "ledger" / "objects.parquet"
     pq.write_table(pq.read_table(path).drop_columns("rival_mean"), path)
-    error = error_of(read_ledger_doubts, str(tmp_path))
+    error = error_of(read_ledger_doubts, tmp_path)
     assert_says(error, str(path), "no column 'rival_mean'", "earlier version", "train again")

@@ -5,13 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import imbdet.cli
 from imbdet.advice.findings import Finding
 from imbdet.config import load_config
 from imbdet.data.resizing import training_scales
+from imbdet.modeling import build_model
 from imbdet.surveying import usable_choices
 from tests.advice.test_survey import write_ledger
+from tests.data.conftest import toy  # noqa: F401  (a fixture)
+from tests.narrow import NARROW
 
 SAMPLE = str(Path(__file__).parents[1] / "assets" / "coco_sample.json")
 SMALL = ["--config-file", "imbdet://quick_start/retinanet.yaml"]
@@ -60,7 +64,8 @@ BAD = {
     "a space of annotations": (["--annotations", SAMPLE, "--space", "x.yaml"], "--space"),
     "no file": (["--annotations", "nowhere.json"], "nowhere.json"),
     "no training data": ([*SMALL, "DATASETS.TRAIN", "()"], "DATASETS.TRAIN is empty"),
-    "no ledger": ([*SMALL, "--run", "nowhere"], "nowhere/ledger/objects.parquet"),
+    "no run": ([*SMALL, "--run", "nowhere", *data()], "neither a checkpoint nor a ledger"),
+    "a run without a config": (["--run", "nowhere"], "nowhere/config.yaml"),
     "unknown key": ([*SMALL, "MODEL.CLS_LOS.NAME", "ap"], "MODEL.CLS_LOSS.NAME"),
 }
 
@@ -68,7 +73,10 @@ BAD = {
 @pytest.mark.parametrize(("args", "words"), BAD.values(), ids=BAD.keys())
 def test_bad_input_is_one_sentence(args, words, capsys):
     assert advise(*args) == 2
-    error = capsys.readouterr().err
+    assert_is_one_sentence(capsys.readouterr().err, words)
+
+
+def assert_is_one_sentence(error, words):
     assert error.startswith("error: ")
     assert words in error
     assert error.count("\n") == 1
@@ -100,3 +108,65 @@ SIZES = [
 def test_images_are_resized_as_in_training(opts, scale):
     scales, _ = training_scales(load_config(opts=opts), np.array([[200.0, 100.0]]))
     assert scales == pytest.approx(np.broadcast_to(scale, (1, 2)))
+
+
+def opts(keys):
+    return [str(x) for pair in keys.items() for x in pair]
+
+
+def data_of(toy):  # noqa: F811
+    entries = {"COCO": [toy.entry()], "TRAIN": ("toy",), "TEST": ()}
+    return opts({f"DATASETS.{key}": value for key, value in entries.items()})
+
+
+@pytest.fixture
+def run_folder(toy, tmp_path):  # noqa: F811
+    """The folder of a training on toy data, which ended before it began."""
+    toy.save()
+    keys = {**NARROW, "MODEL.RETINANET.NUM_CLASSES": 2, "DATALOADER.NUM_WORKERS": 0}
+    cfg = load_config(SMALL[1], opts=[*opts(keys), *data_of(toy)])
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "config.yaml").write_text(cfg.dump())
+    cfg.MODEL.DEVICE = "cpu"
+    torch.save({"model": build_model(cfg).state_dict()}, folder / "model_final.pth")
+    return folder
+
+
+def test_a_run_is_enough(run_folder, capsys):
+    assert advise("--run", str(run_folder), "--num-images", "2") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "of ImbRetinaNet in 2 of 3 training images, drawn with a fixed seed" in said
+    assert f"by the checkpoint '{run_folder}/model_final.pth'" in said
+    assert "Doubts by the checkpoint, which has one sight of these images" in said
+
+
+def test_a_ledger_is_asked_for_doubts_and_the_checkpoint_for_samples(run_folder, capsys):
+    write_ledger(run_folder, classes=[1, 1, 0, 0])
+    assert advise("--run", str(run_folder)) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Samples of ImbRetinaNet in 3 of 3 training images" in said
+    assert f"Doubts by the ledger of '{run_folder}', which has all sights of the training" in said
+
+
+def test_a_run_is_asked_with_its_own_config(run_folder, toy, capsys):  # noqa: F811
+    other = ["--config-file", "imbdet://quick_start/faster_rcnn.yaml"]
+    assert advise(*other, "--run", str(run_folder), *data_of(toy)) == 0
+    said = capsys.readouterr().out
+    assert "Anchors  of ImbRPN" in said
+    assert "Samples  of ImbRetinaNet" in said
+
+
+@pytest.mark.parametrize("name", ["nowhere.pth", "other.pth"])
+def test_weights_that_cannot_be_loaded_are_one_sentence(name, run_folder, capsys):
+    torch.save({"model": {"weight": torch.zeros(1)}}, run_folder / "other.pth")
+    path = str(run_folder / name)
+    config = ["--config-file", str(run_folder / "config.yaml")]
+    assert advise(*config, "--weights", path) == 2
+    assert_is_one_sentence(capsys.readouterr().err, f"Cannot load '{path}'")
+
+
+def test_a_run_whose_data_are_gone_is_one_sentence(run_folder, toy, capsys):  # noqa: F811
+    toy.json_file.unlink()
+    assert advise("--run", str(run_folder)) == 2
+    assert_is_one_sentence(capsys.readouterr().err, str(toy.json_file))

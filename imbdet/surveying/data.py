@@ -66,7 +66,7 @@ def survey_config(cfg: CfgNode, ledger: LedgerDoubts | None) -> Survey:
 
 
 def _require_classes(ledger: LedgerDoubts, num_classes: int) -> None:
-    highest = max(ledger.never_learnt, default=-1)
+    highest = max(ledger.judged, default=-1)
     if highest >= num_classes:
         raise UserError(
             f"The ledger has a class of number {highest}, but the training data have {num_classes} "
