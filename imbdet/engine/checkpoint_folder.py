@@ -79,6 +79,23 @@ class CheckpointFolder:
         for path in upto[keep:]:
             path.unlink(missing_ok=True)
 
+    def keep_tagged(self) -> None:
+        """Remove the numbered files, except the one that the tag names; without a tag, none."""
+        tagged = self.find_tagged()
+        earlier = [path for _, path in self._numbered() if path != tagged] if tagged else []
+        for path in earlier:
+            path.unlink(missing_ok=True)
+
+    def remove_all(self) -> None:
+        """Remove all weights, also those beside the checkpoints, and what is half written.
+
+        The tag goes first, so that a run goes on from what is left if this comes to no end.
+        """
+        self.tag.unlink(missing_ok=True)
+        for pattern in ("model_*.pth", ".model_*.pth.tmp"):
+            for path in self.root.glob(pattern):
+                path.unlink(missing_ok=True)
+
     def _newest_first(self) -> list[Path]:
         """All files; that of the end of a training may be of one that went on later."""
         paths = [path for _, path in self._numbered()]

@@ -1,9 +1,11 @@
 """One job at a time in an output folder."""
 
+import contextlib
 import fcntl
 import logging
 import os
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -50,13 +52,27 @@ def lock_folder(folder: Path) -> None:
     _held[path, os.getpid()] = file
 
 
+@contextlib.contextmanager
+def trying_to_lock(folder: Path) -> Iterator[bool]:
+    """Keep other jobs out of ``folder`` until the end of the block, unless one is there.
+
+    It is for folders that this process has no job in.
+
+    Yields:
+        Whether there was none; a file system without locks, or a folder that is not there, has
+        none.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(open(folder / ".lock", "a+"))
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_free = True
+        except OSError as error:
+            is_free = not isinstance(error, BlockingIOError | PermissionError)
+        yield is_free
+
+
 def is_locked(folder: Path) -> bool:
     """Whether another process has the folder; one without locks has none."""
-    try:
-        with open(folder / ".lock", "a+") as file:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return True
-    except OSError:
-        return False
-    return False
+    with trying_to_lock(folder) as is_free:
+        return not is_free

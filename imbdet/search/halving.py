@@ -9,6 +9,7 @@ All is a function of what was measured. So any number of programs that share the
 to the same decisions without talking to each other, and a search that was stopped goes on.
 """
 
+import dataclasses
 import math
 import operator
 from collections.abc import Mapping, Sequence
@@ -168,6 +169,30 @@ def advance(plan: Plan, measured: Mapping[Task, Measured], failed: Mapping[Task,
         if len(progress.live) == 1:
             return progress
     return progress
+
+
+def dropped_for_good(
+    plan: Plan,
+    progress: Progress,
+    measured: Mapping[Task, Measured],
+    failed: Mapping[Task, str],
+) -> dict[str, Fate]:
+    """The arms that no budget brings back.
+
+    With a larger budget more arms come to a rung, and of more arms, others may be worse. So what is
+    decided after the first arms were left out counts only once these have been brought there, too.
+
+    Args:
+        plan: of the search.
+        progress: where it stands.
+        measured: as for :func:`advance`.
+        failed: likewise.
+
+    Returns:
+        Their fates, "worse", "rate" or "failed".
+    """
+    unlimited = advance(dataclasses.replace(plan, budget=math.inf), measured, failed)
+    return {arm: fate for arm, fate in unlimited.fates.items() if arm in progress.fates}
 
 
 def _compare(plan: Plan, progress: Progress, found: Mapping[Task, Measured]) -> None:

@@ -1,11 +1,12 @@
 """From a space and a budget to a winner: trains, decides, compares, and writes what it found."""
 
 import argparse
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from imbdet.errors import UserError
+from imbdet.search.checkpoints import CheckpointRemover
 from imbdet.search.findings import (
     FinalFigure,
     arm_rows,
@@ -13,13 +14,13 @@ from imbdet.search.findings import (
     compare_finally,
     sentences,
 )
-from imbdet.search.halving import Measured, Plan, Progress, Task, advance
+from imbdet.search.halving import Measured, Plan, Progress, Task, advance, dropped_for_good
 from imbdet.search.launcher import Launcher
 from imbdet.search.places import make_launcher
 from imbdet.search.results import print_table, write_results, write_winner
 from imbdet.search.searched_configs import check_arms
 from imbdet.search.space import Final, Space
-from imbdet.search.stage import Stage
+from imbdet.search.stage import Stage, training_folder
 from imbdet.search.trials import Trials, open_storage
 
 # Of the studies in the storage.
@@ -38,6 +39,7 @@ class Search:
         final: of the comparison at the end.
         trials: of the search.
         final_trials: of the comparison at the end.
+        remover: of the checkpoints in it.
     """
 
     space: Space
@@ -47,6 +49,7 @@ class Search:
     final: Final
     trials: Trials
     final_trials: Trials
+    remover: CheckpointRemover = field(default_factory=CheckpointRemover)
 
     def run(self, launcher: Launcher) -> None:
         """Train until all is decided or the budget is spent, then compare.
@@ -56,8 +59,8 @@ class Search:
             UserError: the search cannot go on.
         """
         end = self.plan.rungs[-1]
-        arms, folder = self.space.arms, self.output / "trainings"
-        Stage(self.trials, self._decide, arms, folder, self.dataset, end).run(launcher)
+        arms = self.space.arms
+        Stage(self.trials, self._decide, arms, self._folder, self.dataset, end).run(launcher)
         progress = advance(self.plan, *self.trials.read())
         if progress.winner is None:
             raise UserError(
@@ -75,6 +78,7 @@ class Search:
             self.final.dataset,
             end,
         ).run(launcher)
+        self._remove_checkpoints(("worse", "rate", "failed"), progress, *self.trials.read())
 
     def show(self) -> None:
         """Write and print what is found so far."""
@@ -89,10 +93,32 @@ class Search:
             write_winner(self.output / "winner.yaml", arm, said)
         print_table(rows, said)
 
+    @property
+    def _folder(self) -> Path:
+        """Of the trainings that the search decides by."""
+        return self.output / "trainings"
+
     def _decide(self, measured: Mapping[Task, Measured], failed: Mapping[Task, str]) -> list[Task]:
         progress = advance(self.plan, measured, failed)
         self.trials.prune(list(progress.fates))
+        # A failure may be put right until the end.
+        self._remove_checkpoints(("worse", "rate"), progress, measured, failed)
         return progress.due
+
+    def _remove_checkpoints(
+        self,
+        kinds: Container[str],
+        progress: Progress,
+        measured: Mapping[Task, Measured],
+        failed: Mapping[Task, str],
+    ) -> None:
+        """Of the arms that are dropped for good, by a fate of these kinds, but not at their end."""
+        fates = dropped_for_good(self.plan, progress, measured, failed)
+        arms = [arm for arm, fate in fates.items() if fate.kind in kinds]
+        ends = [Task(self.plan.rungs[-1], seed, arm) for seed in self.plan.seeds for arm in arms]
+        self.remover.remove(
+            training_folder(self._folder, task) for task in ends if task not in measured
+        )
 
     def _final_tasks(self, winner: str, baseline: str) -> list[Task]:
         end = self.plan.rungs[-1]

@@ -5,6 +5,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
+from imbdet.engine.checkpoint_folder import CheckpointFolder
 from imbdet.errors import UserError
 from imbdet.search.halving import Measured, Task
 from imbdet.search.launcher import Launcher
@@ -17,6 +18,16 @@ from imbdet.signals import Stopped, passing_on
 _PERIOD = 2.0
 
 Decide = Callable[[Mapping[Task, Measured], Mapping[Task, str]], Sequence[Task]]
+
+
+def training_folder(root: Path, task: Task) -> Path:
+    """The OUTPUT_DIR of a training.
+
+    Args:
+        root: of all trainings of a stage.
+        task: of the training.
+    """
+    return root / f"{task.arm}-seed_{task.seed}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +83,7 @@ class Stage:
                 self._train(launcher, *claimed)
 
     def _train(self, launcher: Launcher, task: Task, trial_id: int) -> None:
-        folder = self.folder / f"{task.arm}-seed_{task.seed}"
+        folder = training_folder(self.folder, task)
         arguments = ["--until", str(task.iteration), *self.arms[task.arm].arguments(task.seed)]
         arguments += ["DATASETS.TEST", repr((self.dataset,))]
         with self.trials.beating(trial_id):
@@ -86,6 +97,7 @@ class Stage:
                 return
             try:
                 ap, num_images = reached_ap(folder, self.dataset)
+                CheckpointFolder(folder).keep_tagged()
             except UserError:
                 self.trials.release(trial_id, task, seconds=end.seconds)
                 raise

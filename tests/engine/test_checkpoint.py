@@ -18,6 +18,7 @@ from torch import nn
 from imbdet.array_pickle import load_arrays
 from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.engine.checkpoint_file import read_checkpoint
+from imbdet.engine.checkpoint_folder import CheckpointFolder
 from imbdet.engine.saver import PeriodicSaver
 from imbdet.errors import UserError
 from imbdet.losses import SeesawLoss
@@ -511,6 +512,36 @@ def test_all_stay_by_default(tmp_path):
     for i in range(4):
         save(Detector(), tmp_path, f"model_000000{i}")
     assert len(list(tmp_path.glob("*.pth"))) == 4
+
+
+@pytest.mark.parametrize(
+    ("tag", "left"),
+    [("final", {"final", "best"}), ("0000001", {"final", "best", "0000001"}), (None, None)],
+)
+def test_all_but_the_last_one_can_be_removed(tmp_path, tag, left):
+    names = {"final", "best", "0000001", "0000003"}
+    for name in names:
+        (tmp_path / f"model_{name}.pth").touch()
+    folder = CheckpointFolder(tmp_path)
+    if tag:
+        folder.set_tag(f"model_{tag}.pth")
+    folder.keep_tagged()
+    assert {path.stem for path in tmp_path.glob("*.pth")} == {f"model_{n}" for n in left or names}
+
+
+def test_what_is_left_of_an_interrupted_removal_is_gone_on_with(tmp_path, monkeypatch):
+    for name in ("model_0000001", "model_0000003"):
+        save(Detector(), tmp_path, name)
+    (tmp_path / ".model_0000005.pth.tmp").touch()
+    folder = CheckpointFolder(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "glob", lambda path, pattern: iter([tmp_path / "model_0000003.pth"]))
+        folder.remove_all()
+    assert folder.find_intact().stem == "model_0000001"
+    folder.remove_all()
+    assert not folder.holds_run()
+    assert os.listdir(tmp_path) == []
+    folder.remove_all()  # again, nothing happens
 
 
 DAMAGES = {

@@ -10,6 +10,7 @@ from imbdet.search.halving import (
     Task,
     advance,
     default_rungs,
+    dropped_for_good,
     num_affordable,
 )
 
@@ -118,6 +119,33 @@ def test_a_failure_stops_its_arm_from_that_rung_on():
     assert progress.fates["a"].kind == "failed"
     assert progress.fates["a"].iteration == 30
     assert progress.winner == "b"
+
+
+def test_what_is_decided_while_arms_are_left_out_is_not_for_good():
+    early = {"a": 20.2, "b": 20.1, "c": 20, "d": 5}
+    of_plan = plan(*early, budget=4 * 30 + 2 * 60 + 2 * 180)  # two of them can come to the end
+    done = measure(advance(of_plan, {}, {}).due, early)
+    late = {**early, "b": 5}
+    done |= measure(advance(of_plan, done, {}).due, late)
+    progress = advance(of_plan, done, {})
+    assert {arm: fate.kind for arm, fate in progress.fates.items()} == {
+        "b": "worse",
+        "c": "budget",
+        "d": "worse",
+    }
+    assert dropped_for_good(of_plan, progress, done, {}).keys() == {"d"}
+    done |= measure([Task(30, seed, "c") for seed in SEEDS], late)
+    assert dropped_for_good(of_plan, progress, done, {}).keys() == {"b", "d"}
+
+
+def test_a_rate_that_is_not_kept_and_a_failure_are_for_good():
+    of_plan = Plan({"a": ["a-1", "a-2"], "b": ["b"]}, SEEDS, RUNGS, 1e9)
+    first = advance(of_plan, {}, {}).due
+    done = measure(first, {"a-1": 10, "a-2": 20, "b": 20})
+    failed = {Task(30, 1, "b"): "error: the loss is not finite"}
+    progress = advance(of_plan, done, failed)
+    fates = dropped_for_good(of_plan, progress, done, failed)
+    assert {arm: fate.kind for arm, fate in fates.items()} == {"a-1": "rate", "b": "failed"}
 
 
 def test_where_all_fail_nobody_wins():

@@ -184,8 +184,6 @@ def test_a_task_that_another_has_done_is_not_repeated(search, tmp_path):
 def test_two_searches_on_one_storage_share_the_work(search, starts, tmp_path):
     search("--show")
     (tmp_path / "space.yaml").write_text(SPACE % "good")
-    code = "import sys; sys.path.insert(0, {root!r})\nfrom tests.search import conftest, helper\n"
-    del code
     threads = [threading.Thread(target=search) for _ in range(2)]
     for thread in threads:
         thread.start()
