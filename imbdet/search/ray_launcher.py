@@ -10,9 +10,9 @@ from pathlib import Path
 
 import ray
 
-from imbdet.errors import UserError
 from imbdet.search import training_process
 from imbdet.search.launcher import Launcher
+from imbdet.search.ray_address import no_cluster, require_answer
 from imbdet.search.training_process import STOP_FILE, run_training_there
 
 # Otherwise the task would import imbdet, and so torch, only to start a process.
@@ -33,13 +33,11 @@ class RayLauncher(Launcher):
 
     def __init__(self, *, address: str, parallel: int, prefix: Sequence[str]) -> None:
         super().__init__(gpus=[], parallel=parallel, prefix=prefix)
+        require_answer(address)
         try:
             ray.init(address=address, log_to_driver=False, configure_logging=False)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            raise UserError(
-                f"There is no Ray cluster at --ray {address} ({str(error).splitlines()[0]}): start "
-                "one by `ray start --head`, or name its address."
-            ) from error
+            raise no_cluster(address, str(error).splitlines()[0]) from error
         has_gpus = ray.cluster_resources().get("GPU", 0) > 0
         needs = {"num_cpus": 0, "num_gpus": 1} if has_gpus else {"num_cpus": 1}
         self._task = ray.remote(run_training_there).options(**needs, max_retries=0)
