@@ -44,9 +44,13 @@ class LedgerDoubts(NamedTuple):
         """All that were judged."""
         return sum(self.judged.values())
 
-    def share_not_learnt(self, label: int) -> float:
-        """Of the judged objects of a class, which has some."""
-        return self.not_learnt.get(label, 0) / self.judged[label]
+    def worst_classes(self) -> list[int]:
+        """Numbers of those with objects that were not learnt, by their share, then their number."""
+        return sorted(
+            self.not_learnt,
+            key=lambda label: (self.not_learnt[label] / self.judged[label], self.judged[label]),
+            reverse=True,
+        )
 
 
 def read_ledger_doubts(run: Path) -> LedgerDoubts:

@@ -46,7 +46,7 @@ def _describe_background(background: BackgroundShares) -> str:
 
 def _describe_positives(by_size: dict[str, np.ndarray]) -> str:
     parts = [
-        f"{np.median(numbers):.0f} for {len(numbers):,} {name} ones, of which "
+        f"{np.median(numbers):.0f} for {counted(len(numbers), f'{name} one')}, of which "
         f"{percent(float((numbers == 0).mean()))} have none"
         for name, numbers in by_size.items()
     ]
@@ -55,9 +55,11 @@ def _describe_positives(by_size: dict[str, np.ndarray]) -> str:
 
 def _describe_ledger(ledger: LedgerDoubts, classes: Sequence[str]) -> str:
     objects = [f"annotation {note} in image {image}" for note, image in ledger.other_class]
-    worst = sorted(ledger.not_learnt, key=lambda label: -ledger.share_not_learnt(label))[:_FEW]
-    shares = [f"{classes[label]} {percent(ledger.share_not_learnt(label))}" for label in worst]
-    missed = f"; not learnt, most of all: {', '.join(shares)}" if shares else ""
+    shares = [
+        f"{classes[label]} ({ledger.not_learnt[label]:,} of {ledger.judged[label]:,})"
+        for label in ledger.worst_classes()
+    ]
+    missed = f"; not learnt, most of all: {', '.join(shares[:_FEW])}" if shares else ""
     return (
         f"by {ledger.source}: of {counted(ledger.objects, 'object')} that were judged "
         f"{len(objects):,} were said to be of another class far more than others of theirs"

@@ -143,7 +143,7 @@ def test_numbers_are_described():
         "10 % are lost",
         "boxes 1 with the box (IoU over 0.9) and class of another one (first: annotation 10 in",
         "by the ledger: of 70 objects that were judged 1 were said to be of another class",
-        "most of all: class 1 90 %, class 0 16.7 %",
+        "most of all: class 1 (9 of 10), class 0 (10 of 60)",
     ):
         assert words in " ".join(said.split()) or words in said, words
     assert "Sizes" not in "\n".join(describe(look([[]])))
@@ -155,7 +155,7 @@ def test_a_look_is_described():
         "of Head in 4 of 5 training images, drawn with a fixed seed, by the checkpoint 'x.pth'",
         "99 % of the candidates are background, and 75 % of those that the sampler chooses",
         "they have 40 % of the loss and 60 % of the gradient",
-        "(median): 2 for 2 small ones, of which 0 % have none; 0 for 1 medium ones, of which 100 %",
+        "(median): 2 for 2 small ones, of which 0 % have none; 0 for 1 medium one, of which 100 %",
         "10 % of 10 objects of rare classes (class 1) are not learnt, and 16.7 % of 60 of the",
         "points, undecided",
     ):

@@ -157,7 +157,7 @@ def test_a_ledger_is_asked(tmp_path):
     assert str(tmp_path) in doubts.source
     assert doubts[1:] == ({0: 1, 1: 2}, {0: 1, 1: 1}, [("1", "a")], 2, ["a"])
     assert doubts.objects == 3
-    assert doubts.share_not_learnt(1) == 0.5
+    assert doubts.worst_classes() == [0, 1]
     assert "LEDGER.ENABLED" in error_of(read_ledger_doubts, tmp_path / "nowhere")
     (tmp_path / "ledger" / "images.parquet").write_text("no")
     assert "cannot be read" in error_of(read_ledger_doubts, tmp_path)
