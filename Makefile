@@ -2,7 +2,7 @@
 # make test      set up, then run the test suite
 # make coverage  the same, and list the lines that no test reaches
 # make demo      set up, then train, evaluate, analyse and report on a synthetic data set, or go on with
-#                it; MODEL=retinanet or faster_rcnn
+#                it; MODEL=retinanet, faster_rcnn or another detector that README.md names
 # make lint      set up, then check style and types
 # make types     set up, then check types alone
 # make docs      set up, then build the pages of docs/ as a site in site/
