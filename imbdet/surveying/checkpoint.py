@@ -74,8 +74,9 @@ class _Observer:
 
     def __init__(self, detector: FrozenDetector, records: Sequence[dict]):
         self._detector = detector
+        self._num_images = len(records)
         self._rows = LedgerRows(records)
-        self._ledger = Ledger(len(self._rows.object_ids), len(records))
+        self._ledger = Ledger(len(self._rows.object_ids), len(self._rows.image_ids))
         self._sums = BackgroundSums()
         self._sides: list[Tensor] = []
         self._num_positives: list[Tensor] = []
@@ -96,7 +97,7 @@ class _Observer:
         logits = outputs.logits.requires_grad_()
         losses = learner.pay(chosen, outputs, {"logits": logits})
         (gradient,) = torch.autograd.grad(losses["loss_cls"], logits)
-        self._sums.add("gradient", gradient.abs().sum(dim=1), chosen)
+        self._sums.add("gradient", gradient.abs().sum(dim=1, dtype=torch.float64), chosen)
 
     def result(self, weights: str, of_images: int) -> CheckpointLook:
         """What it made of the samples.
@@ -108,7 +109,7 @@ class _Observer:
         return CheckpointLook(
             weights=weights,
             place=self._detector.learner.place.module,
-            num_images=len(self._rows.image_ids),
+            num_images=self._num_images,
             of_images=of_images,
             background=self._sums.shares(),
             sides=torch.cat(self._sides).numpy(),

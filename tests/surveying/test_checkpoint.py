@@ -102,6 +102,14 @@ def test_images_are_drawn_with_a_fixed_seed(toy, says_dog):
     assert looks[0].background == looks[1].background
 
 
+def test_a_data_set_that_is_named_twice_has_two_sights(toy, says_dog):
+    cfg = config(toy, "retinanet")
+    cfg.DATASETS.TRAIN = ("toy", "toy")
+    look, doubts = look_at_checkpoint(cfg, says_dog(cfg), num_images=100)
+    assert look.num_images == look.of_images == 6
+    assert doubts.objects == 4
+
+
 def test_a_ranking_has_no_losses_of_samples(toy, says_dog):
     cfg = config(toy, "retinanet", "MODEL.CLS_LOSS.NAME", "ap")
     look, _ = look_at_checkpoint(cfg, says_dog(cfg), num_images=1)
