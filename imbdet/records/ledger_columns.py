@@ -68,10 +68,10 @@ PLACES = pa.schema(
     [
         _column("dataset", pa.string(), "name of the data set"),
         _column("image_id", pa.string(), "as the data set names the image"),
-        _column("class", pa.int32(), "that is said to be there, from 0"),
+        _column("class", pa.int32(), "that has most of its votes, from 0"),
         _column("sights", pa.int32(), "at which it was said, since it is kept"),
-        _column("score_mean", pa.float64(), "of these"),
-        _column("lead", pa.float64(), "sum of its scores that others did not vote down"),
+        _column("votes", pa.float64(), "sum of the squares of its scores at these"),
+        _column("lead", pa.float64(), "its votes that others did not vote down"),
         _column("x0", pa.float64(), "left edge of the mean box, in pixels of the file"),
         _column("y0", pa.float64(), "upper edge"),
         _column("x1", pa.float64(), "right edge"),
@@ -145,7 +145,7 @@ def places_table(ledger: Ledger, rows: LedgerRows, metadata: Mapping[str, str]) 
         "image_id": _taken(rows.image_ids, images.numpy()),
         "class": own["place_class"],
         "sights": own["place_sights"],
-        "score_mean": _mean(own["place_score"], own["place_sights"]),
+        "votes": own["place_votes"].astype(np.float64),
         "lead": own["place_lead"],
         **dict(zip(_EDGES, boxes.T, strict=True)),
     }

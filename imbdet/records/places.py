@@ -27,9 +27,10 @@ _NUM_BEST = 100
 # What the places of an image begin with: a class of -1 is no place.
 EMPTY: dict[str, Tensor] = {
     "place_class": torch.full((NUM_PLACES,), -1, dtype=torch.int32),
+    "place_class_lead": torch.zeros(NUM_PLACES),
     "place_sights": torch.zeros(NUM_PLACES, dtype=torch.int32),
     "place_lead": torch.zeros(NUM_PLACES),
-    "place_score": torch.zeros(NUM_PLACES),
+    "place_votes": torch.zeros(NUM_PLACES),
     "place_box": torch.zeros(NUM_PLACES, 4),
 }
 _OF_SIGHT = ("place_class", "place_score", "place_box")
@@ -113,16 +114,20 @@ def _distinct(boxes: Tensor, gt_boxes: Tensor) -> list[int]:
 def add_places(own: dict[str, Tensor], now: Mapping[str, Tensor], rows: Tensor) -> None:
     """Add what was said at one sight of each of some images to their places.
 
-    A place of the sight joins the kept one of its class whose mean box it overlaps most, with an
-    IoU of at least 0.5; a kept one is joined once in a sight. Others vote against what is kept,
-    as in Misra and Gries, "Finding repeated elements", 1982, with scores for votes: a score takes
-    from the leads of all kept places, and what is left when one of them comes to nothing is the
-    lead of the new place, which is kept instead. A place with more than 1 / (S + 1) of all scores
-    of its image is kept at the end, as far as its boxes are one place.
+    A place of the sight joins the kept one whose mean box it overlaps most, with an IoU of at least
+    0.5, whatever its class: where something is said to be is known before what it is. A kept one is
+    joined once in a sight. Others vote against what is kept, as in Misra and Gries, "Finding
+    repeated elements", 1982: a vote takes from the leads of all kept places, and what is left when
+    one of them comes to nothing is the lead of the new place, which is kept instead. Votes are
+    squares of scores, so that one that is sure outweighs several that are not. A place with more
+    than 1 / (S + 1) of all votes of its image is kept at the end, as far as its boxes are one
+    place. Its class is the leader of the same votes (Boyer and Moore, "MJRTY", 1981): one that has
+    more than half of them leads.
 
     Args:
-        own: columns (I, S, ...) as :data:`EMPTY` has them, changed: of each place the class, the
-            number of sights, the lead, the sum of scores and that of boxes times scores.
+        own: columns (I, S, ...) as :data:`EMPTY` has them, changed: of each place the class and
+            its lead, the number of sights, the lead of the place, the sum of its votes and that of
+            boxes times votes.
         now: columns of :func:`look_at_places`.
         rows: (B,) int64, those of the images, each once.
     """
@@ -136,9 +141,10 @@ def add_places(own: dict[str, Tensor], now: Mapping[str, Tensor], rows: Tensor) 
 
 def _add_place(kept: dict[str, Tensor], place: dict[str, Tensor], is_taken: Tensor) -> None:
     """Add one place of each image; ``is_taken``, (B, S), are those that this sight has joined."""
-    classes, votes = place["place_class"].int()[:, None], place["place_score"][:, None]
+    classes = place["place_class"].int()[:, None]
+    votes = place["place_score"].square()[:, None]
     is_place, ious = classes >= 0, _ious(kept, place["place_box"])
-    is_same = (kept["place_class"] == classes) & (ious >= SAME_IOU)
+    is_same = (kept["place_class"] >= 0) & (ious >= SAME_IOU)
     is_known = is_same.any(dim=1, keepdim=True)
     is_other = is_place & ~is_known
 
@@ -154,12 +160,20 @@ def _add_place(kept: dict[str, Tensor], place: dict[str, Tensor], is_taken: Tens
         kept[name] = start.where(begins, kept[name])
 
     joins = is_slot & (is_new | (is_place & is_known & ~is_taken))
-    kept["place_class"] = classes.where(joins, kept["place_class"])
+    _vote_for_class(kept, classes, votes * joins)
     kept["place_sights"] += joins.int()
     kept["place_lead"] += (votes - against) * joins
-    kept["place_score"] += votes * joins
+    kept["place_votes"] += votes * joins
     kept["place_box"] += (votes * joins)[..., None] * place["place_box"][:, None]
     is_taken |= joins
+
+
+def _vote_for_class(kept: dict[str, Tensor], classes: Tensor, votes: Tensor) -> None:
+    """Give votes, (B, S), to a class in each image, (B, 1)."""
+    leader = kept["place_class"]
+    lead = kept["place_class_lead"] + votes.where(leader == classes, -votes)
+    kept["place_class"] = classes.where(lead < 0, leader)
+    kept["place_class_lead"] = lead.abs()
 
 
 def _ious(kept: dict[str, Tensor], boxes: Tensor) -> Tensor:
@@ -170,6 +184,6 @@ def _ious(kept: dict[str, Tensor], boxes: Tensor) -> Tensor:
 
 
 def mean_boxes(kept: Mapping[str, Tensor]) -> Tensor:
-    """(I, S, 4) the mean boxes of places, XYXY in pixels of the file, weighted by their scores."""
+    """(I, S, 4) the mean boxes of places, XYXY in pixels of the file, weighted by their votes."""
     is_kept = (kept["place_class"] >= 0)[..., None]
-    return (kept["place_box"] / kept["place_score"][..., None]).where(is_kept, 0.0)
+    return (kept["place_box"] / kept["place_votes"][..., None]).where(is_kept, 0.0)

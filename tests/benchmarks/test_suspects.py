@@ -129,7 +129,7 @@ def test_scores_are_those_of_clean(programs, traces):
     mean = (0.75 + 0.25 + 0.25) / 3
     assert found["wrong class"] == pytest.approx([(0.75 - mean) * 4 / 5, 0, 0, 0])
     assert found["badly placed"] == [0, 0, 0, 0]
-    assert found["missing"] == pytest.approx([0, 0.6 * 2 / 4])
+    assert found["missing"] == pytest.approx([0, 0.6 * (2 / 4) ** 0.5])
     assert found["duplicate"] == pytest.approx([0.5, 0, 0, 0.5])
 
 

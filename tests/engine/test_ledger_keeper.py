@@ -159,7 +159,7 @@ def assert_places_are_possible(places, images):
     for place in places:
         image = images[place["image_id"]]
         assert 1 <= place["sights"] <= image["seen"]
-        assert 0 < place["lead"] <= place["sights"] * place["score_mean"] + 1e-6
+        assert 0 < place["lead"] <= place["votes"] + 1e-6
         assert place["x0"] < place["x1"]
         assert place["y0"] < place["y1"]
 

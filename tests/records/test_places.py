@@ -124,17 +124,17 @@ class SlowPlaces:
     def add(self, places):
         joined = []
         for score, label, box in places:
-            same = [slot for slot in self.slots if slot["class"] == label]
-            same = [slot for slot in same if iou(self.mean(slot), box) >= 0.5]
+            vote = score**2
+            same = [slot for slot in self.slots if iou(self.mean(slot), box) >= 0.5]
             if same:
                 slot = max(same, key=lambda slot: iou(self.mean(slot), box))
                 if any(slot is other for other in joined):
                     continue
-                slot["lead"] += score
+                slot["lead"] += vote
             else:
-                rest = score
+                rest = vote
                 if len(self.slots) == NUM_PLACES:
-                    against = min(score, *(slot["lead"] for slot in self.slots))
+                    against = min(vote, *(slot["lead"] for slot in self.slots))
                     for slot in self.slots:
                         slot["lead"] -= against
                     rest -= against
@@ -142,19 +142,28 @@ class SlowPlaces:
                     if rest <= 0:
                         continue
                     self.slots = [slot for slot in self.slots if slot is not weakest]
-                slot = {"class": label, "lead": rest, "said": []}
+                slot = {"lead": rest, "said": []}
                 self.slots.append(slot)
-            slot["said"].append((score, box))
+            slot["said"].append((vote, label, box))
             joined.append(slot)
 
     @staticmethod
     def mean(slot):
-        total = sum(score for score, _ in slot["said"])
-        return [sum(s * box[side] for s, box in slot["said"]) / total for side in range(4)]
+        total = sum(vote for vote, _, _ in slot["said"])
+        return [sum(v * box[side] for v, _, box in slot["said"]) / total for side in range(4)]
+
+    @staticmethod
+    def leader(slot):
+        leader, lead = None, 0.0
+        for vote, label, _ in slot["said"]:
+            lead += vote if label == leader else -vote
+            if lead < 0:
+                leader, lead = label, -lead
+        return leader
 
     def as_sorted(self):
         return sorted(
-            (slot["class"], len(slot["said"]), slot["lead"], *self.mean(slot))
+            (self.leader(slot), len(slot["said"]), slot["lead"], *self.mean(slot))
             for slot in self.slots
         )
 
@@ -195,9 +204,9 @@ def test_random_places_are_their_definition(seed):
         number = int(torch.randint(NUM_PLACES + 1, (), generator=generator))
         moved = spots + 2 * torch.rand(7, 4, generator=generator)
         chosen = torch.randperm(7, generator=generator)[:number].tolist()
-        sights.append(
-            [(torch.rand((), generator=generator).item(), i % 2, moved[i].tolist()) for i in chosen]
-        )
+        labels = torch.randint(NUM_CLASSES, (number,), generator=generator).tolist()
+        scores = torch.rand(number, generator=generator).tolist()
+        sights.append(list(zip(scores, labels, moved[chosen].tolist(), strict=True)))
     slow = SlowPlaces()
     for of_sight in sights:
         slow.add(of_sight)

@@ -97,5 +97,5 @@ def add_place(images, image, slot, *, label, sights, score, box):
     images["place_class"][image, slot] = label
     images["place_sights"][image, slot] = sights
     images["place_lead"][image, slot] = 1.0
-    images["place_score"][image, slot] = sights * score
-    images["place_box"][image, slot] = sights * score * torch.tensor(box)
+    images["place_votes"][image, slot] = sights * score**2
+    images["place_box"][image, slot] = sights * score**2 * torch.tensor(box)

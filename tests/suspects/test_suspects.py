@@ -56,7 +56,7 @@ def test_misplaced(evidence):
 def test_missing(evidence):
     kind = Missing(evidence)
     (suspect,) = kind.ranked(9)
-    assert suspect.score == pytest.approx(0.6 * 8 / SIGHTS)
+    assert suspect.score == pytest.approx(0.6 * (8 / SIGHTS) ** 0.5)
     assert (suspect.image_id, suspect.id, suspect.proposed_class) == ("3", None, 1)
     assert suspect.proposed_box == pytest.approx((30, 30, 60, 70))
     assert "8 of 9 sights" in suspect.reason
