@@ -81,6 +81,14 @@ def at_least_1(text: str) -> int:
     return number
 
 
+def positive_number(text: str) -> float:
+    """A number of a command line that is above 0."""
+    number = float(text)
+    if not number > 0:  # NaN
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return number
+
+
 def print_json(answer: Any) -> None:
     """Print an answer for other programs."""
     print(json.dumps(answer, indent=1))

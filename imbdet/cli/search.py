@@ -10,6 +10,7 @@ from imbdet.cli.arguments import (
     add_output,
     add_space,
     at_least_1,
+    positive_number,
 )
 from imbdet.errors import UserError
 from imbdet.startup import quick_imports
@@ -24,10 +25,16 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     add_output(parser)
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument(
-        "--iterations", type=int, metavar="N", help="budget: iterations of all trainings together"
+        "--iterations",
+        type=at_least_1,
+        metavar="N",
+        help="budget: iterations of all trainings together",
     )
     budget.add_argument(
-        "--hours", type=float, metavar="H", help="budget: hours of all GPUs or processes together"
+        "--hours",
+        type=positive_number,
+        metavar="H",
+        help="budget: hours of all GPUs or processes together",
     )
     budget.add_argument(
         "--grid", action="store_true", help="no budget: train all to the end and decide nothing"
@@ -64,6 +71,11 @@ def run(args: argparse.Namespace) -> int | None:
     Raises:
         UserError: see :func:`imbdet.search.run_search.open_search`.
     """
+    if args.grid and (args.storage or args.retry_failed):
+        raise UserError(
+            "--storage and --retry-failed are of a search within a budget: leave them out, since "
+            "--grid keeps its notes in --output, and begins once more with what failed."
+        )
     with quick_imports():
         from imbdet.search.space import read_space
 

@@ -35,13 +35,16 @@ _HOW_TO_WRITE = {
 _LONE = ("MODEL", "CLASS_WEIGHTS")
 
 
-def load_config(*config_files: str, opts: Sequence[str] = ()) -> CfgNode:
+def load_config(
+    *config_files: str, opts: Sequence[str] = (), where: str = "on the command line"
+) -> CfgNode:
     """The config of a run: defaults, then YAML files, then overrides.
 
     Args:
         config_files: YAML files or addresses of imbdet's, each with its ``_BASE_`` files; a later
             one wins.
         opts: overrides KEY, VALUE, KEY, VALUE, ... as they stand on a command line.
+        where: the overrides stand, for messages.
 
     Raises:
         UserError: a file cannot be read or merged, or an override does not fit. Whether a value
@@ -51,7 +54,7 @@ def load_config(*config_files: str, opts: Sequence[str] = ()) -> CfgNode:
     add_imbdet_config(cfg)
     for config_file in config_files:
         _merge_file(cfg, config_file)
-    _merge_overrides(cfg, opts)
+    _merge_overrides(cfg, opts, where)
     return cfg
 
 
@@ -97,19 +100,17 @@ def _merge_versioned(cfg: CfgNode, loaded: CfgNode, path: str) -> None:
     cfg.update(upgraded)
 
 
-def _merge_overrides(cfg: CfgNode, opts: Sequence[str]) -> None:
+def _merge_overrides(cfg: CfgNode, opts: Sequence[str], where: str) -> None:
     for key, *value in (opts[i : i + 2] for i in range(0, len(opts), 2)):
         if "=" in key:
-            raise UserError(
-                f"'{key}' on the command line: write '{key.replace('=', ' ', 1)}', with a space."
-            )
+            raise UserError(f"'{key}' {where}: write '{key.replace('=', ' ', 1)}', with a space.")
         if key.startswith("--"):
             raise UserError(f"'{key}' is an option: it stands before the first KEY VALUE.")
         if key.endswith((".yaml", ".yml")):
             raise UserError(f"Config files are given by an option: --config-file {key}.")
         if not value:
             raise UserError(f"The key '{key}' on the command line has no value after it.")
-        set_key(cfg, key, value[0], "on the command line")
+        set_key(cfg, key, value[0], where)
 
 
 def _blame(cfg: CfgNode, entries: Sequence[Entry]) -> None:

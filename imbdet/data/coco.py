@@ -67,7 +67,7 @@ def register_datasets(cfg: CfgNode) -> None:
             _register(dataset, evaluator_type)
     for key in ("TRAIN", "TEST"):
         for name in cfg.DATASETS[key]:
-            _require_registered(name, f"DATASETS.{key}")
+            require_registered(name, f"DATASETS.{key}")
             _read_like_own(name, optional)
 
 
@@ -142,7 +142,16 @@ def _read_like_own(name: str, optional: tuple[str, ...]) -> None:
         DatasetCatalog.register(name, dataset)
 
 
-def _require_registered(name: str, key: str) -> None:
+def require_registered(name: str, key: str) -> None:
+    """Refuse the name of a data set that does not exist.
+
+    Args:
+        name: of the data set.
+        key: that names it, for the message.
+
+    Raises:
+        UserError: says which name is near.
+    """
     if name in DatasetCatalog:
         return
     options = [option for option in DatasetCatalog if evaluator_type_of(option) in READERS]

@@ -114,7 +114,8 @@ def run_grid(args: argparse.Namespace, space: Space) -> int:
     _write_table(runs, output / "table.csv")
     print(tabulate(_summarize(runs), headers="keys", disable_numparse=True))
     finished = [str(run.folder) for run in runs if run.is_finished()]
-    print(f"\nimbdet compare {shlex.join(finished)} --output {output / 'comparison'}")
+    if len(finished) > 1:
+        print(f"\nimbdet compare {shlex.join(finished)} --output {output / 'comparison'}")
     for folder, problem in failures.items():
         print(f"error: {folder} failed {problem}", file=sys.stderr)
     return 1 if failures else 0

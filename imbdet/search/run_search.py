@@ -179,8 +179,7 @@ def open_search(args: argparse.Namespace, space: Space) -> Search:
     budget, in_hours = (args.hours, True) if args.hours is not None else (args.iterations, False)
     plan = Plan(space.methods, space.seeds, shared.rungs, budget, in_hours)
     advance(plan, {}, {})  # refuses a budget that is too small
-    output = Path(args.output)
-    output.mkdir(parents=True, exist_ok=True)
+    output = _open_output(Path(args.output))
     storage = open_storage(args.storage or f"sqlite:///{(output / 'search.db').resolve()}")
     about = {
         "arms": {name: list(arm.arguments(0)) for name, arm in space.arms.items()},
@@ -201,6 +200,16 @@ def open_search(args: argparse.Namespace, space: Space) -> Search:
         search.trials.retry_failed()
         search.final_trials.retry_failed()
     return search
+
+
+def _open_output(output: Path) -> Path:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"--output '{output}' cannot be written to ({error.strerror}): choose another folder."
+        ) from error
+    return output
 
 
 def run_search(args: argparse.Namespace, space: Space) -> None:

@@ -7,6 +7,7 @@ from detectron2.config import CfgNode
 
 from imbdet.config import load_config
 from imbdet.data import load_dataset
+from imbdet.data.coco import require_registered
 from imbdet.engine import check_training
 from imbdet.engine.setup import check_config
 from imbdet.errors import UserError
@@ -37,7 +38,7 @@ def load_arm(arm: Arm) -> CfgNode:
     Raises:
         UserError: a key is unknown or has another type.
     """
-    return load_config(*arm.files, opts=arm.opts)
+    return load_config(*arm.files, opts=arm.opts, where="in the space")
 
 
 def check_arms(space: Space) -> Shared:
@@ -63,6 +64,8 @@ def check_arms(space: Space) -> Shared:
             f"DATASETS.TEST is {first.DATASETS.TEST}: a search validates on one data set; name "
             "that alone."
         )
+    if space.final is not None:
+        require_registered(space.final.dataset, f"'{space.path}': final")
     _refuse_shared_images(space, first)
     return Shared(_find_rungs(space, first), first.DATASETS.TEST[0])
 

@@ -1,6 +1,7 @@
 """What is to be chosen from: the YAML file of a search or a grid."""
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,18 +12,23 @@ from imbdet.errors import UserError, suggest
 from imbdet.schema import NUMBER, Each, Maybe, require_form
 from imbdet.yaml_file import read_values
 
+_FINAL_FORM = {"dataset": str, "seeds": [int]}
 _FORM = {
     "base": Maybe([str]),
     "axes": Maybe(Each(dict)),
-    "learning_rates": Maybe([NUMBER]),
+    "learning_rates": Maybe([(*NUMBER, str)]),  # 1e-3 is a text in YAML
     "seeds": Maybe([int]),
     "overrides": Maybe(dict),
     "rungs": Maybe([int]),
-    "final": Maybe({"dataset": str, "seeds": [int]}),
+    "final": Maybe(_FINAL_FORM),
 }
 # By which choices are joined to the name of a method, and so of a folder.
 _JOINT = "-"
 RATE_KEY = "SOLVER.BASE_LR"
+# Each training has its own.
+_OF_TRAININGS = ("SEED", "OUTPUT_DIR")
+# What else stands beside the choices, in tables and in what Optuna shows.
+_NO_AXES = ("seed", "learning_rate")
 
 Part = str | Mapping[str, Any]
 
@@ -104,12 +110,11 @@ def read_space(path: Path, config_files: Sequence[str] = ()) -> Space:
         UserError: the file cannot be read or says something else.
     """
     values = read_values(str(path))
-    for key in values:
-        if key not in _FORM:
-            raise UserError(f"'{path}' has an unknown key '{key}'. {suggest(str(key), _FORM)}")
+    _refuse_unknown(values, _FORM, f"'{path}'")
     try:
         require_form(values, _FORM, "space")
         final = values.get("final")
+        _refuse_unknown(final or {}, _FINAL_FORM, "final")
         space = Space(
             path,
             _read_arms(values, path, config_files),
@@ -123,13 +128,19 @@ def read_space(path: Path, config_files: Sequence[str] = ()) -> Space:
     return space
 
 
+def _refuse_unknown(values: Mapping[Any, Any], form: Mapping[str, Any], where: str) -> None:
+    for key in values:
+        if key not in form:
+            raise UserError(f"{where} has an unknown key '{key}'. {suggest(str(key), form)}")
+
+
 def _read_arms(values: Mapping[str, Any], path: Path, files: Sequence[str]) -> dict[str, Arm]:
     shared: list[Part] = [*values.get("base", ()), values.get("overrides", {})]
     axes = [
         [(axis, name, choice) for name, choice in _read_choices(axis, choices).items()]
         for axis, choices in values.get("axes", {}).items()
     ]
-    rates = _distinct(values.get("learning_rates", []), "learning_rates", at_least=0) or [None]
+    rates = _read_rates(values.get("learning_rates", [])) or [None]
     arms: dict[str, Arm] = {}
     for combination, rate in itertools.product(itertools.product(*axes), rates):
         choices = {axis: name for axis, name, _ in combination}
@@ -144,7 +155,17 @@ def _read_arms(values: Mapping[str, Any], path: Path, files: Sequence[str]) -> d
     return arms
 
 
+def _read_rates(rates: Sequence[float | str]) -> Sequence[float]:
+    try:
+        numbers = [float(rate) for rate in rates]
+    except ValueError as error:
+        raise UserError(f"learning_rates are {rates}: each must be a number.") from error
+    return _distinct(numbers, "learning_rates", at_least=0)
+
+
 def _read_choices(axis: str, choices: Mapping[Any, Any]) -> dict[str, list[Part]]:
+    if axis in _NO_AXES:
+        raise UserError(f"an axis cannot be called '{axis}', as tables have that already.")
     if not choices:
         raise UserError(f"the axis '{axis}' has no choices.")
     lists = {}
@@ -171,6 +192,9 @@ def _make_arm(
     overrides = {
         key: value for part in parts if isinstance(part, dict) for key, value in part.items()
     }
+    for key in _OF_TRAININGS:
+        if key in overrides:
+            raise UserError(f"{key} is set, but each training has its own: leave it out.")
     if rate is not None:
         if RATE_KEY in overrides:
             raise UserError(f"{RATE_KEY} is set beside learning_rates: leave one of them out.")
@@ -200,9 +224,11 @@ def _read_final(values: Mapping[str, Any]) -> Final:
 
 
 def _distinct(numbers: Sequence[Any], name: str, *, at_least: float) -> Sequence[Any]:
-    if len(set(numbers)) < len(numbers) or any(number < at_least for number in numbers):
+    if len(set(numbers)) < len(numbers) or not all(
+        at_least <= number < math.inf for number in numbers
+    ):
         raise UserError(
-            f"{name} are {numbers}: each must be there once, and be {at_least} or more."
+            f"{name} are {numbers}: each must be there once, be finite, and {at_least} or more."
         )
     return numbers
 

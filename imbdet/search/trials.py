@@ -61,7 +61,13 @@ def open_storage(url: str) -> RDBStorage:
             "is installed: go on with that version, renew the storage by `optuna storage upgrade "
             f"--storage {url}`, or choose another --storage."
         ) from error
-    except (SQLAlchemyError, ImportError, ValueError) as error:
+    except ImportError as error:
+        raise UserError(
+            f"The storage '{url}' needs a library that is not installed "
+            f"({error.__cause__ or error}): install it, or name another driver "
+            "that is, as in postgresql+psycopg2://user@host/database."
+        ) from error
+    except (SQLAlchemyError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(
             f"The storage '{url}' cannot be opened ({reason}): write a URL such as "

@@ -13,6 +13,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from imbdet.cli import main
 from imbdet.engine.lock import is_locked
 from imbdet.search import run_search, trials
 from imbdet.search.halving import Task
@@ -219,6 +220,36 @@ def test_bad_input_is_one_sentence(text, flags, message, search, capfd):
     assert error.startswith("error: ")
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_a_driver_that_is_not_installed_is_named(search, monkeypatch, capfd):
+    for name in ("psycopg", "psycopg2"):  # as the version of SQLAlchemy has it
+        monkeypatch.setitem(sys.modules, name, None)
+    assert search("--storage", "postgresql://user@host/x") == 2
+    error = capfd.readouterr().err
+    assert "needs a library that is not installed" in error
+    assert "psycopg" in error.split("):")[0]
+
+
+def test_a_file_in_place_of_the_folder_is_one_sentence(search, tmp_path, capfd):
+    (tmp_path / "file").touch()
+    for output in ("file", "file/below"):
+        assert search(output=output) == 2
+        assert "file' cannot be written to" in capfd.readouterr().err.replace("/below", "")
+
+
+@pytest.mark.parametrize("budget", [["--hours", "nan"], ["--hours", "0"], ["--iterations", "0"]])
+def test_a_budget_of_nothing_is_refused(budget, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["search", "--space", "x.yaml", "--output", str(tmp_path), *budget])
+    assert budget[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flags", [["--retry-failed"], ["--storage", "sqlite:///x.db"]])
+def test_a_grid_refuses_what_it_would_not_look_at(flags, tmp_path, capfd):
+    words = ["search", "--space", "x.yaml", "--output", str(tmp_path), "--grid"]
+    assert main([*words, *flags]) == 2
+    assert "are of a search within a budget" in capfd.readouterr().err
 
 
 def test_a_budget_too_small_is_one_sentence(search, capfd):

@@ -45,7 +45,7 @@ BAD = {
     "an unknown key": (
         "focal: []",
         "focal: {MODEL.X: 1}",
-        "'focal' cannot be trained: Unknown key",
+        "'focal' cannot be trained: Unknown key 'MODEL.X' in the space.",
     ),
     "an unknown loss": ("focal: []", "focal: {MODEL.CLS_LOSS.NAME: app}", "app"),
     "a value of another type": ("focal: []", "focal: {SOLVER.MAX_ITER: x}", "a whole number"),
@@ -54,7 +54,12 @@ BAD = {
     "rungs behind the end": ("seeds: [1, 2]", "seeds: [1, 2]\nrungs: [1, 9]", "SOLVER.MAX_ITER, 4"),
     "validation at the end": ("shapes_test", "shapes_val", "share 6 images"),
     "training at the end": ("shapes_test", "shapes_train", "share 12 images"),
-    "an unknown split": ("shapes_test", "shapes_tset", "shapes_tset"),
+    "an unknown split": (
+        "shapes_test",
+        "shapes_tset",
+        "final names a data set 'shapes_tset' that does not",
+    ),
+    "no split": ("shapes_test", "''", "final names a data set '' that does not exist"),
 }
 
 

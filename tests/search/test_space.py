@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from imbdet.errors import UserError
-from imbdet.search.space import Final, read_space
+from imbdet.search.space import RATE_KEY, Final, read_space
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SPACE = """
@@ -77,10 +77,20 @@ BAD_SPACES = {
     "a seed twice": ("seeds: [1, 1]", "seeds are [1, 1]"),
     "no seed": ("seeds: [-1]", "seeds are [-1]"),
     "half a seed": ("seeds: [1.5]", "seeds[0] is of type float"),
-    "a rate twice": ("learning_rates: [1, 1.0]", "learning_rates are [1, 1.0]"),
+    "a rate twice": ("learning_rates: [1, 1.0]", "learning_rates are [1.0, 1.0]"),
     "a rate beside rates": (
         "learning_rates: [1]\noverrides: {SOLVER.BASE_LR: 2}",
         "SOLVER.BASE_LR is set beside learning_rates",
+    ),
+    "an endless rate": ("learning_rates: [.inf]", "learning_rates are [inf]"),
+    "no rate": ("learning_rates: [.nan]", "learning_rates are [nan]"),
+    "a rate in words": ("learning_rates: [fast]", "learning_rates are ['fast']: each must be a"),
+    "one seed for all": ("overrides: {SEED: 3}", "SEED is set, but each training has its own"),
+    "one folder for all": ("axes: {a: {x: {OUTPUT_DIR: o}}}", "OUTPUT_DIR is set, but each"),
+    "an axis of seeds": ("axes: {seed: {x: []}}", "an axis cannot be called 'seed'"),
+    "a key of no end": (
+        "final: {dataset: x, seeds: [1], data: y}",
+        "final has an unknown key 'data'",
     ),
     "rungs that fall": ("rungs: [9, 3]", "rungs are [9, 3]"),
     "no rungs": ("rungs: []", "rungs are []"),
@@ -102,6 +112,12 @@ def test_a_bad_file_is_one_sentence_with_its_name(text, message, read):
 def test_the_example_names_files_that_exist():
     assert len(read_space(EXAMPLES / "search.yaml").arms) == 4
     assert len(read_space(EXAMPLES / "forecast.yaml").arms) == 9
+
+
+def test_a_rate_is_a_number_however_it_is_written(read):
+    # YAML takes 1 for a whole number, and 1e-3 for a text.
+    arms = read("learning_rates: [1, 1e-3]").arms
+    assert [arm.opts for arm in arms.values()] == [[RATE_KEY, "1.0"], [RATE_KEY, "0.001"]]
 
 
 def test_numbers_are_names(read):
