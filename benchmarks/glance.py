@@ -32,6 +32,7 @@ COLUMNS = {
     "bccd_faster_rcnn": "blood cells, 240 px",
     "bccd_faster_rcnn_480px": "blood cells, 480 px",
     "debris_faster_rcnn": "debris",
+    "aquarium_faster_rcnn": "aquarium",
 }
 UNDECIDED, PAPER = "#e0e0e0", "white"
 # Inches.
