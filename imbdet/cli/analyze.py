@@ -7,6 +7,7 @@ from imbdet.cli.arguments import (
     add_config_files,
     add_output,
     add_overrides,
+    add_pictures,
     add_weights,
 )
 from imbdet.startup import quick_imports
@@ -28,13 +29,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         metavar="N",
         help="look at N images, spread over the data set (default: all)",
     )
-    parser.add_argument(
-        "--picture",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="file name or id of an image to draw; may be given several times (default: four)",
-    )
+    add_pictures(parser, "four")
     add_overrides(parser, "MODEL.SAMPLER.OHEM.NMS_THRESH 0.7")
 
 

@@ -65,6 +65,18 @@ def add_json(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
 
 
+def add_pictures(parser: argparse._ActionsContainer, default: str) -> None:
+    """Add ``--picture``; ``default`` says in words which images are drawn without it."""
+    parser.add_argument(
+        "--picture",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="file name or id of an image to draw; may be given several times "
+        f"(default: {default})",
+    )
+
+
 def add_output(parser: argparse._ActionsContainer) -> None:
     """Add ``--output``."""
     action = parser.add_argument(

@@ -4,7 +4,7 @@ import argparse
 
 import shtab
 
-from imbdet.cli.arguments import add_command, add_output
+from imbdet.cli.arguments import add_command, add_output, add_pictures
 from imbdet.startup import quick_imports
 
 
@@ -23,14 +23,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--dataset", metavar="NAME", help="the test set (default: the first of DATASETS.TEST)"
     )
-    parser.add_argument(
-        "--picture",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="file name or id of an image to draw; may be given several times (default: the four "
-        "that differ most)",
-    )
+    add_pictures(parser, "the four that differ most")
 
 
 def run(args: argparse.Namespace) -> None:
