@@ -145,6 +145,17 @@ class _Object:
     def __setstate__(self, state: Any) -> None: ...
 
 
+def _element_types() -> dict[str, Any]:
+    """Storages and dtypes by dotted name."""
+    storages = {
+        f"{module}.{name}Storage": _Storage(item_bytes)
+        for name, item_bytes in _BYTES.items()
+        for module in ("torch", "torch.cuda")
+    }
+    dtypes = {str(value): value for value in vars(torch).values() if isinstance(value, torch.dtype)}
+    return {**storages, **dtypes, "torch.storage.UntypedStorage": _Storage(1)}
+
+
 def _tensor_functions(allowance: Allowance, size: int) -> dict[str, Any]:
     """What pickles of tensors in plain containers ask for, by dotted name."""
 
@@ -175,16 +186,8 @@ def _tensor_functions(allowance: Allowance, size: int) -> dict[str, Any]:
     def byte_array(text: str, encoding: str) -> bytearray:
         return bytearray(allowance.encode(text, encoding))
 
-    storages = {
-        f"{module}.{name}Storage": _Storage(item_bytes)
-        for name, item_bytes in _BYTES.items()
-        for module in ("torch", "torch.cuda")
-    }
-    dtypes = {str(value): value for value in vars(torch).values() if isinstance(value, torch.dtype)}
     return {
-        **storages,
-        **dtypes,
-        "torch.storage.UntypedStorage": _Storage(1),
+        **_element_types(),
         "torch._utils._rebuild_tensor": tensor,
         "torch._utils._rebuild_tensor_v2": tensor,
         "torch._utils._rebuild_tensor_v3": tensor,
