@@ -63,10 +63,10 @@ class Search:
         Stage(self.trials, self._decide, arms, self._folder, self.dataset, end).run(launcher)
         progress = advance(self.plan, *self.trials.read())
         if progress.winner is None:
+            reason = next(iter(progress.fates.values())).reason
             raise UserError(
-                "All trainings failed, so nothing is found: "
-                f"{next(iter(progress.fates.values())).reason} Put it right, then the same command "
-                "with --retry-failed goes on."
+                f"All trainings failed, so nothing is found. One failed {reason.rstrip('.')}. "
+                "Put it right, then the same command with --retry-failed goes on."
             )
         folder = self.output / "final"
         tasks = self._final_tasks(progress.winner, baseline_of(self.plan, progress))
@@ -143,8 +143,9 @@ def _still_due(
     for task in tasks:
         if task in failed:
             raise UserError(
-                f"A training of the final comparison failed, {task.arm} with seed {task.seed}: "
-                f"{failed[task]} Put it right, then the same command with --retry-failed goes on."
+                f"A training of the final comparison, {task.arm} with seed {task.seed}, failed "
+                f"{failed[task].rstrip('.')}. Put it right, then the same command with "
+                "--retry-failed goes on."
             )
     return [task for task in tasks if task not in measured]
 

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ _FORM = {
 }
 # By which choices are joined to the name of a method, and so of a folder.
 _JOINT = "-"
+# Bytes: file systems take 255, and "-seed_" with a number of 64 bits stands behind the name.
+_MAX_NAME = 255 - len("-seed_") - len(str(2**63))
 RATE_KEY = "SOLVER.BASE_LR"
 # Each training has its own.
 _OF_TRAININGS = ("SEED", "OUTPUT_DIR")
@@ -146,6 +149,11 @@ def _read_arms(values: Mapping[str, Any], path: Path, files: Sequence[str]) -> d
         choices = {axis: name for axis, name, _ in combination}
         parts = [*shared, *(part for *_, choice in combination for part in choice)]
         arm = _make_arm(choices, rate, parts, path.parent, files)
+        if len(os.fsencode(arm.name)) > _MAX_NAME:
+            raise UserError(
+                f"the combination '{arm.name}' is too long for the name of a folder, which has "
+                f"{_MAX_NAME} bytes at most: give the choices shorter names."
+            )
         if arm.name in arms:
             raise UserError(
                 f"two combinations have the name '{arm.name}', and so one folder: name the choices "
@@ -172,7 +180,8 @@ def _read_choices(axis: str, choices: Mapping[Any, Any]) -> dict[str, list[Part]
     for key, one in choices.items():
         choice = one if isinstance(one, list) else [one]
         name = str(key)  # numbers are names, too
-        if "/" in name or not name or not all(isinstance(part, str | dict) for part in choice):
+        is_name = name and name.isprintable() and "/" not in name
+        if not is_name or not all(isinstance(part, str | dict) for part in choice):
             raise UserError(
                 f"the choice '{name}' of '{axis}' must be a list of config files and KEY: VALUE "
                 "overrides, and its name a name of a folder."

@@ -69,6 +69,8 @@ BAD_SPACES = {
     "no choice": ("axes: {loss: {a: 3}}", "'a' of 'loss' must be a list"),
     "no choice in a list": ("axes: {loss: {a: [3]}}", "'a' of 'loss' must be a list"),
     "a folder": ("axes: {loss: {a/b: []}}", "'a/b'"),
+    "two lines": ('axes: {loss: {"a\\nb": []}}', "its name a name of a folder"),
+    "a long name": (f"axes: {{a: {{{'x' * 150}: []}}, b: {{{'y' * 150}: []}}}}", "is too long for"),
     "one folder for two": (
         "axes: {a: {x: [], x-y: []}, b: {z: [], y-z: []}}",
         "two combinations have the name 'x-y-z'",
