@@ -10,8 +10,7 @@ import pyarrow.compute as pc
 
 from imbdet.ledger_tables import read_table
 from imbdet.parquet import columns_of
-from imbdet.suspects import WrongClass
-from imbdet.suspects.doubt import doubts_of_classes
+from imbdet.suspects.doubt import DOUBTFUL, doubts_of_classes
 
 # Mean score of what is far from all objects from which on it is likely to be an object.
 CONFIDENT = 0.5
@@ -81,7 +80,7 @@ def ledger_doubts(objects: pa.Table, images: pa.Table, source: str) -> LedgerDou
     arrays = columns_of(judged.select(_OBJECT_COLUMNS))
     classes = arrays["class"]
     doubts = doubts_of_classes(arrays["judged"], arrays["rival_mean"], classes)
-    wrong = judged.filter(pa.array(doubts >= WrongClass.threshold))
+    wrong = judged.filter(pa.array(doubts >= DOUBTFUL))
     known = images.filter(pc.is_valid(pc.field("background_mean")))
     forgotten = known.filter(pc.field("background_mean") >= CONFIDENT)
     return LedgerDoubts(

@@ -13,8 +13,7 @@ from imbdet.errors import UserError
 from imbdet.parquet import columns_of
 from imbdet.pruning.scores import SCORES
 from imbdet.pruning.selection import Pairs
-from imbdet.suspects import WrongClass
-from imbdet.suspects.doubt import doubts_of_classes
+from imbdet.suspects.doubt import DOUBTFUL, doubts_of_classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +115,7 @@ def _fact(judged: float, learnt: float, is_learnt: float, forgotten: float, doub
         fact = "never learnt"
     elif not is_learnt:
         fact += ", last not learnt"
-    return f"{fact}, its class in doubt ({doubt:.2f})" if doubt >= WrongClass.threshold else fact
+    return f"{fact}, its class in doubt ({doubt:.2f})" if doubt >= DOUBTFUL else fact
 
 
 def _facts_of_images(columns: LedgerColumns) -> list[str]:
@@ -125,7 +124,7 @@ def _facts_of_images(columns: LedgerColumns) -> list[str]:
     kinds = {
         "never learnt": judged & ~learnt,
         "forgotten": columns.objects["forgotten"] > 0,
-        "with a class in doubt": columns.doubts >= WrongClass.threshold,
+        "with a class in doubt": columns.doubts >= DOUBTFUL,
     }
     num_images = len(columns.images["seen"])
     counts = {

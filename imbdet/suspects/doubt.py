@@ -2,9 +2,12 @@
 
 import numpy as np
 
+# From which on a doubt is told to users; it is not tuned.
+DOUBTFUL = 0.3
 
-def doubts_of_classes(judged: np.ndarray, rival: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """By how much more than others of its class an object was said to be of another one.
+
+def rival_parts(judged: np.ndarray, rival: np.ndarray) -> np.ndarray:
+    """What part of the scores another class had, at all sights of an object.
 
     At a sight, let ``p`` be the score of the annotated class and ``p'`` the highest of another one.
     The rival's part of both is ``p' / (p + p')``: above 1/2 where another class is said, and as far
@@ -14,25 +17,39 @@ def doubts_of_classes(judged: np.ndarray, rival: np.ndarray, classes: np.ndarray
     all sights of a training; being bounded, the large margins of the sights after a label is known
     by heart do not outweigh the sights before.
 
-    With the mean part ``r`` of ``n`` judged sights, ``d = r n / (n + 1)``, as if one more sight had
-    spoken for the annotation, since few sights say little. The doubt is ``max(0, d - m)``, where
-    ``m`` is the mean of ``d`` over the objects of the annotated class: a detector that takes a
-    whole class for another, as it does with rare ones, says nothing against a single object. A
-    class of one object has no doubt. That labels are judged by the habits of their class is the
-    idea of confident learning: Northcutt et al., "Confident Learning: Estimating Uncertainty in
-    Dataset Labels", JAIR 2021, https://arxiv.org/abs/1911.00068, which has thresholds of classes
-    for it.
+    With the mean part ``r`` of ``n`` judged sights this is ``r n / (n + 1)``, as if one more sight
+    had spoken for the annotation, since few sights say little.
 
     Args:
         judged: (A,) ``n``, of each object; "judged" of the ledger.
         rival: (A,) ``r`` in [0, 1]; "rival_mean" of the ledger, whatever it is where ``n`` is 0.
+
+    Returns:
+        (A,) float64 in [0, 1); 0 of objects that were never judged.
+    """
+    parts: np.ndarray = np.where(judged > 0, rival, 0.0) * judged / (judged + 1)
+    return parts
+
+
+def doubts_of_classes(judged: np.ndarray, rival: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """By how much more than others of its class an object was said to be of another one.
+
+    With ``d`` of :func:`rival_parts` the doubt is ``max(0, d - m)``, where ``m`` is the mean of
+    ``d`` over the judged objects of the annotated class: a detector that takes a whole class for
+    another, as it does with rare ones, says nothing against a single object. A class of one object
+    has no doubt. That labels are judged by the habits of their class is the idea of confident
+    learning: Northcutt et al., "Confident Learning: Estimating Uncertainty in Dataset Labels", JAIR
+    2021, https://arxiv.org/abs/1911.00068, which has thresholds of classes for it.
+
+    Args:
+        judged: (A,) see :func:`rival_parts`.
+        rival: (A,) likewise.
         classes: (A,) the annotated classes, from 0.
 
     Returns:
-        (A,) float64 in [0, 1); 0 of objects that were never judged, which do not count in ``m``.
+        (A,) float64 in [0, 1); 0 of objects that were never judged.
     """
-    is_known = judged > 0
-    shares = np.where(is_known, rival, 0.0) * judged / (judged + 1)
+    is_known, parts = judged > 0, rival_parts(judged, rival)
     numbers = np.bincount(classes, weights=is_known)
-    means = np.bincount(classes, weights=shares) / np.maximum(numbers, 1)
-    return np.where(is_known, np.maximum(shares - means[classes], 0.0), 0.0)
+    means = np.bincount(classes, weights=parts) / np.maximum(numbers, 1)
+    return np.where(is_known, np.maximum(parts - means[classes], 0.0), 0.0)

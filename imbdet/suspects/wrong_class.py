@@ -4,22 +4,26 @@ from functools import cached_property
 
 import numpy as np
 
-from imbdet.suspects.doubt import doubts_of_classes
+from imbdet.suspects.doubt import rival_parts
 from imbdet.suspects.suspect import ObjectKind, Suspect
 
 
 class WrongClass(ObjectKind):
-    """The detector says another class, all through the training, and not of the whole class.
+    """The detector says another class, all through the training.
 
-    The score is the doubt of :func:`imbdet.suspects.doubt.doubts_of_classes`.
+    The score is the rival's part of :func:`imbdet.suspects.doubt.rival_parts`, and 0 if no other
+    class was ever said. Changes begin where another one was preferred on the whole. What is usual
+    for the class is not taken off: wrong labels are a larger part of rare classes, and would come
+    too late.
     """
 
-    name, title, threshold = "wrong_class", "wrong class", 0.3
+    name, title, threshold = "wrong_class", "wrong class", 0.5
 
     @cached_property
     def scores(self) -> np.ndarray:
         objects = self.evidence.objects
-        return doubts_of_classes(objects["judged"], objects["rival_mean"], objects["class"])
+        parts = rival_parts(objects["judged"], objects["rival_mean"])
+        return np.where(objects["wrong"] > 0, parts, 0.0)
 
     def suspect(self, row: int) -> Suspect:
         of_row = {name: values[row] for name, values in self.evidence.objects.items()}
@@ -32,7 +36,6 @@ class WrongClass(ObjectKind):
             reason += f", '{names[proposed]}' at {least} of them or more"
         reason += (
             f". Of the scores of '{own}' and the strongest other class, the other's part was "
-            f"{of_row['rival_mean']:.2f} in the mean, {self.scores[row]:.2f} more than is usual "
-            f"for '{own}' (few sights count less)."
+            f"{of_row['rival_mean']:.2f} in the mean (few sights count less)."
         )
         return self._suspect(row, reason, proposed_class=proposed)

@@ -96,6 +96,7 @@ def write_ledger(folder, content):
     ledger.objects["judged"][:] = ledger.objects["positives"][:] = judged
     ledger.objects["score"][:] = torch.tensor([0.3, 0, 0.1, 0.5, 0.6]) * judged
     ledger.objects["rival"][:] = torch.tensor([0.25, 0, 0.75, 0.5, 0.25]) * judged
+    ledger.objects["wrong"][:] = torch.tensor([0, 0, 3, 2, 1])
     ledger.images["seen"][0] = 4
     add_place(ledger.images, 0, 0, label=0, sights=2, score=0.6, box=(52.0, 52, 58, 58))
     (folder / "ledger").mkdir()
@@ -125,9 +126,8 @@ def test_scores_are_those_of_clean(programs, traces):
         kind: suspicions["ledger: imbdet clean"](traces).tolist()
         for kind, suspicions in programs.suspicions.SUSPICIONS.items()
     }
-    # The circles are 1, 3 and 6.
-    mean = (0.75 + 0.25 + 0.25) / 3
-    assert found["wrong class"] == pytest.approx([(0.75 - mean) * 4 / 5, 0, 0, 0])
+    parts = [0.75, 0.5, 0, 0.25]  # of 3 no other class was said
+    assert found["wrong class"] == pytest.approx([part * 4 / 5 for part in parts])
     assert found["badly placed"] == [0, 0, 0, 0]
     assert found["missing"] == pytest.approx([0, 0.6 * (2 / 4) ** 0.5])
     assert found["duplicate"] == pytest.approx([0.5, 0, 0, 0.5])

@@ -100,7 +100,7 @@ def test_a_copy_of_the_annotations_can_be_trained_on(folder):
     assert json.loads(path.read_text())["annotations"][0]["extra"] == "stays"
 
 
-@pytest.mark.parametrize(("policy", "weight", "crowds"), [("ignore", 1, 4), ("weight", 0.64, 2)])
+@pytest.mark.parametrize(("policy", "weight", "crowds"), [("ignore", 1, 4), ("weight", 0.19, 2)])
 def test_weights_and_ignored_objects_are_those_of_a_training(policy, weight, crowds, folder):
     assert clean(folder, "--policy", policy, "--threshold", "duplicate=0.9") == 0
     path = folder / "run 1" / "clean" / "cleaned.json"
