@@ -31,7 +31,7 @@ def open_candidates(runs: Sequence[RunFolder]) -> dict[str, PartReader]:
 
 
 def advise_analyses(runs: Sequence[RunFolder], ground_truth: GroundTruth) -> list[str]:
-    """A sentence with a command for each run whose candidates cannot be compared.
+    """A sentence, with a command if one helps, for each run whose candidates cannot be compared.
 
     All are to look at the images of the first run that was analysed, or at all of the test set.
 
@@ -45,7 +45,9 @@ def advise_analyses(runs: Sequence[RunFolder], ground_truth: GroundTruth) -> lis
     sentences = []
     for run in runs:
         command = _analyze_command(run, ground_truth, num_images)
-        if run not in images:
+        if run not in images and not run.weights.exists():
+            sentences.append(f"{run.name} has no analysis, and no checkpoint for one.")
+        elif run not in images:
             sentences.append(f"{run.name} has no analysis, which `{command}` writes.")
         elif images[run] != images[first]:
             sentences.append(

@@ -122,6 +122,7 @@ def test_a_missing_analysis_is_said(tmp_path):
     folder = tmp_path / "my run"
     folder.mkdir()
     (folder / "last_checkpoint").write_text("model_0000099.pth")
+    (folder / "model_0000099.pth").touch()
     run = RunFolder("my run", folder, settings={}, cfg=None)
     with pytest.raises(NothingToShow, match="needs an analysis of my run"):
         open_candidates([analysed(tmp_path / "a", ["1"]), run])
@@ -135,3 +136,6 @@ def test_a_missing_analysis_is_said(tmp_path):
     # An analysis of a few images, as the demo makes one, asks for another of as few.
     (advice,) = advise_analyses([analysed(tmp_path / "c", ["1"]), run], a_test_set(num_images=2))
     assert f"`{command} --num-images 1`" in advice
+    (folder / "model_0000099.pth").unlink()  # as of a training that a search has dropped
+    (advice,) = advise_analyses([run], a_test_set(num_images=2))
+    assert advice == "my run has no analysis, and no checkpoint for one."

@@ -83,9 +83,11 @@ def test_what_is_missing_is_said(tmp_path):
         write_run(tmp_path / "empty", truth, losses=(), results=[]),
         write_run(tmp_path / "unknown", truth, losses=(), results=None),
     ]
+    (tmp_path / "base" / "model_final.pth").touch()
     output, summary = compare(tmp_path, *runs)
     for sentence in (
         "unknown has no results on 'tiny'",
+        "empty has no analysis, and no checkpoint for one.",
         f"base has no analysis, which `{path_of('imbdet')} analyze --config-file",
         "curves: no figure, no run has curves",
         "coco: AP of base 100.0, empty 0.0 (-100.0, no interval)",
