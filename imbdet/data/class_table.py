@@ -1,4 +1,4 @@
-"""How unequal the classes of a data set are."""
+"""The table of the classes by which a training tells how unequal they are."""
 
 from collections.abc import Sequence
 
