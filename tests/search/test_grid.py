@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+import torch
 
 from imbdet.cli import main
 from imbdet.search import launcher
@@ -167,6 +168,7 @@ def test_each_gpu_has_one_run(tmp_path, monkeypatch):
     show = "import os; open('gpus', 'a').write(os.environ['CUDA_VISIBLE_DEVICES'] + ' ')\n"
     program.write_text(show + PROGRAM)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 6)
     assert run(tmp_path, GRID % "good", "--gpus", "3", "5") == 0
     assert set((tmp_path / "gpus").read_text().split()) == {"3", "5"}
 

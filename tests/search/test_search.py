@@ -208,6 +208,7 @@ BAD = {
         "the seeds [3] are in seeds and in final.seeds",
     ),
     "no database": (SPACE % "good", ["--storage", "nothing://x"], "cannot be opened"),
+    "a GPU that is none": (SPACE % "good", ["--gpus", "99"], "--gpus 99: no GPU has this number"),
     "GPUs twice": (SPACE % "good", ["--ray", "auto", "--gpus", "0"], "--gpus is for this machine"),
     "no URL": (SPACE % "good", ["--storage", "file.db"], "cannot be opened"),
 }
