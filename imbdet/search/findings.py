@@ -133,7 +133,6 @@ def _describe(fate: Fate) -> str:
 
 def sentences(space: Space, plan: Plan, progress: Progress, final: FinalFigure | None) -> list[str]:
     """What was tried, what it cost and what is decided."""
-    unit = "hours" if plan.in_hours else "iterations"
     rungs = ", ".join(f"{rung:,}" for rung in plan.rungs)
     seeds = ", ".join(map(str, plan.seeds))
     tried = f"Tried were {counted(len(plan.arms), 'method')}"
@@ -141,11 +140,8 @@ def sentences(space: Space, plan: Plan, progress: Progress, final: FinalFigure |
         tried += f" with learning rates, {len(space.arms)} arms in all"
     said = [
         f"{tried}, with seeds {seeds}, compared at iterations {rungs}.",
-        f"The search cost {progress.cost:,.4g} of {plan.budget:,.4g} {unit}.",
+        _cost(space, plan, progress),
     ]
-    if not plan.in_hours:
-        whole = len(space.arms) * len(plan.seeds) * plan.rungs[-1]
-        said[-1] = f"{said[-1][:-1]}; all arms to their end would have cost {whole:,}."
     said += _decisions(plan, progress)
     if progress.due:
         said.append("The search has not come to its end: the same command goes on.")
@@ -156,13 +152,24 @@ def sentences(space: Space, plan: Plan, progress: Progress, final: FinalFigure |
     return said
 
 
+def _cost(space: Space, plan: Plan, progress: Progress) -> str:
+    if plan.in_hours:
+        return f"The search cost {progress.cost:.2f} of {plan.budget:g} h."
+    whole = len(space.arms) * len(plan.seeds) * plan.rungs[-1]
+    return (
+        f"The search cost {progress.cost:,.0f} of {plan.budget:,.0f} iterations; all arms to their "
+        f"end would have cost {whole:,}."
+    )
+
+
 def _decisions(plan: Plan, progress: Progress) -> list[str]:
     kinds = {kind: [a for a, f in progress.fates.items() if f.kind == kind] for kind in _KINDS}
     said = [f"{words}: {', '.join(kinds[kind])}." for kind, words in _KINDS.items() if kinds[kind]]
     if progress.winner is None:
         return said
     leader, *others = progress.live
-    said.append(f"The winner of the search is {leader}.")
+    reached = progress.rounds[-1].iteration
+    said.append(f"The winner of the search is {leader}, by the AP at iteration {reached:,}.")
     if others:
         said.append(f"Undecided from it, at the last rung: {', '.join(others)}.")
     if leader == baseline_of(plan, progress):
