@@ -13,26 +13,19 @@ _NAMES = ("left", "upper", "right", "lower")
 
 
 class Misplaced(ObjectKind):
-    """The detector says that the object is elsewhere, and the same place at each sight.
+    """The detector says that the object is elsewhere.
 
-    The score is (1 - IoU) * s * n / (n + 1). The IoU is that of the annotated box with the proposed
-    one, the annotated box moved by the mean shift of its sides, d. The detector agrees with itself
-    as far as s, the part of the mean square of all shifts that is in their mean: |d|^2 / (|d|^2 +
-    spread^2), with the mean over the four sides. By the last factor, with n judged sights, few
-    sights say little.
+    The score is (1 - IoU) n / (n + 1). The IoU is that of the annotated box with the proposed one,
+    which is the annotated box moved by the mean shift of its sides. By the factor, with n judged
+    sights, few sights say little.
     """
 
     name, title, threshold = "misplaced", "badly placed box", 0.4
 
     @cached_property
     def scores(self) -> np.ndarray:
-        objects = self.evidence.objects
-        squares = (self._shifts**2).mean(axis=1)
-        spread = np.nan_to_num(objects["shift_spread"])
-        total = squares + spread**2
-        agreement = squares / np.where(total > 0, total, 1)
-        judged = objects["judged"]
-        return np.asarray((1 - self._ious) * agreement * judged / (judged + 1))
+        judged = self.evidence.objects["judged"]
+        return np.asarray((1 - self._ious) * judged / (judged + 1))
 
     @cached_property
     def proposals(self) -> np.ndarray:

@@ -42,8 +42,8 @@ def test_wrong_class(evidence):
 
 
 def test_misplaced(evidence):
-    # Two of four sides by 10 pixels, deviating by the root of 2: 30 of 50 pixels overlap.
-    expected = (1 - 30 / 50) * 50 / 52 * SIGHTS / (SIGHTS + 1)
+    # Two of four sides by 10 pixels: 30 of 50 pixels overlap.
+    expected = (1 - 30 / 50) * SIGHTS / (SIGHTS + 1)
     scores = by_id(Misplaced, evidence)
     assert scores["21"] == pytest.approx(expected)
     assert {scores[note] for note in ("11", "12", "13", "15", "22")} == {0}
