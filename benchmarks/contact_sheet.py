@@ -1,7 +1,9 @@
 #!/usr/bin/env python
 """The crops of the first suspects of `imbdet clean` in one picture, the highest scores first.
 
-python benchmarks/contact_sheet.py output/bccd/clean --num 30 --output suspects.webp
+    python benchmarks/contact_sheet.py output/bccd/clean --num 30 --output suspects.webp
+
+Suspects without a crop, whose image could not be read, are left out.
 """
 
 import argparse

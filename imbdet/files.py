@@ -50,6 +50,22 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def opening_output(folder: Path) -> Iterator[None]:
+    """Make the folder of ``--output``, before the block uses it for the first time.
+
+    Raises:
+        UserError: an OSError of either; names the option.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise UserError(
+            f"--output '{folder}' cannot be written to ({error.strerror}): choose another folder."
+        ) from error
+
+
+@contextlib.contextmanager
 def drafting(folder: Path) -> Iterator[Path]:
     """A new, empty folder beside ``folder``, to be filled and moved there.
 

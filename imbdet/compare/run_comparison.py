@@ -10,6 +10,7 @@ from imbdet.compare.ground_truth import load_test_set
 from imbdet.compare.run_folders import open_runs
 from imbdet.engine.logs import setup_logging
 from imbdet.errors import UserError
+from imbdet.files import opening_output
 
 logger = logging.getLogger(__name__)
 
@@ -39,11 +40,6 @@ def _open_output(folder: str) -> Path:
     for name, what in {"config.yaml": "a run", "tables/candidates": "an analysis"}.items():
         if (output / name).exists():
             raise UserError(f"--output '{folder}' holds {what}: choose another folder.")
-    try:
-        output.mkdir(parents=True, exist_ok=True)
+    with opening_output(output):
         setup_logging(folder, rank=0)
-    except OSError as error:
-        raise UserError(
-            f"--output '{folder}' cannot be written to ({error.strerror}): choose another folder."
-        ) from error
     return output

@@ -20,7 +20,7 @@ def make_launcher(args: argparse.Namespace) -> Launcher:
             GPUs itself.
     """
     if args.ray is None:
-        if not args.launcher:  # which may start trainings elsewhere
+        if args.gpus and not args.launcher:  # which may start trainings elsewhere
             _require_gpus(args.gpus)
         return Launcher(gpus=args.gpus, parallel=args.parallel, prefix=args.launcher)
     if args.gpus:

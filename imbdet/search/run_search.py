@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from imbdet.errors import UserError
+from imbdet.files import opening_output
 from imbdet.search.checkpoints import CheckpointRemover
 from imbdet.search.findings import (
     FinalFigure,
@@ -180,8 +181,10 @@ def open_search(args: argparse.Namespace, space: Space) -> Search:
     budget, in_hours = (args.hours, True) if args.hours is not None else (args.iterations, False)
     plan = Plan(space.methods, space.seeds, shared.rungs, budget, in_hours)
     advance(plan, {}, {})  # refuses a budget that is too small
-    output = _open_output(Path(args.output))
-    storage = open_storage(args.storage or f"sqlite:///{(output / 'search.db').resolve()}")
+    output = Path(args.output)
+    with opening_output(output):
+        database = (output / "search.db").resolve()
+    storage = open_storage(args.storage or f"sqlite:///{database}")
     about = {
         "arms": {name: list(arm.arguments(0)) for name, arm in space.arms.items()},
         "seeds": list(space.seeds),
@@ -201,16 +204,6 @@ def open_search(args: argparse.Namespace, space: Space) -> Search:
         search.trials.retry_failed()
         search.final_trials.retry_failed()
     return search
-
-
-def _open_output(output: Path) -> Path:
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"--output '{output}' cannot be written to ({error.strerror}): choose another folder."
-        ) from error
-    return output
 
 
 def run_search(args: argparse.Namespace, space: Space) -> None:
