@@ -27,7 +27,7 @@ import numpy as np
 import yaml
 from methods import Benchmark
 from results_table import format_table, write_results
-from runs import CONFIGS, ROOT, SETTINGS, Run, find_pieces
+from runs import ROOT, SETTINGS, Run, find_pieces
 from scipy.stats import spearmanr
 from tabulate import tabulate
 
@@ -35,7 +35,7 @@ from imbdet.cli import main as imbdet
 from imbdet.errors import UserError
 from imbdet.program import run_program
 
-DETECTOR, SETTING = "retinanet", "shapes"
+DETECTOR, SETTING = "retinanet", "small_shapes"
 PLAIN = "GIoU"
 LOSSES = ("CE", "BalancedCE", "QFL", "VFL", "GHM-C", "EFL", "EQFL", "AP", "AUC", "DR")
 RANKING_PIECES = ("aLRP", "RankSort")  # with GIoU loss by themselves
@@ -93,10 +93,10 @@ def train(args: argparse.Namespace) -> dict:
 def forecast(args: argparse.Namespace, seed: int) -> dict[str, dict]:
     """What is forecast from the checkpoint of a seed, by rule; see ``imbdet.forecast``."""
     folder = args.output / f"early_{args.early}_seed_{seed}"
-    config = CONFIGS / SETTINGS[SETTING].configs / f"{DETECTOR}.yaml"
+    configs = SETTINGS[SETTING].files(DETECTOR)
     opts = [*args.opts, "SEED", str(seed)]
     schedule = ["SOLVER.MAX_ITER", str(args.early), "SOLVER.STEPS", "()"]
-    files = [config, *find_pieces(args.rules[0])]
+    files = [*configs, *find_pieces(args.rules[0])]
     run = Run(SETTINGS[SETTING], files, [*opts, *schedule], folder)
     if not run.train():
         sys.exit(1)
@@ -105,7 +105,9 @@ def forecast(args: argparse.Namespace, seed: int) -> dict[str, dict]:
         space = folder / "rules.yaml"
         pieces = {rule: [str(piece) for piece in find_pieces(rule)] for rule in args.rules}
         space.write_text(yaml.safe_dump({"axes": {"rule": pieces}}, sort_keys=False))
-        command = ["forecast", "--config-file", str(config), "--space", str(space)]
+        command = ["forecast", "--space", str(space)]
+        for config in configs:
+            command += ["--config-file", str(config)]
         command += ["--weights", str(folder / "model_final.pth"), "--output", str(found.parent)]
         command += ["--num-images", str(args.num_images)]
         if imbdet([*command, *opts, "DATASETS.TEST", "('shapes_test',)"]) != 0:

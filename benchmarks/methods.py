@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from results_table import T_QUANTILES, format_table, write_results
-from runs import CONFIGS, ROOT, SETTINGS, Run, find_pieces
+from runs import ROOT, SETTINGS, Run, find_pieces
 
 from imbdet.config import load_config
 from imbdet.program import run_program
@@ -103,7 +103,7 @@ class Benchmark:
         args, setting = self.args, SETTINGS[self.args.setting]
         overrides = [*args.opts, "SEED", str(seed)]
         parts = ["config's schedule" if iterations is None else f"{iterations} iterations", method]
-        files = [CONFIGS / setting.configs / f"{args.detector}.yaml", *self.pieces[method]]
+        files = [*setting.files(args.detector), *self.pieces[method]]
         if iterations is not None:
             # The learning rate falls where it does in the config's schedule, relative to the whole.
             schedule = load_config(*map(str, files)).SOLVER

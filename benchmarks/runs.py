@@ -14,6 +14,7 @@ from imbdet.processes import wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"
+SMALL_SHAPES = ROOT / "benchmarks" / "small_shapes.yaml"
 
 
 # Metrics of all classes, and of the groups of rare, common and frequent ones.
@@ -22,15 +23,29 @@ BY_FREQUENCY = ("APr", "APc", "APf")
 
 
 class Setting(NamedTuple):
-    """Data and schedule: folder of the detectors' configs, data sets for validation and test."""
+    """Data and schedule.
+
+    Attributes:
+        configs: folder of the detectors' configs.
+        val: data set for validation.
+        test: data set for the test, or None.
+        overlay: config file that goes on top of the detector's, or None.
+    """
 
     configs: str
     val: str
     test: str | None
+    overlay: Path | None = None
+
+    def files(self, detector: str) -> list[Path]:
+        """The config files of a detector."""
+        file = CONFIGS / self.configs / f"{detector}.yaml"
+        return [file] if self.overlay is None else [file, self.overlay]
 
 
 SETTINGS = {
     "shapes": Setting("quick_start", "shapes_val", None),
+    "small_shapes": Setting("quick_start", "shapes_val", None, SMALL_SHAPES),
     "bccd": Setting("BCCD", "bccd_val", "bccd_test"),
     "aquarium": Setting("Aquarium", "aquarium_val", "aquarium_test"),
     "debris": Setting("Debris", "debris_val", "debris_test"),

@@ -34,7 +34,7 @@ from pathlib import Path
 import numpy as np
 from planted import Planted
 from results_table import format_suspects, write_results
-from runs import CONFIGS, ROOT, Run, Setting
+from runs import ROOT, Run, Setting
 from scipy.stats import mannwhitneyu, rankdata
 from suspicions import SUSPICIONS, Ledger, Traces
 
@@ -47,14 +47,14 @@ from imbdet.suspects.changes import POLICIES
 # isort: split
 from detectron2.data import Metadata, MetadataCatalog
 
-SHAPES = ROOT / "benchmarks" / "faulty_shapes.yaml"
 # With the objects' boxes among their proposals, RoI heads say little of where objects are.
 DETECTORS = {
     "retinanet": [],
     "faster_rcnn": ["MODEL.ROI_HEADS.PROPOSAL_APPEND_GT", "False"],
 }
 # Its "test split" are the images that it was trained on.
-SETTING = Setting("quick_start", "shapes_val", "shapes_train")
+FAULTY = ROOT / "benchmarks" / "faulty_shapes.yaml"
+SETTING = Setting("quick_start", "shapes_val", "shapes_train", FAULTY)
 FAULTS = ("LABEL_NOISE", "BOX_NOISE", "MISSING_FRACTION", "DUPLICATE_FRACTION")
 
 
@@ -160,7 +160,7 @@ class Trial:
 
     @property
     def _files(self) -> list[Path]:
-        return [CONFIGS / SETTING.configs / f"{self.detector}.yaml", SHAPES]
+        return SETTING.files(self.detector)
 
     @property
     def _opts(self) -> list[str]:
