@@ -1,106 +1,174 @@
 #!/usr/bin/env python
-"""Train on the parts of shapes that matter, by each score of ``imbdet prune``, and on random parts.
+"""Train on the parts of small shapes that matter, by `imbdet prune`, and on random parts.
 
-    python benchmarks/prune.py --seeds 5
-    python benchmarks/prune.py --seeds 5 --keep 0.3 --by variance -- DATASETS.SHAPES.LABEL_NOISE 0.1
+    python benchmarks/prune.py --seeds 1 2 3 --json docs/results/pruning.json
+    python benchmarks/prune.py --seeds 1 2 3 --keep 0.3 --by variance forgetting --output output/0.3
 
-For each seed a training on everything keeps a ledger, by which its data are pruned; then others
-train on what is kept, with as many iterations. The last options are keys of all trainings. The
-table has the mean AP over the seeds, and the difference to the random part of the same size, with
-an interval of 95 % over the pairs of a seed. A training that is done is not done again.
+For each seed, which is that of the images as well, a training on everything keeps a ledger, by
+which its data are pruned; then others train on what is kept, with as many iterations. Parts are
+those of `imbdet prune` by each score of `--by`, and "highest variance": the images with the highest
+sums of its variances and nothing else, as published for objects (Yagi, 2025,
+https://arxiv.org/abs/2505.17245), without what `imbdet prune` does about doubtful classes, rare
+ones and images that are all hard.
+
+The table has the mean AP over the seeds, and the difference to the random part of the same size,
+with an interval of 95 % over the seeds. Trainings that are finished are not repeated, a training
+that was stopped goes on; with other `--opts` they need another `--output`.
 """
 
 import argparse
-import statistics
+import json
+import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from results_table import Difference
-from runs import CONFIGS, SETTINGS, Run
-from tabulate import tabulate
+import numpy as np
+import pyarrow.parquet as pq
+from results_table import format_table, write_results
+from runs import ROOT, SETTINGS, Run
 
 from imbdet.cli import main as imbdet
 from imbdet.config import load_config
-from imbdet.data import register_datasets
+from imbdet.data.shapes import register_shapes
+from imbdet.program import run_program
+from imbdet.pruning.pruned_file import without_images
+from imbdet.pruning.scores import SCORES
+from imbdet.pruning.units import LedgerColumns
+from imbdet.wording import percent
 
-from detectron2.data import MetadataCatalog  # isort: skip  (after imbdet)
+# isort: split
+from detectron2.data import Metadata, MetadataCatalog
 
-BASELINE = "random"
-SCORES = ("variance", "forgetting", "error")
-
-
-class Bench:
-    """Trainings of one detector in a folder."""
-
-    def __init__(self, folder: Path, detector: str, keys: Sequence[str]) -> None:
-        self._folder = folder
-        self._files = [CONFIGS / "quick_start" / f"{detector}.yaml"]
-        self._keys = list(keys)
-
-    def whole(self, seed: int) -> float:
-        """AP of a training on everything, with a ledger."""
-        return self._train(f"all_{seed}", ["LEDGER.ENABLED", "True", "SEED", str(seed)])
-
-    def part(self, seed: int, keep: float, by: str) -> float:
-        """AP of a training on what is kept of it."""
-        name = f"{by}_{keep:g}_{seed}"
-        output = self._folder / f"{name}_data"
-        options = ["--keep", str(keep), "--by", by, "--seed", str(seed), "--output", str(output)]
-        if imbdet(["prune", str(self._folder / f"all_{seed}"), *options]) != 0:
-            sys.exit("error: the data could not be pruned")
-        json_file = output / "shapes_train.json"
-        entry = f"[{{'NAME': 'kept', 'JSON': '{json_file}', 'IMAGES': '{self._images()}'}}]"
-        data = ["DATASETS.COCO", entry, "DATASETS.TRAIN", "('kept',)", "SEED", str(seed)]
-        return self._train(name, data)
-
-    def _train(self, name: str, keys: Sequence[str]) -> float:
-        run = Run(SETTINGS["shapes"], self._files, [*self._keys, *keys], self._folder / name)
-        if not run.train():
-            sys.exit("error: a training failed")
-        return run.read()["val"]["AP"]
-
-    def _images(self) -> str:
-        cfg = load_config(*map(str, self._files), opts=self._keys)
-        register_datasets(cfg)
-        return MetadataCatalog.get(cfg.DATASETS.TRAIN[0]).image_root
+SETTING = SETTINGS["small_shapes"]
+BASELINE, PUBLISHED = "random", "highest variance"
 
 
-def rows(bench: Bench, args: argparse.Namespace) -> Iterator[list[str]]:
-    """The table, as soon as each row is known."""
-    seeds = range(args.seeds)
-    whole = [bench.whole(seed) for seed in seeds]
-    yield ["100 %", "", f"{statistics.mean(whole):.1f}", ""]
-    for keep in args.keep:
-        baseline = [bench.part(seed, keep, BASELINE) for seed in seeds]
-        yield [f"{keep:.0%}", BASELINE, f"{statistics.mean(baseline):.1f}", ""]
-        for by in args.by:
-            found = [bench.part(seed, keep, by) for seed in seeds]
-            gains = [own - other for own, other in zip(found, baseline, strict=True)]
-            yield [f"{keep:.0%}", by, f"{statistics.mean(found):.1f}", str(Difference.of(gains))]
-
-
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seeds", type=int, default=5, choices=range(2, 11), metavar="N")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1], metavar="SEED")
     parser.add_argument("--keep", type=float, nargs="+", default=[0.7, 0.5], metavar="SHARE")
-    parser.add_argument("--by", nargs="+", default=SCORES, choices=SCORES, metavar="SCORE")
+    scores = [name for name in SCORES if name != BASELINE]
+    parser.add_argument("--by", nargs="+", default=["variance"], choices=scores, metavar="SCORE")
     parser.add_argument("--detector", default="retinanet", help="of configs/quick_start")
-    parser.add_argument("--output", type=Path, default=Path("output/prune"), metavar="DIR")
-    parser.add_argument("keys", nargs="*", metavar="KEY VALUE", help="of all trainings")
-    return parser.parse_args()
+    parser.add_argument("--iterations", type=int, default=800, help="default: 800")
+    parser.add_argument("--output", type=Path, default=ROOT / "output" / "prune", metavar="DIR")
+    parser.add_argument(
+        "--opts", nargs="+", default=[], metavar="KEY VALUE", help="overrides of the config"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
+    return parser.parse_args(argv)
 
 
-def main() -> None:
-    """Print the table."""
-    args = parse_args()
-    bench = Bench(args.output.resolve(), args.detector, args.keys)
-    table = list(rows(bench, args))
-    print(tabulate(table, ["kept", "by", "AP", "over random (95 %)"], disable_numparse=True))
+@dataclass(frozen=True)
+class Trial:
+    """The trainings of one detector with one seed.
+
+    Attributes:
+        detector: of ``configs/quick_start``.
+        seed: of the trainings and of the images.
+        iterations: of each training; the learning rate falls after 8 and 9.5 tenths.
+        opts: overrides of all trainings: KEY, VALUE, KEY, VALUE, ...
+        output: folder of the folders of all.
+    """
+
+    detector: str
+    seed: int
+    iterations: int
+    opts: Sequence[str]
+    output: Path
+
+    def measure_whole(self) -> dict:
+        """A training on everything."""
+        return self._measure(self._whole, Path(self._shapes().json_file))
+
+    def measure_part(self, keep: float, by: str) -> dict:
+        """A training on what is kept of it."""
+        name = f"{by.replace(' ', '_')}_{keep:g}"
+        write = self._write_published if by == PUBLISHED else self._prune
+        kept = write(keep, by, self._folder / f"{name}_data")
+        entry = {"NAME": "kept", "JSON": str(kept), "IMAGES": self._shapes().image_root}
+        data = ["DATASETS.COCO", str([entry]), "DATASETS.TRAIN", "('kept',)"]
+        return self._measure(self._make(name, data), kept)
+
+    def _measure(self, run: Run, annotations: Path) -> dict:
+        if not run.train():
+            sys.exit(1)
+        objects = len(json.loads(annotations.read_text())["annotations"])
+        return {"seed": self.seed, "objects": objects, **run.read()}
+
+    def _prune(self, keep: float, by: str, output: Path) -> Path:
+        options = ["--keep", str(keep), "--by", by, "--seed", str(self.seed)]
+        command = ["prune", str(self._whole.folder), *options, "--output", str(output)]
+        if imbdet(command) != 0:
+            sys.exit(1)
+        return output / "shapes_train.json"
+
+    def _write_published(self, keep: float, by: str, output: Path) -> Path:
+        tables = (self._whole.folder / f"ledger/{name}.parquet" for name in ("objects", "images"))
+        columns = LedgerColumns.of(*map(pq.read_table, tables))
+        scores = np.nan_to_num(SCORES["variance"](columns.objects))
+        sums = np.bincount(columns.rows, scores, minlength=len(columns.images["seen"]))
+        order = np.argsort(-sums, kind="stable")
+        left_out = columns.images["image_id"][order[round(keep * len(sums)) :]]
+        content = json.loads(Path(self._shapes().json_file).read_text())
+        path = output / "shapes_train.json"
+        write_results(path, without_images(content, set(left_out)))
+        return path
+
+    @property
+    def _whole(self) -> Run:
+        return self._make("all", ["LEDGER.ENABLED", "True"])
+
+    @property
+    def _folder(self) -> Path:
+        return self.output.resolve() / self.detector / f"seed_{self.seed}"
+
+    @property
+    def _opts(self) -> list[str]:
+        steps = tuple(round(share * self.iterations) for share in (0.8, 0.95))
+        schedule = ["SOLVER.MAX_ITER", str(self.iterations), "SOLVER.STEPS", str(steps)]
+        return [
+            *schedule,
+            *self.opts,
+            "SEED",
+            str(self.seed),
+            "DATASETS.SHAPES.SEED",
+            str(self.seed),
+        ]
+
+    def _make(self, name: str, overrides: Sequence[str]) -> Run:
+        files = SETTING.files(self.detector)
+        return Run(SETTING, files, [*self._opts, *overrides], self._folder / name)
+
+    def _shapes(self) -> Metadata:
+        """Of everything."""
+        register_shapes(load_config(*map(str, SETTING.files(self.detector)), opts=self._opts))
+        return MetadataCatalog.get("shapes_train")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train, then print the table."""
+    args = parse_args(argv)
+    command = " ".join(["python", "benchmarks/prune.py", *sys.argv[1:]])
+    kinds = (BASELINE, *args.by, PUBLISHED)
+    parts: dict = {percent(keep): {by: [] for by in kinds} for keep in args.keep}
+    results: dict = {"command": command, "detector": args.detector, "whole": [], "parts": parts}
+    for seed in args.seeds:
+        trial = Trial(args.detector, seed, args.iterations, args.opts, args.output)
+        results["whole"].append(trial.measure_whole())
+        for keep in args.keep:
+            for by in kinds:
+                parts[percent(keep)][by].append(trial.measure_part(keep, by))
+    print(format_table(results))
+    if args.json:
+        write_results(args.json, results)
 
 
 if __name__ == "__main__":
-    main()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    sys.exit(run_program(main, output="the folder of --output"))

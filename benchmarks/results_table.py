@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Tables of the results that benchmarks/methods.py, studies.py and suspects.py wrote, as Markdown.
+"""Tables of what benchmarks/methods.py, studies.py, suspects.py and others wrote, as Markdown.
 
     python benchmarks/results_table.py docs/results/bccd_retinanet.json    # print one
     python benchmarks/results_table.py --page docs/results.md              # renew those of a page
@@ -49,8 +49,9 @@ def write_results(path: Path, results: dict) -> None:
 
 
 def format_table(results: dict) -> str:
-    """Of methods, of a study or of suspects."""
-    for key, format_results in (("methods", format_methods), ("detectors", format_suspects)):
+    """Of methods, of suspects, of parts of the data or of a study."""
+    formats = {"methods": format_methods, "detectors": format_suspects, "parts": format_parts}
+    for key, format_results in formats.items():
         if key in results:
             return format_results(results)
     return format_study(results)
@@ -182,6 +183,28 @@ def format_suspects(results: dict) -> str:
                 _titled(f"{detector}, AP by the training annotations, {seeds}:", [columns])
             )
     return "\n\n".join(sections)
+
+
+def format_parts(results: dict) -> str:
+    """A row for each part of the data, with its difference to the first one of its size.
+
+    Args:
+        results: see ``benchmarks/prune.py``.
+    """
+    rows = [{"images": "100 %", "by": "", **_part(results["whole"])}]
+    for share, kinds in results["parts"].items():
+        methods = {by: {"runs": runs} for by, runs in kinds.items()}
+        baseline = next(iter(methods))
+        for by, runs in kinds.items():
+            found = "" if by == baseline else str(difference("AP", by, methods, "val"))
+            rows.append({"images": share, "by": by, **_part(runs), f"AP - {baseline}": found})
+    seeds = _name_seeds(results["whole"])
+    return _titled(f"{results['detector']} on parts of the data, {seeds}:".capitalize(), rows)
+
+
+def _part(runs: Sequence[dict]) -> dict[str, str]:
+    objects = averaged([run["objects"] for run in runs], digits=0)
+    return {"objects": objects, **_means(runs, "val", ["AP"])}
 
 
 class Difference(NamedTuple):
