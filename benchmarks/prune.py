@@ -21,25 +21,20 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 from results_table import format_table, write_results
 from runs import ROOT, SETTINGS, Run
+from shapes_trial import ShapesTrial
 
 from imbdet.cli import main as imbdet
-from imbdet.config import load_config
-from imbdet.data.shapes import register_shapes
 from imbdet.program import run_program
 from imbdet.pruning.pruned_file import without_images
 from imbdet.pruning.scores import SCORES
 from imbdet.pruning.units import LedgerColumns
 from imbdet.wording import percent
-
-# isort: split
-from detectron2.data import Metadata, MetadataCatalog
 
 SETTING = SETTINGS["small_shapes"]
 BASELINE, PUBLISHED = "random", "highest variance"
@@ -64,36 +59,19 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-@dataclass(frozen=True)
-class Trial:
-    """The trainings of one detector with one seed.
-
-    Attributes:
-        detector: of ``configs/quick_start``.
-        seed: of the trainings and of the images.
-        iterations: of each training; the learning rate falls after 8 and 9.5 tenths.
-        opts: overrides of all trainings: KEY, VALUE, KEY, VALUE, ...
-        output: folder of the folders of all.
-    """
-
-    detector: str
-    seed: int
-    iterations: int
-    opts: Sequence[str]
-    output: Path
+class Trial(ShapesTrial):
+    """The trainings of one detector with one seed, on everything and on parts."""
 
     def measure_whole(self) -> dict:
         """A training on everything."""
-        return self._measure(self._whole, Path(self._shapes().json_file))
+        return self._measure(self._whole, Path(self.shapes().json_file))
 
     def measure_part(self, keep: float, by: str) -> dict:
         """A training on what is kept of it."""
         name = f"{by.replace(' ', '_')}_{keep:g}"
         write = self._write_published if by == PUBLISHED else self._prune
-        kept = write(keep, by, self._folder / f"{name}_data")
-        entry = {"NAME": "kept", "JSON": str(kept), "IMAGES": self._shapes().image_root}
-        data = ["DATASETS.COCO", str([entry]), "DATASETS.TRAIN", "('kept',)"]
-        return self._measure(self._make(name, data), kept)
+        kept = write(keep, by, self.folder / f"{name}_data")
+        return self._measure(self.make_on(name, kept), kept)
 
     def _measure(self, run: Run, annotations: Path) -> dict:
         if not run.train():
@@ -115,40 +93,14 @@ class Trial:
         sums = np.bincount(columns.rows, scores, minlength=len(columns.images["seen"]))
         order = np.argsort(-sums, kind="stable")
         left_out = columns.images["image_id"][order[round(keep * len(sums)) :]]
-        content = json.loads(Path(self._shapes().json_file).read_text())
+        content = json.loads(Path(self.shapes().json_file).read_text())
         path = output / "shapes_train.json"
         write_results(path, without_images(content, set(left_out)))
         return path
 
     @property
     def _whole(self) -> Run:
-        return self._make("all", ["LEDGER.ENABLED", "True"])
-
-    @property
-    def _folder(self) -> Path:
-        return self.output.resolve() / self.detector / f"seed_{self.seed}"
-
-    @property
-    def _opts(self) -> list[str]:
-        steps = tuple(round(share * self.iterations) for share in (0.8, 0.95))
-        schedule = ["SOLVER.MAX_ITER", str(self.iterations), "SOLVER.STEPS", str(steps)]
-        return [
-            *schedule,
-            *self.opts,
-            "SEED",
-            str(self.seed),
-            "DATASETS.SHAPES.SEED",
-            str(self.seed),
-        ]
-
-    def _make(self, name: str, overrides: Sequence[str]) -> Run:
-        files = SETTING.files(self.detector)
-        return Run(SETTING, files, [*self._opts, *overrides], self._folder / name)
-
-    def _shapes(self) -> Metadata:
-        """Of everything."""
-        register_shapes(load_config(*map(str, SETTING.files(self.detector)), opts=self._opts))
-        return MetadataCatalog.get("shapes_train")
+        return self.make("all", ["LEDGER.ENABLED", "True"])
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -158,8 +110,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     kinds = (BASELINE, *args.by, PUBLISHED)
     parts: dict = {percent(keep): {by: [] for by in kinds} for keep in args.keep}
     results: dict = {"command": command, "detector": args.detector, "whole": [], "parts": parts}
+    # The learning rate falls after 8 and 9.5 tenths.
+    steps = tuple(round(share * args.iterations) for share in (0.8, 0.95))
+    schedule = ["SOLVER.MAX_ITER", str(args.iterations), "SOLVER.STEPS", str(steps)]
     for seed in args.seeds:
-        trial = Trial(args.detector, seed, args.iterations, args.opts, args.output)
+        trial = Trial(SETTING, args.detector, seed, [*schedule, *args.opts], args.output)
         results["whole"].append(trial.measure_whole())
         for keep in args.keep:
             for by in kinds:

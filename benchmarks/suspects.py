@@ -28,7 +28,6 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -36,16 +35,13 @@ from planted import Planted
 from results_table import format_suspects, write_results
 from runs import ROOT, Run, Setting
 from scipy.stats import mannwhitneyu, rankdata
+from shapes_trial import ShapesTrial
 from suspicions import SUSPICIONS, Ledger, Traces
 
 from imbdet.cli import main as imbdet
 from imbdet.config import load_config
-from imbdet.data.shapes import register_shapes
 from imbdet.program import run_program
 from imbdet.suspects.changes import POLICIES
-
-# isort: split
-from detectron2.data import Metadata, MetadataCatalog
 
 # With the objects' boxes among their proposals, RoI heads say little of where objects are.
 DETECTORS = {
@@ -80,27 +76,14 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-@dataclass(frozen=True)
-class Trial:
-    """The trainings of one detector with one seed, which is that of the images as well.
-
-    Attributes:
-        detector: one of ``DETECTORS``.
-        seed: of both.
-        opts: overrides of all trainings: KEY, VALUE, KEY, VALUE, ...
-        output: folder of the folders of all.
-    """
-
-    detector: str
-    seed: int
-    opts: Sequence[str]
-    output: Path
+class Trial(ShapesTrial):
+    """The trainings of one detector with one seed, on faulty annotations and on others."""
 
     def measure_suspicions(self) -> dict:
         """What :func:`rate` says of each suspicion, by kind of fault."""
         faulty, epoch = self._faulty, self._last_epoch
         _require(faulty.train() and faulty.test() and epoch.train())
-        planted = Planted.read(Path(self._shapes().json_file))
+        planted = Planted.read(Path(self.shapes().json_file))
         traces = Traces(
             planted,
             Ledger.read(faulty.folder, planted),
@@ -128,7 +111,7 @@ class Trial:
             policies: of ``imbdet clean``, whose suspects are those of the faulty training.
         """
         no_faults = [text for name in FAULTS for text in (f"DATASETS.SHAPES.{name}", "0.0")]
-        trainings = {"true": self._make("true", no_faults), "faulty": self._faulty}
+        trainings = {"true": self.make("true", no_faults), "faulty": self._faulty}
         trainings |= {f"cleaned: {policy}": self._cleaned(policy) for policy in policies}
         for run in trainings.values():
             _require(run.train())
@@ -136,45 +119,24 @@ class Trial:
 
     def _cleaned(self, policy: str) -> Run:
         """A training on what is made of the faulty annotations."""
-        run = self._faulty.folder
-        folder = run.parent / f"clean_{policy}"
-        _require(imbdet(["clean", str(run), "--policy", policy, "--output", str(folder)]) == 0)
-        cleaned, images = str(folder / "cleaned.json"), self._shapes().image_root
-        entry = {"NAME": "shapes_cleaned", "JSON": cleaned, "IMAGES": images}
-        data = ["DATASETS.COCO", str([entry]), "DATASETS.TRAIN", "('shapes_cleaned',)"]
-        return self._make(f"cleaned_{policy}", data)
+        folder = self.folder / f"clean_{policy}"
+        command = ["clean", str(self._faulty.folder), "--policy", policy, "--output", str(folder)]
+        _require(imbdet(command) == 0)
+        return self.make_on(f"cleaned_{policy}", folder / "cleaned.json")
 
     @property
     def _faulty(self) -> Run:
-        return self._make("faulty", ["LEDGER.ENABLED", "True"])
+        return self.make("faulty", ["LEDGER.ENABLED", "True"])
 
     @property
     def _last_epoch(self) -> Run:
         """A training that learns nothing, from the weights of the faulty one."""
-        cfg = load_config(*map(str, self._files), opts=self._opts)
+        cfg = load_config(*map(str, self._faulty.files), opts=self.seeded_opts)
         num_iterations = -(-cfg.DATASETS.SHAPES.NUM_TRAIN // cfg.SOLVER.IMS_PER_BATCH)
         overrides = ["LEDGER.ENABLED", "True"]
         overrides += ["MODEL.WEIGHTS", str(self._faulty.folder / "model_final.pth")]
         overrides += ["SOLVER.BASE_LR", "0.0", "SOLVER.WARMUP_ITERS", "0", "SOLVER.STEPS", "()"]
-        return self._make("last_epoch", [*overrides, "SOLVER.MAX_ITER", str(num_iterations)])
-
-    @property
-    def _files(self) -> list[Path]:
-        return SETTING.files(self.detector)
-
-    @property
-    def _opts(self) -> list[str]:
-        seeds = ["SEED", str(self.seed), "DATASETS.SHAPES.SEED", str(self.seed)]
-        return [*DETECTORS[self.detector], *self.opts, *seeds]
-
-    def _make(self, name: str, overrides: Sequence[str]) -> Run:
-        folder = self.output / self.detector / f"seed_{self.seed}" / name
-        return Run(SETTING, self._files, [*self._opts, *overrides], folder)
-
-    def _shapes(self) -> Metadata:
-        """Of the faulty data set."""
-        register_shapes(load_config(*map(str, self._files), opts=self._opts))
-        return MetadataCatalog.get("shapes_train")
+        return self.make("last_epoch", [*overrides, "SOLVER.MAX_ITER", str(num_iterations)])
 
 
 def _require(is_done: bool) -> None:
@@ -225,7 +187,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     results: dict = {"command": command, "detectors": {name: [] for name in args.detectors}}
     for seed in args.seeds:
         for detector, runs in results["detectors"].items():
-            trial = Trial(detector, seed, args.opts, args.output)
+            opts = [*DETECTORS[detector], *args.opts]
+            trial = Trial(SETTING, detector, seed, opts, args.output)
             run = {"seed": seed, "kinds": trial.measure_suspicions()}
             if args.ap is not None:
                 run["AP"] = trial.measure_ap(args.ap)

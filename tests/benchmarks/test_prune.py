@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from imbdet.config import load_config
 from tests.test_configs import CONFIGS
 
 from detectron2.data import DatasetCatalog  # isort: skip  (after imbdet)
@@ -49,8 +50,8 @@ def write_ledger(folder, content, variances):
 def test_the_published_part_are_the_images_with_the_highest_sums(program, tmp_path, monkeypatch):
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path / "datasets"))
     opts = ["DATASETS.SHAPES.NUM_TRAIN", "12", "DATASETS.SHAPES.NUM_VAL", "2"]
-    trial = program.Trial("retinanet", 3, 20, opts, tmp_path)
-    annotations = Path(trial._shapes().json_file)
+    trial = program.Trial(program.SETTING, "retinanet", 3, opts, tmp_path)
+    annotations = Path(trial.shapes().json_file)
     DatasetCatalog.get("shapes_train")  # now they are drawn
     content = json.loads(annotations.read_text())
     notes = content["annotations"]
@@ -69,13 +70,16 @@ def test_the_published_part_are_the_images_with_the_highest_sums(program, tmp_pa
     assert [note for note in notes if note["image_id"] in best] == kept["annotations"]
 
 
-def test_the_learning_rate_falls_late(program, tmp_path):
-    whole = program.Trial("retinanet", 3, 200, ["SOLVER.IMS_PER_BATCH", "2"], tmp_path)._whole
-    assert whole.folder == tmp_path / "retinanet" / "seed_3" / "all"
-    assert whole.overrides == [
-        *("SOLVER.MAX_ITER", "200", "SOLVER.STEPS", "(160, 190)", "SOLVER.IMS_PER_BATCH", "2"),
-        *("SEED", "3", "DATASETS.SHAPES.SEED", "3", "LEDGER.ENABLED", "True"),
-    ]
+def test_a_part_is_trained_on_by_its_annotations(program, tmp_path):
+    trial = program.Trial(program.SETTING, "retinanet", 3, ["SOLVER.MAX_ITER", "7"], tmp_path)
+    run = trial.make_on("variance_0.5", tmp_path / "kept.json")
+    assert run.folder == tmp_path / "retinanet" / "seed_3" / "variance_0.5"
+    cfg = load_config(*map(str, run.files), opts=run.overrides)
+    assert cfg.DATASETS.TRAIN == ("variance_0.5",)
+    (entry,) = cfg.DATASETS.COCO
+    assert entry["JSON"] == str(tmp_path / "kept.json")
+    assert entry["IMAGES"] == trial.shapes().image_root
+    assert (cfg.SEED, cfg.DATASETS.SHAPES.SEED, cfg.SOLVER.MAX_ITER) == (3, 3, 7)
 
 
 def test_parts_are_compared_with_the_random_one_of_their_size(program):
