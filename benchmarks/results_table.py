@@ -175,14 +175,16 @@ def format_suspects(results: dict) -> str:
             title = f"{detector}, {what} ({shares} %), {seeds}:"
             sections.append(_titled(title[0].upper() + title[1:], rows))
         if "AP" in runs[0]:
-            columns = {
-                name: averaged([run["AP"][name] for run in runs], digits=1)
-                for name in runs[0]["AP"]
-            }
-            sections.append(
-                _titled(f"{detector}, AP by the training annotations, {seeds}:", [columns])
-            )
+            title = f"{detector}, AP by what is done about the faults, {seeds}:"
+            sections.append(_titled(title[0].upper() + title[1:], _remedies(runs)))
     return "\n\n".join(sections)
+
+
+def _remedies(runs: Sequence[dict]) -> list[dict[str, str]]:
+    """A row for each training, the faulty annotations first, which the others are compared with."""
+    names = sorted(runs[0]["AP"], key=lambda name: name != "faulty")
+    methods = {name: {"runs": [{"val": {"AP": run["AP"][name]}} for run in runs]} for name in names}
+    return [{"trained on": name, **_compared(["AP"], name, methods, "val")} for name in names]
 
 
 def format_parts(results: dict) -> str:

@@ -41,9 +41,9 @@ class ShapesTrial:
         """The overrides of all trainings with those of the seed."""
         return [*self.opts, "SEED", str(self.seed), "DATASETS.SHAPES.SEED", str(self.seed)]
 
-    def make(self, name: str, overrides: Sequence[str]) -> Run:
-        """A training in a folder of that name."""
-        files = self.setting.files(self.detector)
+    def make(self, name: str, overrides: Sequence[str], *, pieces: Sequence[Path] = ()) -> Run:
+        """A training in a folder of that name, with the config files of a method."""
+        files = [*self.setting.files(self.detector), *pieces]
         return Run(self.setting, files, [*self.seeded_opts, *overrides], self.folder / name)
 
     def make_on(self, name: str, annotations: Path) -> Run:

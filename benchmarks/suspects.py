@@ -17,8 +17,8 @@ beside: wrong labels are a larger part of rare classes, so that what knows the f
 alone is above 0.5 among all. Suspects are annotations, and images where objects may be missing.
 
 `--ap` also trains without faults, and on what `imbdet clean` makes of the faulty annotations by
-each policy that is named; AP on the validation split tells what faults cost and what cleaning
-brings back.
+each policy that is named, and `--methods` by other methods on the faulty ones; AP on the validation
+split tells what faults cost, and what cleaning or a method brings back.
 
 Runs that are finished are not repeated, a run that was stopped goes on; with other `--opts` they
 need another `--output`.
@@ -33,7 +33,7 @@ from pathlib import Path
 import numpy as np
 from planted import Planted
 from results_table import format_suspects, write_results
-from runs import ROOT, Run, Setting
+from runs import ROOT, Run, Setting, find_pieces
 from scipy.stats import mannwhitneyu, rankdata
 from shapes_trial import ShapesTrial
 from suspicions import SUSPICIONS, Ledger, Traces
@@ -68,12 +68,18 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="POLICY",
         help=f"also train without faults, and after cleaning by these: {', '.join(POLICIES)}",
     )
+    parser.add_argument(
+        "--methods", nargs="+", default=[], metavar="METHOD", help="with --ap; as of methods.py"
+    )
     parser.add_argument("--output", type=Path, default=ROOT / "output" / "suspects")
     parser.add_argument(
         "--opts", nargs="+", default=[], metavar="KEY VALUE", help="overrides of the config"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.methods and args.ap is None:
+        parser.error("--methods: they are compared by AP, so name --ap as well")
+    return args
 
 
 class Trial(ShapesTrial):
@@ -104,15 +110,19 @@ class Trial(ShapesTrial):
             }
         return kinds
 
-    def measure_ap(self, policies: Sequence[str]) -> dict[str, float]:
-        """AP on the validation split by the annotations of the training.
+    def measure_ap(self, policies: Sequence[str], methods: Sequence[str]) -> dict[str, float]:
+        """AP on the validation split by what the training does about the faults.
 
         Args:
             policies: of ``imbdet clean``, whose suspects are those of the faulty training.
+            methods: of trainings on the faulty annotations.
         """
         no_faults = [text for name in FAULTS for text in (f"DATASETS.SHAPES.{name}", "0.0")]
         trainings = {"true": self.make("true", no_faults), "faulty": self._faulty}
         trainings |= {f"cleaned: {policy}": self._cleaned(policy) for policy in policies}
+        trainings |= {
+            method: self.make(method, [], pieces=find_pieces(method)) for method in methods
+        }
         for run in trainings.values():
             _require(run.train())
         return {name: run.read()["val"]["AP"] for name, run in trainings.items()}
@@ -191,7 +201,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             trial = Trial(SETTING, detector, seed, opts, args.output)
             run = {"seed": seed, "kinds": trial.measure_suspicions()}
             if args.ap is not None:
-                run["AP"] = trial.measure_ap(args.ap)
+                run["AP"] = trial.measure_ap(args.ap, args.methods)
             runs.append(run)
     print(format_suspects(results))
     if args.json:
