@@ -7,6 +7,9 @@ from typing import Any
 
 from imbdet.errors import suggest
 
+# What each of several trainings has of its own.
+OF_TRAININGS = ("SEED", "OUTPUT_DIR")
+
 
 def get_key(cfg: Any, key: str) -> Any:
     """Value of a dotted key such as "MODEL.CLS_LOSS.NAME"."""

@@ -32,7 +32,7 @@ class Finding(NamedTuple):
     Attributes:
         name: as remedies name it; see :mod:`imbdet.advice.remedies`.
         is_found: whether its number is beyond the threshold.
-        reason: the number and the threshold.
+        reason: the number and the threshold, where it is.
     """
 
     name: str
@@ -54,13 +54,12 @@ def find(survey: Survey) -> list[Finding]:
 def _of_classes(survey: Survey) -> Iterator[Finding]:
     tail, (bound, _) = survey.tail, survey.settings.frequency_bounds
     number = tail.in_at_most(bound)
-    is_rare = bool(number) and len(tail.classes) > 1
-    rare = f", {number} of {len(tail.classes)} classes in at most {bound} images" if is_rare else ""
-    yield Finding(
-        "long_tail",
-        tail.ratio >= UNEQUAL or is_rare,
-        f"{tail.ratio:.0f} : 1 (from {UNEQUAL} : 1 on){rare}",
-    )
+    reasons = []
+    if tail.ratio >= UNEQUAL:
+        reasons.append(f"{tail.ratio:.0f} : 1 (from {UNEQUAL} : 1 on)")
+    if number and len(tail.classes) > 1:
+        reasons.append(f"{number} of {len(tail.classes)} classes in at most {bound} images")
+    yield Finding("long_tail", bool(reasons), ", ".join(reasons))
     if lag := survey.tail_lag:
         low, high = (f"{100 * bound:+.0f}" for bound in lag.interval)
         yield Finding(
@@ -96,8 +95,8 @@ def _of_boxes(survey: Survey) -> Iterator[Finding]:
 
 def _of_labels(survey: Survey) -> Iterator[Finding]:
     doubts, number = survey.doubts, max(len(survey.train.boxes), 1)
-    boxes = (doubts.duplicates, doubts.tiny, doubts.elongated, doubts.outside)
-    share = (sum(map(len, boxes)) + survey.num_invalid) / number
+    boxes = {*doubts.duplicates, *doubts.tiny, *doubts.elongated, *doubts.outside}
+    share = (len(boxes) + survey.num_invalid) / max(len(survey.train.boxes) + survey.num_invalid, 1)
     yield _share("doubtful_boxes", share, MANY_DOUBTFUL, "of the boxes are doubtful")
     share, words = len(doubts.contradictions) / number, "of the boxes stand for two classes"
     if survey.ledger:

@@ -140,6 +140,9 @@ def _write_space(path: Path, files: list[str], opts: list[str], findings: "list[
     choices, refused = usable_choices(files, opts, findings)
     overrides = dict(zip(opts[::2], opts[1::2], strict=True))
     write_space(path, files, overrides, choices)
-    print(f"\n'{path}' has the plain config and {', '.join(choices) or 'nothing else'}.")
+    print(
+        f"\n'{path}' has the plain config and {', '.join(choices) or 'nothing else'}. Before "
+        "`imbdet search`, name the data set of its last comparison at the end of the file."
+    )
     for name, reason in refused.items():
         print(f"Left out: {name}, {reason}")

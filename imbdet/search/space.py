@@ -10,6 +10,7 @@ from typing import Any
 
 from imbdet.addresses import PREFIX, resolve
 from imbdet.errors import UserError, suggest
+from imbdet.keys import OF_TRAININGS
 from imbdet.schema import NUMBER, Each, Maybe, require_form
 from imbdet.yaml_file import read_values
 
@@ -28,8 +29,6 @@ _JOINT = "-"
 # Bytes: file systems take 255, and "-seed_" with a number of 64 bits stands behind the name.
 _MAX_NAME = 255 - len("-seed_") - len(str(2**63))
 RATE_KEY = "SOLVER.BASE_LR"
-# Each training has its own.
-_OF_TRAININGS = ("SEED", "OUTPUT_DIR")
 # What else stands beside the choices, in tables and in what Optuna shows.
 _NO_AXES = ("seed", "learning_rate")
 
@@ -201,7 +200,7 @@ def _make_arm(
     overrides = {
         key: value for part in parts if isinstance(part, dict) for key, value in part.items()
     }
-    for key in _OF_TRAININGS:
+    for key in OF_TRAININGS:
         if key in overrides:
             raise UserError(f"{key} is set, but each training has its own: leave it out.")
     if rate is not None:
@@ -222,7 +221,7 @@ def _find(file: str, folder: Path) -> str:
     if file.startswith(PREFIX):
         resolve(file)
         return file
-    path = folder / file
+    path = folder / Path(file).expanduser()
     if not path.exists():
         raise UserError(f"it names '{file}', but there is no '{path}'.")
     return str(path.resolve())

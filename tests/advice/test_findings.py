@@ -18,7 +18,7 @@ from imbdet.advice.search_space import write_space
 from imbdet.advice.survey import Priming, Settings, survey
 from imbdet.assigners import max_iou
 from imbdet.config import load_config
-from imbdet.search.space import read_space
+from imbdet.search.space import Final, read_space
 from tests.advice.scenes import scene
 from tests.advice.test_survey import grid
 
@@ -92,8 +92,17 @@ def test_a_problem_is_found(name):
     assert name not in found(PLAIN)
 
 
+def test_a_box_is_doubtful_once_and_one_that_is_none_counts_as_a_box():
+    long = (0, 10, 10, 60, 2)
+    for images, num_invalid, share in (([[long, long], [long]], 0, "100 %"), ([[]], 20, "100 %")):
+        findings = find(look(images, num_invalid=num_invalid))
+        (reason,) = (finding.reason for finding in findings if finding.name == "doubtful_boxes")
+        assert reason.startswith(f"{share} of the boxes are doubtful")
+
+
 def test_rare_classes_are_those_in_few_images():
-    assert "long_tail" in found(PLAIN, SETTINGS._replace(frequency_bounds=(4, 9)))
+    findings = find(look(PLAIN, SETTINGS._replace(frequency_bounds=(4, 9))))
+    assert ("long_tail", True, "2 of 2 classes in at most 4 images") in findings
     assert "long_tail" not in found([[LARGE]], num_classes=1)
 
 
@@ -172,7 +181,7 @@ def test_a_space_is_read_as_it_was_meant(tmp_path):
     base.write_text("_BASE_: imbdet://quick_start/retinanet.yaml\nVERSION: 2\n")
     choices = meant_choices(find(look(**PROBLEMS["empty_images"])), "one_stage")
     path = tmp_path / "spaces" / "space.yaml"
-    overrides = {"INPUT.MIN_SIZE_TRAIN": "(96,)"}
+    overrides = {"INPUT.MIN_SIZE_TRAIN": "(96,)", "OUTPUT_DIR": "x", "SEED": "1"}
     write_space(path, [str(base), "imbdet://Loss-GIoU.yaml"], overrides, choices)
     space = read_space(path)
     assert list(space.arms) == ["plain", *choices]
@@ -182,3 +191,11 @@ def test_a_space_is_read_as_it_was_meant(tmp_path):
     assert cfgs["plain"].DATALOADER.FILTER_EMPTY_ANNOTATIONS
     assert not cfgs["empty_images"].DATALOADER.FILTER_EMPTY_ANNOTATIONS
     assert cfgs["ap"].MODEL.CLS_LOSS.NAME == "ap"
+
+
+def test_a_space_says_what_a_search_needs_besides(tmp_path):
+    path = tmp_path / "space.yaml"
+    write_space(path, ["imbdet://quick_start/retinanet.yaml"], {}, {})
+    *_, hint = path.read_text().splitlines()
+    path.write_text(f"{path.read_text()}{hint.removeprefix('# ')}\n")
+    assert read_space(path).final == Final("NAME", [11, 12, 13])

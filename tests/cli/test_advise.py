@@ -46,6 +46,7 @@ def test_a_config_gets_a_space_that_it_can_use(tmp_path, capsys):
     assert advise(*SMALL, "--space", str(path), *data(), *keys) == 0
     said = capsys.readouterr().out
     assert f"'{path}' has the plain config and repeat_factor" in said
+    assert "Before `imbdet search`, name the data set of its last comparison" in said
     assert "imbdet://Loss-EFL.yaml" in path.read_text()
     assert "MODEL.ASSIGNER.NAME: atss" in path.read_text()
 

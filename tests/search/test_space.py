@@ -59,6 +59,11 @@ def test_a_space_without_axes_is_its_base(read):
     assert space.seeds == [0]
 
 
+def test_a_path_may_begin_at_home(read, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert read("base: [~/base.yaml]").arms["base"].files == [str(tmp_path / "base.yaml")]
+
+
 BAD_SPACES = {
     "unknown key": ("bases: []", "Did you mean 'base'"),
     "no file": ("base: [nowhere.yaml]", "nowhere.yaml"),
