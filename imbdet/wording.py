@@ -1,5 +1,6 @@
 """Words and numbers of messages and tables."""
 
+import math
 import statistics
 import unicodedata
 from collections.abc import Sequence
@@ -50,7 +51,9 @@ def shortened(value: object, length: int = 100) -> str:
 
 
 def percent(share: float) -> str:
-    """ "41 %", "12.5 %", of a share in [0, 1]; a share that is not 0 never looks like it."""
+    """ "41 %", "12.5 %", of a share in [0, 1], "-" of NaN; what is not 0 never looks like it."""
+    if math.isnan(share):
+        return "-"
     if 0 < share < 0.0005:
         return "less than 0.1 %"
     return f"{100 * share:.1f}".removesuffix(".0") + " %"

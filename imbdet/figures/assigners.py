@@ -13,6 +13,7 @@ from imbdet.drawing.style import label_panel, new_figure
 from imbdet.figures.averages import ratio
 from imbdet.figures.columns import Chunks
 from imbdet.figures.study import NothingToShow, Study
+from imbdet.wording import percent
 
 # Square root of the area of an object in pixels of the file: octaves.
 SIZE_EDGES = np.array([0.0, 16, 32, 64, 128, 256, np.inf])
@@ -80,7 +81,7 @@ class Assigners(Study):
         worst = int(self.without.argmax())
         if self.without[worst]:
             share = self.without[worst] / self.objects.sum()
-            parts.append(f"{self.names[worst]} leaves {share:.1%} of the objects without any")
+            parts.append(f"{self.names[worst]} leaves {percent(share)} of the objects without any")
         return "; ".join(parts) + "."
 
     def draw(self) -> Figure:

@@ -1,4 +1,4 @@
-"""Means and shares, also of nothing."""
+"""Means, also of nothing."""
 
 import numpy as np
 
@@ -11,8 +11,3 @@ def mean(total: float, count: float) -> float:
 def ratio(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Means as :func:`mean`, of arrays of one shape."""
     return np.divide(values, counts, out=np.full(counts.shape, np.nan), where=counts > 0)
-
-
-def percent(share: float) -> str:
-    """A share in [0, 1] to read; a dash for NaN."""
-    return "-" if np.isnan(share) else f"{share:.1%}"

@@ -8,10 +8,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from imbdet.drawing.style import DARK, LIGHT, MIDDLE, label_panel, new_figure
-from imbdet.figures.averages import mean, percent, ratio
+from imbdet.figures.averages import mean, ratio
 from imbdet.figures.entries import valid_entries
 from imbdet.figures.study import NothingToShow, Study
 from imbdet.ops.labels import positive_entries
+from imbdet.wording import percent
 
 NUM_BINS = 20
 

@@ -14,9 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from imbdet.drawing.style import LINES, new_figure
-from imbdet.figures.averages import mean, percent
+from imbdet.figures.averages import mean
 from imbdet.figures.columns import NEGATIVE, Chunks, chosen_by, sampler_of
 from imbdet.figures.study import NothingToShow, Study
+from imbdet.wording import percent
 
 COMPARED = ("random", "hard")
 THRESHOLD = 0.05

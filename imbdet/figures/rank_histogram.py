@@ -10,11 +10,12 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from imbdet.drawing.style import BARS, LINES, label_panel, new_figure
-from imbdet.figures.averages import mean, percent
+from imbdet.figures.averages import mean
 from imbdet.figures.columns import Chunks
 from imbdet.figures.study import NothingToShow, Study
 from imbdet.kernels.steps import Steps
 from imbdet.ops.labels import positive_entries
+from imbdet.wording import percent
 
 DELTAS = (0.0, 0.25, 0.5, 1.0, 2.0)
 

@@ -18,11 +18,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from imbdet.drawing.style import LINES, label_panel, new_figure
-from imbdet.figures.averages import percent
 from imbdet.figures.columns import SIGNS
 from imbdet.figures.entries import valid_entries
 from imbdet.figures.study import NothingToShow, Study
 from imbdet.ops.labels import positive_entries
+from imbdet.wording import percent
 
 EXPECTATIONS = {"positives": "P⁺", "negatives": "P⁻"}
 

@@ -57,7 +57,7 @@ def test_the_sentence_names_the_extremes():
     }
     assert assigners([rows]).sentence() == (
         "Of the same objects many makes the most priors positive (4.5 of an object) and few the "
-        "fewest (0.5); few leaves 50.0% of the objects without any."
+        "fewest (0.5); few leaves 50 % of the objects without any."
     )
 
 

@@ -22,7 +22,7 @@ def test_numbers_by_hand():
     # |1 - 0.23|, |1 - 1.86| and |0 - 0.97| over five entries.
     assert numbers.expected_error == pytest.approx((0.77 + 0.86 + 0.97) / 5)
     assert (numbers.num_kept, numbers.num_kept_positives) == (5, 2)
-    assert "40.0% of the 5 entries" in numbers.sentence()
+    assert "40 % of the 5 entries" in numbers.sentence()
 
 
 def test_scores_that_mean_what_they_say():

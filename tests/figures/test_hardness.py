@@ -18,8 +18,8 @@ def test_shares_and_counts_are_those_of_the_rows():
             sum(low <= iou < high for iou in ious) for low, high in itertools.pairwise(EDGES)
         ]
         np.testing.assert_array_equal(numbers.counts[selection], expected)
-    share = 100 * numbers.shares_above["hard"]
-    assert f"{share:.1f}% of the hard negatives" in numbers.sentence()
+    share = f"{100 * numbers.shares_above['hard']:.1f}".removesuffix(".0")
+    assert f"{share} % of the hard negatives" in numbers.sentence()
     assert numbers.table()["hard"].to_pylist() == numbers.counts["hard"].tolist()
 
 

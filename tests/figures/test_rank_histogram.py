@@ -45,7 +45,7 @@ def test_histogram_by_hand():
     assert numbers.edges.tolist() == [0, 1, 2, 4, 8, 16]
     assert numbers.every.tolist() == [2, 1, 0, 2, 1]
     assert numbers.best.tolist() == [1, 0, 0, 1, 1]
-    assert "33.3% of all positives and 33.3% of each object's best" in numbers.sentence()
+    assert "33.3 % of all positives and 33.3 % of each object's best" in numbers.sentence()
 
 
 def test_no_positives_are_said():

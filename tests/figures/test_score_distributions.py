@@ -37,7 +37,7 @@ def test_numbers_by_hand():
     assert numbers.means["positives"] == pytest.approx(0.26 + 0.5 / 3)
     assert numbers.means["negatives"] == pytest.approx(0.11 + 0.25 * 3 / 4)
     assert "P+ is 0.43 and the negatives' P- 0.30; P+ is by the margin" in numbers.sentence()
-    assert "above P- in 0.0% of the images." in numbers.sentence()
+    assert "above P- in 0 % of the images." in numbers.sentence()
 
 
 def test_the_expectations_are_those_of_the_loss():
