@@ -1,30 +1,60 @@
-"""An address of a Ray cluster at which nothing answers; without Ray, an extra."""
+"""An address of a Ray cluster at which nothing or something else answers; without Ray, an extra."""
 
 import socket
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
+import grpc
 import pytest
 
 from imbdet.errors import UserError
+from imbdet.search import ray_address
 from imbdet.search.ray_address import require_answer
 
 
 @pytest.fixture
-def listener():
-    """A socket that answers on this machine, and its port."""
+def cluster():
+    """A server of gRPC on this machine, as Ray has it, and its port."""
+    server = grpc.server(ThreadPoolExecutor(1))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield server, port
+    server.stop(None).wait()
+
+
+@pytest.fixture
+def dead_port():
+    """A port at which nothing answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        yield server, server.getsockname()[1]
+        return server.getsockname()[1]
 
 
-@pytest.mark.parametrize("form", ["127.0.0.1:{}", "ray://127.0.0.1:{}", "ray://127.0.0.1:{}/name"])
-def test_a_dead_port_is_refused_and_a_live_one_is_not(form, listener):
-    server, port = listener
-    address = form.format(port)
-    require_answer(address)
-    server.close()
+FORMS = ["127.0.0.1:{}", "ray://127.0.0.1:{}", "ray://127.0.0.1:{}/name"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_dead_port_is_refused_and_a_live_one_is_not(form, cluster, dead_port):
+    require_answer(form.format(cluster[1]))
+    address = form.format(dead_port)
     with pytest.raises(UserError, match=f"{address} does not answer: Connection refused"):
         require_answer(address)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_answers_but_is_no_cluster_is_refused_soon(form, monkeypatch):
+    monkeypatch.setattr(ray_address, "_PATIENCE", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = form.format(silent.getsockname()[1])
+        with pytest.raises(UserError, match=f"what answers at {address} does not speak gRPC"):
+            require_answer(address)
+
+
+def test_a_cluster_with_keys_is_left_to_ray(monkeypatch):
+    monkeypatch.setattr(ray_address, "_PATIENCE", 0.5)
+    monkeypatch.setenv("RAY_USE_TLS", "1")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        require_answer(f"127.0.0.1:{silent.getsockname()[1]}")
 
 
 @pytest.mark.parametrize(
@@ -46,12 +76,11 @@ def test_a_wrong_host_is_refused_within_seconds(error, reason, monkeypatch):
         require_answer("far:6379")
 
 
-def test_auto_follows_the_environment(listener, monkeypatch):
-    server, port = listener
-    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
+def test_auto_follows_the_environment(cluster, dead_port, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{cluster[1]}")
     require_answer("auto")
-    server.close()
-    with pytest.raises(UserError, match=f"--ray auto .127.0.0.1:{port} does not answer"):
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{dead_port}")
+    with pytest.raises(UserError, match=f"--ray auto .127.0.0.1:{dead_port} does not answer"):
         require_answer("auto")
 
 
@@ -67,13 +96,11 @@ def test_no_port_is_one_sentence(address):
         require_answer(address)
 
 
-def test_the_search_says_so_before_ray_is_asked(search, listener, monkeypatch, capfd):
-    server, port = listener
-    server.close()
+def test_the_search_says_so_before_ray_is_asked(search, dead_port, monkeypatch, capfd):
     cloudpickle = SimpleNamespace(register_pickle_by_value=lambda module: None)
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(cloudpickle=cloudpickle))
     monkeypatch.delitem(sys.modules, "imbdet.search.ray_launcher", raising=False)
-    assert search("--ray", f"127.0.0.1:{port}") == 2
+    assert search("--ray", f"127.0.0.1:{dead_port}") == 2
     error = capfd.readouterr().err
     assert error.startswith("error: There is no Ray cluster at --ray 127.0.0.1")
     assert error.count("\n") == 1
