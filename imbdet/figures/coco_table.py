@@ -114,10 +114,12 @@ class CocoTable(Study):
         """The table to read on a terminal."""
         rows = []
         for run, metrics in self.values.items():
-            rows.append([run, *(_format(value, "") for value in metrics.values())])
+            rows.append([run, *(format_estimate(value) for value in metrics.values())])
             if run in self.differences:
                 differences = self.differences[run].values()
-                rows.append(["  difference", *(_format(value, "+") for value in differences)])
+                rows.append(
+                    ["  difference", *(format_estimate(value, "+") for value in differences)]
+                )
                 rows.append(["", *(value.verdict for value in differences)])
         metrics = next(iter(self.values.values()))
         return tabulate(rows, ["run", *metrics], tablefmt="simple", disable_numparse=True)
@@ -236,7 +238,8 @@ def describe(difference: Estimate) -> str:
     return f"{difference.value:+.1f} {ends}, {difference.verdict}"
 
 
-def _format(value: Estimate, sign: str) -> str:
+def format_estimate(value: Estimate, sign: str = "") -> str:
+    """A value with its interval, as far as there are any; "+" as ``sign`` for a difference."""
     if np.isnan(value.value):
         return "-"
     if np.isnan(value.low):

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from imbdet.figures.coco_table import describe
+from imbdet.figures.coco_table import format_estimate
 from imbdet.figures.estimates import CONFIDENCE, Estimate
 from imbdet.search.decision import paired_difference, pooled_noise
 from imbdet.search.halving import Fate, Measured, Plan, Progress, Task
 from imbdet.search.space import Space
 from imbdet.wording import averaged, counted
+
+# AP in percent of detectors that know nothing yet.
+_TOO_LITTLE = 1.0
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,12 @@ def sentences(space: Space, plan: Plan, progress: Progress, final: FinalFigure |
         f"{tried}, with seeds {seeds}, compared at iterations {rungs}.",
         _cost(space, plan, progress),
     ]
+    said += [
+        f"At iteration {found.iteration:,} no method had an AP of {_TOO_LITTLE:g}: their "
+        "order says little there. A later first rung or a longer schedule tells more."
+        for found in progress.rounds
+        if all(runs[:, 0].mean() < _TOO_LITTLE for runs in found.values.values())
+    ]
     said += _decisions(plan, progress)
     if progress.due:
         said.append("The search has not come to its end: the same command goes on.")
@@ -194,7 +203,10 @@ def _describe_final(final: FinalFigure, winner: str, baseline: str) -> str:
         "better": f"{winner} is better than {baseline}",
         "worse": f"{winner} is worse than {baseline}",
     }.get(final.difference.verdict, f"whether {winner} is better than {baseline} is undecided")
+    chance = f"at {CONFIDENCE:.0%} confidence"
+    if np.isnan(final.difference.low):
+        chance = "without an interval, as too few of its images have objects"
     return (
         f"{where} {verdict}: AP {ap} and {averaged(final.baseline, digits=1)}, "
-        f"{describe(final.difference).rpartition(',')[0]} at {CONFIDENCE:.0%} confidence."
+        f"{format_estimate(final.difference, '+')} {chance}."
     )

@@ -11,10 +11,11 @@ import yaml
 from tabulate import tabulate
 
 from imbdet.config import load_config
+from imbdet.figures.coco_table import format_estimate
 from imbdet.figures.search_rungs import Reached, SearchRungs
 from imbdet.figures.study import NothingToShow, write_study, write_summary
-from imbdet.files import replacing
-from imbdet.keys import changed_keys
+from imbdet.files import replacing, without_nan
+from imbdet.keys import OF_TRAININGS, changed_keys
 from imbdet.report import write_report
 from imbdet.report.search_tab import SEARCH_FILE
 from imbdet.search.findings import FinalFigure, Row
@@ -22,9 +23,6 @@ from imbdet.search.halving import Measured, Task
 from imbdet.search.searched_configs import load_arm
 from imbdet.search.space import Arm
 from imbdet.wording import averaged
-
-# Of the folder, not of the method.
-_NOT_OF_THE_WINNER = ("OUTPUT_DIR", "SEED")
 
 
 def write_results(
@@ -49,7 +47,7 @@ def write_results(
         "final": final and asdict(final),
     }
     with replacing(output / SEARCH_FILE) as draft:
-        draft.write_text(json.dumps(content, indent=1) + "\n")
+        draft.write_text(json.dumps(without_nan(content), indent=1) + "\n")
     _write_csv(output / "table.csv", rows)
     write_summary([write_study(SearchRungs, lambda: _rungs(rows, measured), output)], output)
     write_report(output)
@@ -74,7 +72,7 @@ def write_winner(path: Path, arm: Arm, said: Sequence[str]) -> None:
     keys = changed_keys(load_arm(arm), load_config())
     nested: dict[str, Any] = {}
     for key, (_, value) in keys.items():
-        if key in _NOT_OF_THE_WINNER:
+        if key in OF_TRAININGS:
             continue
         *groups, name = key.split(".")
         node = nested
@@ -121,7 +119,4 @@ def _aps(row: Row) -> str:
 
 
 def _interval(row: Row) -> str:
-    if row.difference is None:
-        return ""
-    one = row.difference
-    return f"{one.value:+.1f} [{one.low:+.1f}, {one.high:+.1f}]"
+    return "" if row.difference is None else format_estimate(row.difference, "+")

@@ -23,6 +23,7 @@ from imbdet.search.searched_configs import check_arms
 from imbdet.search.space import Final, Space
 from imbdet.search.stage import Stage, training_folder
 from imbdet.search.trials import Trials, open_storage
+from imbdet.wording import counted
 
 # Of the studies in the storage.
 _NAME = "imbdet"
@@ -61,13 +62,19 @@ class Search:
         """
         end = self.plan.rungs[-1]
         arms = self.space.arms
+        print(
+            f"{counted(len(arms), 'arm')} with {counted(len(self.plan.seeds), 'seed')} are trained "
+            f"in '{self._folder}'; --show tells how far it is.",
+            flush=True,
+        )
         Stage(self.trials, self._decide, arms, self._folder, self.dataset, end).run(launcher)
         progress = advance(self.plan, *self.trials.read())
         if progress.winner is None:
-            reason = next(iter(progress.fates.values())).reason
+            reason = next(f.reason for f in progress.fates.values() if f.kind == "failed")
             raise UserError(
-                f"All trainings failed, so nothing is found. One failed {reason.rstrip('.')}. "
-                "Put it right, then the same command with --retry-failed goes on."
+                "All trainings that were left failed, so nothing is found. One failed "
+                f"{reason.rstrip('.')}. Put it right, then the same command with --retry-failed "
+                "goes on."
             )
         folder = self.output / "final"
         tasks = self._final_tasks(progress.winner, baseline_of(self.plan, progress))
@@ -93,6 +100,7 @@ class Search:
             arm = self.space.arms[progress.winner]
             write_winner(self.output / "winner.yaml", arm, said)
         print_table(rows, said)
+        print(f"\nEverything is in '{self.output}', on one page in report.html.")
 
     @property
     def _folder(self) -> Path:

@@ -299,12 +299,12 @@ def _require_same(kept: Mapping[str, Any], about: Mapping[str, Any], url: str) -
         raise UserError(
             f"The storage '{url}' holds a search of another version of imbdet (form "
             f"{kept.get('version')}, here {about['version']}): go on with that version, or choose "
-            "another --output."
+            "another --output, and another --storage if you name one."
         )
     differing = [name for name, value in about.items() if kept.get(name) != value]
     if differing:
         raise UserError(
-            f"The storage '{url}' holds a search of something else: {', '.join(differing)} "
-            f"{'is' if len(differing) == 1 else 'are'} not what it began with. Bring the space and "
-            "the configs back, or choose another --output."
+            f"The storage '{url}' holds a search of something else, which began with other "
+            f"{' and '.join(differing)}. Bring the space and the configs back, or choose another "
+            "--output, and another --storage if you name one."
         )

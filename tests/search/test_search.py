@@ -15,10 +15,10 @@ from optuna.trial import TrialState
 
 from imbdet.cli import main
 from imbdet.engine.lock import is_locked
-from imbdet.search import run_search, trials
+from imbdet.search import run_search, stage, trials
 from imbdet.search.halving import Task
 from imbdet.search.space import Arm
-from tests.search.conftest import SPACE
+from tests.search.conftest import SPACE, played_ap
 
 SLOW = SPACE % "slow"
 
@@ -45,11 +45,31 @@ def test_the_best_method_wins_and_is_compared_on_a_split_of_its_own(
     assert final["seeds"] == [4, 5]
     assert final["difference"]["value"] == pytest.approx(5)
     out = capfd.readouterr().out
+    assert out.startswith(f"3 arms with 3 seeds are trained in '{tmp_path / 'o' / 'trainings'}'")
+    assert f"Everything is in '{tmp_path / 'o'}'" in out
+    assert "no method had an AP" not in out
     assert "On 'test' and with seeds 4, 5, which the search never saw, b is better than a" in out
     assert starts() == {
         **{(f"{arm}-seed_{seed}", 1): 1 for arm in "abc" for seed in (1, 2, 3)},
         **{(f"{arm}-seed_{seed}", 9): 1 for arm in "ab" for seed in (4, 5)},
     }
+
+
+def test_too_few_images_for_an_interval_are_said(search, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(stage, "reached_ap", lambda *args: (played_ap(*args)[0], 2))
+    assert search() == 0
+    assert "NaN" not in (tmp_path / "o" / "search.json").read_text()
+    out = capfd.readouterr().out
+    assert "+5.0 without an interval, as too few" in out
+    assert "nan," not in out
+
+
+def test_a_rung_before_anything_is_learnt_is_said(search, tmp_path):
+    text = (SPACE % "good").replace("LEVEL: 20", "LEVEL: 0").replace("LEVEL: 25", "LEVEL: 0.5")
+    assert search(text=text.replace("LEVEL: 5,", "LEVEL: 0,")) == 0
+    assert "At iteration 1 no method had an AP of 1: their order says little there." in str(
+        content(tmp_path)
+    )
 
 
 def test_the_same_again_trains_nothing(search, starts, tmp_path):
@@ -97,7 +117,13 @@ def test_where_all_fail_the_reason_is_said(search, capfd):
     for level in ("20", "5,"):
         text = text.replace(f"LEVEL: {level}", "LEVEL: 25" + level[-1:].replace("0", ""))
     assert search(text=text) == 2
-    assert "error: All trainings failed" in capfd.readouterr().err
+    assert "error: All trainings that were left failed" in capfd.readouterr().err
+
+
+def test_where_those_that_are_left_fail_the_reason_is_theirs(search, capfd):
+    text = (SPACE % "bad").replace("LEVEL: 20, KIND: good", "LEVEL: 25, KIND: bad")
+    assert search(text=text) == 2
+    assert "One failed with exit status 1: error: the loss is not finite" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -263,7 +289,8 @@ def test_another_space_is_refused(search, capfd):
     search("--show")
     assert search(text=(SPACE % "good").replace("LEVEL: 20", "LEVEL: 21")) == 2
     error = capfd.readouterr().err
-    assert "holds a search of something else: arms is not what it began with" in error
+    assert "holds a search of something else, which began with other arms." in error
+    assert "another --storage" in error
 
 
 def test_a_storage_of_another_form_is_refused(search, tmp_path, monkeypatch, capfd):
