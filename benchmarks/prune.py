@@ -50,7 +50,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     scores = [name for name in SCORES if name != BASELINE]
     parser.add_argument("--by", nargs="+", default=["variance"], choices=scores, metavar="SCORE")
     parser.add_argument("--detector", default="retinanet", help="of configs/quick_start")
-    parser.add_argument("--iterations", type=int, default=800, help="default: 800")
+    parser.add_argument("--iterations", type=int, default=600, help="default: 600")
     parser.add_argument("--output", type=Path, default=ROOT / "output" / "prune", metavar="DIR")
     parser.add_argument(
         "--opts", nargs="+", default=[], metavar="KEY VALUE", help="overrides of the config"
