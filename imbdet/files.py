@@ -51,17 +51,20 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def opening_output(folder: Path) -> Iterator[None]:
-    """Make the folder of ``--output``, before the block uses it for the first time.
+    """Make the folder of ``--output``, or its default, before the block first uses it.
 
     Raises:
-        UserError: an OSError of either; names the option.
+        UserError: it is the OUTPUT_DIR of a training, or an OSError of either; names the option.
     """
+    if (folder / "config.yaml").exists():
+        raise UserError(f"--output '{folder}' holds a run: choose another folder.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
         raise UserError(
-            f"--output '{folder}' cannot be written to ({error.strerror}): choose another folder."
+            f"'{folder}' cannot be written to ({error.strerror}): choose another folder by "
+            "--output."
         ) from error
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from imbdet.errors import UserError
-from imbdet.files import replacing
+from imbdet.files import opening_output, replacing
 
 
 def test_a_full_disk_leaves_no_half_written_file(tmp_path):
@@ -24,6 +24,17 @@ def test_a_file_in_the_place_of_a_folder_is_named(tmp_path):
         replacing(tmp_path / "folder" / "inside" / "a.json"),
     ):
         pass
+
+
+def test_an_output_is_a_folder_that_is_no_run(tmp_path):
+    with opening_output(tmp_path / "a" / "b"):
+        assert (tmp_path / "a" / "b").is_dir()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").touch()
+    for name, says in (("run", "run' holds a run"), ("run/config.yaml", "cannot be written to")):
+        with pytest.raises(UserError, match=says) as caught, opening_output(tmp_path / name):
+            pytest.fail("it is opened")
+        assert "--output" in str(caught.value)
 
 
 def write_on_full_disk(path: Path):

@@ -37,9 +37,8 @@ def compare_runs(args: argparse.Namespace) -> None:
 
 def _open_output(folder: str) -> Path:
     output = Path(folder)
-    for name, what in {"config.yaml": "a run", "tables/candidates": "an analysis"}.items():
-        if (output / name).exists():
-            raise UserError(f"--output '{folder}' holds {what}: choose another folder.")
+    if (output / "tables" / "candidates").exists():
+        raise UserError(f"--output '{folder}' holds an analysis: choose another folder.")
     with opening_output(output):
         setup_logging(folder, rank=0)
     return output
