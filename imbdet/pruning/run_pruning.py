@@ -3,7 +3,7 @@
 import argparse
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from tabulate import tabulate
 from imbdet.compare.run_folders import open_run
 from imbdet.compare.run_ledger import RunLedger
 from imbdet.errors import UserError, suggest
-from imbdet.files import replacing
+from imbdet.files import opening_output, replacing
 from imbdet.pruning.pruned_file import with_ignored, without_images
 from imbdet.pruning.scores import SCORES
 from imbdet.pruning.selection import Selection, select
@@ -40,13 +40,13 @@ def prune(args: argparse.Namespace) -> str:
     units = units_of(columns, args.unit, args.by)
     selection = _select(args, units)
     output = Path(args.output)
-    paths = [
-        _write_file(output, columns, selection, args.unit, name, source)
-        for name, source in sources.items()
-    ]
+    paths = new_files(output, sources)
     table = output / f"{args.unit}.csv"
-    _write_table(table, columns, units, selection, classes)
-    return _summary(classes, columns, selection, args.unit, [*paths, table])
+    with opening_output(output):
+        _write_table(table, columns, units, selection, classes)
+    for name, source in sources.items():
+        _write_file(paths[name], columns, selection, args.unit, name, source)
+    return _summary(classes, columns, selection, args.unit, [*paths.values(), table])
 
 
 def _check_options(args: argparse.Namespace) -> None:
@@ -73,20 +73,42 @@ def _select(args: argparse.Namespace, units: Units) -> Selection:
         ) from error
 
 
+def new_files(output: Path, sources: Mapping[str, Path]) -> dict[str, Path]:
+    """The new annotation file of each data set, by its name, which may look like a path.
+
+    Args:
+        output: folder.
+        sources: the annotation file of each data set, by its name.
+
+    Raises:
+        UserError: it is one of the training's own, or that of two data sets.
+    """
+    owners: dict[Path, str] = {}
+    originals = {source.resolve() for source in sources.values()}
+    for name in sources:
+        path = output / f"{name.replace('/', '_')}.json"
+        if path.resolve() in originals:
+            raise UserError(
+                f"'{path}' is an annotation file of the training itself, which stays as it is: "
+                "choose another --output."
+            )
+        if path in owners:
+            raise UserError(
+                f"The data sets '{owners[path]}' and '{name}' would both be written to '{path}': "
+                "train on them under other names."
+            )
+        owners[path] = name
+    return {name: path for path, name in owners.items()}
+
+
 def _write_file(
-    output: Path,
+    path: Path,
     columns: LedgerColumns,
     selection: Selection,
     unit: str,
     name: str,
     source: Path,
-) -> Path:
-    path = output / f"{name.replace('/', '_')}.json"  # a name may look like a path
-    if path.resolve() == source.resolve():
-        raise UserError(
-            f"'{path}' is the annotation file of the training itself, which stays as it is: choose "
-            "another --output."
-        )
+) -> None:
     of_unit, ids, remove = {
         "images": (columns.images, "image_id", without_images),
         "objects": (columns.objects, "id", with_ignored),
@@ -95,7 +117,6 @@ def _write_file(
     content = remove(read_json(source), set(of_unit[ids][is_left_out]))
     with replacing(path) as draft:
         draft.write_text(json.dumps(content))
-    return path
 
 
 def _write_table(

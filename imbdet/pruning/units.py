@@ -14,6 +14,7 @@ from imbdet.parquet import columns_of
 from imbdet.pruning.scores import SCORES
 from imbdet.pruning.selection import Pairs
 from imbdet.suspects.doubt import DOUBTFUL, doubts_of_classes
+from imbdet.wording import counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +111,7 @@ def _facts_of_objects(columns: LedgerColumns) -> list[str]:
 def _fact(judged: float, learnt: float, is_learnt: float, forgotten: float, doubt: float) -> str:
     if not judged:
         return "never judged"
-    fact = f"forgotten {forgotten:.0f} times" if forgotten else "learnt for good"
+    fact = f"forgotten {counted(int(forgotten), 'time')}" if forgotten else "learnt for good"
     if not learnt:
         fact = "never learnt"
     elif not is_learnt:
@@ -135,7 +136,7 @@ def _facts_of_images(columns: LedgerColumns) -> list[str]:
     return [
         ", ".join(
             [
-                f"{numbers[k]} objects",
+                counted(int(numbers[k]), "object"),
                 *(f"{of_kind[k]} {kind}" for kind, of_kind in counts.items() if of_kind[k]),
             ]
         )

@@ -13,11 +13,12 @@ import yaml
 from imbdet.cli import main
 from imbdet.data.coco_records import load_coco_records
 from imbdet.data.summary import summarize
+from imbdet.pruning.run_pruning import new_files
 from imbdet.pruning.scores import SCORES
 from imbdet.records.ledger import Ledger
 from imbdet.records.ledger_columns import TABLES
 from imbdet.records.ledger_rows import LedgerRows
-from tests.messages import assert_says
+from tests.messages import assert_says, error_of
 
 NUM_IMAGES, RARE = 20, 19
 
@@ -178,6 +179,23 @@ def test_options_that_make_no_sense_are_named(run, options, parts, capsys):
     assert_says(capsys.readouterr().err, *parts)
 
 
+def test_no_file_of_the_training_is_written_over(tmp_path):
+    """Also not that of another of its data sets, nor the new file of one by that of another."""
+    sources = {"a": tmp_path / "data" / "a.json", "b": tmp_path / "pruned" / "a.json"}
+    message = error_of(new_files, tmp_path / "pruned", sources)
+    assert_says(message, str(sources["b"]), "stays as it is", "--output")
+    alike = {"x/y": tmp_path / "a.json", "x_y": tmp_path / "b.json"}
+    assert_says(error_of(new_files, tmp_path / "pruned", alike), "'x/y'", "'x_y'", "x_y.json")
+
+
+def test_facts_are_told_in_the_singular_too(run):
+    prune(run, "--keep", "1", "--unit", "objects")
+    _, table = read(run.parent / "pruned", "objects")
+    facts = [row["facts"] for row in table]
+    assert facts[2] == "forgotten 1 time"
+    assert facts[4] == "forgotten 2 times"
+
+
 def test_other_runs_and_data_are_refused(run, capsys):
     def said(*options):
         assert prune(run, "--keep", "0.5", *options)[0] == 2
@@ -193,6 +211,8 @@ def test_other_runs_and_data_are_refused(run, capsys):
     before = source.read_text()
     assert_says(said("--output", str(run.parent)), "toy.json", "stays as it is")
     assert source.read_text() == before
+    assert_says(said("--output", str(run)), "holds a run")
+    assert_says(said("--output", str(source)), str(source), "cannot be written to", "--output")
     other = content()
     other["annotations"][0]["bbox"][0] = 6
     source.write_text(json.dumps(other))
