@@ -4,6 +4,7 @@ import argparse
 import json
 import logging
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from imbdet.compare.run_folders import open_run
 from imbdet.engine.logs import setup_logging
 from imbdet.engine.progress import with_progress
 from imbdet.errors import UserError, suggest
-from imbdet.files import replacing
+from imbdet.files import opening_output, replacing
 from imbdet.report import write_suspects_page
 from imbdet.suspects import KINDS, Suspect
 from imbdet.suspects.changes import POLICIES, Changes
@@ -30,6 +31,7 @@ from imbdet.wording import counted
 logger = logging.getLogger(__name__)
 
 _SHOWN = 5  # suspects of each kind in the terminal
+_CROP = re.compile(rf"({'|'.join(kind.name for kind in KINDS)})_\d{{4,}}\.webp")
 
 
 def clean_run(args: argparse.Namespace) -> None:
@@ -48,23 +50,24 @@ def clean_run(args: argparse.Namespace) -> None:
     run = open_run(folder, folder.resolve().name)
     output = Path(args.output or folder / "clean")
     data = load_training_data(run, args.dataset)
-    if output.resolve() in (data.json_file.parent.resolve(), run.folder.resolve()):
-        raise UserError(f"--output '{output}' has files of its own: choose another folder.")
-    _open(output)
+    if output.resolve() == data.json_file.parent.resolve():
+        raise UserError(
+            f"--output '{output}' has the annotations of the training, which stay as they are: "
+            "choose another folder."
+        )
+    with opening_output(output):
+        setup_logging(str(output), rank=0)
     logger.info(f"Suspects among the annotations of '{data.name}', '{data.json_file}':")
     kinds = [kind(data.evidence) for kind in KINDS]
     ranked = [suspect for kind in kinds for suspect in kind.ranked(args.num)]
     _print(ranked, data)
-    file_names = {str(image["id"]): image["file_name"] for image in data.content["images"]}
-    crops = _save_crops(ranked, data, file_names, output / "crops")
-    table = to_table(ranked, data.classes, file_names, crops)
-    with replacing(output / "suspects.parquet") as draft:
-        pa.parquet.write_table(table, draft, compression="zstd")
-    with replacing(output / "suspects.csv") as draft:
-        pa.csv.write_csv(table, draft)
+    _write_tables(ranked, data, output)
     original = data.original()
     _write_json(output / "label_studio.json", to_label_studio(data.content, ranked, data.classes))
-    _write_json(output / "fiftyone.json", to_fiftyone(original, ranked, data.classes))
+    # Images and classes by the names of the training; boxes with all that belongs to them.
+    in_coco = {**data.content, "annotations": original["annotations"]}
+    exported = to_fiftyone(in_coco, ranked, data.classes, data.category_ids)
+    _write_json(output / "fiftyone.json", exported)
     certain = [suspect for kind in kinds for suspect in kind.from_score(thresholds[kind.name])]
     changes = Changes(certain, args.policy, data.category_ids)
     _write_json(output / "cleaned.json", changes.apply(original))
@@ -98,26 +101,25 @@ def _read_options(args: argparse.Namespace) -> dict[str, float]:
     return thresholds
 
 
-def _open(output: Path) -> None:
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        setup_logging(str(output), rank=0)
-    except OSError as error:
-        raise UserError(
-            f"'{output}' cannot be written to ({error.strerror}): choose another folder by "
-            "--output."
-        ) from error
-
-
 def _print(suspects: Sequence[Suspect], data: TrainingData) -> None:
     """The first ones of each kind."""
     for kind in KINDS:
         own = [suspect for suspect in suspects if suspect.kind == kind.name]
-        rows = [(s.score, s.image_id, s.id or "-", s.reason) for s in own[:_SHOWN]]
-        text = tabulate(
-            rows, ("score", "image", "annotation", "evidence"), floatfmt=".3f", disable_numparse=[3]
-        )
+        rows = [(f"{s.score:.3f}", s.image_id, s.id or "-", s.reason) for s in own[:_SHOWN]]
+        # Ids that look like numbers stay as they are.
+        text = tabulate(rows, ("score", "image", "annotation", "evidence"), disable_numparse=True)
         logger.info(f"{kind.title}, {len(own):,} listed\n{text}\n")
+
+
+def _write_tables(suspects: Sequence[Suspect], data: TrainingData, output: Path) -> None:
+    """The suspects as tables, with a picture of each."""
+    file_names = {str(image["id"]): image["file_name"] for image in data.content["images"]}
+    crops = _save_crops(suspects, data, file_names, output / "crops")
+    table = to_table(suspects, data.classes, file_names, crops)
+    with replacing(output / "suspects.parquet") as draft:
+        pa.parquet.write_table(table, draft, compression="zstd")
+    with replacing(output / "suspects.csv") as draft:
+        pa.csv.write_csv(table, draft)
 
 
 def _save_crops(
@@ -125,7 +127,8 @@ def _save_crops(
 ) -> list[str | None]:
     """The names of the pictures, in place of those of an earlier call; None of images gone."""
     for path in folder.glob("*.webp"):
-        path.unlink(missing_ok=True)
+        if _CROP.fullmatch(path.name):  # the folder may have pictures of other programs
+            path.unlink(missing_ok=True)
     numbers: dict[str, int] = {}
     names: list[str | None] = []
     for suspect in with_progress(suspects, "drawing"):

@@ -40,23 +40,20 @@ class RunLedger:
         Raises:
             UserError: it has none, or a damaged one.
         """
-        path = find_table(run.folder, "objects")
-        try:
-            found = parse_json((pq.read_schema(path).metadata or {})[b"data"])
-        except (OSError, pa.ArrowException) as error:
-            raise UserError(f"'{path}' is damaged: bring it back, or train again.") from error
-        except (KeyError, ValueError):
-            found = None
-        if not isinstance(found, dict) or not found:
-            raise UserError(f"'{path}' is no ledger: its metadata do not say of which data it is.")
-        return cls(run, found)
+        return cls(run, _read_fingerprints(find_table(run.folder, "objects")))
 
     def table(self, name: str) -> pa.Table:
         """One of its tables, "objects", "images" or "places".
 
         Raises:
-            UserError: it cannot be read, or is of an earlier version.
+            UserError: it cannot be read, or is of other data or of an earlier version.
         """
+        path = find_table(self.run.folder, name)
+        if _read_fingerprints(path) != self.fingerprints:
+            raise UserError(
+                f"'{path}' is of other data than '{find_table(self.run.folder, 'objects')}': bring "
+                "back that of the training, or train again."
+            )
         return read_table(self.run.folder, name, SCHEMAS[name].names)
 
     def annotation_file(self, name: str) -> Path:
@@ -100,3 +97,20 @@ class RunLedger:
                 f"them (fingerprints {now} and {self.fingerprints[name]}): bring back those of the "
                 "training, or train again."
             )
+
+
+def _read_fingerprints(path: Path) -> dict[str, str]:
+    """Those of the data that a table is of.
+
+    Raises:
+        UserError: it is damaged, or no table of a ledger.
+    """
+    try:
+        found = parse_json((pq.read_schema(path).metadata or {})[b"data"])
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f"'{path}' is damaged: bring it back, or train again.") from error
+    except (KeyError, ValueError):
+        found = None
+    if not isinstance(found, dict) or not found:
+        raise UserError(f"'{path}' is no ledger: its metadata do not say of which data it is.")
+    return found

@@ -1,7 +1,18 @@
-"""How boxes overlap, XYXY in pixels, by the measures of COCO's tools."""
+"""Boxes, XYXY in pixels, and how they overlap by the measures of COCO's tools."""
+
+from collections.abc import Sequence
 
 import numpy as np
 import pycocotools.mask
+
+# The names of their numbers in tables.
+EDGES = ("x0", "y0", "x1", "y1")
+
+
+def corners(bbox: Sequence[float]) -> tuple[float, ...]:
+    """XYXY of a box as an annotation file has it, XYWH."""
+    left, top, width, height = map(float, bbox)
+    return left, top, left + width, top + height
 
 
 def iou_matrix(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:

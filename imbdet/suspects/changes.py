@@ -1,7 +1,7 @@
 """What becomes of the suspects in a copy of an annotation file."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from imbdet.formats.ignored_notes import ignored
@@ -82,20 +82,36 @@ class Changes:
         return ignored(note)
 
     def _added(self, content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        image_ids = {str(image["id"]): image["id"] for image in content["images"]}
-        note_ids = new_ids(content)
-        for suspect in self._missing:
-            assert suspect.proposed_box is not None
-            assert suspect.proposed_class is not None
-            note = {
-                "id": next(note_ids),
-                "image_id": image_ids[suspect.image_id],
-                "category_id": self._category_ids[suspect.proposed_class],
-                "iscrowd": 0,
-                "suspect": suspect.kind,
-                **_placed(suspect.proposed_box),
-            }
-            yield note if self._policy == "change" else ignored(note)
+        for suspect, note in notes_of_missing(content, self._missing, self._category_ids):
+            made = {**note, "suspect": suspect.kind}
+            yield made if self._policy == "change" else ignored(made)
+
+
+def notes_of_missing(
+    content: Mapping[str, Any], suspects: Iterable[Suspect], category_ids: Sequence[Any]
+) -> Iterator[tuple[Suspect, dict[str, Any]]]:
+    """An annotation as is proposed for each missing object, behind the suspect.
+
+    Args:
+        content: of the annotation file.
+        suspects: of which the missing objects count.
+        category_ids: see :class:`Changes`.
+    """
+    image_ids = {str(image["id"]): image["id"] for image in content["images"]}
+    note_ids = _new_ids(content)
+    for suspect in suspects:
+        if suspect.id is not None:
+            continue
+        assert suspect.proposed_box is not None
+        assert suspect.proposed_class is not None
+        note = {
+            "id": next(note_ids),
+            "image_id": image_ids[suspect.image_id],
+            "category_id": category_ids[suspect.proposed_class],
+            "iscrowd": 0,
+            **_placed(suspect.proposed_box),
+        }
+        yield suspect, note
 
 
 def _placed(box: Sequence[float]) -> dict[str, Any]:
@@ -104,7 +120,7 @@ def _placed(box: Sequence[float]) -> dict[str, Any]:
     return {"bbox": [left, top, width, height], "area": width * height}
 
 
-def new_ids(content: Mapping[str, Any]) -> Iterator[Any]:
+def _new_ids(content: Mapping[str, Any]) -> Iterator[Any]:
     """Ids that no annotation has, of the kind that the others have."""
     taken = {note["id"] for note in content["annotations"]}
     if any(isinstance(note_id, str) for note_id in taken):

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imbdet.parquet import columns_of
+from imbdet.suspects.box_arrays import EDGES, corners
 
 Columns = Mapping[str, np.ndarray]
 
@@ -64,7 +65,7 @@ class Evidence:
             name: columns_of(table.filter(pc.field("dataset") == dataset))
             for name, table in ledger.items()
         }
-        boxes = {str(note["id"]): _corners(note["bbox"]) for note in content["annotations"]}
+        boxes = {str(note["id"]): corners(note["bbox"]) for note in content["annotations"]}
         sizes = {str(image["id"]): (image["width"], image["height"]) for image in content["images"]}
         everything, images = tables["objects"], tables["images"]
         of_all = _stacked([boxes[note_id] for note_id in everything["id"]], 4)
@@ -76,7 +77,7 @@ class Evidence:
         seen = dict(zip(images["image_id"], images["seen"], strict=True))
         places = dict(tables["places"])
         places["seen"] = np.array([seen[image] for image in places["image_id"]])
-        place_boxes = np.stack([places[edge] for edge in ("x0", "y0", "x1", "y1")], axis=-1)
+        place_boxes = np.stack([places[edge] for edge in EDGES], axis=-1)
         place_sizes = _stacked([sizes[image] for image in places["image_id"]], 2)
         return cls(
             classes=classes,
@@ -100,11 +101,6 @@ def rows_of_images(columns: Columns) -> dict[str, np.ndarray]:
     order = np.argsort(numbers, kind="stable")
     parts = np.split(order, np.cumsum(np.bincount(numbers, minlength=len(images)))[:-1])
     return dict(zip(images.tolist(), parts, strict=True)) if len(images) else {}
-
-
-def _corners(box: Sequence[float]) -> tuple[float, ...]:
-    left, top, width, height = map(float, box)
-    return left, top, left + width, top + height
 
 
 def _stacked(rows: Sequence[Sequence[float]], width: int) -> np.ndarray:

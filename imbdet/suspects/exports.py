@@ -1,10 +1,13 @@
 """Suspects in the forms that programs for annotators read."""
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
-from imbdet.suspects.changes import new_ids
+from imbdet.suspects.box_arrays import corners
+from imbdet.suspects.changes import notes_of_missing
 from imbdet.suspects.suspect import Suspect
 
 # How Label Studio names the files of a local folder.
@@ -34,12 +37,15 @@ def to_label_studio(
     images.sort(key=lambda image: -max(s.score for s in found[str(image["id"])]))
     return [
         {
-            "data": {"image": f"{_LOCAL_FILES}{image['file_name']}"},
+            "data": {"image": _LOCAL_FILES + quote(os.fsencode(image["file_name"]))},
             "annotations": [
                 {
                     "result": [
                         _rectangle(
-                            image, _corners(note), names[note["category_id"]], str(note["id"])
+                            image,
+                            corners(note["bbox"]),
+                            names[note["category_id"]],
+                            str(note["id"]),
                         )
                         for note in notes[str(image["id"])]
                     ]
@@ -54,7 +60,10 @@ def to_label_studio(
 
 
 def to_fiftyone(
-    content: Mapping[str, Any], suspects: Iterable[Suspect], classes: Sequence[str]
+    content: Mapping[str, Any],
+    suspects: Sequence[Suspect],
+    classes: Sequence[str],
+    category_ids: Sequence[Any],
 ) -> dict[str, Any]:
     """The annotations in COCO's format, with attributes that FiftyOne's importer reads.
 
@@ -65,29 +74,15 @@ def to_fiftyone(
         content: see :func:`to_label_studio`.
         suspects: of it.
         classes: names, by class number.
+        category_ids: of the same in the annotation file.
     """
-    image_ids = {str(image["id"]): image["id"] for image in content["images"]}
-    category_ids = {category["name"]: category["id"] for category in content["categories"]}
-    of_note: dict[str, dict[str, Any]] = {}
-    added, note_ids = [], new_ids(content)
-    for suspect in suspects:
-        attributes = _attributes(suspect, classes)
-        if suspect.id is not None:
-            if suspect.score > of_note.get(suspect.id, {}).get("suspect_score", -1):
-                of_note[suspect.id] = attributes
-            continue
-        x0, y0, x1, y1 = suspect.proposed_box or (0, 0, 0, 0)
-        note = {
-            "id": next(note_ids),
-            "image_id": image_ids[suspect.image_id],
-            "category_id": category_ids[attributes["proposed_class"]],
-            "bbox": [x0, y0, x1 - x0, y1 - y0],
-            "area": (x1 - x0) * (y1 - y0),
-            "iscrowd": 0,
-        }
-        added.append({**note, **attributes})
+    # Of several kinds of an annotation, that with the highest score.
+    by_score = sorted(suspects, key=lambda suspect: -suspect.score)
+    of_note = {suspect.id: _attributes(suspect, classes) for suspect in reversed(by_score)}
     notes = [{**note, **of_note.get(str(note["id"]), {})} for note in content["annotations"]]
-    return {**content, "annotations": [*notes, *added]}
+    for suspect, note in notes_of_missing(content, suspects, category_ids):
+        notes.append({**note, **_attributes(suspect, classes)})
+    return {**content, "annotations": notes}
 
 
 def _attributes(suspect: Suspect, classes: Sequence[str]) -> dict[str, Any]:
@@ -117,11 +112,6 @@ def _prediction(
         "score": suspect.score,
         "result": result,
     }
-
-
-def _corners(note: Mapping[str, Any]) -> tuple[float, ...]:
-    left, top, width, height = note["bbox"]
-    return left, top, left + width, top + height
 
 
 def _rectangle(

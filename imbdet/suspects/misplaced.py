@@ -4,11 +4,10 @@ from functools import cached_property
 
 import numpy as np
 
-from imbdet.suspects.box_arrays import iou_matrix
+from imbdet.suspects.box_arrays import EDGES, iou_matrix
 from imbdet.suspects.evidence import inside, rows_of_images
 from imbdet.suspects.suspect import ObjectKind, Suspect
 
-_EDGES = ("x0", "y0", "x1", "y1")
 _NAMES = ("left", "upper", "right", "lower")
 
 
@@ -44,7 +43,7 @@ class Misplaced(ObjectKind):
 
     @cached_property
     def _shifts(self) -> np.ndarray:
-        columns = [self.evidence.objects[f"shift_{edge}"] for edge in _EDGES]
+        columns = [self.evidence.objects[f"shift_{edge}"] for edge in EDGES]
         return np.asarray(np.nan_to_num(np.stack(columns, axis=1).astype(float)))
 
     def suspect(self, row: int) -> Suspect:

@@ -73,7 +73,7 @@ class SuspectKind(ABC):
         return (self.suspect(row) for row in self._order()[:number] if self.scores[row] > 0)
 
     def from_score(self, score: float) -> Iterator[Suspect]:
-        """The suspects with a score, above 0, or a higher one, in the same order."""
+        """The suspects whose score is at least ``score``, which is above 0, in the same order."""
         return (self.suspect(row) for row in self._order() if self.scores[row] >= score)
 
     def _order(self) -> list[int]:

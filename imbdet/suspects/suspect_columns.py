@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
+from imbdet.suspects.box_arrays import EDGES
 from imbdet.suspects.suspect import Suspect
-
-_EDGES = ("x0", "y0", "x1", "y1")
 
 SCHEMA = pa.schema(
     [
@@ -16,9 +15,9 @@ SCHEMA = pa.schema(
         ("file_name", pa.string()),
         ("id", pa.string()),
         ("class", pa.string()),
-        *((edge, pa.float64()) for edge in _EDGES),
+        *((edge, pa.float64()) for edge in EDGES),
         ("proposed_class", pa.string()),
-        *((f"proposed_{edge}", pa.float64()) for edge in _EDGES),
+        *((f"proposed_{edge}", pa.float64()) for edge in EDGES),
         ("duplicate_of", pa.string()),
         ("reason", pa.string()),
         ("crop", pa.string()),
@@ -66,4 +65,4 @@ def _name(index: int | None, classes: Sequence[str]) -> str | None:
 
 def _edges(prefix: str, box: Sequence[float] | None) -> dict[str, float | None]:
     edges = box if box is not None else (None,) * 4
-    return {f"{prefix}{name}": edge for name, edge in zip(_EDGES, edges, strict=True)}
+    return {f"{prefix}{name}": edge for name, edge in zip(EDGES, edges, strict=True)}

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -16,6 +17,7 @@ from imbdet.data.coco_records import load_coco_records
 from imbdet.data.summary import summarize
 from imbdet.data.weights import weigh_records
 from imbdet.report import write_report
+from tests.messages import assert_says
 from tests.report.test_report import Page
 from tests.suspects.factories import CLASSES, DATASET, NOTES, make_content, make_tables
 
@@ -119,6 +121,52 @@ def test_a_second_call_replaces_the_first(folder):
     assert pq.read_table(output / "suspects.parquet").num_rows == 4
 
 
+def test_pictures_of_other_programs_stay(folder):
+    crops = folder / "own" / "crops"
+    crops.mkdir(parents=True)
+    for name in ("holiday.webp", "missing_0001.webp", "missing_0009.webp"):
+        (crops / name).write_bytes(b"")
+    assert clean(folder, "--output", folder / "own") == 0
+    assert (crops / "holiday.webp").exists()
+    assert (crops / "missing_0001.webp").stat().st_size > 0
+    assert not (crops / "missing_0009.webp").exists()
+
+
+def test_there_may_be_no_suspects_of_a_kind(folder, capsys):
+    path = folder / "run 1" / "ledger" / "places.parquet"
+    pq.write_table(pq.read_table(path).slice(0, 0), path)
+    assert clean(folder) == 0
+    assert "missing object, 0 listed" in capsys.readouterr().out
+    assert "There are none." in Page(folder / "run 1" / "clean" / "suspects.html").tabs["missing"]
+
+
+def test_ids_that_look_like_numbers_are_told_as_they_are(folder, capsys):
+    content = make_content()
+    for note in content["annotations"]:
+        note["id"] = f"{note['id']}e5"
+    (folder / "train.json").write_text(json.dumps(content))
+    path = folder / "run 1" / "ledger" / "objects.parquet"
+    table = pq.read_table(path)
+    ids = pa.array([f"{note_id}e5" for note_id in table["id"].to_pylist()])
+    pq.write_table(table.set_column(table.schema.get_field_index("id"), "id", ids), path)
+    assert clean(folder) == 0
+    assert " 12e5 " in capsys.readouterr().out
+
+
+def test_names_of_classes_are_those_of_the_training_in_all_files(folder):
+    content = make_content()
+    content["categories"][1]["name"] = "do\ng"
+    (folder / "train.json").write_text(json.dumps(content))
+    start = json.loads((folder / "run 1" / "run.json").read_text())
+    start[0]["data"]["classes"][1] = "do\\ng"
+    (folder / "run 1" / "run.json").write_text(json.dumps(start))
+    assert clean(folder) == 0
+    written = json.loads((folder / "run 1" / "clean" / "fiftyone.json").read_text())
+    proposed = {note["proposed_class"] for note in written["annotations"] if note["id"] == 23}
+    assert proposed == {written["categories"][1]["name"]} == {"do\\ng"}
+    assert written["annotations"][0]["extra"] == "stays"
+
+
 def test_the_report_shows_them(folder):
     page = Page(write_report(folder / "run 1"))
     assert "`imbdet clean`, with this folder, finds them" in page.tabs["suspects"]
@@ -168,6 +216,11 @@ def foreign(folder):
     )
 
 
+def of_other_data(folder):
+    path = folder / "run 1" / "ledger" / "images.parquet"
+    pq.write_table(pq.read_table(path).replace_schema_metadata({"data": '{"x": ""}'}), path)
+
+
 def change(edit):
     def changed(folder):
         content = make_content()
@@ -203,6 +256,7 @@ def renamed_class(content):
         (without_a_column, ("objects.parquet", "'rival_mean'", "earlier version", "train again")),
         (damaged, ("objects.parquet", "damaged")),
         (foreign, ("is no ledger",)),
+        (of_other_data, ("images.parquet", "of other data than", "objects.parquet")),
         (change(moved_box), (f"annotations of '{DATASET}' have changed", "fingerprints")),
         (change(renamed_class), ("class 1 was 'dog' and is 'wolf'",)),
         (change(without_id), ("train.json", "annotations[1]", "'id'")),
@@ -241,4 +295,10 @@ def test_never_writes_over_annotations(folder, capsys):
     config = folder / "run 1" / "config.yaml"
     config.write_text(config.read_text().replace("train.json", "cleaned.json"))
     assert clean(folder, "--output", folder) == 2
-    assert "choose another folder" in capsys.readouterr().err
+    assert_says(capsys.readouterr().err, "stay as they are", "choose another folder")
+
+
+@pytest.mark.parametrize(("name", "says"), [("run 1", "holds a run"), ("train.json", "--output")])
+def test_folders_that_cannot_be_written_to_are_named(name, says, folder, capsys):
+    assert clean(folder, "--output", folder / name) == 2
+    assert_says(capsys.readouterr().err, f"'{folder / name}'", says, "choose another folder")

@@ -1,6 +1,8 @@
 """What becomes of suspects in a copy of the annotations, and in what other programs read."""
 
 import copy
+import dataclasses
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -81,9 +83,12 @@ def test_ids_may_be_texts(suspects):
 
 
 def test_label_studio(suspects):
-    tasks = to_label_studio(make_content(), suspects, CLASSES)
-    files = [task["data"]["image"].rsplit("=", 1)[1] for task in tasks]
-    assert files == ["image 1.png", "image 3.png", "image 2.png"]
+    content = make_content()
+    content["images"][2]["file_name"] = name = "a/50% + b&c #3.png"
+    tasks = to_label_studio(content, suspects, CLASSES)
+    addresses = [urlsplit(task["data"]["image"]) for task in tasks]
+    files = [parse_qs(address.query) for address in addresses]
+    assert files == [{"d": [file]} for file in ("image 1.png", name, "image 2.png")]
     (annotated,) = tasks[0]["annotations"]
     assert [result["id"] for result in annotated["result"]] == ["11", "12", "13", "14", "15"]
     first = annotated["result"][0]
@@ -98,9 +103,15 @@ def test_label_studio(suspects):
 
 
 def test_fiftyone(suspects):
-    notes = {n["id"]: n for n in to_fiftyone(make_content(), suspects, CLASSES)["annotations"]}
+    # Of two kinds of one annotation it has the one with the higher score; classes are known by
+    # their numbers, whatever they are called in the file.
+    lower = dataclasses.replace(suspects[1], id="12", score=0.01)
+    names = ["Cat", "Dog", "Fish"]
+    content = to_fiftyone(make_content(), [lower, *suspects], names, IDS)
+    notes = {n["id"]: n for n in content["annotations"]}
     assert notes[12]["suspect"] == "wrong_class"
-    assert notes[12]["proposed_class"] == "fish <b>"
+    assert notes[12]["proposed_class"] == "Fish"
     assert "suspect" not in notes[11]
     assert notes[23]["category_id"] == 20
+    assert notes[23]["proposed_class"] == "Dog"
     assert notes[23]["bbox"] == pytest.approx([30, 30, 30, 40], abs=0.01)
