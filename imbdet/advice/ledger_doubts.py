@@ -25,8 +25,7 @@ class LedgerDoubts(NamedTuple):
         source: whose ledger it is, in words.
         judged: objects that were judged, by class number.
         not_learnt: those of them that were learnt at no sight, by class number.
-        other_class: ids of those that ``imbdet clean`` suspects of another class, and of their
-            images.
+        other_class: ids of those whose class is in doubt, see docs/ledger.md, and of their images.
         images: number of images with background that was judged.
         forgotten: ids of those with confident background, where objects may not be annotated.
     """
