@@ -20,7 +20,8 @@ class Missing(SuspectKind):
     it was not said: a few sights that are sure say more than many that are not. It is 0, too, if
     the place overlaps an annotated object with an IoU of 0.1 or more, which a crop may have left
     out, if half of it is in a crowd or an ignored object, and if a place of the image with a higher
-    score overlaps it with an IoU of 0.5 or more.
+    score overlaps it with an IoU of 0.5 or more. A class that the data set lacks, as a detector may
+    have more, is never missing.
     """
 
     name, title, threshold = "missing", "missing object", 0.3
@@ -30,11 +31,13 @@ class Missing(SuspectKind):
         places = self.evidence.places
         said = np.sqrt(places["votes"] / np.maximum(places["seen"], 1))
         objects = rows_of_images(self.evidence.objects)
+        is_known = places["class"] < len(self.evidence.classes)
         scores = np.zeros(len(said))
         for image, rows in rows_of_images(places).items():
             gt_boxes = self.evidence.boxes[objects.get(image, np.empty(0, dtype=int))]
             regions = self.evidence.regions.get(image, np.empty((0, 4)))
-            kept = rows[self._is_free(self.evidence.place_boxes[rows], gt_boxes, regions)]
+            is_free = self._is_free(self.evidence.place_boxes[rows], gt_boxes, regions)
+            kept = rows[is_free & is_known[rows]]
             kept = kept[np.argsort(-said[kept], kind="stable")]
             overlaps = iou_matrix(*[self.evidence.place_boxes[kept]] * 2) >= SAME_IOU
             is_first = ~np.tril(overlaps, k=-1).any(axis=1)

@@ -32,8 +32,11 @@ class WrongClass(ObjectKind):
         reason = f"Annotated as '{own}'; another class was said at {wrong} of {judged} sights"
         proposed = None
         if wrong and not np.isnan(of_row["wrong_class"]):
-            proposed, least = int(of_row["wrong_class"]), int(of_row["wrong_class_least"])
-            reason += f", '{names[proposed]}' at {least} of them or more"
+            said, least = int(of_row["wrong_class"]), int(of_row["wrong_class_least"])
+            # A detector may have more classes than its data.
+            proposed = said if said < len(names) else None
+            name = f"'{names[said]}'" if said < len(names) else "one that the data set lacks"
+            reason += f", {name} at {least} of them or more"
         reason += (
             f". Of the scores of '{own}' and the strongest other class, the other's part was "
             f"{of_row['rival_mean']:.2f} in the mean (few sights count less)."

@@ -1,5 +1,6 @@
 """Each kind of suspects beside its definition."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -72,6 +73,18 @@ def test_duplicate(evidence):
     assert (suspect.id, suspect.partner) == ("13", "11")
     assert suspect.partner_box == (10, 10, 40, 40)
     assert "Its mean score is 0.50, that of the other 0.90." in suspect.reason
+
+
+def test_classes_that_the_data_set_lacks_are_not_proposed(evidence):
+    """As of a detector with more classes than its data."""
+    objects = {**evidence.objects, "wrong_class": np.where(evidence.objects["id"] == "12", 7.0, 0)}
+    places = {**evidence.places, "class": np.full_like(evidence.places["class"], 7)}
+    others = dataclasses.replace(evidence, objects=objects, places=places)
+    (suspect,) = WrongClass(others).ranked(9)
+    assert (suspect.id, suspect.proposed_class) == ("12", None)
+    assert suspect.score == next(WrongClass(evidence).ranked(9)).score
+    assert "one that the data set lacks at 7 of them or more" in suspect.reason
+    assert list(Missing(others).ranked(9)) == []
 
 
 def random_evidence(seed, num_objects=30):
