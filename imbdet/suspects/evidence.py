@@ -65,10 +65,11 @@ class Evidence:
             name: columns_of(table.filter(pc.field("dataset") == dataset))
             for name, table in ledger.items()
         }
-        boxes = {str(note["id"]): corners(note["bbox"]) for note in content["annotations"]}
+        # Others may have boxes that are none, which the training dropped.
+        boxes = {str(note["id"]): note["bbox"] for note in content["annotations"]}
         sizes = {str(image["id"]): (image["width"], image["height"]) for image in content["images"]}
         everything, images = tables["objects"], tables["images"]
-        of_all = _stacked([boxes[note_id] for note_id in everything["id"]], 4)
+        of_all = _stacked([corners(boxes[note_id]) for note_id in everything["id"]], 4)
         is_ignored = everything["is_ignored"].astype(bool)
         objects = {name: values[~is_ignored] for name, values in everything.items()}
         regions: defaultdict[str, list[np.ndarray]] = defaultdict(list)

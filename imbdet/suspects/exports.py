@@ -2,10 +2,11 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from imbdet.formats.coco_boxes import find_coordinate_problem
 from imbdet.suspects.box_arrays import corners
 from imbdet.suspects.changes import notes_of_missing
 from imbdet.suspects.suspect import Suspect
@@ -29,7 +30,7 @@ def to_label_studio(
     """
     names = {category["id"]: category["name"] for category in content["categories"]}
     notes, found = defaultdict(list), defaultdict(list)
-    for note in content["annotations"]:
+    for note in _located(content):
         notes[str(note["image_id"])].append(note)
     for suspect in suspects:
         found[suspect.image_id].append(suspect)
@@ -79,10 +80,17 @@ def to_fiftyone(
     # Of several kinds of an annotation, that with the highest score.
     by_score = sorted(suspects, key=lambda suspect: -suspect.score)
     of_note = {suspect.id: _attributes(suspect, classes) for suspect in reversed(by_score)}
-    notes = [{**note, **of_note.get(str(note["id"]), {})} for note in content["annotations"]]
+    notes = [{**note, **of_note.get(str(note["id"]), {})} for note in _located(content)]
     for suspect, note in notes_of_missing(content, suspects, category_ids):
         notes.append({**note, **_attributes(suspect, classes)})
     return {**content, "annotations": notes}
+
+
+def _located(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The annotations with a box of four numbers; others were dropped by the training."""
+    for note in content["annotations"]:
+        if find_coordinate_problem(note["bbox"]) is None:
+            yield note
 
 
 def _attributes(suspect: Suspect, classes: Sequence[str]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """``imbdet clean``, in process, on a run of which everything is known."""
 
 import json
+import math
 import shutil
 
 import pyarrow as pa
@@ -138,6 +139,29 @@ def test_there_may_be_no_suspects_of_a_kind(folder, capsys):
     assert clean(folder) == 0
     assert "missing object, 0 listed" in capsys.readouterr().out
     assert "There are none." in Page(folder / "run 1" / "clean" / "suspects.html").tabs["missing"]
+
+
+def test_annotations_whose_box_is_none_are_left_to_the_file(folder):
+    content = make_content()
+    own = {"image_id": 1, "category_id": 10, "iscrowd": 0}
+    boxes = ([1, 2, 3], ["a", 0, 9, 9], [0, 0, math.nan, 9])
+    content["annotations"] += [{**own, "id": 90 + k, "bbox": box} for k, box in enumerate(boxes)]
+    (folder / "train.json").write_text(json.dumps(content))
+    assert clean(folder) == 0
+    output = folder / "run 1" / "clean"
+    assert {90, 91, 92} <= ids_in(output / "cleaned.json")
+    assert not {90, 91, 92} & ids_in(output / "fiftyone.json")
+    (task,) = (
+        task
+        for task in json.loads((output / "label_studio.json").read_text())
+        if "image%201.png" in task["data"]["image"]
+    )
+    (annotated,) = task["annotations"]
+    assert [result["id"] for result in annotated["result"]] == ["11", "12", "13", "14", "15"]
+
+
+def ids_in(path):
+    return {note["id"] for note in json.loads(path.read_text())["annotations"]}
 
 
 def test_ids_that_look_like_numbers_are_told_as_they_are(folder, capsys):
