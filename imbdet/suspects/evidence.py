@@ -26,7 +26,8 @@ class Evidence:
         classes: names, by class number.
         objects: columns (A,) of the ledger's table of objects, see docs/ledger.md, without ignored
             ones; NaN where it has null.
-        boxes: (A, 4) XYXY of the annotations, in pixels of the file.
+        boxes: (A, 4) XYXY of the annotations, in pixels of the file; inside of the image, as the
+            training sees them.
         places: columns (P,) of the ledger's table of places; "seen" is how often the image was
             shown.
         place_boxes: (P, 4) their mean boxes, inside of the image.
@@ -70,6 +71,8 @@ class Evidence:
         sizes = {str(image["id"]): (image["width"], image["height"]) for image in content["images"]}
         everything, images = tables["objects"], tables["images"]
         of_all = _stacked([corners(boxes[note_id]) for note_id in everything["id"]], 4)
+        sizes_of_all = _stacked([sizes[image] for image in everything["image_id"]], 2)
+        of_all = inside(of_all, sizes_of_all)
         is_ignored = everything["is_ignored"].astype(bool)
         objects = {name: values[~is_ignored] for name, values in everything.items()}
         regions: defaultdict[str, list[np.ndarray]] = defaultdict(list)
@@ -87,7 +90,7 @@ class Evidence:
             places=places,
             place_boxes=inside(place_boxes.astype(float), place_sizes),
             regions={image: np.stack(found) for image, found in regions.items()},
-            sizes=_stacked([sizes[image] for image in objects["image_id"]], 2),
+            sizes=sizes_of_all[~is_ignored],
         )
 
 

@@ -53,6 +53,15 @@ def test_misplaced(evidence):
     assert "left +10, upper +0, right +10, lower +0" in suspect.reason
 
 
+def test_a_box_that_reaches_out_of_the_image_is_in_its_place():
+    content = make_content()
+    (note,) = (note for note in content["annotations"] if note["id"] == 15)
+    note["bbox"] = [70, 70, 60, 20]  # the image ends at 100
+    evidence = Evidence.of(content, make_tables(), DATASET, CLASSES)
+    assert evidence.boxes[3].tolist() == [70, 70, 100, 90]
+    assert by_id(Misplaced, evidence)["15"] == 0
+
+
 def test_missing(evidence):
     kind = Missing(evidence)
     (suspect,) = kind.ranked(9)
