@@ -12,6 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
+from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
 from tabulate import tabulate
 
 from imbdet.cleaning.crops import save_crop
@@ -50,11 +52,7 @@ def clean_run(args: argparse.Namespace) -> None:
     run = open_run(folder, folder.resolve().name)
     output = Path(args.output or folder / "clean")
     data = load_training_data(run, args.dataset)
-    if output.resolve() == data.json_file.parent.resolve():
-        raise UserError(
-            f"--output '{output}' has the annotations of the training, which stay as they are: "
-            "choose another folder."
-        )
+    _refuse_annotations(run.cfg, output)
     with opening_output(output):
         setup_logging(str(output), rank=0)
     logger.info(f"Suspects among the annotations of '{data.name}', '{data.json_file}':")
@@ -99,6 +97,17 @@ def _read_options(args: argparse.Namespace) -> dict[str, float]:
                 f"{name}=0.5."
             )
     return thresholds
+
+
+def _refuse_annotations(cfg: CfgNode, output: Path) -> None:
+    """Refuse a folder in which a data set of the run has its annotation file."""
+    for name in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST):
+        file = MetadataCatalog.get(name).get("json_file")
+        if file and Path(file).parent.resolve() == output.resolve():
+            raise UserError(
+                f"--output '{output}' has the annotations of '{name}', which stay as they are: "
+                "choose another folder."
+            )
 
 
 def _print(suspects: Sequence[Suspect], data: TrainingData) -> None:

@@ -3,7 +3,6 @@
 Shape shorthand: A objects, P places.
 """
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -75,9 +74,7 @@ class Evidence:
         of_all = inside(of_all, sizes_of_all)
         is_ignored = everything["is_ignored"].astype(bool)
         objects = {name: values[~is_ignored] for name, values in everything.items()}
-        regions: defaultdict[str, list[np.ndarray]] = defaultdict(list)
-        for row in is_ignored.nonzero()[0]:
-            regions[everything["image_id"][row]].append(of_all[row])
+        ignored = rows_of_images({"image_id": everything["image_id"][is_ignored]})
         seen = dict(zip(images["image_id"], images["seen"], strict=True))
         places = dict(tables["places"])
         places["seen"] = np.array([seen[image] for image in places["image_id"]])
@@ -89,7 +86,7 @@ class Evidence:
             boxes=of_all[~is_ignored],
             places=places,
             place_boxes=inside(place_boxes.astype(float), place_sizes),
-            regions={image: np.stack(found) for image, found in regions.items()},
+            regions={image: of_all[is_ignored][rows] for image, rows in ignored.items()},
             sizes=sizes_of_all[~is_ignored],
         )
 

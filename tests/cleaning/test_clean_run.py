@@ -322,6 +322,19 @@ def test_never_writes_over_annotations(folder, capsys):
     assert_says(capsys.readouterr().err, "stay as they are", "choose another folder")
 
 
+def test_never_writes_over_annotations_of_other_data_sets_of_the_run(folder, capsys):
+    (folder / "test").mkdir()
+    shutil.copy(folder / "train.json", folder / "test" / "cleaned.json")
+    path = folder / "run 1" / "config.yaml"
+    cfg = load_config(str(path))
+    entry = {"NAME": "toy_test", "JSON": str(folder / "test" / "cleaned.json")}
+    cfg.DATASETS.COCO = [*cfg.DATASETS.COCO, {**entry, "IMAGES": str(folder / "images")}]
+    cfg.DATASETS.TEST = ("toy_test",)
+    path.write_text(cfg.dump())
+    assert clean(folder, "--output", folder / "test") == 2
+    assert_says(capsys.readouterr().err, "annotations of 'toy_test'", "stay as they are")
+
+
 @pytest.mark.parametrize(("name", "says"), [("run 1", "holds a run"), ("train.json", "--output")])
 def test_folders_that_cannot_be_written_to_are_named(name, says, folder, capsys):
     assert clean(folder, "--output", folder / name) == 2
