@@ -56,9 +56,9 @@ def opening_output(folder: Path) -> Iterator[None]:
     Raises:
         UserError: it is the OUTPUT_DIR of a training, or an OSError of either; names the option.
     """
-    if (folder / "config.yaml").exists():
-        raise UserError(f"--output '{folder}' holds a run: choose another folder.")
     try:
+        if (folder / "config.yaml").exists():
+            raise UserError(f"--output '{folder}' holds a run: choose another folder.")
         folder.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
