@@ -156,7 +156,7 @@ def _reasons(noun: str, selection: Selection, classes: Sequence[str]) -> list[st
             reasons.append(f"needed for the class '{classes[needed_by]}'")
         else:
             of_range = counted(int(sizes[stratum]), noun)
-            reasons.append(f"{kept[stratum]:,} of {of_range} in its range of scores are kept")
+            reasons.append(f"its range of scores keeps {kept[stratum]:,} of {of_range}")
     return reasons
 
 
