@@ -67,13 +67,13 @@ def read_table(path: Path) -> Columns:
         table = read_parquet(path, max_bytes=_MAX_BYTES)
         if not len(table):
             raise CannotShow(f"'{path.name}' has no rows.")
-        return {name: _to_array(table[name].to_pylist()) for name in table.column_names}
+        return {name: _to_array(table[name]) for name in table.column_names}
 
 
-def _to_array(values: list[Any]) -> np.ndarray:
+def _to_array(column: pa.ChunkedArray) -> np.ndarray:
+    nothing = "" if pa.types.is_string(column.type) else np.nan
     # Arrow's own way to numpy imports pandas where there is one, which takes seconds.
-    nothing = "" if any(isinstance(value, str) for value in values) else np.nan
-    return np.array([nothing if value is None else value for value in values])
+    return np.array([nothing if value is None else value for value in column.to_pylist()])
 
 
 def split(table: Columns, by: str) -> dict[str, Columns]:

@@ -208,6 +208,15 @@ def test_images_may_be_gone(folder, capsys):
     assert "the images could not be read: 1" in page.tabs["classes"]
 
 
+def test_all_images_may_be_gone(folder):
+    for path in (folder / "images").iterdir():
+        path.unlink()
+    assert clean(folder) == 0
+    page = Page(folder / "run 1" / "clean" / "suspects.html")
+    assert len(page.tabs) == 4
+    assert all("the images could not be read: 1" in text for text in page.tabs.values())
+
+
 def without_ledger(folder):
     shutil.rmtree(folder / "run 1" / "ledger")
 
