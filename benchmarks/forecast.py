@@ -29,7 +29,6 @@ from methods import Benchmark
 from results_table import format_table, write_results
 from runs import ROOT, SETTINGS, Run, find_pieces
 from scipy.stats import spearmanr
-from tabulate import tabulate
 
 from imbdet.cli import main as imbdet
 from imbdet.errors import UserError
@@ -180,28 +179,12 @@ def gather(trainings: dict, forecasts: Mapping[int, Mapping[str, Mapping]]) -> d
     return {**trainings, "command": command, "rules": len(known), "correlations": correlations}
 
 
-def format_correlations(results: Mapping) -> str:
-    """A row for each predictor, and what the first of them decides."""
-    rows = [
-        [name, f"{one['spearman']:+.2f} [{one['low']:+.2f}, {one['high']:+.2f}]"]
-        for name, one in results["correlations"].items()
-    ]
-    main = results["correlations"][PREDICTORS[0]]
-    verdict = "undecided, since the interval holds 0"
-    if main["low"] > 0:
-        verdict = "yes: rules with a higher alignment have a higher AP"
-    elif main["high"] < 0:
-        verdict = "no: rules with a higher alignment have a lower AP"
-    table = tabulate(rows, ["forecast by", "Spearman's correlation with AP"], tablefmt="github")
-    return f"{table}\n\nWhether the alignment of {results['rules']} rules tells AP: {verdict}."
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Forecast, train, then print the tables."""
     args = parse_args(argv)
     forecasts = {seed: forecast(args, seed) for seed in args.seeds}
     results = gather(train(args), forecasts)
-    print(f"{format_table(results)}\n\n{format_correlations(results)}")
+    print(format_table(results))
     if args.json:
         write_results(args.json, results)
 

@@ -49,8 +49,13 @@ def write_results(path: Path, results: dict) -> None:
 
 
 def format_table(results: dict) -> str:
-    """Of methods, of suspects, of parts of the data or of a study."""
-    formats = {"methods": format_methods, "detectors": format_suspects, "parts": format_parts}
+    """Of forecasts, of methods, of suspects, of parts of the data or of a study."""
+    formats = {
+        "correlations": format_forecasts,  # of methods, too
+        "methods": format_methods,
+        "detectors": format_suspects,
+        "parts": format_parts,
+    }
     for key, format_results in formats.items():
         if key in results:
             return format_results(results)
@@ -207,6 +212,51 @@ def format_parts(results: dict) -> str:
 def _part(runs: Sequence[dict]) -> dict[str, str]:
     objects = averaged([run["objects"] for run in runs], digits=0)
     return {"objects": objects, **_means(runs, "val", ["AP"])}
+
+
+def format_forecasts(results: dict) -> str:
+    """A row for each rule, the highest AP first, and the correlations with what they decide.
+
+    Args:
+        results: see ``benchmarks/forecast.py``; what is to predict AP is the first correlation.
+    """
+    methods, correlations = results["methods"], results["correlations"]
+    rows = [
+        {
+            "rule": name,
+            **_compared(["AP"], name, methods, "val"),
+            **{
+                predictor: averaged(
+                    [run["forecast"][predictor] for run in result["runs"]], digits=2
+                )
+                for predictor in correlations
+            },
+        }
+        for name, result in methods.items()
+    ]
+    rows.sort(key=lambda row: -float(row["AP"].split()[0]))
+    chances = [
+        {
+            "forecast by": name,
+            "Spearman's correlation with AP": f"{one['spearman']:+.2f} [{one['low']:+.2f}, "
+            f"{one['high']:+.2f}]",
+        }
+        for name, one in correlations.items()
+    ]
+    main, first = next(iter(correlations.items()))
+    verdict = "undecided, since the interval holds 0"
+    if first["low"] > 0:
+        verdict = f"yes: rules with a higher {main} have a higher AP"
+    elif first["high"] < 0:
+        verdict = f"no: rules with a higher {main} have a lower AP"
+    baseline = next(iter(methods.values()))
+    return "\n\n".join(
+        [
+            _titled(f"AP and forecasts of rules, {_name_seeds(baseline['runs'])}:", rows),
+            _titled("The correlations:", chances),
+            f"Whether the {main} of {results['rules']} rules tells AP: {verdict}.",
+        ]
+    )
 
 
 class Difference(NamedTuple):

@@ -1,5 +1,7 @@
 """benchmarks/forecast.py: what it correlates, and what it makes of that."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -21,6 +23,20 @@ def noise():
     return np.random.default_rng(0).normal(size=(2, 25, 3))
 
 
+def results_of(correlation):
+    """Of two rules, the worse one first."""
+    methods = {
+        name: {
+            "runs": [
+                {"seed": seed, "val": {"AP": ap + seed}, "forecast": {"alignment": -ap / 10}}
+                for seed in (1, 2)
+            ]
+        }
+        for name, ap in {"a": 1.0, "b": 11.0}.items()
+    }
+    return {"rules": 25, "methods": methods, "correlations": {"alignment": correlation}}
+
+
 def test_there_are_rules_enough_and_each_has_pieces(benchmark):
     assert len(set(benchmark.RULES)) >= 20
     assert all(benchmark.find_pieces(rule) for rule in benchmark.RULES)
@@ -32,15 +48,24 @@ def test_an_order_that_holds_is_found(benchmark, noise, sign, verdict):
     found = benchmark.correlate(sign * truth + noise[0], truth + noise[1])
     assert sign * found["spearman"] > 0.9
     assert found["low"] <= found["spearman"] <= found["high"]
-    results = {"rules": 25, "correlations": {"alignment": found}}
-    assert verdict in benchmark.format_correlations(results)
+    assert verdict in benchmark.format_table(results_of(found))
 
 
 def test_chance_is_undecided(benchmark, noise):
     found = benchmark.correlate(*noise)
     assert found["low"] < 0 < found["high"]
-    results = {"rules": 25, "correlations": {"alignment": found}}
-    assert "undecided" in benchmark.format_correlations(results)
+    assert "undecided, since" in benchmark.format_table(results_of(found))
+
+
+def test_rules_stand_in_the_order_of_their_ap(benchmark):
+    text = benchmark.format_table(results_of({"spearman": 0.5, "low": 0.25, "high": 0.75}))
+    rows = [re.split(r" *\| *", line)[1:-1] for line in text.splitlines() if line.startswith("|")]
+    assert rows[0] == ["rule", "AP", "AP - a", "alignment"]
+    assert rows[2:4] == [
+        ["b", "12.5 ± 0.7", "+10.0 [+10.0, +10.0]", "-1.10 ± 0.00"],
+        ["a", "2.5 ± 0.7", "", "-0.10 ± 0.00"],
+    ]
+    assert rows[-1] == ["alignment", "+0.50 [+0.25, +0.75]"]
 
 
 def test_rules_that_are_level_have_no_order(benchmark, noise):
