@@ -11,6 +11,7 @@ import imbdet.cli
 from imbdet.analysis.analysis_writer import ResultWriter
 from imbdet.analysis.collector import Collector
 from imbdet.engine import Trainer
+from imbdet.wording import percent
 from tests.ink import is_cut_off
 from tests.test_train_net import CONFIGS, TINY
 
@@ -79,7 +80,7 @@ def test_everything_is_written_and_agrees(tmp_path, capsys):
         if is_hard and label == 0
     ]
     share = sum(iou > 0.05 for iou in hard) / len(hard)
-    assert f"{share:.1%} of the hard negatives" in summary
+    assert f"{percent(share)} of the hard negatives" in summary
     # 64 samples an image, of which at most 16 are positives, by every sampler with a quota.
     for first, second in (("random", "random"), ("ohem", "ohem"), ("iou_hlr", "score_hlr")):
         chosen = sum(rows[f"chosen_by_{first}"])
