@@ -24,7 +24,7 @@ from imbdet.files import replacing
 
 RESULTS = ROOT / "docs" / "results"
 DETECTORS = {"retinanet": "RetinaNet", "faster_rcnn": "Faster R-CNN"}
-# The heads of the columns, by the files of all comparisons with several seeds.
+# The heads of the columns, by the files of all comparisons of methods with several seeds.
 COLUMNS = {
     "shapes_retinanet": "shapes",
     "bccd_retinanet": "blood cells, 240 px",
