@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 from methods import Benchmark
-from results_table import format_table, write_results
+from results_table import check_seeds, format_table, write_results
 from runs import ROOT, SETTINGS, Run, find_pieces
 from scipy.stats import spearmanr
 
@@ -69,7 +69,9 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         "--opts", nargs="+", default=[], metavar="KEY VALUE", help="overrides of the config"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    check_seeds(parser, args.seeds)
+    return args
 
 
 def train(args: argparse.Namespace) -> dict:

@@ -23,7 +23,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from results_table import T_QUANTILES, format_table, write_results
+from results_table import check_seeds, format_table, write_results
 from runs import ROOT, SETTINGS, Run, find_pieces
 
 from imbdet.config import load_config
@@ -55,8 +55,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.test and SETTINGS[args.setting].test is None:
         parser.error(f"--test: the setting '{args.setting}' has no test split")
-    if len(args.seeds) > 1 + len(T_QUANTILES):
-        parser.error(f"--seeds: {len(args.seeds)} are more than the table has intervals for")
+    check_seeds(parser, args.seeds)
     return args
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from results_table import format_table, write_results
+from results_table import check_seeds, format_table, write_results
 from runs import ROOT, SETTINGS, Run
 from shapes_trial import ShapesTrial
 
@@ -56,7 +56,9 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
         "--opts", nargs="+", default=[], metavar="KEY VALUE", help="overrides of the config"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    check_seeds(parser, args.seeds)
+    return args
 
 
 class Trial(ShapesTrial):
@@ -69,8 +71,8 @@ class Trial(ShapesTrial):
     def measure_part(self, keep: float, by: str) -> dict:
         """A training on what is kept of it."""
         name = f"{by.replace(' ', '_')}_{keep:g}"
-        write = self._write_published if by == PUBLISHED else self._prune
-        kept = write(keep, by, self.folder / f"{name}_data")
+        data = self.folder / f"{name}_data"
+        kept = self._keep_highest(keep, data) if by == PUBLISHED else self._prune(keep, by, data)
         return self._measure(self.make_on(name, kept), kept)
 
     def _measure(self, run: Run, annotations: Path) -> dict:
@@ -86,7 +88,7 @@ class Trial(ShapesTrial):
             sys.exit(1)
         return output / "shapes_train.json"
 
-    def _write_published(self, keep: float, by: str, output: Path) -> Path:
+    def _keep_highest(self, keep: float, output: Path) -> Path:
         tables = (self._whole.folder / f"ledger/{name}.parquet" for name in ("objects", "images"))
         columns = LedgerColumns.of(*map(pq.read_table, tables))
         scores = np.nan_to_num(SCORES["variance"](columns.objects))

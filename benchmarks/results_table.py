@@ -42,6 +42,12 @@ PUBLISHED_GAINS = {
 _BY_FREQUENCY_TITLE = "By frequency of the classes in training:"
 
 
+def check_seeds(parser: argparse.ArgumentParser, seeds: Sequence[int]) -> None:
+    """End the program before anything is trained if a table has no intervals for so many seeds."""
+    if len(seeds) > 1 + len(T_QUANTILES):
+        parser.error(f"--seeds: {len(seeds)} are more than the table has intervals for")
+
+
 def write_results(path: Path, results: dict) -> None:
     """Write what a table is made of, also into a new folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -198,20 +204,18 @@ def format_parts(results: dict) -> str:
     Args:
         results: see ``benchmarks/prune.py``.
     """
-    rows = [{"images": "100 %", "by": "", **_part(results["whole"])}]
+    rows = [_part("100 %", "", results["whole"], _means(results["whole"], "val", ["AP"]))]
     for share, kinds in results["parts"].items():
         methods = {by: {"runs": runs} for by, runs in kinds.items()}
-        baseline = next(iter(methods))
         for by, runs in kinds.items():
-            found = "" if by == baseline else str(difference("AP", by, methods, "val"))
-            rows.append({"images": share, "by": by, **_part(runs), f"AP - {baseline}": found})
+            rows.append(_part(share, by, runs, _compared(["AP"], by, methods, "val")))
     seeds = _name_seeds(results["whole"])
     return _titled(f"{results['detector']} on parts of the data, {seeds}:".capitalize(), rows)
 
 
-def _part(runs: Sequence[dict]) -> dict[str, str]:
+def _part(share: str, by: str, runs: Sequence[dict], found: dict[str, str]) -> dict[str, str]:
     objects = averaged([run["objects"] for run in runs], digits=0)
-    return {"objects": objects, **_means(runs, "val", ["AP"])}
+    return {"images": share, "by": by, "objects": objects, **found}
 
 
 def format_forecasts(results: dict) -> str:

@@ -32,7 +32,7 @@ from pathlib import Path
 
 import numpy as np
 from planted import Planted
-from results_table import format_suspects, write_results
+from results_table import check_seeds, format_suspects, write_results
 from runs import ROOT, Run, Setting, find_pieces
 from scipy.stats import mannwhitneyu, rankdata
 from shapes_trial import ShapesTrial
@@ -77,6 +77,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
     args = parser.parse_args(argv)
+    check_seeds(parser, args.seeds)
     if args.methods and args.ap is None:
         parser.error("--methods: they are compared by AP, so name --ap as well")
     return args

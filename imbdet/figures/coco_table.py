@@ -234,8 +234,7 @@ def describe(difference: Estimate) -> str:
         return "difference not defined"
     if np.isnan(difference.low):
         return f"{difference.value:+.1f}, no interval"
-    ends = f"[{difference.low:+.1f}, {difference.high:+.1f}]"
-    return f"{difference.value:+.1f} {ends}, {difference.verdict}"
+    return f"{format_estimate(difference, '+')}, {difference.verdict}"
 
 
 def format_estimate(value: Estimate, sign: str = "") -> str:

@@ -1,5 +1,6 @@
 """benchmarks/prune.py: what the parts are, and their table."""
 
+import importlib
 import json
 import re
 from pathlib import Path
@@ -58,7 +59,7 @@ def test_the_published_part_are_the_images_with_the_highest_sums(program, tmp_pa
     variances = np.random.default_rng(0).random(len(notes))
     variances[0] = np.nan
     write_ledger(trial._whole.folder / "ledger", content, variances)
-    kept = json.loads(trial._write_published(0.5, program.PUBLISHED, tmp_path).read_text())
+    kept = json.loads(trial._keep_highest(0.5, tmp_path).read_text())
     mean = np.nanmean(variances)
     sums: dict[int, float] = {}
     for note, variance in zip(notes, variances, strict=True):
@@ -80,6 +81,23 @@ def test_a_part_is_trained_on_by_its_annotations(program, tmp_path):
     assert entry["JSON"] == str(tmp_path / "kept.json")
     assert entry["IMAGES"] == trial.shapes().image_root
     assert (cfg.SEED, cfg.DATASETS.SHAPES.SEED, cfg.SOLVER.MAX_ITER) == (3, 3, 7)
+
+
+def test_one_seed_has_no_differences(program):
+    runs = [{"seed": 1, "objects": 10, "val": {"AP": 20.0}}]
+    results = {"detector": "retinanet", "whole": runs, "parts": {"50 %": {"random": runs}}}
+    assert re.search(
+        r"^\| 50 % +\| random +\| 10 +\| 20.0 +\|$", program.format_table(results), re.M
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("prune", []), ("forecast", []), ("suspects", ["retinanet"])]
+)
+def test_too_many_seeds_are_refused_before_anything_is_trained(name, arguments, program, capsys):
+    with pytest.raises(SystemExit):
+        importlib.import_module(name).main([*arguments, "--seeds", *map(str, range(11))])
+    assert "--seeds: 11 are more than the table has intervals for" in capsys.readouterr().err
 
 
 def test_parts_are_compared_with_the_random_one_of_their_size(program):
