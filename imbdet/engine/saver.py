@@ -6,7 +6,8 @@ from detectron2.engine.hooks import PeriodicCheckpointer
 class PeriodicSaver(PeriodicCheckpointer):
     """detectron2's hook for a checkpointer that writes in a thread. It is there on all processes.
 
-    It stops the training if a checkpoint cannot be written, and waits for the last one.
+    It stops the training if a checkpoint cannot be written, also the last one, before others that
+    take long after a training begin.
     """
 
     def after_step(self):

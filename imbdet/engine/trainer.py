@@ -172,6 +172,15 @@ class Trainer(DefaultTrainer):
         super().after_step()
         self._stop_if_stalled(self.iter)
 
+    def after_train(self) -> None:
+        """Let the hooks act, and wait for what they write, such as the best weights.
+
+        Raises:
+            UserError: the disk did not take it.
+        """
+        super().after_train()
+        self.checkpointer.writer.wait()
+
     def _stop_if_stalled(self, iteration: int) -> None:
         """End the training after an iteration as if it was the last one."""
         if self._best is None or not self._best.has_stalled or iteration + 1 >= self.max_iter:

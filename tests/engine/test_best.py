@@ -5,14 +5,17 @@ import math
 import os
 import shutil
 import signal
+import time
 
 import pytest
 import torch
 
 import train_net
-from imbdet.engine.checkpoint_file import read_checkpoint
+from imbdet.engine import checkpoint_writer
+from imbdet.engine.checkpoint_file import read_checkpoint, write_sealed
 from imbdet.engine.evaluation_hook import Evaluation
 from imbdet.engine.training_evaluation import TrainingEvaluation
+from imbdet.errors import UserError
 from tests.engine.jobs import arguments
 from tests.messages import assert_says
 
@@ -187,6 +190,30 @@ def test_a_lost_file_is_told_and_made_again(evaluated, tmp_path, capsys):
     assert read(tmp_path, "model_best")["iteration"] == 6  # also 15.0, and the first that is left
     assert train(tmp_path, "--resume", **{"TEST.BEST.METRIC": "bbox/AR@1"}) == 2
     assert_says(capsys.readouterr().out, "was judged by 'bbox/AP'")
+
+
+def test_the_best_of_the_last_evaluation_is_waited_for(evaluated, tmp_path, monkeypatch):
+    def write(path, content):
+        if path.stem == "model_best":
+            time.sleep(1)
+        write_sealed(path, content)
+
+    monkeypatch.setattr(checkpoint_writer, "write_sealed", write)
+    assert train(tmp_path, **{"SOLVER.MAX_ITER": 5}) == 0
+    assert read(tmp_path, "model_best")["iteration"] == 4
+
+
+def test_the_best_of_the_last_evaluation_is_not_lost_silently(
+    evaluated, tmp_path, monkeypatch, capsys
+):
+    def write(path, content):
+        if path.stem == "model_best" and evaluated[-1] == 5:
+            raise UserError(f"'{path}' cannot be written: No space left on device.")
+        write_sealed(path, content)
+
+    monkeypatch.setattr(checkpoint_writer, "write_sealed", write)
+    assert train(tmp_path, **{"SOLVER.MAX_ITER": 5}) == 2
+    assert_says(capsys.readouterr().err, "model_best.pth' cannot be written: No space left")
 
 
 def test_best_weights_are_evaluated_by_their_name(tmp_path):
