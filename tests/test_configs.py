@@ -230,7 +230,8 @@ TWO_STAGE_ONLY = {
     *("Assigner-ATSS-RPN", "Assigner-DynamicIoU"),
     *("Loss-BAGS", "Loss-ECM", "Loss-EQLv2", "Loss-Equilibrium"),
     *("Loss-LogitAdjustment", "Loss-Seesaw"),
-    *("Libra", "PISA", "Sampler-All", "Sampler-Libra", "Sampler-OHEM", "Sampler-Prime"),
+    *("Libra", "Libra-Timm", "PISA"),
+    *("Sampler-All", "Sampler-Libra", "Sampler-OHEM", "Sampler-Prime"),
 }
 
 

@@ -14,7 +14,7 @@ from imbdet.learning.criteria import (
     RankSortCriterion,
     SampleLoss,
 )
-from imbdet.modeling.balanced_fpn import BalancedFPN
+from imbdet.modeling.balanced_fpn import balance_pyramid
 from imbdet.modeling.cascade_roi_heads import ImbCascadeROIHeads
 from imbdet.modeling.class_frequencies import give_class_frequencies
 from imbdet.modeling.dense_detector import ImbDense
@@ -34,7 +34,6 @@ from imbdet.modeling.unread_keys import refuse_unread_keys
 
 __all__ = [
     "ALRPCriterion",
-    "BalancedFPN",
     "BoxLoss",
     "GroundTruth",
     "ImbCascadeROIHeads",
@@ -48,6 +47,7 @@ __all__ = [
     "RankingCriterion",
     "SampleLoss",
     "TimmBackbone",
+    "balance_pyramid",
     "build_model",
     "build_p5_resnet_fpn_backbone",
     "build_p5_timm_fpn_backbone",

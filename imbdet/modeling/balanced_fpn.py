@@ -4,6 +4,9 @@ Pang et al., "Libra R-CNN: Towards Balanced Learning for Object Detection", CVPR
 https://arxiv.org/abs/1904.02701
 """
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
 import torch
 from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
@@ -17,28 +20,27 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from imbdet.errors import UserError, suggest
+from imbdet.modeling.p5_fpn import build_p5_resnet_fpn_backbone
+from imbdet.modeling.timm_fpn import build_p5_timm_fpn_backbone, build_timm_fpn_backbone
 
 REFINEMENTS = ("non_local", "none")
 
 
-class BalancedFPN(Backbone):
-    """A feature pyramid whose levels are brought to one size, averaged, refined and given back."""
+class Balance(nn.Module):
+    """Brings the levels of a pyramid to one size, takes their mean, refines it and adds it to each.
 
-    def __init__(self, fpn: Backbone, *, refine_level: int, refinement: str):
-        """Balance a pyramid.
+    Args:
+        shapes: of the levels, finest first, all with the same number of channels.
+        refine_level: index of the level in whose size they are averaged.
+        refinement: "non_local", a non-local block on the mean, or "none".
 
-        Args:
-            fpn: gives the levels by name, finest first, all with the same number of channels.
-            refine_level: index of the level in whose size they are averaged.
-            refinement: "non_local", a non-local block on the mean, or "none".
+    Raises:
+        UserError: the pyramid has no such level, or there is no such refinement.
+    """
 
-        Raises:
-            UserError: the pyramid has no such level, or there is no such refinement.
-        """
+    def __init__(self, shapes: Sequence[ShapeSpec], *, refine_level: int, refinement: str):
         super().__init__()
-        self.fpn = fpn
         self.refine_level = refine_level
-        shapes = list(fpn.output_shape().values())
         if not 0 <= refine_level < len(shapes):
             raise UserError(
                 f"MODEL.BFP.REFINE_LEVEL is {refine_level}, but the pyramid has {len(shapes)} "
@@ -51,28 +53,13 @@ class BalancedFPN(Backbone):
         is_plain = refinement == "none"
         self.refine = nn.Identity() if is_plain else NonLocal(shapes[0].channels)
 
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Features of the same names and shapes as the pyramid's."""
-        features = self.fpn(images)
+    def forward(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Levels (N, C, H, W) by name, finest first, to others of the same names and shapes."""
         levels = list(features.values())
         size = levels[self.refine_level].shape[-2:]
         mean = torch.stack([_resize(level, size) for level in levels]).mean(dim=0)  # eq. 4
         mean = self.refine(mean)
         return {name: level + _resize(mean, level.shape[-2:]) for name, level in features.items()}
-
-    def output_shape(self) -> dict[str, ShapeSpec]:
-        """See :class:`Backbone`."""
-        return self.fpn.output_shape()
-
-    @property
-    def size_divisibility(self) -> int:
-        """See :class:`Backbone`."""
-        return self.fpn.size_divisibility
-
-    @property
-    def padding_constraints(self) -> dict[str, int]:
-        """See :class:`Backbone`; only detectron2's main branch asks."""
-        return self.fpn.padding_constraints
 
 
 class NonLocal(nn.Module):
@@ -105,18 +92,48 @@ def _resize(features: Tensor, size: torch.Size) -> Tensor:
     return F.interpolate(features, size=size, mode="nearest")
 
 
-def _balance(cfg: CfgNode, fpn: Backbone) -> BalancedFPN:
-    node = cfg.MODEL.BFP
-    return BalancedFPN(fpn, refine_level=node.REFINE_LEVEL, refinement=node.REFINEMENT)
+def balance_pyramid(pyramid: Backbone, *, refine_level: int, refinement: str) -> Backbone:
+    """Let a pyramid give balanced levels. Its tensors keep their names, so that its weights fit.
+
+    Args:
+        pyramid: gives the levels by name, finest first; it is changed in place.
+        refine_level: as of :class:`Balance`.
+        refinement: as of :class:`Balance`.
+
+    Returns:
+        The pyramid, with the module ``balance``.
+
+    Raises:
+        UserError: as of :class:`Balance`.
+    """
+    shapes = list(pyramid.output_shape().values())
+    pyramid.balance = Balance(shapes, refine_level=refine_level, refinement=refinement)
+    pyramid.register_forward_hook(_balance_features)
+    return pyramid
 
 
-@BACKBONE_REGISTRY.register()
-def build_resnet_bfp_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> BalancedFPN:
-    """The backbone of two-stage detectors, balanced."""
-    return _balance(cfg, build_resnet_fpn_backbone(cfg, input_shape))
+def _balance_features(pyramid: nn.Module, _: Any, features: dict[str, Tensor]) -> dict[str, Tensor]:
+    return pyramid.balance(features)
 
 
-@BACKBONE_REGISTRY.register()
-def build_retinanet_resnet_bfp_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> BalancedFPN:
-    """The backbone of RetinaNet, balanced."""
-    return _balance(cfg, build_retinanet_resnet_fpn_backbone(cfg, input_shape))
+def _register_balanced(build: Callable[[CfgNode, ShapeSpec], Backbone]) -> None:
+    """Register "build_..._bfp_backbone", which balances what "build_..._fpn_backbone" builds."""
+
+    def build_balanced(cfg: CfgNode, input_shape: ShapeSpec) -> Backbone:
+        node = cfg.MODEL.BFP
+        return balance_pyramid(
+            build(cfg, input_shape), refine_level=node.REFINE_LEVEL, refinement=node.REFINEMENT
+        )
+
+    build_balanced.__name__ = build.__name__.replace("_fpn_", "_bfp_")
+    BACKBONE_REGISTRY.register(build_balanced)
+
+
+for _build in (
+    build_resnet_fpn_backbone,
+    build_retinanet_resnet_fpn_backbone,
+    build_p5_resnet_fpn_backbone,
+    build_timm_fpn_backbone,
+    build_p5_timm_fpn_backbone,
+):
+    _register_balanced(_build)

@@ -6,19 +6,23 @@ from detectron2.layers import ShapeSpec
 from torch import nn
 
 from imbdet.errors import UserError
-from imbdet.modeling import BalancedFPN
+from imbdet.modeling import balance_pyramid
+from imbdet.modeling.unread_keys import refuse_unread_keys
 from tests.modeling.conftest import make_batch, small_config, train_step
 
-BACKBONES = {
-    "retinanet": "build_retinanet_resnet_bfp_backbone",
-    "faster_rcnn": "build_resnet_bfp_backbone",
-}
+# By the detector, the balanced backbone, and the keys that go with it.
+TIMM = ("MODEL.TIMM.NAME", "test_efficientnet")
+BACKBONES = [
+    ("retinanet", "build_retinanet_resnet_bfp_backbone", ()),
+    ("retinanet", "build_p5_resnet_bfp_backbone", ()),
+    ("retinanet", "build_p5_timm_bfp_backbone", TIMM),
+    ("faster_rcnn", "build_resnet_bfp_backbone", ()),
+    ("faster_rcnn", "build_timm_bfp_backbone", TIMM),
+]
 
 
 class Pyramid(nn.Module):
     """Three levels with given values."""
-
-    size_divisibility = 4
 
     def __init__(self, *levels):
         super().__init__()
@@ -32,7 +36,8 @@ class Pyramid(nn.Module):
 
 
 def balance(*levels, refine_level=1, refinement="none"):
-    return BalancedFPN(Pyramid(*levels), refine_level=refine_level, refinement=refinement)
+    pyramid = Pyramid(*levels)
+    return balance_pyramid(pyramid, refine_level=refine_level, refinement=refinement)
 
 
 def test_every_level_gets_the_mean_of_all():
@@ -59,7 +64,7 @@ def test_the_refinement_starts_as_the_identity_and_attends_to_all_places():
     plain, refined = balance(*levels), balance(*levels, refinement="non_local")
     for name, value in plain(None).items():
         torch.testing.assert_close(refined(None)[name], value)
-    block = refined.refine
+    block = refined.balance.refine
     nn.init.normal_(block.project.weight)
     x = levels[1]
     query, key, value = (f(x).flatten(2) for f in (block.query, block.key, block.value))
@@ -68,12 +73,29 @@ def test_the_refinement_starts_as_the_identity_and_attends_to_all_places():
     torch.testing.assert_close(block(x), expected)
 
 
-@pytest.mark.parametrize("kind", BACKBONES)
-def test_detectors_train_with_it(kind, build):
-    model = build(small_config(kind, "MODEL.BACKBONE.NAME", BACKBONES[kind]))
-    losses, gradients, _ = train_step(model, make_batch([3, 0]))
+@pytest.fixture(params=BACKBONES, ids=[name for _, name, _ in BACKBONES])
+def balanced_cfg(request):
+    kind, name, keys = request.param
+    if keys:
+        pytest.importorskip("timm")
+    return small_config(kind, "MODEL.BACKBONE.NAME", name, *keys)
+
+
+def test_detectors_train_with_it(balanced_cfg, build):
+    refuse_unread_keys(balanced_cfg)
+    losses, gradients, _ = train_step(build(balanced_cfg), make_batch([3, 0]))
     assert all(loss.isfinite() for loss in losses.values())
-    assert gradients["backbone.refine.project.weight"].any()
+    assert gradients["backbone.balance.refine.project.weight"].any()
+
+
+def test_weights_of_the_plain_pyramid_fit(balanced_cfg, build):
+    plain_cfg = balanced_cfg.clone()
+    plain_cfg.MODEL.BACKBONE.NAME = balanced_cfg.MODEL.BACKBONE.NAME.replace("_bfp_", "_fpn_")
+    weights, balanced = build(plain_cfg).state_dict(), build(balanced_cfg)
+    missing, unexpected = balanced.load_state_dict(weights, strict=False)
+    assert unexpected == []
+    assert missing
+    assert all(name.startswith("backbone.balance.refine.") for name in missing)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +106,7 @@ def test_detectors_train_with_it(kind, build):
     ],
 )
 def test_bad_keys(keys, message, build):
-    cfg = small_config("retinanet", "MODEL.BACKBONE.NAME", BACKBONES["retinanet"], *keys)
+    kind, name, _ = BACKBONES[0]
+    cfg = small_config(kind, "MODEL.BACKBONE.NAME", name, *keys)
     with pytest.raises(UserError, match=message):
         build(cfg)

@@ -7,9 +7,9 @@ class BalancedPyramid:
     """Balanced feature pyramid.
 
     Attributes:
-        refine_level: balanced feature pyramid, with the backbones "build_resnet_bfp_backbone" and
-            "build_retinanet_resnet_bfp_backbone": index of the level in whose size all levels are
-            averaged, 0 the finest.
+        refine_level: balanced feature pyramid, with "build_resnet_bfp_backbone" and all other
+            backbones with "bfp" for "fpn" in their name: index of the level in whose size all
+            levels are averaged, 0 the finest.
         refinement: what refines the mean of the balanced feature pyramid, "non_local" or "none".
     """
 
