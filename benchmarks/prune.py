@@ -58,6 +58,11 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
     args = parser.parse_args(argv)
     check_seeds(parser, args.seeds)
+    for keep in args.keep:
+        if not 0 < keep <= 1:
+            parser.error(f"--keep: {keep} is not above 0 and at most 1")
+    if len({percent(keep) for keep in args.keep}) < len(args.keep):
+        parser.error("--keep: two shares are the same in percent")
     return args
 
 

@@ -43,7 +43,9 @@ _BY_FREQUENCY_TITLE = "By frequency of the classes in training:"
 
 
 def check_seeds(parser: argparse.ArgumentParser, seeds: Sequence[int]) -> None:
-    """End the program before anything is trained if a table has no intervals for so many seeds."""
+    """End the program before anything is trained if a table has no intervals for these seeds."""
+    if len(set(seeds)) < len(seeds):
+        parser.error("--seeds: one is named twice")
     if len(seeds) > 1 + len(T_QUANTILES):
         parser.error(f"--seeds: {len(seeds)} are more than the table has intervals for")
 

@@ -36,7 +36,7 @@ class Ledger:
     @classmethod
     def read(cls, run: Path, planted: Planted) -> "Ledger":
         """From the folder of a training."""
-        tables = {name: read_table(run, name, SCHEMAS[name].names) for name in SCHEMAS}
+        tables = {name: read_table(run, name, SCHEMAS[name]) for name in SCHEMAS}
         return cls(planted, tables)
 
     @cached_property

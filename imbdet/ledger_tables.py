@@ -1,6 +1,5 @@
 """The tables of a ledger, from the folder of a training; docs/ledger.md says what is in them."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -44,7 +43,7 @@ def _path(run: Path, name: str) -> Path:
     return run / "ledger" / f"{name}.parquet"
 
 
-def read_table(run: Path, name: str, columns: Sequence[str]) -> pa.Table:
+def read_table(run: Path, name: str, columns: pa.Schema) -> pa.Table:
     """The rows of a table.
 
     Args:
@@ -53,13 +52,32 @@ def read_table(run: Path, name: str, columns: Sequence[str]) -> pa.Table:
         columns: that are needed of it.
 
     Raises:
-        UserError: there is no table, it is damaged or lacks a column.
+        UserError: there is no table, it is damaged, lacks a column or a value, or has others.
     """
     path = find_table(run, name)
     try:
-        return read_parquet(path, max_bytes=_MAX_BYTES, columns=columns)
+        table = read_parquet(path, max_bytes=_MAX_BYTES, columns=columns.names)
+        return _of_schema(table, columns)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"'{path}' cannot be read ({error}): if it is damaged, bring it back; if it is of an "
-            "earlier version, train again."
+            f"'{path}' cannot be read ({error}): if it is damaged or edited, bring it back; if it "
+            "is of an earlier version, train again."
         ) from error
+
+
+def _of_schema(table: pa.Table, columns: pa.Schema) -> pa.Table:
+    """Its values as a schema has them.
+
+    Raises:
+        ValueError: one is missing or of another type.
+    """
+    arrays = []
+    for field in columns:
+        array = table[field.name]
+        if array.null_count and not field.nullable:
+            raise ValueError(f"its column '{field.name}' lacks a value")
+        try:
+            arrays.append(array.cast(field.type))
+        except pa.ArrowException as error:
+            raise ValueError(f"its column '{field.name}' is not of type {field.type}") from error
+    return pa.Table.from_arrays(arrays, schema=columns)

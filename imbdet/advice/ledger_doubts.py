@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from imbdet.ledger_tables import read_table
 from imbdet.parquet import columns_of
+from imbdet.records.ledger_columns import IMAGES, OBJECTS
 from imbdet.suspects.doubt import DOUBTFUL, doubts_of_classes
 
 # Mean score of what is far from all objects from which on it is likely to be an object.
@@ -61,8 +62,8 @@ def read_ledger_doubts(run: Path) -> LedgerDoubts:
         UserError: it has no ledger, or one that cannot be read.
     """
     return ledger_doubts(
-        read_table(run, "objects", _OBJECT_COLUMNS),
-        read_table(run, "images", _IMAGE_COLUMNS),
+        read_table(run, "objects", pa.schema(map(OBJECTS.field, _OBJECT_COLUMNS))),
+        read_table(run, "images", pa.schema(map(IMAGES.field, _IMAGE_COLUMNS))),
         f"the ledger of '{run}', which has all sights of the training",
     )
 

@@ -54,7 +54,7 @@ class RunLedger:
                 f"'{path}' is of other data than '{find_table(self.run.folder, 'objects')}': bring "
                 "back that of the training, or train again."
             )
-        return read_table(self.run.folder, name, SCHEMAS[name].names)
+        return read_table(self.run.folder, name, SCHEMAS[name])
 
     def annotation_file(self, name: str) -> Path:
         """The file of a data set in COCO's or LVIS's format, which is registered and checked.

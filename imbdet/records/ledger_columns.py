@@ -11,7 +11,11 @@ from imbdet.records.places import EMPTY, mean_boxes
 
 
 def _column(name: str, kind: pa.DataType, meaning: str) -> pa.Field:
-    return pa.field(name, kind, metadata={"meaning": meaning})
+    return pa.field(name, kind, nullable=False, metadata={"meaning": meaning})
+
+
+def _nullable(name: str, kind: pa.DataType, meaning: str) -> pa.Field:
+    return _column(name, kind, meaning).with_nullable(True)
 
 
 # One row per annotation. docs/ledger.md says more, and when a column is null.
@@ -25,28 +29,30 @@ OBJECTS = pa.schema(
         _column("seen", pa.int32(), "how often an image was shown with it"),
         _column("positives", pa.int32(), "number of its positives, of all sights"),
         _column("judged", pa.int32(), "sights at which it had a positive"),
-        _column("score_best", pa.float32(), "highest score of its class of a positive"),
-        _column("score_mean", pa.float64(), "mean of the same over its positives"),
-        _column("iou_best", pa.float32(), "highest IoU after regression of a positive"),
-        _column("iou_mean", pa.float64(), "mean of the same over its positives"),
-        _column("cls_loss_mean", pa.float64(), "of its positives, before weights"),
-        _column("cls_loss_variance", pa.float64(), "of the same"),
-        _column("box_loss_mean", pa.float64(), "of its positives, before weights"),
-        _column("box_loss_variance", pa.float64(), "of the same"),
-        _column("first_learnt", pa.int32(), "iteration at which it was first learnt, from 0"),
+        _nullable("score_best", pa.float32(), "highest score of its class of a positive"),
+        _nullable("score_mean", pa.float64(), "mean of the same over its positives"),
+        _nullable("iou_best", pa.float32(), "highest IoU after regression of a positive"),
+        _nullable("iou_mean", pa.float64(), "mean of the same over its positives"),
+        _nullable("cls_loss_mean", pa.float64(), "of its positives, before weights"),
+        _nullable("cls_loss_variance", pa.float64(), "of the same"),
+        _nullable("box_loss_mean", pa.float64(), "of its positives, before weights"),
+        _nullable("box_loss_variance", pa.float64(), "of the same"),
+        _nullable("first_learnt", pa.int32(), "iteration at which it was first learnt, from 0"),
         _column("learnt", pa.int32(), "judged sights at which it was learnt"),
-        _column("is_learnt", pa.bool_(), "whether it was at the last judged sight"),
+        _nullable("is_learnt", pa.bool_(), "whether it was at the last judged sight"),
         _column("forgotten", pa.int32(), "how often learnt at a judged sight, not at the next"),
-        _column("gradient_share", pa.float64(), "of the sum of |p - p*| times weight of positives"),
+        _nullable(
+            "gradient_share", pa.float64(), "of the sum of |p - p*| times weight of positives"
+        ),
         _column("wrong", pa.int32(), "judged sights at which another class was said"),
-        _column("wrong_class", pa.int32(), "said instead, if one is in most of these"),
-        _column("wrong_class_least", pa.int32(), "sights at which it was said, at least"),
-        _column("rival_mean", pa.float64(), "highest other score / (it + its own score); judged"),
-        _column("shift_x0", pa.float64(), "of its left edge to where it is said, in pixels"),
-        _column("shift_y0", pa.float64(), "the same of its upper edge"),
-        _column("shift_x1", pa.float64(), "the same of its right edge"),
-        _column("shift_y1", pa.float64(), "the same of its lower edge"),
-        _column("shift_spread", pa.float64(), "standard deviation of these over its positives"),
+        _nullable("wrong_class", pa.int32(), "said instead, if one is in most of these"),
+        _nullable("wrong_class_least", pa.int32(), "sights at which it was said, at least"),
+        _nullable("rival_mean", pa.float64(), "highest other score / (it + its own score); judged"),
+        _nullable("shift_x0", pa.float64(), "of its left edge to where it is said, in pixels"),
+        _nullable("shift_y0", pa.float64(), "the same of its upper edge"),
+        _nullable("shift_x1", pa.float64(), "the same of its right edge"),
+        _nullable("shift_y1", pa.float64(), "the same of its lower edge"),
+        _nullable("shift_spread", pa.float64(), "standard deviation of these over its positives"),
     ],
 )
 
@@ -57,9 +63,9 @@ IMAGES = pa.schema(
         _column("image_id", pa.string(), "as the data set names the image"),
         _column("annotations", pa.int32(), "their number, ignored ones included"),
         _column("seen", pa.int32(), "how often it was shown"),
-        _column("background_best", pa.float32(), "highest score of a negative far from objects"),
-        _column("background_mean", pa.float64(), "mean over sights of the highest of each"),
-        _column("loss_share", pa.float64(), "of the sum of all samples' losses times weights"),
+        _nullable("background_best", pa.float32(), "highest score of a negative far from objects"),
+        _nullable("background_mean", pa.float64(), "mean over sights of the highest of each"),
+        _nullable("loss_share", pa.float64(), "of the sum of all samples' losses times weights"),
     ],
 )
 

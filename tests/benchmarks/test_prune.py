@@ -92,12 +92,29 @@ def test_one_seed_has_no_differences(program):
 
 
 @pytest.mark.parametrize(
+    ("seeds", "says"),
+    [
+        (range(11), "11 are more than the table has intervals for"),
+        ([1, 2, 1], "one is named twice"),
+    ],
+    ids=["many", "twice"],
+)
+@pytest.mark.parametrize(
     ("name", "arguments"), [("prune", []), ("forecast", []), ("suspects", ["retinanet"])]
 )
-def test_too_many_seeds_are_refused_before_anything_is_trained(name, arguments, program, capsys):
+def test_bad_seeds_are_refused_before_anything_is_trained(
+    name, arguments, seeds, says, program, capsys
+):
     with pytest.raises(SystemExit):
-        importlib.import_module(name).main([*arguments, "--seeds", *map(str, range(11))])
-    assert "--seeds: 11 are more than the table has intervals for" in capsys.readouterr().err
+        importlib.import_module(name).main([*arguments, "--seeds", *map(str, seeds)])
+    assert f"--seeds: {says}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shares", [["1.5"], ["0"], ["nan"], ["0.5", "0.5"]])
+def test_bad_shares_are_refused_before_anything_is_trained(shares, program, capsys):
+    with pytest.raises(SystemExit):
+        program.main(["--keep", *shares])
+    assert "--keep: " in capsys.readouterr().err
 
 
 def test_parts_are_compared_with_the_random_one_of_their_size(program):
