@@ -194,10 +194,18 @@ def format_suspects(results: dict) -> str:
 
 
 def _remedies(runs: Sequence[dict]) -> list[dict[str, str]]:
-    """A row for each training, the faulty annotations first, which the others are compared with."""
+    methods = remedies_of(runs)
+    return [{"trained on": name, **_compared(["AP"], name, methods, "val")} for name in methods]
+
+
+def remedies_of(runs: Sequence[dict]) -> dict[str, dict]:
+    """The trainings on faulty annotations and others as methods, the faulty ones first.
+
+    Args:
+        runs: of a detector, see ``benchmarks/suspects.py``.
+    """
     names = sorted(runs[0]["AP"], key=lambda name: name != "faulty")
-    methods = {name: {"runs": [{"val": {"AP": run["AP"][name]}} for run in runs]} for name in names}
-    return [{"trained on": name, **_compared(["AP"], name, methods, "val")} for name in names]
+    return {name: {"runs": [{"val": {"AP": run["AP"][name]}} for run in runs]} for name in names}
 
 
 def format_parts(results: dict) -> str:
