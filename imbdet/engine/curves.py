@@ -1,5 +1,6 @@
 """Curves of a training that continue at a checkpoint as if the training had never ended."""
 
+import contextlib
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,13 @@ class CurveWriter(PeriodicWriter):
         self._writers = self.trainer.build_writers()
         for writer in self._forgetful_writers():
             writer._last_write = state["written_to"]
+
+    def after_train(self):
+        # Each writes what is left and closes, also after an error of another.
+        with contextlib.ExitStack() as stack:
+            for writer in reversed(self._writers):
+                stack.callback(writer.close)
+                stack.callback(writer.write)
 
     def _forgetful_writers(self) -> list[JSONWriter | TensorboardXWriter | RunLogger]:
         """Those that write no scalar twice, if they know which ones they have written."""

@@ -28,6 +28,11 @@ class Evaluation(EvalHook):
         self._watchers = watchers
         self._num_done = 0  # iterations at the last evaluation
 
+    def after_train(self) -> None:
+        # detectron2's evaluates also where the last iteration failed.
+        if self.trainer.iter >= self.trainer.max_iter:
+            self._do_eval()
+
     def _do_eval(self) -> None:
         num_done = min(self.trainer.iter + 1, self.trainer.max_iter)
         if num_done == self._num_done:

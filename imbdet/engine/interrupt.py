@@ -58,7 +58,7 @@ class StopOnSignal(HookBase):
 
     def after_train(self):
         if self.trainer.iter < self.trainer.max_iter:
-            return  # it failed, or was at its end when it started
+            return  # it failed
         number = self._agree()
         self._is_underway = False
         if number:

@@ -6,13 +6,14 @@ import logging
 import os
 import weakref
 from collections import OrderedDict
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer, HookBase, TrainerBase
-from detectron2.engine.hooks import EvalHook, IterationTimer, LRScheduler, PreciseBN
+from detectron2.engine.hooks import IterationTimer, LRScheduler, PreciseBN
 from detectron2.utils import comm
 from detectron2.utils.events import (
     CommonMetricPrinter,
@@ -123,7 +124,7 @@ class Trainer(DefaultTrainer):
         hooks.append(Evaluation(cfg.TEST.EVAL_PERIOD, self.evaluation.evaluate, watchers))
         if cfg.TEST.AUG.ENABLED and cfg.DATASETS.TEST:
             # At the end, as detectron2.
-            hooks.append(EvalHook(0, self.evaluation.evaluate_augmented))
+            hooks.append(Evaluation(0, self.evaluation.evaluate_augmented))
         if comm.is_main_process():
             hooks.append(CurveWriter(Path(cfg.OUTPUT_DIR, METRICS_FILE)))
             hooks.append(ProgressBar())
@@ -151,19 +152,20 @@ class Trainer(DefaultTrainer):
     def before_train(self) -> None:
         """Start at the iteration after the checkpoint."""
         self.data_loader.start = self.start_iter
+        if self.start_iter >= self.max_iter:
+            # No iteration is left: it is at its end when detectron2 has counted one more.
+            self.iter = self.max_iter - 1
         super().before_train()
         if self.start_iter > 0:
             self._finish_iteration(self.start_iter - 1)
             self._stop_if_stalled(self.start_iter - 1)
-        if self.start_iter >= self.max_iter:
-            self.iter = self.max_iter - 1  # no iteration is left, but detectron2 counts one more
 
     def _finish_iteration(self, iteration: int) -> None:
         """Do what was still due in the iteration of the checkpoint when it was saved."""
         start = self.iter
         self.iter = self.storage.iter = iteration
         for hook in self._hooks:
-            if isinstance(hook, EvalHook | CurveWriter):
+            if isinstance(hook, Evaluation | CurveWriter):
                 hook.after_step()
         self.iter = self.storage.iter = start
 
@@ -173,13 +175,25 @@ class Trainer(DefaultTrainer):
         self._stop_if_stalled(self.iter)
 
     def after_train(self) -> None:
-        """Let the hooks act, and wait for what they write, such as the best weights.
+        """Let all hooks act, and wait for what they write, such as the best weights.
+
+        Where something fails, the rest takes it for a failed training, which it brings to its end.
 
         Raises:
             UserError: the disk did not take it.
         """
-        super().after_train()
-        self.checkpointer.writer.wait()
+        self.storage.iter = self.iter
+        ends = iter([*(hook.after_train for hook in self._hooks), self.checkpointer.writer.wait])
+        if self.iter < self.max_iter:
+            _end_failed(ends)
+            return
+        try:
+            for end in ends:
+                end()
+        except BaseException:
+            self.iter = self.max_iter - 1
+            _end_failed(ends)
+            raise
 
     def _stop_if_stalled(self, iteration: int) -> None:
         """End the training after an iteration as if it was the last one."""
@@ -266,3 +280,16 @@ class Trainer(DefaultTrainer):
         if self.cfg.SEED not in (seed, -1):
             logger.warning(f"SEED is {self.cfg.SEED}, but the run began with {seed}, which stays.")
         self.data_loader.seed = seed
+
+
+def _end_failed(ends: Iterable[Callable[[], None]]) -> None:
+    """What comes at the end of a training that failed, each part also after an error of another.
+
+    The first error, which is on its way, is the one to be told: those that follow are logged.
+    """
+    for end in ends:
+        try:
+            end()
+        except Exception as error:  # each library raises its own
+            logger.debug("At the end of a training that failed:", exc_info=True)
+            logger.error(f"This failed as well, at the end of the training: {error}")

@@ -59,11 +59,11 @@ class TrainingEvaluation:
         losses = self._validation_loss() if self._validation_loss is not None else {}
         return flatten_results_dict(self.results) | flatten_results_dict(losses)
 
-    def evaluate_augmented(self) -> OrderedDict:
-        """Evaluate with TEST.AUG. A collective call."""
+    def evaluate_augmented(self) -> dict[str, float]:
+        """Evaluate with TEST.AUG; see :meth:`evaluate`."""
         results = self._run(evaluate_augmented)
         self.results.update(results)
-        return results
+        return flatten_results_dict(results)
 
     def weights_of(self, metric: str) -> Mapping[str, Tensor]:
         """Those that a metric is of: of the model, or their averages."""

@@ -4,7 +4,7 @@ import pytest
 
 from imbdet.engine.curves import CurveWriter
 
-from detectron2.utils.events import EventStorage, JSONWriter  # isort: skip  (after imbdet)
+from detectron2.utils.events import EventStorage, EventWriter, JSONWriter  # isort: skip  (after imbdet)
 
 
 class Trainer:
@@ -56,3 +56,24 @@ def test_without_a_state_lines_go_by_the_start(tmp_path, start, num_left):
     run(file, 0, 60, killed=True)
     run(file, start, start, killed=True)
     assert len(file.read_text().splitlines()) == num_left
+
+
+def test_a_writer_that_fails_leaves_the_others_closed(tmp_path):
+    closed = []
+
+    class Writer(EventWriter):
+        def __init__(self, name, error):
+            self.name, self.error = name, error
+
+        def write(self):
+            if self.error:
+                raise self.error
+
+        def close(self):
+            closed.append(self.name)
+
+    hook = CurveWriter(tmp_path / "metrics.json")
+    hook._writers = [Writer("full", OSError("No space left")), Writer("other", None)]
+    with pytest.raises(OSError, match="No space left"):
+        hook.after_train()
+    assert closed == ["full", "other"]
