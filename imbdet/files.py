@@ -24,7 +24,8 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         UserError: an OSError in the block; names ``path``.
     """
-    draft = path.with_name(f".{path.name}.tmp")
+    # One of its own for whoever writes: two programs may renew the same file at the same time.
+    draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}.tmp")
     with _draft(draft):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -41,3 +41,15 @@ def write_on_full_disk(path: Path):
     with replacing(path) as draft:
         draft.write_text("half")
         raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_two_may_renew_a_file_at_the_same_time(tmp_path):
+    path = tmp_path / "a.json"
+    with replacing(path) as first:
+        with replacing(path) as second:
+            second.write_text("second")
+            first.write_text("fir")
+        assert path.read_text() == "second"
+        first.write_text("first")
+    assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]

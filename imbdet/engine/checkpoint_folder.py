@@ -92,7 +92,7 @@ class CheckpointFolder:
         The tag goes first, so that a run goes on from what is left if this comes to no end.
         """
         self.tag.unlink(missing_ok=True)
-        for pattern in ("model_*.pth", ".model_*.pth.tmp"):
+        for pattern in ("model_*.pth", ".model_*.tmp"):
             for path in self.root.glob(pattern):
                 path.unlink(missing_ok=True)
 
