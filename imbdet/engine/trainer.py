@@ -31,6 +31,7 @@ from imbdet.engine.curves import CurveWriter
 from imbdet.engine.evaluation_hook import Evaluation
 from imbdet.engine.interrupt import StopOnSignal
 from imbdet.engine.learned_data import compare_data
+from imbdet.engine.leftovers import remove_earlier, remove_half_written
 from imbdet.engine.loggers import build_loggers
 from imbdet.engine.observers import build_observers
 from imbdet.engine.optimizer import adopt_state, build_optimizer
@@ -152,6 +153,10 @@ class Trainer(DefaultTrainer):
     def before_train(self) -> None:
         """Start at the iteration after the checkpoint."""
         self.data_loader.start = self.start_iter
+        if comm.is_main_process():
+            remove_half_written(Path(self.cfg.OUTPUT_DIR))
+            if self.start_iter == 0:
+                remove_earlier(Path(self.cfg.OUTPUT_DIR))
         if self.start_iter >= self.max_iter:
             # No iteration is left: it is at its end when detectron2 has counted one more.
             self.iter = self.max_iter - 1

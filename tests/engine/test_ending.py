@@ -158,3 +158,42 @@ def test_a_training_that_is_over_and_cannot_begin_again_changes_nothing(
     assert capsys.readouterr().err == "error: No records.\n"
     assert evaluated == []
     assert not file.exists()
+
+
+LEFT = {
+    "best.json": "{}",
+    "loggers.json": "{}",
+    "metrics.json": '{"iteration": 90}',
+    "ledger/objects.parquet": "",
+    "records/samples/part-0000099-rank0.parquet": "",
+    "inference/old_val/metrics.json": "{}",
+    "inference_EMA/shapes_val/pictures/1.png": "",
+}
+STAYS = ("model_best.pth", "notes.txt", "clean/cleaned.json", "inference/old_val/notes.txt")
+
+
+def test_what_another_training_left_is_none_of_one_that_begins(evaluated, tmp_path):
+    for name, text in (*LEFT.items(), *((name, "") for name in STAYS)):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    drafts = (".model_final.pth-12345678.tmp", "ledger/.objects.parquet-12345678.tmp")
+    for name in drafts:
+        (tmp_path / name).touch()
+    assert train(tmp_path) == 0
+    there = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
+    assert there & {*LEFT, *drafts} == {"metrics.json"}
+    assert '"iteration": 90' not in (tmp_path / "metrics.json").read_text()
+    assert set(STAYS) <= there
+
+
+def test_a_training_that_goes_on_keeps_its_own(evaluated, tmp_path):
+    keys = {"LEDGER.ENABLED": True, "RECORD.PERIOD": 1}
+    assert train(tmp_path, **keys) == 0
+    draft = tmp_path / ".model_final.pth-12345678.tmp"
+    draft.touch()
+    off = {"LEDGER.ENABLED": False, "RECORD.PERIOD": 0, "SOLVER.MAX_ITER": 3}
+    assert train(tmp_path, "--resume", **off) == 0
+    assert (tmp_path / "ledger" / "objects.parquet").exists()
+    assert list((tmp_path / "records" / "samples").glob("part-0000001-*"))
+    assert not draft.exists()
