@@ -102,8 +102,8 @@ class LedgerKeeper(HookBase):
         self._rows = LedgerRows(self.trainer.data_loader.records)
         self._first_iteration = self.trainer.start_iter
         if comm.is_main_process():
-            self._ledger = Ledger(len(self._rows.object_ids), len(self._rows.image_ids))
-            self._take_up()
+            # Only then it is one to be written: what fails to begin leaves the files as they are.
+            self._ledger = self._take_up()
 
     def before_step(self):
         self._batch_hook = self.trainer.model.register_forward_pre_hook(self._see_batch)
@@ -152,8 +152,9 @@ class LedgerKeeper(HookBase):
         if parts:
             self._ledger.add(Sights.together(parts))
 
-    def _take_up(self) -> None:
-        """Go on from the checkpoint, if it has a ledger of the same data."""
+    def _take_up(self) -> Ledger:
+        """That of the checkpoint, if it has one of the same data, or an empty one."""
+        ledger = Ledger(len(self._rows.object_ids), len(self._rows.image_ids))
         state, self._state = self._state, None
         if state is None:
             self._drop_files()
@@ -165,8 +166,9 @@ class LedgerKeeper(HookBase):
             self._drop_files()
         else:
             with taking_up("the ledger"):
-                self._ledger.load_state_dict(state["ledger"])
+                ledger.load_state_dict(state["ledger"])
             self._first_iteration = state["first_iteration"]
+        return ledger
 
     def _fingerprints(self) -> dict[str, str]:
         annotations = self.trainer.data_loader.summary.annotations

@@ -157,12 +157,13 @@ class SampleRecorder(HookBase):
             is_together: whether all processes are here. Then one writes the sum of the histograms;
                 otherwise each writes its own.
         """
-        seen = [(self._histograms.take(), self._num_batches)]
+        rows, seen = self._rows, [(self._histograms.take(), self._num_batches)]
+        self._start_part()  # also where this one cannot be written: nothing counts twice
         if is_together:
             seen = comm.gather(seen[0])
         contents = {}
-        if self._rows:
-            contents["samples.parquet"] = to_parquet(self._rows)
+        if rows:
+            contents["samples.parquet"] = to_parquet(rows)
         num_batches = sum(number for _, number in seen)
         if num_batches > 0:
             named = self._histograms.named(sum(counts for counts, _ in seen))
@@ -170,7 +171,6 @@ class SampleRecorder(HookBase):
             if is_together:
                 self._show(named)
         self._write(contents)
-        self._start_part()
 
     def _write(self, contents: Mapping[str, bytes]) -> None:
         if self._folder.is_over or not contents:

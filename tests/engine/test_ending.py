@@ -4,7 +4,9 @@ import os
 import signal
 import time
 
+import pyarrow.parquet as pq
 import pytest
+import torch
 
 import train_net
 from imbdet.engine import checkpoint_writer
@@ -14,6 +16,7 @@ from imbdet.engine.recorder import SampleRecorder
 from imbdet.engine.trainer import Trainer
 from imbdet.engine.training_evaluation import TrainingEvaluation
 from imbdet.errors import UserError
+from imbdet.records.folder import RecordFolder
 from tests.engine.jobs import arguments
 from tests.messages import assert_says
 
@@ -158,6 +161,36 @@ def test_a_training_that_is_over_and_cannot_begin_again_changes_nothing(
     assert capsys.readouterr().err == "error: No records.\n"
     assert evaluated == []
     assert not file.exists()
+
+
+def test_a_ledger_that_cannot_be_gone_on_with_stays(evaluated, tmp_path, monkeypatch, capsys):
+    keys = {"LEDGER.ENABLED": True}
+    assert train(tmp_path, **keys) == 0
+    file = tmp_path / "ledger" / "objects.parquet"
+    before = pq.read_table(file)
+    final = torch.load(tmp_path / "model_final.pth", weights_only=True)
+    final["trainer"]["hooks"]["LedgerKeeper"]["ledger"]["objects"] = {}
+    torch.save(final, tmp_path / "model_final.pth")
+    assert train(tmp_path, "--resume", **keys, **{"SOLVER.MAX_ITER": 3}) == 2
+    assert_says(capsys.readouterr().err, "state of the ledger is not as a training writes it")
+    assert pq.read_table(file).equals(before)
+
+
+def test_records_that_could_not_be_written_are_not_written_by_halves(
+    evaluated, tmp_path, monkeypatch, capsys
+):
+    write = RecordFolder.write
+    full = iter([True])
+
+    def once_full(self, iteration, contents):
+        if next(full, False):
+            raise UserError("No space left on device.")
+        return write(self, iteration, contents)
+
+    monkeypatch.setattr(RecordFolder, "write", once_full)
+    assert train(tmp_path, **{"RECORD.PERIOD": 1}) == 2
+    assert capsys.readouterr().err == "error: No space left on device.\n"
+    assert list((tmp_path / "records").rglob("part-*")) == []
 
 
 LEFT = {

@@ -102,6 +102,12 @@ def test_stops_before_the_step_and_keeps_the_iteration(bad, reason, tmp_path):
     assert trainer.model.weight.isfinite().all()
 
 
+def test_the_reason_is_told_where_the_iteration_cannot_be_kept(tmp_path):
+    (tmp_path / "watch").touch()  # as a full disk
+    message = error_of(ToyTrainer(tmp_path, "loss").train)
+    assert_says(message, REASONS["loss"], "It cannot be kept", "watch' is a file, not a folder")
+
+
 @pytest.mark.parametrize("bad", REASONS)
 def test_a_skipped_iteration_changes_nothing(bad, tmp_path, caplog):
     trainer = ToyTrainer(tmp_path, bad, max_skipped=1)

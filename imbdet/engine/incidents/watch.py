@@ -116,7 +116,10 @@ class Watch(HookBase):
         reason = complaints[culprit]
         if len(complaints) > 1:
             reason = f"Rank {culprit}: {reason}"
-        self._save(complaints[comm.get_rank()])
+        try:
+            self._save(complaints[comm.get_rank()])
+        except UserError as error:
+            raise UserError(f"{reason} It cannot be kept: {error}") from error
         file = Incident.path(self._folder, self.trainer.iter, culprit)
         if self._num_skipped >= self._max_skipped:
             others = counted(self._num_skipped, "other")
