@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imbdet.engine.checkpoint_folder import CheckpointFolder
-from imbdet.errors import UserError
 from imbdet.search.halving import Measured, Task
 from imbdet.search.launcher import Launcher
 from imbdet.search.reached_ap import reached_ap
@@ -98,7 +97,7 @@ class Stage:
             try:
                 ap, num_images = reached_ap(folder, self.dataset)
                 CheckpointFolder(folder).keep_tagged()
-            except UserError:
+            except Exception:  # whatever it is, the trial waits for who goes on
                 self.trials.release(trial_id, task, seconds=end.seconds)
                 raise
         seconds = self.trials.seconds_before(trial_id, task) + end.seconds

@@ -160,7 +160,8 @@ class Trials:
 
         def beat() -> None:
             while not is_over.wait(HEARTBEAT):
-                with self._lock:
+                # A database that is out of reach for a while hears the next one.
+                with self._lock, contextlib.suppress(optuna.exceptions.StorageInternalError):
                     self._storage.record_heartbeat(trial_id)
 
         thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
@@ -186,7 +187,7 @@ class Trials:
             "images": measured.num_images,
             "seconds": measured.seconds,
         }
-        with self._lock:
+        with self._changing():
             self._storage.set_trial_intermediate_value(trial_id, task.iteration, value)
             self._storage.set_trial_user_attr(trial_id, f"reached {task.iteration}", content)
             if is_end:
@@ -196,7 +197,7 @@ class Trials:
 
     def report_failure(self, trial_id: int, task: Task, text: str) -> None:
         """Keep what a training said that failed."""
-        with self._lock:
+        with self._changing():
             self._storage.set_trial_user_attr(trial_id, f"failed {task.iteration}", text)
             self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
 
@@ -208,12 +209,18 @@ class Trials:
             task: that is not done.
             seconds: of work on it.
         """
-        with self._lock:
+        with self._changing():
             before = self.seconds_before(trial_id, task)
             self._storage.set_trial_user_attr(
                 trial_id, f"stopped {task.iteration}", before + seconds
             )
             self._storage.set_trial_state_values(trial_id, TrialState.WAITING)
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Changes of a trial that was claimed come to nothing if it was given to another since."""
+        with self._lock, contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+            yield
 
     def seconds_before(self, trial_id: int, task: Task) -> float:
         """Of work on a task that was stopped."""

@@ -9,14 +9,16 @@ import sys
 import threading
 import time
 
+import numpy as np
 import optuna
 import pytest
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
 from imbdet.cli import main
 from imbdet.engine.lock import is_locked
 from imbdet.search import run_search, stage, trials
-from imbdet.search.halving import Task
+from imbdet.search.halving import Measured, Task
 from imbdet.search.space import Arm
 from tests.search.conftest import SPACE, played_ap
 
@@ -173,6 +175,55 @@ def test_a_trial_of_a_program_that_died_is_taken_over(search, tmp_path, monkeypa
     with sqlite3.connect(tmp_path / "o" / "search.db") as database:
         database.execute("UPDATE trial_heartbeats SET heartbeat = '2020-01-01 00:00:00'")
     assert shared.claim([task])[0] == task
+
+
+def test_what_comes_too_late_of_a_trial_counts_for_nothing(search, tmp_path):
+    search("--show")
+    storage = trials.open_storage(f"sqlite:///{tmp_path / 'o' / 'search.db'}")
+    shared, task = Shared(storage), Task(1, 1, "a")
+    late, others = Measured(np.full(11, 1.0), 9, 2.0), Measured(np.full(11, 20.0), 9, 2.0)
+    _, first = shared.claim([task])
+    with sqlite3.connect(tmp_path / "o" / "search.db") as database:
+        database.execute("UPDATE trial_heartbeats SET heartbeat = '2020-01-01 00:00:00'")
+    _, second = shared.claim([task])  # by another, as of the first one nothing was heard
+    shared.report(first, task, late, is_end=False)
+    shared.report_failure(first, task, "too late")
+    shared.release(first, task, seconds=1.0)
+    assert shared.read() == ({}, {})
+    shared.report(second, task, others, is_end=False)
+    assert shared.read()[0][task].ap[0] == 20.0
+
+
+def test_a_program_is_heard_again_after_its_database_was_out_of_reach(
+    search, tmp_path, monkeypatch
+):
+    search("--show")
+    storage = trials.open_storage(f"sqlite:///{tmp_path / 'o' / 'search.db'}")
+    shared = Shared(storage)
+    _, trial_id = shared.claim([Task(1, 1, "a")])
+    beats, is_heard = [], threading.Event()
+
+    def record(trial_id):
+        beats.append(trial_id)
+        if len(beats) == 1:
+            raise StorageInternalError("no route")
+        is_heard.set()
+
+    monkeypatch.setattr(trials, "HEARTBEAT", 0.01)
+    monkeypatch.setattr(storage, "record_heartbeat", record)
+    with shared.beating(trial_id):
+        assert is_heard.wait(60)
+
+
+def test_a_trial_waits_where_what_it_has_reached_cannot_be_read(search, tmp_path, monkeypatch):
+    def fail(folder, dataset):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "reached_ap", fail)
+        assert search() == 2
+    assert {trial.state for trial in open_study(tmp_path).trials} == {TrialState.WAITING}
+    assert search() == 0
 
 
 class Shared(trials.Trials):
