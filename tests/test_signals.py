@@ -97,7 +97,7 @@ def test_none_is_lost(lose, number, capfd):
 
     begin = time.monotonic()
     assert run_program(run, output="it") == 128 + number
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 25
     assert capfd.readouterr().err == "Stopped.\n"
 
 
@@ -146,7 +146,7 @@ def program(code, **options):
     """
     code = textwrap.dedent(head) + textwrap.dedent(code)
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=20, **options
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=200, **options
     )
 
 
@@ -155,7 +155,7 @@ STUCK = {
         try:
             os.kill(os.getpid(), number)
         finally:
-            time.sleep(30)
+            time.sleep(600)
     """,
     "compiled code does not return": """
         mutex = ctypes.create_string_buffer(64)
@@ -174,7 +174,7 @@ def test_an_end_that_takes_too_long_is_cut_short(code, tmp_path):
     def work():
         signal.signal(number, signal.SIG_IGN)
         Path("child").write_text(str(os.getpid()))
-        time.sleep(30)
+        time.sleep(600)
 
     def run():
         multiprocessing.get_context("fork").Process(target=work, daemon=True).start()
@@ -189,7 +189,7 @@ def test_an_end_that_takes_too_long_is_cut_short(code, tmp_path):
     assert (result.returncode, result.stderr) == (143, "Stopped.\n")
     assert [path.name for path in tmp_path.iterdir()] == ["child"]
     pid = int((tmp_path / "child").read_text())
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while os.path.exists(f"/proc/{pid}") and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not os.path.exists(f"/proc/{pid}")
@@ -226,7 +226,7 @@ def test_forked_processes_leave_ctrl_c_to_their_parent():
     def work():
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(30)
+        time.sleep(600)
 
     def run():
         process = multiprocessing.get_context("fork").Process(target=work)

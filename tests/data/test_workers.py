@@ -13,24 +13,25 @@ from tests.messages import error_of
 
 
 def test_a_killed_worker_is_said_at_once(toy):
-    loader = build_train_loader(toy.config("DATALOADER.NUM_WORKERS", 2))
-    batches = iter(loader)
+    others = set(multiprocessing.active_children())  # of another test, about to end
+    batches = iter(build_train_loader(toy.config("DATALOADER.NUM_WORKERS", 2)))
     next(batches)
+    worker, _ = set(multiprocessing.active_children()) - others
     start = time.monotonic()
 
     @explained_worker_deaths()
     def train_on():
-        os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+        os.kill(worker.pid, signal.SIGKILL)
         for _ in batches:
             time.sleep(0.01)
 
     assert "worker died (" in error_of(train_on)
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < 60
 
 
 @pytest.mark.parametrize("build", [build_train_loader, lambda cfg: build_test_loader(cfg, "toy")])
 def test_workers_go_on_when_all_of_a_job_is_told_to_stop(build, toy):
-    others = set(multiprocessing.active_children())  # of another test, about to end
+    others = set(multiprocessing.active_children())
     batches = iter(build(toy.config("DATALOADER.NUM_WORKERS", 1)))
     next(batches)
     (worker,) = set(multiprocessing.active_children()) - others

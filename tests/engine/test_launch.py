@@ -19,15 +19,20 @@ from imbdet.engine.lock import lock_folder
 from imbdet.errors import UserError
 from tests.engine.jobs import arguments, start
 from tests.messages import assert_says, error_of
+from tests.ports import reserve_port
 
 # isort: split
 from detectron2.utils import comm
 
+# Seconds within which a busy machine gets anything done that takes no time.
+SLOW = 60.0
+
 
 @pytest.fixture(autouse=True)
-def _short_patience(monkeypatch):
+def _patience(monkeypatch):
     monkeypatch.setattr(supervisor, "GRACE", 3.0)
-    monkeypatch.setattr(member, "NOTICE_TIME", 1.0)
+    # Who knows why a process ended says so first, however busy the machine is.
+    monkeypatch.setattr(member, "NOTICE_TIME", SLOW)
 
 
 @pytest.fixture(autouse=True)
@@ -40,8 +45,12 @@ def note_pid(folder):
     comm.synchronize()
 
 
-def assert_all_gone(folder):
+def assert_all_gone(folder, within=0.0):
+    """Seconds may pass."""
     pids = [file.read_text() or file.name for file in Path(folder).iterdir()]
+    deadline = time.monotonic() + within
+    while any(map(is_running, pids)) and time.monotonic() < deadline:
+        time.sleep(0.02)
     assert not list(filter(is_running, pids))
 
 
@@ -82,10 +91,10 @@ def torchrun_environment(rank, port):
     return {**os.environ, **variables}
 
 
+@pytest.fixture
 def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    with reserve_port() as holder:
+        yield holder.getsockname()[1]
 
 
 def _as_torchrun_does(rank, argv, port):
@@ -93,8 +102,8 @@ def _as_torchrun_does(rank, argv, port):
     sys.exit(train_net.main(argv))
 
 
-def test_torchruns_processes_train_as_one_job(tmp_path):
-    processes = run_in_processes(_as_torchrun_does, arguments(tmp_path / "o"), free_port())
+def test_torchruns_processes_train_as_one_job(free_port, tmp_path):
+    processes = run_in_processes(_as_torchrun_does, arguments(tmp_path / "o"), free_port)
     assert [process.exitcode for process in processes] == [0, 0]
     assert (tmp_path / "o" / "model_final.pth").exists()
 
@@ -164,7 +173,9 @@ def test_a_killed_process_is_named(tmp_path, capfd):
 
 
 @pytest.mark.parametrize("culprit", [0, 1])
-def test_a_hanging_process_is_named_in_time(culprit, tmp_path, capfd):
+def test_a_hanging_process_is_named_in_time(culprit, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(member, "NOTICE_TIME", 1.0)
+
     def run(args):
         note_pid(tmp_path)
         if comm.get_rank() == culprit:
@@ -172,8 +183,8 @@ def test_a_hanging_process_is_named_in_time(culprit, tmp_path, capfd):
         comm.synchronize()
 
     begin = time.monotonic()
-    assert start(run, timeout=1.5) == 1
-    assert time.monotonic() - begin < 1.5 + 1.0 + 3.0 + 5.0
+    assert start(run, timeout=5.0) == 1
+    assert time.monotonic() - begin < SLOW
     error = capfd.readouterr().err
     assert_says(error, "error: Rank", "lost contact", f"No word from rank {culprit}: it hangs")
     assert error.count("\n") == 1
@@ -185,7 +196,7 @@ def test_signals_reach_all_processes(tmp_path, capfd):
         note_pid(tmp_path)
         if comm.get_rank() == 0:
             os.kill(os.getppid(), signal.SIGTERM)
-        time.sleep(30)
+        time.sleep(2 * SLOW)
 
     assert start(run) == 143
     assert capfd.readouterr().err == "Stopped.\n"
@@ -198,14 +209,14 @@ def test_processes_that_do_not_listen_yet_are_ended(number, tmp_path, monkeypatc
         (tmp_path / str(os.getpid())).touch()  # it may be killed before it writes into the file
         os.kill(os.getpid(), number)  # it is held back
         os.kill(os.getppid(), number)
-        time.sleep(30)
+        time.sleep(2 * SLOW)
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     monkeypatch.setattr(supervisor, "take_part", not_yet)
     begin = time.monotonic()
     assert start(print) == 128 + number
     signal.signal(signal.SIGINT, before)
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < SLOW
     assert capfd.readouterr().err == "Stopped.\n"
     assert_all_gone(tmp_path)
 
@@ -215,7 +226,7 @@ def test_no_process_survives_who_started_it(tmp_path):
         note_pid(tmp_path)
         if comm.get_rank() == 0:
             os.kill(os.getppid(), signal.SIGKILL)
-        time.sleep(30)
+        time.sleep(2 * SLOW)
 
     def job(rank):
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # as under nohup
@@ -223,8 +234,7 @@ def test_no_process_survives_who_started_it(tmp_path):
 
     (parent,) = run_in_processes(job, num_processes=1)
     assert parent.exitcode == -signal.SIGKILL
-    time.sleep(0.5)
-    assert_all_gone(tmp_path)
+    assert_all_gone(tmp_path, within=SLOW)
 
 
 def test_other_configs_are_named(capfd):
@@ -293,6 +303,7 @@ def test_a_locked_folder_is_left_alone_but_for_evaluation(tmp_path, capsys):
         assert "nowhere.pth" in capsys.readouterr().err
 
 
+SILENT = reserve_port()
 BAD_LAUNCHES = {
     "no GPUs": (["--num-gpus", "99"], "--num-gpus is 99"),
     "GPUs of none": (["--num-gpus", "0"], "--num-gpus is 0"),
@@ -307,7 +318,7 @@ BAD_LAUNCHES = {
     "no time": (["--timeout", "0"], "--timeout is 0"),
     "alone": (
         "--num-processes 1 --num-machines 2 --machine-rank 1 --timeout 0.1 "
-        f"--dist-url tcp://127.0.0.1:{free_port()}".split(),
+        f"--dist-url tcp://127.0.0.1:{SILENT.getsockname()[1]}".split(),
         "The machine of rank 0 does not answer",
     ),
 }
@@ -330,11 +341,11 @@ def test_a_port_in_use_is_said():
     assert_says(message, f"Port {port} of --dist-url cannot be used", "in use")
 
 
-def test_two_machines_meet(tmp_path):
+def test_two_machines_meet(free_port, tmp_path):
     def run(args):
         (tmp_path / str(comm.get_rank())).write_text(f"{comm.get_local_rank()}")
 
-    url = f"tcp://127.0.0.1:{free_port()}"
+    url = f"tcp://127.0.0.1:{free_port}"
 
     def machine(rank):
         sys.exit(start(run, dist_url=url, num_machines=2, machine_rank=rank))

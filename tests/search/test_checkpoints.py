@@ -1,5 +1,6 @@
 """Which checkpoints a search leaves on the disk, with trainings that are played in this process."""
 
+import contextlib
 import itertools
 import json
 import subprocess
@@ -130,16 +131,24 @@ def test_show_removes_nothing(search, checkpoints, monkeypatch):
     assert checkpoints("c") == KEPT
 
 
-def test_a_folder_in_use_is_left_for_the_next_time(search, checkpoints, tmp_path):
+def test_a_folder_in_use_is_left_for_the_next_time(search, checkpoints, tmp_path, monkeypatch):
     folder = tmp_path / "o" / "trainings" / "c-seed_1"
-    lock = "import fcntl, pathlib, sys, time; p = pathlib.Path(sys.argv[1])\n"
-    lock += "while not (p / 'last_checkpoint').exists(): time.sleep(0.01)\n"
-    lock += "f = open(p / '.lock', 'a+'); fcntl.lockf(f, fcntl.LOCK_EX); sys.stdin.read()"
-    command = [sys.executable, "-c", lock, str(folder)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+    lock = "import fcntl, sys; f = open(sys.argv[1], 'a+'); fcntl.lockf(f, fcntl.LOCK_EX); "
+    command = [sys.executable, "-c", lock + "print(flush=True); input()", str(folder / ".lock")]
+    pipe = subprocess.PIPE
+    with contextlib.ExitStack() as stack, monkeypatch.context() as patch:
+
+        def play_and_stay(launcher, arguments, own):
+            end = play(launcher, arguments, own)
+            if own == folder:
+                process = stack.enter_context(subprocess.Popen(command, stdin=pipe, stdout=pipe))
+                stack.callback(process.kill)
+                process.stdout.readline()  # it has the lock
+            return end
+
+        patch.setattr(Launcher, "train", play_and_stay)
         assert search(text=SPACE) == 0
         assert checkpoints("c") == KEPT
-        process.kill()
     assert search(text=SPACE) == 0
     assert checkpoints("c") == set()
 

@@ -29,7 +29,7 @@ if "LOSS" in keys and keys["LOSS"] == "slow":
         sys.exit(143)
     signal.signal(signal.SIGTERM, stop)
     (folder / "ready").touch()
-    time.sleep(60)
+    time.sleep(600)
 value = 10.0 * int(keys["SEED"])
 results = folder / "inference" / "val"
 results.mkdir(parents=True)

@@ -11,6 +11,7 @@ import pytest
 from imbdet.errors import UserError
 from imbdet.search import ray_address
 from imbdet.search.ray_address import require_answer
+from tests.ports import reserve_port
 
 
 @pytest.fixture
@@ -26,8 +27,8 @@ def cluster():
 @pytest.fixture
 def dead_port():
     """A port at which nothing answers."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
+    with reserve_port() as holder:
+        yield holder.getsockname()[1]
 
 
 FORMS = ["127.0.0.1:{}", "ray://127.0.0.1:{}", "ray://127.0.0.1:{}/name"]
