@@ -1,7 +1,7 @@
 """What a search has found: a row for each arm, and sentences."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -134,8 +134,22 @@ def _describe(fate: Fate) -> str:
     }[fate.kind]
 
 
-def sentences(space: Space, plan: Plan, progress: Progress, final: FinalFigure | None) -> list[str]:
-    """What was tried, what it cost and what is decided."""
+def sentences(
+    space: Space,
+    plan: Plan,
+    progress: Progress,
+    final: FinalFigure | None,
+    failures: Collection[Task],
+) -> list[str]:
+    """What was tried, what it cost and what is decided.
+
+    Args:
+        space: what was chosen from.
+        plan: how.
+        progress: where the search stands.
+        final: None before the end.
+        failures: the trainings of the final comparison that failed.
+    """
     rungs = ", ".join(f"{rung:,}" for rung in plan.rungs)
     seeds = ", ".join(map(str, plan.seeds))
     tried = f"Tried were {counted(len(plan.arms), 'method')}"
@@ -157,7 +171,7 @@ def sentences(space: Space, plan: Plan, progress: Progress, final: FinalFigure |
     elif final is not None:
         said.append(_describe_final(final, progress.winner or "", baseline_of(plan, progress)))
     elif progress.winner is not None:
-        said.append("The final comparison is not done yet: the same command goes on.")
+        said.append(_describe_missing_final(failures))
     return said
 
 
@@ -191,6 +205,16 @@ _KINDS = {
     "budget": "Undecided when there was no budget to go on with them",
     "failed": "Failed",
 }
+
+
+def _describe_missing_final(failures: Collection[Task]) -> str:
+    if not failures:
+        return "The final comparison is not done yet: the same command goes on."
+    first = min(failures)
+    return (
+        f"The final comparison is not done, as {first.arm} with seed {first.seed} failed: the same "
+        "command with --retry-failed goes on."
+    )
 
 
 def _describe_final(final: FinalFigure, winner: str, baseline: str) -> str:

@@ -1,7 +1,7 @@
 """From a space and a budget to a winner: trains, decides, compares, and writes what it found."""
 
 import argparse
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,7 +77,7 @@ class Search:
                 "goes on."
             )
         folder = self.output / "final"
-        tasks = self._final_tasks(progress.winner, baseline_of(self.plan, progress))
+        tasks = self._final_tasks(progress)
         Stage(
             self.final_trials,
             lambda measured, failed: _still_due(tasks, measured, failed),
@@ -92,9 +92,12 @@ class Search:
         """Write and print what is found so far."""
         measured, failed = self.trials.read()
         progress = advance(self.plan, measured, failed)
-        final = self._final_figure(progress)
+        tasks = self._final_tasks(progress)
+        measured_finally, failed_finally = self.final_trials.read()
+        final = self._final_figure(progress, tasks, measured_finally)
         rows = arm_rows(self.plan, progress, measured)
-        said = sentences(self.space, self.plan, progress, final)
+        failures = [task for task in tasks if task in failed_finally]
+        said = sentences(self.space, self.plan, progress, final, failures)
         write_results(self.output, rows, said, final, measured)
         if progress.winner is not None:
             arm = self.space.arms[progress.winner]
@@ -129,21 +132,21 @@ class Search:
             training_folder(self._folder, task) for task in ends if task not in measured
         )
 
-    def _final_tasks(self, winner: str, baseline: str) -> list[Task]:
-        end = self.plan.rungs[-1]
-        arms = dict.fromkeys([winner, baseline])
-        return [Task(end, seed, arm) for seed in self.final.seeds for arm in arms]
-
-    def _final_figure(self, progress: Progress) -> FinalFigure | None:
+    def _final_tasks(self, progress: Progress) -> list[Task]:
+        """The trainings of the final comparison; none while there is no winner."""
         if progress.winner is None:
-            return None
-        winner, baseline = progress.winner, baseline_of(self.plan, progress)
-        tasks = self._final_tasks(winner, baseline)
-        measured, _ = self.final_trials.read()
-        if not all(task in measured for task in tasks):
+            return []
+        arms = dict.fromkeys([progress.winner, baseline_of(self.plan, progress)])
+        return [Task(self.plan.rungs[-1], seed, arm) for seed in self.final.seeds for arm in arms]
+
+    def _final_figure(
+        self, progress: Progress, tasks: Sequence[Task], measured: Mapping[Task, Measured]
+    ) -> FinalFigure | None:
+        if progress.winner is None or not all(task in measured for task in tasks):
             return None
         of_these = {task: measured[task] for task in tasks}
-        return compare_finally(self.final.dataset, of_these, self.plan.rungs[-1], winner, baseline)
+        end, baseline = self.plan.rungs[-1], baseline_of(self.plan, progress)
+        return compare_finally(self.final.dataset, of_these, end, progress.winner, baseline)
 
 
 def _still_due(

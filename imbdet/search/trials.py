@@ -287,8 +287,12 @@ def _results(trials: Sequence[FrozenTrial]) -> tuple[dict[Task, Measured], dict[
                 measured[Task(int(iteration), seed, arm)] = found
             elif kind == "failed":
                 failed[Task(int(iteration), seed, arm)] = content
-    # Those that begin once more have not failed.
-    return measured, {task: text for task, text in failed.items() if not _live(task, trials)}
+    return measured, {
+        task: text
+        for task, text in failed.items()
+        # Those that begin once more, and those that then came there, have not failed.
+        if task not in measured and not _live(task, trials)
+    }
 
 
 def _live(task: Task, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:

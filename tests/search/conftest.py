@@ -26,7 +26,7 @@ def stop(*_):
     sys.exit(143)
 signal.signal(signal.SIGTERM, stop)
 kind = keys["KIND"]
-if kind == "bad" and until > 1:
+if kind == "bad" and until > 1 and not (folder.parents[1] / "mended").exists():
     sys.exit("error: the loss is not finite.")
 if kind == "slow" and not (folder / "checkpoint").exists():
     (folder / "ready").touch()

@@ -114,6 +114,31 @@ def test_a_failure_is_named_and_retried_on_demand(search, starts, tmp_path, capf
     assert starts()["b-seed_1", 3] == num_starts + 1
 
 
+def test_a_failure_on_the_way_that_was_put_right_is_none(search, tmp_path):
+    text = (SPACE % "bad").replace("LEVEL: 20", "LEVEL: 25")
+    search(text=text)
+    (tmp_path / "o" / "mended").touch()
+    assert search("--retry-failed", text=text) == 0
+    fates = {row["arm"]: row["fate"] for row in content(tmp_path)["arms"]}
+    assert fates == {
+        "a": "the winner; the baseline",
+        "b": "undecided from a",
+        "c": "worse than a at iteration 1",
+    }
+
+
+def test_a_failure_at_the_end_that_was_put_right_is_none(search, starts, tmp_path, capfd):
+    assert search(text=SPACE % "bad") == 2
+    assert "A training of the final comparison, b with seed 4, failed" in capfd.readouterr().err
+    said = content(tmp_path)["sentences"][-1]
+    assert said.startswith("The final comparison is not done, as b with seed 4 failed: ")
+    (tmp_path / "o" / "mended").touch()
+    for flags in (["--retry-failed"], ["--retry-failed"], []):
+        assert search(*flags, text=SPACE % "bad") == 0
+    assert starts()["b-seed_4", 9] == 2
+    assert content(tmp_path)["final"] is not None
+
+
 def test_where_all_fail_the_reason_is_said(search, capfd):
     text = (SPACE % "bad").replace("good", "bad")
     for level in ("20", "5,"):
