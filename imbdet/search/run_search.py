@@ -22,7 +22,7 @@ from imbdet.search.results import print_table, write_results, write_winner
 from imbdet.search.searched_configs import check_arms
 from imbdet.search.space import Final, Space
 from imbdet.search.stage import Stage, training_folder
-from imbdet.search.trials import Trials, open_storage
+from imbdet.search.trials import Trials, holds_study, open_storage
 from imbdet.wording import counted
 
 # Of the studies in the storage.
@@ -188,14 +188,19 @@ def open_search(args: argparse.Namespace, space: Space) -> Search:
             f"'{space.path}': the seeds {used_twice} are in seeds and in final.seeds: the final "
             "comparison needs seeds that the search never saw."
         )
+    output = Path(args.output)
+    url = args.storage or f"sqlite:///{output.absolute() / 'search.db'}"
+    if args.show and not (output.is_dir() and holds_study(url, _NAME)):
+        raise UserError(
+            f"There is no search in '{output}': --show tells of one that was begun with the same "
+            "--output and --storage."
+        )
     shared = check_arms(space)
     budget, in_hours = (args.hours, True) if args.hours is not None else (args.iterations, False)
     plan = Plan(space.methods, space.seeds, shared.rungs, budget, in_hours)
     advance(plan, {}, {})  # refuses a budget that is too small
-    output = Path(args.output)
     with opening_output(output):
-        database = (output / "search.db").resolve()
-    storage = open_storage(args.storage or f"sqlite:///{database}")
+        storage = open_storage(url)
     about = {
         "arms": {name: list(arm.arguments(0)) for name, arm in space.arms.items()},
         "seeds": list(space.seeds),

@@ -11,6 +11,7 @@ is alive; if it is silent for long, another one may go on with the trial.
 """
 
 import contextlib
+import os
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -76,6 +77,22 @@ def open_storage(url: str) -> RDBStorage:
     if storage.engine.dialect.name == "sqlite":
         _lock_transactions(storage.engine)
     return storage
+
+
+def holds_study(url: str, name: str) -> bool:
+    """Whether a study is in a database; makes neither the one nor the other.
+
+    Args:
+        url: of the database, see :func:`open_storage`.
+        name: of the study.
+
+    Raises:
+        UserError: see :func:`open_storage`.
+    """
+    file = url.removeprefix("sqlite:///")
+    if file != url and not os.path.exists(file):
+        return False
+    return any(study.study_name == name for study in open_storage(url).get_all_studies())
 
 
 def _lock_transactions(engine: Engine) -> None:

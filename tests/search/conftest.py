@@ -85,6 +85,18 @@ def search(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def begin(search, monkeypatch):
+    """Begins the search of SPACE, and trains nothing."""
+
+    def run():
+        with monkeypatch.context() as patch:
+            patch.setattr(run_search.Search, "run", lambda *_: None)
+            assert search() == 0
+
+    return run
+
+
+@pytest.fixture
 def starts(tmp_path):
     """How often each training was started, by its folder and the iteration it was to reach."""
 

@@ -189,8 +189,8 @@ def test_a_killed_search_repeats_nothing_that_is_finished(search, starts, tmp_pa
     assert {key: starts()[key] for key in before} == before
 
 
-def test_a_trial_of_a_program_that_died_is_taken_over(search, tmp_path, monkeypatch):
-    search("--show")
+def test_a_trial_of_a_program_that_died_is_taken_over(begin, tmp_path, monkeypatch):
+    begin()
     url = f"sqlite:///{tmp_path / 'o' / 'search.db'}"
     storage = trials.open_storage(url)
     shared = Shared(storage)
@@ -260,8 +260,8 @@ class Shared(trials.Trials):
         super().__init__(storage, "imbdet", about, arms)
 
 
-def test_a_task_is_claimed_once(search, tmp_path):
-    search("--show")
+def test_a_task_is_claimed_once(begin, tmp_path):
+    begin()
     storage = trials.open_storage(f"sqlite:///{tmp_path / 'o' / 'search.db'}")
     tasks = [Task(1, seed, arm) for seed in (1, 2, 3) for arm in "abc"]
     claimed, others = [], [Shared(storage) for _ in range(4)]
@@ -284,8 +284,8 @@ def test_a_task_that_another_has_done_is_not_repeated(search, tmp_path):
     assert Shared(storage).claim([Task(1, 1, "a")]) is None
 
 
-def test_two_searches_on_one_storage_share_the_work(search, starts, tmp_path):
-    search("--show")
+def test_two_searches_on_one_storage_share_the_work(search, begin, starts, tmp_path):
+    begin()
     (tmp_path / "space.yaml").write_text(SPACE % "good")
     threads = [threading.Thread(target=search) for _ in range(2)]
     for thread in threads:
@@ -361,23 +361,35 @@ def test_a_budget_too_small_is_one_sentence(search, capfd):
     assert "The budget of 8 iterations is too small for one rung: 3 arms with 3 seeds" in error
 
 
-def test_another_space_is_refused(search, capfd):
-    search("--show")
+def test_another_space_is_refused(search, begin, capfd):
+    begin()
     assert search(text=(SPACE % "good").replace("LEVEL: 20", "LEVEL: 21")) == 2
     error = capfd.readouterr().err
     assert "holds a search of something else, which began with other arms." in error
     assert "another --storage" in error
 
 
-def test_a_storage_of_another_form_is_refused(search, tmp_path, monkeypatch, capfd):
-    search("--show")
+def test_a_search_that_was_not_begun_is_not_shown(search, begin, tmp_path, capfd):
+    for flags in ([], ["--storage", f"sqlite:///{tmp_path / 'none.db'}"]):
+        assert search("--show", *flags) == 2
+        assert f"error: There is no search in '{tmp_path / 'o'}'" in capfd.readouterr().err
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["program.py", "space.yaml"]
+    begin()
+    assert search("--show") == 0
+    storage = f"sqlite:///{tmp_path / 'o' / 'search.db'}"
+    assert search("--show", "--storage", storage, output="mistyped") == 2
+    assert not (tmp_path / "mistyped").exists()
+
+
+def test_a_storage_of_another_form_is_refused(search, begin, tmp_path, monkeypatch, capfd):
+    begin()
     monkeypatch.setattr(trials, "VERSION", trials.VERSION + 1)
     assert search() == 2
     assert "holds a search of another version of imbdet" in capfd.readouterr().err
 
 
-def test_a_storage_of_another_optuna_is_refused(search, tmp_path, capfd):
-    search("--show")
+def test_a_storage_of_another_optuna_is_refused(search, begin, tmp_path, capfd):
+    begin()
     with sqlite3.connect(tmp_path / "o" / "search.db") as database:
         database.execute("UPDATE alembic_version SET version_num = 'v0.9.0.a'")
         database.execute("UPDATE version_info SET schema_version = 1")
