@@ -10,11 +10,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tabulate import tabulate
 
 from imbdet.errors import UserError
 from imbdet.files import replacing
+from imbdet.reading import read_json
+from imbdet.schema import NUMBER, Each, require_form
 from imbdet.search.launcher import Launcher
 from imbdet.search.places import make_launcher
 from imbdet.search.space import Arm, Space
@@ -22,6 +25,9 @@ from imbdet.signals import Stopped, passing_on
 from imbdet.wording import averaged, counted
 
 METRICS = ("AP", "AP50", "AP75")
+
+_NOTE_FORM = {"arguments": [str], "finished": bool}
+_METRICS_FORM = {"metrics": Each({"overall": dict.fromkeys(METRICS, (*NUMBER, type(None)))})}
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,11 +60,11 @@ class Run:
         """Whether it was run to its end.
 
         Raises:
-            UserError: the folder is of another run.
+            UserError: the folder is of another run, or the note is damaged.
         """
         if not self.note.exists():
             return False
-        note = json.loads(self.note.read_text())
+        note = _read(self.note, _NOTE_FORM, "remove it, and the grid goes on with this training")
         if note["arguments"] != self.arm.arguments(self.seed):
             raise UserError(
                 f"'{self.folder}' was trained with other settings ({shlex.join(note['arguments'])})"
@@ -76,13 +82,32 @@ class Run:
         """The metrics, as "<data set>/<kind>/<metric>"; nothing if there are none yet.
 
         A metric is None where the data set has no objects.
+
+        Raises:
+            UserError: their file is damaged.
         """
+        advice = f"remove it and '{self.note}', and the grid evaluates this training again"
         results = {}
         for file in sorted(self.folder.glob("inference/*/metrics.json")):
-            for kind, metrics in json.loads(file.read_text())["metrics"].items():
+            for kind, metrics in _read(file, _METRICS_FORM, advice)["metrics"].items():
                 for name in METRICS:
                     results[f"{file.parent.name}/{kind}/{name}"] = metrics["overall"][name]
         return results
+
+
+def _read(path: Path, form: Any, advice: str) -> Any:
+    """The content of a JSON file of a training.
+
+    Raises:
+        UserError: it cannot be read or has another form; says what to do by ``advice``.
+    """
+    try:
+        content = read_json(path)
+        require_form(content, form, "content")
+    except (OSError, ValueError, UserError) as error:
+        reason = str(error).rstrip(".")
+        raise UserError(f"'{path}' is damaged ({reason}): {advice}.") from error
+    return content
 
 
 def grid_runs(space: Space, output: Path) -> list[Run]:
@@ -106,10 +131,16 @@ def run_grid(args: argparse.Namespace, space: Space) -> int:
 
     Raises:
         Stopped: by a signal, after all trainings have ended by it.
-        UserError: a folder is of another run.
+        UserError: a folder is of another run, or a file in it is damaged; or there is no grid
+            to show.
     """
     output = Path(args.output)
     runs = grid_runs(space, output)
+    if args.show and not any(run.note.exists() for run in runs):
+        raise UserError(
+            f"There is no grid of '{space.path}' in '{output}': --show tells of one that was begun "
+            "with the same --output."
+        )
     failures = {} if args.show else _train_all(runs, make_launcher(args))
     _write_table(runs, output / "table.csv")
     print(tabulate(_summarize(runs), headers="keys", disable_numparse=True))
@@ -182,6 +213,6 @@ def _summarize(runs: Sequence[Run]) -> Iterator[dict[str, str]]:
     for of_arm in by_arm.values():
         results = [run.read_results() for run in of_arm if run.is_finished()]
         row = {**of_arm[0].choices, "runs": str(len(results))}
-        for name in results[0] if results else ():
-            row[name] = averaged([result[name] for result in results], digits=1)
+        for name in dict.fromkeys(name for result in results for name in result):
+            row[name] = averaged([result.get(name) for result in results], digits=1)
         yield row

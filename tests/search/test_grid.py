@@ -177,6 +177,42 @@ def test_a_launcher_precedes_the_command(tmp_path):
     assert run(tmp_path, GRID % "good", "--launcher", "env LAUNCHED=1") == 0
 
 
+def test_a_damaged_note_is_one_sentence(tmp_path, capfd):
+    assert run(tmp_path) == 0
+    note = tmp_path / "o" / "a-c-seed_1" / "grid.json"
+    for damaged in ("", "{}", '{"arguments": [], "finished"', "[1]", "\0"):
+        note.write_text(damaged)
+        for flags in ([], ["--show"]):
+            capfd.readouterr()
+            assert run(tmp_path, GRID % "good", *flags) == 2
+            error = capfd.readouterr().err
+            assert error.startswith(f"error: '{note}' is damaged (")
+            assert error.endswith("): remove it, and the grid goes on with this training.\n")
+            assert error.count("\n") == 1
+
+
+def test_damaged_metrics_are_one_sentence(tmp_path, capfd):
+    assert run(tmp_path) == 0
+    file = tmp_path / "o" / "a-c-seed_1" / "inference" / "val" / "metrics.json"
+    for damaged in ("", "{}", '{"metrics": {"bbox": {}}}', "[1]", '{"metrics": '):
+        file.write_text(damaged)
+        capfd.readouterr()
+        assert run(tmp_path) == 2
+        error = capfd.readouterr().err
+        assert error.startswith(f"error: '{file}' is damaged (")
+        assert error.endswith("and the grid evaluates this training again.\n")
+        assert error.count("\n") == 1
+    file.unlink()
+    assert run(tmp_path) == 0
+    assert "-" in capfd.readouterr().out.splitlines()[3].split()
+
+
+def test_a_grid_that_was_not_begun_is_not_shown(tmp_path, capfd):
+    assert run(tmp_path, GRID % "good", "--show") == 2
+    assert f"There is no grid of '{tmp_path / 'space.yaml'}' in" in capfd.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
 def test_a_changed_grid_is_refused(tmp_path, capsys):
     assert run(tmp_path) == 0
     assert run(tmp_path, GRID % "other") == 2
