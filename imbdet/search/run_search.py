@@ -22,7 +22,7 @@ from imbdet.search.results import print_table, write_results, write_winner
 from imbdet.search.searched_configs import check_arms
 from imbdet.search.space import Final, Space
 from imbdet.search.stage import Stage, training_folder
-from imbdet.search.trials import Trials, holds_study, open_storage
+from imbdet.search.trials import Trials, holds_study, naming_storage, open_storage
 from imbdet.wording import counted
 
 # Of the studies in the storage.
@@ -188,8 +188,7 @@ def open_search(args: argparse.Namespace, space: Space) -> Search:
             f"'{space.path}': the seeds {used_twice} are in seeds and in final.seeds: the final "
             "comparison needs seeds that the search never saw."
         )
-    output = Path(args.output)
-    url = args.storage or f"sqlite:///{output.absolute() / 'search.db'}"
+    output, url = Path(args.output), _storage_url(args)
     if args.show and not (output.is_dir() and holds_study(url, _NAME)):
         raise UserError(
             f"There is no search in '{output}': --show tells of one that was begun with the same "
@@ -222,17 +221,22 @@ def open_search(args: argparse.Namespace, space: Space) -> Search:
     return search
 
 
+def _storage_url(args: argparse.Namespace) -> str:
+    return args.storage or f"sqlite:///{Path(args.output).absolute() / 'search.db'}"
+
+
 def run_search(args: argparse.Namespace, space: Space) -> None:
     """Search, and leave the results in the folder, however it ends.
 
     Raises:
         Stopped: by a signal, after all trainings have ended by it.
-        UserError: see :func:`open_search`.
+        UserError: see :func:`open_search`; or the storage can no longer be used.
     """
-    search = open_search(args, space)
-    launcher = None if args.show else make_launcher(args)
-    try:
-        if launcher is not None:
-            search.run(launcher)
-    finally:
-        search.show()
+    with naming_storage(_storage_url(args)):
+        search = open_search(args, space)
+        launcher = None if args.show else make_launcher(args)
+        try:
+            if launcher is not None:
+                search.run(launcher)
+        finally:
+            search.show()

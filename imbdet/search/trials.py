@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.distributions import CategoricalDistribution
+from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage, fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Engine, event
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from imbdet.errors import UserError
 from imbdet.search.halving import Measured, Task
@@ -68,6 +69,8 @@ def open_storage(url: str) -> RDBStorage:
             f"({error.__cause__ or error}): install it, or name another driver "
             "that is, as in postgresql+psycopg2://user@host/database."
         ) from error
+    except DBAPIError as error:
+        raise _unusable(url, error) from error
     except (SQLAlchemyError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(
@@ -77,6 +80,28 @@ def open_storage(url: str) -> RDBStorage:
     if storage.engine.dialect.name == "sqlite":
         _lock_transactions(storage.engine)
     return storage
+
+
+@contextlib.contextmanager
+def naming_storage(url: str) -> Iterator[None]:
+    """Turn what a database does in the block that has become unusable into a sentence.
+
+    Raises:
+        UserError: names ``url``.
+    """
+    try:
+        yield
+    except StorageInternalError as error:
+        raise _unusable(url, error.__cause__ or error) from error
+
+
+def _unusable(url: str, error: BaseException) -> UserError:
+    reason = str(error).splitlines()[0]
+    return UserError(
+        f"The storage '{url}' cannot be used ({reason}): make sure that it can be reached, is "
+        "whole, may be written to and has room; then the same command goes on. Where it is lost, "
+        "begin anew with another --output, and another --storage if you name one."
+    )
 
 
 def holds_study(url: str, name: str) -> bool:

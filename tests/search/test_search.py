@@ -397,6 +397,27 @@ def test_a_storage_of_another_optuna_is_refused(search, begin, tmp_path, capfd):
     assert "is of another version of Optuna than" in capfd.readouterr().err
 
 
+def test_a_damaged_storage_is_one_sentence(search, begin, tmp_path, capfd):
+    begin()
+    file = tmp_path / "o" / "search.db"
+    whole = file.read_bytes()
+    read_only = f"sqlite:///file:{file}?mode=ro&uri=true"
+    for damaged, flags in (
+        (whole[: len(whole) // 2], []),
+        (whole[: len(whole) // 2], ["--show"]),
+        (b"no database", []),
+        (whole, ["--storage", read_only]),
+    ):
+        file.write_bytes(damaged)
+        capfd.readouterr()
+        assert search(*flags) == 2
+        error = capfd.readouterr().err
+        assert error.startswith("error: The storage 'sqlite:///")
+        assert "search.db" in error
+        assert "cannot be used (" in error
+        assert error.count("\n") == 1
+
+
 def test_more_budget_lets_others_go_on(search, starts, tmp_path):
     text = (SPACE % "good").replace("25", "20").replace("LEVEL: 5", "LEVEL: 20")
     search(text=text, budget=9)
