@@ -76,6 +76,8 @@ def run(args: argparse.Namespace) -> int | None:
             "--storage and --retry-failed are of a search within a budget: leave them out, since "
             "--grid keeps its notes in --output, and begins once more with what failed."
         )
+    if args.show and args.retry_failed:
+        raise UserError("--show trains nothing: leave it out, or --retry-failed.")
     with quick_imports():
         from imbdet.search.space import read_space
 

@@ -17,6 +17,7 @@ from tabulate import tabulate
 from imbdet.errors import UserError
 from imbdet.files import replacing
 from imbdet.reading import read_json
+from imbdet.report.search_tab import SEARCH_FILE
 from imbdet.schema import NUMBER, Each, require_form
 from imbdet.search.launcher import Launcher
 from imbdet.search.places import make_launcher
@@ -26,6 +27,7 @@ from imbdet.wording import averaged, counted
 
 METRICS = ("AP", "AP50", "AP75")
 
+_NOTE = "grid.json"
 _NOTE_FORM = {"arguments": [str], "finished": bool}
 _METRICS_FORM = {"metrics": Each({"overall": dict.fromkeys(METRICS, (*NUMBER, type(None)))})}
 
@@ -54,7 +56,7 @@ class Run:
     @property
     def note(self) -> Path:
         """What was run here, and whether it came to its end."""
-        return self.folder / "grid.json"
+        return self.folder / _NOTE
 
     def is_finished(self) -> bool:
         """Whether it was run to its end.
@@ -119,6 +121,11 @@ def grid_runs(space: Space, output: Path) -> list[Run]:
     ]
 
 
+def holds_grid(output: Path) -> bool:
+    """Whether a grid has trained there."""
+    return any(output.glob(f"*/{_NOTE}"))
+
+
 def run_grid(args: argparse.Namespace, space: Space) -> int:
     """Train, then write and print the tables.
 
@@ -131,10 +138,15 @@ def run_grid(args: argparse.Namespace, space: Space) -> int:
 
     Raises:
         Stopped: by a signal, after all trainings have ended by it.
-        UserError: a folder is of another run, or a file in it is damaged; or there is no grid
-            to show.
+        UserError: a folder is of another run, or a file in it is damaged; there is no grid to
+            show; or ``--output`` is of a search.
     """
     output = Path(args.output)
+    if (output / SEARCH_FILE).exists():
+        raise UserError(
+            f"'{output}' holds a search, whose table.csv a grid would replace: choose another "
+            "--output."
+        )
     runs = grid_runs(space, output)
     if args.show and not any(run.note.exists() for run in runs):
         raise UserError(

@@ -15,6 +15,7 @@ from imbdet.search.findings import (
     compare_finally,
     sentences,
 )
+from imbdet.search.grid import holds_grid
 from imbdet.search.halving import Measured, Plan, Progress, Task, advance, dropped_for_good
 from imbdet.search.launcher import Launcher
 from imbdet.search.places import make_launcher
@@ -194,6 +195,11 @@ def open_search(args: argparse.Namespace, space: Space) -> Search:
             f"There is no search in '{output}': --show tells of one that was begun with the same "
             "--output and --storage."
         )
+    if holds_grid(output):
+        raise UserError(
+            f"'{output}' holds a grid, whose table.csv a search would replace: choose another "
+            "--output."
+        )
     shared = check_arms(space)
     budget, in_hours = (args.hours, True) if args.hours is not None else (args.iterations, False)
     plan = Plan(space.methods, space.seeds, shared.rungs, budget, in_hours)
@@ -213,7 +219,7 @@ def open_search(args: argparse.Namespace, space: Space) -> Search:
         shared.dataset,
         space.final,
         Trials(storage, _NAME, about, space.arms),
-        Trials(storage, f"{_NAME}-final", of_final, space.arms),
+        Trials(storage, f"{_NAME}-final", of_final, space.arms, "final."),
     )
     if args.retry_failed:
         search.trials.retry_failed()

@@ -143,13 +143,19 @@ class Trials:
         name: of the study in it.
         about: what the study is of, as JSON has it; all that work on it must say the same.
         arms: by name.
+        place: of what it is about in the space, such as "final.".
 
     Raises:
         UserError: the study is of something else.
     """
 
     def __init__(
-        self, storage: RDBStorage, name: str, about: Mapping[str, Any], arms: Mapping[str, Arm]
+        self,
+        storage: RDBStorage,
+        name: str,
+        about: Mapping[str, Any],
+        arms: Mapping[str, Arm],
+        place: str = "",
     ) -> None:
         self._storage, self._arms = storage, arms
         self._study = optuna.create_study(
@@ -160,7 +166,7 @@ class Trials:
         about = {"version": VERSION, **about}
         if _ABOUT not in self._study.user_attrs:
             self._study.set_user_attr(_ABOUT, about)
-        _require_same(self._study.user_attrs[_ABOUT], about, storage.url)
+        _require_same(self._study.user_attrs[_ABOUT], about, storage.url, place)
 
     def read(self) -> tuple[dict[Task, Measured], dict[Task, str]]:
         """What trainings have reached, and what those said that failed."""
@@ -347,14 +353,14 @@ def _live(task: Task, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     ]
 
 
-def _require_same(kept: Mapping[str, Any], about: Mapping[str, Any], url: str) -> None:
+def _require_same(kept: Mapping[str, Any], about: Mapping[str, Any], url: str, place: str) -> None:
     if kept.get("version") != about["version"]:
         raise UserError(
             f"The storage '{url}' holds a search of another version of imbdet (form "
             f"{kept.get('version')}, here {about['version']}): go on with that version, or choose "
             "another --output, and another --storage if you name one."
         )
-    differing = [name for name, value in about.items() if kept.get(name) != value]
+    differing = [f"{place}{name}" for name, value in about.items() if kept.get(name) != value]
     if differing:
         raise UserError(
             f"The storage '{url}' holds a search of something else, which began with other "

@@ -312,6 +312,11 @@ BAD = {
     "no database": (SPACE % "good", ["--storage", "nothing://x"], "cannot be opened"),
     "a GPU that is none": (SPACE % "good", ["--gpus", "99"], "--gpus 99: no GPU has this number"),
     "GPUs twice": (SPACE % "good", ["--ray", "auto", "--gpus", "0"], "--gpus is for this machine"),
+    "nothing to begin with": (
+        SPACE % "good",
+        ["--show", "--retry-failed"],
+        "--show trains nothing",
+    ),
     "no URL": (SPACE % "good", ["--storage", "file.db"], "cannot be opened"),
 }
 
@@ -367,6 +372,26 @@ def test_another_space_is_refused(search, begin, capfd):
     error = capfd.readouterr().err
     assert "holds a search of something else, which began with other arms." in error
     assert "another --storage" in error
+
+
+def test_another_final_comparison_is_refused(search, begin, capfd):
+    begin()
+    assert search(text=(SPACE % "good").replace("test, seeds: [4, 5]", "other, seeds: [6, 7]")) == 2
+    error = capfd.readouterr().err
+    assert "which began with other final.seeds and final.dataset. Bring the space" in error
+
+
+def test_a_search_and_a_grid_have_folders_of_their_own(search, begin, tmp_path, capfd):
+    begin()
+    table = (tmp_path / "o" / "table.csv").read_text()
+    words = ["search", "--grid", "--space", str(tmp_path / "space.yaml"), "--output"]
+    assert main([*words, str(tmp_path / "o")]) == 2
+    assert f"'{tmp_path / 'o'}' holds a search" in capfd.readouterr().err
+    assert (tmp_path / "o" / "table.csv").read_text() == table
+    (tmp_path / "grid" / "a-seed_1").mkdir(parents=True)
+    (tmp_path / "grid" / "a-seed_1" / "grid.json").touch()
+    assert search(output="grid") == 2
+    assert f"'{tmp_path / 'grid'}' holds a grid" in capfd.readouterr().err
 
 
 def test_a_search_that_was_not_begun_is_not_shown(search, begin, tmp_path, capfd):
