@@ -1,7 +1,7 @@
 """What a search has found: a row for each arm, and sentences."""
 
 import statistics
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -159,13 +159,7 @@ def sentences(
         f"{tried}, with seeds {seeds}, compared at iterations {rungs}.",
         _cost(space, plan, progress),
     ]
-    said += [
-        f"At iteration {found.iteration:,} no method had an AP of {_TOO_LITTLE:g}: their "
-        "order says little there. A later first rung or a longer schedule tells more."
-        for found in progress.rounds
-        if all(runs[:, 0].mean() < _TOO_LITTLE for runs in found.values.values())
-    ]
-    said += _decisions(plan, progress)
+    said += [*_too_early(progress), *_decisions(plan, progress)]
     if progress.due:
         said.append("The search has not come to its end: the same command goes on.")
     elif final is not None:
@@ -185,6 +179,21 @@ def _cost(space: Space, plan: Plan, progress: Progress) -> str:
     )
 
 
+def _too_early(progress: Progress) -> Iterator[str]:
+    """At which rungs nothing is learnt yet."""
+    early = [
+        f"{found.iteration:,}"
+        for found in progress.rounds
+        if all(runs[:, 0].mean() < _TOO_LITTLE for runs in found.values.values())
+    ]
+    if early:
+        where = f"iteration{'s' if len(early) > 1 else ''} {', '.join(early)}"
+        yield (
+            f"At {where} no method had an AP of {_TOO_LITTLE:g}: their order says little there. A "
+            "later first rung or a longer schedule tells more."
+        )
+
+
 def _decisions(plan: Plan, progress: Progress) -> list[str]:
     kinds = {kind: [a for a, f in progress.fates.items() if f.kind == kind] for kind in _KINDS}
     said = [f"{words}: {', '.join(kinds[kind])}." for kind, words in _KINDS.items() if kinds[kind]]
@@ -193,10 +202,10 @@ def _decisions(plan: Plan, progress: Progress) -> list[str]:
     leader, *others = progress.live
     reached = progress.rounds[-1].iteration
     said.append(f"The winner of the search is {leader}, by the AP at iteration {reached:,}.")
-    if others:
-        said.append(f"Undecided from it, at the last rung: {', '.join(others)}.")
     if leader == baseline_of(plan, progress):
         said.append("That is the baseline: nothing is ahead of it.")
+    if others:
+        said.append(f"Undecided from {leader}, at the last rung: {', '.join(others)}.")
     return said
 
 

@@ -74,6 +74,14 @@ def test_a_rung_before_anything_is_learnt_is_said(search, tmp_path):
     )
 
 
+def test_rungs_before_anything_is_learnt_are_said_once(search, tmp_path):
+    text = (SPACE % "good").replace("LEVEL: 20", "LEVEL: 0").replace("LEVEL: 25", "LEVEL: 0")
+    assert search(text=text.replace("LEVEL: 5,", "LEVEL: 0,")) == 0
+    found = str(content(tmp_path))
+    assert found.count("no method had an AP of 1") == 1
+    assert "At iterations 1, 3, 9 no method had an AP of 1" in found
+
+
 def test_the_same_again_trains_nothing(search, starts, tmp_path):
     search("--parallel", "3")
     before, found = starts(), content(tmp_path)
@@ -88,7 +96,8 @@ def test_identical_methods_are_undecided_and_go_on_together(search, starts, tmp_
     assert search(text=text) == 0
     fates = [row["fate"] for row in content(tmp_path)["arms"]]
     assert fates == ["the winner; the baseline", "undecided from a", "undecided from a"]
-    assert "nothing is ahead of it" in capfd.readouterr().out
+    said = capfd.readouterr().out
+    assert "by the AP at iteration 9.\nThat is the baseline: nothing is ahead of it.\n" in said
     assert starts()["c-seed_3", 9] == 1
 
 
