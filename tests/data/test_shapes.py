@@ -131,6 +131,17 @@ def test_the_test_split_is_of_the_next_seed(root):
     np.testing.assert_array_equal(images[1][:, :, ::-1], pixels)
 
 
+def test_each_split_is_loaded_under_its_own_name(root, caplog):
+    register_shapes(make_cfg())
+    for split in ("train", "val", "test"):
+        caplog.clear()
+        with caplog.at_level("INFO"):
+            DatasetCatalog.get(f"shapes_{split}")
+        assert f"Reading the annotations of 'shapes_{split}': " in caplog.text
+        metadata = MetadataCatalog.get(f"shapes_{split}")
+        assert metadata.thing_dataset_id_to_contiguous_id == {1: 0, 2: 1, 3: 2}
+
+
 def test_registering_again_replaces_the_options(root):
     register_shapes(make_cfg())
     assert len(DatasetCatalog.get("shapes_train")) == 3

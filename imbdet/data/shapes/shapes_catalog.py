@@ -35,7 +35,7 @@ def _register(name: str, options: ShapesOptions, split: str, cfg: CfgNode) -> No
     folder = datasets_root() / f"shapes-{options.digest()}"
     replace_dataset(
         name,
-        functools.partial(_load, options, folder, split, optional_fields(cfg)),
+        functools.partial(_load, name, options, folder, split, optional_fields(cfg)),
         thing_classes=list(options.class_names),
         json_file=str(json_path(folder, split)),
         image_root=str(folder / split),
@@ -44,9 +44,9 @@ def _register(name: str, options: ShapesOptions, split: str, cfg: CfgNode) -> No
 
 
 def _load(
-    options: ShapesOptions, folder: Path, split: str, optional: tuple[str, ...]
+    name: str, options: ShapesOptions, folder: Path, split: str, optional: tuple[str, ...]
 ) -> list[dict]:
     ensure_generated(options, folder)
     return load_coco_records(
-        str(json_path(folder, split)), str(folder / split), f"shapes_{split}", optional=optional
+        str(json_path(folder, split)), str(folder / split), name, optional=optional
     )
