@@ -150,13 +150,12 @@ def sentences(
         final: None before the end.
         failures: the trainings of the final comparison that failed.
     """
-    rungs = ", ".join(f"{rung:,}" for rung in plan.rungs)
     seeds = ", ".join(map(str, plan.seeds))
     tried = f"Tried were {counted(len(plan.arms), 'method')}"
     if len(space.arms) > len(plan.arms):
         tried += f" with learning rates, {len(space.arms)} arms in all"
     said = [
-        f"{tried}, with seeds {seeds}, compared at iterations {rungs}.",
+        f"{tried}, with seeds {seeds}, compared at {_iterations(plan.rungs)}.",
         _cost(space, plan, progress),
     ]
     said += [*_too_early(progress), *_decisions(plan, progress)]
@@ -182,16 +181,21 @@ def _cost(space: Space, plan: Plan, progress: Progress) -> str:
 def _too_early(progress: Progress) -> Iterator[str]:
     """At which rungs nothing is learnt yet."""
     early = [
-        f"{found.iteration:,}"
+        found.iteration
         for found in progress.rounds
         if all(runs[:, 0].mean() < _TOO_LITTLE for runs in found.values.values())
     ]
     if early:
-        where = f"iteration{'s' if len(early) > 1 else ''} {', '.join(early)}"
         yield (
-            f"At {where} no method had an AP of {_TOO_LITTLE:g}: their order says little there. A "
-            "later first rung or a longer schedule tells more."
+            f"At {_iterations(early)} no method had an AP of {_TOO_LITTLE:g}: their order says "
+            "little there. A later first rung or a longer schedule tells more."
         )
+
+
+def _iterations(rungs: Sequence[int]) -> str:
+    """ "iteration 9", "iterations 1, 3, 9"."""
+    noun = "iteration" if len(rungs) == 1 else "iterations"
+    return f"{noun} {', '.join(f'{rung:,}' for rung in rungs)}"
 
 
 def _decisions(plan: Plan, progress: Progress) -> list[str]:

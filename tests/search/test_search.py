@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 
 from imbdet.cli import main
 from imbdet.engine.lock import is_locked
-from imbdet.search import run_search, stage, trials
+from imbdet.search import run_search, searched_configs, stage, trials
 from imbdet.search.halving import Measured, Task
 from imbdet.search.space import Arm
 from tests.search.conftest import SPACE, played_ap
@@ -80,6 +80,15 @@ def test_rungs_before_anything_is_learnt_are_said_once(search, tmp_path):
     found = str(content(tmp_path))
     assert found.count("no method had an AP of 1") == 1
     assert "At iterations 1, 3, 9 no method had an AP of 1" in found
+
+
+def test_a_search_of_one_rung_says_so(search, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        run_search, "check_arms", lambda space: searched_configs.Shared((9,), "val")
+    )
+    search()
+    first = content(tmp_path)["sentences"][0]
+    assert first == "Tried were 3 methods, with seeds 1, 2, 3, compared at iteration 9."
 
 
 def test_the_same_again_trains_nothing(search, starts, tmp_path):
