@@ -11,6 +11,7 @@ is alive; if it is silent for long, another one may go on with the trial.
 """
 
 import contextlib
+import json
 import os
 import threading
 import warnings
@@ -360,10 +361,15 @@ def _require_same(kept: Mapping[str, Any], about: Mapping[str, Any], url: str, p
             f"{kept.get('version')}, here {about['version']}): go on with that version, or choose "
             "another --output, and another --storage if you name one."
         )
-    differing = [f"{place}{name}" for name, value in about.items() if kept.get(name) != value]
+    differing = [
+        f"{place}{name}"
+        for name, value in about.items()
+        # The order counts: the first arm is the baseline's, and Optuna wants that of choices kept.
+        if json.dumps(kept.get(name)) != json.dumps(value)
+    ]
     if differing:
         raise UserError(
             f"The storage '{url}' holds a search of something else, which began with other "
-            f"{' and '.join(differing)}. Bring the space and the configs back, or choose another "
-            "--output, and another --storage if you name one."
+            f"{' and '.join(differing)} or another order of them. Bring the space and the configs "
+            "back, or choose another --output, and another --storage if you name one."
         )

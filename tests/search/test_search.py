@@ -388,15 +388,24 @@ def test_another_space_is_refused(search, begin, capfd):
     begin()
     assert search(text=(SPACE % "good").replace("LEVEL: 20", "LEVEL: 21")) == 2
     error = capfd.readouterr().err
-    assert "holds a search of something else, which began with other arms." in error
+    assert "holds a search of something else, which began with other arms or another order" in error
     assert "another --storage" in error
+
+
+def test_another_order_of_the_arms_is_refused(search, begin, capfd):
+    begin()
+    text = SPACE.replace("    a: {LEVEL: 20, KIND: good}\n", "") % "good"
+    text = text.replace("seeds: [1,", "    a: {LEVEL: 20, KIND: good}\nseeds: [1,")
+    assert search(text=text) == 2
+    error = capfd.readouterr().err
+    assert "which began with other arms or another order of them. Bring the space" in error
 
 
 def test_another_final_comparison_is_refused(search, begin, capfd):
     begin()
     assert search(text=(SPACE % "good").replace("test, seeds: [4, 5]", "other, seeds: [6, 7]")) == 2
     error = capfd.readouterr().err
-    assert "which began with other final.seeds and final.dataset. Bring the space" in error
+    assert "which began with other final.seeds and final.dataset or another order of them." in error
 
 
 def test_a_search_and_a_grid_have_folders_of_their_own(search, begin, tmp_path, capfd):
