@@ -24,8 +24,8 @@ from optuna.distributions import CategoricalDistribution
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage, fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Engine, event
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy import Engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from imbdet.errors import UserError
 from imbdet.search.halving import Measured, Task
@@ -115,10 +115,19 @@ def holds_study(url: str, name: str) -> bool:
     Raises:
         UserError: see :func:`open_storage`.
     """
-    file = url.removeprefix("sqlite:///")
-    if file != url and not os.path.exists(file):
+    if _is_missing(url):
         return False
     return any(study.study_name == name for study in open_storage(url).get_all_studies())
+
+
+def _is_missing(url: str) -> bool:
+    """Whether it is of an SQLite file that is not there, and that opening it would make."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:  # which opening it tells
+        return False
+    file = parsed.database if parsed.get_backend_name() == "sqlite" else None
+    return bool(file) and not file.startswith("file:") and not os.path.exists(file)
 
 
 def _lock_transactions(engine: Engine) -> None:

@@ -428,7 +428,8 @@ def test_a_search_that_was_not_begun_is_not_shown(search, begin, tmp_path, capfd
         assert sorted(path.name for path in tmp_path.iterdir()) == ["program.py", "space.yaml"]
     begin()
     assert search("--show") == 0
-    storage = f"sqlite:///{tmp_path / 'o' / 'search.db'}"
+    storage = f"sqlite:///{tmp_path / 'o' / 'search.db'}?timeout=9"
+    assert search("--show", "--storage", storage) == 0
     assert search("--show", "--storage", storage, output="mistyped") == 2
     assert not (tmp_path / "mistyped").exists()
 
