@@ -47,6 +47,8 @@ def _arm_table(arms: list[Mapping[str, Any]]) -> Element:
 def _final_section(final: Mapping[str, Any] | None) -> Iterator[Element]:
     if final is None:
         return
-    rows = zip(final["seeds"], final["winner"], final["baseline"], strict=True)
-    table = sortable_table(("seed", "the winner", "the baseline"), rows, ".2f")
+    columns = {"seed": final["seeds"], "the winner": final["winner"]}
+    if final["difference"] is not None:  # otherwise the baseline is the winner
+        columns["the baseline"] = final["baseline"]
+    table = sortable_table(tuple(columns), zip(*columns.values(), strict=True), ".2f")
     yield section("Final comparison", caption(_FINAL.format(dataset=final["dataset"])), table)

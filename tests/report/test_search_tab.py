@@ -33,6 +33,14 @@ def test_it_has_what_was_tried_and_decided(tmp_path):
     assert "never saw" in text
 
 
+def test_a_winner_that_is_the_baseline_stands_alone_at_the_end(tmp_path):
+    assert ">the baseline<" in page(tmp_path, json.dumps(CONTENT))
+    final = {**CONTENT["final"], "baseline": [25.25, 25.5], "difference": None}
+    text = page(tmp_path, json.dumps({**CONTENT, "final": final}))
+    assert ">the baseline<" not in text
+    assert ">the winner</button>" in text
+
+
 def test_it_has_no_final_comparison_before_the_end(tmp_path):
     assert "Final comparison" not in page(tmp_path, json.dumps({**CONTENT, "final": None}))
 
