@@ -15,7 +15,7 @@ from typing import Any
 from tabulate import tabulate
 
 from imbdet.errors import UserError
-from imbdet.files import replacing
+from imbdet.files import opening_output, replacing
 from imbdet.reading import read_json
 from imbdet.report.search_tab import SEARCH_FILE
 from imbdet.schema import NUMBER, Each, require_form
@@ -139,7 +139,7 @@ def run_grid(args: argparse.Namespace, space: Space) -> int:
     Raises:
         Stopped: by a signal, after all trainings have ended by it.
         UserError: a folder is of another run, or a file in it is damaged; there is no grid to
-            show; or ``--output`` is of a search.
+            show; or ``--output`` is of a search or a run, or a file.
     """
     output = Path(args.output)
     if (output / SEARCH_FILE).exists():
@@ -153,7 +153,8 @@ def run_grid(args: argparse.Namespace, space: Space) -> int:
             f"There is no grid of '{space.path}' in '{output}': --show tells of one that was begun "
             "with the same --output."
         )
-    failures = {} if args.show else _train_all(runs, make_launcher(args))
+    with opening_output(output):
+        failures = {} if args.show else _train_all(runs, make_launcher(args))
     _write_table(runs, output / "table.csv")
     print(tabulate(_summarize(runs), headers="keys", disable_numparse=True))
     finished = [str(run.folder) for run in runs if run.is_finished()]

@@ -207,6 +207,18 @@ def test_damaged_metrics_are_one_sentence(tmp_path, capfd):
     assert "-" in capfd.readouterr().out.splitlines()[3].split()
 
 
+def test_a_grid_is_not_trained_in_the_folder_of_a_run_or_a_file(tmp_path, capfd):
+    (tmp_path / "o").touch()
+    assert run(tmp_path) == 2
+    assert f"error: '{tmp_path / 'o'}' cannot be written to" in capfd.readouterr().err
+    (tmp_path / "o").unlink()
+    (tmp_path / "o").mkdir()
+    (tmp_path / "o" / "config.yaml").touch()
+    assert run(tmp_path) == 2
+    assert f"--output '{tmp_path / 'o'}' holds a run: choose" in capfd.readouterr().err
+    assert len(list((tmp_path / "o").iterdir())) == 1
+
+
 def test_a_grid_that_was_not_begun_is_not_shown(tmp_path, capfd):
     assert run(tmp_path, GRID % "good", "--show") == 2
     assert f"There is no grid of '{tmp_path / 'space.yaml'}' in" in capfd.readouterr().err
