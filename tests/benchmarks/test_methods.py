@@ -192,7 +192,7 @@ def test_an_interval_that_holds_0_is_undecided(programs, shift, is_undecided):
     [
         (["retinanet", "plain", "--test"], "'shapes' has no test split"),
         (["retinanet", "Nothing"], "no piece 'Nothing'"),
-        (["retinanet", "plain", "--seeds", *"12345678901"], "11 are more than"),
+        (["retinanet", "plain", "--seeds", *map(str, range(11))], "11 are more than"),
     ],
 )
 def test_bad_command_lines_are_refused(programs, args, words, capsys):

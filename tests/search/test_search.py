@@ -220,8 +220,8 @@ def test_a_trial_of_a_program_that_died_is_taken_over(begin, tmp_path, monkeypat
     assert shared.claim([task])[0] == task
 
 
-def test_what_comes_too_late_of_a_trial_counts_for_nothing(search, tmp_path):
-    search("--show")
+def test_what_comes_too_late_of_a_trial_counts_for_nothing(begin, tmp_path):
+    begin()
     storage = trials.open_storage(f"sqlite:///{tmp_path / 'o' / 'search.db'}")
     shared, task = Shared(storage), Task(1, 1, "a")
     late, others = Measured(np.full(11, 1.0), 9, 2.0), Measured(np.full(11, 20.0), 9, 2.0)
@@ -238,9 +238,9 @@ def test_what_comes_too_late_of_a_trial_counts_for_nothing(search, tmp_path):
 
 
 def test_a_program_is_heard_again_after_its_database_was_out_of_reach(
-    search, tmp_path, monkeypatch
+    begin, tmp_path, monkeypatch
 ):
-    search("--show")
+    begin()
     storage = trials.open_storage(f"sqlite:///{tmp_path / 'o' / 'search.db'}")
     shared = Shared(storage)
     _, trial_id = shared.claim([Task(1, 1, "a")])
