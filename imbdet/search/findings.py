@@ -1,5 +1,6 @@
 """What a search has found: a row for each arm, and sentences."""
 
+import math
 import statistics
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -210,6 +211,14 @@ def _decisions(plan: Plan, progress: Progress) -> list[str]:
         said.append("That is the baseline: nothing is ahead of it.")
     if others:
         said.append(f"Undecided from {leader}, at the last rung: {', '.join(others)}.")
+    if progress.wanted is not None:
+        option = f"--iterations {progress.wanted:.0f}"
+        if plan.in_hours:
+            option = f"--hours {math.ceil(100 * progress.wanted) / 100:g}"
+        said.append(
+            f"It was left alone for want of budget: the same command with {option} compares the "
+            f"best two at iteration {plan.rungs[-1]:,}."
+        )
     return said
 
 

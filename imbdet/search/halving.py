@@ -118,6 +118,8 @@ class Progress:
         fates: of the other arms.
         rounds: the comparisons so far.
         cost: of all that was measured, in the unit of the budget.
+        wanted: the budget that would have brought two arms to the end, where one was left alone for
+            want of it; otherwise None.
     """
 
     due: list[Task] = field(default_factory=list)
@@ -125,6 +127,7 @@ class Progress:
     fates: dict[str, Fate] = field(default_factory=dict)
     rounds: list[Round] = field(default_factory=list)
     cost: float = 0.0
+    wanted: float | None = None
 
     @property
     def winner(self) -> str | None:
@@ -165,7 +168,7 @@ def advance(plan: Plan, measured: Mapping[Task, Measured], failed: Mapping[Task,
         _compare(plan, progress, found)
         speed = np.mean([one.seconds for one in found.values()]) / lengths[place]
         prices = [_price(plan, length, speed * length) for length in lengths[place + 1 :]]
-        _drop_for_budget(progress, iteration, prices, plan.budget - progress.cost)
+        _drop_for_budget(progress, iteration, prices, plan.budget)
         if len(progress.live) == 1:
             return progress
     return progress
@@ -229,8 +232,10 @@ def _drop_for_budget(
 ) -> None:
     """Keep as many of the undecided arms, the best, as the budget brings to the end."""
     if prices:
-        kept = num_affordable(len(progress.live), prices, budget)
+        kept = num_affordable(len(progress.live), prices, budget - progress.cost)
         leader, others = progress.live[0], progress.live[kept:]
+        if others and kept == 1:
+            progress.wanted = progress.cost + 2 * sum(prices)
         _drop(progress, {arm: Fate("budget", iteration, leader) for arm in others})
 
 

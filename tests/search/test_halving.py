@@ -97,6 +97,22 @@ def test_a_budget_that_ends_at_a_rung_leaves_the_best_one_there():
     assert [fate.kind for fate in end.fates.values()] == ["budget"]
 
 
+@pytest.mark.parametrize("budget", [90, 200, 300])
+@pytest.mark.parametrize("in_hours", [False, True])
+def test_the_budget_that_is_wanted_brings_two_to_the_end(budget, in_hours):
+    levels = {"a": 20.0, "b": 20.3, "c": 20.1}
+    scale = 10.0 / 3600 / 10 if in_hours else 1  # every part takes 10 seconds, as 10 iterations
+    first = plan(*levels, budget=budget * scale, in_hours=in_hours)
+    progress = run(first, levels)[-1]
+    assert progress.wanted is not None
+    assert progress.wanted > first.budget
+    second = plan(*levels, budget=progress.wanted, in_hours=in_hours)
+    progress = run(second, levels)[-1]
+    assert progress.wanted is None
+    assert (progress.rounds[-1].iteration, len(progress.rounds[-1].values)) == (90, 2)
+    assert progress.cost <= second.budget
+
+
 def test_a_method_keeps_its_best_learning_rate_and_no_more_is_said_of_rates():
     arms = {"a": ["a-1", "a-2"], "b": ["b-1", "b-2"]}
     levels = {"a-1": 10, "a-2": 20, "b-1": 20, "b-2": 3}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -237,9 +238,7 @@ def test_what_comes_too_late_of_a_trial_counts_for_nothing(begin, tmp_path):
     assert shared.read()[0][task].ap[0] == 20.0
 
 
-def test_a_program_is_heard_again_after_its_database_was_out_of_reach(
-    begin, tmp_path, monkeypatch
-):
+def test_a_program_is_heard_again_after_its_database_was_out_of_reach(begin, tmp_path, monkeypatch):
     begin()
     storage = trials.open_storage(f"sqlite:///{tmp_path / 'o' / 'search.db'}")
     shared = Shared(storage)
@@ -471,10 +470,14 @@ def test_a_damaged_storage_is_one_sentence(search, begin, tmp_path, capfd):
         assert error.count("\n") == 1
 
 
-def test_more_budget_lets_others_go_on(search, starts, tmp_path):
+def test_more_budget_lets_others_go_on(search, starts, capfd):
     text = (SPACE % "good").replace("25", "20").replace("LEVEL: 5", "LEVEL: 20")
     search(text=text, budget=9)
     assert len([key for key in starts() if key[1] == 3]) == 0
+    said = re.search(r"left alone .* with --iterations (\d+) compares", capfd.readouterr().out)
+    assert search(text=text, budget=int(said[1])) == 0
+    assert len({key[0][0] for key in starts() if key[1] == 3}) == 2
+    assert "left alone" not in capfd.readouterr().out
     assert search(text=text, budget=1000) == 0
     assert starts()["a-seed_1", 3] == 1
     assert starts()["a-seed_1", 1] == 1
