@@ -31,9 +31,12 @@ COLUMNS = {
     "bccd_retinanet_480px": "blood cells, 480 px",
     "bccd_faster_rcnn": "blood cells, 240 px",
     "bccd_faster_rcnn_480px": "blood cells, 480 px",
+    "nuclei_faster_rcnn": "nuclei",
     "debris_faster_rcnn": "debris",
     "aquarium_faster_rcnn": "aquarium",
 }
+# Of a method's piece for another backbone.
+BACKBONE = "-Timm"
 UNDECIDED, PAPER = "#e0e0e0", "white"
 # Inches.
 ROW, HEADS = 0.3, 0.55
@@ -51,7 +54,8 @@ def gather(detector: str) -> Table:
         baseline, *methods = results["methods"]
         for method in methods:
             # The box loss of the baseline, which all share, is not what a method is.
-            row = table.setdefault(method.removesuffix(f"+{baseline}"), {})
+            name = method.removesuffix(f"+{baseline}").removesuffix(BACKBONE)
+            row = table.setdefault(name, {})
             row[head] = difference("AP", method, results["methods"], split_of(results))
     return table
 
@@ -71,13 +75,15 @@ def draw(path: Path) -> None:
 
 def draw_table(axes: Axes, table: Table) -> None:
     """A rectangle with the numbers for each cell that there is."""
-    heads = list(dict.fromkeys(head for row in table.values() for head in row))
+    shown = {head for row in table.values() for head in row}
+    heads = [head for head in dict.fromkeys(COLUMNS.values()) if head in shown]
     for y, row in enumerate(table.values()):
         for head, found in row.items():
             x = heads.index(head)
             axes.add_patch(Rectangle((x, y), 1, 1, facecolor=color_of(found), ec=PAPER, lw=2))
             ink = PAPER if found.is_decided else "black"
-            axes.text(x + 0.5, y + 0.5, found.numbers, ha="center", va="center", color=ink)
+            center = {"ha": "center", "va": "center"}
+            axes.text(x + 0.5, y + 0.5, found.numbers, **center, color=ink, fontsize="small")
     axes.set(xlim=(0, len(heads)), ylim=(len(table), 0))
     axes.set_xticks([x + 0.5 for x in range(len(heads))], heads)
     axes.set_yticks([y + 0.5 for y in range(len(table))], table)

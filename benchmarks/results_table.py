@@ -35,6 +35,7 @@ PUBLISHED_GAINS = {
     ("faster_rcnn", "plain"): {
         "OHEM": "+0.4",  # 1904.04821, table of random, hard and prime samples
         "Libra": "+2.6",  # 1904.02701
+        "Libra-Timm": "+2.6",  # the same
         "PISA": "+2.0",  # 1904.04821
     },
 }
@@ -89,8 +90,12 @@ def format_methods(results: dict) -> str:
     measured = methods[baseline]["runs"][0][split]
     groups = [metric for metric in BY_FREQUENCY if metric in measured]
     others = [metric for metric in measured if metric not in ("AP", *groups)]
+    by_iou = "By IoU and class:"
     if groups:
         others = [metric for metric in others if not metric.startswith("AP ")]
+        by_iou = "By IoU:"
+    if len(groups) == 1:
+        groups = []  # it is of all classes, as AP
     seeds = _name_seeds(methods[baseline]["runs"])
     sections: dict[str, Callable[[str], dict[str, str]]] = {
         f"{results['detector']} on {results['setting']}, {split} split, {seeds}:": lambda name: {
@@ -98,9 +103,7 @@ def format_methods(results: dict) -> str:
             **_published(name, results),
         },
         _BY_FREQUENCY_TITLE: lambda name: _compared(groups, name, methods, split),
-        "By IoU:" if groups else "By IoU and class:": lambda name: _means(
-            methods[name]["runs"], split, others
-        ),
+        by_iou: lambda name: _means(methods[name]["runs"], split, others),
         "The trainings:": lambda name: _training(methods[name]),
     }
     if not groups:
