@@ -32,7 +32,8 @@ def search_content(folder: Path) -> list[Element]:
 
 
 def _arm_table(arms: list[Mapping[str, Any]]) -> Element:
-    headers = ("arm", "iteration", "seeds", "AP", "deviation", "difference", "low", "high", "fate")
+    headers = ("arm", "iteration", "seeds", "AP", "deviation")
+    headers += ("difference", "low", "high", "at", "fate")
     rows = []
     for arm in arms:
         aps = arm["aps"]
@@ -40,7 +41,8 @@ def _arm_table(arms: list[Mapping[str, Any]]) -> Element:
         deviation = statistics.stdev(aps) if len(aps) > 1 else None
         difference = arm["difference"] or {}
         ends = [difference.get(name) for name in ("value", "low", "high")]
-        rows.append((arm["arm"], arm["iteration"], len(aps), ap, deviation, *ends, arm["fate"]))
+        own = (arm["arm"], arm["iteration"], len(aps), ap, deviation)
+        rows.append((*own, *ends, arm["difference_at"], arm["fate"]))
     return sortable_table(headers, rows, ".2f")
 
 

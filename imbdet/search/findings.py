@@ -46,6 +46,7 @@ class Row:
         iteration: the last rung that it was brought to; 0 = none.
         aps: AP in percent of its trainings there.
         difference: to the baseline at the last rung that both were compared at; None without one.
+        difference_at: that rung, which may be an earlier one; None without one.
         fate: what became of it, in words.
     """
 
@@ -53,6 +54,7 @@ class Row:
     iteration: int
     aps: Sequence[float]
     difference: Estimate | None
+    difference_at: int | None
     fate: str
 
 
@@ -87,17 +89,14 @@ def arm_rows(plan: Plan, progress: Progress, measured: Mapping[Task, Measured]) 
     for arm in [arm for arms in plan.arms.values() for arm in arms]:
         reached = [rung for rung in plan.rungs if _aps(measured, plan, arm, rung)]
         iteration = reached[-1] if reached else 0
-        differences = [
-            found.differences[arm, baseline]
-            for found in progress.rounds
-            if (arm, baseline) in found.differences
-        ]
+        beside = [found for found in progress.rounds if (arm, baseline) in found.differences]
         rows.append(
             Row(
                 arm,
                 iteration,
                 _aps(measured, plan, arm, iteration),
-                differences[-1] if differences else None,
+                beside[-1].differences[arm, baseline] if beside else None,
+                beside[-1].iteration if beside else None,
                 _describe_fate(arm, progress, is_baseline=arm == baseline),
             )
         )

@@ -94,11 +94,12 @@ def _plain(value: Any) -> Any:
 def _write_csv(path: Path, rows: Sequence[Row]) -> None:
     with replacing(path) as draft, open(draft, "w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["arm", "iteration", "AP", "difference", "low", "high", "fate"])
+        header = ["arm", "iteration", "AP", "difference", "low", "high", "difference_at", "fate"]
+        writer.writerow(header)
         for row in rows:
             ap = sum(row.aps) / len(row.aps) if row.aps else ""
             ends = asdict(row.difference).values() if row.difference else ("", "", "")
-            writer.writerow([row.arm, row.iteration, ap, *ends, row.fate])
+            writer.writerow([row.arm, row.iteration, ap, *ends, row.difference_at, row.fate])
 
 
 def _rungs(rows: Sequence[Row], measured: Mapping[Task, Measured]) -> SearchRungs:
@@ -119,4 +120,7 @@ def _aps(row: Row) -> str:
 
 
 def _interval(row: Row) -> str:
-    return "" if row.difference is None else format_estimate(row.difference, "+")
+    if row.difference is None:
+        return ""
+    text = format_estimate(row.difference, "+")
+    return text if row.difference_at == row.iteration else f"{text} at {row.difference_at:,}"

@@ -8,8 +8,11 @@ ARM = {"arm": "dr", "iteration": 450, "aps": [26.0, 27.0], "fate": "the winner"}
 CONTENT = {
     "sentences": ["Tried were <2> methods."],
     "arms": [
-        {**ARM, "difference": {"value": 4.25, "low": 1.5, "high": 7.0}},
-        {**ARM, "arm": "focal", "iteration": 0, "aps": [], "difference": None, "fate": "failed"},
+        {**ARM, "difference": {"value": 4.25, "low": 1.5, "high": 7.0}, "difference_at": 150},
+        {
+            **{"arm": "focal", "iteration": 0, "aps": [], "fate": "failed"},
+            **{"difference": None, "difference_at": None},
+        },
     ],
     "final": {
         "dataset": "test",
@@ -28,7 +31,7 @@ def page(folder, content):
 
 def test_it_has_what_was_tried_and_decided(tmp_path):
     text = page(tmp_path, json.dumps(CONTENT))
-    for part in ("Tried were &lt;2&gt; methods.", "26.50", "4.25", "the winner", "25.25"):
+    for part in ("Tried were &lt;2&gt; methods.", "26.50", "4.25", "150", "the winner", "25.25"):
         assert part in text
     assert "never saw" in text
 
