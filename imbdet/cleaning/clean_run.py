@@ -26,6 +26,7 @@ from imbdet.files import opening_output, replacing
 from imbdet.report import write_suspects_page
 from imbdet.suspects import KINDS, Suspect
 from imbdet.suspects.changes import POLICIES, Changes
+from imbdet.suspects.doubt import confused_classes
 from imbdet.suspects.exports import to_fiftyone, to_label_studio
 from imbdet.suspects.suspect_columns import to_table
 from imbdet.wording import counted
@@ -59,6 +60,7 @@ def clean_run(args: argparse.Namespace) -> None:
     kinds = [kind(data.evidence) for kind in KINDS]
     ranked = [suspect for kind in kinds for suspect in kind.ranked(args.num)]
     _print(ranked, data)
+    _warn_of_confused(data)
     _write_tables(ranked, data, output)
     original = data.original()
     _write_json(output / "label_studio.json", to_label_studio(data.content, ranked, data.classes))
@@ -118,6 +120,19 @@ def _print(suspects: Sequence[Suspect], data: TrainingData) -> None:
         # Ids that look like numbers stay as they are.
         text = tabulate(rows, ("score", "image", "annotation", "evidence"), disable_numparse=True)
         logger.info(f"{kind.title}, {len(own):,} listed\n{text}\n")
+
+
+def _warn_of_confused(data: TrainingData) -> None:
+    """Say which classes have suspects that tell nothing."""
+    objects = data.evidence.objects
+    found = confused_classes(objects["judged"], objects["rival_mean"], objects["class"])
+    if len(found):
+        names = ", ".join(f"'{data.classes[number]}'" for number in found)
+        logger.warning(
+            f"Most objects annotated as {names} were said to be of another class, so that the "
+            "detector has hardly learnt what they are, and their suspects of a wrong class say "
+            "little: train for longer, or with more of them."
+        )
 
 
 def _write_tables(suspects: Sequence[Suspect], data: TrainingData, output: Path) -> None:

@@ -53,3 +53,24 @@ def doubts_of_classes(judged: np.ndarray, rival: np.ndarray, classes: np.ndarray
     numbers = np.bincount(classes, weights=is_known)
     means = np.bincount(classes, weights=parts) / np.maximum(numbers, 1)
     return np.where(is_known, np.maximum(parts - means[classes], 0.0), 0.0)
+
+
+def confused_classes(judged: np.ndarray, rival: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Classes most of whose objects were said to be of another one.
+
+    The detector has not learnt such a class, or its annotations are wrong as a whole.
+
+    Args:
+        judged: (A,) see :func:`rival_parts`.
+        rival: (A,) likewise.
+        classes: (A,) the annotated classes, from 0.
+
+    Returns:
+        Their numbers, ascending: of more than half of two or more judged objects the rival's part
+        is above 1/2 in the mean of the sights.
+    """
+    is_judged = judged > 0
+    numbers = np.bincount(classes[is_judged])
+    others = np.bincount(classes[is_judged & (rival > 0.5)], minlength=len(numbers))
+    found: np.ndarray = np.flatnonzero((numbers > 1) & (2 * others > numbers))
+    return found

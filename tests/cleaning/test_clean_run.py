@@ -141,6 +141,18 @@ def test_there_may_be_no_suspects_of_a_kind(folder, capsys):
     assert "There are none." in Page(folder / "run 1" / "clean" / "suspects.html").tabs["missing"]
 
 
+def test_a_class_that_is_taken_for_another_is_told(folder, capsys):
+    assert clean(folder) == 0
+    assert "hardly learnt" not in capsys.readouterr().out
+    path = folder / "run 1" / "ledger" / "objects.parquet"
+    table = pq.read_table(path)
+    place = table.schema.get_field_index("rival_mean")
+    rivals = pa.array([None if r is None else 0.9 for r in table["rival_mean"].to_pylist()])
+    pq.write_table(table.set_column(place, "rival_mean", rivals), path)
+    assert clean(folder) == 0
+    assert "Most objects annotated as 'cat', 'dog' were said to be" in capsys.readouterr().out
+
+
 def test_annotations_whose_box_is_none_are_left_to_the_file(folder):
     content = make_content()
     own = {"image_id": 1, "category_id": 10, "iscrowd": 0}

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from imbdet.suspects.doubt import doubts_of_classes
+from imbdet.suspects.doubt import confused_classes, doubts_of_classes
 
 OBJECT = st.tuples(st.integers(0, 6), st.floats(0, 1), st.integers(0, 2))
 OBJECTS = st.lists(OBJECT, max_size=8)
@@ -56,3 +56,18 @@ def test_a_class_that_is_always_taken_for_another_casts_no_doubt_on_its_objects(
 def test_few_sights_say_little():
     found = doubts([(1, 1, 0), (9, 1, 0), *[(9, 0, 0)] * 98])
     assert found[:2] == pytest.approx([0.5 - 0.014, 0.9 - 0.014])
+
+
+@given(OBJECTS)
+def test_confused_classes_are_those_most_of_whose_objects_are_said_to_be_others(objects):
+    judged, rival, classes = zip(*objects, strict=True) if objects else ((), (), ())
+    rival = [r if n else np.nan for n, r in zip(judged, rival, strict=True)]
+    found = confused_classes(
+        np.array(judged, dtype=np.int32), np.array(rival, float), np.array(classes, dtype=np.int32)
+    )
+    expected = []
+    for label in range(3):
+        own = [r > 0.5 for n, r, c in zip(judged, rival, classes, strict=True) if n and c == label]
+        if len(own) > 1 and sum(own) > len(own) / 2:
+            expected.append(label)
+    assert found.tolist() == expected
