@@ -23,7 +23,8 @@ from imbdet.search.results import print_table, write_results, write_winner
 from imbdet.search.searched_configs import check_arms
 from imbdet.search.space import Final, Space
 from imbdet.search.stage import Stage, training_folder
-from imbdet.search.trials import Trials, holds_study, naming_storage, open_storage
+from imbdet.search.storage import holds_study, naming_storage, open_storage
+from imbdet.search.trials import Trials
 from imbdet.wording import counted
 
 # Of the studies in the storage.

@@ -12,144 +12,33 @@ is alive; if it is silent for long, another one may go on with the trial.
 
 import contextlib
 import json
-import os
 import threading
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import optuna
 from optuna.distributions import CategoricalDistribution
-from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage, fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from imbdet.errors import UserError
 from imbdet.search.halving import Measured, Task
 from imbdet.search.space import Arm
+from imbdet.search.storage import HEARTBEAT
 
 # To be raised with every change of what is kept in a study.
 VERSION = 1
-# Seconds between signs of life, and without one until a trial is given to another.
-HEARTBEAT, PATIENCE = 15, 90
-# Seconds that a program waits while another one writes to an SQLite file.
-_SQLITE_TIMEOUT = 60
 
 _ABOUT = "imbdet"
 _LIVE = (TrialState.WAITING, TrialState.RUNNING)
-
-
-def open_storage(url: str) -> RDBStorage:
-    """The database of a search.
-
-    Args:
-        url: as SQLAlchemy has it, such as "sqlite:///search.db".
-
-    Raises:
-        UserError: there is no such database, or it is of another version of Optuna.
-    """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    options = {"connect_args": {"timeout": _SQLITE_TIMEOUT}} if url.startswith("sqlite") else {}
-    try:
-        storage = RDBStorage(
-            url, engine_kwargs=options, heartbeat_interval=HEARTBEAT, grace_period=PATIENCE
-        )
-    except RuntimeError as error:
-        raise UserError(
-            f"The storage '{url}' is of another version of Optuna than {optuna.__version__}, which "
-            "is installed: go on with that version, renew the storage by `optuna storage upgrade "
-            f"--storage {url}`, or choose another --storage."
-        ) from error
-    except ImportError as error:
-        raise UserError(
-            f"The storage '{url}' needs a library that is not installed "
-            f"({error.__cause__ or error}): install it, or name another driver "
-            "that is, as in postgresql+psycopg2://user@host/database."
-        ) from error
-    except DBAPIError as error:
-        raise _unusable(url, error) from error
-    except (SQLAlchemyError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"The storage '{url}' cannot be opened ({reason}): write a URL such as "
-            "sqlite:////path/to/search.db or postgresql://user@host/database."
-        ) from error
-    if storage.engine.dialect.name == "sqlite":
-        _lock_transactions(storage.engine)
-    return storage
-
-
-@contextlib.contextmanager
-def naming_storage(url: str) -> Iterator[None]:
-    """Turn what a database does in the block that has become unusable into a sentence.
-
-    Raises:
-        UserError: names ``url``.
-    """
-    try:
-        yield
-    except StorageInternalError as error:
-        raise _unusable(url, error.__cause__ or error) from error
-
-
-def _unusable(url: str, error: BaseException) -> UserError:
-    reason = str(error).splitlines()[0]
-    return UserError(
-        f"The storage '{url}' cannot be used ({reason}): make sure that it can be reached, is "
-        "whole, may be written to and has room; then the same command goes on. Where it is lost, "
-        "begin anew with another --output, and another --storage if you name one."
-    )
-
-
-def holds_study(url: str, name: str) -> bool:
-    """Whether a study is in a database; makes neither the one nor the other.
-
-    Args:
-        url: of the database, see :func:`open_storage`.
-        name: of the study.
-
-    Raises:
-        UserError: see :func:`open_storage`.
-    """
-    if _is_missing(url):
-        return False
-    return any(study.study_name == name for study in open_storage(url).get_all_studies())
-
-
-def _is_missing(url: str) -> bool:
-    """Whether it is of an SQLite file that is not there, and that opening it would make."""
-    try:
-        parsed = make_url(url)
-    except ArgumentError:  # which opening it tells
-        return False
-    file = parsed.database if parsed.get_backend_name() == "sqlite" else None
-    return bool(file) and not file.startswith("file:") and not os.path.exists(file)
-
-
-def _lock_transactions(engine: Engine) -> None:
-    """Let an SQLite file have one transaction at a time.
-
-    Python's driver begins one at the first change, and SQLite knows no locks of rows: two programs
-    could both see that a trial waits, and both claim it.
-    """
-
-    def connect(connection: Any, _: object) -> None:
-        connection.isolation_level = None  # the driver begins none by itself
-
-    event.listen(engine, "connect", connect)
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-    engine.dispose()  # connections from before
 
 
 class Trials:
     """The trials of a study.
 
     Args:
-        storage: see :func:`open_storage`.
+        storage: see :func:`imbdet.search.storage.open_storage`.
         name: of the study in it.
         about: what the study is of, as JSON has it; all that work on it must say the same.
         arms: by name.

@@ -21,6 +21,7 @@ from imbdet.engine.lock import is_locked
 from imbdet.search import run_search, searched_configs, stage, trials
 from imbdet.search.halving import Measured, Task
 from imbdet.search.space import Arm
+from imbdet.search.storage import open_storage
 from tests.search.conftest import SPACE, played_ap
 
 SLOW = SPACE % "slow"
@@ -211,7 +212,7 @@ def test_a_killed_search_repeats_nothing_that_is_finished(search, starts, tmp_pa
 def test_a_trial_of_a_program_that_died_is_taken_over(begin, tmp_path, monkeypatch):
     begin()
     url = f"sqlite:///{tmp_path / 'o' / 'search.db'}"
-    storage = trials.open_storage(url)
+    storage = open_storage(url)
     shared = Shared(storage)
     task = Task(1, 1, "a")
     assert shared.claim([task])[0] == task  # and nothing is heard of it
@@ -223,7 +224,7 @@ def test_a_trial_of_a_program_that_died_is_taken_over(begin, tmp_path, monkeypat
 
 def test_what_comes_too_late_of_a_trial_counts_for_nothing(begin, tmp_path):
     begin()
-    storage = trials.open_storage(f"sqlite:///{tmp_path / 'o' / 'search.db'}")
+    storage = open_storage(f"sqlite:///{tmp_path / 'o' / 'search.db'}")
     shared, task = Shared(storage), Task(1, 1, "a")
     late, others = Measured(np.full(11, 1.0), 9, 2.0), Measured(np.full(11, 20.0), 9, 2.0)
     _, first = shared.claim([task])
@@ -240,7 +241,7 @@ def test_what_comes_too_late_of_a_trial_counts_for_nothing(begin, tmp_path):
 
 def test_a_program_is_heard_again_after_its_database_was_out_of_reach(begin, tmp_path, monkeypatch):
     begin()
-    storage = trials.open_storage(f"sqlite:///{tmp_path / 'o' / 'search.db'}")
+    storage = open_storage(f"sqlite:///{tmp_path / 'o' / 'search.db'}")
     shared = Shared(storage)
     _, trial_id = shared.claim([Task(1, 1, "a")])
     beats, is_heard = [], threading.Event()
@@ -279,7 +280,7 @@ class Shared(trials.Trials):
 
 def test_a_task_is_claimed_once(begin, tmp_path):
     begin()
-    storage = trials.open_storage(f"sqlite:///{tmp_path / 'o' / 'search.db'}")
+    storage = open_storage(f"sqlite:///{tmp_path / 'o' / 'search.db'}")
     tasks = [Task(1, seed, arm) for seed in (1, 2, 3) for arm in "abc"]
     claimed, others = [], [Shared(storage) for _ in range(4)]
 
@@ -297,7 +298,7 @@ def test_a_task_is_claimed_once(begin, tmp_path):
 
 def test_a_task_that_another_has_done_is_not_repeated(search, tmp_path):
     search()
-    storage = trials.open_storage(f"sqlite:///{tmp_path / 'o' / 'search.db'}")
+    storage = open_storage(f"sqlite:///{tmp_path / 'o' / 'search.db'}")
     assert Shared(storage).claim([Task(1, 1, "a")]) is None
 
 
