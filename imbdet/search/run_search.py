@@ -23,7 +23,7 @@ from imbdet.search.results import print_table, write_results, write_winner
 from imbdet.search.searched_configs import check_arms
 from imbdet.search.space import Final, Space
 from imbdet.search.stage import Stage, training_folder
-from imbdet.search.storage import holds_study, naming_storage, open_storage
+from imbdet.search.storage import holds_study, naming_storage, open_storage, sqlite_url
 from imbdet.search.trials import Trials
 from imbdet.wording import counted
 
@@ -229,7 +229,7 @@ def open_search(args: argparse.Namespace, space: Space) -> Search:
 
 
 def _storage_url(args: argparse.Namespace) -> str:
-    return args.storage or f"sqlite:///{Path(args.output).absolute() / 'search.db'}"
+    return args.storage or sqlite_url(Path(args.output) / "search.db")
 
 
 def run_search(args: argparse.Namespace, space: Space) -> None:

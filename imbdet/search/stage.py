@@ -1,8 +1,9 @@
 """Works through trainings until nothing is due: those of a search, or of its final comparison."""
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from imbdet.engine.checkpoint_folder import CheckpointFolder
@@ -10,6 +11,7 @@ from imbdet.search.halving import Measured, Task
 from imbdet.search.launcher import Launcher
 from imbdet.search.reached_ap import reached_ap
 from imbdet.search.space import Arm
+from imbdet.search.storage import PATIENCE
 from imbdet.search.trials import Trials
 from imbdet.signals import Stopped, passing_on
 
@@ -48,6 +50,8 @@ class Stage:
     folder: Path
     dataset: str
     end: int
+    _own: set[int] = field(default_factory=set, init=False)  # trials that are trained here
+    _has_told: threading.Event = field(default_factory=threading.Event, init=False)
 
     def run(self, launcher: Launcher) -> None:
         """Train until nothing is due.
@@ -77,9 +81,25 @@ class Stage:
                 return
             claimed = self.trials.claim(due)
             if claimed is None:
+                self._tell_of_others()
                 launcher.wait(_PERIOD)
-            else:
-                self._train(launcher, *claimed)
+                continue
+            task, trial_id = claimed
+            self._own.add(trial_id)
+            try:
+                self._train(launcher, task, trial_id)
+            finally:
+                self._own.discard(trial_id)
+
+    def _tell_of_others(self) -> None:
+        """Say once why nothing is trained here."""
+        if not self._own and not self._has_told.is_set():
+            self._has_told.set()
+            print(
+                "Other programs train all that is due now, and this one waits. A training that "
+                f"nobody has heard of for {PATIENCE} seconds is taken over.",
+                flush=True,
+            )
 
     def _train(self, launcher: Launcher, task: Task, trial_id: int) -> None:
         folder = training_folder(self.folder, task)

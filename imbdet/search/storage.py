@@ -4,12 +4,13 @@ import contextlib
 import os
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
-from sqlalchemy import Engine, event, make_url
+from sqlalchemy import URL, Engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from imbdet.errors import UserError
@@ -18,6 +19,11 @@ from imbdet.errors import UserError
 HEARTBEAT, PATIENCE = 15, 90
 # Seconds that a program waits while another one writes to an SQLite file.
 _SQLITE_TIMEOUT = 60
+
+
+def sqlite_url(file: Path) -> str:
+    """The URL of an SQLite file, whatever characters its path has."""
+    return URL.create("sqlite", database=str(file.absolute())).render_as_string()
 
 
 def open_storage(url: str) -> RDBStorage:

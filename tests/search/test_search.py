@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 
 from imbdet.cli import main
 from imbdet.engine.lock import is_locked
-from imbdet.search import run_search, searched_configs, stage, trials
+from imbdet.search import launcher, run_search, searched_configs, stage, trials
 from imbdet.search.halving import Measured, Task
 from imbdet.search.space import Arm
 from imbdet.search.storage import open_storage
@@ -33,6 +33,12 @@ def content(tmp_path):
 
 def open_study(tmp_path, name="imbdet"):
     return optuna.load_study(study_name=name, storage=f"sqlite:///{tmp_path / 'o' / 'search.db'}")
+
+
+def fall_silent(tmp_path):
+    """As if nothing was heard for long of the trials that were claimed."""
+    with sqlite3.connect(tmp_path / "o" / "search.db") as database:
+        database.execute("UPDATE trial_heartbeats SET heartbeat = '2020-01-01 00:00:00'")
 
 
 def test_the_best_method_wins_and_is_compared_on_a_split_of_its_own(
@@ -217,9 +223,28 @@ def test_a_trial_of_a_program_that_died_is_taken_over(begin, tmp_path, monkeypat
     task = Task(1, 1, "a")
     assert shared.claim([task])[0] == task  # and nothing is heard of it
     assert shared.claim([task]) is None
-    with sqlite3.connect(tmp_path / "o" / "search.db") as database:
-        database.execute("UPDATE trial_heartbeats SET heartbeat = '2020-01-01 00:00:00'")
+    fall_silent(tmp_path)
     assert shared.claim([task])[0] == task
+
+
+def test_waiting_for_a_program_that_died_is_said_once(
+    search, begin, starts, tmp_path, monkeypatch, capfd
+):
+    begin()
+    silent = Shared(open_storage(f"sqlite:///{tmp_path / 'o' / 'search.db'}"))
+    silent.claim([Task(1, 1, "a")])
+    waits = []
+
+    def wait(*_):
+        waits.append(1)
+        if len(waits) == 3:
+            fall_silent(tmp_path)
+
+    monkeypatch.setattr(launcher.Launcher, "wait", wait)
+    assert search() == 0
+    assert len(waits) == 3
+    assert capfd.readouterr().out.count("Other programs train all that is due now") == 1
+    assert starts()["a-seed_1", 1] == 1
 
 
 def test_what_comes_too_late_of_a_trial_counts_for_nothing(begin, tmp_path):
@@ -228,8 +253,7 @@ def test_what_comes_too_late_of_a_trial_counts_for_nothing(begin, tmp_path):
     shared, task = Shared(storage), Task(1, 1, "a")
     late, others = Measured(np.full(11, 1.0), 9, 2.0), Measured(np.full(11, 20.0), 9, 2.0)
     _, first = shared.claim([task])
-    with sqlite3.connect(tmp_path / "o" / "search.db") as database:
-        database.execute("UPDATE trial_heartbeats SET heartbeat = '2020-01-01 00:00:00'")
+    fall_silent(tmp_path)
     _, second = shared.claim([task])  # by another, as of the first one nothing was heard
     shared.report(first, task, late, is_end=False)
     shared.report_failure(first, task, "too late")
@@ -432,6 +456,13 @@ def test_a_search_that_was_not_begun_is_not_shown(search, begin, tmp_path, capfd
     assert search("--show", "--storage", storage) == 0
     assert search("--show", "--storage", storage, output="mistyped") == 2
     assert not (tmp_path / "mistyped").exists()
+
+
+def test_the_path_of_the_folder_may_have_any_characters(search, tmp_path):
+    folder = "a search? 50% #1 \u00e4&b=c"
+    assert search(output=folder) == 0
+    assert (tmp_path / folder / "search.db").is_file()
+    assert search("--show", output=folder) == 0
 
 
 def test_a_storage_of_another_form_is_refused(search, begin, tmp_path, monkeypatch, capfd):
