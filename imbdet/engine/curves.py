@@ -64,9 +64,12 @@ class CurveWriter(PeriodicWriter):
             writer._last_write = state["written_to"]
 
     def after_train(self):
+        is_complete = self.trainer.iter >= self.trainer.max_iter
         # Each writes what is left and closes, also after an error of another.
         with contextlib.ExitStack() as stack:
             for writer in reversed(self._writers):
+                if isinstance(writer, RunLogger):
+                    writer.is_complete = is_complete
                 stack.callback(writer.close)
                 stack.callback(writer.write)
 

@@ -37,9 +37,13 @@ class RunLogger(EventWriter):
 
     A program that cannot be reached any more ends no training: it is told, and ``metrics.json`` has
     all.
+
+    Attributes:
+        is_complete: whether the training came to its end, which the program is told by ``close``.
     """
 
     def __init__(self) -> None:
+        self.is_complete = False
         self._last_write = -1
         self._is_reached = True
 
@@ -74,7 +78,7 @@ class RunLogger(EventWriter):
 
     @abstractmethod
     def _finish(self) -> None:
-        """Tell that no more will come."""
+        """Tell that no more will come, and whether all is there."""
 
 
 class WandbLogger(RunLogger):
@@ -99,7 +103,7 @@ class WandbLogger(RunLogger):
         self._run.log(dict(scalars), step=iteration)
 
     def _finish(self) -> None:
-        self._run.finish()
+        self._run.finish(exit_code=0 if self.is_complete else 1)
 
 
 class MlflowLogger(RunLogger):
@@ -132,7 +136,7 @@ class MlflowLogger(RunLogger):
         self._client.log_batch(self.run_id, metrics=metrics)
 
     def _finish(self) -> None:
-        self._client.set_terminated(self.run_id)
+        self._client.set_terminated(self.run_id, "FINISHED" if self.is_complete else "FAILED")
 
 
 LOGGERS = {"wandb": WandbLogger, "mlflow": MlflowLogger}

@@ -1,5 +1,7 @@
 """Curves after a checkpoint; that they are those of an uninterrupted run, test_faults.py shows."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from imbdet.engine.curves import CurveWriter
@@ -73,6 +75,7 @@ def test_a_writer_that_fails_leaves_the_others_closed(tmp_path):
             closed.append(self.name)
 
     hook = CurveWriter(tmp_path / "metrics.json")
+    hook.trainer = SimpleNamespace(iter=9, max_iter=9)
     hook._writers = [Writer("full", OSError("No space left")), Writer("other", None)]
     with pytest.raises(OSError, match="No space left"):
         hook.after_train()

@@ -26,8 +26,8 @@ class Run:
         if "broken" in scalars:
             raise ConnectionError("no route")
         note(scalars=scalars, step=step)
-    def finish(self):
-        note(finished=True)
+    def finish(self, exit_code):
+        note(exit_code=exit_code)
 
 def init(**options):
     if options["project"] == "closed":
@@ -56,8 +56,8 @@ class MlflowClient:
     def log_batch(self, run_id, metrics):
         for key, value, timestamp, step in metrics:
             note(id=run_id, scalars={key: value}, step=step)
-    def set_terminated(self, run_id):
-        note(finished=True)
+    def set_terminated(self, run_id, status):
+        note(id=run_id, status=status)
 """
 ENTITIES = """
 def Metric(*values):
@@ -105,6 +105,8 @@ def run(folder, cfg, start, end, state=None, names=("total_loss", "bbox/AR@100")
                 storage.put_scalar(name, i / 2)
             state = hook.state_dict()
             hook.after_step()
+        if end == hook.trainer.max_iter:
+            hook.trainer.iter = end  # as detectron2, which counts one more
         hook.after_train()
     return state
 
@@ -127,18 +129,20 @@ def test_wandb_has_what_metrics_json_has_and_goes_on(tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "metrics.json").open()]
     assert [line["iteration"] for line in lines] == [19, 39, 59]
     assert all(line in logged for line in lines)
-    assert calls(tmp_path)[-1] == {"finished": True}
+    ends = [call["exit_code"] for call in calls(tmp_path) if "exit_code" in call]
+    assert ends == [1, 0]
 
 
 def test_mlflow_takes_no_sign_in_names_and_goes_on(tmp_path):
     cfg = config(tmp_path, "mlflow", **{"LOGGERS.RUN": "first"})
     state = run(tmp_path, cfg, 0, 20)
-    run(tmp_path, cfg, 20, 40, state)
+    run(tmp_path, cfg, 20, 60, state)
     found = calls(tmp_path)
     assert found[:2] == [{"experiment": "imbdet"}, {"project": "7", "name": "first"}]
-    assert {"id": "r1", "status": "RUNNING"} in found
+    statuses = [call for call in found if "status" in call]
+    assert statuses == [{"id": "r1", "status": x} for x in ("FAILED", "RUNNING", "FINISHED")]
     steps = [(c["step"], *c["scalars"]) for c in found if "step" in c]
-    assert sorted(steps) == [(i, n) for i in (19, 39) for n in ("bbox/AR_100", "total_loss")]
+    assert sorted(steps) == [(i, n) for i in (19, 39, 59) for n in ("bbox/AR_100", "total_loss")]
 
 
 def test_a_new_training_begins_a_new_run(tmp_path):
