@@ -26,7 +26,7 @@ from imbdet.files import opening_output, replacing
 from imbdet.report import write_suspects_page
 from imbdet.suspects import KINDS, Suspect
 from imbdet.suspects.changes import POLICIES, Changes
-from imbdet.suspects.doubt import confused_classes
+from imbdet.suspects.doubt import confused_classes, describe_confused
 from imbdet.suspects.exports import to_fiftyone, to_label_studio
 from imbdet.suspects.suspect_columns import to_table
 from imbdet.wording import counted
@@ -60,8 +60,11 @@ def clean_run(args: argparse.Namespace) -> None:
     kinds = [kind(data.evidence) for kind in KINDS]
     ranked = [suspect for kind in kinds for suspect in kind.ranked(args.num)]
     _print(ranked, data)
-    _warn_of_confused(data)
-    _write_tables(ranked, data, output)
+    objects = data.evidence.objects
+    confused = confused_classes(objects["judged"], objects["rival_mean"], objects["class"]).tolist()
+    if confused:
+        logger.warning(describe_confused([data.classes[number] for number in confused]))
+    _write_tables(ranked, data, confused, output)
     original = data.original()
     _write_json(output / "label_studio.json", to_label_studio(data.content, ranked, data.classes))
     # Images and classes by the names of the training; boxes with all that belongs to them.
@@ -122,24 +125,13 @@ def _print(suspects: Sequence[Suspect], data: TrainingData) -> None:
         logger.info(f"{kind.title}, {len(own):,} listed\n{text}\n")
 
 
-def _warn_of_confused(data: TrainingData) -> None:
-    """Say which classes have suspects that tell nothing."""
-    objects = data.evidence.objects
-    found = confused_classes(objects["judged"], objects["rival_mean"], objects["class"])
-    if len(found):
-        names = ", ".join(f"'{data.classes[number]}'" for number in found)
-        logger.warning(
-            f"Most objects annotated as {names} were said to be of another class, so that the "
-            "detector has hardly learnt what they are, and their suspects of a wrong class say "
-            "little: train for longer, or with more of them."
-        )
-
-
-def _write_tables(suspects: Sequence[Suspect], data: TrainingData, output: Path) -> None:
+def _write_tables(
+    suspects: Sequence[Suspect], data: TrainingData, confused: Sequence[int], output: Path
+) -> None:
     """The suspects as tables, with a picture of each."""
     file_names = {str(image["id"]): image["file_name"] for image in data.content["images"]}
     crops = _save_crops(suspects, data, file_names, output / "crops")
-    table = to_table(suspects, data.classes, file_names, crops)
+    table = to_table(suspects, data.classes, confused, file_names, crops)
     with replacing(output / "suspects.parquet") as draft:
         pa.parquet.write_table(table, draft, compression="zstd")
     with replacing(output / "suspects.csv") as draft:

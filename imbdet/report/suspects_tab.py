@@ -9,6 +9,7 @@ from imbdet.report.elements import Child, caption, element, note, section, sorta
 from imbdet.report.gallery import Gallery
 from imbdet.report.page import Tab
 from imbdet.report.result_files import CannotShow, read_table, reading
+from imbdet.suspects.doubt import describe_confused
 
 # Of a page that shows nothing else.
 MAX_CROP_BYTES = 24e6
@@ -41,7 +42,7 @@ def suspects_content(folder: Path, gallery: Gallery) -> list[Element]:
         raise CannotShow("There are no suspects yet: `imbdet clean`, with this folder, finds them.")
     found = _read(folder)
     return [
-        section(title, caption(_CAPTION), *_crops(folder, found[kind][:_MAX_IN_REPORT], gallery))
+        _crops(kind, title, folder, found[kind][:_MAX_IN_REPORT], gallery)
         for kind, (_, title) in _KINDS.items()
     ]
 
@@ -53,7 +54,7 @@ def suspects_tabs(folder: Path, gallery: Gallery) -> list[Tab]:
         Tab(
             name,
             [
-                section(title, caption(_CAPTION), *_crops(folder, found[kind], gallery)),
+                _crops(kind, title, folder, found[kind], gallery),
                 section("All of them", _table(found[kind])),
             ],
         )
@@ -78,15 +79,18 @@ def _read(folder: Path) -> dict[str, list[Row]]:
     return found
 
 
-def _crops(folder: Path, rows: list[Row], gallery: Gallery) -> list[Element]:
+def _crops(kind: str, title: str, folder: Path, rows: list[Row], gallery: Gallery) -> Element:
+    head = caption(_CAPTION)
     if not rows:
-        return [note("There are none.")]
+        return section(title, head, note("There are none."))
     captions = {folder / "crops" / Path(str(row["crop"])).name: _below(row) for row in rows}
     gone = sum(not row["crop"] for row in rows)
     content = gallery.embed_with({path: below for path, below in captions.items() if path.suffix})
     if gone:
         content.append(note(f"Without pictures, since the images could not be read: {gone:,}."))
-    return [element("div", *content, class_="crops")]
+    confused = sorted({str(row["class"]) for row in rows if row.get("is_of_confused_class")})
+    warnings = [note(describe_confused(confused))] if kind == "wrong_class" and confused else []
+    return section(title, head, *warnings, element("div", *content, class_="crops"))
 
 
 def _below(row: Row) -> list[Child]:

@@ -1,5 +1,7 @@
 """How far the annotated class of each object is in doubt, by what a training said instead."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 # From which on a doubt is told to users; it is not tuned.
@@ -74,3 +76,13 @@ def confused_classes(judged: np.ndarray, rival: np.ndarray, classes: np.ndarray)
     others = np.bincount(classes[is_judged & (rival > 0.5)], minlength=len(numbers))
     found: np.ndarray = np.flatnonzero((numbers > 1) & (2 * others > numbers))
     return found
+
+
+def describe_confused(names: Sequence[str]) -> str:
+    """What suspects of :func:`confused_classes`, by name, tell."""
+    listed = ", ".join(f"'{name}'" for name in names)
+    return (
+        f"Most objects annotated as {listed} were said to be of another class, so that the "
+        "detector has hardly learnt what they are, and their suspects of a wrong class say little: "
+        "train for longer, or with more of them."
+    )

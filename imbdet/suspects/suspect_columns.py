@@ -1,6 +1,6 @@
 """Suspects as a table of Arrow."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 import pyarrow as pa
 
@@ -15,6 +15,7 @@ SCHEMA = pa.schema(
         ("file_name", pa.string()),
         ("id", pa.string()),
         ("class", pa.string()),
+        ("is_of_confused_class", pa.bool_()),
         *((edge, pa.float64()) for edge in EDGES),
         ("proposed_class", pa.string()),
         *((f"proposed_{edge}", pa.float64()) for edge in EDGES),
@@ -28,6 +29,7 @@ SCHEMA = pa.schema(
 def to_table(
     suspects: Sequence[Suspect],
     classes: Sequence[str],
+    confused: Container[int],
     file_names: Mapping[str, str],
     crops: Sequence[str | None],
 ) -> pa.Table:
@@ -36,6 +38,7 @@ def to_table(
     Args:
         suspects: as they are ranked.
         classes: names, by class number.
+        confused: numbers of classes, see :func:`imbdet.suspects.doubt.confused_classes`.
         file_names: of the images, by their ids.
         crops: the name of the picture of each, None if there is none.
     """
@@ -47,6 +50,7 @@ def to_table(
             "file_name": file_names[suspect.image_id],
             "id": suspect.id,
             "class": _name(suspect.class_index, classes),
+            "is_of_confused_class": suspect.class_index in confused,
             **_edges("", suspect.box),
             "proposed_class": _name(suspect.proposed_class, classes),
             **_edges("proposed_", suspect.proposed_box),

@@ -144,6 +144,8 @@ def test_there_may_be_no_suspects_of_a_kind(folder, capsys):
 def test_a_class_that_is_taken_for_another_is_told(folder, capsys):
     assert clean(folder) == 0
     assert "hardly learnt" not in capsys.readouterr().out
+    shown = folder / "run 1" / "clean" / "suspects.html"
+    assert "hardly learnt" not in shown.read_text()
     path = folder / "run 1" / "ledger" / "objects.parquet"
     table = pq.read_table(path)
     place = table.schema.get_field_index("rival_mean")
@@ -151,6 +153,10 @@ def test_a_class_that_is_taken_for_another_is_told(folder, capsys):
     pq.write_table(table.set_column(place, "rival_mean", rivals), path)
     assert clean(folder) == 0
     assert "Most objects annotated as 'cat', 'dog' were said to be" in capsys.readouterr().out
+    tabs = Page(shown).tabs
+    # Of those that have suspects here.
+    assert "Most objects annotated as 'dog' were said to be" in tabs["classes"]
+    assert not any("hardly learnt" in tabs[name] for name in ("boxes", "missing", "duplicates"))
 
 
 def test_annotations_whose_box_is_none_are_left_to_the_file(folder):
