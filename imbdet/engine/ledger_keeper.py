@@ -1,5 +1,6 @@
 """Keeps the ledger of objects and images of a training."""
 
+import contextlib
 import json
 import logging
 from collections.abc import Mapping
@@ -188,11 +189,13 @@ class LedgerKeeper(HookBase):
             "first_iteration": str(self._first_iteration),
             "data": json.dumps(self._fingerprints()),
         }
-        for name, to_table in TABLES.items():
-            table = to_table(
-                self._ledger, self._rows, {"format": f"imbdet ledger of {name}", **metadata}
-            )
-            with replacing(self._path(name)) as draft:
+        # The tables belong together: all drafts are whole before the first one replaces a file.
+        with contextlib.ExitStack() as drafts:
+            for name, to_table in TABLES.items():
+                table = to_table(
+                    self._ledger, self._rows, {"format": f"imbdet ledger of {name}", **metadata}
+                )
+                draft = drafts.enter_context(replacing(self._path(name)))
                 pa.parquet.write_table(table, draft, compression="zstd")
 
     def _path(self, name: str) -> Path:

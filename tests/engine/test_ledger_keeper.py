@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter, defaultdict
 from itertools import pairwise
+from types import SimpleNamespace
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -327,6 +328,32 @@ def test_images_and_ids_of_several_data_sets_may_be_alike():
     assert rows.object_ids == ["7"] * 4
     fewer = LedgerRows([{**record, "dataset_name": "x"}])
     assert rows.fingerprint != fewer.fingerprint
+
+
+def test_where_a_table_cannot_be_written_all_stay_as_they_were(tmp_path, monkeypatch):
+    cfg = small_config("retinanet", "OUTPUT_DIR", str(tmp_path))
+    keeper = LedgerKeeper(cfg, build_model(cfg))
+    record = {"file_name": "a.png", "image_id": 1, "dataset_name": "x", "annotations": []}
+    loader = SimpleNamespace(records=[record], summary=SimpleNamespace(annotations={}))
+    keeper.trainer = SimpleNamespace(start_iter=0, iter=0, data_loader=loader)
+    keeper.before_train()
+    keeper.after_train()
+    paths = sorted((tmp_path / "ledger").iterdir())
+    assert [path.stem for path in paths] == sorted(TABLES)
+    before = [path.read_bytes() for path in paths]
+    write, written = pq.write_table, []
+
+    def fail_at_the_last(table, path, **options):
+        written.append(path)
+        if len(written) == len(TABLES):
+            raise OSError(28, "No space left on device")
+        write(table, path, **options)
+
+    monkeypatch.setattr(pq, "write_table", fail_at_the_last)
+    keeper._ledger.images["seen"][:] = 7
+    assert_says(error_of(keeper.after_train), "cannot be written: No space left on device")
+    assert [path.read_bytes() for path in paths] == before
+    assert sorted((tmp_path / "ledger").iterdir()) == paths
 
 
 def test_a_model_that_tells_nothing_is_refused():
