@@ -145,9 +145,12 @@ def find_pieces(method: str) -> list[Path]:
         return []
     pieces = []
     for name in method.split("+"):
-        found = [*CONFIGS.glob(f"{name}.yaml"), *CONFIGS.glob(f"*-{name}.yaml")]
+        found = [*CONFIGS.glob(f"{name}.yaml")] or sorted(CONFIGS.glob(f"*-{name}.yaml"))
         if not found:
             sys.exit(f"error: there is no piece '{name}' in {CONFIGS}")
+        if len(found) > 1:
+            names = " and ".join(f"'{path.stem}'" for path in found)
+            sys.exit(f"error: the piece '{name}' may be {names}: write one of these")
         pieces.append(found[0])
     return pieces
 

@@ -192,6 +192,7 @@ def test_an_interval_that_holds_0_is_undecided(programs, shift, is_undecided):
     [
         (["retinanet", "plain", "--test"], "'shapes' has no test split"),
         (["retinanet", "Nothing"], "no piece 'Nothing'"),
+        (["retinanet", "ATSS"], "'ATSS' may be 'Assigner-ATSS' and 'Dense-ATSS'"),
         (["retinanet", "plain", "--seeds", *map(str, range(11))], "11 are more than"),
     ],
 )
