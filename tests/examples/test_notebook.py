@@ -1,7 +1,10 @@
 """The notebook on a run of some iterations, and what is kept of it in the repository."""
 
+import ast
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import matplotlib as mpl
@@ -72,6 +75,16 @@ def test_runs_on_a_small_training(tmp_path, monkeypatch):
     entries = names["entries"]
     of_positives = entries.filter("is_positive")["AP loss"].sum() / entries["AP loss"].sum()
     assert of_positives == pytest.approx(0.5, abs=1e-3)
+
+
+def test_its_imports_work_in_a_new_process(tmp_path):
+    # Where detectron2 v0.6 does not come first, as it does not know today's libraries.
+    tree = ast.parse("\n".join(code_cells()))
+    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    code = "\n".join(map(ast.unparse, imports))
+    assert "from detectron2" in code
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_says_what_is_missing(tmp_path):
