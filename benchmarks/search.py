@@ -5,15 +5,16 @@
     python benchmarks/search.py --repetitions 100
 
 Trainings are played; the decisions are those of `imbdet search`. The AP of a training is the value
-of its method at the rung and chance of three kinds: what a seed does to the training, what images
-do to a method, and what a seed does to single images. Final values and the deviation of seeds are
-those of the losses on `shapes`, `docs/results/shapes_retinanet.json`. How losses get there was not
-recorded, so two ways are played: at all rungs in the same proportions, and with the best method
-where the baseline is until the second rung. Images stray as `imbdet compare` found for pairs of
-trainings on `shapes`: a standard error of 0.37 points.
+of its method at the rung and chance of four kinds: what a seed does to all methods, what it does to
+one, what images do to a method, and what a seed does to single images. Values and deviations by
+seeds are those that benchmarks/loss_curves.py recorded of six losses on `shapes`,
+docs/results/shapes_curves.json; between two evaluations curves are straight lines. Where the best
+one is late, it is at the first rung where the baseline is. Images stray as the search of
+docs/search.md found on `shapes`.
 """
 
 import argparse
+import dataclasses
 import json
 import statistics
 import sys
@@ -29,15 +30,26 @@ from imbdet.compare.jackknife import draw_groups
 from imbdet.figures.estimates import CONFIDENCE
 from imbdet.program import run_program
 from imbdet.search.decision import paired_difference, pooled_noise
-from imbdet.search.halving import Fate, Measured, Plan, Progress, Task, advance
+from imbdet.search.halving import (
+    Fate,
+    Measured,
+    Plan,
+    Progress,
+    Task,
+    advance,
+    default_rungs,
+)
 
-RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results" / "shapes_retinanet.json"
-RUNGS = (50, 150, 450)
-# Of the AP at the end, what is reached at each rung.
-SHARES = (0.2, 0.6, 1.0)
+CURVES = Path(__file__).resolve().parent.parent / "docs" / "results" / "shapes_curves.json"
+# Iterations of their trainings, and of the warm-up.
+END, WARMUP = 450, 50
 NUM_IMAGES = 200
-# Of a difference of two trainings; half of its variance is of the methods, half of the seeds.
-IMAGE_ERROR = 0.37
+# Of the difference of two trainings, by the images: at the first rung and at the end. A part of its
+# variance is of the methods, the rest of the seeds.
+IMAGE_ERRORS = (0.35, 0.56)
+PART_OF_METHODS = 0.2
+# Points of AP.
+LEAD = 3
 
 
 @dataclass(frozen=True)
@@ -46,29 +58,54 @@ class World:
 
     Attributes:
         curves: AP in percent at each rung, by method, the baseline first.
-        seed_sd: deviation of AP by the seed of a training, over all images there could be.
+        shared_sds: deviation of AP at each rung by the seed, of all methods alike.
+        own_sds: what is left of the deviation of a training, on the same images.
+        rungs: iterations.
+        budget: of the search, as a part of what all trainings cost to their end.
     """
 
     curves: Mapping[str, Sequence[float]]
-    seed_sd: float
+    shared_sds: Sequence[float]
+    own_sds: Sequence[float]
+    rungs: Sequence[int]
+    budget: float = 0.5
+
+    @property
+    def ends(self) -> dict[str, float]:
+        """AP at the end."""
+        return {method: curve[-1] for method, curve in self.curves.items()}
 
     @property
     def best(self) -> str:
         """The method with the highest AP at the end."""
-        return max(self.curves, key=lambda method: self.curves[method][-1])
+        return max(self.ends, key=self.ends.__getitem__)
+
+    @property
+    def ahead(self) -> list[str]:
+        """The methods that gain LEAD points or more on the baseline."""
+        baseline, *_ = self.ends.values()
+        return [method for method, end in self.ends.items() if end >= baseline + LEAD]
 
     def train(
         self, methods: Sequence[str], seeds: int, rng: np.random.Generator
     ) -> dict[Task, Measured]:
         """What trainings measure at all rungs."""
         groups = draw_groups(NUM_IMAGES)
-        image_sd = IMAGE_ERROR * np.sqrt(NUM_IMAGES / 4)
+        errors = np.interp(self.rungs, (self.rungs[0], self.rungs[-1]), IMAGE_ERRORS)
         measured = {}
-        for place, iteration in enumerate(RUNGS):
+        for place, (iteration, error) in enumerate(zip(self.rungs, errors, strict=True)):
+            of_a_training = error**2 / 2  # variance of its AP
+            method_sd, image_sd = np.sqrt(
+                NUM_IMAGES * of_a_training * np.array([PART_OF_METHODS, 1 - PART_OF_METHODS])
+            )
+            # What a seed does to single images is in the deviation that was recorded, too.
+            of_images = (1 - PART_OF_METHODS) * of_a_training
+            own_sd = max(self.own_sds[place] ** 2 - of_images, 0.0) ** 0.5
+            shared = rng.normal(0, self.shared_sds[place], seeds)
             for method in methods:
-                of_method = rng.normal(0, image_sd, NUM_IMAGES)
+                of_method = rng.normal(0, method_sd, NUM_IMAGES)
                 for seed in range(seeds):
-                    level = self.curves[method][place] + rng.normal(0, self.seed_sd)
+                    level = self.curves[method][place] + shared[seed] + rng.normal(0, own_sd)
                     images = level + of_method + rng.normal(0, image_sd, NUM_IMAGES)
                     ap = np.concatenate([[images.mean()], _without_groups(images, groups)])
                     measured[Task(iteration, seed, method)] = Measured(ap, NUM_IMAGES, 1.0)
@@ -82,21 +119,40 @@ def _without_groups(images: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 def worlds() -> Iterator[tuple[str, World]]:
     """What is played, with a title."""
-    recorded = json.loads(RESULTS.read_text())["methods"]
-    aps = {
-        method: [run["val"]["AP"] for run in result["runs"]] for method, result in recorded.items()
-    }
-    seed_sd = statistics.mean(statistics.variance(of_seeds) for of_seeds in aps.values()) ** 0.5
-    ends = {method: statistics.mean(of_seeds) for method, of_seeds in aps.items()}
-    curves = {method: [share * end for share in SHARES] for method, end in ends.items()}
-    known = World(curves, seed_sd)
+    known = recorded(default_rungs(END, WARMUP))
     yield "losses on shapes", known
-    baseline = curves[next(iter(curves))]
-    late = {**curves, known.best: [*baseline[:2], ends[known.best]]}
-    yield "losses on shapes, the best one late", World(late, seed_sd)
-    yield "six identical methods", World(dict.fromkeys(curves, baseline), seed_sd)
-    yield "two identical methods", World(dict.fromkeys(list(curves)[:2], baseline), seed_sd)
-    yield "two identical methods, seeds stray by 3", World(dict.fromkeys("ab", baseline), 3.0)
+    yield "losses on shapes, 5/8 of the grid", dataclasses.replace(known, budget=5 / 8)
+    yield "losses on shapes, from a third on", recorded((END // 3, END))
+    baseline = next(iter(known.curves.values()))
+    late = {**known.curves, known.best: (*baseline[:-1], known.ends[known.best])}
+    yield "losses on shapes, the best one late", dataclasses.replace(known, curves=late)
+    six, two = dict.fromkeys(known.curves, baseline), dict.fromkeys("ab", baseline)
+    yield "six identical methods", dataclasses.replace(known, curves=six)
+    yield "two identical methods", dataclasses.replace(known, curves=two)
+    strays = [3.0] * len(known.rungs)
+    noisy = dataclasses.replace(known, curves=two, own_sds=strays)
+    yield "two identical methods, trainings stray by 3", noisy
+
+
+def recorded(rungs: Sequence[int]) -> World:
+    """The losses on shapes, as they were at these iterations."""
+    methods = json.loads(CURVES.read_text())["methods"]
+    iterations = [int(iteration) for iteration in next(iter(methods["focal"].values()))]
+    # (methods, seeds, evaluations)
+    aps = np.array(
+        [[[*of_seed.values()] for of_seed in seeds.values()] for seeds in methods.values()]
+    )
+    curves = {
+        method: tuple(np.interp(rungs, iterations, means).tolist())
+        for method, means in zip(methods, aps.mean(axis=1), strict=True)
+    }
+    own = np.array([pooled_noise(at_once).variance for at_once in np.moveaxis(aps, -1, 0)])
+    of_seeds = aps.mean(axis=0).var(axis=0, ddof=1) - own / len(methods)
+    shared_sds, own_sds = (
+        np.interp(rungs, iterations, variances**0.5).tolist()
+        for variances in (np.maximum(of_seeds, 0.0), own)
+    )
+    return World(curves, shared_sds, own_sds, rungs)
 
 
 def search(world: World, plan: Plan, rng: np.random.Generator) -> tuple[Progress, str]:
@@ -115,7 +171,7 @@ def _final_verdict(world: World, plan: Plan, winner: str, rng: np.random.Generat
     seeds = range(len(plan.seeds))
     measured = world.train([winner, baseline], len(seeds), rng)
     first, second = (
-        np.stack([measured[Task(RUNGS[-1], seed, method)].ap for seed in seeds])
+        np.stack([measured[Task(world.rungs[-1], seed, method)].ap for seed in seeds])
         for method in (winner, baseline)
     )
     noise = pooled_noise(np.stack([first[:, 0], second[:, 0]]))
@@ -124,24 +180,27 @@ def _final_verdict(world: World, plan: Plan, winner: str, rng: np.random.Generat
 
 def repeat(title: str, world: World, seeds: int, repetitions: int) -> dict[str, str]:
     """A row of the table."""
-    grid = len(world.curves) * seeds * RUNGS[-1]
-    plan = Plan({method: [method] for method in world.curves}, range(seeds), RUNGS, grid / 2)
-    found, dropped, costs, verdicts = 0, 0, [], Counter[str]()
+    grid = len(world.curves) * seeds * world.rungs[-1]
+    arms = {method: [method] for method in world.curves}
+    plan = Plan(arms, range(seeds), world.rungs, grid * world.budget)
+    winners, verdicts = Counter[str](), Counter[str]()
+    dropped, costs = 0, []
     for repetition in range(repetitions):
         progress, verdict = search(world, plan, np.random.default_rng(repetition))
-        found += progress.winner == world.best
+        winners[str(progress.winner)] += 1
+        verdicts[verdict] += 1
         dropped += any(
             fate.kind == "worse" and not _is_worse(world, method, fate)
             for method, fate in progress.fates.items()
         )
         costs.append(progress.cost / grid)
-        verdicts[verdict] += 1
-    is_same = len({curve[-1] for curve in world.curves.values()}) == 1
     percent = 100 / repetitions
+    ahead = sum(winners[method] for method in world.ahead)
     return {
         "world": title,
         "seeds": str(seeds),
-        "best found": "" if is_same else f"{percent * found:.1f}",
+        "best found": f"{percent * winners[world.best]:.1f}" if world.ahead else "",
+        f"one {LEAD} ahead found": f"{percent * ahead:.1f}" if world.ahead else "",
         "a false decision": f"{percent * dropped:.1f}",
         **{f"final: {word}": f"{percent * verdicts[word]:.1f}" for word in _VERDICTS},
         "cost of the grid": f"{100 * statistics.mean(costs):.0f} %",
@@ -149,7 +208,7 @@ def repeat(title: str, world: World, seeds: int, repetitions: int) -> dict[str, 
 
 
 def _is_worse(world: World, method: str, fate: Fate) -> bool:
-    place = RUNGS.index(fate.iteration)
+    place = world.rungs.index(fate.iteration)
     return world.curves[method][place] < world.curves[fate.reason][place]
 
 

@@ -1,7 +1,7 @@
 """The one exception a user meets, and what its sentences suggest."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 # Of more options, as of images, a sentence has the first ten; methods and data sets are fewer.
 _MAX_OPTIONS = 30
@@ -15,13 +15,24 @@ class UserError(Exception):
     """
 
 
-def suggest(name: str, options: Iterable[str]) -> str:
+def suggest(
+    name: str, options: Iterable[str], compared: Callable[[str], str] = lambda text: text
+) -> str:
     """A sentence with the ``options`` nearest to a ``name`` that does not exist.
 
     If none is near, it has all of them, or the first of many.
+
+    Args:
+        name: that a user wrote.
+        options: that there are.
+        compared: what counts of a name.
     """
     options = sorted(options)
-    nearest = difflib.get_close_matches(name, options, n=3, cutoff=0.5)
+    named: dict[str, list[str]] = {}
+    for option in options:
+        named.setdefault(compared(option), []).append(option)
+    parts = difflib.get_close_matches(compared(name), named, n=3, cutoff=0.5)
+    nearest = [option for part in parts for option in named[part]]
     if nearest:
         return f"Did you mean {' or '.join(repr(option) for option in nearest)}?"
     if len(options) > _MAX_OPTIONS:

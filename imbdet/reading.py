@@ -95,4 +95,6 @@ def suggest_file(path: str, suffixes: tuple[str, ...]) -> str:
     folder, name = os.path.split(path)
     if not os.path.isdir(folder or "."):
         return f"There is no folder '{folder}'."
-    return suggest(name, [other for other in os.listdir(folder or ".") if other.endswith(suffixes)])
+    files = [other for other in os.listdir(folder or ".") if other.endswith(suffixes)]
+    # Without the suffixes, which are alike: `cells.yaml` is not near `CE.yaml`.
+    return suggest(name, files, lambda file: os.path.splitext(file)[0])

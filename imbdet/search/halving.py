@@ -11,7 +11,6 @@ to the same decisions without talking to each other, and a search that was stopp
 
 import dataclasses
 import math
-import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -21,9 +20,10 @@ from imbdet.errors import UserError
 from imbdet.figures.estimates import Estimate
 from imbdet.search.decision import all_differences, decided_worse
 
-# From rung to rung trainings are so many times as long, and arms so many times fewer; Li et al.,
-# "Hyperband" (JMLR 18, 2018), sec. 2.6, advise 3 or 4.
-REDUCTION = 3
+# The first rung of a schedule that a search chooses itself. Li et al., "Hyperband" (JMLR 18, 2018),
+# sec. 2.6, advise 1/3 or 1/4. From a quarter on, half of what all arms cost brings a third of them
+# to the end, and from a third on, a quarter. Earlier, trainings say less of their end.
+FIRST_RUNG = 1 / 4
 
 
 @dataclass(frozen=True, order=True)
@@ -136,9 +136,9 @@ class Progress:
 
 
 def default_rungs(end: int, warmup: int) -> tuple[int, ...]:
-    """A ninth, a third and all of a schedule, but none before its warm-up has ended."""
-    rungs = [round(end / REDUCTION**power) for power in (2, 1)]
-    return (*(rung for rung in rungs if rung > warmup), end)
+    """A quarter and all of a schedule, or all of it where the warm-up has not ended by then."""
+    first = round(end * FIRST_RUNG)
+    return (first, end) if first > warmup else (end,)
 
 
 def advance(plan: Plan, measured: Mapping[Task, Measured], failed: Mapping[Task, str]) -> Progress:
@@ -167,7 +167,10 @@ def advance(plan: Plan, measured: Mapping[Task, Measured], failed: Mapping[Task,
             return progress
         _compare(plan, progress, found)
         speed = np.mean([one.seconds for one in found.values()]) / lengths[place]
-        prices = [_price(plan, length, speed * length) for length in lengths[place + 1 :]]
+        prices = {
+            rung: _price(plan, length, speed * length)
+            for rung, length in zip(plan.rungs[place + 1 :], lengths[place + 1 :], strict=True)
+        }
         _drop_for_budget(progress, iteration, prices, plan.budget)
         if len(progress.live) == 1:
             return progress
@@ -228,35 +231,36 @@ def _other_rates(plan: Plan, ranked: Sequence[str], iteration: int) -> dict[str,
 
 
 def _drop_for_budget(
-    progress: Progress, iteration: int, prices: Sequence[float], budget: float
+    progress: Progress, iteration: int, prices: Mapping[int, float], budget: float
 ) -> None:
     """Keep as many of the undecided arms, the best, as the budget brings to the end."""
     if prices:
         kept = num_affordable(len(progress.live), prices, budget - progress.cost)
         leader, others = progress.live[0], progress.live[kept:]
         if others and kept == 1:
-            progress.wanted = progress.cost + 2 * sum(prices)
+            progress.wanted = progress.cost + 2 * sum(prices.values())
         _drop(progress, {arm: Fate("budget", iteration, leader) for arm in others})
 
 
-def num_affordable(num_arms: int, prices: Sequence[float], budget: float) -> int:
+def num_affordable(num_arms: int, prices: Mapping[int, float], budget: float) -> int:
     """How many arms can go on to the end, or else to the last rung that two can be brought to.
 
-    All of them go to the next rung, then REDUCTION times fewer to each.
+    All of them go to the next rung, and to each further one as many times fewer as it is later.
 
     Args:
         num_arms: that are left.
-        prices: of one arm, to the next rung, from there to the following one, ...
+        prices: of one arm, from the rung before, by the rungs that are left, ascending.
         budget: that is left.
 
     Returns:
         Their number; 1 where there is too little for two, since one alone is compared with nothing
         and need not go on.
     """
-    for reach in range(len(prices), 0, -1):
+    rungs = list(prices)
+    for reach in range(len(rungs), 0, -1):
         for number in range(num_arms, 1, -1):
-            counts = (max(2, math.ceil(number / REDUCTION**i)) for i in range(reach))
-            if sum(map(operator.mul, prices, counts)) <= budget:
+            counts = {rung: max(2, math.ceil(number * rungs[0] / rung)) for rung in rungs[:reach]}
+            if sum(prices[rung] * count for rung, count in counts.items()) <= budget:
                 return number
     return 1
 

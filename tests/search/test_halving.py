@@ -204,12 +204,13 @@ def test_hours_are_unknown_before_a_training():
 @pytest.mark.parametrize(
     ("number", "prices", "budget", "expected"),
     [
-        (9, [1, 1], 12, 9),  # 9 + 3
-        (9, [1, 1], 11, 8),  # 8 + 3
-        (9, [1, 10], 22, 2),
-        (9, [1, 10], 19, 9),  # two cannot come to the end: all to the next rung
-        (9, [10, 10], 20, 2),
-        (9, [10, 10], 19, 1),
+        (9, {3: 1, 9: 1}, 12, 9),  # 9 + 3
+        (9, {3: 1, 9: 1}, 11, 8),  # 8 + 3
+        (9, {3: 1, 6: 1}, 12, 8),  # 8 + 4
+        (9, {3: 1, 9: 10}, 22, 2),
+        (9, {3: 1, 9: 10}, 19, 9),  # two cannot come to the end: all to the next rung
+        (9, {3: 10, 9: 10}, 20, 2),
+        (9, {3: 10, 9: 10}, 19, 1),
     ],
 )
 def test_how_many_can_go_on(number, prices, budget, expected):
@@ -218,7 +219,7 @@ def test_how_many_can_go_on(number, prices, budget, expected):
 
 @pytest.mark.parametrize(
     ("end", "warmup", "rungs"),
-    [(450, 0, (50, 150, 450)), (450, 50, (150, 450)), (450, 150, (450,)), (10, 0, (1, 3, 10))],
+    [(450, 50, (112, 450)), (450, 112, (450,)), (10, 0, (2, 10)), (1, 0, (1,))],
 )
 def test_rungs_begin_after_the_warm_up(end, warmup, rungs):
     assert default_rungs(end, warmup) == rungs
