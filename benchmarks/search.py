@@ -9,8 +9,8 @@ of its method at the rung and chance of four kinds: what a seed does to all meth
 one, what images do to a method, and what a seed does to single images. Values and deviations by
 seeds are those that benchmarks/loss_curves.py recorded of six losses on `shapes`,
 docs/results/shapes_curves.json; between two evaluations curves are straight lines. Where the best
-one is late, it is at the first rung where the baseline is. Images stray as the search of
-docs/search.md found on `shapes`.
+one is late, it is at the first rung where the baseline is. How far images let AP stray is what
+searches on `shapes` found, by the jackknife.
 """
 
 import argparse
@@ -44,10 +44,10 @@ CURVES = Path(__file__).resolve().parent.parent / "docs" / "results" / "shapes_c
 # Iterations of their trainings, and of the warm-up.
 END, WARMUP = 450, 50
 NUM_IMAGES = 200
-# Of the difference of two trainings, by the images: at the first rung and at the end. A part of its
-# variance is of the methods, the rest of the seeds.
-IMAGE_ERRORS = (0.35, 0.56)
-PART_OF_METHODS = 0.2
+# How far images let the difference of two trainings stray, by iterations; a part of its variance is
+# of the methods, the rest of the seeds.
+IMAGE_ERRORS = {112: 0.26, 150: 0.35, 450: 0.56}
+PART_OF_METHODS = 0.25
 # Points of AP.
 LEAD = 3
 
@@ -91,7 +91,7 @@ class World:
     ) -> dict[Task, Measured]:
         """What trainings measure at all rungs."""
         groups = draw_groups(NUM_IMAGES)
-        errors = np.interp(self.rungs, (self.rungs[0], self.rungs[-1]), IMAGE_ERRORS)
+        errors = np.interp(self.rungs, list(IMAGE_ERRORS), list(IMAGE_ERRORS.values()))
         measured = {}
         for place, (iteration, error) in enumerate(zip(self.rungs, errors, strict=True)):
             of_a_training = error**2 / 2  # variance of its AP
