@@ -20,7 +20,9 @@ class APHead(RetinaNetHead):
     def compute_loss(self, targets, head_outputs, anchors, matched_idxs):
         """Of all anchors of the batch; torchvision's ``matched_idxs`` are not used."""
         objects = objects_of(targets)
-        assignment = atss(Priors(anchors[0], level_sizes=self.level_sizes), objects)
+        num_per_point = self.classification_head.num_anchors
+        priors = Priors(anchors[0], level_sizes=self.level_sizes, num_per_point=num_per_point)
+        assignment = atss(priors, objects)
 
         logits = head_outputs["cls_logits"].flatten(0, 1)
         labels = assignment.labels(objects.classes, num_classes=logits.shape[1])

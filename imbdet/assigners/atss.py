@@ -44,13 +44,14 @@ def atss(
     """Of the priors near an object's centre, those with an IoU of at least mean + deviation.
 
     A prior that several objects claim goes to the one with the highest IoU, among equal ones to the
-    first. Among priors at the same distance from the centre the first are candidates.
+    first. Among priors at the same distance from the centre the first are candidates. As in the
+    authors' code, all priors of a point are candidates or none.
 
     Args:
         priors: anchors on the levels of a feature pyramid.
         targets: the objects.
         outputs: if given, the cost of :func:`ddod` replaces the IoU.
-        topk: number of candidates of an object on each level, at most.
+        topk: number of points on each level whose priors are candidates of an object, at most.
         alpha: see :func:`ddod`.
 
     Returns:
@@ -58,7 +59,7 @@ def atss(
     """
     best = BestObject(priors, targets)
     for chunk in chunks(priors, targets):
-        idxs = _candidates(priors, targets.boxes[chunk], topk)  # (g, C)
+        idxs = _candidates(priors, targets.boxes[chunk], topk * priors.num_per_point)  # (g, C)
         gt_boxes = targets.boxes[chunk, None]
         if outputs is None:
             ious = box_iou(priors.boxes[idxs], gt_boxes)
@@ -96,7 +97,7 @@ def ddod(
         priors: anchors on the levels of a feature pyramid.
         targets: the objects.
         outputs: what the head predicts.
-        topk: number of candidates of an object on each level, at most.
+        topk: see :func:`atss`.
         alpha: exponent of the IoU; that of the score is 1 - alpha.
 
     Returns:
@@ -105,12 +106,12 @@ def ddod(
     return atss(priors, targets, outputs, topk=topk, alpha=alpha)
 
 
-def _candidates(priors: Priors, gt_boxes: Tensor, topk: int) -> Tensor:
-    """(g, C) int64, the priors nearest to each object on each level."""
+def _candidates(priors: Priors, gt_boxes: Tensor, number: int) -> Tensor:
+    """(g, C) int64, that number of priors nearest to each object on each level."""
     levels = squared_center_distance(priors, gt_boxes).split(priors.require_level_sizes(), dim=1)
     starts = [0, *accumulate(priors.require_level_sizes())]
     near = [
-        start + lowest(level, min(topk, level.shape[1]))
+        start + lowest(level, min(number, level.shape[1]))
         for start, level in zip(starts, levels, strict=False)
     ]
     return torch.cat(near, dim=1)

@@ -35,7 +35,7 @@ class DenseView:
 def view_dense_head(
     levels: Sequence[str],
     anchors: Sequence[Boxes],
-    strides: Sequence[int] | None,
+    anchor_generator: nn.Module,
     predictions: Mapping[str, Sequence[Tensor]],
     targets: Targets,
     box2box_transform: BoxTransform,
@@ -45,7 +45,7 @@ def view_dense_head(
     Args:
         levels: names of the levels.
         anchors: of each level, R_l.
-        strides: of each level, in pixels; None if they are unknown.
+        anchor_generator: that made the anchors.
         predictions: of each level: "logits" (N, R_l, K), "box deltas" (N, R_l, 4) and, of some
             heads, "sides" (N, R_l, 4, n + 1), the distributions whose means the deltas are, and
             "quality" (N, R_l, 1).
@@ -53,10 +53,12 @@ def view_dense_head(
         box2box_transform: encodes and decodes deltas.
     """
     boxes, level_sizes = Boxes.cat(anchors).tensor, [len(of_level) for of_level in anchors]
+    strides = strides_of(anchor_generator)
     priors = Priors(
         boxes,
         strides=None if strides is None else _of_rows(boxes, strides, level_sizes),
         level_sizes=level_sizes,
+        num_per_point=num_per_point(anchor_generator),
     )
     rows = {kind: torch.cat(list(of), dim=1).flatten(0, 1) for kind, of in predictions.items()}
     outputs = Outputs(
@@ -83,6 +85,11 @@ def _of_rows(boxes: Tensor, strides: Sequence[int], level_sizes: Sequence[int]) 
 def strides_of(anchor_generator: nn.Module) -> Sequence[int] | None:
     """Distances between neighbouring anchors on each level, in pixels; None if unknown."""
     return getattr(anchor_generator, "strides", None)
+
+
+def num_per_point(anchor_generator: nn.Module) -> int:
+    """Number of anchors at each place of a feature map, the same on all levels."""
+    return int(anchor_generator.num_anchors[0])
 
 
 def refuse_other_strides(anchor_generator: nn.Module, features: Sequence[ShapeSpec]) -> None:

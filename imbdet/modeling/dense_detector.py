@@ -20,7 +20,6 @@ from imbdet.modeling.build import build_criterion, build_sampler
 from imbdet.modeling.dense import (
     DenseView,
     refuse_other_strides,
-    strides_of,
     view_dense_head,
 )
 from imbdet.modeling.dense_parts import (
@@ -189,7 +188,7 @@ class ImbDense(KeepsMissingBuffers, RetinaNet):
         return view_dense_head(
             self.head_in_features,
             self.anchor_generator(features),
-            strides_of(self.anchor_generator),
+            self.anchor_generator,
             self._by_level(predictions),
             targets_of(gt_instances),
             self.box2box_transform,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from imbdet.advice.survey import Priming
-from imbdet.modeling.dense import strides_of
+from imbdet.modeling.dense import num_per_point, strides_of
 from imbdet.modeling.dense_detector import ImbDense
 from imbdet.modeling.rpn import ImbRPN
 from imbdet.structures import Priors
@@ -29,7 +29,12 @@ def priming_of(model: nn.Module) -> Priming | None:
         sizes = [len(boxes) for boxes in anchors]
         of_rows = [torch.full((n,), float(s)) for n, s in zip(sizes, strides, strict=True)]
         boxes = torch.cat([boxes.tensor for boxes in anchors])
-        return Priors(boxes, strides=torch.cat(of_rows), level_sizes=sizes)
+        return Priors(
+            boxes,
+            strides=torch.cat(of_rows),
+            level_sizes=sizes,
+            num_per_point=num_per_point(place.anchor_generator),
+        )
 
     return Priming(priors_of, place.learner.assigner, tuple(strides), place.learner.place.module)
 

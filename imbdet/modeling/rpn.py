@@ -15,7 +15,7 @@ from imbdet.learning.normalizers import Quota, num_samples
 from imbdet.modeling import site_keys
 from imbdet.modeling.assigners import build_assigner
 from imbdet.modeling.build import build_criterion, build_sampler
-from imbdet.modeling.dense import refuse_other_strides, strides_of, view_dense_head
+from imbdet.modeling.dense import refuse_other_strides, view_dense_head
 from imbdet.modeling.ground_truth import targets_of
 from imbdet.modeling.matcher import matching_assigner
 from imbdet.modeling.prior_prob import set_prior
@@ -133,7 +133,7 @@ class ImbRPN(RPN):
         view = view_dense_head(
             self.in_features,
             anchors,
-            strides_of(self.anchor_generator),
+            self.anchor_generator,
             {
                 "logits": [logits[..., None] for logits in pred_objectness_logits],
                 "box deltas": pred_anchor_deltas,

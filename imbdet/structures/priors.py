@@ -43,6 +43,7 @@ class Priors:
             None if they belong to no level.
         num_per_image: number of proposals of each image, R in all; None if the images of a batch
             share the R priors, so that a batch has B R rows.
+        num_per_point: number of priors that share a point, such as anchors of several shapes.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Priors:
         strides: Tensor | None = None,
         level_sizes: Sequence[int] | None = None,
         num_per_image: Sequence[int] | None = None,
+        num_per_point: int = 1,
     ):
         """Describe anchors or proposals by ``boxes``, or points by ``points`` and ``strides``.
 
@@ -62,6 +64,7 @@ class Priors:
             strides: see the attributes.
             level_sizes: see the attributes.
             num_per_image: see the attributes.
+            num_per_point: see the attributes.
 
         Raises:
             ValueError: there are neither boxes nor points with strides, or their numbers or shapes
@@ -76,6 +79,7 @@ class Priors:
         self.strides = strides
         self.level_sizes = None if level_sizes is None else list(level_sizes)
         self.num_per_image = None if num_per_image is None else list(num_per_image)
+        self.num_per_point = num_per_point
         for name, sizes in (("levels", level_sizes), ("images", num_per_image)):
             if sizes is not None and sum(sizes) != len(boxes):
                 raise ValueError(

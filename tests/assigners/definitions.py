@@ -64,7 +64,7 @@ def atss(priors, targets, quality, topk):
         for size in priors.level_sizes:
             points = priors.points[start : start + size].tolist()
             distances = [(px - x) ** 2 + (py - y) ** 2 for px, py in points]
-            candidates += [start + i for i in firsts(distances, topk)]
+            candidates += [start + i for i in firsts(distances, topk * priors.num_per_point)]
             start += size
         values = quality[candidates, gt]
         if len(candidates) == 1:

@@ -8,8 +8,9 @@ from imbdet.assigners import Outputs, Priors, Targets
 NUM_CLASSES = 3
 
 
-def pyramid(height, width, strides=(8, 16, 32), anchor_scale=4):
-    """A square anchor on each cell of each level."""
+def pyramid(height, width, strides=(8, 16, 32), anchor_scale=4, num_per_point=1):
+    """Square anchors on each cell of each level, each by a half larger than the one before."""
+    scales = anchor_scale * 1.5 ** torch.arange(num_per_point)
     boxes, all_strides, sizes = [], [], []
     for stride in strides:
         ys, xs = torch.meshgrid(
@@ -18,11 +19,17 @@ def pyramid(height, width, strides=(8, 16, 32), anchor_scale=4):
             indexing="ij",
         )
         centers = torch.stack([xs, ys], dim=-1).flatten(0, 1)
-        half = anchor_scale * stride / 2
+        half = (scales * stride / 2).repeat(len(centers))[:, None]
+        centers = centers.repeat_interleave(num_per_point, dim=0)
         boxes.append(torch.cat([centers - half, centers + half], dim=1))
         all_strides.append(torch.full((len(centers),), float(stride)))
         sizes.append(len(centers))
-    return Priors(torch.cat(boxes), strides=torch.cat(all_strides), level_sizes=sizes)
+    return Priors(
+        torch.cat(boxes),
+        strides=torch.cat(all_strides),
+        level_sizes=sizes,
+        num_per_point=num_per_point,
+    )
 
 
 def random_targets(generator, num_per_image, height, width):
@@ -49,7 +56,7 @@ def scenes(draw, height=32, width=48):
     """Priors, targets of a batch and outputs, of any seed; images without objects and twins too."""
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
     num_per_image = draw(st.lists(st.integers(0, 3), min_size=1, max_size=2))
-    priors = pyramid(height, width)
+    priors = pyramid(height, width, num_per_point=draw(st.integers(1, 2)))
     targets = random_targets(generator, num_per_image, height, width)
     if len(targets) > 1 and draw(st.booleans()):
         targets.boxes[1] = targets.boxes[0]  # twins

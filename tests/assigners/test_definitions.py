@@ -66,7 +66,10 @@ def by_definition(name, priors, targets, outputs):
 def double(priors, targets, outputs):
     """The same in double precision, so that no rounding decides."""
     priors = Priors(
-        priors.boxes.double(), strides=priors.strides.double(), level_sizes=priors.level_sizes
+        priors.boxes.double(),
+        strides=priors.strides.double(),
+        level_sizes=priors.level_sizes,
+        num_per_point=priors.num_per_point,
     )
     targets = replace(targets, boxes=targets.boxes.double())
     return priors, targets, Outputs(outputs.logits.double(), outputs.boxes.double())

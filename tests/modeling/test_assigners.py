@@ -155,3 +155,5 @@ def test_priors_of_dense_heads_have_the_strides_of_their_levels(kind, finest, bu
     levels = priors.strides.split(priors.level_sizes)
     expected = [finest * 2**level for level in range(5)]
     assert [level.unique().tolist() for level in levels] == [[stride] for stride in expected]
+    points = priors.points[: priors.level_sizes[0]].round(decimals=3)
+    assert priors.num_per_point == len(points) / len(points.unique(dim=0)) > 1
