@@ -31,6 +31,7 @@ COLUMNS = {
     "bccd_retinanet_480px": "blood cells, 480 px",
     "bccd_faster_rcnn": "blood cells, 240 px",
     "bccd_faster_rcnn_480px": "blood cells, 480 px",
+    "nuclei_retinanet": "nuclei",
     "nuclei_faster_rcnn": "nuclei",
     "debris_faster_rcnn": "debris",
     "aquarium_faster_rcnn": "aquarium",
