@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         of_method = curves.setdefault(run.arm.method, {})
         of_method[run.seed] = read_curve(run.folder / "metrics.json", end)
     command = " ".join(["python", "benchmarks/loss_curves.py", *sys.argv[1:]])
-    write_results(args.json, {"command": command, "methods": curves})
+    write_results(args.json, {"command": command, "curves": curves})
     return 0
 
 

@@ -136,7 +136,7 @@ def worlds() -> Iterator[tuple[str, World]]:
 
 def recorded(rungs: Sequence[int]) -> World:
     """The losses on shapes, as they were at these iterations."""
-    methods = json.loads(CURVES.read_text())["methods"]
+    methods = json.loads(CURVES.read_text())["curves"]
     iterations = [int(iteration) for iteration in next(iter(methods["focal"].values()))]
     # (methods, seeds, evaluations)
     aps = np.array(

@@ -97,7 +97,7 @@ def ddod(
         priors: anchors on the levels of a feature pyramid.
         targets: the objects.
         outputs: what the head predicts.
-        topk: see :func:`atss`.
+        topk: number of points on each level whose priors are candidates of an object, at most.
         alpha: exponent of the IoU; that of the score is 1 - alpha.
 
     Returns:

@@ -1,7 +1,6 @@
 """benchmarks/loss_curves.py records the AP of trainings at their evaluations."""
 
 import json
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,17 +9,13 @@ import yaml
 
 from tests.test_configs import CONFIGS
 
-BENCHMARKS = CONFIGS.parent / "benchmarks"
-
 
 @pytest.fixture
 def benchmark(monkeypatch):
-    monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.syspath_prepend(str(CONFIGS.parent / "benchmarks"))
     import loss_curves
 
-    yield loss_curves
-    for name in ("loss_curves", "runs", "results_table"):
-        sys.modules.pop(name, None)
+    return loss_curves
 
 
 def write_metrics(path, *rows):
@@ -51,6 +46,6 @@ def test_writes_the_curves_of_all_trainings(benchmark, tmp_path, monkeypatch):
     monkeypatch.setattr(benchmark, "load_config", lambda path: config)
     written = tmp_path / "curves.json"
     assert benchmark.main(["--output", str(tmp_path / "runs"), "--json", str(written)]) == 0
-    methods = json.loads(written.read_text())["methods"]
-    assert list(methods) == ["focal", "ap", "alrp", "rank_sort", "ghm", "dr"]
-    assert methods["dr"] == {"1": {"450": 11}, "2": {"450": 12}, "3": {"450": 13}}
+    curves = json.loads(written.read_text())["curves"]
+    assert list(curves) == ["focal", "ap", "alrp", "rank_sort", "ghm", "dr"]
+    assert curves["dr"] == {"1": {"450": 11}, "2": {"450": 12}, "3": {"450": 13}}
