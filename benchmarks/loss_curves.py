@@ -9,7 +9,6 @@ finished are not repeated.
 """
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from runs import ROOT
 from imbdet.cli import main as run_imbdet
 from imbdet.config import load_config
 from imbdet.program import run_program
+from imbdet.reading import read_json_lines
 from imbdet.search.grid import grid_runs
 from imbdet.search.space import read_space
 
@@ -53,7 +53,7 @@ def read_curve(metrics: Path, end: int) -> dict[int, float]:
         metrics: metrics.json of the training; the last evaluation has the iteration after the end.
         end: number of iterations.
     """
-    lines = map(json.loads, metrics.read_text().splitlines())
+    lines, _ = read_json_lines(metrics)
     return {min(line["iteration"] + 1, end): line["bbox/AP"] for line in lines if "bbox/AP" in line}
 
 

@@ -52,14 +52,6 @@ def view_dense_head(
         targets: the objects of the batch.
         box2box_transform: encodes and decodes deltas.
     """
-    boxes, level_sizes = Boxes.cat(anchors).tensor, [len(of_level) for of_level in anchors]
-    strides = strides_of(anchor_generator)
-    priors = Priors(
-        boxes,
-        strides=None if strides is None else _of_rows(boxes, strides, level_sizes),
-        level_sizes=level_sizes,
-        num_per_point=num_per_point(anchor_generator),
-    )
     rows = {kind: torch.cat(list(of), dim=1).flatten(0, 1) for kind, of in predictions.items()}
     outputs = Outputs(
         rows["logits"],
@@ -74,12 +66,27 @@ def view_dense_head(
         for kind, per_level in predictions.items()
         for level, values in zip(levels, per_level, strict=True)
     }
-    return DenseView(priors, targets, outputs, by_level)
+    return DenseView(priors_of(anchors, anchor_generator), targets, outputs, by_level)
 
 
-def _of_rows(boxes: Tensor, strides: Sequence[int], level_sizes: Sequence[int]) -> Tensor:
-    """(R,) strides from those of the levels, in the precision of the boxes."""
-    return repeat_each(to_device(strides, boxes.device, boxes.dtype), level_sizes)
+def priors_of(anchors: Sequence[Boxes], anchor_generator: nn.Module) -> Priors:
+    """The anchors of all levels.
+
+    Args:
+        anchors: of each level.
+        anchor_generator: that made them.
+    """
+    boxes, level_sizes = Boxes.cat(anchors).tensor, [len(of_level) for of_level in anchors]
+    strides = strides_of(anchor_generator)
+    of_rows = None
+    if strides is not None:  # in the precision of the boxes
+        of_rows = repeat_each(to_device(strides, boxes.device, boxes.dtype), level_sizes)
+    return Priors(
+        boxes,
+        strides=of_rows,
+        level_sizes=level_sizes,
+        num_per_point=num_per_point(anchor_generator),
+    )
 
 
 def strides_of(anchor_generator: nn.Module) -> Sequence[int] | None:

@@ -10,6 +10,7 @@ from detectron2.modeling.box_regression import Box2BoxTransform
 from torch import nn
 
 from imbdet.errors import UserError
+from imbdet.modeling.dense import num_per_point
 from imbdet.modeling.dense_head import DenseHead
 from imbdet.modeling.registry import read_choice
 from imbdet.ops.distances import DistanceTransform
@@ -49,7 +50,7 @@ def build_dense_head(cfg: CfgNode, shapes: Sequence[ShapeSpec], priors: nn.Modul
     return DenseHead(
         input_shape=list(shapes),
         num_classes=retinanet.NUM_CLASSES,
-        num_anchors=priors.num_cell_anchors[0],
+        num_anchors=num_per_point(priors),
         conv_dims=[shapes[0].channels] * retinanet.NUM_CONVS,
         norm=retinanet.NORM,
         prior_prob=retinanet.PRIOR_PROB,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from imbdet.advice.survey import Priming
-from imbdet.modeling.dense import num_per_point, strides_of
+from imbdet.modeling.dense import priors_of, strides_of
 from imbdet.modeling.dense_detector import ImbDense
 from imbdet.modeling.rpn import ImbRPN
 from imbdet.structures import Priors
@@ -24,19 +24,11 @@ def priming_of(model: nn.Module) -> Priming | None:
     strides = strides_of(place.anchor_generator)
     divisor = max(model.backbone.size_divisibility, 1)
 
-    def priors_of(width: int, height: int) -> Priors:
+    def priors_at(width: int, height: int) -> Priors:
         anchors = place.anchor_generator([_features(width, height, s, divisor) for s in strides])
-        sizes = [len(boxes) for boxes in anchors]
-        of_rows = [torch.full((n,), float(s)) for n, s in zip(sizes, strides, strict=True)]
-        boxes = torch.cat([boxes.tensor for boxes in anchors])
-        return Priors(
-            boxes,
-            strides=torch.cat(of_rows),
-            level_sizes=sizes,
-            num_per_point=num_per_point(place.anchor_generator),
-        )
+        return priors_of(anchors, place.anchor_generator)
 
-    return Priming(priors_of, place.learner.assigner, tuple(strides), place.learner.place.module)
+    return Priming(priors_at, place.learner.assigner, tuple(strides), place.learner.place.module)
 
 
 def _features(width: int, height: int, stride: int, divisor: int) -> Tensor:

@@ -41,10 +41,7 @@ def suspects_content(folder: Path, gallery: Gallery) -> list[Element]:
     if not folder.is_dir():
         raise CannotShow("There are no suspects yet: `imbdet clean`, with this folder, finds them.")
     found = _read(folder)
-    return [
-        _crops(kind, title, folder, found[kind][:_MAX_IN_REPORT], gallery)
-        for kind, (_, title) in _KINDS.items()
-    ]
+    return [_section(kind, folder, found[kind][:_MAX_IN_REPORT], gallery) for kind in _KINDS]
 
 
 def suspects_tabs(folder: Path, gallery: Gallery) -> list[Tab]:
@@ -54,11 +51,11 @@ def suspects_tabs(folder: Path, gallery: Gallery) -> list[Tab]:
         Tab(
             name,
             [
-                _crops(kind, title, folder, found[kind], gallery),
+                _section(kind, folder, found[kind], gallery),
                 section("All of them", _table(found[kind])),
             ],
         )
-        for kind, (name, title) in _KINDS.items()
+        for kind, (name, _) in _KINDS.items()
     ]
 
 
@@ -79,8 +76,9 @@ def _read(folder: Path) -> dict[str, list[Row]]:
     return found
 
 
-def _crops(kind: str, title: str, folder: Path, rows: list[Row], gallery: Gallery) -> Element:
-    head = caption(_CAPTION)
+def _section(kind: str, folder: Path, rows: list[Row], gallery: Gallery) -> Element:
+    """Crops of the suspects of a kind."""
+    (_, title), head = _KINDS[kind], caption(_CAPTION)
     if not rows:
         return section(title, head, note("There are none."))
     captions = {folder / "crops" / Path(str(row["crop"])).name: _below(row) for row in rows}

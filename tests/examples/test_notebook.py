@@ -77,7 +77,7 @@ def test_runs_on_a_small_training(tmp_path, monkeypatch):
     assert of_positives == pytest.approx(0.5, abs=1e-3)
 
 
-def test_its_imports_work_in_a_new_process(tmp_path):
+def test_its_imports_work_in_a_new_process():
     # Where detectron2 v0.6 does not come first, as it does not know today's libraries.
     tree = ast.parse("\n".join(code_cells()))
     imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
