@@ -30,16 +30,18 @@ class Setting(NamedTuple):
         val: data set for validation.
         test: data set for the test, or None.
         overlay: config file that goes on top of the detector's, or None.
+        prefix: of the names of the detectors' configs.
     """
 
     configs: str
     val: str
     test: str | None
     overlay: Path | None = None
+    prefix: str = ""
 
     def files(self, detector: str) -> list[Path]:
         """The config files of a detector."""
-        file = CONFIGS / self.configs / f"{detector}.yaml"
+        file = CONFIGS / self.configs / f"{self.prefix}{detector}.yaml"
         return [file] if self.overlay is None else [file, self.overlay]
 
 
@@ -47,6 +49,7 @@ SETTINGS = {
     "shapes": Setting("quick_start", "shapes_val", None),
     "small_shapes": Setting("quick_start", "shapes_val", None, SMALL_SHAPES),
     "bccd": Setting("BCCD", "bccd_val", "bccd_test"),
+    "bccd_pretrained": Setting("BCCD", "bccd_val", "bccd_test", prefix="pretrained_"),
     "aquarium": Setting("Aquarium", "aquarium_val", "aquarium_test"),
     "debris": Setting("Debris", "debris_val", "debris_test"),
     "nuclei": Setting("Nuclei", "nuclei_val", "nuclei_test"),

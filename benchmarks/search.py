@@ -10,7 +10,7 @@ one, what images do to a method, and what a seed does to single images. Values a
 seeds are those that benchmarks/loss_curves.py recorded of six losses on `shapes`,
 docs/results/shapes_curves.json; between two evaluations curves are straight lines. Where the best
 one is late, it is at the first rung where the baseline is. How far images let AP stray is what
-searches on `shapes` found, by the jackknife.
+benchmarks/image_noise.py measured, docs/results/shapes_image_noise.json.
 """
 
 import argparse
@@ -40,14 +40,10 @@ from imbdet.search.halving import (
     default_rungs,
 )
 
-CURVES = Path(__file__).resolve().parent.parent / "docs" / "results" / "shapes_curves.json"
+RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
 # Iterations of their trainings, and of the warm-up.
 END, WARMUP = 450, 50
 NUM_IMAGES = 200
-# How far images let the difference of two trainings stray, by iterations; a part of its variance is
-# of the methods, the rest of the seeds.
-IMAGE_ERRORS = {112: 0.26, 150: 0.35, 450: 0.56}
-PART_OF_METHODS = 0.25
 # Points of AP.
 LEAD = 3
 
@@ -60,6 +56,8 @@ class World:
         curves: AP in percent at each rung, by method, the baseline first.
         shared_sds: deviation of AP at each rung by the seed, of all methods alike.
         own_sds: what is left of the deviation of a training, on the same images.
+        image_errors: how far images let the difference of two trainings stray at each rung.
+        of_methods: part of its variance that is of the methods; the rest is of the seeds.
         rungs: iterations.
         budget: of the search, as a part of what all trainings cost to their end.
     """
@@ -67,6 +65,8 @@ class World:
     curves: Mapping[str, Sequence[float]]
     shared_sds: Sequence[float]
     own_sds: Sequence[float]
+    image_errors: Sequence[float]
+    of_methods: float
     rungs: Sequence[int]
     budget: float = 0.5
 
@@ -91,15 +91,14 @@ class World:
     ) -> dict[Task, Measured]:
         """What trainings measure at all rungs."""
         groups = draw_groups(NUM_IMAGES)
-        errors = np.interp(self.rungs, list(IMAGE_ERRORS), list(IMAGE_ERRORS.values()))
         measured = {}
-        for place, (iteration, error) in enumerate(zip(self.rungs, errors, strict=True)):
+        for place, (iteration, error) in enumerate(zip(self.rungs, self.image_errors, strict=True)):
             of_a_training = error**2 / 2  # variance of its AP
             method_sd, image_sd = np.sqrt(
-                NUM_IMAGES * of_a_training * np.array([PART_OF_METHODS, 1 - PART_OF_METHODS])
+                NUM_IMAGES * of_a_training * np.array([self.of_methods, 1 - self.of_methods])
             )
             # What a seed does to single images is in the deviation that was recorded, too.
-            of_images = (1 - PART_OF_METHODS) * of_a_training
+            of_images = (1 - self.of_methods) * of_a_training
             own_sd = max(self.own_sds[place] ** 2 - of_images, 0.0) ** 0.5
             shared = rng.normal(0, self.shared_sds[place], seeds)
             for method in methods:
@@ -136,7 +135,7 @@ def worlds() -> Iterator[tuple[str, World]]:
 
 def recorded(rungs: Sequence[int]) -> World:
     """The losses on shapes, as they were at these iterations."""
-    methods = json.loads(CURVES.read_text())["curves"]
+    methods = json.loads((RESULTS / "shapes_curves.json").read_text())["curves"]
     iterations = [int(iteration) for iteration in next(iter(methods["focal"].values()))]
     # (methods, seeds, evaluations)
     aps = np.array(
@@ -152,7 +151,10 @@ def recorded(rungs: Sequence[int]) -> World:
         np.interp(rungs, iterations, variances**0.5).tolist()
         for variances in (np.maximum(of_seeds, 0.0), own)
     )
-    return World(curves, shared_sds, own_sds, rungs)
+    noise = json.loads((RESULTS / "shapes_image_noise.json").read_text())
+    measured_at = [int(iteration) for iteration in noise["errors"]]
+    errors = np.interp(rungs, measured_at, list(noise["errors"].values())).tolist()
+    return World(curves, shared_sds, own_sds, errors, noise["of_methods"], rungs)
 
 
 def search(world: World, plan: Plan, rng: np.random.Generator) -> tuple[Progress, str]:

@@ -69,7 +69,7 @@ class Trials:
 
     def read(self) -> tuple[dict[Task, Measured], dict[Task, str]]:
         """What trainings have reached, and what those said that failed."""
-        return _results(self._all())
+        return results_of(self._all())
 
     def claim(self, due: Sequence[Task]) -> tuple[Task, int] | None:
         """Take the first task that nobody else works on.
@@ -222,7 +222,8 @@ class Trials:
         return self._storage.get_trial_id_from_study_id_trial_number(self._id, trial.number)
 
 
-def _results(trials: Sequence[FrozenTrial]) -> tuple[dict[Task, Measured], dict[Task, str]]:
+def results_of(trials: Sequence[FrozenTrial]) -> tuple[dict[Task, Measured], dict[Task, str]]:
+    """What trials of a study have reached, and what those said that failed."""
     measured: dict[Task, Measured] = {}
     failed: dict[Task, str] = {}
     for trial in trials:
