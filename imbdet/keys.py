@@ -9,6 +9,8 @@ from imbdet.errors import suggest
 
 # What each of several trainings has of its own.
 OF_TRAININGS = ("SEED", "OUTPUT_DIR")
+# numpy's generators take no higher one.
+MAX_SEED = 2**32 - 1
 
 
 def get_key(cfg: Any, key: str) -> Any:

@@ -25,16 +25,18 @@ class RunFolder:
         settings: ``config.yaml`` as it was written.
         cfg: a config with the run's DATASETS. Other keys have their defaults, since a run of
             another version may have keys that do not exist here.
+        evaluations: folder of the evaluations in it.
     """
 
     name: str
     folder: Path
     settings: Mapping[str, Any]
     cfg: CfgNode
+    evaluations: str = "inference"
 
     def results_file(self, dataset_name: str) -> Path:
         """The detections on a data set, if it was evaluated on it."""
-        return self.folder / "inference" / dataset_name / "coco_instances_results.json"
+        return self.folder / self.evaluations / dataset_name / "coco_instances_results.json"
 
     @property
     def weights(self) -> Path:

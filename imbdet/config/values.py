@@ -12,7 +12,7 @@ from PIL import ImageMode
 
 from imbdet.config.added_keys import add_imbdet_config
 from imbdet.errors import UserError
-from imbdet.keys import leaves
+from imbdet.keys import MAX_SEED, leaves
 from imbdet.methods import REGISTRIES
 from imbdet.options import Option, Range
 from imbdet.reference.declared_keys import imbdet_keys
@@ -20,6 +20,7 @@ from imbdet.wording import shortened
 
 # What numbers of detectron2's keys must be; those of imbdet's are declared with them.
 _RANGES = {
+    "SEED": Range(highest=MAX_SEED),
     "SOLVER.MAX_ITER": Range(1),
     # The upper ends are far above all that fits into a memory.
     "MODEL.RETINANET.NUM_CLASSES": Range(1, 100_000),

@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase
@@ -129,14 +129,23 @@ class BestKeeper(HookBase):
         self._best = best
 
     def before_train(self):
-        if self._best.iteration == 0 or not comm.is_main_process():
+        if not comm.is_main_process():
             return
         path = Path(self._checkpointer.save_dir, f"{NAME}.pth")
-        kept = _iteration_of(path)
-        if kept == self._best.iteration:
+        kept = _read_kept(path)
+        if kept.iteration and kept.iteration == self.trainer.start_iter:
+            # The evaluation at what was an end came after the checkpoint, and is not repeated.
+            if kept.metric == self._best.metric:
+                self._best = dataclasses.replace(
+                    self._best, value=kept.value, iteration=kept.iteration
+                )
             return
-        if kept < self.trainer.start_iter:  # a later one is evaluated again
-            what = f"is of {counted(kept, 'iteration')}" if kept else "is missing or damaged"
+        if self._best.iteration in (0, kept.iteration):
+            return
+        if kept.iteration < self.trainer.start_iter:  # a later one is evaluated again
+            what = "is missing or damaged"
+            if kept.iteration:
+                what = f"is of {counted(kept.iteration, 'iteration')}"
             logger.warning(
                 f"'{path}' {what}, but the best evaluation was that after "
                 f"{self._best.iteration:,}: the next one replaces it."
@@ -183,9 +192,24 @@ class BestKeeper(HookBase):
         )
 
 
-def _iteration_of(path: Path) -> int:
-    """How many iterations the weights in a file have learnt; 0 if it cannot be read."""
+class _Kept(NamedTuple):
+    """What weights in a file are the best of.
+
+    Attributes:
+        iteration: how many iterations they have learnt; 0 if the file cannot be read.
+        metric: that they were judged by.
+        value: of it.
+    """
+
+    iteration: int = 0
+    metric: str = ""
+    value: float = math.nan
+
+
+def _read_kept(path: Path) -> _Kept:
     try:
-        return int(read_checkpoint(str(path))["iteration"]) + 1
+        content = read_checkpoint(str(path))
+        best = content["best"]
+        return _Kept(int(content["iteration"]) + 1, str(best["metric"]), float(best["value"]))
     except (UserError, LookupError, TypeError, ValueError):
-        return 0
+        return _Kept()

@@ -29,7 +29,7 @@ from imbdet.engine.logs import setup_logging
 from imbdet.engine.run_info import write_run_info
 from imbdet.errors import UserError
 from imbdet.files import replacing
-from imbdet.keys import changed_keys
+from imbdet.keys import MAX_SEED, changed_keys
 from imbdet.modeling.augmented_tests import refuse_test_augmentation
 from imbdet.modeling.unread_keys import refuse_unread_keys
 from imbdet.plain_yaml import load_yaml
@@ -71,7 +71,7 @@ def setup(
         logger.info("No GPU is used: MODEL.DEVICE is 'cpu'.")
     logger.debug(f"{_describe_environment()}; {task}, {args}")
     share_temporary_folder()
-    seed_all_rng(None if cfg.SEED < 0 else cfg.SEED + comm.get_rank())
+    seed_all_rng(None if cfg.SEED < 0 else (cfg.SEED + comm.get_rank()) % (MAX_SEED + 1))
     _set_float32_precision(cfg.get("FLOAT32_PRECISION", ""), cfg.MODEL.DEVICE)
     torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK and is_training
 

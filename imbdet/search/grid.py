@@ -14,6 +14,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from imbdet.engine.weight_average import SUFFIX
 from imbdet.errors import UserError
 from imbdet.files import opening_output, replacing
 from imbdet.reading import read_json
@@ -83,17 +84,20 @@ class Run:
     def read_results(self) -> dict[str, float | None]:
         """The metrics, as "<data set>/<kind>/<metric>"; nothing if there are none yet.
 
-        A metric is None where the data set has no objects.
+        Those of averaged weights are of "<data set>_EMA". A metric is None where the data set has
+        no objects.
 
         Raises:
             UserError: their file is damaged.
         """
         advice = f"remove it and '{self.note}', and the grid evaluates this training again"
         results = {}
-        for file in sorted(self.folder.glob("inference/*/metrics.json")):
-            for kind, metrics in _read(file, _METRICS_FORM, advice)["metrics"].items():
-                for name in METRICS:
-                    results[f"{file.parent.name}/{kind}/{name}"] = metrics["overall"][name]
+        for weights in ("", SUFFIX):
+            for file in sorted(self.folder.glob(f"inference{weights}/*/metrics.json")):
+                dataset = file.parent.name + weights
+                for kind, metrics in _read(file, _METRICS_FORM, advice)["metrics"].items():
+                    for name in METRICS:
+                        results[f"{dataset}/{kind}/{name}"] = metrics["overall"][name]
         return results
 
 

@@ -1,5 +1,6 @@
 """The AP that a training has reached, and how it would stray on other images."""
 
+import dataclasses
 import threading
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import numpy as np
 from imbdet.compare.compared_data import find_protocol
 from imbdet.compare.ground_truth import load_test_set
 from imbdet.compare.jackknife import draw_groups, replicated_ap
-from imbdet.compare.run_folders import open_run, read_results
+from imbdet.compare.run_folders import RunFolder, open_run, read_results
+from imbdet.engine.weight_average import SUFFIX
 from imbdet.errors import UserError
 from imbdet.figures.estimates import nan_mean
 
@@ -17,7 +19,7 @@ _lock = threading.Lock()
 
 
 def reached_ap(folder: Path, dataset: str) -> tuple[np.ndarray, int]:
-    """Read the last evaluation of a training.
+    """Read the last evaluation of a training: of the averaged weights, where it averages them.
 
     Args:
         folder: OUTPUT_DIR.
@@ -31,7 +33,7 @@ def reached_ap(folder: Path, dataset: str) -> tuple[np.ndarray, int]:
         UserError: there is no evaluation, or the data set has no objects.
     """
     with _lock:
-        run = open_run(folder, folder.name)
+        run = _judged(open_run(folder, folder.name))
         truth = load_test_set([run], dataset)
         protocol = find_protocol([run], truth)
         classes = {category["id"] for category in truth.content["categories"]}
@@ -41,3 +43,10 @@ def reached_ap(folder: Path, dataset: str) -> tuple[np.ndarray, int]:
         raise UserError(f"The data set '{dataset}' has no objects: nothing can be compared on it.")
     values = replicated_ap(matches.by_class, draw_groups(len(matches.images)))
     return nan_mean(values[:, :, 0], axis=(1, 2)), num_images
+
+
+def _judged(run: RunFolder) -> RunFolder:
+    """The run with the evaluations of the weights that its config is after."""
+    if not run.settings.get("MODEL_EMA", {}).get("ENABLED", False):
+        return run
+    return dataclasses.replace(run, evaluations=run.evaluations + SUFFIX)

@@ -107,6 +107,10 @@ class Search:
         print_table(rows, said)
         print(f"\nEverything is in '{self.output}', on one page in report.html.")
 
+    def folder_of(self, task: Task) -> Path:
+        """The OUTPUT_DIR of a training that the search decides by."""
+        return training_folder(self._folder, task)
+
     @property
     def _folder(self) -> Path:
         """Of the trainings that the search decides by."""
@@ -130,9 +134,7 @@ class Search:
         fates = dropped_for_good(self.plan, progress, measured, failed)
         arms = [arm for arm, fate in fates.items() if fate.kind in kinds]
         ends = [Task(self.plan.rungs[-1], seed, arm) for seed in self.plan.seeds for arm in arms]
-        self.remover.remove(
-            training_folder(self._folder, task) for task in ends if task not in measured
-        )
+        self.remover.remove(self.folder_of(task) for task in ends if task not in measured)
 
     def _final_tasks(self, progress: Progress) -> list[Task]:
         """The trainings of the final comparison; none while there is no winner."""
@@ -222,10 +224,27 @@ def open_search(args: argparse.Namespace, space: Space) -> Search:
         Trials(storage, _NAME, about, space.arms),
         Trials(storage, f"{_NAME}-final", of_final, space.arms, "final."),
     )
+    _require_trainings(search, url)
     if args.retry_failed:
         search.trials.retry_failed()
         search.final_trials.retry_failed()
     return search
+
+
+def _require_trainings(search: Search, url: str) -> None:
+    """Refuse a storage whose search has its trainings in another folder.
+
+    Raises:
+        UserError: says what to name.
+    """
+    measured, _ = search.trials.read()
+    folders = [search.folder_of(task) for task in measured]
+    if folders and not any(folder.is_dir() for folder in folders):
+        raise UserError(
+            f"The storage '{url}' holds a search whose trainings are not in '{search.output}', "
+            f"such as '{folders[0]}': name the --output of that search, or another --storage for "
+            "a new one."
+        )
 
 
 def _storage_url(args: argparse.Namespace) -> str:

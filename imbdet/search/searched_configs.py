@@ -1,17 +1,21 @@
 """Checks the configs of all arms before anything is trained, and what they have in common."""
 
 import itertools
-from typing import NamedTuple
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from detectron2.config import CfgNode
 
 from imbdet.config import load_config
-from imbdet.data import load_dataset
+from imbdet.data import check_test_sets, load_dataset
 from imbdet.data.coco import require_registered
+from imbdet.data.weights import count_objects
 from imbdet.engine import check_training
 from imbdet.engine.setup import check_config
 from imbdet.errors import UserError
 from imbdet.keys import get_key
+from imbdet.modeling.detector_kind import num_classes_key
 from imbdet.search.halving import default_rungs
 from imbdet.search.space import Arm, Space
 from imbdet.wording import counted
@@ -66,7 +70,7 @@ def check_arms(space: Space) -> Shared:
         )
     if space.final is not None:
         require_registered(space.final.dataset, f"'{space.path}': final")
-    _refuse_shared_images(space, first)
+    _check_splits(space, first)
     return Shared(_find_rungs(space, first), first.DATASETS.TEST[0])
 
 
@@ -77,6 +81,12 @@ def _check_arm(arm: Arm) -> CfgNode:
         check_training(cfg)
     except UserError as error:
         raise UserError(f"The arm '{arm.name}' cannot be trained: {error}") from error
+    if cfg.TEST.BEST.PATIENCE:
+        raise UserError(
+            f"The arm '{arm.name}' has a TEST.BEST.PATIENCE of {cfg.TEST.BEST.PATIENCE}, by which "
+            "trainings end early: arms are compared at the same iterations, and the split of the "
+            "final comparison must not say when its trainings end. Set it to 0."
+        )
     return cfg
 
 
@@ -92,15 +102,23 @@ def _find_rungs(space: Space, cfg: CfgNode) -> tuple[int, ...]:
     return tuple(space.rungs)
 
 
-def _refuse_shared_images(space: Space, cfg: CfgNode) -> None:
-    """Training, validation and the final comparison must not share an image."""
-    roles = [(name, "training", True) for name in cfg.DATASETS.TRAIN]
-    roles += [(name, "validation", False) for name in cfg.DATASETS.TEST]
+def _check_splits(space: Space, cfg: CfgNode) -> None:
+    """Look at the data of training, validation and the final comparison, before hours pass.
+
+    Raises:
+        UserError: two of them share an image, have other classes or, to compare on, no objects.
+    """
+    roles = [(name, "training") for name in cfg.DATASETS.TRAIN]
+    tests = [(name, "validation") for name in cfg.DATASETS.TEST]
     if space.final is not None:
-        roles.append((space.final.dataset, "the final comparison", False))
+        tests.append((space.final.dataset, "the final comparison"))
+    loaded = [
+        *(load_dataset(cfg, name, training=True) for name, _ in roles),
+        *(load_dataset(cfg, name) for name, _ in tests),
+    ]
     used = [
-        (f"'{name}', the data set of {role}", role, _images(cfg, name, training=training))
-        for name, role, training in roles
+        (f"'{name}', the data set of {role}", role, _images(records))
+        for (name, role), records in zip([*roles, *tests], loaded, strict=True)
     ]
     for (name, role, images), (other, other_role, others) in itertools.combinations(used, 2):
         shared = images & others
@@ -110,7 +128,24 @@ def _refuse_shared_images(space: Space, cfg: CfgNode) -> None:
                 f"'{min(shared)}': what was looked at decides nothing any more. Use a split of its "
                 "own for each."
             )
+    for (name, role), records in zip(tests, loaded[len(roles) :], strict=True):
+        _check_test_set(cfg, name, role, records)
 
 
-def _images(cfg: CfgNode, name: str, *, training: bool) -> set[str]:
-    return {record["file_name"] for record in load_dataset(cfg, name, training=training)}
+def _images(records: Sequence[Mapping[str, Any]]) -> set[str]:
+    # A folder may have several paths, by links.
+    return {os.path.realpath(record["file_name"]) for record in records}
+
+
+def _check_test_set(
+    cfg: CfgNode, name: str, role: str, records: Sequence[Mapping[str, Any]]
+) -> None:
+    """Refuse a data set that methods cannot be compared on."""
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.DATASETS.TEST = (name,)
+    check_test_sets(cfg)
+    if not any(count_objects(records, get_key(cfg, num_classes_key(cfg)))):
+        raise UserError(
+            f"'{name}', the data set of {role}, has no objects: nothing can be compared on it."
+        )

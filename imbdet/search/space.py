@@ -10,7 +10,8 @@ from typing import Any
 
 from imbdet.addresses import PREFIX, resolve
 from imbdet.errors import UserError, suggest
-from imbdet.keys import OF_TRAININGS
+from imbdet.keys import MAX_SEED, OF_TRAININGS
+from imbdet.options import Range
 from imbdet.schema import NUMBER, Each, Maybe, require_form
 from imbdet.yaml_file import read_values
 
@@ -31,6 +32,8 @@ _MAX_NAME = 255 - len("-seed_") - len(str(2**63))
 RATE_KEY = "SOLVER.BASE_LR"
 # What else stands beside the choices, in tables and in what Optuna shows.
 _NO_AXES = ("seed", "learning_rate")
+_SEEDS = Range(0, MAX_SEED)
+_RATES = Range(0, math.inf, above=True, below=True)
 
 Part = str | Mapping[str, Any]
 
@@ -120,7 +123,7 @@ def read_space(path: Path, config_files: Sequence[str] = ()) -> Space:
         space = Space(
             path,
             _read_arms(values, path, config_files),
-            _distinct(values.get("seeds", [0]), "seeds", at_least=0),
+            _distinct(values.get("seeds", [0]), "seeds", _SEEDS),
             values.get("rungs"),
             final and _read_final(final),
         )
@@ -167,7 +170,7 @@ def _read_rates(rates: Sequence[float | str]) -> Sequence[float]:
         numbers = [float(rate) for rate in rates]
     except ValueError as error:
         raise UserError(f"learning_rates are {rates}: each must be a number.") from error
-    return _distinct(numbers, "learning_rates", at_least=0)
+    return _distinct(numbers, "learning_rates", _RATES)
 
 
 def _read_choices(axis: str, choices: Mapping[Any, Any]) -> dict[str, list[Part]]:
@@ -228,16 +231,12 @@ def _find(file: str, folder: Path) -> str:
 
 
 def _read_final(values: Mapping[str, Any]) -> Final:
-    return Final(values["dataset"], _distinct(values["seeds"], "final.seeds", at_least=0))
+    return Final(values["dataset"], _distinct(values["seeds"], "final.seeds", _SEEDS))
 
 
-def _distinct(numbers: Sequence[Any], name: str, *, at_least: float) -> Sequence[Any]:
-    if len(set(numbers)) < len(numbers) or not all(
-        at_least <= number < math.inf for number in numbers
-    ):
-        raise UserError(
-            f"{name} are {numbers}: each must be there once, be finite, and {at_least} or more."
-        )
+def _distinct(numbers: Sequence[Any], name: str, range_: Range) -> Sequence[Any]:
+    if len(set(numbers)) < len(numbers) or not all(number in range_ for number in numbers):
+        raise UserError(f"{name} are {numbers}: each must be there once, and be {range_}.")
     return numbers
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy import URL, Engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from imbdet.errors import UserError
 
@@ -19,6 +20,8 @@ from imbdet.errors import UserError
 HEARTBEAT, PATIENCE = 15, 90
 # Seconds that a program waits while another one writes to an SQLite file.
 _SQLITE_TIMEOUT = 60
+# Attempts to make the tables of a new database while others make them, and seconds between two.
+_ATTEMPTS, _PAUSE = 20, 0.1
 
 
 def sqlite_url(file: Path) -> str:
@@ -39,9 +42,7 @@ def open_storage(url: str) -> RDBStorage:
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     options = {"connect_args": {"timeout": _SQLITE_TIMEOUT}} if url.startswith("sqlite") else {}
     try:
-        storage = RDBStorage(
-            url, engine_kwargs=options, heartbeat_interval=HEARTBEAT, grace_period=PATIENCE
-        )
+        storage = _make_storage(url, options)
     except RuntimeError as error:
         raise UserError(
             f"The storage '{url}' is of another version of Optuna than {optuna.__version__}, which "
@@ -65,6 +66,25 @@ def open_storage(url: str) -> RDBStorage:
     if storage.engine.dialect.name == "sqlite":
         _lock_transactions(storage.engine)
     return storage
+
+
+def _make_storage(url: str, options: dict[str, Any]) -> RDBStorage:
+    """Open a database, and make its tables in a new one.
+
+    Programs that begin together all find it empty. A table, and then its first row, is made by one
+    of them, and the database refuses the others, who find it there when they look again.
+    """
+    for attempts_left in reversed(range(_ATTEMPTS)):
+        try:
+            return RDBStorage(
+                url, engine_kwargs=options, heartbeat_interval=HEARTBEAT, grace_period=PATIENCE
+            )
+        except DBAPIError as error:
+            is_there = isinstance(error, IntegrityError) or "already exists" in str(error.orig)
+            if not (is_there and attempts_left):
+                raise
+        time.sleep(_PAUSE)
+    raise AssertionError("the last attempt returns or raises")
 
 
 @contextlib.contextmanager

@@ -93,7 +93,11 @@ class Trials:
     def _take(self, trial_id: int, task: Task) -> bool:
         """Claim a trial, unless its task is no longer due, as another program was there."""
         self._storage.record_heartbeat(trial_id)
-        if not self._storage.set_trial_state_values(trial_id, TrialState.RUNNING):
+        try:
+            is_ours = self._storage.set_trial_state_values(trial_id, TrialState.RUNNING)
+        except optuna.exceptions.UpdateFinishedTrialError:  # another program brought it to its end
+            return False
+        if not is_ours:
             return False
         if not any(task in results for results in self.read()):
             return True

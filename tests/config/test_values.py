@@ -31,6 +31,7 @@ def test_the_defaults_are_admitted():
         ("MODEL.ROI_BOX_CASCADE_HEAD.BBOX_REG_WEIGHTS", "[1.0, 2.0]", "four numbers above 0"),
         ("MODEL.ROI_BOX_CASCADE_HEAD.LOSS_WEIGHTS", "['a', 1.0, 1.0]", "numbers of at least 0"),
         ("TEST.AUG.MIN_SIZES", "(0,)", "numbers above 0"),
+        ("SEED", "4294967296", "must be at most 4294967295"),
         ("SEED", "0x" + "f" * 5000, "more than 64 bits"),
     ],
 )

@@ -182,6 +182,21 @@ def test_a_signal_in_the_last_evaluation_is_heard(evaluated, tmp_path, monkeypat
     assert train(tmp_path, "--resume", **keys) == 0
 
 
+@pytest.mark.parametrize("period", [3, 6])  # with an evaluation before that at the stop, or none
+def test_the_best_of_an_evaluation_between_periods_stays(period, evaluated, tmp_path):
+    keys = {"TEST.EVAL_PERIOD": period}
+    assert train(tmp_path, "--until", "5", **keys) == 0
+    best = read(tmp_path, "model_best")
+    assert best["iteration"] == 4
+    evaluated.clear()
+    assert train(tmp_path, "--resume", **keys) == 0
+    assert evaluated == [6, 8]
+    assert same(read(tmp_path, "model_best"), best)
+    told = json.loads((tmp_path / "best.json").read_text())
+    assert (told["value"], told["iteration"]) == (15.0, 5)
+    assert "WARNING: imbdet" not in (tmp_path / "log.txt").read_text()
+
+
 def test_a_lost_file_is_told_and_made_again(evaluated, tmp_path, capsys):
     assert train(tmp_path, **{"SOLVER.MAX_ITER": 6}) == 0
     (tmp_path / "model_best.pth").unlink()

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -102,6 +103,14 @@ def test_a_metric_without_objects_is_a_dash(tmp_path, capfd):
     rows = [line.split() for line in capfd.readouterr().out.splitlines() if "15.0 ± 7.1" in line]
     assert [row[-1] for row in rows] == ["-"] * 4
     assert read_table(tmp_path)[0]["val/bbox/AP75"] == ""
+
+
+def test_averaged_weights_have_columns_of_their_own(tmp_path):
+    assert run(tmp_path) == 0
+    for folder in (tmp_path / "o").glob("*-seed_*/inference"):
+        shutil.copytree(folder, folder.with_name("inference_EMA"))
+    assert run(tmp_path) == 0
+    assert all(row["val/bbox/AP"] == row["val_EMA/bbox/AP"] != "" for row in read_table(tmp_path))
 
 
 def test_a_failed_run_is_named_and_the_others_go_on(tmp_path, capfd):

@@ -1,5 +1,6 @@
 """``imbdet search`` from its start to its end, with trainings that are played."""
 
+import copy
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import optuna
@@ -21,7 +23,7 @@ from imbdet.engine.lock import is_locked
 from imbdet.search import launcher, run_search, searched_configs, stage, trials
 from imbdet.search.halving import Measured, Task
 from imbdet.search.space import Arm
-from imbdet.search.storage import open_storage
+from imbdet.search.storage import open_storage, sqlite_url
 from tests.search.conftest import SPACE, played_ap
 
 SLOW = SPACE % "slow"
@@ -326,6 +328,20 @@ def test_a_task_that_another_has_done_is_not_repeated(search, tmp_path):
     assert Shared(storage).claim([Task(1, 1, "a")]) is None
 
 
+def test_a_trial_that_has_ended_since_it_was_seen_is_left(begin, tmp_path, monkeypatch):
+    begin()
+    shared, task = (
+        Shared(open_storage(f"sqlite:///{tmp_path / 'o' / 'search.db'}")),
+        Task(1, 1, "a"),
+    )
+    shared._add(task)
+    seen = copy.deepcopy(shared._all())
+    shared.prune(["a"])
+    with monkeypatch.context() as patch:
+        patch.setattr(shared, "_all", lambda: seen)
+        assert shared.claim([task]) is None
+
+
 def test_two_searches_on_one_storage_share_the_work(search, begin, starts, tmp_path):
     begin()
     (tmp_path / "space.yaml").write_text(SPACE % "good")
@@ -463,6 +479,29 @@ def test_the_path_of_the_folder_may_have_any_characters(search, tmp_path):
     assert search(output=folder) == 0
     assert (tmp_path / folder / "search.db").is_file()
     assert search("--show", output=folder) == 0
+
+
+def test_a_storage_whose_trainings_are_elsewhere_is_refused(search, tmp_path, capfd):
+    storage = f"sqlite:///{tmp_path / 'shared.db'}"
+    assert search("--storage", storage) == 0
+    for flags in ([], ["--show"]):
+        (tmp_path / "other").mkdir(exist_ok=True)
+        assert search("--storage", storage, *flags, output="other") == 2
+        error = capfd.readouterr().err
+        assert f"holds a search whose trainings are not in '{tmp_path / 'other'}'" in error
+        assert list((tmp_path / "other").iterdir()) == []
+    assert search("--storage", storage) == 0
+
+
+def test_programs_that_begin_together_make_one_storage(tmp_path):
+    url, barrier = sqlite_url(tmp_path / "search.db"), threading.Barrier(6)
+
+    def open_together(_):
+        barrier.wait()
+        return open_storage(url).get_all_studies()
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(open_together, range(6))) == [[]] * 6
 
 
 def test_a_storage_of_another_form_is_refused(search, begin, tmp_path, monkeypatch, capfd):

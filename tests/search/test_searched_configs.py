@@ -1,10 +1,14 @@
 """What a search refuses before it trains."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
+from detectron2.data import DatasetCatalog
 
 from imbdet.config import load_config
+from imbdet.engine.setup import check_config
 from imbdet.errors import UserError
 from imbdet.search.results import write_winner
 from imbdet.search.searched_configs import check_arms, load_arm
@@ -59,6 +63,11 @@ BAD = {
         "shapes_tset",
         "final names a data set 'shapes_tset' that does not",
     ),
+    "an end by evaluations": (
+        "focal: []",
+        "focal: {TEST.EVAL_PERIOD: 1, TEST.BEST.METRIC: bbox/AP, TEST.BEST.PATIENCE: 2}",
+        "'focal' has a TEST.BEST.PATIENCE of 2",
+    ),
     "no split": ("shapes_test", "''", "final names a data set '' that does not exist"),
 }
 
@@ -81,3 +90,51 @@ def test_the_winners_config_needs_no_other_file(read, tmp_path):
     text = Path(tmp_path / "winner.yaml").read_text()
     assert text.startswith("# AP is better: it says so.\n")
     assert "_BASE_" not in text
+
+
+@pytest.fixture
+def read_with_final(read, tmp_path):
+    """A space whose final split has the annotations of shapes_val, changed, and other images."""
+
+    def write_and_read(change, images=None):
+        cfg = load_arm(read(SPACE).arms["focal"])
+        check_config(cfg)
+        folder = Path(DatasetCatalog.get("shapes_val")[0]["file_name"]).parent
+        content = json.loads((folder.parent / "annotations" / "val.json").read_text())
+        change(content)
+        (tmp_path / "final.json").write_text(json.dumps(content))
+        if images == "linked":
+            (tmp_path / "images").symlink_to(folder)
+        else:
+            shutil.copytree(folder, tmp_path / "images")
+        entry = {"NAME": "own", "JSON": str(tmp_path / "final.json"), "IMAGES": "images"}
+        text = SPACE.replace("shapes_test", "own") + f"  DATASETS.COCO: [{json.dumps(entry)}]\n"
+        return read(text)
+
+    return write_and_read
+
+
+def exchange_classes(content):
+    first, second, *_ = content["categories"]
+    first["name"], second["name"] = second["name"], first["name"]
+
+
+def remove_objects(content):
+    content["annotations"] = []
+
+
+BAD_FINAL = {
+    "classes in another order": (exchange_classes, "own", "class 0 is 'circle' in 'shapes_train'"),
+    "no objects": (remove_objects, "own", "'own', the data set of the final comparison, has no"),
+    "the same images elsewhere": (lambda content: None, "linked", "share 6 images"),
+}
+
+
+@pytest.mark.parametrize(("change", "images", "message"), BAD_FINAL.values(), ids=BAD_FINAL.keys())
+def test_a_final_split_that_would_fail_at_the_end_is_refused(
+    change, images, message, read_with_final, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as caught:
+        check_arms(read_with_final(change, images))
+    assert message in str(caught.value)

@@ -83,6 +83,7 @@ BAD_SPACES = {
     "a choice twice": ("axes: {a: {x: [], x: []}}", "is there twice"),
     "a seed twice": ("seeds: [1, 1]", "seeds are [1, 1]"),
     "no seed": ("seeds: [-1]", "seeds are [-1]"),
+    "a seed too high": ("final: {dataset: x, seeds: [4294967296]}", "from 0 to 4294967295"),
     "half a seed": ("seeds: [1.5]", "seeds[0] is of type float"),
     "a rate twice": ("learning_rates: [1, 1.0]", "learning_rates are [1.0, 1.0]"),
     "a rate beside rates": (
@@ -90,6 +91,7 @@ BAD_SPACES = {
         "SOLVER.BASE_LR is set beside learning_rates",
     ),
     "an endless rate": ("learning_rates: [.inf]", "learning_rates are [inf]"),
+    "a rate of 0": ("learning_rates: [0, 1]", "and be above 0"),
     "no rate": ("learning_rates: [.nan]", "learning_rates are [nan]"),
     "a rate in words": ("learning_rates: [fast]", "learning_rates are ['fast']: each must be a"),
     "one seed for all": ("overrides: {SEED: 3}", "SEED is set, but each training has its own"),

@@ -9,14 +9,13 @@ import numbers
 from detectron2.config import CfgNode
 
 from imbdet.errors import UserError
+from imbdet.keys import MAX_SEED
 
 CLASS_NAMES = ("circle", "square", "triangle", "star", "cross", "diamond", "pentagon", "hexagon")
 
 # To be raised with every change of what the same options generate: data sets generated before
 # then stay apart from new ones.
 GENERATOR_VERSION = 1
-
-MAX_SEED = 2**32 - 1
 
 _MIN_OBJECT_SIZE = 4
 
