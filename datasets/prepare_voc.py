@@ -24,20 +24,12 @@ from imbdet.errors import UserError
 from imbdet.files import replacing
 from imbdet.formats.conversion import AnnotatedImage, count_objects, describe_defects, to_coco
 from imbdet.formats.folders import list_images
+from imbdet.formats.own_config import own_config
 from imbdet.formats.pascal_voc import read_annotation, read_image_list
 from imbdet.program import run_program
 from imbdet.wording import counted
 
 SPLITS = ("train", "val", "test")
-# The head of the config; docs/data.md has the same.
-_BASE = """\
-# A small network, from scratch, for a CPU. The path starts in the folder of this file.
-_BASE_: "BCCD/retinanet.yaml"
-# For a GPU instead, from pretrained weights:
-# _BASE_: "COCO-Detection/retinanet_R_50_FPN_1x.yaml"
-# SOLVER: {IMS_PER_BATCH: 4, BASE_LR: 0.0025, MAX_ITER: 3000, STEPS: [2000, 2700], \
-WARMUP_ITERS: 300}
-"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,9 +72,11 @@ def prepare(folder: Path, val_share: float) -> None:
         raise UserError(f"'{folder}' has no XML file in it: name a folder in Pascal VOC's form.")
     splits = _read_lists(folder) or _split(annotations, val_share)
     photos = folder / "JPEGImages"  # its neighbours have segmentations under the same names
-    files = _index(list_images(photos if photos.is_dir() else folder))
+    photo_files = _index(list_images(photos if photos.is_dir() else folder))
     images = {
-        split: [_read(folder, name, origin, annotations, files) for name, origin in names.items()]
+        split: [
+            _read(folder, name, origin, annotations, photo_files) for name, origin in names.items()
+        ]
         for split, names in splits.items()
     }
     classes = sorted({o.class_name for split in images.values() for i in split for o in i.objects})
@@ -90,20 +84,21 @@ def prepare(folder: Path, val_share: float) -> None:
         raise UserError(f"None of the XML files in '{folder}' has an object.")
     found: defaultdict[str, list[str]] = defaultdict(list)
     contents = {split: to_coco(images[split], classes, found) for split in splits}
+    files = {split: folder / "annotations" / f"{split}.json" for split in splits}
     for split, content in contents.items():
-        file = folder / "annotations" / f"{split}.json"
-        with replacing(file) as draft:
+        with replacing(files[split]) as draft:
             draft.write_text(json.dumps(content))
-        print(f"'{file}': {count_objects(content)}")
-    left_out = len(set(files).difference(*splits.values()))
+        print(f"'{files[split]}': {count_objects(content)}")
+    left_out = len(set(photo_files).difference(*splits.values()))
     if left_out:
         print(f"Images without an XML file or in no list, left out: {left_out}")
     for line in _describe_overlaps(splits):
         print(line)
     for line in describe_defects(found, classes):
         print(line)
-    config = f"configs/{folder.resolve().name}.yaml"
-    print(f"\nSave as {config}:\n\n{_write_config(folder, images, len(classes))}")
+    name = folder.resolve().name
+    config = f"configs/{name}.yaml"
+    print(f"\nSave as {config}:\n\n{own_config(name, files, folder, len(classes))}")
     print("\nand train:\n")
     print(f".venv/bin/python train_net.py --config-file {shlex.quote(config)}")
 
@@ -180,22 +175,6 @@ def _describe_overlaps(splits: Mapping[str, Collection[str]]) -> Iterator[str]:
                 f"Images in train.txt and in {split}.txt, on which results are too good: "
                 f"{len(shared)} (first: {first})"
             )
-
-
-def _write_config(folder: Path, splits: Sequence[str], num_classes: int) -> str:
-    name, test = folder.resolve().name, next(split for split in splits if split != "train")
-    entries = "".join(
-        f'    - {{NAME: "{name}_{split}", JSON: "{folder}/annotations/{split}.json", '
-        f'IMAGES: "{folder}"}}\n'
-        for split in splits
-    )
-    return (
-        f"{_BASE}DATASETS:\n  COCO:\n{entries}"
-        f'  TRAIN: ("{name}_train",)\n  TEST: ("{name}_{test}",)\n'
-        f"MODEL: {{RETINANET: {{NUM_CLASSES: {num_classes}}}, "
-        f"ROI_HEADS: {{NUM_CLASSES: {num_classes}}}}}\n"
-        f'OUTPUT_DIR: "output/{name}"'
-    )
 
 
 if __name__ == "__main__":

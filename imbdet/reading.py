@@ -96,5 +96,7 @@ def suggest_file(path: str, suffixes: tuple[str, ...]) -> str:
     if not os.path.isdir(folder or "."):
         return f"There is no folder '{folder}'."
     files = [other for other in os.listdir(folder or ".") if other.endswith(suffixes)]
+    if not files:
+        return f"'{folder or '.'}' has no file that ends in {' or '.join(suffixes)}."
     # Without the suffixes, which are alike: `cells.yaml` is not near `CE.yaml`.
     return suggest(name, files, lambda file: os.path.splitext(file)[0])

@@ -172,9 +172,14 @@ def _parse(path: str, text: str) -> tuple[PlainLoader, yaml.MappingNode]:
     if not isinstance(root, yaml.MappingNode):
         raise UserError(f"Config file '{path}' holds no keys: write 'KEY: value' lines.")
     if repeated is not None:
+        where = f"'{repeated.value}' in {path}:{repeated.start_mark.line + 1}"
+        if str(repeated.value).endswith(")"):  # the end of a tuple
+            raise UserError(
+                f"{where} is no key: YAML cuts (1, 2) at the comma inside braces. Write such "
+                "values in square brackets, as [1, 2]."
+            )
         raise UserError(
-            f"'{repeated.value}' in {path}:{repeated.start_mark.line + 1} is there twice, "
-            "and of the first one nothing would count: write both as one."
+            f"{where} is there twice, and of the first one nothing would count: write both as one."
         )
     return loader, root
 

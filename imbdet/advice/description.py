@@ -22,6 +22,8 @@ DECIDED = "about differences of 3 points or more, not of 1"
 
 def describe(survey: Survey) -> Iterator[str]:
     """The numbers, in lines of the width of a terminal."""
+    for remark in survey.remarks:
+        yield _line("WARNING", remark)
     yield _line("Images", f"to train on: {_amount(survey.train)}")
     if survey.test is not None:
         yield _line("", f"to test on: {_amount(survey.test)}. {_decided()}")
@@ -146,6 +148,4 @@ def _describe_doubts(survey: Survey) -> str:
         for kind, rows in kinds.items()
         if len(rows)
     ]
-    if survey.num_invalid:
-        found.append(f"{survey.num_invalid:,} without area or outside of their image")
     return f"boxes {', '.join(found)}" if found else "no box is doubtful by itself"

@@ -14,12 +14,13 @@ from imbdet.keys import OF_TRAININGS
 
 _PLAIN = "plain"
 # As in docs/results.md.
-_SEEDS = [1, 2, 3]
+SEEDS = [1, 2, 3]
+_FINAL_SEEDS = [11, 12, 13]
 _HEADER = "# Written by `imbdet advise`: the plain config, and methods meant for its data.\n"
-# What nobody but the user knows.
-_FINAL = """\
+# What nobody but the user knows, where the config has no third data set.
+_FINAL = f"""\
 # For `imbdet search`, name a data set of other images than those of the training and the test:
-# final: {dataset: NAME, seeds: [11, 12, 13]}
+# final: {{dataset: NAME, seeds: {_FINAL_SEEDS}}}
 """
 
 
@@ -28,6 +29,7 @@ def write_space(
     base: Sequence[str],
     overrides: Mapping[str, str],
     choices: Mapping[str, Sequence[Part]],
+    final: str | None,
 ) -> None:
     """Write it as a file of axes and choices.
 
@@ -37,6 +39,7 @@ def write_space(
         overrides: values of keys that all have in common; those that each training has of its own
             are left out.
         choices: what methods add, by their names.
+        final: data set of the last comparison; None leaves a comment that asks for it.
 
     Raises:
         UserError: the file cannot be written.
@@ -44,13 +47,16 @@ def write_space(
     space: dict[str, Any] = {
         "base": [_seen_from(path, file) for file in base],
         "axes": {"method": {_PLAIN: [], **{name: list(parts) for name, parts in choices.items()}}},
-        "seeds": _SEEDS,
+        "seeds": SEEDS,
     }
     shared = {key: value for key, value in overrides.items() if key not in OF_TRAININGS}
     if shared:
         space["overrides"] = shared
+    if final is not None:
+        space["final"] = {"dataset": final, "seeds": _FINAL_SEEDS}
+    asked = _FINAL if final is None else ""
     with replacing(path) as draft:
-        draft.write_text(f"{_HEADER}{yaml.safe_dump(space, sort_keys=False)}{_FINAL}")
+        draft.write_text(f"{_HEADER}{yaml.safe_dump(space, sort_keys=False)}{asked}")
 
 
 def _seen_from(path: Path, file: str) -> str:

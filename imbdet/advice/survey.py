@@ -1,6 +1,6 @@
 """All that is counted of the data of a training."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -78,6 +78,7 @@ class Survey:
         beyond_limits: share of the test objects for which no detection is left.
         doubts: about training annotations.
         num_invalid: boxes of the training data that were left out, since they are none.
+        remarks: sentences on what must be put right first.
         ledger: what a detector said of the training data; None without one.
         checkpoint: what one makes of training images; None without a look.
     """
@@ -94,6 +95,7 @@ class Survey:
     beyond_limits: float
     doubts: DoubtfulBoxes
     num_invalid: int
+    remarks: Sequence[str]
     ledger: LedgerDoubts | None
     checkpoint: CheckpointLook | None = None
 
@@ -124,6 +126,7 @@ def survey(
     scales: np.ndarray,
     outside: np.ndarray,
     num_invalid: int,
+    remarks: Sequence[str],
     priming: Priming | None,
     ledger: LedgerDoubts | None,
 ) -> Survey:
@@ -136,6 +139,7 @@ def survey(
         scales: (I, 2) factors of width and height by which each training image is resized.
         outside: (A,) bool, whether annotations of the training reach far beyond their image.
         num_invalid: boxes of the training data that were left out.
+        remarks: sentences on what must be put right first.
         priming: of the detector, where it is one of imbdet.
         ledger: what the ledger of a run says.
     """
@@ -159,5 +163,6 @@ def survey(
         ),
         doubts=doubtful_boxes(objects, overlaps, outside[~train.is_region]),
         num_invalid=num_invalid,
+        remarks=remarks,
         ledger=ledger,
     )

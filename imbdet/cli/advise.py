@@ -1,6 +1,7 @@
 """``imbdet advise``."""
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from imbdet.errors import UserError
 from imbdet.startup import quick_imports
 
 if TYPE_CHECKING:
+    from detectron2.config import CfgNode
+
     from imbdet.advice.findings import Finding
     from imbdet.advice.ledger_doubts import LedgerDoubts
 
@@ -95,14 +98,14 @@ def run(args: argparse.Namespace) -> None:
 
     check_config(cfg)
     ledger, weights = _asked(args)
-    survey = survey_config(cfg, ledger)
+    survey = survey_config(cfg, ledger, is_own=not args.annotations)
     if weights:
         own = config_of_run(args.run_folder, opts, cfg) if args.run_folder else cfg
         survey = survey.with_checkpoint(*look_at_checkpoint(own, weights, args.num_images))
     findings = find(survey)
     print(*describe(survey), "", *recommend(findings, kind_of(cfg)), sep="\n")
     if args.space:
-        _write_space(Path(args.space), files, opts, findings)
+        _write_space(Path(args.space), files, opts, cfg, findings)
 
 
 def _default_config(args: argparse.Namespace) -> str:
@@ -133,16 +136,27 @@ def _keys_of(file: str) -> list[str]:
     return ["DATASETS.COCO", repr([entry]), "DATASETS.TRAIN", repr((_NAME,)), "DATASETS.TEST", "()"]
 
 
-def _write_space(path: Path, files: list[str], opts: list[str], findings: "list[Finding]") -> None:
-    from imbdet.advice.search_space import write_space
-    from imbdet.surveying import usable_choices
+def _write_space(
+    path: Path, files: list[str], opts: list[str], cfg: "CfgNode", findings: "list[Finding]"
+) -> None:
+    from imbdet.advice.search_space import SEEDS, write_space
+    from imbdet.search.halving import default_rungs, good_budget
+    from imbdet.surveying import find_final, usable_choices
 
     choices, refused = usable_choices(files, opts, findings)
     overrides = dict(zip(opts[::2], opts[1::2], strict=True))
-    write_space(path, files, overrides, choices)
-    print(
-        f"\n'{path}' has the plain config and {', '.join(choices) or 'nothing else'}. Before "
-        "`imbdet search`, name the data set of its last comparison at the end of the file."
-    )
+    final = find_final(cfg)
+    write_space(path, files, overrides, choices, final)
+    print(f"\n'{path}' has the plain config and {', '.join(choices) or 'nothing else'}.")
     for name, reason in refused.items():
         print(f"Left out: {name}, {reason}")
+    if final is None:
+        print(
+            "Before `imbdet search`, name the data set of its last comparison at the end of the "
+            "file."
+        )
+    if choices:
+        rungs = default_rungs(cfg.SOLVER.MAX_ITER, cfg.SOLVER.WARMUP_ITERS)
+        budget = good_budget(1 + len(choices), len(SEEDS), rungs)
+        command = ["imbdet", "search", "--space", str(path), "--output", "output/search"]
+        print(f"To find out which helps: {shlex.join([*command, '--iterations', str(budget)])}")

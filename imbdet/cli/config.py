@@ -137,7 +137,10 @@ def check(args: argparse.Namespace) -> None:
     if args.json:
         print_json({"model": name, "parameters": number})
         return
-    print(f"A training would start: {name} with {number / 1e6:.1f} million parameters.")
+    print(
+        f"A training would start, if its data are right, which were not looked at: {name} with "
+        f"{number / 1e6:.1f} million parameters."
+    )
 
 
 def _write(value: Any) -> str:

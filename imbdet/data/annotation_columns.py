@@ -2,33 +2,49 @@
 
 import os
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from detectron2.data import MetadataCatalog
 
 from imbdet.advice.annotated_images import AnnotatedImages
-from imbdet.data.checks import read_dataset, split_by_validity
-from imbdet.data.plausibility import corners
+from imbdet.data.checks import describe_invalid, read_dataset, split_by_validity
+from imbdet.data.plausibility import corners, find_misread
 from imbdet.errors import UserError
 
 
-def read_annotation_columns(names: Sequence[str]) -> tuple[AnnotatedImages, int]:
+class ReadColumns(NamedTuple):
+    """What is in data sets.
+
+    Attributes:
+        images: with the boxes that are valid.
+        num_invalid: boxes that are not.
+        remarks: sentences about these, and about boxes that seem to be in another unit or form.
+    """
+
+    images: AnnotatedImages
+    num_invalid: int
+    remarks: list[str]
+
+
+def read_annotation_columns(names: Sequence[str]) -> ReadColumns:
     """Read data sets with the same classes.
 
     Args:
         names: in detectron2's catalogs.
 
-    Returns:
-        Their images, with the boxes that are valid, and the number of those that are not.
-
     Raises:
         UserError: one of them does not load, or has no sizes of images.
     """
-    records, num_invalid = [], 0
+    records: list[dict] = []
+    num_invalid, remarks = 0, []
     for name in names:
         valid, found = split_by_validity(read_dataset(name))
         records += valid
         num_invalid += sum(map(len, found.values()))
+        if found:
+            remarks.append(describe_invalid(name, found))
+        remarks += [f"Data set '{name}': {sentence}" for sentence in find_misread(valid)]
     notes = [note for record in records for note in record["annotations"]]
     numbers = [len(record["annotations"]) for record in records]
     columns = AnnotatedImages(
@@ -41,7 +57,7 @@ def read_annotation_columns(names: Sequence[str]) -> tuple[AnnotatedImages, int]
         file_names=[os.path.basename(record["file_name"]) for record in records],
         ids=[note.get("id", place) for place, note in enumerate(notes)],
     )
-    return columns, num_invalid
+    return ReadColumns(columns, num_invalid, remarks)
 
 
 def _size_of(record: dict) -> tuple[int, int]:

@@ -129,17 +129,23 @@ def check_classes(cfg: CfgNode, name: str, records: list[dict]) -> None:
                 "register it by another name."
             )
     _check_category_ids(name, records, len(classes))
-    key = num_classes_key(cfg)
-    num_classes = get_key(cfg, key)
-    message = (
-        f"Data set '{name}' has {counted(len(classes), 'class', 'classes')}, but {key} is "
-        f"{num_classes}: set it to {len(classes)}."
-    )
-    if len(classes) > num_classes:
+    message = describe_class_numbers(cfg, name)
+    if len(classes) > get_key(cfg, num_classes_key(cfg)):
         raise UserError(message)
-    if len(classes) < num_classes:
+    if message:
         # Once, although each evaluation during a training loads its data set again.
         log_first_n(logging.WARNING, message, key="message")
+
+
+def describe_class_numbers(cfg: CfgNode, name: str) -> str:
+    """What to set if the detector has more or fewer classes than a data set; or nothing."""
+    number, key = len(MetadataCatalog.get(name).thing_classes), num_classes_key(cfg)
+    if number == get_key(cfg, key):
+        return ""
+    return (
+        f"Data set '{name}' has {counted(number, 'class', 'classes')}, but {key} is "
+        f"{get_key(cfg, key)}: set it to {number}."
+    )
 
 
 def _check_category_ids(name: str, records: list[dict], num_classes: int) -> None:
@@ -190,7 +196,7 @@ def _remove_invalid_boxes(cfg: CfgNode, name: str, records: list[dict]) -> list[
     refuse = not drops_invalid_boxes(cfg)
     cleaned, found = split_by_validity(records)
     if found:
-        message = _describe_invalid(name, found)
+        message = describe_invalid(name, found)
         if refuse:
             raise UserError(f"{message} To train without, set DATASETS.INVALID_BOXES to 'drop'.")
         logger.warning(f"{message} They are dropped.")
@@ -207,7 +213,7 @@ def _report_invalid_boxes(name: str, records: list[dict]) -> list[dict]:
         )
     if found:
         message = (
-            f"{_describe_invalid(name, found)} They stay, as objects that no detection matches."
+            f"{describe_invalid(name, found)} They stay, as objects that no detection matches."
         )
         log_first_n(logging.WARNING, message, key="message")  # as each evaluation loads them again
     return valid
@@ -230,7 +236,8 @@ def split_by_validity(records: list[dict]) -> tuple[list[dict], dict[str, list[s
     return cleaned, found
 
 
-def _describe_invalid(name: str, found: dict[str, list[str]]) -> str:
+def describe_invalid(name: str, found: dict[str, list[str]]) -> str:
+    """A sentence on what :func:`split_by_validity` found in a data set."""
     kinds = [f"{len(where):,} {kind} (first: {where[0]})" for kind, where in found.items()]
     return f"Data set '{name}' has invalid boxes: {'; '.join(kinds)}."
 

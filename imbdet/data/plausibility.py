@@ -10,13 +10,23 @@ from detectron2.structures import BoxMode
 from imbdet.wording import counted
 
 # Annotated by hand, a box reaches beyond its image now and then, by rounding most of all.
-_MAX_SHARE = 0.05
+MAX_SHARE = 0.05
 _MIN_EXCESS = 2  # pixels
 _MIN_RELATIVE_EXCESS = 0.01  # of the image's side
 
 
 def find_implausible(records: Sequence[dict]) -> Iterator[str]:
-    """Sentences about boxes that seem to be in another unit or form, and about duplicates.
+    """Sentences of :func:`find_misread`, and about duplicates.
+
+    Args:
+        records: as for :func:`find_misread`.
+    """
+    yield from find_misread(records)
+    yield from _find_repeated(records)
+
+
+def find_misread(records: Sequence[dict]) -> Iterator[str]:
+    """Sentences about boxes that seem to be in another unit or form.
 
     Args:
         records: detectron2's dicts, with boxes of four numbers. Those without "width" and
@@ -32,14 +42,13 @@ def find_implausible(records: Sequence[dict]) -> Iterator[str]:
                 "fractions of the image."
             )
         overreaching = _overreach(records, boxes)
-        if overreaching.mean() > _MAX_SHARE:
+        if overreaching.mean() > MAX_SHARE:
             yield (
                 f"{overreaching.sum():,} of its {counted(len(boxes), 'box', 'boxes')} reach beyond "
                 f"their image (first: {_describe(records, int(overreaching.argmax()))}). Boxes are "
                 "read as [left, top, width, height] in pixels: these may be corners "
                 "[left, top, right, bottom], or of images of another size."
             )
-    yield from _find_repeated(records)
 
 
 def corners(records: Sequence[dict]) -> np.ndarray:

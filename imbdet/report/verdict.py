@@ -81,14 +81,14 @@ def _judge_classes(per_class: Mapping[str, Mapping[str, Any]]) -> list[str]:
     sentences = []
     if len(known) > 1:
         best, worst = (choose(known, key=lambda n: known[n]["AP"]) for choose in (max, min))
-        sentences.append(
-            "; ".join(
-                f"the {word} class is {name} (AP {known[name]['AP']:.1f}, "
-                f"{counted(known[name]['objects'], 'object')})"
-                for word, name in (("best", best), ("worst", worst))
-            )
-            + "."
-        )
+        described = [
+            f"the {word} class is {name} (AP {known[name]['AP']:.1f}, "
+            f"{counted(known[name]['objects'], 'object')})"
+            for word, name in (("best", best), ("worst", worst))
+        ]
+        if known[best]["AP"] == known[worst]["AP"]:
+            described = [f"all classes have an AP of {known[best]['AP']:.1f}"]
+        sentences.append(f"{'; '.join(described)}.")
     if few:
         names = ", ".join(few[:_MAX_NAMED]) + (", ..." if len(few) > _MAX_NAMED else "")
         sentences.append(

@@ -141,6 +141,12 @@ def default_rungs(end: int, warmup: int) -> tuple[int, ...]:
     return (first, end) if first > warmup else (end,)
 
 
+def good_budget(num_arms: int, num_seeds: int, rungs: Sequence[int]) -> int:
+    """Iterations that bring all arms to the first rung, and two of them to the end."""
+    first, end = rungs[0], rungs[-1]
+    return num_seeds * (num_arms * first + min(num_arms, 2) * (end - first))
+
+
 def advance(plan: Plan, measured: Mapping[Task, Measured], failed: Mapping[Task, str]) -> Progress:
     """Decide as far as what was measured allows.
 

@@ -13,8 +13,9 @@ from imbdet.advice.remedies import Part
 from imbdet.advice.survey import Settings, Survey, survey
 from imbdet.config import load_config
 from imbdet.data.annotation_columns import read_annotation_columns
+from imbdet.data.checks import describe_class_numbers
 from imbdet.data.coco import evaluator_type_of
-from imbdet.data.plausibility import reach_beyond
+from imbdet.data.plausibility import MAX_SHARE, reach_beyond
 from imbdet.data.resizing import training_scales
 from imbdet.errors import UserError
 from imbdet.keys import changed_keys, get_key
@@ -33,11 +34,12 @@ _BACKBONE = "MODEL.BACKBONE.NAME"
 _FIXED = ("", "max_iou")
 
 
-def survey_config(cfg: CfgNode, ledger: LedgerDoubts | None) -> Survey:
+def survey_config(cfg: CfgNode, ledger: LedgerDoubts | None, *, is_own: bool) -> Survey:
     """Look at the data of a config.
 
     Args:
         cfg: a checked config, whose data sets are registered.
+        is_own: whether the config is of these data, so that its number of classes counts.
         ledger: what the ledger of a run says.
 
     Raises:
@@ -46,20 +48,26 @@ def survey_config(cfg: CfgNode, ledger: LedgerDoubts | None) -> Survey:
     """
     if not cfg.DATASETS.TRAIN:
         raise UserError("DATASETS.TRAIN is empty: name a data set to train on.")
-    train, num_invalid = read_annotation_columns(cfg.DATASETS.TRAIN)
+    train, num_invalid, remarks = read_annotation_columns(cfg.DATASETS.TRAIN)
+    if is_own and (remark := describe_class_numbers(cfg, cfg.DATASETS.TRAIN[0])):
+        remarks.insert(0, remark)
     if not len(train):
         raise UserError(f"There are no images in {', '.join(cfg.DATASETS.TRAIN)}.")
     if ledger:
         _require_classes(ledger, len(train.classes))
-    test = read_annotation_columns(cfg.DATASETS.TEST)[0] if cfg.DATASETS.TEST else None
+    test = read_annotation_columns(cfg.DATASETS.TEST).images if cfg.DATASETS.TEST else None
+    outside = reach_beyond(train.boxes, train.sizes[train.image_idxs])
+    if len(outside) and outside.mean() > MAX_SHARE:
+        outside[:] = False  # it is the form of the boxes, which a remark tells, and not labels
     scales, resolution = training_scales(cfg, train.sizes)
     return survey(
         _settings(cfg, resolution),
         train,
         test,
         scales,
-        outside=reach_beyond(train.boxes, train.sizes[train.image_idxs]),
+        outside=outside,
         num_invalid=num_invalid,
+        remarks=remarks,
         priming=priming_of(build_model(_on_cpu(cfg))),
         ledger=ledger,
     )
@@ -105,6 +113,14 @@ def _on_cpu(cfg: CfgNode) -> CfgNode:
     cfg.MODEL.DEVICE = "cpu"
     cfg.freeze()
     return cfg
+
+
+def find_final(cfg: CfgNode) -> str | None:
+    """The data set of the config that is neither for training nor for the test, if there is one."""
+    entries = [*cfg.DATASETS.COCO, *cfg.DATASETS.LVIS]
+    used = {*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST}
+    others = [entry["NAME"] for entry in entries if entry["NAME"] not in used]
+    return others[0] if len(others) == 1 else None
 
 
 def usable_choices(

@@ -40,6 +40,7 @@ def look(
         np.full((len(images), 2), scale),
         outside=np.zeros(len(data.boxes), dtype=bool),
         num_invalid=num_invalid,
+        remarks=[],
         priming=Priming(grid, max_iou, (8,), "Head"),
         ledger=ledger,
     )
@@ -182,7 +183,7 @@ def test_a_space_is_read_as_it_was_meant(tmp_path):
     choices = meant_choices(find(look(**PROBLEMS["empty_images"])), "one_stage")
     path = tmp_path / "spaces" / "space.yaml"
     overrides = {"INPUT.MIN_SIZE_TRAIN": "(96,)", "OUTPUT_DIR": "x", "SEED": "1"}
-    write_space(path, [str(base), "imbdet://Loss-GIoU.yaml"], overrides, choices)
+    write_space(path, [str(base), "imbdet://Loss-GIoU.yaml"], overrides, choices, "third")
     space = read_space(path)
     assert list(space.arms) == ["plain", *choices]
     cfgs = {name: load_config(*arm.files, opts=arm.opts) for name, arm in space.arms.items()}
@@ -191,11 +192,12 @@ def test_a_space_is_read_as_it_was_meant(tmp_path):
     assert cfgs["plain"].DATALOADER.FILTER_EMPTY_ANNOTATIONS
     assert not cfgs["empty_images"].DATALOADER.FILTER_EMPTY_ANNOTATIONS
     assert cfgs["ap"].MODEL.CLS_LOSS.NAME == "ap"
+    assert space.final == Final("third", [11, 12, 13])
 
 
 def test_a_space_says_what_a_search_needs_besides(tmp_path):
     path = tmp_path / "space.yaml"
-    write_space(path, ["imbdet://quick_start/retinanet.yaml"], {}, {})
+    write_space(path, ["imbdet://quick_start/retinanet.yaml"], {}, {}, None)
     *_, hint = path.read_text().splitlines()
     path.write_text(f"{path.read_text()}{hint.removeprefix('# ')}\n")
     assert read_space(path).final == Final("NAME", [11, 12, 13])

@@ -12,6 +12,7 @@ from imbdet.advice.findings import Finding
 from imbdet.config import load_config
 from imbdet.data.resizing import training_scales
 from imbdet.modeling import build_model
+from imbdet.search.space import Final, read_space
 from imbdet.surveying import usable_choices
 from tests.advice.test_survey import write_ledger
 from tests.data.conftest import toy  # noqa: F401  (a fixture)
@@ -49,6 +50,55 @@ def test_a_config_gets_a_space_that_it_can_use(tmp_path, capsys):
     assert "Before `imbdet search`, name the data set of its last comparison" in said
     assert "imbdet://Loss-EFL.yaml" in path.read_text()
     assert "MODEL.ASSIGNER.NAME: atss" in path.read_text()
+
+
+def test_a_third_data_set_is_for_the_last_comparison(tmp_path, capsys):
+    path = tmp_path / "space.yaml"
+    entries = [{"NAME": name, "JSON": SAMPLE, "IMAGES": "x"} for name in ("a", "b", "c")]
+    keys = ["DATASETS.COCO", repr(entries), "DATASETS.TRAIN", "('a',)", "DATASETS.TEST", "('b',)"]
+    assert advise(*SMALL, "--space", str(path), *keys) == 0
+    said = capsys.readouterr().out
+    space = read_space(path)
+    assert space.final == Final("c", [11, 12, 13])
+    assert "Before `imbdet search`" not in said
+    # All to the first rung, a quarter of 450 iterations, and two to the end.
+    budget = 3 * (len(space.arms) * 112 + 2 * (450 - 112))
+    assert f"imbdet search --space {path} --output output/search --iterations {budget}" in said
+
+
+def changed(tmp_path, change):
+    content = json.loads(Path(SAMPLE).read_text())
+    for note in content["annotations"]:
+        note["bbox"] = change(note["bbox"])
+    (tmp_path / "changed.json").write_text(json.dumps(content))
+    return data(tmp_path / "changed.json")
+
+
+def test_corners_are_no_wrong_labels(tmp_path, capsys):
+    keys = changed(tmp_path, lambda box: [box[0], box[1], box[0] + box[2], box[1] + box[3]])
+    assert advise(*SMALL, *keys) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "WARNING Data set 'advised': " in said
+    assert "Boxes are read as [left, top, width, height] in pixels: these may be corners" in said
+    assert "far beyond their image" not in said
+
+
+def test_invalid_boxes_are_named(tmp_path, capsys):
+    def change(box, first=[True]):  # noqa: B006  (of the first box)
+        return [box[0], box[1], -5, 3] if first and first.pop() else box
+
+    assert advise(*SMALL, *changed(tmp_path, change)) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "WARNING Data set 'advised' has invalid boxes: 1 " in said
+    assert ", -5, 3] of annotation " in said
+
+
+def test_another_number_of_classes_is_said_of_a_config(capsys):
+    assert advise(*SMALL, *data()) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "80 classes, but MODEL.RETINANET.NUM_CLASSES is 3: set it to 80." in said
+    assert advise(*SMALL, "--annotations", SAMPLE) == 0
+    assert "NUM_CLASSES" not in capsys.readouterr().out
 
 
 def test_choices_that_a_config_has_or_cannot_have_are_left_out():

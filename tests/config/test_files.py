@@ -287,6 +287,10 @@ def test_wrong_type(write, key, value, needed):
             "MODEL: {MASK_ON: True}\nSEED: 1\nMODEL: {WEIGHTS: x}\n",
             ["'MODEL' in a.yaml:3"],
         ),
+        (
+            "INPUT: {MIN_SIZE_TRAIN: (96,), MIN_SIZE_TEST: (96,)}\n",
+            ["')' in a.yaml:1 is no key: YAML cuts (1, 2) at the comma", "as [1, 2]"],
+        ),
         ("SOLVER:\n  GAMMA: 0.1\n  GAMMA: 0.2\n", ["'GAMMA' in a.yaml:3 is there twice"]),
         ("SEED: 1\nSOLVER:\n  STEPS:\n", ["'SOLVER.STEPS' in a.yaml:3 has no value"]),
         ("OUTPUT_DIR: null\n", ["'OUTPUT_DIR' in a.yaml:1 has no value"]),
