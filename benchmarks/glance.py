@@ -33,6 +33,7 @@ COLUMNS = {
     "bccd_faster_rcnn_480px": "blood cells, 480 px",
     "nuclei_retinanet": "nuclei",
     "nuclei_faster_rcnn": "nuclei",
+    "debris_retinanet": "debris",
     "debris_faster_rcnn": "debris",
     "aquarium_faster_rcnn": "aquarium",
 }
