@@ -186,12 +186,12 @@ def repeat(title: str, world: World, seeds: int, repetitions: int) -> dict[str, 
     arms = {method: [method] for method in world.curves}
     plan = Plan(arms, range(seeds), world.rungs, grid * world.budget)
     winners, verdicts = Counter[str](), Counter[str]()
-    dropped, costs = 0, []
+    num_false, costs = 0, []
     for repetition in range(repetitions):
         progress, verdict = search(world, plan, np.random.default_rng(repetition))
         winners[str(progress.winner)] += 1
         verdicts[verdict] += 1
-        dropped += any(
+        num_false += _is_false(world, str(progress.winner), verdict) or any(
             fate.kind == "worse" and not _is_worse(world, method, fate)
             for method, fate in progress.fates.items()
         )
@@ -203,10 +203,16 @@ def repeat(title: str, world: World, seeds: int, repetitions: int) -> dict[str, 
         "seeds": str(seeds),
         "best found": f"{percent * winners[world.best]:.1f}" if world.ahead else "",
         f"one {LEAD} ahead found": f"{percent * ahead:.1f}" if world.ahead else "",
-        "a false decision": f"{percent * dropped:.1f}",
+        "a false decision": f"{percent * num_false:.1f}",
         **{f"final: {word}": f"{percent * verdicts[word]:.1f}" for word in _VERDICTS},
         "cost of the grid": f"{100 * statistics.mean(costs):.0f} %",
     }
+
+
+def _is_false(world: World, winner: str, verdict: str) -> bool:
+    """Whether the final comparison claims what is not so."""
+    gain = world.ends[winner] - next(iter(world.ends.values()))
+    return (verdict == "better" and gain <= 0) or (verdict == "worse" and gain >= 0)
 
 
 def _is_worse(world: World, method: str, fate: Fate) -> bool:

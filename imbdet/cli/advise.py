@@ -81,6 +81,10 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(
             "--space is for a config that can be trained and tested: leave out --annotations."
         )
+    if args.annotations and not Path(args.annotations).is_file():
+        raise UserError(
+            f"There is no file '{args.annotations}': --annotations names one in COCO's format."
+        )
     if not (args.config_file or args.annotations or args.run_folder):
         raise UserError("Name the config that you are about to train: --config-file FILE.")
     with quick_imports():

@@ -58,13 +58,18 @@ class ScoreThresholds:
         """Whether a detection of the class ``name`` is shown."""
         return score >= self.by_class.get(name, self.other)
 
+    @property
+    def shows_nothing(self) -> bool:
+        """Whether it is best to keep no detection of any class."""
+        return bool(self.by_class) and min(self.by_class.values()) == math.inf
+
     def __str__(self) -> str:
         """In a few words, for a title."""
-        scores = [s for s in self.by_class.values() if s < math.inf]
         if not self.by_class:
             return f"≥ {self.other:g}"
-        if not scores:
+        if self.shows_nothing:
             return "of no class"
+        scores = [s for s in self.by_class.values() if s < math.inf]
         low, high = f"{min(scores):.2f}", f"{max(scores):.2f}"
         return f"≥ {low}" if low == high else f"≥ {low} to {high}, by class"
 

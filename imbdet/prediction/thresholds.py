@@ -23,7 +23,13 @@ def choose_thresholds(cfg: CfgNode) -> tuple[ScoreThresholds, str]:
     paths = [inference / dataset / "metrics.json" for dataset in cfg.DATASETS.TEST]
     for path in filter(Path.exists, (*paths, *sorted(inference.glob("*/metrics.json")))):
         try:
-            return read_thresholds(path), f"the best ones, by optimal LRP, of '{path}'"
+            thresholds = read_thresholds(path)
+            origin = f"the best ones, by optimal LRP, of '{path}'"
+            if thresholds.shows_nothing:
+                origin += (
+                    f", which found no detection worth showing; {key} shows those above a score"
+                )
+            return thresholds, origin
         except (OSError, ValueError) as error:
             logger.warning(f"'{path}' cannot tell from which score on to show detections: {error}.")
     origin = f"no evaluation beside the weights tells a better one; {key} sets another"

@@ -113,7 +113,7 @@ def test_choices_that_a_config_has_or_cannot_have_are_left_out():
 BAD = {
     "no config": ([], "--config-file FILE"),
     "a space of annotations": (["--annotations", SAMPLE, "--space", "x.yaml"], "--space"),
-    "no file": (["--annotations", "nowhere.json"], "nowhere.json"),
+    "no file": (["--annotations", "nowhere.json"], "There is no file 'nowhere.json'"),
     "no training data": ([*SMALL, "DATASETS.TRAIN", "()"], "DATASETS.TRAIN is empty"),
     "no run": ([*SMALL, "--run", "nowhere", *data()], "neither a checkpoint nor a ledger"),
     "a run without a config": (["--run", "nowhere"], "nowhere/config.yaml"),

@@ -145,6 +145,18 @@ def test_shows_what_the_evaluation_beside_the_weights_found_best(
     assert_says(capsys.readouterr().out, *words)
 
 
+def test_an_evaluation_that_found_nothing_worth_showing_is_said(weights, images, tmp_path, capsys):
+    (tmp_path / "model.pth").symlink_to(weights)
+    lrp = {"olrp": 1.0, "localisation": None, "fp": None, "fn": 1.0, "threshold": None}
+    file = tmp_path / "inference" / "mine" / "metrics.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"optimal_lrp": {"circle": lrp}}))
+    keys = [*KEYS[:2], *KEYS[4:]]
+    assert predict(str(tmp_path / "model.pth"), tmp_path, images / "b.png", keys=keys) == 0
+    words = "which found no detection worth showing; TEST.PICTURE_SCORE_THRESH shows those above"
+    assert_says(capsys.readouterr().out, words)
+
+
 @pytest.mark.parametrize(
     ("break_image", "problem"),
     [
