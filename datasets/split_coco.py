@@ -102,13 +102,13 @@ def split(file: Path, images: Path, shares: Sequence[float]) -> None:
         print(f"'{files[name]}': {count_objects(part)}")
     for line in _describe_missing(parts):
         print(line)
-    paths = {name: path.resolve() for name, path in files.items()}
+    paths = {name: path.absolute() for name, path in files.items()}
     if "train" not in used:
-        entries = own_entries(file.stem, paths, images.resolve())
+        entries = own_entries(file.stem, paths, images.absolute())
         print(f"\nAdd to DATASETS.COCO of the config:\n\n{entries}", end="")
         return
     config = f"configs/{file.stem}.yaml"
-    text = own_config(file.stem, paths, images.resolve(), len(content["categories"]))
+    text = own_config(file.stem, paths, images.absolute(), len(content["categories"]))
     print(f"\nSave as {config}:\n\n{text}\n\nand train:\n")
     print(f".venv/bin/python train_net.py --config-file {shlex.quote(config)}")
 
