@@ -102,50 +102,54 @@ def _find_rungs(space: Space, cfg: CfgNode) -> tuple[int, ...]:
     return tuple(space.rungs)
 
 
+class _Split(NamedTuple):
+    """A data set, what it is for, and detectron2's dicts."""
+
+    name: str
+    role: str
+    records: Sequence[Mapping[str, Any]]
+
+    def __str__(self) -> str:
+        return f"'{self.name}', the data set of {self.role}"
+
+    @property
+    def images(self) -> set[str]:
+        """The files. A folder may have several paths, by links."""
+        return {os.path.realpath(record["file_name"]) for record in self.records}
+
+
 def _check_splits(space: Space, cfg: CfgNode) -> None:
     """Look at the data of training, validation and the final comparison, before hours pass.
 
     Raises:
         UserError: two of them share an image, have other classes or, to compare on, no objects.
     """
-    roles = [(name, "training") for name in cfg.DATASETS.TRAIN]
-    tests = [(name, "validation") for name in cfg.DATASETS.TEST]
+    training = [
+        _Split(name, "training", load_dataset(cfg, name, training=True))
+        for name in cfg.DATASETS.TRAIN
+    ]
+    compared = [(name, "validation") for name in cfg.DATASETS.TEST]
     if space.final is not None:
-        tests.append((space.final.dataset, "the final comparison"))
-    loaded = [
-        *(load_dataset(cfg, name, training=True) for name, _ in roles),
-        *(load_dataset(cfg, name) for name, _ in tests),
-    ]
-    used = [
-        (f"'{name}', the data set of {role}", role, _images(records))
-        for (name, role), records in zip([*roles, *tests], loaded, strict=True)
-    ]
-    for (name, role, images), (other, other_role, others) in itertools.combinations(used, 2):
+        compared.append((space.final.dataset, "the final comparison"))
+    tests = [_Split(name, role, load_dataset(cfg, name)) for name, role in compared]
+    used = [(split, split.images) for split in (*training, *tests)]
+    for (split, images), (other, others) in itertools.combinations(used, 2):
         shared = images & others
-        if shared and role != other_role:
+        if shared and split.role != other.role:
             raise UserError(
-                f"{name}, and {other}, share {counted(len(shared), 'image')}, such as "
+                f"{split}, and {other}, share {counted(len(shared), 'image')}, such as "
                 f"'{min(shared)}': what was looked at decides nothing any more. Use a split of its "
                 "own for each."
             )
-    for (name, role), records in zip(tests, loaded[len(roles) :], strict=True):
-        _check_test_set(cfg, name, role, records)
+    for split in tests:
+        _check_test_set(cfg, split)
 
 
-def _images(records: Sequence[Mapping[str, Any]]) -> set[str]:
-    # A folder may have several paths, by links.
-    return {os.path.realpath(record["file_name"]) for record in records}
-
-
-def _check_test_set(
-    cfg: CfgNode, name: str, role: str, records: Sequence[Mapping[str, Any]]
-) -> None:
+def _check_test_set(cfg: CfgNode, split: _Split) -> None:
     """Refuse a data set that methods cannot be compared on."""
     cfg = cfg.clone()
     cfg.defrost()
-    cfg.DATASETS.TEST = (name,)
+    cfg.DATASETS.TEST = (split.name,)
     check_test_sets(cfg)
-    if not any(count_objects(records, get_key(cfg, num_classes_key(cfg)))):
-        raise UserError(
-            f"'{name}', the data set of {role}, has no objects: nothing can be compared on it."
-        )
+    if not any(count_objects(split.records, get_key(cfg, num_classes_key(cfg)))):
+        raise UserError(f"{split}, has no objects: nothing can be compared on it.")

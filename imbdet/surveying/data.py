@@ -39,8 +39,8 @@ def survey_config(cfg: CfgNode, ledger: LedgerDoubts | None, *, is_own: bool) ->
 
     Args:
         cfg: a checked config, whose data sets are registered.
-        is_own: whether the config is of these data, so that its number of classes counts.
         ledger: what the ledger of a run says.
+        is_own: whether the config is of these data, so that its number of classes counts.
 
     Raises:
         UserError: there are no training data, they or the detector cannot be used, or the ledger is
