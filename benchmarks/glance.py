@@ -27,12 +27,12 @@ DETECTORS = {"retinanet": "RetinaNet", "faster_rcnn": "Faster R-CNN"}
 # The heads of the columns, by the files of all comparisons of methods with several seeds.
 COLUMNS = {
     "shapes_retinanet": "shapes",
-    "bccd_retinanet": "blood cells, 240 px",
-    "bccd_retinanet_480px": "blood cells, 480 px",
-    "bccd_pretrained_retinanet": "blood cells, pretrained",
-    "bccd_faster_rcnn": "blood cells, 240 px",
-    "bccd_faster_rcnn_480px": "blood cells, 480 px",
-    "bccd_pretrained_faster_rcnn": "blood cells, pretrained",
+    "bccd_retinanet": "blood cells,\n240 px",
+    "bccd_retinanet_480px": "blood cells,\n480 px",
+    "bccd_pretrained_retinanet": "blood cells,\npretrained",
+    "bccd_faster_rcnn": "blood cells,\n240 px",
+    "bccd_faster_rcnn_480px": "blood cells,\n480 px",
+    "bccd_pretrained_faster_rcnn": "blood cells,\npretrained",
     "nuclei_retinanet": "nuclei",
     "nuclei_faster_rcnn": "nuclei",
     "debris_retinanet": "debris",
@@ -43,7 +43,7 @@ COLUMNS = {
 BACKBONE = "-Timm"
 UNDECIDED, PAPER = "#e0e0e0", "white"
 # Inches.
-ROW, HEADS = 0.3, 0.55
+ROW, HEADS = 0.3, 0.7
 
 Table = Mapping[str, Mapping[str, Difference]]
 
@@ -87,7 +87,7 @@ def draw_table(axes: Axes, table: Table) -> None:
             axes.add_patch(Rectangle((x, y), 1, 1, facecolor=color_of(found), ec=PAPER, lw=2))
             ink = PAPER if found.is_decided else "black"
             center = {"ha": "center", "va": "center"}
-            axes.text(x + 0.5, y + 0.5, found.numbers, **center, color=ink, fontsize="small")
+            axes.text(x + 0.5, y + 0.5, found.numbers, **center, color=ink, fontsize="x-small")
     axes.set(xlim=(0, len(heads)), ylim=(len(table), 0))
     axes.set_xticks([x + 0.5 for x in range(len(heads))], heads)
     axes.set_yticks([y + 0.5 for y in range(len(table))], table)
