@@ -24,6 +24,7 @@ from results_table import write_results
 from runs import ROOT
 
 from imbdet.errors import UserError
+from imbdet.figures.estimates import jackknife_variance
 from imbdet.program import run_program
 from imbdet.search.halving import Measured, Task
 from imbdet.search.storage import open_storage, sqlite_url
@@ -78,15 +79,10 @@ def noise_of(measured: Mapping[Task, Measured]) -> Iterator[Noise]:
         # (methods, seeds, groups of images)
         aps = np.array([[of_seeds[seed] for seed in seeds] for of_seeds in by_method.values()])
         pairs = [first - second for first, second in itertools.combinations(aps, 2)]
-        one = statistics.mean(_jackknife(pair).mean() for pair in pairs)
-        mean = statistics.mean(_jackknife(pair.mean(axis=0)) for pair in pairs)
+        one = statistics.mean(jackknife_variance(pair).mean() for pair in pairs)
+        mean = statistics.mean(jackknife_variance(pair.mean(axis=0)) for pair in pairs)
         of_methods = (len(seeds) * mean - one) / (len(seeds) - 1)
         yield Noise(iteration, float(one), float(of_methods / one))
-
-
-def _jackknife(replicates: np.ndarray) -> np.ndarray:
-    """Variance of the values whose last dimension is without each group of images."""
-    return (replicates.shape[-1] - 1) * replicates.var(axis=-1)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

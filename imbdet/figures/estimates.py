@@ -48,7 +48,7 @@ def estimate(values: np.ndarray, num_images: int) -> Estimate:
     num_units = min(num_images, len(replicates))
     if num_units < MIN_IMAGES:
         return Estimate(value, np.nan, np.nan)
-    error = np.sqrt((len(replicates) - 1) * replicates.var())
+    error = np.sqrt(jackknife_variance(replicates))
     reach = float(stdtrit(num_units - 1, (1 + CONFIDENCE) / 2) * error)
     return Estimate(value, value - reach, value + reach)
 
@@ -89,3 +89,16 @@ def draw_estimates(
         zorder=3,
         clip_on=False,  # whole, even at the end of an axis
     )
+
+
+def jackknife_variance(replicates: np.ndarray) -> np.ndarray:
+    """How far values stray on other images (Kott 2001, :mod:`imbdet.compare.jackknife`).
+
+    Args:
+        replicates: (..., G) the values without each of G groups of images.
+
+    Returns:
+        (...,).
+    """
+    variance: np.ndarray = (replicates.shape[-1] - 1) * replicates.var(axis=-1)
+    return variance

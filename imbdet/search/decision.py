@@ -28,7 +28,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import stdtrit
 
-from imbdet.figures.estimates import CONFIDENCE, MIN_IMAGES, Estimate
+from imbdet.figures.estimates import CONFIDENCE, MIN_IMAGES, Estimate, jackknife_variance
 
 
 class SeedNoise(NamedTuple):
@@ -68,7 +68,7 @@ def paired_difference(
     if num_images < MIN_IMAGES:
         return Estimate(value, np.nan, np.nan)
     replicates = differences[:, 1:].mean(axis=0)
-    of_images = (len(replicates) - 1) * float(replicates.var())
+    of_images = float(jackknife_variance(replicates))
     of_a_pair = max(2 * noise.variance, float(differences[:, 0].var(ddof=1)))
     of_seeds = of_a_pair / len(differences)
     level = (1 + confidence) / 2
