@@ -49,13 +49,16 @@ def survey_config(cfg: CfgNode, ledger: LedgerDoubts | None, *, is_own: bool) ->
     if not cfg.DATASETS.TRAIN:
         raise UserError("DATASETS.TRAIN is empty: name a data set to train on.")
     train, num_invalid, remarks = read_annotation_columns(cfg.DATASETS.TRAIN)
+    test = None
+    if cfg.DATASETS.TEST:
+        test, _, of_test = read_annotation_columns(cfg.DATASETS.TEST)
+        remarks += [remark for remark in of_test if remark not in remarks]
     if is_own and (remark := describe_class_numbers(cfg, cfg.DATASETS.TRAIN[0])):
         remarks.insert(0, remark)
     if not len(train):
         raise UserError(f"There are no images in {', '.join(cfg.DATASETS.TRAIN)}.")
     if ledger:
         _require_classes(ledger, len(train.classes))
-    test = read_annotation_columns(cfg.DATASETS.TEST).images if cfg.DATASETS.TEST else None
     outside = reach_beyond(train.boxes, train.sizes[train.image_idxs])
     if len(outside) and outside.mean() > MAX_SHARE:
         outside[:] = False  # it is the form of the boxes, which a remark tells, and not labels

@@ -26,10 +26,11 @@ def advise(*args):
     return imbdet.cli.main(["advise", *args])
 
 
-def data(json_file=SAMPLE):
-    entry = {"NAME": "advised", "JSON": str(json_file), "IMAGES": "nowhere"}
-    keys = ["DATASETS.COCO", repr([entry])]
-    return [*keys, "DATASETS.TRAIN", "('advised',)", "DATASETS.TEST", "('advised',)"]
+def data(json_file=SAMPLE, *, to_test_on=None):
+    files = {"advised": json_file, **({"tested": to_test_on} if to_test_on else {})}
+    entries = [{"NAME": k, "JSON": str(v), "IMAGES": "nowhere"} for k, v in files.items()]
+    keys = ["DATASETS.COCO", repr(entries)]
+    return [*keys, "DATASETS.TRAIN", "('advised',)", "DATASETS.TEST", f"('{entries[-1]['NAME']}',)"]
 
 
 def test_annotations_alone_are_enough(capsys):
@@ -71,23 +72,33 @@ def changed(tmp_path, change):
     for note in content["annotations"]:
         note["bbox"] = change(note["bbox"])
     (tmp_path / "changed.json").write_text(json.dumps(content))
-    return data(tmp_path / "changed.json")
+    return tmp_path / "changed.json"
+
+
+def as_corners(box):
+    return [box[0], box[1], box[0] + box[2], box[1] + box[3]]
 
 
 def test_corners_are_no_wrong_labels(tmp_path, capsys):
-    keys = changed(tmp_path, lambda box: [box[0], box[1], box[0] + box[2], box[1] + box[3]])
-    assert advise(*SMALL, *keys) == 0
+    assert advise(*SMALL, *data(changed(tmp_path, as_corners))) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "WARNING Data set 'advised': " in said
+    assert said.count("WARNING Data set 'advised': ") == 1
     assert "Boxes are read as [left, top, width, height] in pixels: these may be corners" in said
     assert "far beyond their image" not in said
+
+
+def test_corners_of_test_data_are_said_as_well(tmp_path, capsys):
+    assert advise(*SMALL, *data(to_test_on=changed(tmp_path, as_corners))) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "WARNING Data set 'tested': " in said
+    assert "WARNING Data set 'advised': " not in said
 
 
 def test_invalid_boxes_are_named(tmp_path, capsys):
     def change(box, first=[True]):  # noqa: B006  (of the first box)
         return [box[0], box[1], -5, 3] if first and first.pop() else box
 
-    assert advise(*SMALL, *changed(tmp_path, change)) == 0
+    assert advise(*SMALL, *data(changed(tmp_path, change))) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "WARNING Data set 'advised' has invalid boxes: 1 " in said
     assert ", -5, 3] of annotation " in said
