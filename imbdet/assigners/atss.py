@@ -44,8 +44,8 @@ def atss(
     """Of the priors near an object's centre, those with an IoU of at least mean + deviation.
 
     A prior that several objects claim goes to the one with the highest IoU, among equal ones to the
-    first. Among priors at the same distance from the centre the first are candidates. As in the
-    authors' code, all priors of a point are candidates or none.
+    first. Among points at the same distance from the centre the first have the candidates. As in the
+    authors' code, these are all priors of a point.
 
     Args:
         priors: anchors on the levels of a feature pyramid.
@@ -59,7 +59,7 @@ def atss(
     """
     best = BestObject(priors, targets)
     for chunk in chunks(priors, targets):
-        idxs = _candidates(priors, targets.boxes[chunk], topk * priors.num_per_point)  # (g, C)
+        idxs = _candidates(priors, targets.boxes[chunk], topk)  # (g, C)
         gt_boxes = targets.boxes[chunk, None]
         if outputs is None:
             ious = box_iou(priors.boxes[idxs], gt_boxes)
@@ -106,12 +106,16 @@ def ddod(
     return atss(priors, targets, outputs, topk=topk, alpha=alpha)
 
 
-def _candidates(priors: Priors, gt_boxes: Tensor, number: int) -> Tensor:
-    """(g, C) int64, that number of priors nearest to each object on each level."""
-    levels = squared_center_distance(priors, gt_boxes).split(priors.require_level_sizes(), dim=1)
-    starts = [0, *accumulate(priors.require_level_sizes())]
+def _candidates(priors: Priors, gt_boxes: Tensor, topk: int) -> Tensor:
+    """(g, C) int64, the priors of the ``topk`` points nearest to each object on each level."""
+    # The centres of boxes of one point differ by rounding: its first one speaks for all.
+    points = priors.points[:: priors.num_per_point]
+    sizes = [size // priors.num_per_point for size in priors.require_level_sizes()]
+    levels = squared_center_distance(points, gt_boxes).split(sizes, dim=1)
     near = [
-        start + lowest(level, min(number, level.shape[1]))
-        for start, level in zip(starts, levels, strict=False)
+        start + lowest(level, min(topk, level.shape[1]))
+        for start, level in zip(accumulate(sizes, initial=0), levels, strict=False)
     ]
-    return torch.cat(near, dim=1)
+    firsts = priors.num_per_point * torch.cat(near, dim=1)
+    own = torch.arange(priors.num_per_point, device=firsts.device)
+    return (firsts[..., None] + own).flatten(1)

@@ -75,9 +75,9 @@ def border_distance(points: Tensor, gt_boxes: Tensor) -> Tensor:
     return torch.minimum(horizontal, torch.minimum(y - y1, y2 - y))
 
 
-def squared_center_distance(priors: Priors, gt_boxes: Tensor) -> Tensor:
-    """(G, R) squared distances of the priors' points from the objects' centres, in pixels."""
-    x, y = by_columns(priors.points).unbind(dim=1)
+def squared_center_distance(points: Tensor, gt_boxes: Tensor) -> Tensor:
+    """(G, P) squared distances of points, (P, 2) xy, from the objects' centres, in pixels."""
+    x, y = by_columns(points).unbind(dim=1)
     gt_x, gt_y = centers(gt_boxes).unbind(dim=1)
     return (gt_x[:, None] - x).square_().add_((gt_y[:, None] - y).square_())
 

@@ -68,7 +68,7 @@ def soft_label(
         if_object = (softplus(of_class) - ious * of_class) * (ious - score).square()
         cls_cost = of_image(background_loss, priors, images) - if_background + if_object  # eq. 2
         iou_cost = -iou_weight * (ious + 1e-7).log()  # eq. 3
-        distances = squared_center_distance(priors, targets.boxes[chunk]).sqrt() / strides
+        distances = squared_center_distance(priors.points, targets.boxes[chunk]).sqrt() / strides
         return cls_cost + iou_cost + 10 ** (distances.double() - soft_center_radius)  # eq. 4
 
     def is_inside(chunk: slice) -> Tensor:

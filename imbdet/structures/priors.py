@@ -43,7 +43,8 @@ class Priors:
             None if they belong to no level.
         num_per_image: number of proposals of each image, R in all; None if the images of a batch
             share the R priors, so that a batch has B R rows.
-        num_per_point: number of priors that share a point, such as anchors of several shapes.
+        num_per_point: number of priors that share a point, such as anchors of several shapes; they
+            are neighbours in the order of rows.
     """
 
     def __init__(
@@ -85,6 +86,9 @@ class Priors:
                 raise ValueError(
                     f"{name} of {list(sizes)} priors do not add up to {len(boxes)} priors"
                 )
+        for size in [len(boxes)] if level_sizes is None else level_sizes:
+            if size % num_per_point:
+                raise ValueError(f"{size} priors of a level do not share points by {num_per_point}")
         if points is not None:
             self.points = points
         for name, column in (("points", points), ("strides", strides)):

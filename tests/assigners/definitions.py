@@ -60,11 +60,12 @@ def atss(priors, targets, quality, topk):
     wanted = {}
     for gt, gt_box in enumerate(targets.boxes):
         x, y = center_of(gt_box)
-        candidates, start = [], 0
+        candidates, start, own = [], 0, range(priors.num_per_point)
         for size in priors.level_sizes:
-            points = priors.points[start : start + size].tolist()
+            points = priors.points[start : start + size : len(own)].tolist()
             distances = [(px - x) ** 2 + (py - y) ** 2 for px, py in points]
-            candidates += [start + i for i in firsts(distances, topk * priors.num_per_point)]
+            nearest = firsts(distances, topk)
+            candidates += [start + len(own) * point + i for point in nearest for i in own]
             start += size
         values = quality[candidates, gt]
         if len(candidates) == 1:

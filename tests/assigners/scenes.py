@@ -9,8 +9,8 @@ NUM_CLASSES = 3
 
 
 def pyramid(height, width, strides=(8, 16, 32), anchor_scale=4, num_per_point=1):
-    """Square anchors on each cell of each level, each by a half larger than the one before."""
-    scales = anchor_scale * 1.5 ** torch.arange(num_per_point)
+    """Square anchors on each cell of each level, three to an octave as RetinaNet's."""
+    scales = anchor_scale * 2 ** (torch.arange(num_per_point) / 3)
     boxes, all_strides, sizes = [], [], []
     for stride in strides:
         ys, xs = torch.meshgrid(

@@ -90,6 +90,17 @@ def test_the_definition(name, scene):
         num_before += len(own)
 
 
+def test_where_points_are_equally_far_atss_takes_them_with_all_of_their_priors():
+    """Though the centres of the boxes of a point differ by rounding."""
+    priors = pyramid(64, 64, num_per_point=3)
+    centers = torch.cartesian_prod(torch.arange(8.0, 57, 8), torch.arange(8.0, 57, 8))
+    targets = Targets(torch.cat([centers - 10, centers + 10], dim=1), torch.zeros(49).long())
+    assert len(priors.points.unique(dim=0)) > len(priors.points) // 3  # they do
+    ious = definitions.ious_of(priors.boxes, targets.boxes)
+    found = assigners.atss(priors, targets, topk=2).gt_idxs
+    assert found.tolist() == definitions.atss(priors, targets, ious, topk=2)
+
+
 @pytest.mark.parametrize("name", ASSIGNERS)
 def test_chunks_of_objects_change_nothing(name, monkeypatch):
     generator = torch.Generator().manual_seed(0)
