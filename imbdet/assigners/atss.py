@@ -44,8 +44,8 @@ def atss(
     """Of the priors near an object's centre, those with an IoU of at least mean + deviation.
 
     A prior that several objects claim goes to the one with the highest IoU, among equal ones to the
-    first. Among points at the same distance from the centre the first have the candidates. As in the
-    authors' code, these are all priors of a point.
+    first. Among points at the same distance from the centre the first are taken, and as in the
+    authors' code the candidates are all priors of the points that are taken.
 
     Args:
         priors: anchors on the levels of a feature pyramid.

@@ -38,8 +38,9 @@ class CurveWriter(PeriodicWriter):
         storage = self.trainer.storage
         hints = storage.smoothing_hints()
         return {
+            # Of scalars that are not smoothed, such as the AP of a thousand classes, the last one.
             "scalars": {
-                name: (hints[name], history.values()[-WINDOW:])
+                name: (hints[name], history.values()[-WINDOW if hints[name] else -1 :])
                 for name, history in storage.histories().items()
             },
             "written_to": max(writer._last_write for writer in self._forgetful_writers()),

@@ -29,10 +29,12 @@ def gather_process_states(
     Args:
         quantities: by name, which each process has for itself, such as
             :func:`running_quantities`. Only those that differ from the main process's are kept.
-        hooks: the state of the hooks of this process.
+        hooks: the state of the hooks of this process. That of the main one, which may be large, is
+            left out: it is in the checkpoint by itself.
     """
     buffers = {name: value.cpu() for name, value in quantities.items()}
-    states = comm.gather({"buffers": buffers, "hooks": hooks, "random": get_random_states()})
+    own = {} if comm.is_main_process() else {"hooks": hooks}
+    states = comm.gather({"buffers": buffers, "random": get_random_states(), **own})
     for state in states:
         state["buffers"] = {
             name: buffer

@@ -271,7 +271,7 @@ class Trainer(DefaultTrainer):
         own = find_own_state(state_dict.get("processes", []))
         if own is not None:
             restore_process_state(self._quantities(), own)
-            state_dict = {**state_dict, "hooks": own["hooks"]}
+            state_dict = {**state_dict, "hooks": own.get("hooks", state_dict["hooks"])}
         # Of the schedule only how far it is: its rates are the config's.
         schedule = {"last_epoch": state_dict["hooks"]["LRScheduler"]["last_epoch"]}
         state_dict = {**state_dict, "hooks": {**state_dict["hooks"], "LRScheduler": schedule}}

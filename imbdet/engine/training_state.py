@@ -18,7 +18,7 @@ _FORM = {
     "hooks": _HOOKS,
     "_trainer": {"optimizer": {"state": dict, "param_groups": [{"params": [int]}]}},
     "seed": Maybe(int),
-    "processes": Maybe([{"buffers": Each(Tensor), "hooks": _HOOKS, "random": dict}]),
+    "processes": Maybe([{"buffers": Each(Tensor), "hooks": Maybe(_HOOKS), "random": dict}]),
 }
 
 
@@ -35,7 +35,8 @@ def check_training_state(state: Any) -> None:
     if isinstance(state, dict) and "_trainer" not in state:
         raise UserError("it has no state of the optimizer: start from it by MODEL.WEIGHTS.")
     require_form(state, _FORM, "trainer")
-    for hooks in (state["hooks"], *(own["hooks"] for own in state.get("processes", []))):
+    of_processes = [own["hooks"] for own in state.get("processes", []) if "hooks" in own]
+    for hooks in (state["hooks"], *of_processes):
         require_form(hooks, {"LRScheduler": {"last_epoch": int}}, "trainer.hooks")
         # Both count iterations, and detectron2 advances them together.
         step, number = hooks["LRScheduler"]["last_epoch"], state["iteration"] + 1

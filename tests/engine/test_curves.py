@@ -52,6 +52,21 @@ def test_a_resumed_run_writes_the_same_lines(tmp_path):
     assert file.read_text().count("AP") == 1
 
 
+def test_of_scalars_that_are_not_smoothed_the_last_value_is_kept(tmp_path):
+    """Those of a thousand classes would fill checkpoints."""
+    hook = CurveWriter(tmp_path / "metrics.json")
+    with EventStorage() as storage:
+        hook.trainer = Trainer(tmp_path / "metrics.json", 0, storage)
+        hook.before_train()
+        for i in range(30):
+            storage.iter = i
+            storage.put_scalar("loss", i)
+            storage.put_scalar("AP-zebra", i, smoothing_hint=False)
+        scalars = hook.state_dict()["scalars"]
+    assert scalars["AP-zebra"] == (False, [(29, 29)])
+    assert scalars["loss"] == (True, [(i, i) for i in range(10, 30)])
+
+
 @pytest.mark.parametrize(("start", "num_left"), [(0, 0), (20, 2), (25, 2), (40, 3)])
 def test_without_a_state_lines_go_by_the_start(tmp_path, start, num_left):
     file = tmp_path / "metrics.json"

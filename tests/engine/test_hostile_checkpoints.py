@@ -187,13 +187,13 @@ def test_attributes_that_take_the_place_of_methods(tmp_path):
 def training_state(**changes):
     hooks = {"LRScheduler": {"last_epoch": 8, "base_lrs": [0.1]}}
     optimizer = {"state": {}, "param_groups": [{"params": [0]}]}
-    own = {"buffers": {}, "hooks": hooks, "random": get_random_states()}
+    own = {"buffers": {}, "random": get_random_states()}
     state = {
         "iteration": 7,
         "hooks": hooks,
         "_trainer": {"optimizer": optimizer},
         "seed": 1,
-        "processes": [own],
+        "processes": [own, {**own, "hooks": hooks}],
     }
     return {**state, **changes}
 

@@ -42,7 +42,7 @@ def load(folder, name="model_final"):
 
 
 def hook_of(state, name):
-    return state["trainer"]["processes"][0]["hooks"][name]
+    return state["trainer"]["hooks"][name]
 
 
 def assert_alike(found, expected):
