@@ -92,13 +92,17 @@ def draw_estimates(
 
 
 def jackknife_variance(replicates: np.ndarray) -> np.ndarray:
-    """How far values stray on other images (Kott 2001, :mod:`imbdet.compare.jackknife`).
+    """How far values stray on other images (Judkins 1990, :mod:`imbdet.compare.jackknife`).
+
+    A group that is left out whole moves a mean by G / (G - 1) of its part, which a factor of
+    (G - 1) / G makes up for. With changes of half a group, doubled, there is nothing to make up for.
 
     Args:
-        replicates: (..., G) the values without each of G groups of images.
+        replicates: (..., G) the values without each of G groups of images, as
+            :func:`imbdet.compare.jackknife.replicated_ap` has them.
 
     Returns:
         (...,).
     """
-    variance: np.ndarray = (replicates.shape[-1] - 1) * replicates.var(axis=-1)
+    variance: np.ndarray = replicates.shape[-1] * replicates.var(axis=-1)
     return variance

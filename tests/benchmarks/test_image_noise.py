@@ -24,7 +24,7 @@ def test_variances_of_methods_and_seeds_are_told_apart(benchmark):
     rng = np.random.default_rng(0)
     num_groups, of_method, of_seed = 20_000, 3.0, 4.0
     # Scaled so that the jackknife's variance of one AP is the sum of the squares of the two.
-    scale = (num_groups - 1) ** -0.5
+    scale = num_groups**-0.5
     measured = {}
     for arm in "abc":
         shared = rng.normal(0, of_method * scale, num_groups)
