@@ -43,6 +43,9 @@ def run(args: argparse.Namespace) -> None:
         # A mistake is told before the imports that a detector needs, which take several seconds.
         for arm in space.arms.values():
             load_config(*arm.files, opts=[*arm.opts, *args.opts])
+        from imbdet.search.overwriting import refuse_overwriting
+
+        refuse_overwriting(space)
         from imbdet.forecast import forecast
 
     forecast(args, space)

@@ -58,7 +58,7 @@ class DataSummary:
     """
 
     classes: Sequence[str]
-    category_ids: Sequence[int | str]
+    category_ids: Sequence[int]
     annotations: Mapping[str, Annotations]
     images_of_class: Sequence[int] = ()
 
@@ -85,7 +85,7 @@ class DataSummary:
         try:
             summary = cls(
                 [_require(str, name) for name in state["classes"]],
-                [_require(int | str, category_id) for category_id in state["category_ids"]],
+                [_require(int, category_id) for category_id in state["category_ids"]],
                 {_require(str, k): Annotations(**v) for k, v in state["annotations"].items()},
                 [_require(int, number) for number in state.get("images_of_class", [])],
             )
@@ -151,7 +151,7 @@ def find_difference(before: Sequence[str], now: Sequence[str]) -> str:
     return ""
 
 
-def category_ids_of(name: str, num_classes: int) -> list[int | str]:
+def category_ids_of(name: str, num_classes: int) -> list[int]:
     """The ids of a loaded data set's classes in its annotation file; else 1, 2, ..."""
     class_of = MetadataCatalog.get(name).get("thing_dataset_id_to_contiguous_id")
     if class_of is None:

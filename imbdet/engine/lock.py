@@ -59,16 +59,17 @@ def trying_to_lock(folder: Path) -> Iterator[bool]:
     It is for folders that this process has no job in.
 
     Yields:
-        Whether there was none; a file system without locks, or a folder that is not there, has
-        none.
+        Whether there was none; a file system without locks, or a folder that is not there or may
+        not be written to, has none.
     """
     with contextlib.ExitStack() as stack:
-        try:
+        is_free = True
+        with contextlib.suppress(OSError):
             file = stack.enter_context(open(folder / ".lock", "a+"))
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            is_free = True
-        except OSError as error:
-            is_free = not isinstance(error, BlockingIOError | PermissionError)
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):
+                is_free = False
         yield is_free
 
 

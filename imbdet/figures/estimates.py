@@ -94,8 +94,8 @@ def draw_estimates(
 def jackknife_variance(replicates: np.ndarray) -> np.ndarray:
     """How far values stray on other images (Judkins 1990, :mod:`imbdet.compare.jackknife`).
 
-    A group that is left out whole moves a mean by G / (G - 1) of its part, which a factor of
-    (G - 1) / G makes up for. With changes of half a group, doubled, there is nothing to make up for.
+    A group that is left out whole moves a mean by G / (G - 1) of its part, for which a factor of
+    (G - 1) / G makes up. Changes of half a group, doubled, need none.
 
     Args:
         replicates: (..., G) the values without each of G groups of images, as

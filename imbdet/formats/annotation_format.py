@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from imbdet.formats.record_fields import BOX, FILE_NAME, ID, SIDE, TEXT, Fields
+from imbdet.formats.record_fields import BOX, CATEGORY_ID, FILE_NAME, ID, SIDE, TEXT, Fields
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ COCO = AnnotationFormat(
     name="COCO",
     fields={
         "images": {"id": ID, "file_name": FILE_NAME, "width": SIDE, "height": SIDE},
-        "categories": {"id": ID, "name": TEXT},
-        "annotations": {"id": ID, "image_id": ID, "category_id": ID, "bbox": BOX},
+        "categories": {"id": CATEGORY_ID, "name": TEXT},
+        "annotations": {"id": ID, "image_id": ID, "category_id": CATEGORY_ID, "bbox": BOX},
     },
     find_problems=lambda _: iter(()),
 )

@@ -47,8 +47,12 @@ def _is_whole(value: Any) -> bool:
     return type(value) is int or (type(value) is float and value.is_integer())
 
 
+def _is_number(value: Any) -> bool:
+    return _is_whole(value) and -_MAX_WHOLE <= value < _MAX_WHOLE
+
+
 def _is_id(value: Any) -> bool:
-    return isinstance(value, str) or (_is_whole(value) and -_MAX_WHOLE <= value < _MAX_WHOLE)
+    return isinstance(value, str) or _is_number(value)
 
 
 def _is_side(value: Any) -> bool:
@@ -56,6 +60,8 @@ def _is_side(value: Any) -> bool:
 
 
 ID = (_is_id, "a whole number of at most 64 bits")
+# No text: COCO's evaluation puts them into arrays of numbers.
+CATEGORY_ID = (_is_number, "a whole number of at most 64 bits")
 SIDE = (_is_side, "a whole number of pixels above 0")
 FILE_NAME = (is_file_name, "the name of a file")
 TEXT = (lambda value: isinstance(value, str), "a text")

@@ -21,6 +21,7 @@ from imbdet.reading import read_json
 from imbdet.report.search_tab import SEARCH_FILE
 from imbdet.schema import NUMBER, Each, require_form
 from imbdet.search.launcher import Launcher
+from imbdet.search.overwriting import refuse_overwriting
 from imbdet.search.places import make_launcher
 from imbdet.search.space import Arm, Space
 from imbdet.signals import Stopped, passing_on
@@ -142,8 +143,8 @@ def run_grid(args: argparse.Namespace, space: Space) -> int:
 
     Raises:
         Stopped: by a signal, after all trainings have ended by it.
-        UserError: a folder is of another run, or a file in it is damaged; there is no grid to
-            show; or ``--output`` is of a search or a run, or a file.
+        UserError: choices overwrite each other; a folder is of another run, or a file in it is
+            damaged; there is no grid to show; or ``--output`` is of a search or a run, or a file.
     """
     output = Path(args.output)
     if (output / SEARCH_FILE).exists():
@@ -157,6 +158,8 @@ def run_grid(args: argparse.Namespace, space: Space) -> int:
             f"There is no grid of '{space.path}' in '{output}': --show tells of one that was begun "
             "with the same --output."
         )
+    if not args.show:
+        refuse_overwriting(space)
     with opening_output(output):
         failures = {} if args.show else _train_all(runs, make_launcher(args))
     _write_table(runs, output / "table.csv")

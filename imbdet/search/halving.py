@@ -167,7 +167,8 @@ def advance(plan: Plan, measured: Mapping[Task, Measured], failed: Mapping[Task,
         found = {task: measured[task] for task in tasks if task in measured}
         if place == 0:
             _require_budget(plan, found)
-        progress.cost += sum(plan.cost(lengths[place], one.seconds) for one in found.values())
+        spent = [one.seconds for task, one in measured.items() if task.iteration == iteration]
+        progress.cost += sum(plan.cost(lengths[place], seconds) for seconds in spent)
         progress.due = [task for task in tasks if task not in found]
         if progress.due or not progress.live:
             return progress

@@ -41,24 +41,29 @@ class RayLauncher(Launcher):
         has_gpus = ray.cluster_resources().get("GPU", 0) > 0
         needs = {"num_cpus": 0, "num_gpus": 1} if has_gpus else {"num_cpus": 1}
         self._task = ray.remote(run_training_there).options(**needs, max_retries=0)
-        self._folders: set[Path] = set()
+        self._tasks: dict[Path, ray.ObjectRef] = {}
 
     def stop(self) -> None:
         """See :class:`Launcher`."""
         super().stop()
-        for folder in list(self._folders):
-            (folder / STOP_FILE).touch()
+        for folder, task in list(self._tasks.items()):
+            _stop(folder, task)
 
     def _run(self, command: Sequence[str], folder: Path, place: dict[str, str]) -> str:
         folder = folder.resolve()
         (folder / STOP_FILE).unlink(missing_ok=True)
-        self._folders.add(folder)
+        task = self._tasks[folder] = self._task.remote(command, folder, os.getcwd())
         if self.is_stopping:
-            (folder / STOP_FILE).touch()
+            _stop(folder, task)
         try:
-            return str(ray.get(self._task.remote(command, folder, os.getcwd())))
+            return str(ray.get(task))
         except ray.exceptions.RayError as error:
             return f"with Ray's {type(error).__name__}: {str(error).strip().splitlines()[-1]}"
         finally:
-            self._folders.discard(folder)
+            del self._tasks[folder]
             (folder / STOP_FILE).unlink(missing_ok=True)
+
+
+def _stop(folder: Path, task: ray.ObjectRef) -> None:
+    (folder / STOP_FILE).touch()
+    ray.cancel(task)  # unless it has begun, it never will

@@ -18,6 +18,7 @@ from imbdet.search.findings import (
 from imbdet.search.grid import holds_grid
 from imbdet.search.halving import Measured, Plan, Progress, Task, advance, dropped_for_good
 from imbdet.search.launcher import Launcher
+from imbdet.search.overwriting import refuse_overwriting
 from imbdet.search.places import make_launcher
 from imbdet.search.results import print_table, write_results, write_winner
 from imbdet.search.searched_configs import check_arms
@@ -203,6 +204,7 @@ def open_search(args: argparse.Namespace, space: Space) -> Search:
             f"'{output}' holds a grid, whose table.csv a search would replace: choose another "
             "--output."
         )
+    refuse_overwriting(space)
     shared = check_arms(space)
     budget, in_hours = (args.hours, True) if args.hours is not None else (args.iterations, False)
     plan = Plan(space.methods, space.seeds, shared.rungs, budget, in_hours)

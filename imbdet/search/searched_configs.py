@@ -14,14 +14,23 @@ from imbdet.data.weights import count_objects
 from imbdet.engine import check_training
 from imbdet.engine.setup import check_config
 from imbdet.errors import UserError
-from imbdet.keys import get_key
+from imbdet.keys import changed_keys, get_key
 from imbdet.modeling.detector_kind import num_classes_key
 from imbdet.search.halving import default_rungs
 from imbdet.search.space import Arm, Space
 from imbdet.wording import counted
 
-# Arms are compared at the same iteration, with what they learned from the same data.
-_SHARED = ("SOLVER.MAX_ITER", "DATASETS.TRAIN", "DATASETS.TEST")
+# Arms are compared at the same iteration, with what they learned from the same data, on the same
+# images and by the same evaluation.
+_SHARED = (
+    "SOLVER.MAX_ITER",
+    "DATASETS.TRAIN",
+    "DATASETS.TEST",
+    "DATASETS.COCO",
+    "DATASETS.LVIS",
+    "TEST.MAX_DETECTIONS",
+)
+_SHAPES = "DATASETS.SHAPES."
 
 
 class Shared(NamedTuple):
@@ -55,12 +64,10 @@ def check_arms(space: Space) -> Shared:
     baseline, *others = space.arms.values()
     first = _check_arm(baseline)
     for arm in others:
-        cfg = _check_arm(arm)
-        for key in _SHARED:
-            values = get_key(first, key), get_key(cfg, key)
-            if values[0] != values[1]:
+        for key, (shared, own) in changed_keys(_check_arm(arm), first).items():
+            if key in _SHARED or key.startswith(_SHAPES):
                 raise UserError(
-                    f"'{space.path}': {key} is {values[0]} in '{baseline.name}' and {values[1]} in "
+                    f"'{space.path}': {key} is {shared} in '{baseline.name}' and {own} in "
                     f"'{arm.name}': give all the same."
                 )
     if len(first.DATASETS.TEST) != 1:

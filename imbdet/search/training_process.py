@@ -1,6 +1,7 @@
 """One training in a process of its own."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -59,6 +60,8 @@ def run_training_there(command: Sequence[str], folder: Path, working_folder: str
     Returns:
         What went wrong, or nothing.
     """
+    # Ray interrupts a task that is cancelled; one that has begun ends by the file.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.chdir(working_folder)
 
     def wait(process: subprocess.Popen[bytes]) -> int:

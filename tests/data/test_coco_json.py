@@ -143,6 +143,16 @@ def test_refuses_ids_that_cannot_be(toy, name, field, value):
         read_coco_json(str(toy.json_file))
 
 
+@pytest.mark.parametrize(("name", "field"), [("categories", "id"), ("annotations", "category_id")])
+def test_refuses_categories_by_text(toy, name, field):
+    """Even where all are: COCO's evaluation, hours later, would not take them."""
+    for record in toy.content[name]:
+        record[field] = str(record[field])
+    toy.save()
+    with pytest.raises(UserError, match=rf"{name}\[0\] .* has {field} '\d+', not a whole number"):
+        read_coco_json(str(toy.json_file))
+
+
 @pytest.mark.parametrize(("name", "field"), [("images", "id"), ("annotations", "image_id")])
 def test_refuses_ids_of_two_kinds(toy, name, field):
     toy.content[name][1][field] = "ten"

@@ -68,6 +68,7 @@ def search(tmp_path, monkeypatch):
     monkeypatch.setattr(launcher, "_TRAIN", command)
     monkeypatch.setattr(stage, "reached_ap", played_ap)
     monkeypatch.setattr(stage, "_PERIOD", 0.05)
+    monkeypatch.setattr(run_search, "refuse_overwriting", lambda space: None)
     monkeypatch.setattr(run_search, "check_arms", lambda space: Shared(RUNGS, "val"))
     monkeypatch.setattr(
         run_search, "write_winner", lambda path, arm, said: path.write_text(arm.name)

@@ -19,7 +19,7 @@ NUM_GROUPS = 50
 
 
 def ap_of(groups):
-    """(1 + G,) the mean of values of images, and what it is without each, as the jackknife has it."""
+    """(1 + G,) the mean over images, and what it is without each, as the jackknife has it."""
     by_half = (2 * groups.sum() - groups) / (2 * len(groups) - 1)
     return np.append(groups.mean(), groups.mean() + 2 * (by_half - groups.mean()))
 

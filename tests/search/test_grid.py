@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from imbdet.cli import main
-from imbdet.search import launcher
+from imbdet.search import grid, launcher
 
 # Writes the metrics that a seed and a loss give it; "bad" fails and "slow" waits for its end.
 PROGRAM = """
@@ -62,6 +62,7 @@ def _program(tmp_path, monkeypatch):
     (tmp_path / "program.py").write_text(PROGRAM)
     command = (sys.executable, str(tmp_path / "program.py"), "--resume")
     monkeypatch.setattr(launcher, "_TRAIN", command)
+    monkeypatch.setattr(grid, "refuse_overwriting", lambda space: None)
     for name in ("base.yaml", "piece.yaml"):
         (tmp_path / name).touch()
 

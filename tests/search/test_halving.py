@@ -135,6 +135,8 @@ def test_a_failure_stops_its_arm_from_that_rung_on():
     assert progress.fates["a"].kind == "failed"
     assert progress.fates["a"].iteration == 30
     assert progress.winner == "b"
+    # To the first rung all, and to the second one what did not fail: also of the arm that did.
+    assert progress.cost == 3 * 3 * 10 + 5 * 20
 
 
 def test_what_is_decided_while_arms_are_left_out_is_not_for_good():

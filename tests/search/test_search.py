@@ -19,6 +19,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
 from imbdet.cli import main
+from imbdet.engine import lock
 from imbdet.engine.lock import is_locked
 from imbdet.search import launcher, run_search, searched_configs, stage, trials
 from imbdet.search.halving import Measured, Task
@@ -558,6 +559,14 @@ def test_without_optuna_the_extra_is_named(search, monkeypatch, capfd):
     monkeypatch.setitem(sys.modules, "optuna", None)
     assert search() == 2
     assert "pip install 'imbdet[search]'" in capfd.readouterr().err
+
+
+def test_a_folder_that_may_not_be_written_to_has_no_lock(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(lock, "open", refuse, raising=False)
+    assert not is_locked(tmp_path)
 
 
 def test_a_folder_is_locked_while_its_training_lives(tmp_path):

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from detectron2.data import DatasetCatalog
 
+from imbdet.cli import main
 from imbdet.config import load_config
 from imbdet.engine.setup import check_config
 from imbdet.errors import UserError
+from imbdet.search.overwriting import refuse_overwriting
 from imbdet.search.results import write_winner
 from imbdet.search.searched_configs import check_arms, load_arm
 from imbdet.search.space import read_space
@@ -54,6 +56,12 @@ BAD = {
     "an unknown loss": ("focal: []", "focal: {MODEL.CLS_LOSS.NAME: app}", "app"),
     "a value of another type": ("focal: []", "focal: {SOLVER.MAX_ITER: x}", "a whole number"),
     "another schedule": ("focal: []", "focal: {SOLVER.MAX_ITER: 5}", "5 in 'focal' and 4 in 'ap'"),
+    "other images": ("focal: []", "focal: {DATASETS.SHAPES.SEED: 7}", "7 in 'focal' and 0 in 'ap'"),
+    "another evaluation": (
+        "focal: []",
+        "focal: {TEST.MAX_DETECTIONS: 20}",
+        "MAX_DETECTIONS is 20 in 'focal' and 100 in 'ap'",
+    ),
     "no validation": ("overrides:", "overrides:\n  DATASETS.TEST: []", "on one data set"),
     "rungs behind the end": ("seeds: [1, 2]", "seeds: [1, 2]\nrungs: [1, 9]", "SOLVER.MAX_ITER, 4"),
     "validation at the end": ("shapes_test", "shapes_val", "share 6 images"),
@@ -77,6 +85,33 @@ def test_bad_input_is_one_sentence(old, new, message, read):
     with pytest.raises(UserError) as caught:
         check_arms(read(SPACE.replace(old, new, 1)))
     assert message in str(caught.value)
+
+
+OVERWRITING = """
+base: ["imbdet://quick_start/retinanet.yaml"]
+axes:
+  loss: {focal: [], ap: "imbdet://Loss-AP.yaml"}
+  sampler: {all: [], ohem: "imbdet://Sampler-OHEM-Dense.yaml"}
+learning_rates: [0.1, 0.2]
+"""
+
+
+@pytest.mark.parametrize("flags", [["--grid"], ["--iterations", "9"]], ids=["grid", "search"])
+def test_choices_that_overwrite_each_other_are_refused(flags, tmp_path, capsys):
+    final = "seeds: [1, 2]\nfinal: {dataset: x, seeds: [3, 4]}"
+    (tmp_path / "space.yaml").write_text(OVERWRITING + final)
+    words = ["--space", str(tmp_path / "space.yaml"), "--output", str(tmp_path / "o")]
+    assert main(["search", *words, *flags]) == 2
+    error = capsys.readouterr().err
+    assert "'ap' of the axis 'loss' makes MODEL.CLS_LOSS.NAME 'ap', and 'ohem' of " in error
+    assert not (tmp_path / "o").exists()
+
+
+def test_choices_of_the_same_value_or_on_one_axis_overwrite_nothing(read):
+    one_axis = OVERWRITING.replace("}\n  sampler: {all: [], ", ", ")
+    same = OVERWRITING.replace("ohem: ", "ap too: ").replace("Sampler-OHEM-Dense", "Loss-AP")
+    for text in (one_axis, same, SPACE):
+        refuse_overwriting(read(text))
 
 
 def test_the_winners_config_needs_no_other_file(read, tmp_path):
