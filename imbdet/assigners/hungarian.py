@@ -81,7 +81,7 @@ def hungarian(
     """
     weights = cls_weight, l1_weight, giou_weight
     cost = _Cost(priors, targets, outputs, weights, box_format)
-    gt_idxs = _match(priors, targets, cost, topk=1)
+    gt_idxs = _match(priors, targets, cost, lambda _: 1)
     return Assignment(gt_idxs, iou_of_assigned(outputs, targets, gt_idxs))
 
 
@@ -129,7 +129,7 @@ def topk_hungarian(
     """
     weights = cls_weight, l1_weight, giou_weight
     cost = _Cost(priors, targets, outputs, weights, box_format)
-    gt_idxs = _match(priors, targets, cost, topk)
+    gt_idxs = _match(priors, targets, cost, lambda number: min(topk, len(priors) // number))
     assignment = Assignment(gt_idxs, iou_of_assigned(outputs, targets, gt_idxs))
     return grade(assignment, targets, outputs, alpha, beta)
 
@@ -194,8 +194,20 @@ def _corners(boxes: Tensor) -> tuple[Tensor, ...]:
 _COORDINATES = {"cxcywh": _centers_and_sizes, "xyxy": _corners}
 
 
-def _match(priors: Priors, targets: Targets, cost: Callable[[slice], Tensor], topk: int) -> Tensor:
-    """(M,) int64, the object of each row or -1; each object has at most ``topk`` rows."""
+def _match(
+    priors: Priors,
+    targets: Targets,
+    cost: Callable[[slice], Tensor],
+    copies_of: Callable[[int], int],
+) -> Tensor:
+    """(M,) int64, the object of each row or -1.
+
+    Args:
+        priors: of each image.
+        targets: the objects.
+        cost: of the objects in a slice.
+        copies_of: how many rows each object of an image has at most, by their number, which is > 0.
+    """
     # Not at the top: it takes longer than all else that the package imports but torch.
     from scipy.optimize import linear_sum_assignment
 
@@ -203,8 +215,8 @@ def _match(priors: Priors, targets: Targets, cost: Callable[[slice], Tensor], to
     gt_idxs = targets.classes.new_full((num_images, num_priors), -1)
     start = 0
     for image, number in enumerate(targets.num_per_image or [len(targets)]):
-        copies = min(topk, num_priors // number) if topk > 1 and number else topk
-        if number and num_priors and copies:
+        copies = copies_of(number) if number and num_priors else 0
+        if copies:
             costs, columns = _costs_of_image(priors, cost, slice(start, start + number), copies)
             rows, places = linear_sum_assignment(np.repeat(costs, copies, axis=0))
             objects = torch.from_numpy(start + rows // copies).to(gt_idxs.device)

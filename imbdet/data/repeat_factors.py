@@ -70,13 +70,15 @@ def by_loss(records: Sequence[Mapping], run: str, max_repeats: float) -> np.ndar
     all that a training recorded of the image. Images of which nothing was recorded have 1.
 
     Args:
-        records: of the images.
+        records: of the images, with "dataset_name".
         run: folder of a training with records.
         max_repeats: the highest factor.
 
     Raises:
-        UserError: the folder has no records, or none with the losses of these images.
+        UserError: the folder has no records, or none with the losses of these images; or images of
+            two data sets have the same id, by which alone records know them.
     """
+    _require_own_ids(records)
     sums: defaultdict[str, float] = defaultdict(float)
     numbers: Counter[str] = Counter()
     for path in _part_files(run):
@@ -93,6 +95,19 @@ def by_loss(records: Sequence[Mapping], run: str, max_repeats: float) -> np.ndar
     mean = sum(means.values()) / len(means)
     factors = [means.get(image_id, mean) / mean if mean > 0 else 1.0 for image_id in ids]
     return np.clip(np.array(factors, np.float32), 1, max_repeats)
+
+
+def _require_own_ids(records: Sequence[Mapping]) -> None:
+    dataset_of: dict[str, str] = {}
+    for record in records:
+        image_id, dataset = str(record["image_id"]), record["dataset_name"]
+        first = dataset_of.setdefault(image_id, dataset)
+        if first != dataset:
+            raise UserError(
+                f"DATALOADER.LOSS_RECORDS: an image of '{first}' and one of '{dataset}' have the "
+                f"id {image_id}, by which records know an image: number the images of these data "
+                "sets differently, or choose another DATALOADER.SAMPLER_TRAIN."
+            )
 
 
 def by_hardness(hardness: np.ndarray, max_repeats: float) -> np.ndarray:

@@ -57,6 +57,8 @@ class ProgressBar(HookBase):
         )
 
     def after_step(self):
+        if self._bar.disable:
+            return
         # Not at every step: the histories are on the CPU, but their median is not free.
         if self._bar.n % 5 == 0:
             losses = self.trainer.storage.histories().get("total_loss")

@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 # Behind the names of what is evaluated and kept with averaged weights.
 SUFFIX = "_EMA"
+# The file, without its ending, of the averages at the end.
+NAME = "model_final_ema"
 # The entry of a checkpoint, as d2go names it.
 ENTRY = "ema_state"
 
@@ -143,7 +145,7 @@ class WeightAverager(HookBase):
         if self.trainer.iter < self.trainer.max_iter:
             return  # it failed
         self.trainer.checkpointer.save_weights(
-            "model_final_ema", self.average.weights(), iteration=self.trainer.iter - 1
+            NAME, self.average.weights(), iteration=self.trainer.iter - 1
         )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from detectron2.config import CfgNode
 
+from imbdet.engine.weight_average import NAME, SUFFIX
 from imbdet.evaluation.thresholds import FALLBACK, ScoreThresholds, read_thresholds
 
 logger = logging.getLogger(__name__)
@@ -14,17 +15,22 @@ def choose_thresholds(cfg: CfgNode) -> tuple[ScoreThresholds, str]:
     """Which detections are shown, and where that is from.
 
     ``TEST.PICTURE_SCORE_THRESH`` if it is not below 0, or else what the evaluation found that lies
-    beside the weights, on the first of ``DATASETS.TEST`` that has one.
+    beside the weights, on the first of ``DATASETS.TEST`` that has one. A folder has evaluations of
+    the last weights and of their averages; other weights, such as the best ones, have the thresholds
+    of the last ones.
     """
     key = "TEST.PICTURE_SCORE_THRESH"
     if cfg.TEST.PICTURE_SCORE_THRESH >= 0:
         return ScoreThresholds.fixed(cfg.TEST.PICTURE_SCORE_THRESH), f"as {key} says"
-    inference = Path(cfg.MODEL.WEIGHTS).parent / "inference"
+    weights = Path(cfg.MODEL.WEIGHTS)
+    inference = weights.parent / f"inference{SUFFIX if weights.stem == NAME else ''}"
     paths = [inference / dataset / "metrics.json" for dataset in cfg.DATASETS.TEST]
     for path in filter(Path.exists, (*paths, *sorted(inference.glob("*/metrics.json")))):
         try:
             thresholds = read_thresholds(path)
             origin = f"the best ones, by optimal LRP, of '{path}'"
+            if weights.stem not in ("model_final", NAME):
+                origin += ", where the last weights of that training were evaluated"
             if thresholds.shows_nothing:
                 origin += (
                     f", which found no detection worth showing; {key} shows those above a score"

@@ -46,6 +46,17 @@ def test_several_priors_for_each_object(seed, num_objects, copies):
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("topk", [1, 2])
+def test_of_more_objects_than_priors_only_detrs_matching_takes_some(topk):
+    generator = torch.Generator().manual_seed(0)
+    priors = pyramid(8, 16, strides=(8,))
+    targets = random_targets(generator, [3], 8, 16)
+    outputs = random_outputs(generator, priors, targets)
+    found = assigners.topk_hungarian(priors, targets, outputs, topk=topk).gt_idxs
+    assert found.tolist() == [-1, -1]
+    assert (assigners.hungarian(priors, targets, outputs).gt_idxs >= 0).all()
+
+
 def test_queries_of_a_detr_in_parts_of_the_image():
     generator = torch.Generator().manual_seed(0)
     boxes = torch.rand(2 * 20, 4, generator=generator).sort(dim=1).values[:, [0, 1, 2, 3]]

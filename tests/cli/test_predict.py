@@ -13,6 +13,7 @@ from imbdet.cli import main
 from imbdet.config import load_config
 from imbdet.evaluation.detection_pictures import save_picture
 from imbdet.modeling import build_model
+from imbdet.prediction.thresholds import choose_thresholds
 from tests.messages import assert_says
 
 pytestmark = pytest.mark.usefixtures("restored_loggers")
@@ -143,6 +144,26 @@ def test_shows_what_the_evaluation_beside_the_weights_found_best(
     keys = [*KEYS[:2], *KEYS[4:], *explicit]
     assert predict(str(run / "model.pth"), tmp_path, images / "b.png", keys=keys) == 0
     assert_says(capsys.readouterr().out, *words)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("model_final", "on (circle 0.10), "),
+        ("model_final_ema", "on (circle 0.20), "),
+        ("model_best", "on (circle 0.10), "),
+    ],
+)
+def test_averaged_weights_have_thresholds_of_their_own(name, words, tmp_path):
+    for folder, threshold in (("inference", 0.1), ("inference_EMA", 0.2)):
+        lrp = dict.fromkeys(("olrp", "localisation", "fp", "fn", "threshold"), threshold)
+        (tmp_path / folder / "mine").mkdir(parents=True)
+        content = json.dumps({"optimal_lrp": {"circle": lrp}})
+        (tmp_path / folder / "mine" / "metrics.json").write_text(content)
+    cfg = load_config(opts=["MODEL.WEIGHTS", str(tmp_path / f"{name}.pth")])
+    thresholds, origin = choose_thresholds(cfg)
+    assert words in thresholds.describe() + ", "
+    assert ("the last weights" in origin) == (name == "model_best")
 
 
 def test_an_evaluation_that_found_nothing_worth_showing_is_said(weights, images, tmp_path, capsys):

@@ -90,6 +90,14 @@ def test_images_come_as_often_as_their_objects_cost_more_than_the_mean(tmp_path)
     assert by_loss(records_of([[0]] * 4), run, max_repeats=2.0).tolist() == [1, 1, 2, 1]
 
 
+def test_images_of_two_data_sets_with_the_same_id_are_not_taken_for_each_other(tmp_path):
+    run = run_with_losses(tmp_path, [("retinanet", "0", True, 1.0)])
+    twice = records_of([[0]]) * 2  # a data set that is named twice
+    assert by_loss(twice, run, 4.0).tolist() == [1, 1]
+    with pytest.raises(UserError, match="an image of 'toy' and one of 'other' have the id 0"):
+        by_loss([*records_of([[0]]), *records_of([[0]], "other")], run, 4.0)
+
+
 def test_records_without_losses_of_these_images_are_refused(tmp_path):
     run = run_with_losses(tmp_path, [("rpn", "0", True, 1.0), ("retinanet", "0", True, None)])
     with pytest.raises(UserError, match="have no classification losses of images of this training"):
