@@ -1,5 +1,6 @@
 """The ledger of a training rules how often its images come and what its objects weigh."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -20,6 +21,9 @@ from imbdet.records.hardness import hardness_of_images, hardness_of_objects
 from imbdet.records.ledger import Ledger
 from imbdet.schema import require_form
 from imbdet.suspects.doubt import doubts_of_classes
+from imbdet.wording import counted
+
+logger = logging.getLogger(__name__)
 
 _STATE = {"length": int, "first_iteration": int, "looks": [[Tensor]]}
 
@@ -157,7 +161,7 @@ class LedgerFeedback(HookBase):
 
 
 def needs_feedback(cfg: CfgNode) -> bool:
-    """Whether a key asks for it.
+    """Whether a key asks for it. Warns where it would come too late.
 
     Raises:
         UserError: there is no ledger to look into.
@@ -167,6 +171,11 @@ def needs_feedback(cfg: CfgNode) -> bool:
         raise UserError(
             "LEDGER.FEEDBACK.OBJECT_WEIGHTS is True, but there is no ledger to weigh objects by: "
             "set LEDGER.ENABLED to True."
+        )
+    if keys.OBJECT_WEIGHTS and keys.WARMUP_ITERS >= cfg.SOLVER.MAX_ITER:
+        logger.warning(
+            f"LEDGER.FEEDBACK.WARMUP_ITERS is {keys.WARMUP_ITERS:,}, and the training ends after "
+            f"{counted(cfg.SOLVER.MAX_ITER, 'iteration')}: it will weigh no object. Lower it."
         )
     return bool(keys.OBJECT_WEIGHTS or cfg.DATALOADER.SAMPLER_TRAIN == BY_LEDGER)
 

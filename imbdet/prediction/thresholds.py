@@ -16,8 +16,8 @@ def choose_thresholds(cfg: CfgNode) -> tuple[ScoreThresholds, str]:
 
     ``TEST.PICTURE_SCORE_THRESH`` if it is not below 0, or else what the evaluation found that lies
     beside the weights, on the first of ``DATASETS.TEST`` that has one. A folder has evaluations of
-    the last weights and of their averages; other weights, such as the best ones, have the thresholds
-    of the last ones.
+    the last weights and of their averages; other weights, such as the best ones, have thresholds of
+    the last ones.
     """
     key = "TEST.PICTURE_SCORE_THRESH"
     if cfg.TEST.PICTURE_SCORE_THRESH >= 0:

@@ -186,3 +186,10 @@ def test_without_a_ledger_there_is_no_feedback():
     images = make_cfg("DATALOADER.SAMPLER_TRAIN", "LedgerTrainingSampler")
     assert_says(error_of(check_sampler, images), "LedgerTrainingSampler", "LEDGER.ENABLED")
     assert not needs_feedback(make_cfg("LEDGER.ENABLED", True))
+
+
+@pytest.mark.parametrize("end", [1000, 1001])
+def test_weights_that_would_come_after_the_end_are_said(end, caplog):
+    keys = ("LEDGER.ENABLED", True, "LEDGER.FEEDBACK.OBJECT_WEIGHTS", True)
+    assert needs_feedback(make_cfg(*keys, "SOLVER.MAX_ITER", end))
+    assert ("it will weigh no object" in caplog.text) == (end == 1000)
