@@ -1,8 +1,8 @@
 # make setup     bring everything into .tools/ and .venv/ (nothing outside this folder but the tool's cache)
 # make test      set up, then run the test suite
 # make coverage  the same, and list the lines that no test reaches
-# make demo      set up, then train, evaluate, analyse and report on a synthetic data set, or go on with
-#                it; MODEL=retinanet, faster_rcnn or another detector that README.md names
+# make demo      set up, then train, evaluate, analyse, find suspects and report on a synthetic data set,
+#                or go on with it; MODEL=retinanet, faster_rcnn or another detector that README.md names
 # make lint      set up, then check style and types
 # make types     set up, then check types alone
 # make docs      set up, then build the pages of docs/ as a site in site/

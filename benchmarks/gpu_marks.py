@@ -1,4 +1,4 @@
-"""The marks of a GPU, and which of them the results of benchmarks/on_gpu.py reach."""
+"""The targets on a GPU, called marks, and which of them benchmarks/on_gpu.py reaches."""
 
 import operator
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,7 +45,7 @@ class Mark(NamedTuple):
         judged["mark"] = f"{sign} {self.limit:g}"
         rows = list(self._rows(results.get(self.part, {})))
         if not rows:
-            return {**judged, "reached": "owed"}
+            return {**judged, "reached": "not measured"}
         decide = min if self.is_least != self.is_one_enough else max
         row = decide(rows, key=lambda row: row[self.columns[0]])
         values = (row[column] for column in self.columns)

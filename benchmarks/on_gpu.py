@@ -1,16 +1,15 @@
 #!/usr/bin/env python
-"""All that is to be known of a GPU: the benchmarks that measure it, their marks, and its tests.
+"""All that is to be known of a GPU: the benchmarks that measure it, their targets, and its tests.
 
-    python benchmarks/on_gpu.py                                      # half an hour
-    python benchmarks/on_gpu.py --only losses sizes growth samplers  # in three calls ...
-    python benchmarks/on_gpu.py --only retinanet faster_rcnn retinanet_speed
-    python benchmarks/on_gpu.py --only tests faster_rcnn_speed
-    python benchmarks/on_gpu.py --only                               # judge what is there
-    python benchmarks/on_gpu.py --device cpu                         # tiny, to try the program
+    python benchmarks/on_gpu.py                          # half an hour
+    python benchmarks/on_gpu.py --only losses samplers   # parts of it
+    python benchmarks/on_gpu.py --only                   # judge what is there
+    python benchmarks/on_gpu.py --device cpu             # tiny, to try the program
 
 Each part is a process of its own, and where one fails the others go on. What it prints goes to
-PART.log in the folder, its results to PART.json, and how it ended to parts.json. The marks are
-judged by all results of the folder, also those of earlier calls; what is missing is "owed".
+PART.log in the folder, its results to PART.json, and how it ended to parts.json. All results of
+the folder, also those of earlier calls, are compared with the targets, or "marks"; what is missing
+is "not measured".
 """
 
 import argparse
@@ -122,7 +121,7 @@ def judge(folder: Path) -> list[dict[str, Any]]:
     of = tests and tests["last"]
     # Where all are skipped, as without a GPU, pytest ends with status 0, too.
     has_passed = tests and tests["status"] == 0 and " passed" in of
-    reached = "owed" if tests is None else "yes" if has_passed else "no"
+    reached = "not measured" if tests is None else "yes" if has_passed else "no"
     return [*rows, {"figure": "tests/test_gpu.py", "of": of, "mark": "pass", "reached": reached}]
 
 

@@ -9,8 +9,8 @@ import imbdet
 
 ROOT = Path(imbdet.__file__).parent
 
-# From the ground floor up. Packages of one floor may use each other, as long as no cycle arises.
-FLOORS = [
+# From the bottom up. Packages of one layer may use each other, as long as no cycle arises.
+LAYERS = [
     {
         "addresses",
         "array_pickle",
@@ -57,8 +57,8 @@ FLOORS = [
     {"search", "pruning", "cleaning", "forecast"},
     {"cli"},
 ]
-PURE = set().union(*FLOORS[:7])
-FLOOR_OF = {name: i for i, floor in enumerate(FLOORS) for name in floor}
+PURE = set().union(*LAYERS[:7])
+LAYER_OF = {name: i for i, layer in enumerate(LAYERS) for name in layer}
 
 
 def imported_modules(file):
@@ -83,11 +83,11 @@ FILES = [file for file in sorted(ROOT.rglob("*.py")) if file != ROOT / "__init__
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_imports_point_down(file):
     own = part(file)
-    assert own in FLOOR_OF, f"{own} has no floor yet: add it to FLOORS"
+    assert own in LAYER_OF, f"{own} has no layer yet: add it to LAYERS"
     for module in imported_modules(file):
         top, *rest = module.split(".")
-        if top == "imbdet" and rest and rest[0] in FLOOR_OF:
-            assert FLOOR_OF[rest[0]] <= FLOOR_OF[own], f"{file} imports {module}"
+        if top == "imbdet" and rest and rest[0] in LAYER_OF:
+            assert LAYER_OF[rest[0]] <= LAYER_OF[own], f"{file} imports {module}"
         if own in PURE:
             assert top not in {"detectron2", "fvcore", "yacs"}, f"{file} imports {module}"
 
@@ -96,15 +96,15 @@ def test_imports_point_down(file):
 def test_packages_on_detectron2_prepare_it_first(package):
     init = ROOT / package / "__init__.py"
     # The command line imports nothing but itself before it knows what is wanted.
-    if FLOOR_OF[package] < FLOOR_OF["config"] or package == "cli" or not init.exists():
+    if LAYER_OF[package] < LAYER_OF["config"] or package == "cli" or not init.exists():
         return
     imports = [module for module in imported_modules(init) if module.startswith("imbdet.")]
     assert imports[0] == "imbdet.compat"
 
 
-@pytest.mark.parametrize("name", sorted(FLOOR_OF))
+@pytest.mark.parametrize("name", sorted(LAYER_OF))
 def test_every_part_is_in_the_table_of_the_architecture(name):
     page = (ROOT.parent / "docs" / "architecture.md").read_text()
-    table = page.partition("| floor |")[2].partition("\n\n")[0]
+    table = page.partition("| layer |")[2].partition("\n\n")[0]
     shown = f"`{name}/`" if (ROOT / name).is_dir() else f"`{name}.py`"
     assert shown in table

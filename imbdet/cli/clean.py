@@ -10,7 +10,10 @@ from imbdet.startup import quick_imports
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add the subcommand."""
-    text = "annotations that may be wrong, by the ledger of a training, and a file without them"
+    text = (
+        "annotations that may be wrong, by the ledger of a training, and a changed copy of the "
+        "annotation file"
+    )
     parser = add_command(commands, "clean", text, run)
     action = parser.add_argument(
         "run_folder", metavar="RUN", help="OUTPUT_DIR of a training with LEDGER.ENABLED True"

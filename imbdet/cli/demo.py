@@ -26,7 +26,10 @@ DETECTORS = (
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add the subcommand."""
-    text = "train, evaluate, analyse and report on a synthetic data set, or go on with it"
+    text = (
+        "train, evaluate, analyse, find suspects and report on a synthetic data set, "
+        "or go on with it"
+    )
     parser = add_command(commands, "demo", text, run)
     parser.add_argument(
         "detector",

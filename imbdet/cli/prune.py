@@ -10,7 +10,10 @@ from imbdet.startup import quick_imports
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
     """Add the subcommand."""
-    text = "the part of the training data that matters, by the ledger of a training"
+    text = (
+        "the part of the training data that mattered most to a training, by its ledger "
+        "(not shown to be better than a random part)"
+    )
     parser = add_command(commands, "prune", text, run)
     action = parser.add_argument(
         "run_folder", metavar="RUN", help="OUTPUT_DIR of a training with LEDGER.ENABLED True"

@@ -74,7 +74,7 @@ class Learner:
         log: Callable[[], Log],
         is_shared: bool = False,
     ):
-        """Put the rooms of a place together; see the attributes.
+        """Put the stages of a place together; see the attributes.
 
         Raises:
             UserError: the sampler needs losses that the criterion does not tell.

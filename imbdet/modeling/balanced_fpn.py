@@ -63,7 +63,11 @@ class Balance(nn.Module):
 
 
 class NonLocal(nn.Module):
-    """Embedded Gaussian non-local block (Wang et al., CVPR 2018), the identity at the start."""
+    """Embedded Gaussian non-local block (Wang et al., CVPR 2018), the identity at the start.
+
+    So it is in later versions of MMDetection; the authors of Libra R-CNN initialize all of its
+    convolutions by Xavier's method, the last one included.
+    """
 
     def __init__(self, channels: int):
         super().__init__()

@@ -27,12 +27,12 @@ inputs. This page is written by
 .venv/bin/python tools/equality.py
 ```
 
-A cell has the number of cases and the largest difference in any of them: of indices, how many are
-others; of random draws, how far the frequencies are from each other, in standard errors; of values
-(losses, qualities, weights) and gradients, a share of the largest magnitude in the published array,
-rounded up to a power of ten. Both sides are in float64 where the published code was run so, too. A
-case in which ours departs on purpose is named in the last column and not counted, and so is one in
-which the published code raises an error.
+A cell has the number of cases and the largest difference in any of them: for indices, how many
+differ; for random draws, how far the frequencies are apart, in standard errors; for values (losses,
+qualities, weights) and gradients, a share of the largest magnitude in the published array, rounded
+up to a power of ten. Both sides are in float64 where the published code was run so, too. A case in
+which ours departs on purpose is named in the last column and not counted, and so is one in which
+the published code raises an error.
 """
 
 

@@ -1,4 +1,4 @@
-"""Last rooms: samples are weighted and pay their losses."""
+"""Last stages: samples are weighted, and their losses are computed."""
 
 from collections.abc import Callable
 from typing import Any

@@ -10,8 +10,8 @@ class Cascade:
         stages: keys of each stage, which count more than those that the stages share: a list with a
             group for each, such as [{}, {CLS_LOSS: {NAME: focal}}, {}]. Its groups are ASSIGNER,
             SAMPLER, WEIGHTING, CARL, CLS_LOSS and BOX_LOSS. Empty is detectron2's: only the first
-            stage samples, the later ones take all proposals. [{}, {}, {}] has three stages sample
-            alike, as MMDetection does.
+            stage samples, the later ones take all that it chose. [{}, {}, {}] has three stages
+            sample alike, as MMDetection does.
         loss_weights: factors of the losses of each stage, such as MMDetection's [1.0, 0.5, 0.25].
             Empty is detectron2's: each counts 1, and of the gradients of the features the mean over
             the stages is taken.
