@@ -151,11 +151,12 @@ def sentences(
         failures: the trainings of the final comparison that failed.
     """
     seeds = ", ".join(map(str, plan.seeds))
-    tried = f"Tried were {counted(len(plan.arms), 'method')}"
+    verb = "was" if len(plan.arms) == 1 else "were"
+    tried = f"{counted(len(plan.arms), 'method')} {verb} tried"
     if len(space.arms) > len(plan.arms):
-        tried += f" with learning rates, {len(space.arms)} arms in all"
+        tried += f" (with learning rates, {len(space.arms)} arms in all)"
     said = [
-        f"{tried}, with seeds {seeds}, compared at {_iterations(plan.rungs)}.",
+        f"{tried} with seeds {seeds} and compared at {_iterations(plan.rungs)}.",
         _cost(space, plan, progress),
     ]
     said += [*_too_early(progress), *_decisions(plan, progress)]
@@ -223,7 +224,7 @@ def _decisions(plan: Plan, progress: Progress) -> list[str]:
 
 _KINDS = {
     "worse": "Decided to be worse than another",
-    "budget": "Undecided when there was no budget to go on with them",
+    "budget": "Still undecided when the budget for them ran out",
     "failed": "Failed",
 }
 

@@ -6,7 +6,7 @@ from imbdet.report import write_report
 
 ARM = {"arm": "dr", "iteration": 450, "aps": [26.0, 27.0], "fate": "the winner"}
 CONTENT = {
-    "sentences": ["Tried were <2> methods."],
+    "sentences": ["<2> methods were tried."],
     "arms": [
         {**ARM, "difference": {"value": 4.25, "low": 1.5, "high": 7.0}, "difference_at": 150},
         {
@@ -31,7 +31,7 @@ def page(folder, content):
 
 def test_it_has_what_was_tried_and_decided(tmp_path):
     text = page(tmp_path, json.dumps(CONTENT))
-    for part in ("Tried were &lt;2&gt; methods.", "26.50", "4.25", "150", "the winner", "25.25"):
+    for part in ("&lt;2&gt; methods were tried.", "26.50", "4.25", "150", "the winner", "25.25"):
         assert part in text
     assert "never saw" in text
 

@@ -99,7 +99,7 @@ def test_a_search_of_one_rung_says_so(search, tmp_path, monkeypatch):
     )
     search()
     first = content(tmp_path)["sentences"][0]
-    assert first == "Tried were 3 methods, with seeds 1, 2, 3, compared at iteration 9."
+    assert first == "3 methods were tried with seeds 1, 2, 3 and compared at iteration 9."
 
 
 def test_the_same_again_trains_nothing(search, starts, tmp_path):
