@@ -12,6 +12,7 @@ the command that trains with it.
 """
 
 import argparse
+import itertools
 import json
 import random
 import shlex
@@ -166,13 +167,12 @@ def _read(
 
 
 def _describe_overlaps(splits: Mapping[str, Collection[str]]) -> Iterator[str]:
-    """A line for each split that has images of the training."""
-    for split, names in splits.items():
-        shared = [name for name in names if name in splits["train"]]
-        if split != "train" and shared:
+    """A line for each two splits that share images."""
+    for (split, names), (other, others) in itertools.combinations(splits.items(), 2):
+        if shared := [name for name in others if name in names]:
             first = ", ".join(f"'{name}'" for name in shared[:3])
             yield (
-                f"Images in train.txt and in {split}.txt, on which results are too good: "
+                f"Images in {split}.txt and in {other}.txt, on which results are too good: "
                 f"{len(shared)} (first: {first})"
             )
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from imbdet.reading import require_file
+from imbdet.reading import TooLarge, require_file
 
 # Of a number in memory; a text counts as the characters of the longest one in its column.
 _BYTES_OF_NUMBER = 8
@@ -34,7 +34,8 @@ def read_parquet(
 
     Raises:
         OSError: it is no file or cannot be read.
-        ValueError: it is damaged, lacks a column, has other values or unpacks to more.
+        TooLarge: it unpacks to more.
+        ValueError: it is damaged, lacks a column or has other values.
     """
     require_file(path)
     try:
@@ -93,4 +94,4 @@ def _longest(column: pa.ChunkedArray) -> int:
 
 def _require_bytes(number: int, max_bytes: int) -> None:
     if number > max_bytes:
-        raise ValueError(f"it unpacks to {number:,} bytes")
+        raise TooLarge(f"it unpacks to {number:,} bytes")

@@ -15,6 +15,10 @@ from typing import Any
 from imbdet.errors import suggest
 
 
+class TooLarge(ValueError):  # noqa: N818  (as ValueError, of which it is one)
+    """A file has more bytes than its reader takes."""
+
+
 def require_file(path: str | os.PathLike[str]) -> None:
     """Refuse what is no regular file, without opening it.
 
@@ -41,11 +45,12 @@ def read_text(path: Path, *, max_bytes: float = float("inf"), errors: str = "str
 
     Raises:
         OSError: it is no file or cannot be read.
-        ValueError: it is larger, or no text.
+        TooLarge: it is larger.
+        ValueError: it is no text.
     """
     require_file(path)
     if path.stat().st_size > max_bytes:
-        raise ValueError(f"it has more than {max_bytes:,} bytes")
+        raise TooLarge(f"it has more than {max_bytes:,.0f} bytes")
     return path.read_text(encoding="utf-8", errors=errors)
 
 

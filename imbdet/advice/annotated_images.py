@@ -16,6 +16,7 @@ class AnnotatedImages:
         boxes: (A, 4) float64, XYXY in pixels of the image.
         labels: (A,) int64 in [0, K).
         is_region: (A,) bool, whether it is a crowd or an ignored region, and no object.
+        is_ignored: (A,) bool, whether it is an ignored region, whatever becomes of crowds.
         classes: K names.
         file_names: of the images.
         ids: of the annotations, as the data set names them.
@@ -26,6 +27,7 @@ class AnnotatedImages:
     boxes: np.ndarray
     labels: np.ndarray
     is_region: np.ndarray
+    is_ignored: np.ndarray
     classes: Sequence[str]
     file_names: Sequence[str]
     ids: Sequence[object]
@@ -42,6 +44,7 @@ class AnnotatedImages:
             boxes=self.boxes[rows],
             labels=self.labels[rows],
             is_region=self.is_region[rows],
+            is_ignored=self.is_ignored[rows],
             ids=[self.ids[row] for row in rows.tolist()],
         )
 

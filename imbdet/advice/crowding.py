@@ -15,14 +15,16 @@ class Crowding(NamedTuple):
         mean: objects of an image.
         most: objects of the fullest image.
         suppressed: share of the objects that non-maximum suppression takes for another one of their
-            class.
+            class, where those that are annotated first have higher scores.
         regions: number of crowds and ignored regions.
+        crowds: number of crowds that are ignored by DATASETS.IGNORED.CROWDS alone.
     """
 
     mean: float
     most: int
     suppressed: float
     regions: int
+    crowds: int
 
 
 def crowding(
@@ -37,15 +39,25 @@ def crowding(
         nms_threshold: IoU above which the box of the lower score goes.
     """
     is_same = objects.labels[overlaps.first] == objects.labels[overlaps.second]
-    is_lost = is_same & (overlaps.ious > nms_threshold)
+    is_near = overlaps.ious > nms_threshold
+    pairs = np.stack([overlaps.first, overlaps.second], axis=1)[is_same & is_near]
     numbers = objects.num_per_image()
     return Crowding(
         mean=float(numbers.mean()),
         most=int(numbers.max()),
-        # One of a pair goes, whatever else it overlaps.
-        suppressed=len(np.unique(overlaps.second[is_lost])) / max(len(objects.boxes), 1),
+        suppressed=_num_suppressed(pairs) / max(len(objects.boxes), 1),
         regions=int(images.is_region.sum()),
+        crowds=int((images.is_region & ~images.is_ignored).sum()),
     )
+
+
+def _num_suppressed(pairs: np.ndarray) -> int:
+    """Of objects that overlap in (P, 2) pairs; one that is lost itself takes no other with it."""
+    lost: set[int] = set()
+    for first, second in sorted(map(tuple, pairs.tolist())):
+        if first not in lost:
+            lost.add(second)
+    return len(lost)
 
 
 def beyond_limits(objects: AnnotatedImages, per_image: int, per_class: int) -> float:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from imbdet.advice.class_tail import UNEQUAL
 from imbdet.advice.survey import Survey
-from imbdet.wording import percent
+from imbdet.wording import counted, percent
 
 # Share of small objects. Of COCO's, by which detectors are designed, it is 41 %.
 MANY_SMALL = 0.5
@@ -81,8 +81,8 @@ def _of_boxes(survey: Survey) -> Iterator[Finding]:
     yield _share("overlaps", crowding.suppressed, MANY_SUPPRESSED, lost)
     yield Finding(
         "crowd_regions",
-        bool(crowding.regions) and not settings.ignores_crowds,
-        f"{crowding.regions:,} crowds or ignored regions",
+        bool(crowding.crowds) and not settings.ignores_crowds,
+        counted(crowding.crowds, "crowd"),
     )
     yield Finding(
         "too_few_detections",

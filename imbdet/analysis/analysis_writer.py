@@ -11,6 +11,7 @@ from imbdet.analysis.boosted_detections import evaluate_boosts
 from imbdet.analysis.collector import Counts
 from imbdet.analysis.frozen_detector import FrozenDetector
 from imbdet.analysis.selection_pictures import choose_images, draw_pictures
+from imbdet.data.coco import evaluator_type_of
 from imbdet.figures.assigners import Assigners, assigners
 from imbdet.figures.boosting import Boosting
 from imbdet.figures.calibration import Calibration
@@ -126,7 +127,7 @@ class ResultWriter:
         return box_gradients(errors, mu=ghm.MU, num_bins=ghm.BINS, beta=beta)
 
     def _ranks(self) -> RankHistogram:
-        return rank_histogram(self._positives("negatives_above", "local_rank"))
+        return rank_histogram(self._positives("negatives_above", "local_rank", "is_gt"))
 
     def _overlaps(self) -> Overlaps:
         names = self.candidates.assigners
@@ -167,6 +168,8 @@ class ResultWriter:
             raise NothingToShow("boosting needs a two-stage detector.")
         if self.detector.has_stages:
             raise NothingToShow("the scores of a cascade are means over its stages.")
+        if evaluator_type_of(self.cfg.DATASETS.TEST[0]) == "lvis":
+            raise NothingToShow("it has COCO's AP, and these data are evaluated by LVIS's.")
         detections, boosts = self._reader("detections"), self._reader("boosts")
         return evaluate_boosts(
             detections.chunks(detections.schema.names),

@@ -140,9 +140,12 @@ class Collector:
         )
 
     @property
-    def _score_thresh(self) -> float:
-        node = self.cfg.MODEL.ROI_HEADS if self.detector.is_two_stage else self.cfg.MODEL.RETINANET
-        return node.SCORE_THRESH_TEST
+    def _score_thresh(self) -> float | None:
+        """Of the scores of classes; None where the test's is of their product with the quality."""
+        if self.detector.is_two_stage:
+            return float(self.cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST)
+        has_quality = bool(get_key(self.cfg, "MODEL.DENSE.QUALITY"))
+        return None if has_quality else float(self.cfg.MODEL.RETINANET.SCORE_THRESH_TEST)
 
     def _schemas(self) -> dict[str, pa.Schema]:
         names = self.selections.positive, self.selections.negative, self.assignments.assigners

@@ -69,8 +69,10 @@ def find_rows(
     """
     known: dict[str, int] = {}
     for row, path in enumerate(map(Path, file_names)):
-        for alias in (path.stem, path.name, str(path), image_ids[row]):
+        for alias in (path.stem, path.name, str(path)):
             known.setdefault(alias, row)
+    for row, image_id in enumerate(image_ids):  # which may be the name of another image's file
+        known.setdefault(image_id, row)
     for name in names:
         if name not in known:
             stems = [Path(path).stem for path in file_names]

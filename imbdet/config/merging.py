@@ -102,14 +102,14 @@ def _merge_versioned(cfg: CfgNode, loaded: CfgNode, path: str) -> None:
 
 def _merge_overrides(cfg: CfgNode, opts: Sequence[str], where: str) -> None:
     for key, *value in (opts[i : i + 2] for i in range(0, len(opts), 2)):
-        if "=" in key:
-            raise UserError(f"'{key}' {where}: write '{key.replace('=', ' ', 1)}', with a space.")
         if key.startswith("--"):
             raise UserError(f"'{key}' is an option: it stands before the first KEY VALUE.")
+        if "=" in key:
+            raise UserError(f"'{key}' {where}: write '{key.replace('=', ' ', 1)}', with a space.")
         if key.endswith((".yaml", ".yml")):
             raise UserError(f"Config files are given by an option: --config-file {key}.")
         if not value:
-            raise UserError(f"The key '{key}' on the command line has no value after it.")
+            raise UserError(f"The key '{key}' {where} has no value after it.")
         set_key(cfg, key, value[0], where)
 
 

@@ -103,7 +103,10 @@ _RULES = {
     "MODEL.FPN.IN_FEATURES": (_names, "names of features"),  # none where there is no FPN
     "MODEL.RESNETS.OUT_FEATURES": _FEATURES,
     **{f"MODEL.{key}": _FEATURES for key in _READS_FEATURES},
-    "INPUT.MIN_SIZE_TRAIN": _SIZES,
+    "INPUT.MIN_SIZE_TRAIN": (
+        lambda values: values and min(values) >= 0,
+        "one or more numbers above 0, or 0 for images as they are",
+    ),
     "TEST.AUG.MIN_SIZES": _SIZES,
     "MODEL.PIXEL_STD": _SIZES,
     "MODEL.RETINANET.BBOX_REG_WEIGHTS": _WEIGHTS,
@@ -114,6 +117,10 @@ _RULES = {
         "a list of four numbers above 0 for each stage",
     ),
     "MODEL.ROI_BOX_CASCADE_HEAD.LOSS_WEIGHTS": (_are_factors, "numbers of at least 0"),
+    "TEST.FREQUENCY_BOUNDS": (
+        lambda values: len(values) == 2 and values[0] <= values[1],
+        "two numbers in ascending order, the most images of a rare and of a common class",
+    ),
     "SOLVER.STEPS": (lambda values: list(values) == sorted(values), "in ascending order"),
 }
 

@@ -53,6 +53,7 @@ def read_annotation_columns(names: Sequence[str]) -> ReadColumns:
         boxes=corners(records),
         labels=np.array([note["category_id"] for note in notes], dtype=np.int64),
         is_region=np.array([bool(note.get("iscrowd", 0)) for note in notes], dtype=bool),
+        is_ignored=np.array([bool(note.get("ignore", 0)) for note in notes], dtype=bool),
         classes=MetadataCatalog.get(names[0]).thing_classes,
         file_names=[os.path.basename(record["file_name"]) for record in records],
         ids=[note.get("id", place) for place, note in enumerate(notes)],

@@ -1,14 +1,15 @@
 """How runs are told apart, by colour, lightness and dash or hatch."""
 
 import math
-from collections.abc import Iterable, Mapping
-from itertools import cycle
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from matplotlib.figure import Figure
 from matplotlib.legend_handler import HandlerTuple
 
 from imbdet.drawing.style import CATEGORIES, LINES, plain
+
+Kind = TypeVar("Kind")
 
 # Of the distance from one group of bars or points to the next.
 GROUP_WIDTH = 0.8
@@ -20,27 +21,37 @@ _MARKERS = "osD^v"
 def run_lines(runs: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Each run's line, the baseline first."""
     runs = list(runs)
-    lines = [{"linewidth": 1.5, **line} for _, line in zip(runs, cycle(LINES), strict=False)]
+    lines = [{"linewidth": 1.5, **_nth(LINES, i)} for i in range(len(runs))]
     if len(runs) > len(LINES):
-        for color, line in zip(cycle(CATEGORIES), lines, strict=False):
-            line["color"] = color
+        for i, line in enumerate(lines):
+            line["color"] = CATEGORIES[i % len(CATEGORIES)]
     return dict(zip(runs, lines, strict=True))
 
 
 def run_bars(runs: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Each run's bars."""
     return {
-        run: {"facecolor": line["color"], "hatch": hatch, "edgecolor": "white", "linewidth": 0}
-        for (run, line), hatch in zip(run_lines(runs).items(), cycle(_HATCHES), strict=False)
+        run: {
+            "facecolor": line["color"],
+            "hatch": _nth(_HATCHES, i),
+            "edgecolor": "white",
+            "linewidth": 0,
+        }
+        for i, (run, line) in enumerate(run_lines(runs).items())
     }
 
 
 def run_points(runs: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Each run's points."""
     return {
-        run: {"color": line["color"], "marker": marker}
-        for (run, line), marker in zip(run_lines(runs).items(), cycle(_MARKERS), strict=False)
+        run: {"color": line["color"], "marker": _nth(_MARKERS, i)}
+        for i, (run, line) in enumerate(run_lines(runs).items())
     }
+
+
+def _nth(kinds: Sequence[Kind], index: int) -> Kind:
+    """In turns, one further with each round of colours, so that no two runs have both alike."""
+    return kinds[(index + index // len(CATEGORIES)) % len(kinds)]
 
 
 def spread(index: int, number: int) -> float:

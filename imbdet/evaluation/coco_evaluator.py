@@ -20,7 +20,6 @@ from detectron2.utils import comm
 from detectron2.utils.logger import log_first_n
 
 from imbdet.data.summary import summarize_content
-from imbdet.errors import UserError
 from imbdet.evaluation.comparison import RECALLS, Comparison, check_library, compare_nothing
 from imbdet.evaluation.confusion import confuse
 from imbdet.evaluation.detection_pictures import draw_detections
@@ -56,12 +55,6 @@ def build_coco_evaluator(
     Raises:
         UserError: a key has a value that cannot be.
     """
-    bounds = tuple(cfg.TEST.FREQUENCY_BOUNDS)
-    if len(bounds) != 2 or bounds[0] > bounds[1]:
-        raise UserError(
-            f"TEST.FREQUENCY_BOUNDS is {bounds}: it must be two numbers in ascending order, the "
-            "most images of a rare and of a common class."
-        )
     if cfg.MODEL.KEYPOINT_ON:
         message = "Keypoints are in the file of results, but only boxes and masks are compared."
         log_first_n(logging.WARNING, message, key="message")
@@ -75,7 +68,7 @@ def build_coco_evaluator(
         max_detections=cfg.TEST.MAX_DETECTIONS,
         detections_per_image=cfg.TEST.DETECTIONS_PER_IMAGE,
         training_images=training_images,
-        frequency_bounds=bounds,
+        frequency_bounds=tuple(cfg.TEST.FREQUENCY_BOUNDS),
     )
 
 

@@ -25,7 +25,8 @@ class Calibration(Study):
         counts: (20,) int64.
         positives: (20,) int64, entries whose class is that of the candidate's object.
         score_sums: (20,) sum of the scores.
-        score_thresh: lowest score of a detection, the threshold of the test.
+        score_thresh: lowest score of a detection, the threshold of the test; None where detections
+            are judged by another score, that with a quality branch.
         num_kept: entries with a score above it.
         num_kept_positives: the positives among them.
     """
@@ -40,7 +41,7 @@ class Calibration(Study):
     counts: np.ndarray
     positives: np.ndarray
     score_sums: np.ndarray
-    score_thresh: float
+    score_thresh: float | None
     num_kept: int
     num_kept_positives: int
 
@@ -81,10 +82,12 @@ class Calibration(Study):
         """See :class:`Study`."""
         if not self.counts[1:].any():
             return f"No entry has a score of {1 / NUM_BINS:g} or more."
+        said = f"Scores of {1 / NUM_BINS:g} or more are off by {self.expected_error:.3f} on average"
+        if self.score_thresh is None:
+            return f"{said}. The test multiplies them by the quality, which is not looked at here."
         share = mean(self.num_kept_positives, self.num_kept)
         return (
-            f"Scores of {1 / NUM_BINS:g} or more are off by {self.expected_error:.3f} on average; "
-            f"{percent(share)} of the {self.num_kept:,} entries above the test's threshold "
+            f"{said}; {percent(share)} of the {self.num_kept:,} entries above the test's threshold "
             f"{self.score_thresh:g} are right."
         )
 
@@ -111,9 +114,10 @@ class Calibration(Study):
         bottom.set(yscale="log", ylabel="entries", xlabel="score of a candidate for a class")
         for axes in (top, bottom):
             axes.grid()
-            axes.axvline(
-                self.score_thresh, color=MIDDLE, linestyle="--", label="threshold of the test"
-            )
+            if self.score_thresh is not None:
+                axes.axvline(
+                    self.score_thresh, color=MIDDLE, linestyle="--", label="threshold of the test"
+                )
         figure.legend(*top.get_legend_handles_labels(), loc="outside lower center", ncols=2)
         error = self.expected_error
         label_panel(
@@ -136,7 +140,7 @@ class EntryScores:
         num_kept: (2,) int64 of negative and positive entries above the threshold.
     """
 
-    score_thresh: float
+    score_thresh: float | None
     counts: np.ndarray = field(default_factory=lambda: np.zeros((2, NUM_BINS), dtype=np.int64))
     score_sums: np.ndarray = field(default_factory=lambda: np.zeros(NUM_BINS))
     num_kept: np.ndarray = field(default_factory=lambda: np.zeros(2, dtype=np.int64))
@@ -154,6 +158,8 @@ class EntryScores:
         every, right = _sums(bins), _sums(bins[positives])
         self.counts += np.stack([every - right, right])
         self.score_sums += _sums(bins, scores)
+        if self.score_thresh is None:
+            return
         is_kept = scores > self.score_thresh
         kept, kept_right = (int(mask.sum()) for mask in (is_kept, is_kept[positives]))
         self.num_kept += np.array([kept - kept_right, kept_right])

@@ -54,6 +54,8 @@ class RankHistogram(Study):
             edges[i + 1]; 0, 1, 2, 4, 8, ...
         every: (B,) int64, all positives.
         best: (B,) int64, each object's best one by IoU after regression.
+        num_appended: how many positives are ground truth that was appended to the proposals, as in
+            training; often they are the best ones.
     """
 
     name = "ranks"
@@ -66,6 +68,7 @@ class RankHistogram(Study):
     edges: np.ndarray
     every: np.ndarray
     best: np.ndarray
+    num_appended: int = 0
 
     def table(self) -> pa.Table:
         """See :class:`Study`."""
@@ -81,9 +84,14 @@ class RankHistogram(Study):
     def sentence(self) -> str:
         """See :class:`Study`."""
         every, best = (percent(mean(h[0], h.sum())) for h in (self.every, self.best))
+        appended = (
+            f" The appended ground truth is among them: {self.num_appended:,} positives."
+            if self.num_appended
+            else ""
+        )
         return (
             f"{every} of all positives and {best} of each object's best stand above every negative "
-            "of their image."
+            f"of their image.{appended}"
         )
 
     def draw(self) -> Figure:
@@ -99,21 +107,23 @@ def rank_histogram(positives: Chunks) -> RankHistogram:
     """Count the positives by the negatives above them.
 
     Args:
-        positives: their "negatives_above" and "local_rank" (0 = best of its object).
+        positives: their "negatives_above", "local_rank" (0 = best of its object) and "is_gt".
 
     Raises:
         NothingToShow: there are none.
     """
     edges = np.concatenate([[0], 2 ** np.arange(33, dtype=np.int64)])
     every, best = np.zeros((2, len(edges) - 1), dtype=np.int64)
+    num_appended = 0
     for chunk in positives:
         bins = np.searchsorted(edges, chunk["negatives_above"], side="right") - 1
         every += np.bincount(bins, minlength=len(every))
         best += np.bincount(bins[chunk["local_rank"] == 0], minlength=len(best))
+        num_appended += int(chunk["is_gt"].sum())
     if not every.any():
         raise NothingToShow("there are no positives to rank.")
     used = np.flatnonzero(every)[-1] + 1
-    return RankHistogram(edges[: used + 1], every[:used], best[:used])
+    return RankHistogram(edges[: used + 1], every[:used], best[:used], num_appended)
 
 
 def _draw_steps(axes: Axes) -> None:

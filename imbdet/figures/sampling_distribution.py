@@ -111,10 +111,7 @@ class SamplingDistribution(Study):
                 )
                 panel.zoom(used_ious[:, None] & used_losses)
                 if share is None:
-                    say(
-                        panel.axes,
-                        "needs a two-stage\ndetector: it compares\nall pairs of negatives",
-                    )
+                    say(panel.axes, _TOO_MANY)
                 elif is_same:
                     say(panel.axes, f"the same\nas {first}")
                 elif not share.any():

@@ -20,7 +20,7 @@ NUM_GROUPS = 10
 _MAX_NUMBERED = 12
 _MAX_ROWS = 30
 # In brackets, as no class is likely to be called.
-_BACKGROUND, _MISSED = "(no object)", "(no detection)"
+_BACKGROUND, _MISSED, _OTHERS = "(no object)", "(no detection)", "(other classes)"
 _CAPTION = (
     "At the best threshold of each class, by optimal LRP, and IoU 0.5. A row is what became of the "
     f"objects of a class, '{_MISSED}' those that were not found; the row '{_BACKGROUND}' has "
@@ -88,14 +88,23 @@ def fates_of_classes(entries: Sequence[Entry], classes: Sequence[str]) -> list[t
 
 
 def draw_matrix(entries: Sequence[Entry], classes: Sequence[str]) -> Plot:
-    """Objects are rows, detections columns; of few classes the cells have their numbers."""
+    """Objects are rows, detections columns; of few classes the cells have their numbers.
+
+    Args:
+        entries: of ``curves.json``.
+        classes: that have rows and columns. What is taken for others is in the last column.
+    """
     place = {name: i for i, name in enumerate(classes)} | {None: len(classes)}
-    counts = np.zeros([len(place)] * 2, dtype=np.int64)
+    counts = np.zeros((len(place), len(place) + 1), dtype=np.int64)
     for entry in entries:
-        if entry["object"] in place and entry["detection"] in place:
-            counts[place[entry["object"]], place[entry["detection"]]] += entry["count"]
+        if entry["object"] in place:
+            column = place.get(entry["detection"], len(place))
+            counts[place[entry["object"]], column] += entry["count"]
     names = list(map(short, classes))
-    plot = _draw("Confusion", counts, [*names, _BACKGROUND], [*names, _MISSED])
+    columns = [*names, _MISSED, _OTHERS]
+    if not counts[:, -1].any():
+        counts, columns = counts[:, :-1], columns[:-1]
+    plot = _draw("Confusion", counts, [*names, _BACKGROUND], columns)
     if len(place) <= _MAX_NUMBERED:
         _write(plot, counts, [f"{n:,}" for n in counts[counts > 0]])
     return plot

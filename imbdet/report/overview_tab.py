@@ -154,12 +154,20 @@ def _describe_settings(settings: Settings) -> Sequence[tuple[str, str]]:
     steps = [f"{step:,}" for step in solver["STEPS"] if step < end]
     return (
         ("architecture", model["META_ARCHITECTURE"]),
-        ("backbone", f"{model['BACKBONE']['NAME']}, depth {model['RESNETS']['DEPTH']}"),
+        ("backbone", _describe_backbone(model)),
         ("images in a batch", str(solver["IMS_PER_BATCH"])),
         ("optimizer", f"{solver['OPTIMIZER']}, learning rate {solver['BASE_LR']:g}"),
         ("iterations", f"{end:,}"),
         ("lower rate from", ", ".join(steps) or "no iteration"),
     )
+
+
+def _describe_backbone(model: Settings) -> str:
+    """Its name, and what else its builder reads of the network."""
+    name = str(model["BACKBONE"]["NAME"])
+    if "timm" in name:
+        return f"{name}, {model['TIMM']['NAME']}"
+    return f"{name}, depth {model['RESNETS']['DEPTH']}" if "resnet" in name else name
 
 
 def _describe_methods(methods: Settings) -> Sequence[tuple[str, str]]:

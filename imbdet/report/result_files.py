@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from imbdet.npz import read_npz
 from imbdet.parquet import read_parquet
 from imbdet.plain_yaml import load_yaml
-from imbdet.reading import parse_json, read_text, require_file
+from imbdet.reading import TooLarge, parse_json, read_text, require_file
 
 # Of a table that a page shows: a million rows of eight numbers.
 _MAX_BYTES = 1 << 26
@@ -40,6 +40,8 @@ def reading(path: Path) -> Iterator[None]:
         # Arrow reports damaged files by an OSError without a number.
         cause = error.strerror or "it is damaged or incomplete"
         raise CannotShow(f"'{path.name}' cannot be read: {cause}.") from error
+    except TooLarge as error:
+        raise CannotShow(f"'{path.name}' is too large for the page: {error}.") from error
     except (ValueError, EOFError, pa.ArrowException) as error:
         raise CannotShow(f"'{path.name}' is damaged or incomplete.") from error
     except (LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:

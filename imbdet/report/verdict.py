@@ -49,7 +49,8 @@ def judge_training(
             f"The training has done {last:,} of {end:,} iterations: its numbers are those of an "
             "unfinished run."
         ]
-    if steps and min(steps) >= end and solver["LR_SCHEDULER_NAME"] == "WarmupMultiStepLR":
+    has_steps = steps and solver["LR_SCHEDULER_NAME"] == "WarmupMultiStepLR"
+    if last >= end and has_steps and min(steps) >= end:
         return [
             f"The training ended after {end:,} iterations, before the first of SOLVER.STEPS "
             f"({min(steps):,}): the learning rate was never lowered, which usually raises AP. Do "

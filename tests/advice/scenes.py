@@ -8,7 +8,10 @@ SIZE = (100.0, 80.0)
 
 
 def scene(*images, num_classes=3, size=SIZE):
-    """A data set of images, each a list of annotations (label, x, y, width, height[, "crowd"])."""
+    """A data set of images, each a list of annotations (label, x, y, width, height[, "crowd"]).
+
+    Behind "crowd" may stand "ignored".
+    """
     notes = [note for image in images for note in image]
     boxes = np.array([note[1:5] for note in notes], dtype=float).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
@@ -18,6 +21,7 @@ def scene(*images, num_classes=3, size=SIZE):
         boxes=boxes,
         labels=np.array([note[0] for note in notes], dtype=np.int64),
         is_region=np.array(["crowd" in note for note in notes], dtype=bool),
+        is_ignored=np.array(["ignored" in note for note in notes], dtype=bool),
         classes=[f"class {k}" for k in range(num_classes)],
         file_names=[f"{i}.png" for i in range(len(images))],
         ids=list(range(1, len(notes) + 1)),

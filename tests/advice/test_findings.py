@@ -110,6 +110,8 @@ def test_rare_classes_are_those_in_few_images():
 def test_crowds_that_are_ignored_are_no_problem():
     images = PROBLEMS["crowd_regions"]["images"]
     assert "crowd_regions" not in found(images, SETTINGS._replace(ignores_crowds=True))
+    ignored_anyway = [*PLAIN, [(0, 1, 1, 9, 9, "crowd", "ignored")]]
+    assert "crowd_regions" not in found(ignored_anyway, SETTINGS)
     assert "empty_images" not in found([*PLAIN, []], SETTINGS._replace(drops_empty=False))
 
 

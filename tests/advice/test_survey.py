@@ -72,11 +72,17 @@ def test_suppression_loses_one_of_a_pair_of_a_class():
     )
     objects = images.objects()
     found = crowding(images, objects, find_overlaps(objects, 0.5), nms_threshold=0.5)
-    assert found == (1.0, 3, 1 / 3, 1)
+    assert found == (1.0, 3, 1 / 3, 1, 1)
     assert beyond_limits(objects, 2, 2) == pytest.approx(1 / 3)
     assert beyond_limits(objects, 3, 1) == pytest.approx(1 / 3)
     assert beyond_limits(objects, 3, 2) == 0
     assert beyond_limits(scene([]), 2, 2) == 0
+
+
+def test_a_box_that_is_lost_itself_takes_no_other_with_it():
+    objects = scene([(0, x, 0, 10, 10) for x in (0, 2.5, 5)])  # the outer ones have an IoU of 1/3
+    found = crowding(objects, objects, find_overlaps(objects, 0.5), nms_threshold=0.5)
+    assert found.suppressed == pytest.approx(1 / 3)
 
 
 def test_doubtful_boxes_are_told_by_kind():

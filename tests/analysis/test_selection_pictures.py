@@ -26,6 +26,11 @@ def test_images_are_chosen_by_name(name, row):
     assert choose_images(IMAGES, OBJECTS, [name], 2) == [row]
 
 
+def test_the_name_of_a_file_comes_before_the_id_of_another_image():
+    images = {"image_id": ["1", "2", "3"], "file_name": ["1.jpg", "10.jpg", "2.jpg"]}
+    assert choose_images(images, OBJECTS, ["2", "3"], 2) == [2]
+
+
 def test_an_image_is_drawn_once():
     assert choose_images(IMAGES, OBJECTS, ["b", "x/b.png", "12", "y/c.png"], 2) == [1, 3]
 

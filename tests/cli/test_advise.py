@@ -128,6 +128,7 @@ BAD = {
     "no training data": ([*SMALL, "DATASETS.TRAIN", "()"], "DATASETS.TRAIN is empty"),
     "no run": ([*SMALL, "--run", "nowhere", *data()], "neither a checkpoint nor a ledger"),
     "a run without a config": (["--run", "nowhere"], "nowhere/config.yaml"),
+    "bounds": ([*SMALL, *data(), "TEST.FREQUENCY_BOUNDS", "(10,)"], "is (10,): it must be two "),
     "unknown key": ([*SMALL, "MODEL.CLS_LOS.NAME", "ap"], "MODEL.CLS_LOSS.NAME"),
 }
 

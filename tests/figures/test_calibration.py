@@ -34,6 +34,16 @@ def test_scores_that_mean_what_they_say():
     assert gathered.result().expected_error < 0.02
 
 
+def test_the_threshold_of_another_score_is_left_out():
+    gathered = EntryScores(score_thresh=None)
+    gathered.add(torch.tensor([[0.3], [0.7]]), torch.tensor([0, 1]))
+    numbers = gathered.result()
+    assert "The test multiplies them by the quality" in numbers.sentence()
+    assert "threshold" not in numbers.sentence()
+    labels = [text.get_text() for text in numbers.draw().legends[0].texts]
+    assert "threshold of the test" not in labels
+
+
 def test_a_detector_without_high_scores_has_no_error():
     gathered = EntryScores(score_thresh=0.05)
     gathered.add(torch.tensor([[0.01]]), torch.tensor([0]))

@@ -41,13 +41,18 @@ def test_histogram_by_hand():
         {"negatives_above": np.array([0, 1, 5]), "local_rank": np.array([0, 1, 0])},
         {"negatives_above": np.array([7, 8, 0]), "local_rank": np.array([1, 0, 1])},
     ]
+    is_gt = [np.array([True, False, False]), np.array([False, False, True])]
+    chunks = [{**chunk, "is_gt": own} for chunk, own in zip(chunks, is_gt, strict=True)]
     numbers = rank_histogram(chunks)
     assert numbers.edges.tolist() == [0, 1, 2, 4, 8, 16]
     assert numbers.every.tolist() == [2, 1, 0, 2, 1]
     assert numbers.best.tolist() == [1, 0, 0, 1, 1]
     assert "33.3 % of all positives and 33.3 % of each object's best" in numbers.sentence()
+    assert numbers.sentence().endswith(" The appended ground truth is among them: 2 positives.")
 
 
 def test_no_positives_are_said():
     with pytest.raises(NothingToShow, match="no positives"):
-        rank_histogram([{"negatives_above": np.array([], int), "local_rank": np.array([], int)}])
+        rank_histogram(
+            [dict.fromkeys(("negatives_above", "local_rank", "is_gt"), np.array([], int))]
+        )

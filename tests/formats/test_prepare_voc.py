@@ -78,6 +78,13 @@ def test_images_of_the_training_in_another_split_are_counted(pets, capsys):
     assert "and in val.txt, on which results are too good: 2 (first: 'd', 'b')\n" in out
 
 
+def test_images_of_two_splits_to_look_at_are_counted_as_well(pets, capsys):
+    add_lists(pets, train=["a"], val=["b", "d"], test=["c", "d"])
+    assert program.main([str(pets)]) == 0
+    out = capsys.readouterr().out
+    assert "Images in val.txt and in test.txt, on which results are too good: 1 (first: 'd')" in out
+
+
 def test_without_lists_some_images_are_for_validation(pets, capsys):
     assert program.main([str(pets)]) == 0
     names = {s: {i["file_name"] for i in read(pets, s)["images"]} for s in ("train", "val")}

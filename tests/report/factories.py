@@ -46,6 +46,7 @@ def all_numbers():
     positives = {f"error_d{name}": rng.normal(size=200) for name in "xywh"}
     positives["negatives_above"] = rng.integers(0, 40, 200)
     positives["local_rank"] = rng.integers(0, 3, 200)
+    positives["is_gt"] = np.arange(200) > 190
     objects = {"class": rng.integers(0, 3, 50), "area": 10 ** rng.uniform(1, 4, 50)}
     objects["num_positives"] = rng.integers(0, 9, 50)
     assigned = {"assigner": np.repeat(["atss", "fcos"], 25), "area": objects["area"]}

@@ -53,6 +53,14 @@ def test_few_classes_have_one_matrix_with_all_numbers():
     assert page.count("What becomes of each class") == 1
 
 
+def test_what_is_taken_for_a_class_without_a_column_is_in_one_of_all_others():
+    entries = entries_of({("a", "a"): 10, ("a", "z"): 90, ("z", "z"): 5, (None, "z"): 3})
+    axes = draw_matrix(entries, ["a"]).figure.axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()][-1] == "(other classes)"
+    shares = axes.images[0].get_array()
+    np.testing.assert_allclose(shares, [[0.1, 0, 0.9], [0, 0, 1]])
+
+
 @pytest.mark.parametrize("num_classes", [41, 80, 1203])
 def test_groups_have_every_class(num_classes):
     names, counts = random_counts(num_classes)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 import imbdet.cli
 from imbdet.report import write_report
@@ -112,6 +113,22 @@ def test_the_best_evaluation_is_told(run):
     assert "'best.json' is not as imbdet writes it" in text
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("build_p5_timm_fpn_backbone", "build_p5_timm_fpn_backbone, mobilenetv2_100 "),
+        ("build_retinanet_resnet_fpn_backbone", "build_retinanet_resnet_fpn_backbone, depth 50 "),
+        ("of_my_own", "backbone of_my_own images"),
+    ],
+)
+def test_the_backbone_is_named_with_what_its_builder_reads(run, name, words):
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["MODEL"]["BACKBONE"]["NAME"] = name
+    config["MODEL"]["TIMM"]["NAME"] = "mobilenetv2_100"
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    assert words in " ".join(Page(write_report(run)).tabs["overview"].split())
+
+
 def test_texts_of_the_data_stay_texts(run):
     page = Page(write_report(run))
     for name in CLASSES:
@@ -178,10 +195,11 @@ DAMAGE = {
         ("analysis/summary.txt", Path.unlink, "figures", "There is no 'summary.txt'."),
         (DRAWING, write("<svg"), "figures", "'ranks.svg' is damaged or incomplete."),
     ],
-    "empty": [
+    "empty or too large": [
         ("run.json", write("[]"), "overview", "'run.json' is not as imbdet writes it"),
         ("metrics.json", write(""), "training", "'metrics.json' has no curves."),
         (TABLE, empty_table, "figures", "'ranks.parquet' has no rows."),
+        (DRAWING, write(" " * 5_000_001), "figures", "'ranks.svg' is too large for the page: "),
         (
             "analysis/summary.txt",
             write("overlap: no figure, no candidate was chosen.\n"),

@@ -20,6 +20,7 @@ def settings(**solver):
     ("solver", "last", "words"),
     [
         ({}, 450, None),
+        ({"MAX_ITER": 300}, 0, None),  # nothing is logged yet
         ({}, 0, None),  # not known
         ({}, 300, "has done 300 of 450 iterations"),
         (
