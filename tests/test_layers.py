@@ -1,6 +1,7 @@
 """Dependencies point one way: a package imports only packages below it."""
 
 import ast
+import re
 from collections import defaultdict
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -129,6 +130,12 @@ def test_modules_import_each_other_in_no_circle():
         module_of(file): MODULES & set(imported_modules(file, outside_functions)) for file in FILES
     }
     TopologicalSorter(uses).prepare()
+
+
+def test_types_are_checked_where_detectron2_is_not_needed():
+    settings = (ROOT.parent / "pyproject.toml").read_text().partition("[tool.mypy]")[2]
+    named = set(re.findall(r'"imbdet/(\w+)', settings.partition("]")[0]))
+    assert named == WITHOUT_DETECTRON2 - {"drawing", "report"}
 
 
 @pytest.mark.parametrize("package", sorted({part(f) for f in FILES if len(f.parts) > 1}))
