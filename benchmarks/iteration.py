@@ -162,18 +162,25 @@ def compare_memory(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 def time_stages(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Stages of an iteration (medians, in ms and % of the whole)."""
-    rows = []
-    for name, detectron2 in (("detectron2", True), ("imbdet", False)):
-        training = build("plain", args, detectron2=detectron2)
-        timer = StageTimer(training.model, args.device)
-        source, iterations = batches(args), []
-        for i in range(1 + args.iterations):  # the first one warms up
+    pair = {
+        "detectron2": build("plain", args, detectron2=True),
+        "imbdet": build("plain", args),
+    }
+    timers = {name: StageTimer(training.model, args.device) for name, training in pair.items()}
+    sources = {name: batches(args) for name in pair}
+    iterations: dict[str, list[dict[str, float]]] = {name: [] for name in pair}
+    order = list(pair)
+    for i in range(1 + args.iterations):  # the first one warms up
+        for name in order if i % 2 else reversed(order):
+            timer = timers[name]
             timer.clear()
-            timer.measure(OTHER, _iterate, training, source, timer, i)
-            iterations.append(dict(timer.seconds))
+            timer.measure(OTHER, _iterate, pair[name], sources[name], timer, i)
+            iterations[name].append(dict(timer.seconds))
+    rows = []
+    for name, measured in iterations.items():
         columns = dict.fromkeys([DATA, *(s for s, _ in STAGES), BACKWARD, UPDATE, OTHER])
         medians = {
-            stage: statistics.median(seconds.get(stage, 0.0) for seconds in iterations[1:])
+            stage: statistics.median(seconds.get(stage, 0.0) for seconds in measured[1:])
             for stage in columns
         }
         whole = sum(medians.values())

@@ -31,7 +31,6 @@ PARTS: dict[str, tuple[str, ...]] = {
     "proposals": (
         "detectron2.modeling.proposal_generator.proposal_utils",
         "detectron2.modeling.proposal_generator.rpn:predict_proposals",
-        "imbdet.modeling.rpn:predict_proposals",
     ),
     "ground truth": (
         "detectron2.modeling.proposal_generator.proposal_utils:add_ground_truth_to_proposals",
@@ -70,7 +69,6 @@ PARTS: dict[str, tuple[str, ...]] = {
         "detectron2.modeling.roi_heads.fast_rcnn:_log_classification_stats",
         "imbdet.learning.sampling_curves",
         "imbdet.modeling.fast_rcnn:log_accuracy",
-        "imbdet.modeling.proposals:log_counts",
         "imbdet.modeling.rpn:_log_counts",
     ),
     "check": ("imbdet.learning.finite",),

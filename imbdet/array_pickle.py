@@ -10,7 +10,7 @@ import os
 import pickle
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -30,7 +30,7 @@ def load_arrays(path: str, *, max_operations: int = MAX_OPERATIONS) -> Any:
     """
     allowance = Allowance(os.path.getsize(path))
 
-    def ordered_dict(items: Iterable[tuple[Any, Any]] = ()) -> OrderedDict:
+    def ordered_dict(items: Iterable[tuple[Any, Any]] = ()) -> OrderedDict[Any, Any]:
         items = list(items)
         allowance.take(len(items))
         return OrderedDict(items)
@@ -46,20 +46,22 @@ def array_functions(allowance: Allowance) -> dict[str, Any]:
     class Array(np.ndarray):
         """An array that is filled from a state with a checked dtype."""
 
-        def __setstate__(self, state: tuple) -> None:
+        def __setstate__(self, state: tuple[Any, ...]) -> None:
             version, shape, dtype, is_fortran, data = state
             allowance.take(len(data))
             super().__setstate__((version, shape, dtype.dtype, is_fortran, data))
 
     def empty_array(*_type_shape_and_code: Any) -> Array:
-        return Array(0, np.uint8)  # its state, which follows, sets all
+        array: Array = Array(0, np.uint8)  # its state, which follows, sets all
+        return array
 
     def array(
-        data: bytes, dtype: _DType, shape: tuple[int, ...], order: str, *_: Any
+        data: bytes, dtype: _DType, shape: tuple[int, ...], order: Literal["C", "F"], *_: Any
     ) -> np.ndarray:
         allowance.take(len(data))
         values = np.frombuffer(data, dtype.dtype).reshape(shape, order=order)
-        return values.astype(values.dtype.newbyteorder("="))  # torch knows no other
+        native: np.ndarray = values.astype(values.dtype.newbyteorder("="))  # torch knows no other
+        return native
 
     return {
         "_codecs.encode": allowance.encode,
@@ -80,7 +82,7 @@ class _DType:
         if self.dtype.kind not in "biufc":
             raise pickle.UnpicklingError(f"an array of {self.dtype}")
 
-    def __setstate__(self, state: tuple) -> None:
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
         self.dtype = self.dtype.newbyteorder(state[1])
 
 
@@ -90,4 +92,5 @@ def _no_bytes() -> bytes:
 
 
 def _scalar(dtype: _DType, data: bytes) -> np.generic:
-    return np.frombuffer(data, dtype.dtype)[0]
+    value: np.generic = np.frombuffer(data, dtype.dtype)[0]
+    return value

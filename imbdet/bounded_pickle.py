@@ -9,7 +9,7 @@ import codecs
 import pickle
 import pickletools
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import IO, Any, Protocol, cast
 
 # A second of work. A checkpoint of a large detector has 50,000 operations.
 MAX_OPERATIONS = 1_000_000
@@ -103,10 +103,10 @@ def _check_operations(source: Source, max_operations: int) -> None:
         ValueError: it is damaged.
     """
     start = source.tell()
-    for number, (operation, argument, _) in enumerate(pickletools.genops(source)):
+    for number, (operation, argument, _) in enumerate(pickletools.genops(cast(IO[bytes], source))):
         if number > max_operations:
             raise pickle.UnpicklingError("too many operations")
         # Values are numbered as they come, and Python makes room for all numbers below.
-        if operation.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > number + 1:
+        if operation.name in ("PUT", "BINPUT", "LONG_BINPUT") and (argument or 0) > number + 1:
             raise pickle.UnpicklingError("a memo of gigabytes")
     source.seek(start)

@@ -36,7 +36,9 @@ class Curve:
         total, weight = (
             np.convolve(x, kernel)[reach : reach + len(values)] for x in (values, is_finite)
         )
-        return np.divide(total, weight, out=np.full(len(values), np.nan), where=weight > 0)
+        unknown = np.full(len(values), np.nan)
+        mean: np.ndarray = np.divide(total, weight, out=unknown, where=weight > 0)
+        return mean
 
 
 @dataclass(frozen=True, eq=False)

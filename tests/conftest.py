@@ -1,6 +1,8 @@
 import logging
 import os
 import sys
+from collections import Counter, defaultdict
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -28,6 +30,18 @@ def pytest_configure(config):
     # The other tests mean the CPU, whatever the machine has; so do the programs that they start.
     if not config.getoption("gpu"):
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What was not tested and why, in a line for each reason; a whole file counts as one test."""
+    counts, files = Counter(), defaultdict(set)
+    for report in terminalreporter.stats.get("skipped", []):
+        path, _, reason = report.longrepr
+        reason = reason.removeprefix("Skipped: ")
+        counts[reason] += 1
+        files[reason].add(Path(path).name)
+    for reason, count in counts.items():
+        terminalreporter.line(f"{count} skipped in {', '.join(sorted(files[reason]))}: {reason}")
 
 
 @pytest.fixture

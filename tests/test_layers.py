@@ -1,6 +1,9 @@
 """Dependencies point one way: a package imports only packages below it."""
 
 import ast
+import re
+from collections import defaultdict
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -10,13 +13,13 @@ import imbdet
 ROOT = Path(imbdet.__file__).parent
 
 # From the bottom up. Packages of one layer may use each other, as long as no cycle arises.
+# The first layer is without torch, which takes seconds to import.
 LAYERS = [
     {
         "addresses",
         "array_pickle",
         "best_evaluation",
         "bounded_pickle",
-        "buffers",
         "errors",
         "files",
         "drawing",
@@ -39,8 +42,8 @@ LAYERS = [
         "wording",
         "yaml_file",
         "reference",
-        "ops",
     },
+    {"ops", "buffers"},
     {"kernels"},
     {"classifiers", "structures"},
     {"assigners", "samplers", "weighting", "losses"},
@@ -57,27 +60,46 @@ LAYERS = [
     {"search", "pruning", "cleaning", "forecast"},
     {"cli"},
 ]
-PURE = set().union(*LAYERS[:7])
+WITHOUT_TORCH = LAYERS[0]
+WITHOUT_DETECTRON2 = set().union(*LAYERS[: LAYERS.index({"compat"})])
 LAYER_OF = {name: i for i, layer in enumerate(LAYERS) for name in layer}
+FILES = [file for file in sorted(ROOT.rglob("*.py")) if file != ROOT / "__init__.py"]
 
 
-def imported_modules(file):
-    """Absolute names that a file imports, wherever in the file."""
-    for node in ast.walk(ast.parse(file.read_text())):
+def module_of(file):
+    """Its name when it is imported."""
+    parts = file.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
+
+
+MODULES = set(map(module_of, FILES))
+
+
+def imported_modules(file, nodes_of=ast.walk):
+    """Absolute names of the modules that a file imports, wherever in the file."""
+    for node in nodes_of(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file}: relative import"
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                yield name if name in MODULES else node.module
+
+
+def outside_functions(tree):
+    """The nodes of what runs when a file is imported."""
+    nodes = [tree]
+    while nodes:
+        node = nodes.pop()
+        yield node
+        if not isinstance(node, ast.FunctionDef):
+            nodes.extend(ast.iter_child_nodes(node))
 
 
 def part(file):
     """The package or module of the first level that a file belongs to."""
     return file.relative_to(ROOT).parts[0].removesuffix(".py")
-
-
-FILES = [file for file in sorted(ROOT.rglob("*.py")) if file != ROOT / "__init__.py"]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
@@ -88,8 +110,32 @@ def test_imports_point_down(file):
         top, *rest = module.split(".")
         if top == "imbdet" and rest and rest[0] in LAYER_OF:
             assert LAYER_OF[rest[0]] <= LAYER_OF[own], f"{file} imports {module}"
-        if own in PURE:
+        if own in WITHOUT_DETECTRON2:
             assert top not in {"detectron2", "fvcore", "yacs"}, f"{file} imports {module}"
+        if own in WITHOUT_TORCH:
+            assert top not in {"torch", "torchvision", "triton"}, f"{file} imports {module}"
+
+
+def test_packages_import_each_other_in_no_circle():
+    uses = defaultdict(set)
+    for file in FILES:
+        names = (module.split(".") for module in imported_modules(file) if module in MODULES)
+        uses[part(file)] |= {name for _, name, *_ in names} - {part(file)}
+    TopologicalSorter(uses).prepare()
+
+
+def test_modules_import_each_other_in_no_circle():
+    """What a function imports when it runs comes when its own module is complete."""
+    uses = {
+        module_of(file): MODULES & set(imported_modules(file, outside_functions)) for file in FILES
+    }
+    TopologicalSorter(uses).prepare()
+
+
+def test_types_are_checked_where_detectron2_is_not_needed():
+    settings = (ROOT.parent / "pyproject.toml").read_text().partition("[tool.mypy]")[2]
+    named = set(re.findall(r'"imbdet/(\w+)', settings.partition("]")[0]))
+    assert named == WITHOUT_DETECTRON2 - {"drawing", "report"}
 
 
 @pytest.mark.parametrize("package", sorted({part(f) for f in FILES if len(f.parts) > 1}))

@@ -1,4 +1,4 @@
-"""benchmarks/iteration.py: mixed precision is Detectron2's, with a scaler."""
+"""benchmarks/iteration.py: turns, and mixed precision that is Detectron2's, with a scaler."""
 
 import pytest
 import torch
@@ -39,3 +39,26 @@ def test_detectors_in_mixed_precision_are_measured_beside_each_other(iteration, 
     factors = [training.scaler.get_scale() for training in (trainings[1], trainings[2])]
     torch.testing.assert_close(ours / factors[0], full, rtol=0.05, atol=0)
     torch.testing.assert_close(detectron2 / factors[1], full, rtol=0.05, atol=0)
+
+
+def test_stages_are_measured_in_turns(iteration, monkeypatch):
+    from launches import SMALL
+
+    options = ["--size", "64", "64", "--iterations", "2", "--opts", *SMALL]
+    monkeypatch.setattr("sys.argv", ["iteration.py", *options])
+    turns, iterate = [], iteration._iterate
+
+    def noted(training, *args):
+        turns.append(type(training.model).__name__)
+        iterate(training, *args)
+
+    monkeypatch.setattr(iteration, "_iterate", noted)
+    rows = iteration.time_stages(iteration.parse_args())
+    first, second = "ImbRetinaNet", "RetinaNet"
+    assert turns == [first, second, second, first, first, second]
+    for name in ("detectron2", "imbdet"):
+        *stages, whole = (row for row in rows if row["detector"] == name)
+        assert {"data", "backbone", "head", "assign", "loss", "backward", "optimizer"} <= {
+            row["stage"] for row in stages
+        }
+        assert sum(row["ms"] for row in stages) == pytest.approx(whole["ms"])

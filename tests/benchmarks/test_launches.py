@@ -1,5 +1,9 @@
 """benchmarks/launches.py: what an iteration asks of the device does not grow with the images."""
 
+import ast
+import importlib
+import inspect
+
 import pytest
 
 from tests.test_configs import CONFIGS
@@ -31,6 +35,15 @@ def launches(monkeypatch):
     monkeypatch.setattr(nms, "MAX_PAIRS_ON_CPU", nms.MAX_PAIRS_ON_CPU)
     launches.as_on_a_gpu()
     return launches
+
+
+def test_the_places_of_the_parts_exist(launches):
+    """Else the operations of a function that has another name by now would be of another part."""
+    for place in (place for places in launches.PARTS.values() for place in places):
+        name, _, function = place.partition(":")
+        tree = ast.parse(inspect.getsource(importlib.import_module(name)))
+        functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        assert not function or function in functions, place
 
 
 @pytest.mark.parametrize("name", MOST_WAITS)

@@ -9,6 +9,7 @@ from torch import nn
 
 import train_net
 from imbdet.engine.checkpoint_file import read_checkpoint
+from imbdet.engine.training_evaluation import TrainingEvaluation
 from imbdet.engine.weight_average import WeightAverage
 from tests.engine.jobs import arguments
 from tests.engine.test_best import KEYS, go_back, lines, read, same
@@ -105,10 +106,7 @@ def test_averages_are_evaluated_kept_and_resumed(tmp_path):
     assert not same(final, read(whole, "model_final"))
     logged = {k: v for line in (whole / "metrics.json").open() for k, v in json.loads(line).items()}
     assert {"bbox/AP", "bbox_EMA/AP"} <= logged.keys()
-    kept = read(whole, "model_best")
-    assert kept["best"]["metric"] == "bbox_EMA/AR@100"
-    if kept["iteration"] == 3:
-        assert same(kept, final)
+    assert read(whole, "model_best")["best"]["metric"] == "bbox_EMA/AR@100"
 
     # What is evaluated is what is kept.
     again = tmp_path / "again"
@@ -133,6 +131,21 @@ def test_averages_are_evaluated_kept_and_resumed(tmp_path):
     assert same(read(plain, "model_final"), read(whole, "model_final"))
     assert "ema_state" not in read(plain, "model_final")
     assert not (plain / "model_final_ema.pth").exists()
+
+
+def test_the_best_averages_are_kept(tmp_path, monkeypatch):
+    values = iter([1.0, 3.0, 2.0])
+    monkeypatch.setattr(TrainingEvaluation, "evaluate", lambda _: {"bbox_EMA/AP": next(values)})
+    keys = {"TEST.BEST.METRIC": "bbox_EMA/AP", "TEST.EVAL_PERIOD": 1}
+    assert train(tmp_path, **keys, **{"SOLVER.MAX_ITER": 3, "SOLVER.CHECKPOINT_PERIOD": 1}) == 0
+    kept, then, later = (
+        read(tmp_path, name) for name in ("model_best", "model_0000001", "model_0000002")
+    )
+    assert kept["best"] == {"metric": "bbox_EMA/AP", "value": 3.0}
+    assert kept["iteration"] == then["iteration"] == 1
+    assert same(kept, then["ema_state"])
+    assert not same(kept, then)
+    assert not same(kept, later["ema_state"])
 
 
 def test_averages_may_begin_later(tmp_path, capsys):

@@ -7,13 +7,13 @@ from imbdet.assigners import Outputs, Priors, Targets
 from imbdet.assigners.paa import split_losses
 from imbdet.classifiers import SIGMOID, SOFTMAX
 from tests.equality.detr import ALIGN_DETR, IMAGE_SIZE, Matched, xyxy
-from tests.equality.matrix import compared_with
+from tests.equality.matrix import Departure, compared_with
 
 DETECTRON2 = "facebookresearch/detectron2 02b5c4e2"
 MMDET = "open-mmlab/mmdetection 3.3.0"
 PAA = "kkhoot/PAA 13d57217"
 WEIGHTS = ("cls_weight", "l1_weight", "giou_weight")
-FIRST = "Of priors that are equally near the first counts; published, any."
+FIRST = Departure("Of priors that are equally near the first counts; published, any.", {"indices"})
 
 
 def priors_of(case):
@@ -88,9 +88,11 @@ def task_aligned(case):
 )
 def tood(case):
     assignment = assign(case, assigners.task_aligned, "topk", "alpha", "beta")
-    values = torch.cat([assignment.ious, assignment.quality])
-    published = torch.cat([case["ious"], case["norm_metrics"]])
-    return {"indices": (assignment.gt_idxs, case["gt_idxs"]), "values": (values, published)}
+    return {
+        "indices": (assignment.gt_idxs, case["gt_idxs"]),
+        "values of IoUs": (assignment.ious, case["ious"]),
+        "values of qualities": (assignment.quality, case["norm_metrics"]),
+    }
 
 
 @compared_with(
@@ -121,7 +123,7 @@ def labels_by_paa(case):
     return labels
 
 
-EQUAL = "Of equal losses and densities the first counts; published, any."
+EQUAL = Departure("Of equal losses and densities the first counts; published, any.", {"indices"})
 EITHER = (
     "Published in float32 and float64, which differ where a fit has two ends; ours has one of them."
 )
@@ -140,7 +142,9 @@ def paa(case):
     return {"indices": (found, min(published, key=lambda labels: (labels != found).sum()))}
 
 
-OTHER_END = "MMDetection's end of the fit, which the original does not reach in float32."
+OTHER_END = Departure(
+    "MMDetection's end of the fit, which the original does not reach in float32.", {"indices"}
+)
 
 
 @compared_with(
@@ -199,8 +203,8 @@ def topk_hungarian(case):
     if "pos_inds" in case:
         rows = case["pos_inds"]
         alignment = scores[rows, case["gt_labels"][found.gt_idxs[rows]]] * found.ious[rows] ** 6
-        values = torch.stack([found.ious[rows], alignment])
-        pairs["values"] = values, torch.stack([case["pos_ious"], case["pos_metrics"]])
+        pairs["values of IoUs"] = found.ious[rows], case["pos_ious"]
+        pairs["values of alignments"] = alignment, case["pos_metrics"]
     return pairs
 
 
@@ -209,7 +213,9 @@ def topk_hungarian(case):
     "assigners.topk_hungarian",
     "losses/golden/align_detr__*.npz",
     departures={
-        "align_detr__crowded_k1": "Published, no query of an image with many objects is matched."
+        "align_detr__crowded_k1": Departure(
+            "Published, no query of an image with many objects is matched.", {"indices"}
+        )
     },
     note="Published, all objects together get half of the queries at most; here the same number.",
 )

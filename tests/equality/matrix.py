@@ -4,7 +4,7 @@ Each row is a published function; its cases are files of inputs and results.
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,8 +19,16 @@ TESTS = Path(__file__).parents[1]
 BOUNDS = {"indices": 0.0, "draws": 5.0, "values": 1e-6, "gradient": 1e-6}
 
 Case = dict[str, Any]
-# By kind, ours and theirs.
+# Ours and theirs by kind: a name of BOUNDS, alone or with what it is of, as in "values of scores".
+# What differs in size is of several kinds, as the largest magnitude of one would hide the other.
 Pairs = Mapping[str, tuple[Any, Any]]
+
+
+class Departure(NamedTuple):
+    """Why ours differs in a case on purpose, and in which kinds; the others stay within bounds."""
+
+    why: str
+    kinds: Set[str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,16 +40,16 @@ class Row:
         ours: the function of imbdet.
         files: pattern of the case files below ``tests/``.
         compare: takes a case; ours and theirs by the kind of what is compared.
-        departures: by name of a case, why ours differs there.
+        departures: by name of a case.
         note: on purpose different in all cases, and how it is compared all the same.
-        bounds: wider ones than :data:`BOUNDS`, by kind.
+        bounds: wider ones than :data:`BOUNDS`.
     """
 
     published: str
     ours: str
     files: str
     compare: Callable[[Case], Pairs]
-    departures: Mapping[str, str] = field(default_factory=dict)
+    departures: Mapping[str, Departure] = field(default_factory=dict)
     note: str = ""
     bounds: Mapping[str, float] = field(default_factory=dict)
 
@@ -55,9 +63,19 @@ class Row:
         """Of the others."""
         return [path for path in sorted(TESTS.glob(self.files)) if read_case(path).get("raises")]
 
-    def departs(self, path: Path) -> bool:
-        """Whether ours differs in a case on purpose."""
-        return path.stem in self.departures
+    def departs_in(self, path: Path) -> Set[str]:
+        """The kinds in which ours differs in a case on purpose."""
+        departure = self.departures.get(path.stem)
+        return departure.kinds if departure else set()
+
+    def bound(self, kind: str) -> float:
+        """How far a kind may differ."""
+        return {**BOUNDS, **self.bounds}[unit_of(kind)]
+
+
+def unit_of(kind: str) -> str:
+    """The name of :data:`BOUNDS` in which a kind is measured."""
+    return kind.split()[0]
 
 
 ROWS: list[Row] = []
@@ -105,10 +123,11 @@ def difference(kind: str, ours: torch.Tensor, theirs: torch.Tensor) -> float:
     assert ours.shape == theirs.shape, (ours.shape, theirs.shape)
     if theirs.numel() == 0:
         return 0.0
-    if kind == "indices":
+    unit = unit_of(kind)
+    if unit == "indices":
         return float((ours != theirs).sum())
     ours, theirs = ours.detach().double(), theirs.double()
-    if kind == "draws":
+    if unit == "draws":
         return _standard_errors(ours, theirs)
     largest = float(theirs.abs().max())
     return float((ours - theirs).abs().max()) / (largest or 1.0)

@@ -5,7 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from tests.equality import assigning, detr, pointwise, ranking, sampling, tails
-from tests.equality.matrix import ROWS, Row, result
+from tests.equality.matrix import ROWS, Row, result, unit_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "equality.md"
 SECTIONS = {
@@ -16,7 +16,7 @@ SECTIONS = {
     "Losses of a ranking": ranking,
     "Losses of DETRs": detr,
 }
-KINDS = {"indices": "Indices", "draws": "Draws", "values": "Values", "gradient": "Gradient"}
+UNITS = {"indices": "Indices", "draws": "Draws", "values": "Values", "gradient": "Gradient"}
 INTRODUCTION = """# Equality with published implementations
 
 {functions} functions of {repositories} published repositories, {cases} cases. The code of the
@@ -30,9 +30,9 @@ inputs. This page is written by
 A cell has the number of cases and the largest difference in any of them: for indices, how many
 differ; for random draws, how far the frequencies are apart, in standard errors; for values (losses,
 qualities, weights) and gradients, a share of the largest magnitude in the published array, rounded
-up to a power of ten. Both sides are in float64 where the published code was run so, too. A case in
-which ours departs on purpose is named in the last column and not counted, and so is one in which
-the published code raises an error.
+up to a power of ten. Both sides are in float64 where the published code was run so, too. The last
+column names the cases in which ours departs on purpose, whose arrays that differ are not counted,
+and those in which the published code raises an error.
 """
 
 
@@ -46,7 +46,7 @@ def page() -> str:
     parts = [introduction]
     for title, module in SECTIONS.items():
         rows = [row for row in ROWS if row.compare.__module__ == module.__name__]
-        header = ["Published", "Here", *KINDS.values(), "On purpose"]
+        header = ["Published", "Here", *UNITS.values(), "On purpose"]
         table = [header, ["---"] * len(header), *map(cells, rows)]
         lines = "\n".join(f"| {' | '.join(line)} |" for line in table)
         parts.append(f"\n## {title}\n\n{lines}\n")
@@ -55,20 +55,26 @@ def page() -> str:
 
 def cells(row: Row) -> list[str]:
     """Of a row."""
-    found = [result(row, path).differences for path in row.paths if not row.departs(path)]
-    numbers = []
-    for kind in KINDS:
-        differences = [case[kind] for case in found if kind in case]
-        numbers.append(f"{len(differences)}: {rounded(kind, differences)}" if differences else "")
+    largest = defaultdict(list)
+    for path in row.paths:
+        of_case = defaultdict(list)
+        for kind, value in result(row, path).differences.items():
+            if kind not in row.departs_in(path):
+                of_case[unit_of(kind)].append(value)
+        for unit, values in of_case.items():
+            largest[unit].append(max(values))
+    numbers = [
+        f"{len(largest[unit])}: {rounded(unit, max(largest[unit]))}" if largest[unit] else ""
+        for unit in UNITS
+    ]
     return [row.published, f"`{row.ours}`", *numbers, explanation(row)]
 
 
-def rounded(kind: str, differences: list[float]) -> str:
+def rounded(unit: str, largest: float) -> str:
     """The largest difference."""
-    largest = max(differences)
-    if kind == "draws":
+    if unit == "draws":
         return f"{largest:.1f}"
-    if kind == "indices" or largest == 0:
+    if unit == "indices" or largest == 0:
         return f"{largest:.0f}"
     return f"1e{math.ceil(math.log10(largest))}"
 
@@ -76,8 +82,8 @@ def rounded(kind: str, differences: list[float]) -> str:
 def explanation(row: Row) -> str:
     """What differs on purpose."""
     cases = defaultdict(list)
-    for stem, reason in row.departures.items():
-        cases[reason].append(stem)
+    for stem, departure in row.departures.items():
+        cases[departure.why].append(stem)
     for path in row.failed:
         cases["The published code raises an error."].append(path.stem)
     sentences = [f"{', '.join(map(short, stems))}: {why}" for why, stems in cases.items()]

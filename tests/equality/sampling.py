@@ -19,7 +19,7 @@ from imbdet.weighting import (
     Weights,
     carl_weights,
 )
-from tests.equality.matrix import compared_with
+from tests.equality.matrix import Departure, compared_with
 from tests.flow import make_candidates, make_samples
 from tests.samplers import draws
 from tests.weighting.factories import BoxCoder, random_candidates, samples_of
@@ -78,8 +78,12 @@ def drawn(case, sampler, candidates, pool, quota):
             "iou_balanced_neg__libra_default_reused",
             "iou_balanced_neg__with_ignored",
         ],
-        "The published bins end at the best box of all, ours at the best negative. With the "
-        "published end the definition that ours is tested against has the published frequencies.",
+        Departure(
+            "The published bins end at the best box of all, ours at the best negative. With the "
+            "published end the definition that ours is tested against has the published "
+            "frequencies.",
+            {"draws"},
+        ),
     ),
 )
 def iou_balanced(case):
@@ -94,7 +98,7 @@ def iou_balanced(case):
     f"{RANK_SORT}: `InstanceBalancedPosSampler`",
     "pick_instance_balanced",
     "samplers/golden/instance_balanced_pos__*.npz",
-    departures={"instance_balanced_pos__skewed": DUPLICATES},
+    departures={"instance_balanced_pos__skewed": Departure(DUPLICATES, {"draws"})},
 )
 def instance_balanced(case):
     candidates = draws.make_candidates(case["gt_inds"] - 1)
@@ -106,7 +110,7 @@ def instance_balanced(case):
     f"{RANK_SORT}: `CombinedSampler`",
     "pick_instance_balanced, IoUBalancedNegatives",
     "samplers/golden/combined_libra__*.npz",
-    departures={"combined_libra__duplicate_extras": DUPLICATES},
+    departures={"combined_libra__duplicate_extras": Departure(DUPLICATES, {"values"})},
     note="The values are the numbers of positives and negatives.",
 )
 def combined(case):
@@ -164,7 +168,9 @@ def score_hlr(case):
     "ImportancePositives",
     "weighting/golden/isr_p__*.npz",
     departures={
-        "isr_p__medium_label_weights": "Published, weights that were there before count twice."
+        "isr_p__medium_label_weights": Departure(
+            "Published, weights that were there before count twice.", {"values"}
+        )
     },
     note="The objects are those that the published code tells apart. Both sides are in float32.",
     bounds={"values": 1e-5},
@@ -214,9 +220,8 @@ def carl(case):
     grads = torch.autograd.grad(loss, [logits, deltas])
     published = [case["grad_cls_score_f64"], case["grad_bbox_pred_f64"]]
     return {
-        "values": (
-            torch.cat([loss[None], weights]),
-            torch.cat([torch.tensor([case["loss_f64"]]), case["carl_weights_f64"]]),
-        ),
+        "values of the loss": (loss, float(case["loss_f64"])),
+        "values of weights": (weights, case["carl_weights_f64"]),
+        # Of one kind: that by the logits of a single positive is 0 but for rounding.
         "gradient": tuple(torch.cat([x.flatten() for x in side]) for side in (grads, published)),
     }

@@ -59,6 +59,10 @@ def random_problem(num_rows, num_classes, seed, scale=3.0, dtype=torch.float64):
     return logits.requires_grad_(), labels
 
 
+def random_weights(num, seed):
+    return torch.rand(num, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
 @pytest.mark.parametrize(("fast", "slow"), PAIRS)
 @given(
     num_rows=st.integers(0, 40),
@@ -68,7 +72,7 @@ def random_problem(num_rows, num_classes, seed, scale=3.0, dtype=torch.float64):
 )
 def test_equals_the_one_hot_definition(fast, slow, num_rows, num_classes, seed, chunk_size):
     logits, labels = random_problem(num_rows, num_classes, seed)
-    weights = torch.rand(num_rows, dtype=torch.float64)
+    weights = random_weights(num_rows, seed + 1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chunks, "CHUNK_ENTRIES_CPU", chunk_size)
         losses = fast(logits, labels)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from imbdet.kernels.grid import Grid, make_grid
 from imbdet.kernels.step_sums import Search, step_sums
 from imbdet.kernels.steps import Part, Steps
+from tests.kernels.test_entrywise import random_weights
 from tests.losses.ranking_definitions import pairs
 
 SCALES = {"random": 3.0, "tiny": 1e-6, "huge": 1e4}
@@ -40,8 +41,8 @@ PROBLEMS = given(
 def test_sums_equal_loops_over_pairs(num_positives, num_scores, num_segments, seed, kind, delta):
     positives = random_scores(num_positives, seed, kind)
     scores = random_scores(num_scores, seed + 1, kind)
-    weights = torch.rand(num_scores, dtype=torch.float64)
-    pos_weights = torch.rand(num_positives, dtype=torch.float64)
+    weights = random_weights(num_scores, seed + 1)
+    pos_weights = random_weights(num_positives, seed)
     pos_segments = random_segments(num_positives, num_segments, seed)
     segments = random_segments(num_scores, num_segments, seed + 1)
     steps = Steps(positives, delta, pos_segments, num_segments)
@@ -94,7 +95,7 @@ def test_the_look_up_equals_the_search(
     )
     scores = scores.to(dtype).float()
     segments = random_segments(len(scores), num_segments, seed + 1)
-    weights = torch.rand(len(scores), dtype=torch.float64)
+    weights = random_weights(len(scores), seed)
     # Many logits of half precision are looked up by their bit patterns.
     search, grid = Search(steps), make_grid(steps, torch.empty(2**19, dtype=dtype))
     lines = steps.sum_over_positives(torch.ones(num_positives))

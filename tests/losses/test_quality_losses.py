@@ -16,7 +16,7 @@ from imbdet.losses import (
     sigmoid_cross_entropy_loss,
     varifocal_loss,
 )
-from tests.kernels.test_entrywise import random_problem
+from tests.kernels.test_entrywise import random_problem, random_weights
 
 # Gradients of the others take a part of the value for a constant.
 DIFFERENTIABLE = [quality_focal_loss, varifocal_loss, position_supervised_loss]
@@ -77,7 +77,7 @@ PAIRS = [
 def test_equals_the_definition(fast, arguments, slow, num_rows, num_classes, seed, chunk_size):
     logits, labels = random_problem(num_rows, num_classes, seed)
     ious = random_ious(labels, num_classes, seed)
-    weights = torch.rand(num_rows, dtype=torch.float64)
+    weights = random_weights(num_rows, seed + 1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chunks, "CHUNK_ENTRIES_CPU", chunk_size)
         losses = fast(logits, labels, ious, **arguments)

@@ -54,8 +54,10 @@ def assert_full_pick(idxs, pool, quota):
     n=st.integers(0, 60), part=st.floats(0, 1), quota=st.integers(0, 50), seed=st.integers(0, 99)
 )
 def test_picks_distinct_members_as_many_as_asked_for(sampler, n, part, quota, seed):
-    pool = torch.randperm(n)[: int(part * n)]
-    assert_full_pick(sampler(random_candidates(n, seed), pool, quota).idxs, pool, quota)
+    generator = torch.Generator().manual_seed(seed)
+    pool = torch.randperm(n, generator=generator)[: int(part * n)]
+    picked = sampler(random_candidates(n, seed), pool, quota, generator)
+    assert_full_pick(picked.idxs, pool, quota)
 
 
 @samplers(RANDOM | HARD)

@@ -1,7 +1,6 @@
 """Weights in other layouts become those of a detector's backbone, with the same features."""
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,9 +15,14 @@ from tests.modeling.conftest import small_config
 TOOLS = Path(__file__).parents[2] / "tools"
 
 pytest.importorskip("timm")
-sys.path.insert(0, str(TOOLS))
 
-import convert_backbone  # noqa: E402
+
+@pytest.fixture
+def convert_backbone(monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOLS))
+    import convert_backbone
+
+    return convert_backbone
 
 
 def pretend_to_train(network):
@@ -56,7 +60,7 @@ def resnet_maps(network, images):
         ("resnet18", "resnet18", resnet_maps),
     ],
 )
-def test_features_are_those_of_the_original(tmp_path, name, timm_name, find_maps):
+def test_features_are_those_of_the_original(convert_backbone, tmp_path, name, timm_name, find_maps):
     torch.manual_seed(0)
     original = getattr(torchvision.models, name)(weights=None).eval()
     pretend_to_train(original)
@@ -79,7 +83,7 @@ def test_features_are_those_of_the_original(tmp_path, name, timm_name, find_maps
         torch.testing.assert_close(found[stage], expected[stage], rtol=1e-5, atol=1e-5)
 
 
-def test_timm_s_own_weights_are_fetched(tmp_path, monkeypatch):
+def test_timm_s_own_weights_are_fetched(convert_backbone, tmp_path, monkeypatch):
     import timm
 
     torch.manual_seed(0)
@@ -113,7 +117,7 @@ def test_timm_s_own_weights_are_fetched(tmp_path, monkeypatch):
         ({}, "there is 'nothing'"),
     ],
 )
-def test_other_files_are_refused(tmp_path, content, message, capsys):
+def test_other_files_are_refused(convert_backbone, tmp_path, content, message, capsys):
     if content is not None:
         torch.save(content, tmp_path / "weights.pth")
     args = ["test_resnet", str(tmp_path / "out.pth"), "--source", str(tmp_path / "weights.pth")]

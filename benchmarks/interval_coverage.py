@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """How often the intervals of `imbdet compare` hold what they should, on test sets made up anew.
 
-    python benchmarks/coverage.py                    # half an hour
-    python benchmarks/coverage.py --quick            # few test sets
+    python benchmarks/interval_coverage.py            # half an hour
+    python benchmarks/interval_coverage.py --quick    # few test sets
 
 Two detectors, of which one's boxes fit better, are tested on many test sets. What they reach on
 average, and by how much they differ, is known by that; counted is in how many of the test sets the
