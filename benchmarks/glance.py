@@ -24,7 +24,8 @@ from imbdet.files import replacing
 
 RESULTS = ROOT / "docs" / "results"
 DETECTORS = {"retinanet": "RetinaNet", "faster_rcnn": "Faster R-CNN"}
-# The heads of the columns, by the files of all comparisons of methods with several seeds.
+# The heads of the columns, by the files of all comparisons of methods with several seeds. Where two
+# files have the same head and method, the later one counts, which has more seeds.
 COLUMNS = {
     "shapes_retinanet": "shapes",
     "bccd_retinanet": "blood cells,\n240 px",
@@ -38,6 +39,7 @@ COLUMNS = {
     "debris_retinanet": "debris",
     "debris_faster_rcnn": "debris",
     "aquarium_faster_rcnn": "aquarium",
+    "aquarium_repeat_factors": "aquarium",
 }
 # Of a method's piece for another backbone.
 BACKBONE = "-Timm"
