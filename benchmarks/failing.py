@@ -157,10 +157,9 @@ def die_before_tag(number: int) -> None:
 def result_of(folder: Path) -> dict[str, Any]:
     """All that a training leaves, without the clock's part."""
     state = torch.load(folder / "model_final.pth", weights_only=True)
-    scalars = state["trainer"]["processes"][0]["hooks"]["CurveWriter"]["scalars"]
+    scalars = state["trainer"]["hooks"]["CurveWriter"]["scalars"]
     for name in CLOCKS:
         scalars.pop(name, None)
-    del state["trainer"]["hooks"]  # the first process's, once more
     content = io.BytesIO()
     torch.save(state, content)
     lines = [json.loads(line) for line in (folder / "metrics.json").read_text().splitlines()]

@@ -64,6 +64,6 @@ class RayLauncher(Launcher):
             (folder / STOP_FILE).unlink(missing_ok=True)
 
 
-def _stop(folder: Path, task: ray.ObjectRef) -> None:
+def _stop(folder: Path, task: "ray.ObjectRef") -> None:
     (folder / STOP_FILE).touch()
     ray.cancel(task)  # unless it has begun, it never will
