@@ -5,6 +5,8 @@ from typing import Any, ClassVar
 
 import yaml
 
+from imbdet.reading import TooLarge
+
 # Far above those of any config, and parsed in seconds.
 MAX_BYTES = 1 << 18
 MAX_DEPTH = 50
@@ -68,10 +70,11 @@ def load_yaml(text: str) -> Any:
     """The value of a document of plain YAML.
 
     Raises:
-        ValueError: it is damaged, too large or not plain.
+        TooLarge: it has more bytes than any config.
+        ValueError: it is damaged or not plain.
     """
     if len(text) > MAX_BYTES:
-        raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
+        raise TooLarge(f"it has more than {MAX_BYTES:,} bytes")
     try:
         return yaml.load(text, PlainLoader)
     except yaml.MarkedYAMLError as error:

@@ -16,22 +16,27 @@ def refuse_overwriting(space: Space) -> None:
             exist.
     """
     baseline, *others = space.arms.values()
+    if len(baseline.choices) < 2:
+        return
     plain = load_arm(baseline)
-    changes: dict[tuple[str, str], dict[str, object]] = {}
+    # Of each axis, by choice, the keys with other values than in the baseline.
+    changes: dict[str, dict[str, dict[str, object]]] = {axis: {} for axis in baseline.choices}
     for arm in others:
         departs = [pair for pair in arm.choices.items() if pair not in baseline.choices.items()]
-        if len(departs) == 1:
-            found = {key: own for key, (_, own) in changed_keys(load_arm(arm), plain).items()}
+        if len(departs) != 1:
+            continue
+        ((axis, choice),) = departs
+        if choice not in changes[axis]:
+            found = changed_keys(load_arm(arm), plain)
             if arm.learning_rate is not None:
                 found.pop(RATE_KEY, None)
-            changes[departs[0]] = found
-    axes = list(baseline.choices)
-    in_order = sorted(changes.items(), key=lambda item: axes.index(item[0][0]))
-    for ((axis, choice), own), ((other, theirs), values) in itertools.combinations(in_order, 2):
-        for key in own if axis != other else ():
-            if key in values and own[key] != values[key]:
+            changes[axis][choice] = {key: own for key, (_, own) in found.items()}
+    for (axis, choices), (other, theirs) in itertools.combinations(changes.items(), 2):
+        for (name, own), (second, values) in itertools.product(choices.items(), theirs.items()):
+            key = next((key for key in own if values.get(key, own[key]) != own[key]), None)
+            if key is not None:
                 raise UserError(
-                    f"'{space.path}': '{choice}' of the axis '{axis}' makes {key} {own[key]!r}, "
-                    f"and '{theirs}' of '{other}' makes it {values[key]!r}: one would overwrite "
-                    "the other. Put the combinations that make sense on one axis."
+                    f"'{space.path}': '{name}' of the axis '{axis}' makes {key} {own[key]!r}, and "
+                    f"'{second}' of '{other}' makes it {values[key]!r}: one would overwrite the "
+                    "other. Put the combinations that make sense on one axis."
                 )

@@ -86,7 +86,7 @@ class Priors:
                 raise ValueError(
                     f"{name} of {list(sizes)} priors do not add up to {len(boxes)} priors"
                 )
-        for size in [len(boxes)] if level_sizes is None else level_sizes:
+        for size in self.require_level_sizes():
             if size % num_per_point:
                 raise ValueError(f"{size} priors of a level do not share points by {num_per_point}")
         if points is not None:

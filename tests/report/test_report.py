@@ -196,6 +196,12 @@ DAMAGE = {
         (DRAWING, write("<svg"), "figures", "'ranks.svg' is damaged or incomplete."),
     ],
     "empty or too large": [
+        (
+            "config.yaml",
+            write("a: " + 300_000 * "b"),
+            "configuration",
+            "'config.yaml' is too large",
+        ),
         ("run.json", write("[]"), "overview", "'run.json' is not as imbdet writes it"),
         ("metrics.json", write(""), "training", "'metrics.json' has no curves."),
         (TABLE, empty_table, "figures", "'ranks.parquet' has no rows."),
