@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from imbdet.drawing.style import COLOR_MAP, short
-from imbdet.report.drawings import Plot, grid, new_axes
+from imbdet.report.drawings import WIDTH, Plot, grid, new_axes
 from imbdet.report.elements import caption, details, section, sortable_table
 
 # Names of more classes would be too small to read.
@@ -136,9 +136,12 @@ def draw_groups(entries: Sequence[Entry], classes: Sequence[str]) -> Plot:
 
 def _draw(title: str, counts: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> Plot:
     shares = _shares(counts)
-    figure, axes = new_axes("detection", "object", height=min(8, 2 + 0.25 * len(rows)))
+    # Columns have room for numbers or, without them, for names that stand upright.
+    column, angle = (0.4, 45) if len(rows) <= _MAX_NUMBERED else (0.16, 90)
+    height, width = min(8, 2 + 0.25 * len(rows)), max(WIDTH, 1.5 + column * len(columns))
+    figure, axes = new_axes("detection", "object", height, width)
     axes.imshow(np.ma.masked_equal(shares, 0), vmin=0, vmax=1, cmap=COLOR_MAP, aspect="auto")
-    turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    turned = {"rotation": angle, "ha": "right", "va": "center", "rotation_mode": "anchor"}
     axes.set_xticks(range(len(columns)), columns, **turned)
     axes.set_yticks(range(len(rows)), rows)
     axes.grid(False)

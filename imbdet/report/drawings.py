@@ -12,7 +12,7 @@ from imbdet.drawing.style import new_figure, plain, to_svg
 from imbdet.report.elements import element
 
 # Inches of a drawing that stands beside others.
-_WIDTH = 4.4
+WIDTH = 4.4
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,16 @@ def grid(plots: Sequence[Plot]) -> Element:
     return element("div", *(plot.to_element() for plot in plots), class_="plots")
 
 
-def new_axes(x: str, y: str, height: float = 2.9) -> tuple[Figure, Axes]:
+def new_axes(x: str, y: str, height: float = 2.9, width: float = WIDTH) -> tuple[Figure, Axes]:
     """A figure of one pair of axes, with their titles.
 
     Args:
         x: title of the x axis.
         y: title of the y axis.
         height: in inches.
+        width: in inches.
     """
-    figure = new_figure(height, _WIDTH)
+    figure = new_figure(height, width)
     axes = figure.add_subplot()
     axes.set(xlabel=x, ylabel=y)
     axes.grid()

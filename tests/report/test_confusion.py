@@ -53,6 +53,21 @@ def test_few_classes_have_one_matrix_with_all_numbers():
     assert page.count("What becomes of each class") == 1
 
 
+@pytest.mark.parametrize("num_classes", [3, 11, 12, 40])
+def test_neither_names_nor_numbers_of_neighbours_overlap(num_classes):
+    names, counts = random_counts(num_classes)
+    counts = {pair: 99 * n for pair, n in counts.items()}
+    figure = draw_matrix(entries_of(counts), names).figure
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    column = axes.get_window_extent().width / axes.images[0].get_array().shape[1]
+    assert all(text.get_window_extent().width <= column for text in axes.texts)
+    labels = axes.get_xticklabels()
+    heights = [label.get_fontsize() * figure.dpi / 72 for label in labels]
+    between = column * np.sin(np.radians([label.get_rotation() for label in labels]))
+    assert np.all(heights <= between)
+
+
 def test_what_is_taken_for_a_class_without_a_column_is_in_one_of_all_others():
     entries = entries_of({("a", "a"): 10, ("a", "z"): 90, ("z", "z"): 5, (None, "z"): 3})
     axes = draw_matrix(entries, ["a"]).figure.axes[0]
