@@ -53,6 +53,7 @@ SETTINGS = {
     "aquarium": Setting("Aquarium", "aquarium_val", "aquarium_test"),
     "debris": Setting("Debris", "debris_val", "debris_test"),
     "nuclei": Setting("Nuclei", "nuclei_val", "nuclei_test"),
+    "nuclei_one_anchor": Setting("Nuclei", "nuclei_val", "nuclei_test", prefix="one_anchor_"),
 }
 
 
