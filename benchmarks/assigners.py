@@ -26,7 +26,7 @@ from imbdet.assigners import Outputs, Priors, Targets
 from imbdet.learning.learner import Learner
 from imbdet.methods import ASSIGNERS
 from imbdet.modeling.registry import lookup
-from imbdet.program import run_program
+from imbdet.programs.program import run_program
 from imbdet.structures import needs_of
 
 STRIDES = (8, 16, 32, 64, 128)

@@ -36,7 +36,7 @@ from imbdet.methods import ASSIGNERS, CLS_LOSSES, NEGATIVE_SAMPLERS, POSITIVE_SA
 from imbdet.modeling import build_model
 from imbdet.modeling.dense_parts import BOXES
 from imbdet.modeling.unread_keys import refuse_unread_keys
-from imbdet.program import run_program
+from imbdet.programs.program import run_program
 
 # isort: split
 from detectron2.utils.events import EventStorage

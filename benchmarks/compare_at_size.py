@@ -29,8 +29,8 @@ from PIL import Image
 from sections import run_sections, section_parser
 
 from imbdet.config import load_config
-from imbdet.processes import path_of
-from imbdet.program import run_program
+from imbdet.programs.processes import path_of
+from imbdet.programs.program import run_program
 
 NUM_IMAGES = 5000
 OBJECTS_PER_IMAGE = {80: 7.36, 1203: 10.1}

@@ -26,7 +26,7 @@ from torch import Tensor, distributed
 from torch.distributed import ProcessGroup
 
 from imbdet import losses
-from imbdet.program import run_program
+from imbdet.programs.program import run_program
 
 Rows = list[dict[str, Any]]
 

@@ -42,7 +42,7 @@ from imbdet.config import load_config
 from imbdet.data import build_train_loader, register_datasets
 from imbdet.engine.checkpoint_folder import CheckpointFolder
 from imbdet.errors import UserError
-from imbdet.program import run_program
+from imbdet.programs.program import run_program
 
 from detectron2.data import DatasetCatalog  # isort: skip  (after imbdet)
 

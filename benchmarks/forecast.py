@@ -32,7 +32,7 @@ from scipy.stats import spearmanr
 
 from imbdet.cli import main as imbdet
 from imbdet.errors import UserError
-from imbdet.program import run_program
+from imbdet.programs.program import run_program
 
 DETECTOR, SETTING = "retinanet", "small_shapes"
 PLAIN = "GIoU"

@@ -19,7 +19,7 @@ from fuzzing import annotations, checkpoints, command_lines, configs
 from fuzzing.answers import answer_to
 from tabulate import tabulate
 
-from imbdet.program import run_program
+from imbdet.programs.program import run_program
 
 # By the name of a kind of input, what makes them, and how many by default.
 KINDS = {

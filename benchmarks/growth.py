@@ -35,7 +35,7 @@ from sections import run_sections, section_parser
 from matplotlib.figure import Figure
 
 from imbdet.drawing.style import CATEGORIES, DPI, STYLE, label_panel, new_figure
-from imbdet.program import run_program
+from imbdet.programs.program import run_program
 from imbdet.records import JointHistograms, SampleRecord, draw_negatives
 from imbdet.records.record_columns import Batch, to_rows
 from imbdet.samplers import QuotaSampler, nms_clusters

@@ -32,7 +32,7 @@ from sections import run_sections, section_parser
 from torch import Tensor
 
 from imbdet.kernels.backend import choose_backend
-from imbdet.program import run_program
+from imbdet.programs.program import run_program
 
 OURS = (
     *("AP", "AUC", "aLRP", "Rank & Sort", "DR", "focal", "quality focal", "varifocal", "GHM-C"),

@@ -25,7 +25,7 @@ from runs import ROOT
 
 from imbdet.errors import UserError
 from imbdet.figures.estimates import jackknife_variance
-from imbdet.program import run_program
+from imbdet.programs.program import run_program
 from imbdet.search.halving import Measured, Task
 from imbdet.search.storage import open_storage, sqlite_url
 from imbdet.search.trials import results_of

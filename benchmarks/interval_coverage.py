@@ -23,7 +23,7 @@ from imbdet.compare.jackknife import draw_groups, replicated_ap
 from imbdet.evaluation.matches import match
 from imbdet.figures.class_ap import class_ap
 from imbdet.figures.coco_table import coco_table
-from imbdet.program import run_program
+from imbdet.programs.program import run_program
 
 # Images, classes, objects and detections of an image.
 SETTINGS = {

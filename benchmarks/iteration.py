@@ -35,7 +35,7 @@ from stage_timer import STAGES, StageTimer
 
 from imbdet.data import build_train_loader, register_datasets
 from imbdet.learning import learners_of
-from imbdet.program import run_program
+from imbdet.programs.program import run_program
 from imbdet.records import SampleRecord
 from imbdet.records.ledger import Ledger
 from imbdet.records.sights import Sights

@@ -22,7 +22,7 @@ from sections import run_sections, section_parser
 from imbdet.assigners import pairs
 from imbdet.kernels import chunks
 from imbdet.ops import nms
-from imbdet.program import run_program
+from imbdet.programs.program import run_program
 
 # Detector, method, and whether it is detectron2's own.
 CONTENDERS: dict[str, tuple[str, str, bool]] = {}

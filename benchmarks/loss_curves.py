@@ -20,10 +20,10 @@ from runs import ROOT
 
 from imbdet.cli import main as run_imbdet
 from imbdet.config import load_config
-from imbdet.program import run_program
-from imbdet.reading import read_json_lines
+from imbdet.programs.program import run_program
 from imbdet.search.grid import grid_runs
 from imbdet.search.space import read_space
+from imbdet.untrusted.reading import read_json_lines
 
 SPACE = ROOT / "examples" / "search_losses.yaml"
 PERIOD = 50

@@ -22,7 +22,7 @@ from sections import run_sections, section_parser
 from torch import Tensor
 
 from imbdet import losses
-from imbdet.program import run_program
+from imbdet.programs.program import run_program
 
 NUM_CLASSES = 80
 NUM_IMAGES = 8

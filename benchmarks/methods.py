@@ -27,7 +27,7 @@ from results_table import check_seeds, format_table, write_results
 from runs import ROOT, SETTINGS, Run, find_pieces
 
 from imbdet.config import load_config
-from imbdet.program import run_program
+from imbdet.programs.program import run_program
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:

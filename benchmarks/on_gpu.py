@@ -30,8 +30,8 @@ from runs import ROOT
 from tabulate import tabulate
 
 from imbdet.errors import UserError
-from imbdet.processes import wait_for
-from imbdet.program import run_program
+from imbdet.programs.processes import wait_for
+from imbdet.programs.program import run_program
 
 
 class Part(NamedTuple):

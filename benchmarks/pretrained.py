@@ -20,7 +20,7 @@ from typing import NamedTuple
 from runs import ROOT
 
 from imbdet.errors import UserError
-from imbdet.program import run_program
+from imbdet.programs.program import run_program
 
 sys.path.insert(0, str(ROOT / "tools"))
 

@@ -30,7 +30,7 @@ from runs import ROOT, SETTINGS, Run
 from shapes_trial import ShapesTrial
 
 from imbdet.cli import main as imbdet
-from imbdet.program import run_program
+from imbdet.programs.program import run_program
 from imbdet.pruning.pruned_file import without_images
 from imbdet.pruning.scores import SCORES
 from imbdet.pruning.units import LedgerColumns

@@ -23,7 +23,7 @@ from sections import run_sections
 
 from imbdet.config import load_config
 from imbdet.data import build_train_loader, register_datasets
-from imbdet.program import run_program
+from imbdet.programs.program import run_program
 
 # isort: split
 from detectron2.config import CfgNode

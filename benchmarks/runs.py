@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from imbdet.processes import wait_for
+from imbdet.programs.processes import wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "configs"

@@ -22,7 +22,7 @@ from samplers_alone import time_clusters, time_growth, time_hlr
 from sections import run_sections, section_parser
 from torch import nn
 
-from imbdet.program import run_program
+from imbdet.programs.program import run_program
 from imbdet.wording import counted
 
 QUICK_METHODS = ["plain", "OHEM", "PISA"]

@@ -34,7 +34,7 @@ from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_
 from torch.nn.parallel import DistributedDataParallel
 
 from imbdet.engine import launch
-from imbdet.program import run_program
+from imbdet.programs.program import run_program
 
 # isort: split
 from detectron2.engine import SimpleTrainer

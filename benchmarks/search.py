@@ -28,7 +28,7 @@ from tabulate import tabulate
 
 from imbdet.compare.jackknife import draw_groups
 from imbdet.figures.estimates import CONFIDENCE
-from imbdet.program import run_program
+from imbdet.programs.program import run_program
 from imbdet.search.decision import paired_difference, pooled_noise
 from imbdet.search.halving import (
     Fate,

@@ -20,7 +20,7 @@ import numpy as np
 from measuring import median_interval
 from sections import run_sections
 
-from imbdet.program import run_program
+from imbdet.programs.program import run_program
 
 ROOT = Path(__file__).resolve().parent.parent
 TORCH = "import torch"

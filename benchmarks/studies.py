@@ -30,8 +30,8 @@ from runs import ROOT, by_choice, read_run
 from imbdet.drawing.run_styles import run_points, spread
 from imbdet.drawing.style import COLOR_MAP, DPI, STYLE, label_panel, new_figure
 from imbdet.files import replacing
-from imbdet.processes import wait_for
-from imbdet.program import run_program
+from imbdet.programs.processes import wait_for
+from imbdet.programs.program import run_program
 
 STUDIES = {path.stem: path for path in sorted((ROOT / "benchmarks" / "studies").glob("*.yaml"))}
 # Those of two settings of the same kind.

@@ -40,7 +40,7 @@ from suspicions import SUSPICIONS, Ledger, Traces
 
 from imbdet.cli import main as imbdet
 from imbdet.config import load_config
-from imbdet.program import run_program
+from imbdet.programs.program import run_program
 from imbdet.suspects.changes import POLICIES
 
 # With the objects' boxes among their proposals, RoI heads say little of where objects are.

@@ -15,10 +15,10 @@ import pyarrow as pa
 import pycocotools.mask
 from planted import Planted
 
-from imbdet.ledger_tables import read_table
-from imbdet.reading import read_json
 from imbdet.records.ledger_columns import SCHEMAS
+from imbdet.run_files.ledger_tables import read_table
 from imbdet.suspects import Duplicate, Evidence, Misplaced, Missing, SuspectKind, WrongClass
+from imbdet.untrusted.reading import read_json
 
 
 @dataclass(frozen=True, eq=False)

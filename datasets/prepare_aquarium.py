@@ -17,7 +17,7 @@ from imbdet.formats.conversion import AnnotatedImage, measure
 from imbdet.formats.folders import datasets_root, list_images
 from imbdet.formats.prepared import prepare
 from imbdet.formats.yolo import read_labels
-from imbdet.program import run_program
+from imbdet.programs.program import run_program
 
 CLASSES = ("fish", "jellyfish", "penguin", "puffin", "shark", "starfish", "stingray")
 FOLDERS = {"train": "train", "val": "test", "test": "valid"}

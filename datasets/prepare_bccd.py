@@ -19,7 +19,7 @@ from imbdet.formats.conversion import AnnotatedImage, Object
 from imbdet.formats.folders import datasets_root
 from imbdet.formats.pascal_voc import read_annotation, read_image_list
 from imbdet.formats.prepared import SPLITS, prepare
-from imbdet.program import run_program
+from imbdet.programs.program import run_program
 
 CLASSES = ("RBC", "WBC", "Platelets")
 

@@ -22,7 +22,7 @@ from imbdet.formats.conversion import AnnotatedImage
 from imbdet.formats.folders import datasets_root
 from imbdet.formats.pascal_voc import read_annotation
 from imbdet.formats.prepared import SPLITS, prepare
-from imbdet.program import run_program
+from imbdet.programs.program import run_program
 
 CLASSES = (
     *("AdjustableClamp", "AdjustableWrench", "Battery", "Bolt", "BoltNutSet", "BoltWasher"),

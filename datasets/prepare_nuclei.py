@@ -25,7 +25,7 @@ from imbdet.errors import UserError
 from imbdet.formats.conversion import AnnotatedImage, Object
 from imbdet.formats.folders import datasets_root, list_images
 from imbdet.formats.prepared import SPLITS, prepare
-from imbdet.program import run_program
+from imbdet.programs.program import run_program
 
 NUCLEUS = "nucleus"
 # Of each kind of images, where the splits end.

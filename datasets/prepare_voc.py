@@ -27,7 +27,7 @@ from imbdet.formats.conversion import AnnotatedImage, count_objects, describe_de
 from imbdet.formats.folders import list_images
 from imbdet.formats.own_config import own_config
 from imbdet.formats.pascal_voc import read_annotation, read_image_list
-from imbdet.program import run_program
+from imbdet.programs.program import run_program
 from imbdet.wording import counted
 
 SPLITS = ("train", "val", "test")

@@ -30,8 +30,8 @@ from imbdet.files import replacing
 from imbdet.formats.coco_json import read_coco_json
 from imbdet.formats.conversion import count_objects
 from imbdet.formats.own_config import own_config, own_entries
-from imbdet.program import run_program
-from imbdet.reading import read_json
+from imbdet.programs.program import run_program
+from imbdet.untrusted.reading import read_json
 from imbdet.wording import counted
 
 SPLITS = ("train", "val", "test")

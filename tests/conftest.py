@@ -13,11 +13,11 @@ if "--gpu" not in sys.argv and "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["TRITON_INTERPRET"] = "1"
 
 import imbdet.compat  # (before any test imports detectron2)
-import imbdet.signals
+import imbdet.programs.signals
 
 # A slow machine is no failure: neither in tests by many examples, nor to end in order, which the
 # process of the tests itself would be killed for.
-imbdet.signals.PATIENCE = 60.0
+imbdet.programs.signals.PATIENCE = 60.0
 settings.register_profile("imbdet", deadline=None)
 settings.load_profile("imbdet")
 

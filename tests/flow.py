@@ -2,8 +2,8 @@
 
 import torch
 
-from imbdet.classifiers import SIGMOID, SOFTMAX, Classifier
 from imbdet.structures import Candidates, Outputs, Priors, Samples, Targets
+from imbdet.structures.classifiers import SIGMOID, SOFTMAX, Classifier
 
 
 class GivenScores(Classifier):

@@ -12,8 +12,8 @@ from PIL import Image
 
 import imbdet.cli
 import train_net
-from imbdet.addresses import configs_folder
 from imbdet.analysis.analysis_writer import ResultWriter
+from imbdet.config_files.addresses import configs_folder
 from imbdet.figures.gradient_ratio import GradientRatios
 from tests.engine.jobs import SMALL
 from tests.messages import assert_says

@@ -13,12 +13,12 @@ import imbdet.assigners
 import imbdet.cli
 import imbdet.losses
 import imbdet.samplers
-from imbdet.classifiers import SIGMOID
 from imbdet.config import load_config
 from imbdet.errors import UserError
 from imbdet.modeling import build_model, site_keys
 from imbdet.modeling.assigners import build_assigner
 from imbdet.modeling.build import build_criterion, build_sampler
+from imbdet.structures.classifiers import SIGMOID
 
 # isort: split
 from detectron2.config import CfgNode

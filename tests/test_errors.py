@@ -1,5 +1,5 @@
 from imbdet.errors import suggest
-from imbdet.reading import suggest_file
+from imbdet.untrusted.reading import suggest_file
 
 
 def test_suggest_names_the_nearest_options():

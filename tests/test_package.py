@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import imbdet
-from imbdet import addresses
 from imbdet.cli import build_parser, main
+from imbdet.config_files import addresses
 from tests.test_train_net import CONFIGS, arguments
 
 ROOT = Path(imbdet.__file__).parents[1]

@@ -21,7 +21,7 @@ from torch import Tensor
 from imbdet.engine.checkpoint_file import check_weights, read_checkpoint, write_sealed
 from imbdet.errors import UserError
 from imbdet.modeling import TimmBackbone
-from imbdet.program import run_program
+from imbdet.programs.program import run_program
 
 # Of the backbone's network in a detector.
 _PREFIX = "backbone.bottom_up."

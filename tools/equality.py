@@ -8,7 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from imbdet.program import run_program
+from imbdet.programs.program import run_program
 
 ROOT = Path(__file__).parents[1]
 

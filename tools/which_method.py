@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from imbdet.advice.remedies import renew_tables
-from imbdet.program import run_program
+from imbdet.programs.program import run_program
 
 PAGE = Path(__file__).parents[1] / "docs" / "which_method.md"
 

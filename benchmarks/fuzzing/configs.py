@@ -10,7 +10,7 @@ from failing import CONFIG, KEYS
 
 from fuzzing.answers import Try
 from imbdet.config import load_config
-from imbdet.keys import leaves
+from imbdet.config_files.keys import leaves
 
 # As YAML has them.
 VALUES = (

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imbdet.ledger_tables import read_table
-from imbdet.parquet import columns_of
 from imbdet.records.ledger_columns import IMAGES, OBJECTS
+from imbdet.run_files.ledger_tables import read_table
 from imbdet.suspects.doubt import DOUBTFUL, doubts_of_classes
+from imbdet.untrusted.parquet import columns_of
 
 # Mean score of what is far from all objects from which on it is likely to be an object.
 CONFIDENT = 0.5

@@ -3,9 +3,9 @@
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from imbdet.addresses import PREFIX
 from imbdet.advice.findings import Finding
 from imbdet.advice.remedies import Part, Problem, Remedy, read_problems
+from imbdet.config_files.addresses import PREFIX
 
 _LINES = {"here": "evidence here", "papers": "in papers", "not": "do not expect"}
 

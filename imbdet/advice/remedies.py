@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from imbdet.plain_yaml import load_yaml
+from imbdet.untrusted.plain_yaml import load_yaml
 
 # The columns of a table in docs/which_method.md.
 _COLUMNS = {

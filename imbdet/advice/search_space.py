@@ -7,10 +7,10 @@ from typing import Any
 
 import yaml
 
-from imbdet.addresses import PREFIX
 from imbdet.advice.remedies import Part
+from imbdet.config_files.addresses import PREFIX
+from imbdet.config_files.keys import OF_TRAININGS
 from imbdet.files import replacing
-from imbdet.keys import OF_TRAININGS
 
 _PLAIN = "plain"
 # As in docs/results.md.

@@ -11,6 +11,7 @@ from imbdet.analysis.boosted_detections import evaluate_boosts
 from imbdet.analysis.collector import Counts
 from imbdet.analysis.frozen_detector import FrozenDetector
 from imbdet.analysis.selection_pictures import choose_images, draw_pictures
+from imbdet.config_files.keys import get_key
 from imbdet.data.coco import evaluator_type_of
 from imbdet.figures.assigners import Assigners, assigners
 from imbdet.figures.boosting import Boosting
@@ -39,7 +40,6 @@ from imbdet.figures.sampling_distribution import SamplingDistribution, sampling_
 from imbdet.figures.score_distributions import ScoreDistributions
 from imbdet.figures.score_shift import ScoreShift
 from imbdet.figures.study import NothingToShow, Study, write_study, write_summary
-from imbdet.keys import get_key
 from imbdet.wording import counted
 
 NUM_PICTURES = 4

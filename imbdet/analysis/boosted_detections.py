@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from imbdet.analysis.candidate_rows import hierarchical_ranks
 from imbdet.analysis.frozen_detector import ImageCandidates
 from imbdet.analysis.raised_scores import Boost, boost
-from imbdet.classifiers import Classifier
 from imbdet.evaluation.comparison import Comparison, compare
 from imbdet.figures.boosting import BASELINE, TOPS, Boosting, variant_name, variants
 from imbdet.figures.columns import BOX, Chunks
 from imbdet.figures.study import NothingToShow
+from imbdet.structures.classifiers import Classifier
 
 IOU_THRESHOLDS = (0.5, 0.75, 0.9)
 

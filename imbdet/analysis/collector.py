@@ -22,6 +22,7 @@ from imbdet.analysis.candidate_rows import (
 )
 from imbdet.analysis.frozen_detector import FrozenDetector, ImageCandidates
 from imbdet.analysis.selections import build_selections
+from imbdet.config_files.keys import get_key
 from imbdet.engine.progress import with_progress
 from imbdet.figures.calibration import EntryScores
 from imbdet.figures.candidate_columns import (
@@ -38,7 +39,6 @@ from imbdet.figures.gradient_shares import EntryGradients
 from imbdet.figures.part_files import PartWriter
 from imbdet.figures.score_distributions import ScoreWeights
 from imbdet.figures.score_shift import ImageScores
-from imbdet.keys import get_key
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,6 @@ from detectron2.structures import Instances
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from imbdet.classifiers import Classifier
 from imbdet.data.summary import require_classes
 from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.errors import UserError
@@ -20,6 +19,7 @@ from imbdet.modeling.ground_truth import targets_of
 from imbdet.modeling.proposals import priors_of
 from imbdet.modeling.sites import sites_of
 from imbdet.structures import Candidates, Outputs, Priors, Targets
+from imbdet.structures.classifiers import Classifier
 
 
 @dataclass(frozen=True, eq=False)

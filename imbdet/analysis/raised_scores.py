@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from imbdet.classifiers import Classifier
 from imbdet.figures.boosting import TOPS
+from imbdet.structures.classifiers import Classifier
 
 # The loss of an image falls by so much of what its first 5 positives pay.
 DECREASE = 0.5

@@ -20,7 +20,7 @@ from imbdet.assigners.pairs import (
     squared_center_distance,
 )
 from imbdet.methods import ASSIGNERS
-from imbdet.options import Count, Share
+from imbdet.methods.options import Count, Share
 from imbdet.structures import Assignment, Outputs, Priors, Targets
 
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from imbdet.assigners.assigner import assign_images
 from imbdet.assigners.max_iou import max_iou
-from imbdet.buffers import KeepsMissingBuffers
 from imbdet.methods import ASSIGNERS
-from imbdet.options import Count, Share
+from imbdet.methods.options import Count, Share
+from imbdet.ops.buffers import KeepsMissingBuffers
 from imbdet.structures import Assignment, Priors, Targets
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from imbdet.assigners.pairs import BestObject, border_distance, box_iou, center_offset, chunks
 from imbdet.methods import ASSIGNERS
-from imbdet.options import Positive
+from imbdet.methods.options import Positive
 from imbdet.structures import Assignment, Priors, Targets
 
 # Larger objects are never matched, in pixels^2.

@@ -23,10 +23,10 @@ from imbdet.assigners.pairs import (
     of_image,
 )
 from imbdet.assigners.task_aligned import grade
-from imbdet.classifiers import SOFTMAX
 from imbdet.methods import ASSIGNERS
-from imbdet.options import Count, NonNegative
+from imbdet.methods.options import Count, NonNegative
 from imbdet.structures import Assignment, Outputs, Priors, Targets
+from imbdet.structures.classifiers import SOFTMAX
 
 # Of the focal loss that is the classification cost.
 ALPHA, GAMMA = 0.25, 2

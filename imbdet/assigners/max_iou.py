@@ -9,8 +9,8 @@ from torch import Tensor
 
 from imbdet.assigners.pairs import BestObject, box_iou, chunks
 from imbdet.methods import ASSIGNERS
+from imbdet.methods.options import Share
 from imbdet.ops.box_matrices import by_columns
-from imbdet.options import Share
 from imbdet.structures import Assignment, Priors, Targets
 
 

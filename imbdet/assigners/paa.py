@@ -13,8 +13,8 @@ from imbdet.assigners.max_iou import highest_ious
 from imbdet.assigners.mixture import fit_two_gaussians
 from imbdet.assigners.pairs import box_giou, iou_of_assigned
 from imbdet.methods import ASSIGNERS
+from imbdet.methods.options import Count, NonNegative, Share
 from imbdet.ops.local_rank import position_in_group
-from imbdet.options import Count, NonNegative, Share
 from imbdet.structures import Assignment, Outputs, Priors, Targets
 
 # Of the focal loss by which candidates are ranked.

@@ -17,7 +17,7 @@ from imbdet.assigners.pairs import (
     of_image,
 )
 from imbdet.methods import ASSIGNERS
-from imbdet.options import Count, NonNegative, Positive
+from imbdet.methods.options import Count, NonNegative, Positive
 from imbdet.structures import Assignment, Outputs, Priors, Targets
 
 # Cost of a prior unless it is both in the object and near its centre: it ranks after those.

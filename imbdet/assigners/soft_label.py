@@ -18,7 +18,7 @@ from imbdet.assigners.pairs import (
     squared_center_distance,
 )
 from imbdet.methods import ASSIGNERS
-from imbdet.options import Count, NonNegative
+from imbdet.methods.options import Count, NonNegative
 from imbdet.structures import Assignment, Outputs, Priors, Targets
 
 

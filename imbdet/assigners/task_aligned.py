@@ -17,7 +17,7 @@ from imbdet.assigners.pairs import (
     lowest,
 )
 from imbdet.methods import ASSIGNERS
-from imbdet.options import Count, NonNegative
+from imbdet.methods.options import Count, NonNegative
 from imbdet.structures import Assignment, Outputs, Priors, Targets
 
 

@@ -13,8 +13,8 @@ from imbdet.data.coco import evaluator_type_of
 from imbdet.data.summary import category_ids_of
 from imbdet.errors import UserError
 from imbdet.formats.annotation_files import READERS
-from imbdet.reading import read_json
 from imbdet.suspects import Evidence
+from imbdet.untrusted.reading import read_json
 
 
 @dataclass(frozen=True, eq=False)

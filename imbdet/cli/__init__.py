@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from imbdet import __version__
-from imbdet.program import run_program
+from imbdet.programs.program import run_program
 
 # In other processes that use multiprocessing it is another name of "__main__".
 if getattr(sys.modules.get("__mp_main__"), "__name__", "") == "__mp_main__":

@@ -14,7 +14,7 @@ from imbdet.cli.arguments import (
     at_least_1,
 )
 from imbdet.errors import UserError
-from imbdet.startup import quick_imports
+from imbdet.programs.startup import quick_imports
 
 if TYPE_CHECKING:
     from detectron2.config import CfgNode
@@ -119,7 +119,7 @@ def _default_config(args: argparse.Namespace) -> str:
 def _asked(args: argparse.Namespace) -> tuple["LedgerDoubts | None", str | None]:
     """What a ledger says, and the checkpoint that is to look, as far as there are any."""
     from imbdet.advice.ledger_doubts import read_ledger_doubts
-    from imbdet.ledger_tables import has_ledger
+    from imbdet.run_files.ledger_tables import has_ledger
     from imbdet.surveying import find_checkpoint
 
     run: Path | None = args.run_folder

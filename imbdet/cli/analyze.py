@@ -10,7 +10,7 @@ from imbdet.cli.arguments import (
     add_pictures,
     add_weights,
 )
-from imbdet.startup import quick_imports
+from imbdet.programs.startup import quick_imports
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:

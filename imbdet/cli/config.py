@@ -13,12 +13,12 @@ from imbdet.cli.arguments import (
     add_overrides,
     print_json,
 )
+from imbdet.config_files.keys import changed_keys, leaves, suggest_key
 from imbdet.errors import UserError
-from imbdet.keys import changed_keys, leaves, suggest_key
+from imbdet.programs.startup import quick_imports
 from imbdet.reference.comments import explain_key, range_of
 from imbdet.reference.default_values import DETECTRON2_KEYS, default_config
 from imbdet.reference.sources import read_source
-from imbdet.startup import quick_imports
 from imbdet.wording import counted
 
 _WIDTH = 100
@@ -103,7 +103,7 @@ def diff(args: argparse.Namespace) -> None:
     """Print the keys that differ, with both values."""
     with quick_imports():
         from imbdet.config import load_config
-        from imbdet.yaml_file import find_bases
+        from imbdet.config_files.yaml_file import find_bases
 
     cfg = load_config(*args.config_file, opts=args.opts)
     bases = find_bases(args.config_file[0]) if args.base is None else [args.base]

@@ -6,10 +6,10 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from imbdet.addresses import PREFIX
 from imbdet.cli.arguments import add_command
-from imbdet.processes import path_of, wait_for
-from imbdet.signals import Stopped
+from imbdet.config_files.addresses import PREFIX
+from imbdet.programs.processes import path_of, wait_for
+from imbdet.programs.signals import Stopped
 
 DETECTORS = (
     "retinanet",

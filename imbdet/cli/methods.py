@@ -4,11 +4,11 @@ import argparse
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from imbdet.addresses import PREFIX
 from imbdet.cli.arguments import add_command, add_json, print_json
+from imbdet.config_files.addresses import PREFIX
 from imbdet.errors import UserError, suggest
 from imbdet.methods import Method
-from imbdet.options import Option
+from imbdet.methods.options import Option
 from imbdet.reference.comments import explain_key
 from imbdet.reference.declared_keys import FAMILIES, Family, option_keys
 from imbdet.reference.declared_methods import read_registries

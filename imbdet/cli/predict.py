@@ -11,7 +11,7 @@ from imbdet.cli.arguments import (
     add_overrides,
     add_weights,
 )
-from imbdet.startup import quick_imports
+from imbdet.programs.startup import quick_imports
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:

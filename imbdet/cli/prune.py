@@ -5,7 +5,7 @@ import argparse
 import shtab
 
 from imbdet.cli.arguments import add_command, add_output
-from imbdet.startup import quick_imports
+from imbdet.programs.startup import quick_imports
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import shtab
 
 from imbdet.cli.arguments import add_command
-from imbdet.startup import quick_imports
+from imbdet.programs.startup import quick_imports
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:

@@ -13,7 +13,7 @@ from imbdet.cli.arguments import (
     positive_number,
 )
 from imbdet.errors import UserError
-from imbdet.startup import quick_imports
+from imbdet.programs.startup import quick_imports
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:

@@ -4,7 +4,7 @@ import argparse
 import os
 
 from imbdet.cli.arguments import add_command, add_config_files, add_overrides
-from imbdet.startup import quick_imports
+from imbdet.programs.startup import quick_imports
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:

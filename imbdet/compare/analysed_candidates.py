@@ -8,7 +8,7 @@ from imbdet.compare.ground_truth import GroundTruth
 from imbdet.compare.run_folders import RunFolder
 from imbdet.figures.part_files import PartReader
 from imbdet.figures.study import NothingToShow
-from imbdet.processes import path_of
+from imbdet.programs.processes import path_of
 
 
 def open_candidates(runs: Sequence[RunFolder]) -> dict[str, PartReader]:

@@ -11,7 +11,7 @@ from imbdet.errors import UserError
 from imbdet.evaluation.limits import MAX_DETECTIONS
 from imbdet.evaluation.protocols import CocoProtocol, LvisProtocol
 from imbdet.formats.lvis_json import FREQUENCIES
-from imbdet.reading import read_json
+from imbdet.untrusted.reading import read_json
 
 
 def check_test_set(runs: Sequence[RunFolder], truth: GroundTruth) -> list[str]:

@@ -22,7 +22,7 @@ from imbdet.evaluation.marked_images import Mark, draw_panel, join_panels
 from imbdet.evaluation.matches import Matches
 from imbdet.figures.part_files import write_table
 from imbdet.figures.study import NothingToShow
-from imbdet.parquet import read_parquet
+from imbdet.untrusted.parquet import read_parquet
 
 NUM_PICTURES = 4
 # More labels would hide the image.

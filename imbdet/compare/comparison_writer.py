@@ -32,8 +32,8 @@ from imbdet.figures.score_by_rank import ScoreByRank, score_by_rank
 from imbdet.figures.score_iou import ScoreIoU, score_iou
 from imbdet.figures.study import NothingToShow, Study, remove_report, write_study, write_summary
 from imbdet.figures.training_curves import TrainingCurves, training_curves
-from imbdet.processes import path_of
-from imbdet.startup import without_collections
+from imbdet.programs.processes import path_of
+from imbdet.programs.startup import without_collections
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 
 from imbdet.compare.run_folders import RunFolder
+from imbdet.config_files.keys import changed_keys
 from imbdet.figures.part_files import write_table
-from imbdet.keys import changed_keys
 from imbdet.wording import counted
 
 # Two detectors differ in dozens of keys, which the table has.

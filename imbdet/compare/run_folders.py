@@ -11,8 +11,8 @@ from detectron2.config import CfgNode
 from imbdet.config import load_config
 from imbdet.engine.checkpoint_folder import CheckpointFolder
 from imbdet.errors import UserError
-from imbdet.plain_yaml import load_yaml
-from imbdet.reading import read_json, read_text
+from imbdet.untrusted.plain_yaml import load_yaml
+from imbdet.untrusted.reading import read_json, read_text
 
 
 @dataclass(frozen=True, eq=False)

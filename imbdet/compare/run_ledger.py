@@ -16,9 +16,9 @@ from imbdet.data.coco import evaluator_type_of, register_datasets
 from imbdet.data.summary import find_difference, summarize
 from imbdet.errors import UserError, suggest
 from imbdet.formats.annotation_files import READERS
-from imbdet.ledger_tables import find_table, read_table
-from imbdet.reading import parse_json
 from imbdet.records.ledger_columns import SCHEMAS
+from imbdet.run_files.ledger_tables import find_table, read_table
+from imbdet.untrusted.reading import parse_json
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from detectron2.config import CfgNode
 from imbdet import assigners, losses, samplers, weighting  # noqa: F401
 from imbdet.learning import criteria  # noqa: F401
 from imbdet.methods import REGISTRIES
-from imbdet.options import Option
+from imbdet.methods.options import Option
 from imbdet.reference.declared_keys import imbdet_keys, modeling_keys
 
 

@@ -13,11 +13,11 @@ from detectron2.config import CfgNode, downgrade_config, get_cfg, upgrade_config
 from detectron2.config.compat import guess_version
 
 from imbdet.config.added_keys import add_imbdet_config
+from imbdet.config_files.keys import leaves, suggest_key
+from imbdet.config_files.yaml_file import Entry, read_tree
 from imbdet.errors import UserError
-from imbdet.keys import leaves, suggest_key
-from imbdet.plain_yaml import load_yaml
+from imbdet.untrusted.plain_yaml import load_yaml
 from imbdet.wording import shortened
-from imbdet.yaml_file import Entry, read_tree
 
 # How to write a value of a type, said when another type is given.
 _HOW_TO_WRITE = {

@@ -11,10 +11,10 @@ from detectron2.config import CfgNode, get_cfg
 from PIL import ImageMode
 
 from imbdet.config.added_keys import add_imbdet_config
+from imbdet.config_files.keys import MAX_SEED, leaves
 from imbdet.errors import UserError
-from imbdet.keys import MAX_SEED, leaves
 from imbdet.methods import REGISTRIES
-from imbdet.options import Option, Range
+from imbdet.methods.options import Option, Range
 from imbdet.reference.declared_keys import imbdet_keys
 from imbdet.wording import shortened
 

@@ -11,13 +11,13 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
 from detectron2.utils.logger import log_first_n
 
+from imbdet.config_files.keys import get_key
 from imbdet.data.coco import CocoDataset, describe_origin, evaluator_type_of
 from imbdet.data.coco_records import optional_fields
 from imbdet.data.plausibility import describe_box, find_implausible
 from imbdet.errors import UserError
 from imbdet.formats.annotation_files import READERS
 from imbdet.formats.coco_boxes import COORDINATE_PROBLEMS, find_coordinate_problem
-from imbdet.keys import get_key
 from imbdet.modeling.detector_kind import num_classes_key
 from imbdet.wording import counted, printable
 

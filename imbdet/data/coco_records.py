@@ -11,12 +11,12 @@ from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.structures import BoxMode
 
+from imbdet.config_files.keys import get_key
 from imbdet.errors import UserError
 from imbdet.formats.annotation_files import READERS
 from imbdet.formats.coco_masks import OPTIONAL_FIELDS
 from imbdet.formats.lvis_json import NEGATIVE, NOT_EXHAUSTIVE
-from imbdet.keys import get_key
-from imbdet.startup import without_collections
+from imbdet.programs.startup import without_collections
 from imbdet.wording import counted
 
 logger = logging.getLogger(__name__)

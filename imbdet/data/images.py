@@ -7,7 +7,7 @@ from detectron2.data.detection_utils import read_image
 from detectron2.utils.file_io import PathManager
 from PIL import Image, UnidentifiedImageError
 
-from imbdet.reading import require_file
+from imbdet.untrusted.reading import require_file
 
 _JPEG_SIGNATURE = b"\xff\xd8\xff"
 

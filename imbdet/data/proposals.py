@@ -7,10 +7,10 @@ from detectron2.config import CfgNode
 from detectron2.structures import BoxMode
 from detectron2.utils.file_io import PathManager
 
-from imbdet.array_pickle import load_arrays
 from imbdet.errors import UserError
 from imbdet.modeling.detector_kind import PRECOMPUTED, is_one_stage
-from imbdet.reading import require_file
+from imbdet.untrusted.array_pickle import load_arrays
+from imbdet.untrusted.reading import require_file
 
 # A minute of work. A file of COCO's training images has 4 million operations.
 MAX_OPERATIONS = 20_000_000

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from imbdet.errors import UserError
-from imbdet.parquet import read_parquet
+from imbdet.untrusted.parquet import read_parquet
 
 # Of the records of a run, read file by file.
 _MAX_BYTES = 1 << 30

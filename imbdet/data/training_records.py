@@ -11,13 +11,13 @@ from detectron2.data.build import (
     filter_images_with_only_crowd_annotations,
 )
 
+from imbdet.config_files.keys import get_key
 from imbdet.data.checks import load_dataset
 from imbdet.data.class_table import format_class_table
 from imbdet.data.proposals import with_proposals
 from imbdet.data.summary import DataSummary
 from imbdet.data.weights import class_weights, count_objects, weigh_records
 from imbdet.errors import UserError
-from imbdet.keys import get_key
 from imbdet.losses import ClassFrequencies
 from imbdet.modeling.detector_kind import num_classes_key
 from imbdet.wording import counted

@@ -13,12 +13,12 @@ from detectron2.engine import HookBase
 from detectron2.utils import comm
 from torch import Tensor
 
-from imbdet.best_evaluation import BestEvaluation
 from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.engine.checkpoint_file import read_checkpoint
 from imbdet.errors import UserError, suggest
 from imbdet.files import replacing
-from imbdet.schema import NUMBER, require_form
+from imbdet.run_files.best_evaluation import BestEvaluation
+from imbdet.untrusted.schema import NUMBER, require_form
 from imbdet.wording import counted
 
 logger = logging.getLogger(__name__)

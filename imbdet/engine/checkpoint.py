@@ -21,7 +21,7 @@ from imbdet.engine.checkpoint_writer import CheckpointWriter
 from imbdet.engine.fit import check_fit, check_kinds, find_dropped
 from imbdet.engine.weight_average import ENTRY
 from imbdet.errors import UserError
-from imbdet.reading import suggest_file
+from imbdet.untrusted.reading import suggest_file
 
 logger = logging.getLogger(__name__)
 

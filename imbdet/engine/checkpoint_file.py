@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from imbdet.array_pickle import load_arrays
 from imbdet.engine.tensor_pickle import check_tensors, is_archive
 from imbdet.errors import UserError
 from imbdet.files import replacing
-from imbdet.reading import require_file
+from imbdet.untrusted.array_pickle import load_arrays
+from imbdet.untrusted.reading import require_file
 
 # The last record of a zip archive: its start, its length, and its last two bytes, the length of the
 # comment that follows.

@@ -8,7 +8,7 @@ from pathlib import Path
 from imbdet.engine.checkpoint_file import read_checkpoint
 from imbdet.errors import UserError
 from imbdet.files import replacing
-from imbdet.reading import read_text
+from imbdet.untrusted.reading import read_text
 
 logger = logging.getLogger(__name__)
 

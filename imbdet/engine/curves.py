@@ -11,8 +11,8 @@ from detectron2.utils.events import JSONWriter, TensorboardXWriter
 from imbdet.engine.loggers import RunLogger
 from imbdet.errors import UserError
 from imbdet.files import replacing
-from imbdet.reading import parse_json, require_file
-from imbdet.schema import NUMBER, Each, Row, require_form
+from imbdet.untrusted.reading import parse_json, require_file
+from imbdet.untrusted.schema import NUMBER, Each, Row, require_form
 
 # How many of a scalar's last values the writers smooth over.
 WINDOW = 20

@@ -7,7 +7,7 @@ import time
 from detectron2.engine import HookBase
 from detectron2.utils import comm
 
-from imbdet.signals import Stopped, stop
+from imbdet.programs.signals import Stopped, stop
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class StopOnSignal(HookBase):
         self._received_at = 0.0
 
     def on_signal(self, number: int, frame: object) -> None:
-        """The handler, for :func:`imbdet.signals.hearing`."""
+        """The handler, for :func:`imbdet.programs.signals.hearing`."""
         if os.getpid() != self._process:
             return  # a worker of the loader: its parent ends it
         if not self._is_underway:

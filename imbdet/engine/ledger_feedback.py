@@ -19,8 +19,8 @@ from imbdet.engine.training_state import taking_up
 from imbdet.errors import UserError
 from imbdet.records.hardness import hardness_of_images, hardness_of_objects
 from imbdet.records.ledger import Ledger
-from imbdet.schema import require_form
 from imbdet.suspects.doubt import doubts_of_classes
+from imbdet.untrusted.schema import require_form
 from imbdet.wording import counted
 
 logger = logging.getLogger(__name__)

@@ -26,7 +26,7 @@ from imbdet.records.ledger import Ledger
 from imbdet.records.ledger_columns import TABLES
 from imbdet.records.ledger_rows import LedgerRows
 from imbdet.records.sights import Sights
-from imbdet.schema import Each, require_form
+from imbdet.untrusted.schema import Each, require_form
 
 logger = logging.getLogger(__name__)
 

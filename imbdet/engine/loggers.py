@@ -17,11 +17,11 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.utils.events import EventWriter, get_event_storage
 
+from imbdet.config_files.keys import leaves
 from imbdet.engine.process_state import get_random_states, set_random_states
 from imbdet.errors import UserError, suggest
 from imbdet.files import replacing
-from imbdet.keys import leaves
-from imbdet.reading import read_json
+from imbdet.untrusted.reading import read_json
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ import torch.distributed as dist
 from detectron2.engine import defaults
 from detectron2.utils import comm
 
-from imbdet.program import run_program
+from imbdet.programs.program import run_program
 
 Run = Callable[[argparse.Namespace], None]
 

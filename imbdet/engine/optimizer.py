@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from imbdet.engine.checkpoint_file import check_weights
 from imbdet.errors import UserError, suggest
-from imbdet.schema import require_form
+from imbdet.untrusted.schema import require_form
 
 # Each with an option that it alone has, and what it keeps of a parameter.
 OPTIMIZERS = {

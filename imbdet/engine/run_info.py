@@ -21,11 +21,11 @@ from detectron2.config import CfgNode
 from detectron2.utils import comm
 
 from imbdet.config import load_config
+from imbdet.config_files.keys import changed_keys
 from imbdet.data.summary import DataSummary
 from imbdet.files import replacing
-from imbdet.keys import changed_keys
 from imbdet.modeling.chosen_methods import chosen_methods
-from imbdet.reading import read_json
+from imbdet.untrusted.reading import read_json
 
 logger = logging.getLogger(__name__)
 

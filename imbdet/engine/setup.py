@@ -18,6 +18,7 @@ from detectron2.utils.env import seed_all_rng
 
 from imbdet.config import load_config
 from imbdet.config.values import refuse_values
+from imbdet.config_files.keys import MAX_SEED, changed_keys
 from imbdet.data import register_datasets, require_equal_shares
 from imbdet.data.proposals import check_proposal_keys
 from imbdet.data.summary import DataSummary
@@ -29,11 +30,10 @@ from imbdet.engine.logs import setup_logging
 from imbdet.engine.run_info import write_run_info
 from imbdet.errors import UserError
 from imbdet.files import replacing
-from imbdet.keys import MAX_SEED, changed_keys
 from imbdet.modeling.augmented_tests import refuse_test_augmentation
 from imbdet.modeling.unread_keys import refuse_unread_keys
-from imbdet.plain_yaml import load_yaml
-from imbdet.reading import read_text
+from imbdet.untrusted.plain_yaml import load_yaml
+from imbdet.untrusted.reading import read_text
 
 logger = logging.getLogger(__name__)
 

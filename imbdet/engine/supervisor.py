@@ -16,7 +16,7 @@ import torch.multiprocessing
 
 from imbdet.data.workers import share_temporary_folder
 from imbdet.engine.member import FOLLOWED, Place, Run, speak, take_part
-from imbdet.signals import PATIENCE, holding_back, passing_on
+from imbdet.programs.signals import PATIENCE, holding_back, passing_on
 
 # Seconds that processes have to end by themselves once one of them has failed. As torchrun's.
 GRACE = 30.0

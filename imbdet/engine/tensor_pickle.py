@@ -16,9 +16,9 @@ from typing import Any, BinaryIO
 
 import torch
 
-from imbdet.array_pickle import array_functions
-from imbdet.bounded_pickle import Allowance, BoundedUnpickler
 from imbdet.errors import UserError
+from imbdet.untrusted.array_pickle import array_functions
+from imbdet.untrusted.bounded_pickle import Allowance, BoundedUnpickler
 
 # Of the pickle of a checkpoint, without the tensors' values.
 _MAX_PICKLE = 1 << 26

@@ -14,7 +14,7 @@ from imbdet.engine.observers import build_observers
 from imbdet.engine.trainer import Trainer
 from imbdet.errors import UserError
 from imbdet.evaluation import build_coco_evaluator
-from imbdet.signals import hearing
+from imbdet.programs.signals import hearing
 from imbdet.wording import counted
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,6 @@ from detectron2.config import CfgNode
 from detectron2.evaluation.testing import flatten_results_dict
 from torch import Tensor, nn
 
-from imbdet.best_evaluation import is_loss
 from imbdet.data import TrainLoader
 from imbdet.data.seeding import seed_sequence, seeded_globals
 from imbdet.engine.best import require_metric
@@ -16,6 +15,7 @@ from imbdet.engine.evaluation import evaluate_augmented, evaluate_model, undefin
 from imbdet.engine.unwrapping import unwrapped
 from imbdet.engine.validation_loss import build_validation_loss
 from imbdet.engine.weight_average import SUFFIX, WeightAverage, is_of_averages
+from imbdet.run_files.best_evaluation import is_loss
 
 logger = logging.getLogger(__name__)
 

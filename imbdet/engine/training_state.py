@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from imbdet.errors import UserError
-from imbdet.schema import Each, Maybe, require_form
+from imbdet.untrusted.schema import Each, Maybe, require_form
 
 logger = logging.getLogger(__name__)
 

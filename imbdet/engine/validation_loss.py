@@ -15,13 +15,13 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
-from imbdet.best_evaluation import LOSSES
 from imbdet.data.seeding import seed_sequence, seeded_globals
 from imbdet.data.validation import KEY, build_validation_loader
 from imbdet.engine.process_state import changing_buffers, get_random_states, set_random_states
 from imbdet.engine.unwrapping import unwrapped
 from imbdet.errors import UserError
 from imbdet.losses import ClassFrequencies
+from imbdet.run_files.best_evaluation import LOSSES
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from imbdet.engine.checkpoint_file import check_weights
 from imbdet.engine.unwrapping import unwrapped
 from imbdet.errors import UserError
-from imbdet.schema import Each, require_form
+from imbdet.untrusted.schema import Each, require_form
 from imbdet.wording import counted
 
 logger = logging.getLogger(__name__)

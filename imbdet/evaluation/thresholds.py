@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from imbdet.evaluation.lrp import OptimalLRP
-from imbdet.reading import read_json
+from imbdet.untrusted.reading import read_json
 from imbdet.wording import counted
 
 # Used if no evaluation provides a better one.

@@ -19,7 +19,7 @@ from imbdet.drawing.run_styles import GROUP_WIDTH, add_legend, run_bars, spread
 from imbdet.drawing.style import label_panel, new_figure
 from imbdet.evaluation.matches import Matches
 from imbdet.figures.study import NothingToShow, Study
-from imbdet.startup import without_collections
+from imbdet.programs.startup import without_collections
 
 if TYPE_CHECKING:
     from tidecv import Data

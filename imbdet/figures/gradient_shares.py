@@ -17,7 +17,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from imbdet.classifiers import Classifier
 from imbdet.drawing.style import LINES, label_panel, new_figure
 from imbdet.figures.columns import Chunks
 from imbdet.figures.entries import valid_entries
@@ -25,6 +24,7 @@ from imbdet.figures.study import NothingToShow, Study
 from imbdet.kernels.entrywise import entry_weights
 from imbdet.losses.asl1 import asl1
 from imbdet.losses.focal import FocalEntry
+from imbdet.structures.classifiers import Classifier
 
 
 @dataclass(frozen=True)

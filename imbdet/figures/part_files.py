@@ -14,8 +14,8 @@ from imbdet.errors import UserError
 from imbdet.figures.candidate_columns import TYPES
 from imbdet.figures.columns import chosen_by, object_by
 from imbdet.files import replacing
-from imbdet.parquet import read_parquet
-from imbdet.reading import require_file
+from imbdet.untrusted.parquet import read_parquet
+from imbdet.untrusted.reading import require_file
 
 # Rows of a part. A part and one image are in memory at a time: about 30 MB of candidates.
 ROWS_PER_PART = 1 << 18

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from imbdet.drawing.run_styles import add_legend, run_lines
 from imbdet.drawing.style import label_panel, new_figure
 from imbdet.figures.study import NothingToShow, Study
-from imbdet.training_log import Curve, read_training_log
+from imbdet.run_files.training_log import Curve, read_training_log
 
 _NUM_COLUMNS = 3
 

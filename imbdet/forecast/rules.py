@@ -8,9 +8,9 @@ from torch import nn
 
 from imbdet.analysis.frozen_detector import FrozenDetector
 from imbdet.config import load_config
+from imbdet.config_files.keys import changed_keys
 from imbdet.engine.setup import check_config
 from imbdet.errors import UserError
-from imbdet.keys import changed_keys
 from imbdet.learning import Learner
 from imbdet.learning.normalizers import Count
 from imbdet.losses import ClassFrequencies

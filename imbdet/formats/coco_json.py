@@ -10,7 +10,7 @@ from imbdet.errors import UserError
 from imbdet.formats.annotation_format import COCO, AnnotationFormat
 from imbdet.formats.coco_checks import find_problem
 from imbdet.formats.coco_masks import OPTIONAL_FIELDS, drop_lines
-from imbdet.reading import read_json
+from imbdet.untrusted.reading import read_json
 from imbdet.wording import printable
 
 

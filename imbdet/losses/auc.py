@@ -11,9 +11,9 @@ from torch.distributed import ProcessGroup
 from imbdet.kernels.error_driven import Update, apply_updates
 from imbdet.kernels.ranking import Ranking, rank
 from imbdet.methods import CLS_LOSSES
+from imbdet.methods.options import NonNegative
 from imbdet.ops.exchange import total
 from imbdet.ops.sums import sum_by
-from imbdet.options import NonNegative
 
 
 @CLS_LOSSES.register(

@@ -13,15 +13,15 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 from torch.nn import functional as F
 
-from imbdet.classifiers import Classifier
 from imbdet.losses.class_cross_entropy import check_class_numbers, check_columns, used_logits
 from imbdet.losses.class_frequencies import KnownFrequencies
 from imbdet.losses.reduction import reduce_losses
 from imbdet.methods import CLS_LOSSES
+from imbdet.methods.options import Bounds, NonNegative, checked
 from imbdet.ops.exchange import Pool, total
 from imbdet.ops.labels import check_labels, weighted_labels
 from imbdet.ops.precision import at_least_float32
-from imbdet.options import Bounds, NonNegative, checked
+from imbdet.structures.classifiers import Classifier
 
 
 class BalancedGroups:

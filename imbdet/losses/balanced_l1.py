@@ -10,8 +10,8 @@ from torch import Tensor
 
 from imbdet.losses.reduction import reduce_losses
 from imbdet.methods import BOX_LOSSES
+from imbdet.methods.options import Positive
 from imbdet.ops.paired import paired
-from imbdet.options import Positive
 
 
 @BOX_LOSSES.register(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from imbdet.losses.class_cross_entropy import check_class_numbers
-from imbdet.options import Momentum, checked
+from imbdet.methods.options import Momentum, checked
 
 
 @checked

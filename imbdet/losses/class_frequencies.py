@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from imbdet.buffers import KeepsMissingBuffers
 from imbdet.errors import UserError
+from imbdet.ops.buffers import KeepsMissingBuffers
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,8 @@ from imbdet.kernels.entrywise import entry_weights, entrywise_loss
 from imbdet.losses.class_cross_entropy import used_logits
 from imbdet.losses.reduction import reduce_losses
 from imbdet.methods import CLS_LOSSES
+from imbdet.methods.options import Balance
 from imbdet.ops.labels import check_labels
-from imbdet.options import Balance
 
 
 @CLS_LOSSES.register(

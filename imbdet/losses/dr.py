@@ -20,9 +20,9 @@ from torch.nn import functional as F
 
 from imbdet.kernels.negative_softmax import negative_softmax
 from imbdet.methods import CLS_LOSSES
+from imbdet.methods.options import Positive
 from imbdet.ops.exchange import gather
 from imbdet.ops.labels import labelled_rows, rank_segments
-from imbdet.options import Positive
 
 
 @CLS_LOSSES.register(

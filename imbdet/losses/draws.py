@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
-from imbdet.buffers import KeepsMissingBuffers
+from imbdet.ops.buffers import KeepsMissingBuffers
 from imbdet.ops.exchange import gather
 
 

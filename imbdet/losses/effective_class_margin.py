@@ -10,9 +10,9 @@ from torch import Tensor
 from imbdet.losses.class_cross_entropy import check_class_numbers, weighted_sigmoid_cross_entropy
 from imbdet.losses.reduction import reduce_losses
 from imbdet.methods import CLS_LOSSES
+from imbdet.methods.options import Positive
 from imbdet.ops.labels import check_labels
 from imbdet.ops.precision import at_least_float32
-from imbdet.options import Positive
 
 
 @CLS_LOSSES.register(
@@ -37,7 +37,7 @@ def effective_class_margin_loss(
     With n of S samples in a class, a = (S - n) / n and r = a^(1/4), positives get the margin
     ln(1 + 1/r) and negatives ln(1 + r). These compare exp(x + positive margin) with
     exp(-x + negative margin), hence 2 x. The weight is a ln((1 + a) / a). Scores are made without
-    margins: :class:`imbdet.classifiers.SigmoidBesideBackground`.
+    margins: :class:`imbdet.structures.classifiers.SigmoidBesideBackground`.
 
     Args:
         pred_logits: (M, K + 1) logits, the background last, as one more sigmoid.

@@ -11,9 +11,9 @@ from torch.distributed import ProcessGroup
 from imbdet.losses.class_cross_entropy import check_columns, weighted_sigmoid_cross_entropy
 from imbdet.losses.gradient_ratio import GradientRatio
 from imbdet.methods import CLS_LOSSES
+from imbdet.methods.options import NonNegative
 from imbdet.ops.labels import check_labels, positive_entries
 from imbdet.ops.precision import at_least_float32
-from imbdet.options import NonNegative
 
 
 @CLS_LOSSES.register(
@@ -53,7 +53,7 @@ class EQLv2Loss(GradientRatio):
 
         Args:
             pred_logits: (M, K + 1) logits, the background last, as one more sigmoid, whose entries
-                weigh 1. Scores: :class:`imbdet.classifiers.SigmoidBesideBackground`.
+                weigh 1. Scores: :class:`imbdet.structures.classifiers.SigmoidBesideBackground`.
             gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
             group: processes whose gradients are added; None is this one alone.
 

@@ -9,8 +9,8 @@ from torch import Tensor
 from imbdet.losses.class_cross_entropy import check_class_numbers, weighted_sigmoid_cross_entropy
 from imbdet.losses.reduction import reduce_losses
 from imbdet.methods import CLS_LOSSES
+from imbdet.methods.options import Share
 from imbdet.ops.labels import check_labels
-from imbdet.options import Share
 
 
 @CLS_LOSSES.register(

@@ -20,9 +20,9 @@ from imbdet.losses.focal import FocalEntry
 from imbdet.losses.gradient_ratio import GradientRatio
 from imbdet.losses.quality import QualityFocalPositive, soft_targets
 from imbdet.methods import CLS_LOSSES
+from imbdet.methods.options import Balance, NonNegative, Positive
 from imbdet.ops.labels import check_labels, positive_entries
 from imbdet.ops.precision import at_least_float32
-from imbdet.options import Balance, NonNegative, Positive
 
 
 class _Equalized(GradientRatio):

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
 
-from imbdet.buffers import KeepsMissingBuffers
 from imbdet.losses.class_cross_entropy import check_columns, used_logits
 from imbdet.losses.logit_adjustment import logit_adjusted_loss
 from imbdet.methods import CLS_LOSSES
+from imbdet.methods.options import Momentum, Range
+from imbdet.ops.buffers import KeepsMissingBuffers
 from imbdet.ops.exchange import total
 from imbdet.ops.labels import check_labels, positive_entries
 from imbdet.ops.sums import sum_by
-from imbdet.options import Momentum, Range
 
 
 @CLS_LOSSES.register(

@@ -13,9 +13,9 @@ from torch.distributed import ProcessGroup
 from imbdet.losses.class_cross_entropy import check_class_numbers, weighted_sigmoid_cross_entropy
 from imbdet.losses.reduction import reduce_losses
 from imbdet.methods import CLS_LOSSES
+from imbdet.methods.options import Count, NonNegative, checked
 from imbdet.ops.exchange import total
 from imbdet.ops.labels import check_labels
-from imbdet.options import Count, NonNegative, checked
 
 
 @CLS_LOSSES.register(

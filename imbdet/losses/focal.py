@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from imbdet.kernels.entrywise import entry_weights, entrywise_loss
 from imbdet.losses.reduction import reduce_losses
 from imbdet.methods import CLS_LOSSES
-from imbdet.options import Balance, NonNegative
+from imbdet.methods.options import Balance, NonNegative
 
 
 @CLS_LOSSES.register(

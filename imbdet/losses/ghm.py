@@ -25,15 +25,15 @@ from torch import Tensor
 from torch.distributed import ProcessGroup
 from torch.nn import functional as F
 
-from imbdet.buffers import KeepsMissingBuffers, untouched_buffers
 from imbdet.kernels.entrywise import sum_entries
 from imbdet.kernels.norm_histogram import bins_of, count_bins, norm_histogram
 from imbdet.losses.asl1 import asl1
 from imbdet.losses.reduction import reduce_losses
 from imbdet.methods import BOX_LOSSES, CLS_LOSSES
+from imbdet.methods.options import Count, Momentum, Positive
+from imbdet.ops.buffers import KeepsMissingBuffers, untouched_buffers
 from imbdet.ops.exchange import total
 from imbdet.ops.labels import check_labels, check_weights, weighted_labels
-from imbdet.options import Count, Momentum, Positive
 
 
 class _Harmonizer(KeepsMissingBuffers):

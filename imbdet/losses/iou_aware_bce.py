@@ -12,9 +12,9 @@ from imbdet.kernels.entrywise import entrywise_loss
 from imbdet.losses.focal import FocalEntry
 from imbdet.losses.quality import QualityFocalPositive, soft_targets
 from imbdet.losses.reduction import reduce_losses
+from imbdet.methods.options import NonNegative, Positive, Share, checked
 from imbdet.ops.labels import positive_entries
 from imbdet.ops.local_rank import position_in_group
-from imbdet.options import NonNegative, Positive, Share, checked
 
 # A query that is matched keeps a target, however far it is from its object.
 MIN_TARGET = 0.01

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from imbdet.losses.class_cross_entropy import check_class_numbers, used_logits
 from imbdet.losses.reduction import reduce_losses
 from imbdet.methods import CLS_LOSSES
+from imbdet.methods.options import NonNegative, Positive, checked
 from imbdet.ops.labels import check_labels
-from imbdet.options import NonNegative, Positive, checked
 
 
 @checked

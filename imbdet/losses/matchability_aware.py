@@ -13,7 +13,7 @@ from imbdet.kernels.entrywise import entrywise_loss
 from imbdet.losses.focal import DetachedFocalEntry
 from imbdet.losses.quality import QualityFocalPositive, soft_targets
 from imbdet.losses.reduction import reduce_losses
-from imbdet.options import NonNegative, checked
+from imbdet.methods.options import NonNegative, checked
 
 
 @checked

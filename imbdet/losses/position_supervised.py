@@ -11,8 +11,8 @@ from imbdet.kernels.entrywise import entry_weights, entrywise_loss
 from imbdet.losses.focal import FocalEntry
 from imbdet.losses.quality import QualityFocalPositive, soft_targets
 from imbdet.losses.reduction import reduce_losses
+from imbdet.methods.options import Balance, NonNegative, checked
 from imbdet.ops.labels import positive_entries, rank_segments
-from imbdet.options import Balance, NonNegative, checked
 
 EPS = 1e-8
 

@@ -18,8 +18,8 @@ from imbdet.kernels.entrywise import sum_entries
 from imbdet.losses.focal import DetachedFocalEntry, FocalEntry
 from imbdet.losses.reduction import reduce_losses
 from imbdet.methods import CLS_LOSSES
+from imbdet.methods.options import NonNegative
 from imbdet.ops.labels import check_labels, has_positive
-from imbdet.options import NonNegative
 
 
 @CLS_LOSSES.register(

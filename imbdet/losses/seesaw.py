@@ -9,13 +9,13 @@ from torch import Tensor
 from torch.distributed import ProcessGroup
 from torch.nn import functional as F
 
-from imbdet.buffers import KeepsMissingBuffers
 from imbdet.losses.class_cross_entropy import check_columns, used_logits
 from imbdet.methods import CLS_LOSSES
+from imbdet.methods.options import NonNegative, Positive
+from imbdet.ops.buffers import KeepsMissingBuffers
 from imbdet.ops.exchange import total
 from imbdet.ops.labels import check_labels, positive_entries
 from imbdet.ops.sums import sum_by
-from imbdet.options import NonNegative, Positive
 
 
 @CLS_LOSSES.register(
@@ -65,7 +65,7 @@ class SeesawLoss(KeepsMissingBuffers):
 
         Args:
             pred_logits: (M, K + 2) logits: the classes, object and background. Scores:
-                :class:`imbdet.classifiers.ObjectnessSoftmax`.
+                :class:`imbdet.structures.classifiers.ObjectnessSoftmax`.
             gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
             group: processes whose samples are counted together; None is this one alone.
 

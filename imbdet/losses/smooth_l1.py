@@ -10,8 +10,8 @@ from torch import Tensor
 
 from imbdet.losses.reduction import reduce_losses
 from imbdet.methods import BOX_LOSSES
+from imbdet.methods.options import Count, NonNegative
 from imbdet.ops.paired import paired
-from imbdet.options import Count, NonNegative
 
 
 @BOX_LOSSES.register("l1", "L1 distance of the deltas.")

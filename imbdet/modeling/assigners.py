@@ -6,8 +6,8 @@ from typing import Any
 from detectron2.config import CfgNode
 
 from imbdet.assigners import Assigner
+from imbdet.config_files.keys import get_key
 from imbdet.errors import UserError
-from imbdet.keys import get_key
 from imbdet.methods import ASSIGNERS, AssignerMethod
 from imbdet.modeling.registry import lookup, read_options
 from imbdet.modeling.site_keys import Site

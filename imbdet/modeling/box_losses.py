@@ -7,8 +7,8 @@ from detectron2.config import CfgNode, get_cfg
 from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
+from imbdet.config_files.keys import get_key
 from imbdet.errors import UserError
-from imbdet.keys import get_key
 from imbdet.learning.criteria import BoxLoss
 from imbdet.methods import BOX_LOSSES
 from imbdet.modeling.registry import lookup, read_options

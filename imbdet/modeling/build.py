@@ -8,9 +8,8 @@ from detectron2.config import CfgNode
 from detectron2.modeling.box_regression import Box2BoxTransform
 from detectron2.utils.events import EventStorage
 
-from imbdet.classifiers import Classifier
+from imbdet.config_files.keys import get_key
 from imbdet.errors import UserError
-from imbdet.keys import get_key
 from imbdet.learning.criteria import (
     SCOPES,
     BoxLoss,
@@ -36,6 +35,7 @@ from imbdet.samplers import (
     sample_all,
 )
 from imbdet.structures import Candidates, Outputs, Priors, Samples, Targets, needs_of
+from imbdet.structures.classifiers import Classifier
 from imbdet.weighting import WeightingProduct
 
 

@@ -8,8 +8,8 @@ from detectron2.config import CfgNode
 
 from imbdet.config.merging import set_key
 from imbdet.config.values import refuse_declared_values
+from imbdet.config_files.keys import leaves
 from imbdet.errors import UserError
-from imbdet.keys import leaves
 from imbdet.learning import Place
 from imbdet.modeling.site_keys import CASCADE, ReadingSite, Site
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from detectron2.config import CfgNode
 
-from imbdet.keys import get_key
+from imbdet.config_files.keys import get_key
 from imbdet.modeling.box_losses import box_loss_key
 from imbdet.modeling.detector_kind import is_one_stage
 from imbdet.modeling.site_keys import RETINANET, ROI_HEADS, cls_loss_name, sampler_names

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 from detectron2.config import CfgNode
 from torch import Tensor, nn
 
-from imbdet.classifiers import CLASSIFIERS, SIGMOID, Classifier
 from imbdet.errors import UserError
 from imbdet.learning.criteria import PointwiseCriterion, RankingCriterion, SampleLoss
 from imbdet.losses import FrequencyLoss
@@ -20,6 +19,7 @@ from imbdet.modeling.site_keys import (
     num_classes_of,
     refuse_levels_of_proposals,
 )
+from imbdet.structures.classifiers import CLASSIFIERS, SIGMOID, Classifier
 
 
 class ClsLoss(NamedTuple):

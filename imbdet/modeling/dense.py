@@ -8,11 +8,11 @@ from detectron2.layers import ShapeSpec
 from detectron2.structures import Boxes
 from torch import Tensor, nn
 
-from imbdet.classifiers import SIGMOID
 from imbdet.errors import UserError
 from imbdet.ops.image_rows import repeat_each
 from imbdet.ops.transfer import to_device
 from imbdet.structures import BoxTransform, Outputs, Priors, Targets
+from imbdet.structures.classifiers import SIGMOID
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,6 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
 from imbdet.assigners import Assigner
-from imbdet.buffers import KeepsMissingBuffers
 from imbdet.learning import Learner
 from imbdet.learning.criteria import Criterion
 from imbdet.learning.normalizers import Count, num_positives, sum_of_quality
@@ -31,6 +30,7 @@ from imbdet.modeling.ground_truth import targets_of
 from imbdet.modeling.matcher import matching_assigner
 from imbdet.modeling.registry import read_choice
 from imbdet.modeling.site_keys import Site
+from imbdet.ops.buffers import KeepsMissingBuffers
 from imbdet.samplers import Sampler
 from imbdet.structures import Candidates
 

@@ -15,8 +15,8 @@ from detectron2.modeling.anchor_generator import ANCHOR_GENERATOR_REGISTRY
 from detectron2.modeling.proposal_generator import RPN_HEAD_REGISTRY
 from torch import nn
 
+from imbdet.config_files.keys import get_key, leaves
 from imbdet.errors import UserError
-from imbdet.keys import get_key, leaves
 from imbdet.modeling.registry import lookup
 from imbdet.modeling.speed import speed_up
 

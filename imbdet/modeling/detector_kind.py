@@ -9,7 +9,7 @@ from detectron2.modeling import (
     ROI_HEADS_REGISTRY,
 )
 
-from imbdet.keys import get_key
+from imbdet.config_files.keys import get_key
 from imbdet.modeling.registry import lookup
 
 # Where each kind has its number of classes; a one-stage detector is derived from the first.

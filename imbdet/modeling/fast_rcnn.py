@@ -10,7 +10,6 @@ from detectron2.structures import Instances
 from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
-from imbdet.classifiers import SOFTMAX
 from imbdet.errors import UserError
 from imbdet.learning import Learner
 from imbdet.learning.criteria import Criterion
@@ -18,6 +17,7 @@ from imbdet.modeling import site_keys
 from imbdet.modeling.build import build_criterion
 from imbdet.modeling.prior_prob import set_prior
 from imbdet.structures import Candidates, Outputs
+from imbdet.structures.classifiers import SOFTMAX
 
 # Losses that detectron2's main branch can switch on in this place, as keys and as arguments.
 _LOSS_SWITCHES = ("USE_SIGMOID_CE", "USE_FED_LOSS")

@@ -10,7 +10,7 @@ from detectron2.utils.memory import retry_if_cuda_oom
 from torch import Tensor
 
 from imbdet.assigners import Assigner, Assignment, Priors, Targets, join_images
-from imbdet.keys import get_key
+from imbdet.config_files.keys import get_key
 from imbdet.modeling.batch_matcher import BatchMatcher
 from imbdet.modeling.site_keys import Site
 

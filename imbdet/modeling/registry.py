@@ -7,8 +7,8 @@ from detectron2.config import CfgNode
 from fvcore.common.registry import Registry as Detectron2Registry
 
 from imbdet.config.values import refuse_out_of_range
+from imbdet.config_files.keys import get_key
 from imbdet.errors import UserError, suggest
-from imbdet.keys import get_key
 from imbdet.methods import Method, Registry
 from imbdet.modeling.site_keys import Site
 

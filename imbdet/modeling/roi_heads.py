@@ -11,7 +11,6 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor, nn
 
 from imbdet.assigners import Assigner
-from imbdet.buffers import untouched_buffers
 from imbdet.errors import UserError
 from imbdet.learning import Learner
 from imbdet.learning.normalizers import num_samples
@@ -21,6 +20,7 @@ from imbdet.modeling.build import build_sampler
 from imbdet.modeling.fast_rcnn import ImbFastRCNNOutputLayers, take_over, without_loss_switches
 from imbdet.modeling.matcher import matching_assigner
 from imbdet.modeling.proposals import attach_targets, choose_proposals
+from imbdet.ops.buffers import untouched_buffers
 from imbdet.samplers import Sampler
 from imbdet.structures import Candidates, Outputs
 

@@ -8,7 +8,7 @@ from detectron2.utils.events import get_event_storage
 from torch import Tensor
 
 from imbdet.assigners import Assigner, IgnoreOutside
-from imbdet.keys import get_key
+from imbdet.config_files.keys import get_key
 from imbdet.learning import Learner
 from imbdet.learning.criteria import Criterion
 from imbdet.learning.normalizers import Quota, num_samples

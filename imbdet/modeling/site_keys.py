@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from detectron2.config import CfgNode
 
+from imbdet.config_files.keys import get_key
 from imbdet.errors import UserError
-from imbdet.keys import get_key
 from imbdet.learning import Place
 
 

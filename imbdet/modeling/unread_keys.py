@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from detectron2.config import CfgNode, get_cfg
 
 from imbdet.config import add_imbdet_config
+from imbdet.config_files.keys import get_key, leaves
 from imbdet.errors import UserError
-from imbdet.keys import get_key, leaves
 from imbdet.methods import (
     ASSIGNERS,
     BOX_LOSSES,

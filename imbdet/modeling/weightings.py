@@ -5,8 +5,8 @@ from collections.abc import Callable
 from detectron2.config import CfgNode
 from torch import Tensor
 
+from imbdet.config_files.keys import get_key
 from imbdet.errors import UserError
-from imbdet.keys import get_key
 from imbdet.methods import NEGATIVE_SAMPLERS, WEIGHTINGS
 from imbdet.modeling.registry import lookup, read_options
 from imbdet.modeling.site_keys import Site

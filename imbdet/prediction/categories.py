@@ -7,9 +7,9 @@ from typing import Any
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 
+from imbdet.config_files.keys import get_key
 from imbdet.data.summary import DataSummary, category_ids_of
 from imbdet.errors import UserError
-from imbdet.keys import get_key
 from imbdet.modeling.detector_kind import num_classes_key
 
 logger = logging.getLogger(__name__)

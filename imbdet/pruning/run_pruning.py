@@ -18,7 +18,7 @@ from imbdet.pruning.pruned_file import with_ignored, without_images
 from imbdet.pruning.scores import SCORES
 from imbdet.pruning.selection import Selection, select
 from imbdet.pruning.units import LedgerColumns, Units, units_of
-from imbdet.reading import read_json
+from imbdet.untrusted.reading import read_json
 from imbdet.wording import counted
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from imbdet.errors import UserError
-from imbdet.parquet import columns_of
 from imbdet.pruning.scores import SCORES
 from imbdet.pruning.selection import Pairs
 from imbdet.suspects.doubt import DOUBTFUL, doubts_of_classes
+from imbdet.untrusted.parquet import columns_of
 from imbdet.wording import counted
 
 
@@ -22,7 +22,7 @@ class LedgerColumns:
     """The columns of a ledger, ignored objects left out.
 
     Attributes:
-        objects: (A,) each, see :func:`imbdet.parquet.columns_of`.
+        objects: (A,) each, see :func:`imbdet.untrusted.parquet.columns_of`.
         images: (I,) each, in the same way.
         rows: (A,) the image of each object.
         doubts: (A,) in [0, 1], see :func:`imbdet.suspects.doubt.doubts_of_classes`.

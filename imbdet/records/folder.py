@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from imbdet.files import replacing
-from imbdet.schema import NUMBER, require_form
+from imbdet.untrusted.schema import NUMBER, require_form
 
 # The last iteration in it, and the process.
 _PART = re.compile(r"part-(\d+)(-rank\d+)?\.\w+")

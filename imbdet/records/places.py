@@ -13,8 +13,8 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from imbdet.ops.boxes import paired_iou
+from imbdet.ops.overlap_limits import BACKGROUND_IOU, SAME_IOU
 from imbdet.ops.precision import at_least_float32
-from imbdet.overlap_limits import BACKGROUND_IOU, SAME_IOU
 from imbdet.records.file_boxes import boxes_in_files
 from imbdet.records.sample_record import SampleRecord
 

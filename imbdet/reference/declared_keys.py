@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from imbdet.methods import Method, Registry
-from imbdet.options import Option, fields_of
+from imbdet.methods.options import Option, fields_of
 from imbdet.reference.key_groups import MODELING_GROUPS, OTHER_GROUPS
 
 

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from imbdet import methods, options
-from imbdet.methods import Method, Registry
-from imbdet.options import Option, make_options
+from imbdet import methods
+from imbdet.methods import Method, Registry, options
+from imbdet.methods.options import Option, make_options
 from imbdet.reference.sources import read_sources
 
 _FOLDERS = ("assigners", "learning/criteria", "losses", "samplers", "weighting")

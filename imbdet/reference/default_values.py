@@ -4,7 +4,7 @@ import ast
 import functools
 from typing import Any
 
-from imbdet.options import Option
+from imbdet.methods.options import Option
 from imbdet.reference.declared_keys import imbdet_keys
 from imbdet.reference.declared_methods import read_registries
 from imbdet.reference.sources import read_source

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from imbdet.addresses import PREFIX, list_addresses, resolve
-from imbdet.yaml_file import read_tree
+from imbdet.config_files.addresses import PREFIX, list_addresses, resolve
+from imbdet.config_files.yaml_file import read_tree
 
 
 class Piece(NamedTuple):

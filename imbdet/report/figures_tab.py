@@ -5,11 +5,11 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 from xml.etree.ElementTree import Element
 
-from imbdet.reading import read_text
 from imbdet.report.drawings import svg_address, zoomable
 from imbdet.report.elements import caption, details, element, note, section, sortable_table
 from imbdet.report.gallery import Gallery
 from imbdet.report.result_files import CannotShow, Columns, read_table, reading
+from imbdet.untrusted.reading import read_text
 
 # Longer tables stay files: they are there for machines.
 MAX_ROWS = 200

@@ -8,9 +8,9 @@ from xml.etree.ElementTree import Element
 
 from PIL import Image
 
-from imbdet.reading import require_file
 from imbdet.report.drawings import zoomable
 from imbdet.report.elements import Child, element, note
+from imbdet.untrusted.reading import require_file
 
 MAX_WIDTH = 2000
 _QUALITY = 80

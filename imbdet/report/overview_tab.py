@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from imbdet.best_evaluation import BestEvaluation
-from imbdet.keys import leaves
+from imbdet.config_files.keys import leaves
 from imbdet.report.elements import caption, details, element, facts, note, section, sortable_table
 from imbdet.report.evaluation_tab import KINDS, evaluation_folders
 from imbdet.report.result_files import CannotShow, read_json, read_yaml, reading
@@ -18,7 +17,8 @@ from imbdet.report.verdict import (
     judge_evaluation,
     judge_training,
 )
-from imbdet.training_log import TrainingLog
+from imbdet.run_files.best_evaluation import BestEvaluation
+from imbdet.run_files.training_log import TrainingLog
 from imbdet.wording import counted
 
 Settings = Mapping[str, Any]

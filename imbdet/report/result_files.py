@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imbdet.npz import read_npz
-from imbdet.parquet import read_parquet
-from imbdet.plain_yaml import load_yaml
-from imbdet.reading import TooLarge, parse_json, read_text, require_file
+from imbdet.untrusted.npz import read_npz
+from imbdet.untrusted.parquet import read_parquet
+from imbdet.untrusted.plain_yaml import load_yaml
+from imbdet.untrusted.reading import TooLarge, parse_json, read_text, require_file
 
 # Of a table that a page shows: a million rows of eight numbers.
 _MAX_BYTES = 1 << 26

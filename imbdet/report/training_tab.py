@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from imbdet.best_evaluation import is_loss
 from imbdet.drawing.run_styles import run_lines
 from imbdet.report.drawings import Plot, add_names, grid, new_axes
 from imbdet.report.elements import caption, note, section
 from imbdet.report.result_files import CannotShow, reading
-from imbdet.training_log import Curve, TrainingLog, read_training_log
+from imbdet.run_files.best_evaluation import is_loss
+from imbdet.run_files.training_log import Curve, TrainingLog, read_training_log
 from imbdet.wording import counted
 
 # Title of a plot, of its y axis, and which scalars it shows.

@@ -7,9 +7,9 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from imbdet.best_evaluation import BestEvaluation
 from imbdet.report.elements import element, section
 from imbdet.report.result_files import CannotShow, Columns, read_json, read_table, reading, split
+from imbdet.run_files.best_evaluation import BestEvaluation
 from imbdet.wording import counted
 
 # Percentage points by which one kind of error must exceed the other to be called the larger.

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from imbdet.methods import NEGATIVE_SAMPLERS
+from imbdet.methods.options import Count, Range, Share
 from imbdet.ops.masks import split_idxs
 from imbdet.ops.precision import at_least_float32
-from imbdet.options import Count, Range, Share
 from imbdet.samplers.groups import share_evenly
 from imbdet.samplers.sampler import Pick, floor_quota
 from imbdet.samplers.uniform import shuffle

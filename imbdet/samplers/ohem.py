@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from imbdet.methods import NEGATIVE_SAMPLERS, POSITIVE_SAMPLERS
+from imbdet.methods.options import Share
 from imbdet.ops.nms import suppressed_last
-from imbdet.options import Share
 from imbdet.samplers.sampler import Pick
 from imbdet.structures import Candidates
 

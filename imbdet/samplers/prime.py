@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from imbdet.methods import NEGATIVE_SAMPLERS, POSITIVE_SAMPLERS
+from imbdet.methods.options import Share
 from imbdet.ops.boxes import paired_iou
 from imbdet.ops.image_rows import image_after_image
 from imbdet.ops.local_rank import hierarchical_order
 from imbdet.ops.masks import count_true, true_idxs
 from imbdet.ops.nms import nms_clusters
-from imbdet.options import Share
 from imbdet.samplers.sampler import Pick, PickFrom, PoolsSampler
 from imbdet.samplers.uniform import pick_random
 from imbdet.structures import Candidates

@@ -17,14 +17,14 @@ from tabulate import tabulate
 from imbdet.engine.weight_average import SUFFIX
 from imbdet.errors import UserError
 from imbdet.files import opening_output, replacing
-from imbdet.reading import read_json
+from imbdet.programs.signals import Stopped, passing_on
 from imbdet.report.search_tab import SEARCH_FILE
-from imbdet.schema import NUMBER, Each, require_form
 from imbdet.search.launcher import Launcher
 from imbdet.search.overwriting import refuse_overwriting
 from imbdet.search.places import make_launcher
 from imbdet.search.space import Arm, Space
-from imbdet.signals import Stopped, passing_on
+from imbdet.untrusted.reading import read_json
+from imbdet.untrusted.schema import NUMBER, Each, require_form
 from imbdet.wording import averaged, counted
 
 METRICS = ("AP", "AP50", "AP75")

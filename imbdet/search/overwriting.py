@@ -2,8 +2,8 @@
 
 import itertools
 
+from imbdet.config_files.keys import changed_keys
 from imbdet.errors import UserError
-from imbdet.keys import changed_keys
 from imbdet.search.searched_configs import load_arm
 from imbdet.search.space import RATE_KEY, Space
 

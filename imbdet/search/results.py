@@ -11,11 +11,11 @@ import yaml
 from tabulate import tabulate
 
 from imbdet.config import load_config
+from imbdet.config_files.keys import OF_TRAININGS, changed_keys
 from imbdet.figures.coco_table import format_estimate
 from imbdet.figures.search_rungs import Reached, SearchRungs
 from imbdet.figures.study import NothingToShow, write_study, write_summary
 from imbdet.files import replacing, without_nan
-from imbdet.keys import OF_TRAININGS, changed_keys
 from imbdet.report import write_report
 from imbdet.report.search_tab import SEARCH_FILE
 from imbdet.search.findings import FinalFigure, Row

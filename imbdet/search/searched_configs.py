@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 from detectron2.config import CfgNode
 
 from imbdet.config import load_config
+from imbdet.config_files.keys import changed_keys, get_key
 from imbdet.data import check_test_sets, load_dataset
 from imbdet.data.coco import require_registered
 from imbdet.data.weights import count_objects
 from imbdet.engine import check_training
 from imbdet.engine.setup import check_config
 from imbdet.errors import UserError
-from imbdet.keys import changed_keys, get_key
 from imbdet.modeling.detector_kind import num_classes_key
 from imbdet.search.halving import default_rungs
 from imbdet.search.space import Arm, Space

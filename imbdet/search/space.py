@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imbdet.addresses import PREFIX, resolve
+from imbdet.config_files.addresses import PREFIX, resolve
+from imbdet.config_files.keys import MAX_SEED, OF_TRAININGS
+from imbdet.config_files.yaml_file import read_values
 from imbdet.errors import UserError, suggest
-from imbdet.keys import MAX_SEED, OF_TRAININGS
-from imbdet.options import Range
-from imbdet.schema import NUMBER, Each, Maybe, require_form
-from imbdet.yaml_file import read_values
+from imbdet.methods.options import Range
+from imbdet.untrusted.schema import NUMBER, Each, Maybe, require_form
 
 _FINAL_FORM = {"dataset": str, "seeds": [int]}
 _FORM = {

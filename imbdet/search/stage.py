@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from imbdet.engine.checkpoint_folder import CheckpointFolder
+from imbdet.programs.signals import Stopped, passing_on
 from imbdet.search.halving import Measured, Task
 from imbdet.search.launcher import Launcher
 from imbdet.search.reached_ap import reached_ap
 from imbdet.search.space import Arm
 from imbdet.search.storage import PATIENCE
 from imbdet.search.trials import Trials
-from imbdet.signals import Stopped, passing_on
 
 # Seconds between looks at what other programs have done, where they do all that is due.
 _PERIOD = 2.0

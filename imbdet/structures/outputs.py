@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from imbdet.classifiers import SIGMOID, Classifier
+from imbdet.structures.classifiers import SIGMOID, Classifier
 
 
 class BoxTransform(Protocol):

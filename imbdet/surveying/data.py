@@ -12,13 +12,13 @@ from imbdet.advice.recommendation import meant_choices
 from imbdet.advice.remedies import Part
 from imbdet.advice.survey import Settings, Survey, survey
 from imbdet.config import load_config
+from imbdet.config_files.keys import changed_keys, get_key
 from imbdet.data.annotation_columns import read_annotation_columns
 from imbdet.data.checks import describe_class_numbers
 from imbdet.data.coco import evaluator_type_of
 from imbdet.data.plausibility import MAX_SHARE, reach_beyond
 from imbdet.data.resizing import training_scales
 from imbdet.errors import UserError
-from imbdet.keys import changed_keys, get_key
 from imbdet.modeling import build_model, site_keys
 from imbdet.modeling.assigners import build_assigner
 from imbdet.modeling.build import build_criterion, build_sampler

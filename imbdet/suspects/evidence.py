@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imbdet.parquet import columns_of
 from imbdet.suspects.box_arrays import EDGES, corners
+from imbdet.untrusted.parquet import columns_of
 
 Columns = Mapping[str, np.ndarray]
 

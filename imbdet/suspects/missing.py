@@ -4,7 +4,7 @@ from functools import cached_property
 
 import numpy as np
 
-from imbdet.overlap_limits import BACKGROUND_IOU, SAME_IOU
+from imbdet.ops.overlap_limits import BACKGROUND_IOU, SAME_IOU
 from imbdet.suspects.box_arrays import covered_shares, iou_matrix
 from imbdet.suspects.evidence import rows_of_images
 from imbdet.suspects.suspect import Suspect, SuspectKind

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from imbdet.methods import WEIGHTINGS
+from imbdet.methods.options import NonNegative, Share
 from imbdet.ops.local_rank import hierarchical_local_rank
 from imbdet.ops.precision import at_least_float32
 from imbdet.ops.sums import sum_by
-from imbdet.options import NonNegative, Share
 from imbdet.structures import Samples
 from imbdet.weighting.weights import Weights
 

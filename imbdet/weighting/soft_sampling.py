@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from imbdet.methods import WEIGHTINGS
+from imbdet.methods.options import NonNegative, Share
 from imbdet.ops.precision import at_least_float32
-from imbdet.options import NonNegative, Share
 from imbdet.structures import Samples
 from imbdet.weighting.weights import Weights
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 import train_net
-from imbdet.addresses import resolve
 from imbdet.advice.remedies import LINK, read_problems, renew_tables
 from imbdet.config import load_config
-from imbdet.keys import changed_keys
+from imbdet.config_files.addresses import resolve
+from imbdet.config_files.keys import changed_keys
 from imbdet.modeling.assigners import build_assigner
 from imbdet.modeling.build import build_criterion, build_sampler
 from imbdet.modeling.sites import sites_of

@@ -8,9 +8,9 @@ from torch.nn import functional as F
 
 from imbdet.alignment.entries import Entries, find_entries
 from imbdet.alignment.validation_losses import likelihood, of_objects, ranking
-from imbdet.classifiers import SIGMOID, SOFTMAX
 from imbdet.losses import ap_loss
 from imbdet.structures import Outputs, Priors, Targets
+from imbdet.structures.classifiers import SIGMOID, SOFTMAX
 
 
 class Shift:

@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from imbdet.analysis.boosted_detections import coco_ground_truth, compare_variants, evaluate_boosts
 from imbdet.analysis.raised_scores import DECREASE, boost, raise_scores, with_scores
-from imbdet.classifiers import SIGMOID, SOFTMAX
 from imbdet.evaluation import CocoMetrics
 from imbdet.figures.boosting import BASELINE, TOPS, variants
 from imbdet.figures.study import NothingToShow
+from imbdet.structures.classifiers import SIGMOID, SOFTMAX
 
 CLASSES = ["cat", "dog"]
 

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from imbdet.cli import build_parser, demo, main
-from imbdet.signals import Stopped
+from imbdet.programs.signals import Stopped
 
 
 @pytest.fixture

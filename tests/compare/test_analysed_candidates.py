@@ -11,7 +11,7 @@ from imbdet.figures.part_files import PartReader, PartWriter
 from imbdet.figures.score_by_iou import score_by_iou
 from imbdet.figures.score_by_rank import score_by_rank
 from imbdet.figures.study import NothingToShow
-from imbdet.processes import path_of
+from imbdet.programs.processes import path_of
 
 SCHEMA = pa.schema(
     [

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import imbdet.cli
-from imbdet.processes import path_of
+from imbdet.programs.processes import path_of
 from imbdet.report import write_report
 from tests.compare.problems import OBJECTS, RESULTS, place, write_run, write_truth
 from tests.compare.test_analysed_candidates import analysed

@@ -2,8 +2,8 @@
 
 import argparse
 
-from imbdet.addresses import configs_folder
 from imbdet.cli import build_parser
+from imbdet.config_files.addresses import configs_folder
 from imbdet.engine import launch
 from tests.narrow import NARROW
 

@@ -15,13 +15,13 @@ import pytest
 import torch
 from torch import nn
 
-from imbdet.array_pickle import load_arrays
 from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.engine.checkpoint_file import read_checkpoint
 from imbdet.engine.checkpoint_folder import CheckpointFolder
 from imbdet.engine.saver import PeriodicSaver
 from imbdet.errors import UserError
 from imbdet.losses import SeesawLoss
+from imbdet.untrusted.array_pickle import load_arrays
 from tests.messages import assert_says, error_of
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from imbdet.engine import interrupt
 from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.engine.interrupt import StopOnSignal
-from imbdet.signals import hearing
+from imbdet.programs.signals import hearing
 from tests.engine.jobs import start
 from tests.messages import assert_says
 

@@ -5,7 +5,7 @@ import torch
 from imbdet import assigners
 from imbdet.assigners import Outputs, Priors, Targets
 from imbdet.assigners.paa import split_losses
-from imbdet.classifiers import SIGMOID, SOFTMAX
+from imbdet.structures.classifiers import SIGMOID, SOFTMAX
 from tests.equality.detr import ALIGN_DETR, IMAGE_SIZE, Matched, xyxy
 from tests.equality.matrix import Departure, compared_with
 

@@ -2,7 +2,6 @@
 
 import torch
 
-from imbdet.classifiers import SOFTMAX
 from imbdet.losses import smooth_l1_loss, softmax_cross_entropy_loss
 from imbdet.samplers import (
     HardSampler,
@@ -12,6 +11,7 @@ from imbdet.samplers import (
     pick_instance_balanced,
 )
 from imbdet.structures import Outputs, Positives
+from imbdet.structures.classifiers import SOFTMAX
 from imbdet.weighting import (
     ImportanceNegatives,
     ImportancePositives,

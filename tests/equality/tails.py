@@ -4,7 +4,6 @@ from collections import defaultdict
 
 import torch
 
-from imbdet.classifiers import OBJECTNESS_SOFTMAX, SIGMOID_BESIDE_BACKGROUND
 from imbdet.losses import (
     BalancedGroups,
     EQLv2Loss,
@@ -21,6 +20,7 @@ from imbdet.losses import (
     logit_adjusted_loss,
     sigmoid_cross_entropy_loss,
 )
+from imbdet.structures.classifiers import OBJECTNESS_SOFTMAX, SIGMOID_BESIDE_BACKGROUND
 from tests.equality.matrix import Departure, compared_with
 
 DETECTRON2 = "facebookresearch/detectron2 02b5c4e2"

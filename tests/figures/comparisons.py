@@ -16,7 +16,7 @@ from imbdet.figures.score_by_rank import EDGES as RANK_EDGES
 from imbdet.figures.score_by_rank import RANKINGS, ScoreByRank
 from imbdet.figures.score_iou import EDGES, ScoreIoU
 from imbdet.figures.training_curves import TrainingCurves
-from imbdet.training_log import Curve
+from imbdet.run_files.training_log import Curve
 from tests.report.factories import CLASSES
 
 RUNS = ("base", "<b>bold", "c/seed_1", "d/seed_1")

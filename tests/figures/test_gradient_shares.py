@@ -3,7 +3,6 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from imbdet.classifiers import SIGMOID, SOFTMAX
 from imbdet.figures.gradient_shares import (
     EntryGradients,
     box_gradients,
@@ -13,6 +12,7 @@ from imbdet.figures.gradient_shares import (
 )
 from imbdet.figures.study import NothingToShow
 from imbdet.losses import GHMCLoss, GHMRLoss, focal_loss
+from imbdet.structures.classifiers import SIGMOID, SOFTMAX
 
 
 def problem(classifier, num_classes=3, num_samples=40):

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from imbdet.config import load_config
+from imbdet.config_files.keys import get_key
 from imbdet.data import register_datasets
 from imbdet.data.checks import load_dataset
-from imbdet.keys import get_key
 from imbdet.modeling.detector_kind import num_classes_key
 from tests.messages import assert_says
 from tests.test_configs import CONFIGS

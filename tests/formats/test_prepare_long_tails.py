@@ -5,10 +5,10 @@ import json
 import pytest
 
 from imbdet.config import load_config
+from imbdet.config_files.keys import get_key
 from imbdet.data import register_datasets
 from imbdet.data.checks import load_dataset
 from imbdet.formats.conversion import AnnotatedImage, Object
-from imbdet.keys import get_key
 from imbdet.modeling.detector_kind import num_classes_key
 from tests.formats.test_prepare_bccd import load_program, save_image, write_xml
 from tests.messages import assert_says

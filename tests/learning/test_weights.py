@@ -8,7 +8,6 @@ import torch
 from torch.nn import functional as F
 
 from imbdet.assigners import max_iou
-from imbdet.classifiers import SOFTMAX
 from imbdet.learning.criteria import (
     BoxLoss,
     DistributionLoss,
@@ -27,6 +26,7 @@ from imbdet.losses import (
 )
 from imbdet.ops.distances import DistanceTransform
 from imbdet.structures import Samples
+from imbdet.structures.classifiers import SOFTMAX
 from imbdet.weighting import ImportancePositives, carl_weights, gt_class_scores
 from tests.learning.test_learner import NUM_CLASSES, learner, problem
 

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from imbdet.classifiers import SIGMOID, SOFTMAX
 from imbdet.errors import UserError
 from imbdet.losses import (
     ap_loss,
@@ -23,6 +22,7 @@ from imbdet.modeling import (
     SampleLoss,
 )
 from imbdet.samplers import HardSampler, QuotaSampler, RatioSampler, pick_all, sample_all
+from imbdet.structures.classifiers import SIGMOID, SOFTMAX
 from tests.modeling.conftest import make_batch, small_config, train_step
 
 # isort: split

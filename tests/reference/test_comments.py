@@ -1,7 +1,7 @@
 import pytest
 
 from imbdet.config import load_config
-from imbdet.keys import leaves
+from imbdet.config_files.keys import leaves
 from imbdet.modeling.site_keys import SITES
 from imbdet.reference.comments import _comments, explain_key, range_of
 

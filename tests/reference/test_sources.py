@@ -12,7 +12,7 @@ import imbdet.cli.config
 from imbdet import methods
 from imbdet.cli import main
 from imbdet.config import load_config
-from imbdet.keys import leaves
+from imbdet.config_files.keys import leaves
 from imbdet.modeling.site_keys import ROI_HEADS, RPN
 from imbdet.reference.declared_keys import FAMILIES
 from imbdet.reference.declared_methods import read_registries

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from imbdet.classifiers import SIGMOID
 from imbdet.config import load_config
 from imbdet.engine.run_info import write_run_info
 from imbdet.figures.assigners import assigners
@@ -29,6 +28,7 @@ from imbdet.figures.study import write_study
 from imbdet.records import JointHistograms
 from imbdet.records.folder import RecordFolder
 from imbdet.records.histograms import to_npz
+from imbdet.structures.classifiers import SIGMOID
 from tests.analysis.problems import SAMPLERS, random_table
 from tests.records.factories import make_record
 

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from imbdet.best_evaluation import BestEvaluation
 from imbdet.report.verdict import judge_comparison, judge_evaluation, judge_training
+from imbdet.run_files.best_evaluation import BestEvaluation
 from tests.messages import assert_says
 
 

@@ -8,8 +8,8 @@ import numbers
 
 from detectron2.config import CfgNode
 
+from imbdet.config_files.keys import MAX_SEED
 from imbdet.errors import UserError
-from imbdet.keys import MAX_SEED
 
 CLASS_NAMES = ("circle", "square", "triangle", "star", "cross", "diamond", "pentagon", "hexagon")
 

@@ -13,7 +13,7 @@ from imbdet.engine.checkpoint_file import read_checkpoint
 from imbdet.errors import UserError
 from imbdet.files import replacing
 from imbdet.modeling.ground_truth import GroundTruth
-from imbdet.schema import NUMBER, Each, require_form
+from imbdet.untrusted.schema import NUMBER, Each, require_form
 
 # What a batch consists of beside tensors: nothing else is read from a file.
 BATCH_TYPES = [

@@ -12,15 +12,15 @@ from tabulate import tabulate
 from torch import Tensor, nn
 
 from imbdet.config import load_config
+from imbdet.config_files.keys import get_key
 from imbdet.engine.checkpoint import SafeCheckpointer
 from imbdet.engine.incidents.incident import Incident
 from imbdet.engine.process_state import set_random_states
 from imbdet.engine.training_state import taking_up
 from imbdet.errors import UserError
-from imbdet.keys import get_key
 from imbdet.modeling import build_model
 from imbdet.modeling.detector_kind import num_classes_key
-from imbdet.plain_yaml import load_yaml
+from imbdet.untrusted.plain_yaml import load_yaml
 
 # Rows of samples that are shown.
 MAX_ROWS = 20

@@ -16,7 +16,7 @@ from imbdet.engine.incidents.incident import Incident
 from imbdet.engine.process_state import changing_buffers, get_random_states
 from imbdet.engine.unwrapping import unwrapped
 from imbdet.errors import UserError
-from imbdet.schema import require_form
+from imbdet.untrusted.schema import require_form
 from imbdet.wording import counted
 
 logger = logging.getLogger(__name__)

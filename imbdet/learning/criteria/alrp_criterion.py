@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from imbdet.buffers import KeepsMissingBuffers
 from imbdet.learning.criteria.criterion import Criterion
 from imbdet.losses import alrp_loss
 from imbdet.methods import CLS_LOSSES
-from imbdet.options import Momentum, NonNegative, Range
+from imbdet.methods.options import Momentum, NonNegative, Range
+from imbdet.ops.buffers import KeepsMissingBuffers
 from imbdet.records import SampleRecord
 from imbdet.structures import Samples
 

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.distributed import ProcessGroup
 
-from imbdet.classifiers import SIGMOID, Classifier
 from imbdet.learning.criteria.positive_terms import DistributionLoss, QualityLoss
 from imbdet.learning.criteria.terms import BoxLoss, SampleLoss
 from imbdet.learning.normalizers import unit_weight
 from imbdet.learning.qualities import Quality
 from imbdet.ops import exchange
 from imbdet.structures import Samples
+from imbdet.structures.classifiers import SIGMOID, Classifier
 from imbdet.weighting import times
 
 SCOPES = ("batch", "image", "global")

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from imbdet.buffers import untouched_buffers
 from imbdet.learning.criteria.criterion import Criterion
 from imbdet.learning.criteria.terms import SampleLoss
+from imbdet.ops.buffers import untouched_buffers
 from imbdet.records import SampleRecord
 from imbdet.structures import Samples
 from imbdet.weighting import Weighting, times

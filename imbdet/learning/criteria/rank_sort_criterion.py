@@ -11,7 +11,7 @@ from torch import Tensor
 from imbdet.learning.criteria.criterion import Criterion
 from imbdet.losses import rank_sort_loss
 from imbdet.methods import CLS_LOSSES
-from imbdet.options import NonNegative
+from imbdet.methods.options import NonNegative
 from imbdet.records import SampleRecord
 from imbdet.structures import Samples
 from imbdet.weighting import times

@@ -6,9 +6,9 @@ from typing import Any
 from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
-from imbdet.classifiers import SIGMOID, Classifier
 from imbdet.losses.draws import Draws
 from imbdet.structures import Levels, Positives, Samples
+from imbdet.structures.classifiers import SIGMOID, Classifier
 
 
 class SampleLoss(nn.Module):

@@ -1,7 +1,7 @@
 """The keys of each group: their defaults, meanings, units and ranges.
 
-A group of keys is a class whose attributes are declared as options are (:mod:`imbdet.options`):
-``period`` of the group "RECORD" is the key ``RECORD.PERIOD``.
+A group of keys is a class whose attributes are declared as options are
+(:mod:`imbdet.methods.options`): ``period`` of the group "RECORD" is the key ``RECORD.PERIOD``.
 """
 
 from imbdet.reference.key_groups.augmentation import SSD, Input

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from imbdet.options import Count, Range, Share
+from imbdet.methods.options import Count, Range, Share
 
 
 class Input:

@@ -1,6 +1,6 @@
 """Keys of backbones and feature pyramids that detectron2 lacks."""
 
-from imbdet.options import NonNegative
+from imbdet.methods.options import NonNegative
 
 
 class BalancedPyramid:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from imbdet.options import NonNegative, Range
+from imbdet.methods.options import NonNegative, Range
 
 
 class Best:

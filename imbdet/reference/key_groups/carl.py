@@ -1,6 +1,6 @@
 """Keys of CARL, the classification-aware regression loss."""
 
-from imbdet.options import NonNegative, Share
+from imbdet.methods.options import NonNegative, Share
 
 
 class Carl:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from imbdet.options import Momentum
+from imbdet.methods.options import Momentum
 
 
 class ClassWeights:

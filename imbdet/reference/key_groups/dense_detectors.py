@@ -1,6 +1,6 @@
 """Keys of RetinaNet and the other one-stage detectors."""
 
-from imbdet.options import Count, NonNegative
+from imbdet.methods.options import Count, NonNegative
 
 
 class RetinaNet:

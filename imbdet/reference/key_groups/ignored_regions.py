@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from imbdet.options import Range
+from imbdet.methods.options import Range
 
 
 class Ignored:

@@ -1,6 +1,6 @@
 """Keys of the records of samples."""
 
-from imbdet.options import Count, NonNegative
+from imbdet.methods.options import Count, NonNegative
 
 
 class Record:

@@ -1,6 +1,6 @@
 """Keys that samplers share."""
 
-from imbdet.options import NonNegative
+from imbdet.methods.options import NonNegative
 
 
 class Sampler:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from imbdet.options import Range, Share
+from imbdet.methods.options import Range, Share
 
 
 class Shapes:

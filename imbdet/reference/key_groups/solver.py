@@ -1,6 +1,6 @@
 """Keys of the optimizer, its checkpoints and the iterations that it skips."""
 
-from imbdet.options import NonNegative
+from imbdet.methods.options import NonNegative
 
 
 class Solver:

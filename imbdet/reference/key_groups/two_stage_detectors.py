@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from imbdet.options import Count, NonNegative, Range
+from imbdet.methods.options import Count, NonNegative, Range
 
 
 class Classifier:

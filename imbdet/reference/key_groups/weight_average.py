@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from imbdet.options import Momentum, Range
+from imbdet.methods.options import Momentum, Range
 
 
 class ModelEMA:

@@ -10,7 +10,7 @@ from typing import TextIO
 
 from imbdet.errors import UserError
 from imbdet.files import remove_drafts
-from imbdet.signals import Listener, end_at_once_while_exiting
+from imbdet.programs.signals import Listener, end_at_once_while_exiting
 
 # Errors of a disk that is full or may not be written to.
 NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)

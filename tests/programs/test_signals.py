@@ -13,8 +13,8 @@ import weakref
 import pytest
 
 from imbdet.files import drafting, replacing
-from imbdet.program import run_program
-from imbdet.signals import SIGNALS, hearing, passing_on, stop
+from imbdet.programs.program import run_program
+from imbdet.programs.signals import SIGNALS, hearing, passing_on, stop
 
 
 @pytest.fixture(autouse=True)
@@ -136,9 +136,9 @@ def program(code, **options):
     head = """
     import ctypes, os, signal, sys, time
     from pathlib import Path
-    from imbdet import signals
+    from imbdet.programs import signals
     from imbdet.files import drafting
-    from imbdet.program import run_program
+    from imbdet.programs.program import run_program
     for number in signals.SIGNALS:
         signal.signal(number, signal.default_int_handler)
     signals.PATIENCE = 0.3

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from imbdet.errors import UserError
-from imbdet.parquet import read_parquet
+from imbdet.untrusted.parquet import read_parquet
 
 # Of a table: that of a hundred million annotations.
 _MAX_BYTES = 1 << 36

@@ -3,7 +3,7 @@ import os
 import numpy as np
 import pytest
 
-from imbdet.npz import read_npz
+from imbdet.untrusted.npz import read_npz
 
 
 def test_what_was_written(tmp_path):

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from imbdet.reading import parse_json, read_text, require_file
+from imbdet.untrusted.reading import parse_json, read_text, require_file
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from imbdet.reading import read_json_lines
+from imbdet.untrusted.reading import read_json_lines
 
 # The width (standard deviation) of the smoothing: a share of a curve's points, and at least 1.
 _SMOOTHING = 0.02

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from imbdet.signals import Stopped, passing_on
+from imbdet.programs.signals import Stopped, passing_on
 
 
 def path_of(program: str) -> str:

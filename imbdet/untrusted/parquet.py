@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from imbdet.reading import TooLarge, require_file
+from imbdet.untrusted.reading import TooLarge, require_file
 
 # Of a number in memory; a text counts as the characters of the longest one in its column.
 _BYTES_OF_NUMBER = 8

@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from imbdet.plain_yaml import load_yaml
+from imbdet.untrusted.plain_yaml import load_yaml
 
 # Nine of the line before, twelve times: 10 ** 12 values.
 LAUGHS = "a0: &a0 [1]\n" + "".join(

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from imbdet.parquet import read_parquet
+from imbdet.untrusted.parquet import read_parquet
 
 MAX_BYTES = 1 << 20
 NUM_ROWS = 50_000_000

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from imbdet.training_log import Curve, read_training_log
+from imbdet.run_files.training_log import Curve, read_training_log
 
 
 def test_of_an_iteration_the_later_line_counts(tmp_path):

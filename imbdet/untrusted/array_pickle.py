@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from imbdet.bounded_pickle import MAX_OPERATIONS, Allowance, BoundedUnpickler
+from imbdet.untrusted.bounded_pickle import MAX_OPERATIONS, Allowance, BoundedUnpickler
 
 
 def load_arrays(path: str, *, max_operations: int = MAX_OPERATIONS) -> Any:

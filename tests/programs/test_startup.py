@@ -6,7 +6,7 @@ import types
 
 import pytest
 
-from imbdet.startup import quick_imports
+from imbdet.programs.startup import quick_imports
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import yaml
 
-from imbdet.reading import TooLarge
+from imbdet.untrusted.reading import TooLarge
 
 # Far above those of any config, and parsed in seconds.
 MAX_BYTES = 1 << 18

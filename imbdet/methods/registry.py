@@ -1,7 +1,7 @@
 """What a YAML file can name: assigners, samplers, weightings and losses, with what each declares.
 
 A method registers where it is written, with its name, a sentence, its source and what its place has
-to know about it; its options are its parameters (:mod:`imbdet.options`).
+to know about it; its options are its parameters (:mod:`imbdet.methods.options`).
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from imbdet.options import Option, checked, options_of
+from imbdet.methods.options import Option, checked, options_of
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -71,7 +71,8 @@ class ClsLossMethod(Method):
 
     Attributes:
         activation: what turns logits into scores: the name of a
-            :class:`imbdet.classifiers.Classifier`, or of one that the loss brings as an attribute.
+            :class:`imbdet.structures.classifiers.Classifier`, or of one that the loss brings as an
+            attribute.
         ranks: whether it is a scalar of the ranking of all samples; else (M,) losses.
         uses_quality: see :class:`imbdet.learning.criteria.SampleLoss`.
         is_normalized: see :class:`imbdet.learning.criteria.SampleLoss`.

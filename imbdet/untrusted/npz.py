@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from imbdet.reading import require_file
+from imbdet.untrusted.reading import require_file
 
 # Of the arrays of a file together; histograms have some kilobytes.
 MAX_BYTES = 1 << 26

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from imbdet.addresses import resolve
+from imbdet.config_files.addresses import resolve
 from imbdet.errors import UserError
-from imbdet.plain_yaml import MAX_BYTES, PlainLoader, TagError
-from imbdet.reading import read_text, suggest_file
+from imbdet.untrusted.plain_yaml import MAX_BYTES, PlainLoader, TagError
+from imbdet.untrusted.reading import read_text, suggest_file
 
 # As fvcore has it.
 BASE_KEY = "_BASE_"

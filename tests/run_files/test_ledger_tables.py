@@ -5,8 +5,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from imbdet.errors import UserError
-from imbdet.ledger_tables import read_table
 from imbdet.records.ledger_columns import SCHEMAS
+from imbdet.run_files.ledger_tables import read_table
 from tests.messages import assert_says
 from tests.suspects.factories import make_tables
 

@@ -7,13 +7,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imbdet.classifiers import (
+from imbdet.losses.balanced_groups import BalancedGroups, GroupSoftmax
+from imbdet.structures.classifiers import (
     OBJECTNESS_SOFTMAX,
     SIGMOID,
     SIGMOID_BESIDE_BACKGROUND,
     SOFTMAX,
 )
-from imbdet.losses.balanced_groups import BalancedGroups, GroupSoftmax
 
 NUM_CLASSES = 3
 GROUPS = BalancedGroups(torch.tensor([5, 2000, 7]))  # sizes 3, 1, 1, 2 and 2

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imbdet.best_evaluation import BestEvaluation
+from imbdet.run_files.best_evaluation import BestEvaluation
 
 # Few values, so that there are ties.
 VALUES = st.lists(st.sampled_from([math.nan, 0.0, 1.0, 1.5, 2.0, math.inf]), max_size=12)

@@ -7,11 +7,11 @@ import sys
 import pytest
 
 from imbdet.errors import UserError
-from imbdet.program import run_program
+from imbdet.programs.program import run_program
 
 
 def test_a_reader_that_has_seen_enough_is_no_bug():
-    code = "import sys; from imbdet.program import run_program; "
+    code = "import sys; from imbdet.programs.program import run_program; "
     code += "sys.exit(run_program(lambda: print('x' * 1_000_000), output='it'))"
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE

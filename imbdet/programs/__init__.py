@@ -1,0 +1,1 @@
+"""How programs start, import quickly, end, and run other programs."""
