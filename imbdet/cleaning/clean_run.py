@@ -59,7 +59,7 @@ def clean_run(args: argparse.Namespace) -> None:
     logger.info(f"Suspects among the annotations of '{data.name}', '{data.json_file}':")
     kinds = [kind(data.evidence) for kind in KINDS]
     ranked = [suspect for kind in kinds for suspect in kind.ranked(args.num)]
-    _print(ranked, data)
+    _print(ranked)
     objects = data.evidence.objects
     confused = confused_classes(objects["judged"], objects["rival_mean"], objects["class"]).tolist()
     if confused:
@@ -115,7 +115,7 @@ def _refuse_annotations(cfg: CfgNode, output: Path) -> None:
             )
 
 
-def _print(suspects: Sequence[Suspect], data: TrainingData) -> None:
+def _print(suspects: Sequence[Suspect]) -> None:
     """The first ones of each kind."""
     for kind in KINDS:
         own = [suspect for suspect in suspects if suspect.kind == kind.name]

@@ -48,9 +48,19 @@ def estimate(values: np.ndarray, num_images: int) -> Estimate:
     num_units = min(num_images, len(replicates))
     if num_units < MIN_IMAGES:
         return Estimate(value, np.nan, np.nan)
-    error = np.sqrt(jackknife_variance(replicates))
-    reach = float(stdtrit(num_units - 1, (1 + CONFIDENCE) / 2) * error)
+    reach = t_reach(float(jackknife_variance(replicates)), num_units - 1)
     return Estimate(value, value - reach, value + reach)
+
+
+def t_reach(variance: float, freedom: float, confidence: float = CONFIDENCE) -> float:
+    """Half the width of Student's interval around a value.
+
+    Args:
+        variance: estimate of the variance of the value.
+        freedom: degrees of freedom of that estimate.
+        confidence: probability that the interval contains the true value, in (0, 1).
+    """
+    return float(stdtrit(freedom, (1 + confidence) / 2)) * variance**0.5
 
 
 def nan_mean(values: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:

@@ -14,11 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
 from torch import Tensor
 
 from imbdet.alignment.alignments import alignments
-from imbdet.figures.estimates import CONFIDENCE, Estimate
+from imbdet.figures.estimates import CONFIDENCE, Estimate, t_reach
 from imbdet.forecast.gradients import ALL
 
 # Of the cosine of two float32 gradients: what lies within is no difference.
@@ -108,8 +107,7 @@ def estimate(values: np.ndarray, num_groups: int, confidence: float = CONFIDENCE
     reaches = []
     for replicates in (values[1 : 1 + num_groups], values[1 + num_groups :]):
         freedom = len(replicates) - 1
-        error = math.sqrt(freedom * replicates.var())
-        reaches.append(float(stdtrit(freedom, (1 + confidence) / 2)) * error)
+        reaches.append(t_reach(float(freedom * replicates.var()), freedom, confidence))
     value, reach = float(values[0]), math.hypot(*reaches, _ROUNDING)
     return Estimate(value, value - reach, value + reach)
 

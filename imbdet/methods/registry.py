@@ -119,8 +119,8 @@ class SamplerMethod(Method):
 
     Attributes:
         compares_pairs: whether it compares all pairs of its pool, for which anchors are too many.
-        for_anchors: values that its options must have where the candidates are all anchors, as it
-            compares all pairs with others.
+        for_anchors: values that its options must have where the candidates are all anchors;
+            with other values it compares all pairs.
         ranks: whether its picks have an importance.
     """
 

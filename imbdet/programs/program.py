@@ -11,6 +11,7 @@ from typing import TextIO
 from imbdet.errors import UserError
 from imbdet.files import remove_drafts
 from imbdet.programs.signals import Listener, end_at_once_while_exiting
+from imbdet.wording import printable
 
 # Errors of a disk that is full or may not be written to.
 NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
@@ -64,7 +65,7 @@ def _describe_stop(error: BaseException | None, listener: Listener) -> tuple[int
 def _describe_mistake(error: BaseException, output: str) -> tuple[int, str] | None:
     """Exit status and sentence; None if it is a bug, or an exit already."""
     if isinstance(error, UserError | FloatingPointError):  # the latter from detectron2, of NaN
-        return 2, _printable(f"error: {error}")
+        return 2, printable(f"error: {error}".replace("\n", " "))
     if isinstance(error, ModuleNotFoundError) and not (error.name or "imbdet").startswith("imbdet"):
         return 2, (
             f"error: '{error.name}' is not installed: `pip install 'imbdet[programs]'` brings what "
@@ -75,12 +76,6 @@ def _describe_mistake(error: BaseException, output: str) -> tuple[int, str] | No
     if isinstance(error, OSError) and error.errno in NOT_WRITABLE:
         return 2, f"error: {error.strerror}: {error.filename or output}"
     return None
-
-
-def _printable(text: str) -> str:
-    """In one line, without what would rule a terminal; names of files and keys may hold it."""
-    letters = (" " if letter == "\n" else letter for letter in text)
-    return "".join(x if x.isprintable() else repr(x)[1:-1] for x in letters)
 
 
 def _is_closed(stream: TextIO) -> bool:

@@ -26,9 +26,14 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import stdtrit
 
-from imbdet.figures.estimates import CONFIDENCE, MIN_IMAGES, Estimate, jackknife_variance
+from imbdet.figures.estimates import (
+    CONFIDENCE,
+    MIN_IMAGES,
+    Estimate,
+    jackknife_variance,
+    t_reach,
+)
 
 
 class SeedNoise(NamedTuple):
@@ -71,11 +76,9 @@ def paired_difference(
     of_images = float(jackknife_variance(replicates))
     of_a_pair = max(2 * noise.variance, float(differences[:, 0].var(ddof=1)))
     of_seeds = of_a_pair / len(differences)
-    level = (1 + confidence) / 2
     units = min(num_images, len(replicates))
     reach = math.hypot(
-        float(stdtrit(units - 1, level)) * of_images**0.5,
-        float(stdtrit(noise.freedom, level)) * of_seeds**0.5,
+        t_reach(of_images, units - 1, confidence), t_reach(of_seeds, noise.freedom, confidence)
     )
     return Estimate(value, value - reach, value + reach)
 

@@ -25,7 +25,8 @@ class Feedback:
         object_weights: whether objects weigh less, in all losses, that are said to be of another
             class more than others of their class; see docs/ledger.md.
         warmup_iters: iterations in which all objects weigh 1, since a detector that has not learnt
-            its classes says nothing of labels; as many as those of SOLVER.WARMUP_ITERS by default.
+            its classes says nothing of labels; 1000 is also detectron2's SOLVER.WARMUP_ITERS, which
+            this key does not follow.
         min_weight: lowest weight of an object, above 0, as one of weight 0 is not judged any more.
     """
 
