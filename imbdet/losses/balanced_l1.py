@@ -29,7 +29,7 @@ def balanced_l1_loss(
     weights: Tensor | None = None,
     reduction: str = "none",
 ) -> Tensor:
-    """Loss with the gradient alpha ln(b |d| / beta + 1) where |d| < beta, else gamma (eq. 9).
+    """Loss with the gradient alpha ln(b |d| / beta + 1) where |d| < beta, else gamma (eq. 7).
 
     The constant b makes the pieces meet: alpha ln(b + 1) = gamma. With beta = 1 the loss is the
     paper's; with another one it is beta L(d / beta), the same curve in another unit. The published
@@ -54,10 +54,10 @@ def balanced_l1_loss(
     """
     if gamma > 88 * alpha:
         raise ValueError(f"balanced L1 loss needs gamma <= 88 alpha, not {gamma} and {alpha}")
-    b = math.expm1(gamma / alpha)
+    b = math.expm1(gamma / alpha)  # eq. 9
     pred_deltas, target_deltas = paired(pred_deltas, target_deltas)
     distances = (pred_deltas - target_deltas).abs() / beta
     near = distances.clamp(max=1)
-    losses = alpha / b * (b * near + 1) * (b * near).log1p() - alpha * near
+    losses = alpha / b * (b * near + 1) * (b * near).log1p() - alpha * near  # eq. 8
     losses = beta * (losses + gamma * (distances - near))
     return reduce_losses(losses.sum(dim=1), weights, reduction)

@@ -59,7 +59,7 @@ def effective_class_margin_loss(
     class_weights, margins = _weights_and_margins(counts, background_ratio)
     logits = 2 * at_least_float32(pred_logits)
     class_weights = class_weights.to(logits)
-    losses = weighted_sigmoid_cross_entropy(
+    losses = weighted_sigmoid_cross_entropy(  # eq. 10
         logits + margins.to(logits), gt_labels, pos_weights=class_weights, neg_weights=class_weights
     )
     return reduce_losses(losses, weights, reduction)
@@ -70,6 +70,6 @@ def _weights_and_margins(counts: Tensor, background_ratio: float) -> tuple[Tenso
     counts = counts.double().clamp(min=1)
     counts = torch.cat([counts, background_ratio * counts.sum(dim=0, keepdim=True)])
     odds = (counts.sum() - counts) / counts
-    margin_ratio = odds**0.25
-    margins = torch.log1p(1 / margin_ratio) - torch.log1p(margin_ratio)
-    return odds * torch.log1p(1 / odds), margins
+    margin_ratio = odds**0.25  # eq. 8
+    margins = torch.log1p(1 / margin_ratio) - torch.log1p(margin_ratio)  # eq. 11
+    return odds * torch.log1p(1 / odds), margins  # theorem 2

@@ -53,8 +53,8 @@ def equalization_loss(
     check_class_numbers("frequencies", frequencies, num_classes)
     is_rare = frequencies.to(pred_logits.device) < threshold
     is_foreground = (gt_labels >= 0) & (gt_labels < num_classes)
-    is_spared = is_foreground[:, None] & is_rare
-    losses = weighted_sigmoid_cross_entropy(
+    is_spared = is_foreground[:, None] & is_rare  # w = 0 (eq. 7)
+    losses = weighted_sigmoid_cross_entropy(  # eq. 6
         pred_logits, gt_labels, pos_weights=is_rare.new_ones(num_classes), neg_weights=~is_spared
     )
     return reduce_losses(losses, weights, reduction)

@@ -62,8 +62,8 @@ def iou_aware_bce_loss(
     ious = soft_targets(pred_logits, gt_labels, ious)
     scores = pred_logits.detach()[positive_entries(gt_labels, pred_logits.shape[-1])]
     scores = scores.to(ious.dtype).sigmoid()
-    targets = (scores**alpha * ious ** (1 - alpha)).clamp(min=MIN_TARGET)
-    if gt_idxs is not None:
+    targets = (scores**alpha * ious ** (1 - alpha)).clamp(min=MIN_TARGET)  # eq. 4
+    if gt_idxs is not None:  # eq. 6, else eq. 5
         targets = targets * torch.exp(-_ranks(targets, gt_idxs) / tau)
     losses = entrywise_loss(
         pred_logits,

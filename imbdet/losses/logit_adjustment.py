@@ -51,7 +51,7 @@ def logit_adjusted_loss(
     check_class_numbers("priors", priors, pred_logits.shape[1])
     logits = used_logits(pred_logits, gt_labels)
     log_priors = priors.to(logits).clamp(min=torch.finfo(torch.float32).tiny).log()
-    adjusted = logits + tau * log_priors
+    adjusted = logits + tau * log_priors  # eq. 10
     losses = F.cross_entropy(adjusted, gt_labels, ignore_index=-1, reduction="none")
     return reduce_losses(losses, weights, reduction)
 

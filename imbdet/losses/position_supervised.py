@@ -54,7 +54,7 @@ def position_supervised_loss(
     images = images[rows]
     best_ious = ious.new_zeros(num_images).scatter_reduce_(0, images, ious, "amax")
     pos_weight, neg_weight = entry_weights(alpha)
-    losses = entrywise_loss(
+    losses = entrywise_loss(  # eq. 3
         pred_logits,
         gt_labels,
         positive=QualityFocalPositive(gamma, pos_weight),

@@ -79,16 +79,18 @@ class SeesawLoss(KeepsMissingBuffers):
         if self.training:
             self.class_counts += total(sum_by(classes, None, self.num_classes), group)
         is_background = (gt_labels == self.num_classes).long()
+        # Objectness, sec. 3.3.
         losses = F.cross_entropy(logits[:, self.num_classes :], is_background, reduction="none")
         losses = losses.masked_fill(gt_labels < 0, 0)
         class_logits = logits[rows, : self.num_classes]
+        # sigma_i = e^{z_i} / sum_j S_ij e^{z_j}: the factors are added as logarithms (eq. 4).
         raised = class_logits + self._log_factors(class_logits.detach(), classes)
         return losses.index_add(0, rows, F.cross_entropy(raised, classes, reduction="none"))
 
     def _log_factors(self, logits: Tensor, classes: Tensor) -> Tensor:
-        """(P, K) ln(M_ij C_ij), 0 of the right class; logarithms neither overflow nor vanish."""
+        """(P, K) ln(M_ij C_ij) (eq. 6), 0 of the right class; these neither overflow nor vanish."""
         log_counts = self.class_counts.clamp(min=1).log().to(logits.dtype)
-        mitigation = self.p * (log_counts - log_counts[classes][:, None]).clamp(max=0)
+        mitigation = self.p * (log_counts - log_counts[classes][:, None]).clamp(max=0)  # eq. 7
         log_scores = logits.log_softmax(dim=1)
         right = log_scores.gather(1, classes[:, None]).exp().clamp(min=self.eps).log()
-        return mitigation + self.q * (log_scores - right).clamp(min=0)
+        return mitigation + self.q * (log_scores - right).clamp(min=0)  # eq. 8

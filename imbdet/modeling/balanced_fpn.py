@@ -57,7 +57,7 @@ class Balance(nn.Module):
         """Levels (N, C, H, W) by name, finest first, to others of the same names and shapes."""
         levels = list(features.values())
         size = levels[self.refine_level].shape[-2:]
-        mean = torch.stack([_resize(level, size) for level in levels]).mean(dim=0)  # eq. 4
+        mean = torch.stack([_resize(level, size) for level in levels]).mean(dim=0)  # eq. 3
         mean = self.refine(mean)
         return {name: level + _resize(mean, level.shape[-2:]) for name, level in features.items()}
 

@@ -31,5 +31,5 @@ def pick_instance_balanced(
     code draws round(quota / G) + 1 each and trims at random, and may draw a sample twice.
     """
     instances = candidates.gt_idxs[pool]
-    share = quota // max(len(instances.unique()), 1)
+    share = quota // max(len(instances.unique()), 1)  # sec. 3.1
     return Pick(share_evenly(pool, instances, share, generator)[:quota])

@@ -64,7 +64,7 @@ class IoUBalancedNegatives:
         iou_set, floor_set = pool[iou_idxs], shuffle(pool[floor_idxs], generator)
         balanced = floor_quota(quota * (1 - self.floor_fraction))
         if len(iou_set) > balanced:
-            share = balanced // self.num_bins
+            share = balanced // self.num_bins  # N / K of the probabilities of eq. 2
             iou_set = share_evenly(iou_set, self._bins(ious[iou_idxs]), share, generator)
         return Pick(torch.cat([iou_set[:balanced], floor_set, iou_set[balanced:]])[:quota])
 
