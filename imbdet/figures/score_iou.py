@@ -1,4 +1,4 @@
-"""Do the scores tell how well the boxes fit?
+"""How well the scores agree with the IoUs of the boxes.
 
 Scores decide which of several boxes survives NMS and in which order AP takes them. A detector whose
 scores follow the IoU keeps the better boxes.
@@ -20,7 +20,7 @@ from imbdet.evaluation.matches import ClassMatches
 from imbdet.figures.study import NothingToShow, Study
 
 _MAX_COLUMNS = 3
-# Characters above a panel.
+# Characters of a line above a panel.
 _TITLE_WIDTH = 28
 
 EDGES = np.linspace(0, 1, 26)
@@ -138,7 +138,7 @@ def score_iou(runs: Mapping[str, Mapping[str, ClassMatches]]) -> ScoreIoU:
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
-    """Spearman's, of two (n,); equal values share their mean rank. NaN if all are equal."""
+    """Spearman's rank correlation of two (n,), with mean ranks for ties; NaN if all are equal."""
     ranks = [_mean_ranks(values) for values in (first, second)]
     if len(first) < 2 or any(np.ptp(values) == 0 for values in ranks):
         return float("nan")
@@ -153,5 +153,5 @@ def _mean_ranks(values: np.ndarray) -> np.ndarray:
 
 
 def number(value: float) -> str:
-    """A correlation to read; a dash for NaN."""
+    """A correlation as text; a dash for NaN."""
     return "-" if np.isnan(value) else f"{value:.2f}"
