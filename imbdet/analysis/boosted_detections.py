@@ -69,7 +69,7 @@ def _detect(
     boxes = outputs.require_transform().apply_deltas(
         outputs.deltas[proposals], found.candidates.boxes[proposals]
     )
-    scores = torch.cat([scores, torch.zeros_like(scores[:, :1])], dim=1)  # of the background
+    scores = torch.cat([scores, torch.zeros_like(scores[:, :1])], dim=1)  # scores of the background
     (instances,), _ = fast_rcnn_inference(
         [boxes],
         [scores[proposals]],

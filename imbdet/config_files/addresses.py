@@ -27,7 +27,7 @@ def resolve(path: str, origin: str = "") -> str:
     """The path of an address; any other path as it is.
 
     Args:
-        path: as a user wrote it.
+        path: path or address as the user wrote it.
         origin: where the path is written, for the message.
 
     Raises:

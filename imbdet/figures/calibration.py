@@ -1,4 +1,4 @@
-"""What a score means: the share of entries with that score that are right."""
+"""The calibration of scores: the share of entries with a score that are right."""
 
 from dataclasses import dataclass, field
 

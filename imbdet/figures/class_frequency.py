@@ -46,7 +46,7 @@ def describe_by_frequency(frequencies: Frequencies, values: np.ndarray) -> str:
 
     Args:
         frequencies: frequencies of the K classes.
-        values: (K,) values of the classes; those that are NaN, which not all are, are left out.
+        values: (K,) values of the classes, not all NaN; NaNs are left out.
     """
     counts, known = frequencies.counts, np.flatnonzero(~np.isnan(values))
     order = known[np.argsort(counts[known], kind="stable")]

@@ -29,7 +29,7 @@ class Estimate:
 
     @property
     def verdict(self) -> str:
-        """A difference of which more is better is "better", "worse" or "undecided"; "" for NaN."""
+        """For a difference where more is better: "better", "worse" or "undecided"; "" for NaN."""
         if np.isnan(self.value):
             return ""
         if self.low > 0:

@@ -131,7 +131,7 @@ class ChosenEntries:
         scores, labels = scores[is_valid], gt_labels[is_valid]
         rows, classes = positive_entries(labels, num_classes)
         missing = (1 - scores[rows, classes].double()).cpu().numpy()
-        scores[rows, classes] = 0  # of the copy that the mask made
+        scores[rows, classes] = 0  # in the copy that the mask made
         self.counts += labels.bincount(minlength=num_classes + 1).cpu().numpy()
         self.pos_grads += np.bincount(classes.cpu().numpy(), missing, minlength=num_classes)
         self.neg_grads += scores.sum(dim=0, dtype=torch.float64).cpu().numpy()

@@ -19,7 +19,7 @@ _MOST_LARGE = 7
 
 @dataclass(frozen=True)
 class Overlap:
-    """The samplers of one sign, or the assigners, and what they have in common.
+    """The samplers of one sign, or the assigners, and the candidates that they have in common.
 
     Attributes:
         names: (S,) names of the samplers or assigners.

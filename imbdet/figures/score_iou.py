@@ -33,7 +33,8 @@ class ScoreIoU(Study):
     """Detections by score and by IoU with the nearest object of their class, crowds aside.
 
     Attributes:
-        counts: by run, the baseline first, (25, 25) int64; scores are rows, IoUs columns.
+        counts: by run, the baseline first, (25, 25) int64 numbers of detections; scores are rows,
+            IoUs columns.
         correlations: by run, Spearman's rank correlation over all detections, and over those with
             an IoU of 0.5 or more; NaN where it is not defined.
     """
@@ -117,7 +118,7 @@ def score_iou(runs: Mapping[str, Mapping[str, ClassMatches]]) -> ScoreIoU:
     """Count the detections of all classes.
 
     Args:
-        runs: by run, the baseline first, the matches of each class.
+        runs: matches of each class by run, the baseline first.
 
     Raises:
         NothingToShow: no run has detections.

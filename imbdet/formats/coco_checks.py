@@ -92,7 +92,7 @@ def _find_repeated(name: str, field: str, values: list[Any]) -> str | None:
 
 
 def _find_foreign(content: dict[str, Any]) -> str | None:
-    """Find that no annotation has a listed image; if only some have none, detectron2 warns."""
+    """Find whether all annotations lack a listed image; where some do, detectron2 ignores these."""
     image_ids = {image["id"] for image in content["images"]}
     notes = content["annotations"]
     if not image_ids or not notes or any(note["image_id"] in image_ids for note in notes):

@@ -67,7 +67,7 @@ Share = Annotated[float, Range(0, 1)]
 # The weight of the past in a running mean.
 Momentum = Annotated[float, Range(0, 1, below=True)]
 Count = Annotated[int, Range(1)]
-# Where ranges of counts begin, ascending.
+# First counts of ranges, ascending.
 Bounds = Annotated[tuple[int, ...], Range(1)]
 # Weight alpha of positive entries, where negative ones have 1 - alpha; below 0 = no weights.
 Balance = Annotated[float, Range(highest=1)]

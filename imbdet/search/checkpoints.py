@@ -38,5 +38,5 @@ class CheckpointRemover:
 def _remove(folder: Path) -> None:
     try:
         CheckpointFolder(folder).remove_all()
-    except OSError as error:  # of another user, ...
+    except OSError as error:  # such as one of another user
         print(f"The checkpoints in '{folder}' stay: {error}.", file=sys.stderr, flush=True)

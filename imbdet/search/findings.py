@@ -1,4 +1,4 @@
-"""What a search has found: a row for each arm, and sentences."""
+"""The findings of a search: a row for each arm, and sentences."""
 
 import math
 import statistics
@@ -20,7 +20,7 @@ _TOO_LITTLE = 1.0
 
 @dataclass(frozen=True)
 class FinalFigure:
-    """The winner beside the baseline, on a split and with seeds that the search never saw.
+    """AP of the winner and the baseline, on a split and with seeds that the search did not use.
 
     Attributes:
         dataset: the split.
@@ -141,7 +141,7 @@ def sentences(
     final: FinalFigure | None,
     failures: Collection[Task],
 ) -> list[str]:
-    """What was tried, what it cost and what is decided.
+    """Sentences on what was tried, what it cost and what is decided.
 
     Args:
         space: the space of arms.

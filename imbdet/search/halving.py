@@ -22,7 +22,7 @@ from imbdet.search.decision import all_differences, decided_worse
 
 # The first rung of a schedule that a search chooses itself. Li et al., "Hyperband" (JMLR 18, 2018),
 # sec. 2.6, advise 1/3 or 1/4. From a quarter on, half of what all arms cost brings a third of them
-# to the end, and from a third on, a quarter. Earlier, trainings say less of their end.
+# to the end, and from a third on, a quarter. Earlier, trainings say less about it.
 FIRST_RUNG = 1 / 4
 
 

@@ -16,7 +16,7 @@ def require_answer(address: str) -> None:
     """Refuse an address of a host and a port at which no server answers as a cluster does.
 
     Args:
-        address: address such as "host:6379" or "ray://host:10001", or "auto" with such a one in
+        address: address such as "host:6379" or "ray://host:10001", or "auto" with one of these in
             RAY_ADDRESS. Ray resolves other addresses by itself, without waiting.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Checks the configs of all arms before anything is trained, and what they have in common."""
+"""Checks the configs of all arms before anything is trained, and returns what they share."""
 
 import itertools
 import os
@@ -110,7 +110,7 @@ def _find_rungs(space: Space, cfg: CfgNode) -> tuple[int, ...]:
 
 
 class _Split(NamedTuple):
-    """A data set, what it is for, and detectron2's dicts."""
+    """A data set, its role in the search, and detectron2's dicts."""
 
     name: str
     role: str

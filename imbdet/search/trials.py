@@ -72,7 +72,7 @@ class Trials:
         return results_of(self._all())
 
     def claim(self, due: Sequence[Task]) -> tuple[Task, int] | None:
-        """Take the first task that nobody else works on.
+        """Take the first task that no other program works on.
 
         Returns:
             The task and the id of its trial; None if other programs work on all of them.

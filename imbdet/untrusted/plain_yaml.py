@@ -70,8 +70,8 @@ def load_yaml(text: str) -> Any:
     """The value of a document of plain YAML.
 
     Raises:
-        TooLarge: it has more bytes than any config.
-        ValueError: it is damaged or not plain.
+        TooLarge: the text has more characters than ``MAX_BYTES``.
+        ValueError: the text is damaged or not plain.
     """
     if len(text) > MAX_BYTES:
         raise TooLarge(f"it has more than {MAX_BYTES:,} bytes")

@@ -30,7 +30,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Maybe:
-    """In a dict, a name that may be missing."""
+    """The form of a value whose name may be missing in a dict."""
 
     form: Any
 
