@@ -55,7 +55,7 @@ class Assigners(Study):
 
     @property
     def shares(self) -> np.ndarray:
-        """(A, 3) shares of objects without a positive and of ambiguous positives, and mean IoU."""
+        """(A, 3) share of objects without positive, of ambiguous positives, mean IoU; or NaN."""
         total = self.positives.sum(axis=1)
         objects = np.full(len(self.names), self.objects.sum())
         columns = [ratio(self.without, objects), ratio(self.ambiguous, total)]

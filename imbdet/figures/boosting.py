@@ -27,8 +27,8 @@ class Boosting(Study):
         ap: AP in percent by variant.
         precisions: by variant and IoU threshold, (101,) mean precision over the classes at the
             recalls 0, 0.01, ..., 1.
-        decreases: total decrease of the cross-entropy by number of TOPS.
-        num_boosted: number of all boosted positives by number of TOPS.
+        decreases: by number of TOPS, total decrease of the cross-entropy.
+        num_boosted: by number of TOPS, number of boosted positives of all images.
     """
 
     name = "boosting"

@@ -144,8 +144,8 @@ class EntryGradients:
         Args:
             scores: (M, K) scores of the classes.
             gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
-            classifier: makes the scores; if they and the background sum to one, the background is
-                an entry as well.
+            classifier: classifier of the scores; if they and the background sum to one, the
+                background is an entry as well.
         """
         scores, labels = valid_entries(scores, gt_labels)
         if classifier.sums_to_one:
