@@ -1,7 +1,7 @@
 """Lets imbdet run on detectron2 v0.6 as well as on its main branch, with today's libraries.
 
-To be imported before any ``detectron2`` module, which the ``__init__`` of every package that uses
-detectron2 does. On a complete, current detectron2 it changes nothing but which warnings are shown.
+It must be imported before any ``detectron2`` module; the ``__init__`` of every package that uses
+detectron2 does so. On a complete, current detectron2 it changes only which warnings are shown.
 """
 
 import importlib.machinery
@@ -96,7 +96,7 @@ class _ModelZooFinder:
 
 
 class _ModelZooLoader(importlib.machinery.SourceFileLoader):
-    """Gives a stand-in for pkg_resources to this module alone: others look whether it is there."""
+    """Gives a stand-in for pkg_resources to this module alone: others check whether it exists."""
 
     def exec_module(self, module):
         stand_in = types.ModuleType("pkg_resources")
@@ -113,12 +113,11 @@ def _resource_filename(package: str, path: str) -> str:
 
 
 def _hide_deprecations() -> None:
-    # detectron2 compiles its box transforms with torch.jit.script, which newer torch announces to
-    # drop.
+    # detectron2 compiles its box transforms with torch.jit.script, which newer torch deprecates.
     warnings.filterwarnings("ignore", message=r".*torch\.jit\.script.*deprecated")
     # detectron2's mixed precision uses the names of torch.cuda.amp, which moved to torch.amp.
     warnings.filterwarnings("ignore", message=r"`torch\.cuda\.amp\.")
-    # detectron2 wraps its models for several processes so.
+    # detectron2 passes this argument when it wraps its models for several processes.
     warnings.filterwarnings("ignore", message=r"`broadcast_buffers` is deprecated")
     # v0.6 sends objects between processes as a `torch.ByteStorage`.
     warnings.filterwarnings("ignore", message=r"TypedStorage is deprecated")

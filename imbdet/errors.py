@@ -1,9 +1,9 @@
-"""The one exception a user meets, and what its sentences suggest."""
+"""The exception for mistakes of the user, and suggestions of similar names for its messages."""
 
 import difflib
 from collections.abc import Callable, Iterable
 
-# Of more options, as of images, a sentence has the first ten; methods and data sets are fewer.
+# Of more names, such as those of images, a sentence lists the first ten.
 _MAX_OPTIONS = 30
 
 
@@ -20,12 +20,12 @@ def suggest(
 ) -> str:
     """A sentence with the ``options`` nearest to a ``name`` that does not exist.
 
-    If none is near, it has all of them, or the first of many.
+    If none is near, it lists all of them, or the first ten of many.
 
     Args:
-        name: that a user wrote.
-        options: that there are.
-        compared: what counts of a name.
+        name: name that the user wrote.
+        options: names that exist.
+        compared: function that returns the part of a name to compare.
     """
     options = sorted(options)
     named: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""Writing files and folders so that a reader never meets half of one."""
+"""Write files and folders so that a reader never sees an incomplete one."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ from typing import Any
 
 from imbdet.errors import UserError
 
-# What is being written, by path, process and thread.
+# Files and folders being written: path, process and thread of each.
 _drafts: set[tuple[Path, int, int]] = set()
 
 
@@ -22,16 +22,16 @@ def replacing(path: Path) -> Iterator[Path]:
     If the block fails, the temporary file is removed and an older file at ``path`` stays.
 
     Raises:
-        UserError: an OSError in the block; names ``path``.
+        UserError: the block raises an OSError; the message names ``path``.
     """
-    # One of its own for whoever writes: two programs may renew the same file at the same time.
+    # Each writer has its own draft, as two programs may write the same file at the same time.
     draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}.tmp")
     with _draft(draft):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             yield draft
             with open(draft, "rb") as file:
-                os.fsync(file.fileno())  # whole after a crash of the machine, too
+                os.fsync(file.fileno())  # complete even after a crash of the machine
             draft.replace(path)
         except (OSError, RuntimeError) as error:
             # torch reports a failed write by a RuntimeError on top of the OSError.
@@ -55,7 +55,8 @@ def opening_output(folder: Path) -> Iterator[None]:
     """Make the folder of ``--output``, or its default, before the block first uses it.
 
     Raises:
-        UserError: it is the OUTPUT_DIR of a training, or an OSError of either; names the option.
+        UserError: the folder is the OUTPUT_DIR of a training, or making or using it raises an
+            OSError; the message names the option.
     """
     try:
         if (folder / "config.yaml").exists():
@@ -82,10 +83,10 @@ def drafting(folder: Path) -> Iterator[Path]:
 
 
 def remove_drafts(*, of_all_threads: bool = False) -> None:
-    """Remove what this process has begun to write, when it will not come to that by itself.
+    """Remove the drafts of this process, which ends without leaving their blocks.
 
     Args:
-        of_all_threads: also what other threads than this one are writing.
+        of_all_threads: whether to remove the drafts of other threads as well.
     """
     for path, process, thread in list(_drafts):
         if process == os.getpid() and (of_all_threads or thread == threading.get_ident()):
@@ -95,7 +96,7 @@ def remove_drafts(*, of_all_threads: bool = False) -> None:
 
 @contextlib.contextmanager
 def _draft(path: Path) -> Iterator[None]:
-    """At the end of the block, nothing is at ``path``."""
+    """Remove what is left at ``path`` at the end of the block."""
     entry = path, os.getpid(), threading.get_ident()
     _drafts.add(entry)
     try:
@@ -106,7 +107,7 @@ def _draft(path: Path) -> Iterator[None]:
 
 
 def _remove(path: Path) -> None:
-    # On an error of the disk, removing may fail as well; the first error is the telling one.
+    # If the disk fails, removing may fail as well; the first error is the informative one.
     with contextlib.suppress(OSError):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -115,7 +116,7 @@ def _remove(path: Path) -> None:
 
 
 def without_nan(value: Any) -> Any:
-    """``value`` with None for every NaN, which JSON does not know."""
+    """``value`` with None for every NaN, which JSON lacks."""
     if isinstance(value, Mapping):
         return {key: without_nan(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):

@@ -1,13 +1,13 @@
-"""Words and numbers of messages and tables."""
+"""Format words and numbers for messages and tables."""
 
 import math
 import statistics
 import unicodedata
 from collections.abc import Sequence
 
-# Control characters, halves of characters, ends of lines and paragraphs.
+# Categories of control characters, surrogates, and separators of lines and paragraphs.
 _UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
-# By which text to come is turned around.
+# Bidirectional classes of characters that change the direction of the text after them.
 _TURNING = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
@@ -30,13 +30,13 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:
-    """ "a, b, c", "a, b, c and 2 more" where there are more names than ``most``."""
+    """ "a, b, c", or "a, b, c and 2 more" if there are more names than ``most``."""
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
 def averaged(values: Sequence[float | None], *, digits: int) -> str:
-    """ "25.4" of one value, "25.4 ± 0.3" of several, with their deviation; "-" if one is None."""
+    """ "25.4" for one value, "25.4 ± 0.3" (standard deviation) for several; "-" if one is None."""
     numbers = [value for value in values if value is not None]
     if len(numbers) < len(values):
         return "-"
@@ -45,13 +45,13 @@ def averaged(values: Sequence[float | None], *, digits: int) -> str:
 
 
 def shortened(value: object, length: int = 100) -> str:
-    """The text of a value, cut off where it is longer than a sentence can bear."""
+    """The text of a value, cut off after ``length`` characters."""
     text = str(value)
     return text if len(text) <= length else f"{text[:length]}..."
 
 
 def percent(share: float) -> str:
-    """ "41 %", "12.5 %", of a share in [0, 1], "-" of NaN; what is not 0 never looks like it."""
+    """ "41 %" or "12.5 %" for a share in [0, 1], "-" for NaN; only 0 itself becomes "0 %"."""
     if math.isnan(share):
         return "-"
     if 0 < share < 0.0005:

@@ -16,13 +16,13 @@ from imbdet.data.weights import weigh_records
 def load_dataset_dicts(cfg: CfgNode, dataset_name: str, num_images: int | None) -> list[dict]:
     """The images of a data set, checked, without invalid boxes.
 
-    Objects and images weigh what their annotations say: the weights of MODEL.CLASS_WEIGHTS are
-    those of a training, made of the numbers of its objects.
+    Objects and images have the weights of their annotations, without those of MODEL.CLASS_WEIGHTS,
+    which are made of the numbers of objects of a training.
 
     Args:
         cfg: the config.
         dataset_name: a registered data set.
-        num_images: how many, spread evenly over the data set; None is all.
+        num_images: number of images, spread evenly over the data set; None = all.
 
     Returns:
         detectron2's dicts, each with "annotations".
@@ -40,7 +40,7 @@ def load_dataset_dicts(cfg: CfgNode, dataset_name: str, num_images: int | None) 
 
 
 def build_loader(cfg: CfgNode, dataset_dicts: Sequence[dict]) -> Iterable[list[dict]]:
-    """Yields each image once, in their order, alone in a list.
+    """Yield each image once, in their order, alone in a list.
 
     Raises:
         UserError: while iterating, an image is broken.
@@ -55,7 +55,7 @@ def build_loader(cfg: CfgNode, dataset_dicts: Sequence[dict]) -> Iterable[list[d
 
 
 def _of_boxes(cfg: CfgNode) -> CfgNode:
-    """The config of a detector that looks at boxes alone, since only these are analysed."""
+    """The config of a detector without masks and keypoints, as only boxes are analysed."""
     cfg = cfg.clone()
     cfg.defrost()
     cfg.MODEL.MASK_ON = cfg.MODEL.KEYPOINT_ON = False

@@ -1,4 +1,4 @@
-"""The figures and pictures of what was collected."""
+"""Writes the figures and pictures of the collected candidates."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -60,9 +60,9 @@ class ResultWriter:
 
         Args:
             cfg: the config.
-            detector: that looked at the images.
-            dataset_dicts: detectron2's, of the images.
-            counts: what was counted on the way.
+            detector: the detector whose candidates were collected.
+            dataset_dicts: detectron2's dicts of the images.
+            counts: counts of the collected candidates.
             output: folder with the subfolder "tables".
         """
         self.cfg = cfg
@@ -95,7 +95,7 @@ class ResultWriter:
         draw_pictures(self.candidates, images, objects, regions, rows, self.output / "pictures")
 
     def _studies(self) -> Mapping[type[Study], Callable[[], Study]]:
-        """How the numbers of each study are computed."""
+        """The functions that compute the numbers of the studies."""
         return {
             SamplingDistribution: self._sampling_distribution,
             Hardness: self._hardness,
@@ -155,7 +155,7 @@ class ResultWriter:
         return class_scores(positives, self._frequencies(), self.classes)
 
     def _frequencies(self) -> Frequencies:
-        """In training, if the weights tell; otherwise in the images that were analysed."""
+        """Frequencies in training, if the weights have them; otherwise in the analysed images."""
         of_training = self.detector.training_images
         if of_training:
             counts = np.array([of_training.get(name, 0) for name in self.classes])

@@ -11,7 +11,7 @@ from imbdet.drawing.style import CATEGORIES, WIDTH, new_figure
 from imbdet.figures.columns import Columns, object_by
 
 _NUM_COLUMNS = 4
-# Of objects, one after the other, without the grey; it begins again where there are more.
+# Colours of the objects, one after the other, without the grey; they repeat if there are more.
 _COLORS = [color for i, color in enumerate(CATEGORIES) if i != 7]
 
 
@@ -22,14 +22,14 @@ def draw_assigners(
     regions: np.ndarray,
     names: Sequence[str],
 ) -> Figure:
-    """A panel for each assigner: objects, and in their colours the centres of their positives.
+    """Draw a panel for each assigner: objects, and the centres of their positives in their colours.
 
     Args:
         pixels: (H, W, 3) uint8, RGB.
-        candidates: corners, and the assigners' columns, of the image's.
-        gt_boxes: (G, 4) XYXY.
-        regions: (I, 4) XYXY, which are ignored: dashed.
-        names: of the assigners.
+        candidates: corners of the image's candidates, and the columns of the assigners.
+        gt_boxes: (G, 4) XYXY boxes of the objects.
+        regions: (I, 4) XYXY ignored regions, which are dashed.
+        names: names of the assigners.
     """
     height, width = pixels.shape[:2]
     num_rows = -(-len(names) // _NUM_COLUMNS)

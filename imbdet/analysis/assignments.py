@@ -1,4 +1,4 @@
-"""What each registered assigner makes of the same priors, objects and predictions."""
+"""The assignments of each registered assigner for the same priors, objects and predictions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,15 +21,15 @@ class Assignments:
     """The assigners of a site.
 
     Attributes:
-        assigners: by name.
-        refused: why an assigner is not among them, by name.
+        assigners: assigners by name.
+        refused: reasons why other assigners are left out, by name.
     """
 
     assigners: Mapping[str, Assigner]
     refused: Mapping[str, str]
 
     def apply(self, candidates: Candidates) -> dict[str, Tensor]:
-        """(M,) int64 of one image by name: the object of each candidate, -1 if it has none.
+        """By assigner, (M,) int64 objects of the candidates of one image, -1 for none.
 
         Candidates that the detector ignored because its predictions are not finite have none.
         """
@@ -50,7 +50,7 @@ class Assignments:
 
 
 def build_assignments(cfg: CfgNode, site: Site) -> Assignments:
-    """All registered assigners that have a meaning at a site, with the options of the config."""
+    """All registered assigners that can be used at a site, with the options of the config."""
     assigners, refused = {}, {}
     for name, _ in ASSIGNERS:
         try:
@@ -62,12 +62,12 @@ def build_assignments(cfg: CfgNode, site: Site) -> Assignments:
 
 @dataclass(frozen=True, eq=False)
 class OfObjects:
-    """What an assigner makes of the G objects of an image.
+    """The positives of the G objects of an image by an assigner.
 
     Attributes:
-        num_positives: (G,) int64.
-        num_ambiguous: (G,) int64, those of them whose centre lies in another object, too.
-        sum_ious: (G,) float, sum of the IoUs of their priors with the object.
+        num_positives: (G,) int64 numbers of positives.
+        num_ambiguous: (G,) int64 numbers of those whose centre lies in another object as well.
+        sum_ious: (G,) float, sums of the IoUs of their priors with the object.
     """
 
     num_positives: Tensor
@@ -76,7 +76,7 @@ class OfObjects:
 
 
 def count_by_object(candidates: Candidates, gt_idxs: Tensor) -> OfObjects:
-    """Count the positives of each object, (M,) int64 objects of one image's candidates."""
+    """Count the positives of each object; ``gt_idxs`` are (M,) int64, -1 for none."""
     rows = (gt_idxs >= 0).nonzero().squeeze(1)
     owners, boxes, gt_boxes = gt_idxs[rows], candidates.boxes_of(rows), candidates.targets.boxes
     points = centers(boxes)[:, None]

@@ -1,4 +1,4 @@
-"""What a two-stage detector finds in an image, with the scores that it gave or with others."""
+"""Detections of a two-stage detector in an image, with its own scores or with boosted ones."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,7 +23,7 @@ IOU_THRESHOLDS = (0.5, 0.75, 0.9)
 
 
 def boosted(found: ImageCandidates, classifier: Classifier) -> dict[int, Boost]:
-    """The boosts of an image by how many come first; the ground truth itself is no candidate."""
+    """The boosts of an image by number of TOPS, without the appended ground truth."""
     candidates, rows = found.candidates, found.own_positives
     ranks, classes = hierarchical_ranks(found, rows), candidates.gt_labels[rows]
     scores = candidates.require_outputs().scores
@@ -43,7 +43,7 @@ def detect(
 
     Args:
         image: detectron2's dict.
-        found: what the detector says.
+        found: candidates of the image.
         scores: by variant, (M, K) scores of the candidates; those of the appended ground truth do
             not count.
         predictor: detectron2's ``FastRCNNOutputLayers``, for the options of the test.
@@ -69,7 +69,7 @@ def _detect(
     boxes = outputs.require_transform().apply_deltas(
         outputs.deltas[proposals], found.candidates.boxes[proposals]
     )
-    scores = torch.cat([scores, torch.zeros_like(scores[:, :1])], dim=1)  # of the background
+    scores = torch.cat([scores, torch.zeros_like(scores[:, :1])], dim=1)  # scores of the background
     (instances,), _ = fast_rcnn_inference(
         [boxes],
         [scores[proposals]],
@@ -97,10 +97,10 @@ def evaluate_boosts(
     """Compare the detections of all variants with the ground truth.
 
     Args:
-        detections: all columns of the schema DETECTIONS.
-        boosts: "top", "num_boosted" and "decrease" of each image.
-        dataset_dicts: detectron2's, of the images.
-        classes: names.
+        detections: chunks with all columns of the schema DETECTIONS.
+        boosts: chunks with "top", "num_boosted" and "decrease" of each image.
+        dataset_dicts: detectron2's dicts of the images.
+        classes: names of the classes.
         options: see :func:`imbdet.evaluation.comparison.compare`.
 
     Raises:
@@ -137,12 +137,12 @@ def compare_variants(
     """By variant, the comparison of its detections with the ground truth.
 
     Args:
-        detections: all columns of the schema DETECTIONS.
-        names: of the variants; one without detections finds nothing.
-        dataset_dicts: detectron2's, of the images.
-        classes: names.
+        detections: chunks with all columns of the schema DETECTIONS.
+        names: names of the variants; one may have no detections.
+        dataset_dicts: detectron2's dicts of the images.
+        classes: names of the classes.
         library: see :func:`imbdet.evaluation.comparison.compare`.
-        options: its other options.
+        options: other options of that function.
     """
     found: dict[str, list[dict]] = {variant: [] for variant in names}
     for chunk in detections:

@@ -1,4 +1,4 @@
-"""What the frozen detector says of an image, as rows of the tables."""
+"""The candidates of an image as rows of the tables."""
 
 from collections.abc import Mapping
 
@@ -60,7 +60,7 @@ def candidate_rows(
 
     Args:
         image: detectron2's dict.
-        found: what the detector says.
+        found: candidates of the image.
         chosen: by sampler, (M,) bool, whether it chose the candidate.
         ranked_negatives: (N,) int64, rows in the order of Score-HLR.
         objects: by assigner, (M,) int64, the object of the candidate or -1.
@@ -121,7 +121,7 @@ def assigned_rows(
 
 
 def hierarchical_ranks(found: ImageCandidates, rows: Tensor) -> Tensor:
-    """(P,) int64, IoU-HLR of some positives, (P,) int64 rows, in the image and their classes."""
+    """(P,) int64 IoU-HLR, in image and class, of the positives in (P,) int64 ``rows``."""
     candidates = found.candidates
     return hierarchical_local_rank(
         pred_ious(found, rows), candidates.gt_idxs[rows], candidates.gt_labels[rows]
@@ -129,7 +129,7 @@ def hierarchical_ranks(found: ImageCandidates, rows: Tensor) -> Tensor:
 
 
 def pred_ious(found: ImageCandidates, rows: Tensor) -> Tensor:
-    """(P,) IoU after regression of some positives, (P,) int64 rows, with their objects."""
+    """(P,) IoU after regression of the positives in (P,) int64 ``rows`` with their objects."""
     candidates = found.candidates
     pred_boxes = candidates.decode(rows, candidates.gt_labels[rows])
     return paired_iou(pred_boxes, candidates.gt_boxes_of(rows))
@@ -165,7 +165,7 @@ def _numpy(values: Tensor) -> np.ndarray:
 
 
 def _with_nulls(values: Tensor, rows: Tensor, length: int) -> np.ma.MaskedArray:
-    """A column whose values are known in some rows."""
+    """A column with values in some rows, null in all others."""
     known, rows = _numpy(values), rows.cpu().numpy()
     column = np.ma.masked_all(length, dtype=known.dtype)
     column[rows] = known

@@ -1,4 +1,4 @@
-"""Forwards a checkpoint over a data set and writes what it makes of all candidates."""
+"""Runs a detector over a data set, and writes tables of all its candidates."""
 
 import logging
 from collections.abc import Sequence
@@ -54,15 +54,15 @@ BOOSTS = pa.schema(
 
 @dataclass(frozen=True)
 class Counts:
-    """What was counted on the way, beside the tables; entries are too many for rows.
+    """Counts of the entries, which are too many for rows of the tables.
 
     Attributes:
-        gradients: of the classification entries.
-        chosen_entries: likewise of what the detector's own sampler chose, class by class.
-        scores: of the same, without the appended ground truth.
-        score_weights: likewise, and what DR loss makes of them.
-        image_scores: likewise, of each image by itself.
-        num_not_finite: candidates whose predictions are not finite.
+        gradients: gradients of the classification entries.
+        chosen_entries: gradients by class of the samples that the detector's own sampler chose.
+        scores: scores of the entries, without the appended ground truth.
+        score_weights: scores of the same entries, and their weights in DR loss.
+        image_scores: scores of the same entries in each image.
+        num_not_finite: number of candidates whose predictions are not finite.
     """
 
     gradients: EntryGradients
@@ -81,7 +81,7 @@ class Collector:
 
         Args:
             cfg: the config.
-            detector: looks at the images.
+            detector: the detector whose candidates are collected.
         """
         self.cfg = cfg
         self.detector = detector
@@ -94,7 +94,7 @@ class Collector:
                 )
             else:
                 logger.warning(f"The sampler {name} is left out: {reason}")
-        # Those of proposals differ by a threshold alone.
+        # Assigners of proposals differ by a threshold alone.
         self.assignments = Assignments({}, {})
         if not detector.is_two_stage:
             self.assignments = build_assignments(detector.cfg, detector.site)
@@ -141,7 +141,7 @@ class Collector:
 
     @property
     def _score_thresh(self) -> float | None:
-        """Of the scores of classes; None where the test's is of their product with the quality."""
+        """The test's threshold of class scores; None if it is for their product with a quality."""
         if self.detector.is_two_stage:
             return float(self.cfg.MODEL.ROI_HEADS.SCORE_THRESH_TEST)
         has_quality = bool(get_key(self.cfg, "MODEL.DENSE.QUALITY"))

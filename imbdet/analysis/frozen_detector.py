@@ -1,4 +1,4 @@
-"""All candidates of an image, as a frozen detector sees them."""
+"""All candidates of an image, with the outputs of a frozen detector."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,11 +27,11 @@ class ImageCandidates:
     """The M candidates of one image before any is chosen.
 
     Attributes:
-        candidates: with outputs and losses. Those whose outputs are not
-            finite are ignored ones.
+        candidates: candidates with outputs and losses; those whose outputs are not finite are
+            ignored ones.
         targets: the ground truth, in pixels of the network's input.
-        num_appended: how many of the last candidates are the ground truth itself.
-        num_not_finite: how many were ignored for their outputs.
+        num_appended: number of the last candidates that are the ground truth itself.
+        num_not_finite: number of candidates that are ignored for their outputs.
         scale: (width, height) of the original image in relation to the network's input.
     """
 
@@ -43,21 +43,21 @@ class ImageCandidates:
 
     @property
     def own_positives(self) -> Tensor:
-        """(P,) int64, rows of the positives that the detector found, without appended boxes."""
+        """(P,) int64 rows of the positives without the appended ground truth."""
         rows = self.candidates.pos_idxs
         return rows[rows < len(self.candidates) - self.num_appended]
 
 
 @dataclass(frozen=True, eq=False)
 class Sight:
-    """What a detector says of a batch.
+    """The outputs of a detector for a batch.
 
     Attributes:
-        priors: all that could be candidates.
+        priors: all priors that may become candidates.
         targets: the ground truth.
-        outputs: of the rows of all images.
-        num_appended: how many of the proposals are the ground truth itself, the last of each image.
-        scales: of each image, see :class:`ImageCandidates`.
+        outputs: outputs for the priors of all images.
+        num_appended: number of proposals that are the ground truth itself, the last of each image.
+        scales: scale of each image, see :class:`ImageCandidates`.
     """
 
     priors: Priors
@@ -70,26 +70,27 @@ class Sight:
 class FrozenDetector:
     """A detector in evaluation mode, whose candidates are those of a training.
 
-    Those of a cascade are its first stage's, which chooses among the proposals of the RPN.
+    The candidates of a cascade are those of its first stage, which chooses among the proposals of
+    the RPN.
 
     Attributes:
         model: the detector.
-        learner: of the place that samples.
-        cfg: the config as this place reads it.
-        site: the names of its keys.
-        training_images: the number of images with each class that the weights learned from, by
-            name; empty where it is not known.
+        learner: learner of the site that samples.
+        cfg: the config as this site reads it.
+        site: names of the keys of this site.
+        training_images: number of images with each class that the weights learned from, by name of
+            the class; empty where it is not known.
     """
 
     def __init__(self, cfg: CfgNode):
         """Build the model and load MODEL.WEIGHTS; without any it stays untrained.
 
         Args:
-            cfg: the config. The first data set of DATASETS.TEST is loaded.
+            cfg: the config, the first data set of whose DATASETS.TEST is loaded already.
 
         Raises:
             UserError: the weights do not fit, or learned other classes than those of the data set,
-                or the detector has no place that samples.
+                or the detector has no site that samples.
         """
         self.model = build_model(_with_training_proposals(cfg)).eval()
         self.training_images: dict[str, int] = {}
@@ -125,17 +126,17 @@ class FrozenDetector:
 
     @property
     def classifier(self) -> Classifier:
-        """What its scores are made with."""
+        """The classifier that makes its scores."""
         return self.learner.criterion.classifier
 
     @property
     def has_sample_losses(self) -> bool:
-        """Whether each sample pays a loss for itself; otherwise cross-entropy stands in for it."""
+        """Whether each sample has a loss of its own; otherwise its cross-entropy is used."""
         return self.learner.criterion.tells_losses
 
     @property
     def cls_layer(self) -> nn.Conv2d | nn.Linear:
-        """The last layer of its classes, whose outputs are the logits."""
+        """The last layer of its classification, whose outputs are the logits."""
         return self._predictor.cls_score if self.is_two_stage else self.model.head.cls_score
 
     @property
@@ -146,7 +147,7 @@ class FrozenDetector:
 
     @property
     def _predictor(self) -> ImbFastRCNNOutputLayers:
-        """Of a two-stage detector."""
+        """The box predictor of a two-stage detector, in a cascade that of the first stage."""
         predictor = self.model.roi_heads.box_predictor
         return predictor[0] if self.has_stages else predictor
 
@@ -216,13 +217,13 @@ def _with_losses(candidates: Candidates) -> Candidates:
     scores, rows = candidates.require_outputs().scores.float(), candidates.pos_idxs
     targets = torch.zeros_like(scores)
     targets[rows, candidates.gt_labels[rows]] = 1
-    # It refuses NaN, which `_ignore_not_finite` deals with.
+    # The function refuses NaN, which `_ignore_not_finite` handles.
     losses = F.binary_cross_entropy(scores.nan_to_num(0.5), targets, reduction="none").sum(dim=1)
     return replace(candidates, cls_losses=losses)
 
 
 def _ignore_not_finite(candidates: Candidates) -> tuple[Candidates, int]:
-    """Candidates of which no sampler meets a NaN, and how many had one."""
+    """The candidates, with those that are not finite ignored, and the number of these."""
     outputs = candidates.require_outputs()
     is_finite = (
         candidates.require_losses().isfinite()

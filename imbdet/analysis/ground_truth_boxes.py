@@ -1,4 +1,4 @@
-"""What the data say of an image, drawn in white: objects, and dashed the ignored regions."""
+"""The ground truth of an image, drawn in white: objects, and dashed the ignored regions."""
 
 from typing import Any
 

@@ -3,7 +3,7 @@
 Cao et al., "Prime Sample Attention in Object Detection", CVPR 2020,
 https://arxiv.org/abs/1904.04821, sec. 3: the scores of each image's first positives by IoU-HLR are
 raised, of the first 5 or of the first 25, so that the classification loss falls by the same amount.
-Only the detections tell the difference.
+Only the detections show the difference.
 """
 
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from torch import Tensor
 from imbdet.figures.boosting import TOPS
 from imbdet.structures.classifiers import Classifier
 
-# The loss of an image falls by so much of what its first 5 positives pay.
+# Share of the loss of an image's first 5 positives by which the loss of the image falls.
 DECREASE = 0.5
-# Scores are taken to be so far from 0 and 1 at least.
+# Scores are clamped to at least this distance from 0 and 1.
 _EPS = 1e-12
 
 
@@ -25,9 +25,9 @@ class Boost:
     """The scores of an image after a boost.
 
     Attributes:
-        scores: (M, K).
-        num_boosted: positives whose scores were raised.
-        decrease: by how much the cross-entropy fell.
+        scores: (M, K) scores of the classes.
+        num_boosted: number of positives whose scores were raised.
+        decrease: decrease of the cross-entropy.
     """
 
     scores: Tensor
@@ -47,7 +47,7 @@ def boost(
         rows: (P,) int64, the positives.
         classes: (P,) int64, their classes.
         ranks: (P,) int64, their IoU-HLR, 0 first.
-        top: boosted are those with a rank below.
+        top: positives with a lower rank are boosted.
         classifier: with softmax the other scores of a sample fall in proportion.
     """
     losses = -scores[rows, classes].double().clamp(_EPS, 1 - _EPS).log()
@@ -85,7 +85,7 @@ def raise_scores(scores: Tensor, decrease: float) -> Tensor:
 
     Args:
         scores: (n,) in (0, 1).
-        decrease: >= 0 and less than the sum.
+        decrease: decrease of the sum, >= 0 and less than the sum.
 
     Returns:
         (n,) float64 scores.

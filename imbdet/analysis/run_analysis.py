@@ -23,8 +23,8 @@ def analyze(args: argparse.Namespace) -> None:
     """Analyse the candidates of a frozen detector.
 
     Args:
-        args: with ``config_file``, ``weights``, ``dataset``, ``output``, ``num_images``,
-            ``picture`` and ``opts``, as ``imbdet analyze`` parses them.
+        args: arguments of ``imbdet analyze``: ``config_file``, ``weights``, ``dataset``,
+            ``output``, ``num_images``, ``picture`` and ``opts``.
 
     Raises:
         UserError: the config, the weights, the data set or the folder cannot be used.
@@ -38,7 +38,7 @@ def analyze(args: argparse.Namespace) -> None:
     if not cfg.DATASETS.TEST:
         raise UserError("DATASETS.TEST is empty: name a data set by --dataset.")
     dataset_dicts = load_dataset_dicts(cfg, cfg.DATASETS.TEST[0], args.num_images)
-    # A name that no image has is told before all the work.
+    # A name that no image has is reported before all the work.
     ids = [str(image["image_id"]) for image in dataset_dicts]
     find_rows(ids, [image["file_name"] for image in dataset_dicts], args.picture)
     detector = FrozenDetector(cfg)

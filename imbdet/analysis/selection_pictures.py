@@ -1,4 +1,4 @@
-"""Which boxes each selection chose on an image, side by side."""
+"""The boxes that each selection chose on an image, side by side."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,7 +29,7 @@ from imbdet.figures.columns import (
 )
 from imbdet.figures.part_files import PartReader
 
-# Lightness rises evenly here, too; without its dark end, which would drown in a dark picture.
+# The lightness rises evenly; the dark end, which would vanish in a dark picture, is left out.
 _COLORS = LinearSegmentedColormap.from_list("iou", mpl.colormaps["plasma"](np.linspace(0.3, 1, 64)))
 # Losses whose lines are drawn in the legend; widths grow with the logarithm between the ends.
 LEGEND_LOSSES = (0.01, 0.1, 1.0, 10.0)
@@ -42,15 +42,15 @@ def choose_images(
     """Rows of the images to draw.
 
     Args:
-        images: "image_id" and "file_name".
-        objects: "image_id" of each.
-        names: file names, with or without folder and ending, or image ids, some maybe of the same
-            image; none leaves the choice to us.
-        number: their number in that case, spread evenly over the images with objects, or over all
+        images: table with "image_id" and "file_name".
+        objects: table with the "image_id" of each object.
+        names: file names, with or without folder and suffix, or image ids, some maybe of the same
+            image; if empty, images are chosen here.
+        number: number of images in that case, spread evenly over those with objects, or over all
             if none has.
 
     Raises:
-        UserError: there is no image of a name.
+        UserError: no image has one of the names.
     """
     if not names:
         has_objects = np.isin(images["image_id"], objects["image_id"])
@@ -65,7 +65,7 @@ def find_rows(
     """Rows of the images of these names; see :func:`choose_images`.
 
     Raises:
-        UserError: there is no image of a name.
+        UserError: no image has one of the names.
     """
     known: dict[str, int] = {}
     for row, path in enumerate(map(Path, file_names)):
@@ -109,7 +109,7 @@ def draw_pictures(
 
 
 def _boxes_of(image_id: str, table: Columns) -> np.ndarray:
-    """(N, 4) XYXY, the rows of an image."""
+    """(N, 4) XYXY boxes of an image in a table."""
     is_own = table["image_id"] == image_id
     return np.stack([table[name][is_own] for name in BOX], axis=1)
 
@@ -117,13 +117,14 @@ def _boxes_of(image_id: str, table: Columns) -> np.ndarray:
 def draw_picture(
     pixels: np.ndarray, candidates: Columns, gt_boxes: np.ndarray, regions: np.ndarray
 ) -> Figure:
-    """Positives above, negatives below; random, hard and prime from left to right.
+    """Draw positives above, negatives below; random, hard and prime from left to right.
 
     Args:
         pixels: (H, W, 3) uint8, RGB.
-        candidates: "label", "iou", "cls_loss", corners and the samplers' columns of the image's.
-        gt_boxes: (G, 4) XYXY.
-        regions: (I, 4) XYXY, which are ignored.
+        candidates: "label", "iou", "cls_loss" and corners of the image's candidates, and the
+            columns of the samplers.
+        gt_boxes: (G, 4) XYXY boxes of the objects.
+        regions: (I, 4) XYXY ignored regions.
     """
     height, width = pixels.shape[:2]
     # Panels of the image's shape beside the colour bar, titles, and the legend below.

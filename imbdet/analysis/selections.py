@@ -17,13 +17,13 @@ from imbdet.structures import Candidates
 
 @dataclass(frozen=True)
 class Selections:
-    """The samplers of a site and how much they are asked for.
+    """The samplers of a site and their quotas.
 
     Attributes:
         positive: samplers of positives by name.
         negative: samplers of negatives by name.
-        quotas: tells how many positives and negatives of an image are asked for.
-        refused: why a sampler is not among them, by name.
+        quotas: sampler whose quotas of positives and negatives of an image they all fill.
+        refused: reasons why other samplers are left out, by name.
     """
 
     positive: Mapping[str, PoolSampler]
@@ -45,7 +45,7 @@ class Selections:
         positives.
 
         Args:
-            candidates: M of one image.
+            candidates: M candidates of one image.
             generator: source of randomness on their device.
 
         Returns:
@@ -69,7 +69,7 @@ class Selections:
     def ranked_negatives(self, candidates: Candidates) -> Tensor:
         """(N,) int64, the rows of the negatives that Score-HLR ranks, the first one first.
 
-        There are none where it has no meaning.
+        It is empty where the site cannot use Score-HLR.
         """
         sampler, pool = self.negative.get("score_hlr"), candidates.neg_idxs
         if sampler is None:
@@ -81,7 +81,7 @@ class Selections:
 
 
 def build_selections(cfg: CfgNode, site: Site) -> Selections:
-    """All registered samplers that have a meaning at a site, with the options of the config."""
+    """All registered samplers that can be used at a site, with the options of the config."""
     refused: dict[str, str] = {}
     positive = _build(cfg, site, "POSITIVE", refused)
     negative = _build(cfg, site, "NEGATIVE", refused)

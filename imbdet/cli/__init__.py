@@ -13,12 +13,12 @@ from imbdet.programs.program import run_program
 
 # In other processes that use multiprocessing it is another name of "__main__".
 if getattr(sys.modules.get("__mp_main__"), "__name__", "") == "__mp_main__":
-    # A worker process that starts afresh meets detectron2's classes before anything of imbdet.
+    # A worker process that starts afresh imports detectron2's classes before anything of imbdet.
     import imbdet.compat  # noqa: F401
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a subcommand, and tell a user's mistake in a sentence. Returns the exit status."""
+    """Run a subcommand, report a mistake of the user in a sentence, and return the exit status."""
 
     def run() -> int | None:
         args = build_parser().parse_args(argv)
@@ -28,8 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line; ``run`` is the function of its subcommand."""
-    # Imported here, so that a signal is heard from the first of them on.
+    """The parser of the command line, which sets ``run`` to the function of the subcommand."""
+    # Imported here, so that signals are handled from the first of them on.
     import shtab
 
     from imbdet.cli import (

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from imbdet.advice.findings import Finding
     from imbdet.advice.ledger_doubts import LedgerDoubts
 
-# Of somebody who has annotations alone.
+# The config for annotations alone.
 _DEFAULT = "imbdet://COCO-Detection/faster_rcnn_R_50_FPN_1x.yaml"
 _NAME = "annotations"
 
@@ -71,7 +71,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Look at the data, and print what follows.
+    """Survey the data, and print findings and recommendations.
 
     Raises:
         UserError: the config, the data, the run, the checkpoint or the file of the space cannot be
@@ -117,7 +117,7 @@ def _default_config(args: argparse.Namespace) -> str:
 
 
 def _asked(args: argparse.Namespace) -> tuple["LedgerDoubts | None", str | None]:
-    """What a ledger says, and the checkpoint that is to look, as far as there are any."""
+    """The doubts of a ledger, and the checkpoint to run, as far as there are any."""
     from imbdet.advice.ledger_doubts import read_ledger_doubts
     from imbdet.run_files.ledger_tables import has_ledger
     from imbdet.surveying import find_checkpoint
@@ -135,7 +135,7 @@ def _asked(args: argparse.Namespace) -> tuple["LedgerDoubts | None", str | None]
 
 
 def _keys_of(file: str) -> list[str]:
-    """Those of a data set to train on, and none to test on."""
+    """The keys of a data set for training, without one for testing."""
     entry = {"NAME": _NAME, "JSON": file, "IMAGES": str(Path(file).parent)}
     return ["DATASETS.COCO", repr([entry]), "DATASETS.TRAIN", repr((_NAME,)), "DATASETS.TEST", "()"]
 

@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
     with quick_imports():
         from imbdet.config import load_config
 
-        # A mistake is told before the imports that a detector needs, which take several seconds.
+        # A mistake is reported before the imports that a detector needs, which take seconds.
         load_config(*args.config_file, opts=args.opts)
         from imbdet.analysis import analyze
 

@@ -1,4 +1,4 @@
-"""What the command lines have in common: subcommands, and the arguments of a config."""
+"""Common parts of the command lines: subcommands, and the arguments of a config."""
 
 import argparse
 import json
@@ -61,7 +61,7 @@ def add_weights(parser: argparse._ActionsContainer) -> None:
 
 
 def add_json(parser: argparse._ActionsContainer) -> None:
-    """Add ``--json``, of commands whose answer is what they print."""
+    """Add ``--json`` to a command that prints an answer."""
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
 
 
@@ -86,7 +86,7 @@ def add_output(parser: argparse._ActionsContainer) -> None:
 
 
 def at_least_1(text: str) -> int:
-    """A whole number of a command line that is not less than 1."""
+    """An integer of a command line that is at least 1."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is less than 1")

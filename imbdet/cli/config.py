@@ -65,7 +65,7 @@ def _add_check(questions: argparse._SubParsersAction) -> None:
 
 
 def explain(args: argparse.Namespace) -> None:
-    """Print meanings and defaults.
+    """Print the meanings and defaults of keys.
 
     Raises:
         UserError: there is no such key.

@@ -45,10 +45,10 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the commands of a demo, each after it is shown. Returns the first status that is not 0.
+    """Print and run each command of a demo; return the first status that is not 0.
 
     Raises:
-        Stopped: by a signal, after the running command has ended by it.
+        Stopped: a signal arrived, and the running command has ended.
     """
     from imbdet.formats.folders import datasets_root
 
@@ -84,13 +84,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _train(*names: str, opts: Sequence[str], options: Sequence[str] = ()) -> list[str]:
-    """A training by files of configs/."""
+    """The command of a training with files of configs/."""
     files = [f"--config-file={PREFIX}{name}.yaml" for name in names]
     return [path_of("imbdet"), "train", *options, *files, *opts]
 
 
 def _analyze(output: str) -> list[str]:
-    """The analysis of a few images."""
+    """The command of an analysis of a few images."""
     command = [path_of("imbdet"), "analyze", "--config-file", f"{output}/config.yaml"]
     command += ["--weights", f"{output}/model_final.pth"]
     return [*command, "--output", f"{output}/analysis", "--num-images", "4"]

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
         space = read_space(args.space, args.config_file)
         from imbdet.config import load_config
 
-        # A mistake is told before the imports that a detector needs, which take several seconds.
+        # A mistake is reported before the imports that a detector needs, which take seconds.
         for arm in space.arms.values():
             load_config(*arm.files, opts=[*arm.opts, *args.opts])
         from imbdet.search.overwriting import refuse_overwriting

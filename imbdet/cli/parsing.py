@@ -1,4 +1,4 @@
-"""How a command line is read: as argparse does, and a name that does not exist has suggestions."""
+"""Parses command lines as argparse does, with suggestions for a name that does not exist."""
 
 import argparse
 import itertools

@@ -52,12 +52,12 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 
 def start(args: argparse.Namespace) -> int:
-    """All processes of this machine. Returns the exit status."""
+    """Run all processes of this machine, and return the exit status."""
     with quick_imports():
         from imbdet.config import load_config
 
-        if os.environ.get("RANK", "0") == "0":  # of torchrun's processes one is to speak
-            # A mistake is told before the imports that a training needs, which take seconds.
+        if os.environ.get("RANK", "0") == "0":  # one of torchrun's processes reports
+            # A mistake is reported before the imports that a training needs, which take seconds.
             load_config(*args.config_file, opts=args.opts)
         from imbdet.engine import launch
 
@@ -65,7 +65,7 @@ def start(args: argparse.Namespace) -> int:
 
 
 def run(args: argparse.Namespace) -> None:
-    """One process of the job."""
+    """Run one process of the job."""
     from imbdet.engine import evaluate, setup, train
 
     task = "evaluation" if args.eval_only else "training"

@@ -1,7 +1,7 @@
 """COCO's average precision when images count several times, or not at all.
 
-Matching is a matter of one image and does not change with the others; only what is summed over
-images does. So the matches serve any weights of the images.
+The matches of an image do not depend on other images; only sums over images do. So the same matches
+serve any weights of the images.
 
 Shape shorthand, besides that of :mod:`imbdet.evaluation.matches`: B sets of weights, C correct
 detections. Arrays of sets have these as rows, which are contiguous, since sums and gathers run
@@ -15,26 +15,26 @@ from imbdet.evaluation.matching import NUM_AREAS, NUM_THRESHOLDS
 
 RECALLS = np.linspace(0, 1, 101)
 _ENDS = np.append(RECALLS, np.inf)
-# Elements of an array of sets x detections: bounds the memory.
+# Largest number of elements of an array of sets x detections, which bounds the memory.
 _CHUNK_SIZE = 1 << 22
 
 
 def average_precisions(matches: ClassMatches, weights: np.ndarray) -> np.ndarray:
     """Average precision of a class in [0, 1], NaN where there are no objects.
 
-    It is what COCO computes of a data set in which an image of weight 2 is there twice. (Where
-    detections of equal score are right and wrong, COCO's value depends on their order: here an
-    image's copies stand together.)
+    It is what COCO computes for a data set that has an image of weight 2 twice. (Where detections
+    of equal score are right and wrong, COCO's value depends on their order: here the copies of an
+    image are adjacent.)
 
     Args:
-        matches: of the class.
-        weights: (B, I) int32 >= 0, how often each set has each image.
+        matches: matches of the class.
+        weights: (B, I) int32 >= 0, number of times that each set has each image.
 
     Returns:
-        (B, A, T).
+        (B, A, T) average precisions.
     """
     result = np.empty((len(weights), NUM_AREAS, NUM_THRESHOLDS))
-    # Of many classes most are rare: few images have objects of theirs.
+    # Where there are many classes, most are rare: few images have their objects.
     images = np.flatnonzero(matches.num_objects.any(axis=0))
     num_rows = max(1, _CHUNK_SIZE // max(1, len(matches.scores)))
     for start in range(0, len(weights), num_rows):
@@ -57,10 +57,10 @@ def _of_area(
     """(B, T) average precisions of D detections, the highest score first.
 
     Args:
-        weights: (B, D) of the detections.
-        is_correct: (T, D) bool.
-        is_counted: (T, D) bool.
-        num_objects: (B,).
+        weights: (B, D) weights of the detections' images.
+        is_correct: (T, D) bool, whether each detection is correct.
+        is_counted: (T, D) bool, whether each detection counts.
+        num_objects: (B,) weighted numbers of objects.
     """
     # Nearly all detections count at all thresholds or at none, and are summed up once.
     always = is_counted.all(axis=0)
@@ -92,9 +92,9 @@ def _average_precision(
     """(B,) average precisions.
 
     Args:
-        num_correct: (B, C) correct detections up to each of them.
-        num_detections: (B, C) detections that count up to there.
-        num_objects: (B,).
+        num_correct: (B, C) weighted numbers of correct detections up to each of them.
+        num_detections: (B, C) weighted numbers of detections that count up to there.
+        num_objects: (B,) weighted numbers of objects.
     """
     precision = num_correct / (num_detections + np.spacing(1))
     recall = num_correct / np.maximum(num_objects, 1)[:, None]
@@ -106,6 +106,6 @@ def _average_precision(
 
 
 def _num_reached(recall: np.ndarray) -> np.ndarray:
-    """How many of the RECALLS are not above each recall in [0, 1]; a search whose end is known."""
-    below = (recall * (len(RECALLS) - 1)).astype(np.int32)  # rounding makes it one off at times
+    """The number of RECALLS that are not above each recall in [0, 1], without a search."""
+    below = (recall * (len(RECALLS) - 1)).astype(np.int32)  # off by one at times, by rounding
     return below + (_ENDS[below] <= recall) + (_ENDS[below + 1] <= recall)

@@ -1,4 +1,4 @@
-"""The candidates that ``imbdet analyze`` kept of each run."""
+"""Reads the candidates that ``imbdet analyze`` wrote for each run."""
 
 import shlex
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ def open_candidates(runs: Sequence[RunFolder]) -> dict[str, PartReader]:
     """The tables of the candidates by run.
 
     Args:
-        runs: the baseline first.
+        runs: runs to compare, the baseline first.
 
     Raises:
         NothingToShow: a run was not analysed, or on other images than the baseline.
@@ -33,11 +33,11 @@ def open_candidates(runs: Sequence[RunFolder]) -> dict[str, PartReader]:
 def advise_analyses(runs: Sequence[RunFolder], ground_truth: GroundTruth) -> list[str]:
     """A sentence, with a command if one helps, for each run whose candidates cannot be compared.
 
-    All are to look at the images of the first run that was analysed, or at all of the test set.
+    All need an analysis of the images of the first analysed run, or else of the whole test set.
 
     Args:
-        runs: the baseline first.
-        ground_truth: the test set of all.
+        runs: runs to compare, the baseline first.
+        ground_truth: the test set of all runs.
     """
     images = {run: _images(run) for run in runs if _is_analysed(run)}
     first = next(iter(images), None)
@@ -71,7 +71,7 @@ def _analyze_command(run: RunFolder, ground_truth: GroundTruth, num_images: int)
 
 
 def _is_analysed(run: RunFolder) -> bool:
-    """Whether ``imbdet analyze`` looked at all images that it was to look at."""
+    """Whether the run has the tables of ``imbdet analyze``."""
     return all(any((_folder(run) / name).glob("part-*")) for name in ("candidates", "images"))
 
 
@@ -80,7 +80,7 @@ def _folder(run: RunFolder) -> Path:
 
 
 def _images(run: RunFolder) -> list[tuple[str, str]]:
-    """Ids and file names, without the folder, which is another one on another machine."""
+    """Ids and file names of the analysed images, without folders, which differ between machines."""
     return [
         (image_id, Path(file_name or "").name)
         for chunk in PartReader(_folder(run) / "images").chunks(["image_id", "file_name"])

@@ -1,4 +1,4 @@
-"""Whether the runs learned from the same data, and were tested on what the test set is now."""
+"""Checks that the runs learned from the same data, and were tested on the present test set."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,13 +15,13 @@ from imbdet.untrusted.reading import read_json
 
 
 def check_test_set(runs: Sequence[RunFolder], truth: GroundTruth) -> list[str]:
-    """Compare the test set with what it was when the runs were evaluated on it.
+    """Compare the test set with that on which the runs were evaluated.
 
     Returns:
         A sentence for each run that was evaluated on other annotations.
 
     Raises:
-        UserError: the ids of a run's detections meant other classes.
+        UserError: the category ids of a run's detections meant other classes.
     """
     names = {category["id"]: category["name"] for category in truth.content["categories"]}
     now = summarize_content(truth.content)
@@ -44,7 +44,7 @@ def check_test_set(runs: Sequence[RunFolder], truth: GroundTruth) -> list[str]:
 
 
 def common_limit(runs: Sequence[RunFolder], name: str) -> int:
-    """How many detections of a class in an image counted in the evaluations on a test set.
+    """The number of detections of a class in an image that counted on a test set.
 
     Raises:
         UserError: the runs were evaluated with different numbers.
@@ -60,10 +60,10 @@ def common_limit(runs: Sequence[RunFolder], name: str) -> int:
 
 
 def find_protocol(runs: Sequence[RunFolder], truth: GroundTruth) -> CocoProtocol | LvisProtocol:
-    """How the runs were evaluated on a test set, to be compared in the same way.
+    """The protocol by which the runs were evaluated on a test set.
 
     Raises:
-        UserError: they were not evaluated alike.
+        UserError: they were evaluated with different limits of detections.
     """
     if truth.evaluator_type == "lvis":
         return LvisProtocol(truth.content)
@@ -73,11 +73,10 @@ def find_protocol(runs: Sequence[RunFolder], truth: GroundTruth) -> CocoProtocol
 def find_frequencies(
     runs: Sequence[RunFolder], truth: GroundTruth
 ) -> tuple[dict[str, str], list[str]]:
-    """Which classes are rare, common and frequent: as the first run that knows it found them.
+    """Which classes are rare, common and frequent, according to the first run that says so.
 
     Returns:
-        "r", "c" or "f" by class, where it is known, and a sentence for each run that found them
-        otherwise.
+        "r", "c" or "f" by class, where it is known, and a sentence for each run with other groups.
     """
     if truth.evaluator_type == "lvis":
         return LvisProtocol(truth.content).frequencies(), []
@@ -119,7 +118,7 @@ def _describe(first: RunFolder, learned: DataSummary, second: RunFolder, other: 
 
 
 def find_learned(run: RunFolder) -> DataSummary | None:
-    """What a training learned from, as its run.json says; None if it does not."""
+    """The data that a training learned from, by its run.json; None if it has none."""
     starts = _read(run.folder / "run.json")
     summaries = [
         DataSummary.parse(start.get("data"))
@@ -152,7 +151,7 @@ def _read_limit(folder: Path) -> int:
 
 
 def _read(path: Path) -> Any:
-    """What a run says of itself; None if it says nothing, or the file is damaged."""
+    """The content of a JSON file of a run; None if it is missing or damaged."""
     try:
         return read_json(path)
     except (OSError, ValueError):

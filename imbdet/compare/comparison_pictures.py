@@ -1,4 +1,4 @@
-"""What the runs find in an image, right and wrong, beside the ground truth."""
+"""Pictures of the right and wrong detections of the runs, beside the ground truth."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -30,17 +30,17 @@ _MAX_LABELS = 20
 
 
 def find_images(ground_truth: Mapping, names: Sequence[str]) -> list[int]:
-    """Places in :attr:`Matches.images` of the images with some file names or ids.
+    """Indices in :attr:`Matches.images` of the images with some file names or ids.
 
     Raises:
-        UserError: there is no image of a name.
+        UserError: no image has one of the names.
     """
     images = sorted(ground_truth["images"], key=lambda image: image["id"])
     ids = [str(image["id"]) for image in images]
     return find_rows(ids, [image["file_name"] for image in images], names)
 
 
-# Of the table of an earlier comparison's pictures.
+# Size limit of the table of an earlier comparison's pictures.
 _MAX_BYTES = 1 << 26
 
 
@@ -55,14 +55,14 @@ def write_pictures(
 
     Args:
         runs: matches by run, the baseline first.
-        thresholds: by run and class, see :func:`keep`.
+        thresholds: score thresholds by run and class, see :func:`keep`.
         image_root: folder of the images.
-        rows: places of the images in :attr:`Matches.images`; none takes the
+        rows: indices of the images in :attr:`Matches.images`; if empty, those of
             :func:`most_different`.
         output: folder of the comparison.
 
     Returns:
-        A sentence.
+        A sentence about the pictures.
 
     Raises:
         NothingToShow: the runs make as many errors everywhere, or an image cannot be used.
@@ -89,8 +89,8 @@ def most_different(counts: Mapping[str, np.ndarray], number: int) -> list[int]:
     """Images in which the number of errors differs most from the baseline's in some run.
 
     Args:
-        counts: by run, the baseline first, of :meth:`Kept.counts`.
-        number: how many images, at most; those without a difference are never among them.
+        counts: counts of :meth:`Kept.counts` by run, the baseline first.
+        number: largest number of images; those without a difference are never among them.
     """
     errors = np.stack([of_run[1:].sum(axis=0) for of_run in counts.values()])
     differences = np.abs(errors[1:] - errors[0]).max(axis=0)
@@ -116,13 +116,13 @@ def remove_pictures(output: Path) -> None:
 def draw_picture(
     path: str, row: int, runs: Mapping[str, Matches], kept: Mapping[str, Kept]
 ) -> Image.Image:
-    """The ground truth, then each run; wrong detections are dashed and crossed.
+    """Draw the ground truth, then each run; wrong detections are dashed and crossed.
 
     Args:
-        path: of the image.
-        row: its place in :attr:`Matches.images`.
+        path: path of the image.
+        row: index of the image in :attr:`Matches.images`.
         runs: matches by run.
-        kept: by run.
+        kept: kept detections by run.
     """
     pixels = read_image(path, "RGB")
     first = next(iter(runs.values()))
@@ -138,7 +138,7 @@ def draw_picture(
 
 
 def _marks(matches: Matches, kept: Kept, row: int, classes: Mapping) -> list[Mark]:
-    """The highest score first; no more than the first ones are labelled."""
+    """Marks of the detections, the highest score first; only the first ones have labels."""
     found = [
         (matches.detections[place], is_wrong)
         for places, is_wrong in ((kept.right, False), (kept.wrong, True))

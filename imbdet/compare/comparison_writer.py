@@ -1,4 +1,4 @@
-"""Every comparison's table, figure and sentence."""
+"""Writes the table, figure and sentence of each comparison."""
 
 import logging
 import shlex
@@ -47,11 +47,11 @@ class ResultWriter:
         ground_truth: GroundTruth,
         output: Path,
     ):
-        """Nothing is read yet.
+        """Find the runs that were evaluated; nothing is read yet.
 
         Args:
-            runs: the baseline first.
-            ground_truth: the test set of all.
+            runs: runs to compare, the baseline first.
+            ground_truth: the test set of all runs.
             output: folder to write to.
         """
         self.runs = runs
@@ -63,7 +63,7 @@ class ResultWriter:
         """Write all figures and pictures, or say why there are none; then the summary.
 
         Args:
-            rows: of the images to draw, see :func:`write_pictures`.
+            rows: indices of the images to draw, see :func:`write_pictures`.
         """
         of_data = check_test_set(self._evaluated, self.ground_truth)
         of_data += compare_training_data(self.runs)
@@ -83,7 +83,7 @@ class ResultWriter:
         write_summary(sentences, self.output)
 
     def _studies(self) -> Mapping[type[Study], Callable[[], Study]]:
-        """How the numbers of each study are computed."""
+        """The functions that compute the numbers of the studies."""
         return {
             TrainingCurves: self._training_curves,
             CocoTable: self._coco_table,

@@ -12,7 +12,7 @@ from imbdet.config_files.keys import changed_keys
 from imbdet.figures.part_files import write_table
 from imbdet.wording import counted
 
-# Two detectors differ in dozens of keys, which the table has.
+# The sentence names no more keys: two detectors differ in dozens, which the table has.
 _MAX_KEYS = 8
 
 
@@ -21,8 +21,8 @@ class DifferingKeys:
     """The keys in which runs differ from the baseline.
 
     Attributes:
-        of_run: by run, without the baseline, and full name of a key, the baseline's value and the
-            run's own.
+        of_run: the baseline's value and the run's own, by run without the baseline, and by full
+            name of the key.
     """
 
     of_run: Mapping[str, Mapping[str, Sequence[Any]]]
@@ -49,14 +49,14 @@ def _describe(changes: Mapping[str, Sequence[Any]]) -> str:
 
 
 def write_differing_keys(runs: Sequence[RunFolder], output: Path) -> str:
-    """Write ``output/tables/differing_keys.parquet``, if there are any but OUTPUT_DIR.
+    """Write ``output/tables/differing_keys.parquet``, if other keys than OUTPUT_DIR differ.
 
     Args:
-        runs: the baseline first.
+        runs: runs to compare, the baseline first.
         output: folder of the comparison.
 
     Returns:
-        A sentence.
+        A sentence with the first of these keys.
     """
     changes = [changed_keys(run.settings, runs[0].settings) for run in runs[1:]]
     for keys in changes:

@@ -22,10 +22,10 @@ class GroundTruth:
     """A test set.
 
     Attributes:
-        name: in detectron2's catalogs.
-        content: of its annotation file.
+        name: name in detectron2's catalogs.
+        content: content of its annotation file.
         image_root: folder of its images.
-        json_file: its annotation file; "" without any.
+        json_file: path of its annotation file; "" = none.
         evaluator_type: "lvis" for LVIS's protocol, else COCO's.
     """
 
@@ -40,11 +40,11 @@ def load_test_set(runs: Sequence[RunFolder], name: str | None) -> GroundTruth:
     """The test set that all runs share.
 
     Args:
-        runs: the baseline first.
-        name: of the data set; None is the first of DATASETS.TEST.
+        runs: runs to compare, the baseline first.
+        name: name of the data set; None = the first of DATASETS.TEST.
 
     Raises:
-        UserError: it is not the same in all runs, or does not load.
+        UserError: the test set is not the same in all runs, or cannot be loaded.
     """
     baseline, *others = runs
     if name is None:
@@ -69,7 +69,7 @@ def _first_test_set(cfg: CfgNode) -> str:
 
 
 def _load(run: RunFolder, name: str, known: GroundTruth | None = None) -> GroundTruth:
-    """A run's data set; it need not be read if its annotation file is a ``known`` one."""
+    """A data set of a run; it is not read again if its annotation file is that of ``known``."""
     # The entries of other runs stay registered: a run may have been tested on them later on.
     register_datasets(run.cfg)
     if name not in DatasetCatalog:

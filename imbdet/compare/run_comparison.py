@@ -19,8 +19,7 @@ def compare_runs(args: argparse.Namespace) -> None:
     """Compare trained runs with the first one of them.
 
     Args:
-        args: with ``runs``, ``output``, ``dataset`` and ``picture``, as ``imbdet compare`` parses
-            them.
+        args: arguments of ``imbdet compare``: ``runs``, ``output``, ``dataset`` and ``picture``.
 
     Raises:
         UserError: a run, the test set or the folder cannot be used, or they do not belong together.

@@ -17,15 +17,15 @@ from imbdet.untrusted.reading import read_json, read_text
 
 @dataclass(frozen=True, eq=False)
 class RunFolder:
-    """What a training wrote into its OUTPUT_DIR.
+    """The OUTPUT_DIR of a training.
 
     Attributes:
-        name: tells it from the other runs.
-        folder: the OUTPUT_DIR.
-        settings: ``config.yaml`` as it was written.
+        name: name that distinguishes it from the other runs.
+        folder: path of the OUTPUT_DIR.
+        settings: content of ``config.yaml``.
         cfg: a config with the run's DATASETS. Other keys have their defaults, since a run of
             another version may have keys that do not exist here.
-        evaluations: folder of the evaluations in it.
+        evaluations: name of the folder of evaluations in it.
     """
 
     name: str
@@ -35,7 +35,7 @@ class RunFolder:
     evaluations: str = "inference"
 
     def results_file(self, dataset_name: str) -> Path:
-        """The detections on a data set, if it was evaluated on it."""
+        """The file of the detections on a data set, which exists if the run was evaluated on it."""
         return self.folder / self.evaluations / dataset_name / "coco_instances_results.json"
 
     @property
@@ -48,7 +48,7 @@ def open_runs(folders: Sequence[str]) -> list[RunFolder]:
     """The runs in some folders, the baseline first.
 
     Raises:
-        UserError: there are less than two, one is named twice, or one holds no run.
+        UserError: there are fewer than two, one is named twice, or one holds no run.
     """
     if len(folders) < 2:
         raise UserError("A comparison needs two runs or more: name the folders of both.")
@@ -67,10 +67,10 @@ def open_run(folder: Path, name: str) -> RunFolder:
 
     Args:
         folder: OUTPUT_DIR of a training.
-        name: tells it from other runs.
+        name: name that distinguishes it from other runs.
 
     Raises:
-        UserError: it holds no run, or its config cannot be read.
+        UserError: the folder holds no run, or its config cannot be read.
     """
     if not (folder / "config.yaml").is_file():
         raise UserError(
@@ -92,7 +92,7 @@ def _read_config(path: Path) -> tuple[dict[str, Any], CfgNode]:
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:
-    """The last parts of different absolute paths, as many as it takes to tell them apart."""
+    """The last parts of different absolute paths, as few as distinguish them."""
     for depth in range(1, max(len(path.parts) for path in paths)):
         names = [str(Path(*path.parts[-depth:])) for path in paths]
         if len(set(names)) == len(names):
@@ -106,7 +106,7 @@ def read_results(run: RunFolder, dataset_name: str, category_ids: Container[Any]
     Args:
         run: the run.
         dataset_name: the data set that it was evaluated on.
-        category_ids: of the data set.
+        category_ids: category ids of the data set.
 
     Raises:
         UserError: the file is broken, or of another data set.

@@ -1,4 +1,4 @@
-"""The ledger of a run, and whether the data are still those that it is of."""
+"""The ledger of a run, and checks that its data have not changed since."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -23,11 +23,11 @@ from imbdet.untrusted.reading import parse_json
 
 @dataclass(frozen=True, eq=False)
 class RunLedger:
-    """What a training says of its objects and images; see docs/ledger.md.
+    """What a training recorded of its objects and images; see docs/ledger.md.
 
     Attributes:
-        run: its folder.
-        fingerprints: of the data sets by name, as the training found them.
+        run: folder of the training.
+        fingerprints: fingerprints of the data sets by name, as the training found them.
     """
 
     run: RunFolder
@@ -35,18 +35,18 @@ class RunLedger:
 
     @classmethod
     def of(cls, run: RunFolder) -> "RunLedger":
-        """That of a run.
+        """The ledger of a run.
 
         Raises:
-            UserError: it has none, or a damaged one.
+            UserError: the run has no ledger, or a damaged one.
         """
         return cls(run, _read_fingerprints(find_table(run.folder, "objects")))
 
     def table(self, name: str) -> pa.Table:
-        """One of its tables, "objects", "images" or "places".
+        """The table "objects", "images" or "places" of the ledger.
 
         Raises:
-            UserError: it cannot be read, or is of other data or of an earlier version.
+            UserError: the table cannot be read, or is of other data or of an earlier version.
         """
         path = find_table(self.run.folder, name)
         if _read_fingerprints(path) != self.fingerprints:
@@ -87,7 +87,7 @@ class RunLedger:
             )
 
     def _check_annotations(self, name: str, records: list[dict]) -> None:
-        """A training may have had fewer images, as it skips those that are missing."""
+        """Compare fingerprints; a training may have had fewer images, as it skips missing ones."""
         valid, _ = split_by_validity(records)
         present = [record for record in valid if os.path.exists(record["file_name"])]
         now = summarize(valid).fingerprint
@@ -100,10 +100,10 @@ class RunLedger:
 
 
 def _read_fingerprints(path: Path) -> dict[str, str]:
-    """Those of the data that a table is of.
+    """The fingerprints of the data that a table describes.
 
     Raises:
-        UserError: it is damaged, or no table of a ledger.
+        UserError: the file is damaged, or no table of a ledger.
     """
     try:
         found = parse_json((pq.read_schema(path).metadata or {})[b"data"])

@@ -1,1 +1,1 @@
-"""The YAML files of configs: their addresses, their keys, and what a file and its bases hold."""
+"""YAML files of configs: their addresses, their keys, and the entries of a file with its bases."""

@@ -10,14 +10,14 @@ PREFIX = "imbdet://"
 
 
 def configs_folder() -> Path:
-    """Where they are: in an installed package, or beside the package in a checkout."""
+    """The folder of these files: in an installed package, or beside the package in a checkout."""
     package = Path(imbdet.__file__).resolve().parent
     folders = (package / "configs", package.parent / "configs")
     return next(folder for folder in folders if folder.is_dir())
 
 
 def list_addresses() -> Iterator[str]:
-    """All there are, those of pieces and bases before those in folders."""
+    """All addresses, those of pieces and bases before those in subfolders."""
     folder = configs_folder()
     for files in (folder.glob("*.yaml"), folder.glob("*/*.yaml")):
         yield from sorted(f"{PREFIX}{file.relative_to(folder).as_posix()}" for file in files)
@@ -27,11 +27,11 @@ def resolve(path: str, origin: str = "") -> str:
     """The path of an address; any other path as it is.
 
     Args:
-        path: as a user wrote it.
-        origin: where that stands, for the message.
+        path: path or address as the user wrote it.
+        origin: where the path is written, for the message.
 
     Raises:
-        UserError: there is no such address.
+        UserError: the address does not exist.
     """
     if not path.startswith(PREFIX):
         return path

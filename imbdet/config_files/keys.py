@@ -7,9 +7,9 @@ from typing import Any
 
 from imbdet.errors import suggest
 
-# What each of several trainings has of its own.
+# Keys that each of several trainings sets for itself.
 OF_TRAININGS = ("SEED", "OUTPUT_DIR")
-# numpy's generators take no higher one.
+# numpy's generators take no higher seed.
 MAX_SEED = 2**32 - 1
 
 
@@ -28,7 +28,7 @@ def leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def changed_keys(cfg: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """The keys that differ from those of a base: by full name, the value there and the own one."""
+    """The values in ``base`` and in ``cfg`` of each key for which they differ, by full name."""
     values = dict(leaves(base))
     return {key: [values.get(key), value] for key, value in leaves(cfg) if values.get(key) != value}
 
@@ -49,5 +49,5 @@ def suggest_key(cfg: Mapping[str, Any], key: str) -> str:
 
 
 def _groups(keys: Iterable[str]) -> set[str]:
-    """The groups that keys are in, and those that these are in."""
+    """The groups that contain the keys, at all depths."""
     return {key[:i] for key in keys for i, letter in enumerate(key) if letter == "."}

@@ -1,6 +1,6 @@
-"""One YAML file of a config, or a tree of them: entries with their lines, or what is wrong.
+"""Read one YAML file of a config, or a tree of them, into entries with their lines.
 
-Files are named by path, or as imbdet's own by address (``imbdet://PISA.yaml``).
+Files are named by path, imbdet's own also by address (``imbdet://PISA.yaml``).
 """
 
 import itertools
@@ -16,10 +16,10 @@ from imbdet.errors import UserError
 from imbdet.untrusted.plain_yaml import MAX_BYTES, PlainLoader, TagError
 from imbdet.untrusted.reading import read_text, suggest_file
 
-# As fvcore has it.
+# The name of this key in fvcore.
 BASE_KEY = "_BASE_"
 
-# That one file may stand on: of two bases each, thirty files are a billion.
+# Limit of the bases of one file: with two bases each, thirty levels are a billion files.
 MAX_BASES = 100
 
 # The anchor sizes of detectron2's RetinaNet, which its config has Python compute.
@@ -28,12 +28,12 @@ _RETINANET_SIZES = [[x * 2 ** (i / 3) for i in range(3)] for x in (32, 64, 128, 
 
 
 class Entry(NamedTuple):
-    """A value that is no group of keys, or an empty one.
+    """The value of a key that is no group of keys, or an empty group.
 
     Attributes:
-        names: of the groups that it is in, then its own.
-        value: as YAML reads it.
-        where: file and line.
+        names: names of the groups that the key is in, then its own.
+        value: value as YAML reads it.
+        where: file and line of the key.
     """
 
     names: tuple[str, ...]
@@ -42,19 +42,19 @@ class Entry(NamedTuple):
 
 
 def read_tree(path: str) -> list[Entry]:
-    """The entries of a file, after those of the files that it is based on: a later one wins.
+    """The entries of a file, after those of its bases; the last entry of a key wins.
 
     Nothing is fetched over the network, and only regular files are opened.
 
     Raises:
-        UserError: one of them is missing, no YAML, repeats a key or has values that are not plain;
-            or they refer to each other without end.
+        UserError: a file is missing, is not YAML, repeats a key or has values that are not plain;
+            or the files refer to each other in a circle, or are more than ``MAX_BASES``.
     """
     return list(_walk_files(resolve(path)))
 
 
 def find_bases(path: str) -> list[str]:
-    """The paths of the ``_BASE_`` files of a YAML file, none for one that stands alone.
+    """The paths of the ``_BASE_`` files of a YAML file; empty if it has none.
 
     Raises:
         UserError: the file cannot be read.
@@ -64,14 +64,15 @@ def find_bases(path: str) -> list[str]:
 
 
 def read_entries(path: str, origin: str = "") -> list[Entry]:
-    """The entries of one file, however deep.
+    """The entries of one file, at any depth.
 
     Args:
-        path: of the file.
-        origin: what names it, if that is not the user, to be put after its name.
+        path: path of the file.
+        origin: text for messages that says what names the file, if not the user; it follows the
+            name.
 
     Raises:
-        UserError: it cannot be used.
+        UserError: the file cannot be used.
     """
     loader, root = _parse(path, _read(path, origin))
     return [
@@ -81,10 +82,10 @@ def read_entries(path: str, origin: str = "") -> list[Entry]:
 
 
 def read_values(path: str) -> dict[Any, Any]:
-    """The values of one file as they are nested, for a file that is no config.
+    """The nested values of one file, for a file that is no config.
 
     Raises:
-        UserError: it cannot be used.
+        UserError: the file cannot be used.
     """
     loader, root = _parse(path, _read(path, ""))
     values: dict[Any, Any] = loader.construct_object(root, True)
@@ -112,7 +113,7 @@ def _walk_files(
 
 
 def _bases(path: str, entries: list[Entry]) -> Iterator[tuple[Entry, str]]:
-    """The paths that the ``_BASE_`` of a file stands for, from its folder on or by address."""
+    """The ``_BASE_`` entries of a file and the paths that they name, relative to its folder."""
     folder = os.path.dirname(path)
     for entry in entries:
         if entry.names != (BASE_KEY,):
@@ -156,7 +157,7 @@ def _not_text(path: str) -> UserError:
 
 
 def _parse(path: str, text: str) -> tuple[PlainLoader, yaml.MappingNode]:
-    """The root of a document, all of which has a value, and the loader that has the values."""
+    """The loader of a document, which holds its values, and the root, all of which is valid."""
     try:
         loader = PlainLoader(text)
         root = loader.get_single_node()
@@ -185,7 +186,7 @@ def _parse(path: str, text: str) -> tuple[PlainLoader, yaml.MappingNode]:
 
 
 def _find_repeated_key(node: yaml.Node | None) -> yaml.Node | None:
-    """The first key that a mapping has already, however deep; PyYAML would take the last value."""
+    """The first key that a mapping repeats, at any depth; PyYAML would take the last value."""
     seen: set[str] = set()
     for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
         name = str(key.value)

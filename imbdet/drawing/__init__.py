@@ -1,1 +1,1 @@
-"""How everything that is drawn looks, readable in print, in grey and for colour-blind eyes."""
+"""The appearance of all figures: readable in print, in grey and for colour-blind readers."""

@@ -19,16 +19,16 @@ def draw_matrix(
     is_small: bool = False,
     aspect: str = "equal",
 ) -> AxesImage:
-    """Draw the cells, with the names of the columns below; those of the rows are up to the caller.
+    """Draw the cells, with the names of the columns below; the caller writes those of the rows.
 
     Args:
-        axes: to draw in.
-        values: (A, B), >= 0; NaN is no number.
+        axes: axes to draw in.
+        values: (A, B) >= 0; NaN is written as "none".
         columns: (B,) names.
         top: value of the darkest colour, > 0.
-        digits: after the point.
+        digits: number of digits after the point.
         is_small: whether there is little room, so that a 0 before the point is left out.
-        aspect: matplotlib's, "equal" for square cells or "auto".
+        aspect: aspect of matplotlib: "equal" for square cells, or "auto".
     """
     mesh = axes.imshow(
         np.ma.masked_invalid(values), vmin=0, vmax=top, cmap=COLOR_MAP, aspect=aspect

@@ -11,7 +11,7 @@ from imbdet.drawing.style import COLOR_MAP, DARK
 
 
 def common_norm(all_shares: Iterable[np.ndarray]) -> LogNorm:
-    """A logarithmic scale of colours for the shares of several panels, some of which are not 0."""
+    """A logarithmic scale of colours for the shares of several panels, not all of which are 0."""
     known = np.concatenate([shares[shares > 0] for shares in all_shares])
     return LogNorm(known.min(), known.max())
 
@@ -19,14 +19,14 @@ def common_norm(all_shares: Iterable[np.ndarray]) -> LogNorm:
 def finite_edges(edges: np.ndarray) -> np.ndarray:
     """(J + 3,) edges with a bin below and one above the (J + 1,) edges of losses.
 
-    What lies beyond the ends has no end of its own: its bins get a bin's width.
+    The outer bins have no end of their own; they are drawn as wide as the others.
     """
     step = edges[1] / edges[0]
     return np.concatenate([[edges[0] / step], edges, [edges[-1] * step]])
 
 
 def add_grid(figure: Figure, num_rows: int, num_columns: int) -> GridSpec:
-    """Room for panels: each takes two rows and two columns, as its marginals do."""
+    """A grid for panels, each of which takes two rows and two columns with its marginals."""
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
     return figure.add_gridspec(
         2 * num_rows,
@@ -40,8 +40,8 @@ class JointPanel:
     """Cells of IoU and loss, with the sums of columns above and of rows at the right.
 
     Attributes:
-        axes: of the cells.
-        mesh: the cells.
+        axes: axes of the cells.
+        mesh: colours of the cells.
     """
 
     def __init__(
@@ -55,11 +55,11 @@ class JointPanel:
         """Draw empty cells.
 
         Args:
-            grid: of :func:`add_grid`.
+            grid: grid from :func:`add_grid`.
             place: row and column of the panel.
-            iou_edges: (I + 1,).
-            loss_edges: (J + 1,), finite and > 0.
-            norm: of the colours, by shares.
+            iou_edges: (I + 1,) edges of the bins of IoU.
+            loss_edges: (J + 1,) edges of the bins of the loss, finite and > 0.
+            norm: scale from shares to colours.
         """
         i, j = 2 * place[0], 2 * place[1]
         self.axes, self._top, self._right = (
@@ -91,7 +91,7 @@ class JointPanel:
         self._right.set_xlim(0, by_loss.max() or 1)
 
     def zoom(self, is_used: np.ndarray) -> None:
-        """Show the bins from the first to the last of (I, J) bool; all if none is used."""
+        """Show the bins from the first to the last used one of (I, J) bool; all if none is."""
         ious = _ends(self._iou_edges, is_used.any(axis=1))
         losses = _ends(self._loss_edges, is_used.any(axis=0))
         self.axes.set(xlim=ious, ylim=losses)

@@ -1,4 +1,4 @@
-"""How runs are told apart, by colour, lightness and dash or hatch."""
+"""Styles that distinguish runs by colour, lightness and dash, hatch or marker."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ from imbdet.drawing.style import CATEGORIES, LINES, plain
 
 Kind = TypeVar("Kind")
 
-# Of the distance from one group of bars or points to the next.
+# Share of the distance from one group of bars or points to the next.
 GROUP_WIDTH = 0.8
 
 _HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx")
@@ -19,7 +19,7 @@ _MARKERS = "osD^v"
 
 
 def run_lines(runs: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Each run's line, the baseline first."""
+    """The line style of each run, the baseline first."""
     runs = list(runs)
     lines = [{"linewidth": 1.5, **_nth(LINES, i)} for i in range(len(runs))]
     if len(runs) > len(LINES):
@@ -29,7 +29,7 @@ def run_lines(runs: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 
 def run_bars(runs: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Each run's bars."""
+    """The bar style of each run."""
     return {
         run: {
             "facecolor": line["color"],
@@ -42,7 +42,7 @@ def run_bars(runs: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 
 def run_points(runs: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Each run's points."""
+    """The marker style of each run."""
     return {
         run: {"color": line["color"], "marker": _nth(_MARKERS, i)}
         for i, (run, line) in enumerate(run_lines(runs).items())
@@ -50,12 +50,12 @@ def run_points(runs: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 
 def _nth(kinds: Sequence[Kind], index: int) -> Kind:
-    """In turns, one further with each round of colours, so that no two runs have both alike."""
+    """The kinds in turns, shifted with each round of colours, so that no two runs look alike."""
     return kinds[(index + index // len(CATEGORIES)) % len(kinds)]
 
 
 def spread(index: int, number: int) -> float:
-    """Where the ``index``-th of ``number`` bars or points of a group stands, about 0."""
+    """The position of the ``index``-th of ``number`` bars or points of a group around 0."""
     return (index - (number - 1) / 2) * GROUP_WIDTH / number
 
 
@@ -63,8 +63,8 @@ def add_legend(figure: Figure, handles: Mapping[str, Any]) -> None:
     """A legend below the panels, as wide as the figure allows.
 
     Args:
-        figure: with its panels.
-        handles: by run, what matplotlib draws in a legend; a tuple side by side.
+        figure: figure with its panels.
+        handles: legend handles of matplotlib by run; those of a tuple are drawn side by side.
     """
     width = max(0.07 * len(run) + 0.6 for run in handles)  # inches
     num_rows = math.ceil(len(handles) / max(1, int(figure.get_figwidth() / width)))

@@ -1,4 +1,4 @@
-"""How all figures look, and how they are saved."""
+"""The style of all figures, and how they are saved."""
 
 import io
 from collections.abc import Mapping
@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 
 from imbdet.files import replacing
 
-# Width of a page's text, in inches, and dots per inch.
+# Width of a page's text in inches, and dots per inch.
 WIDTH, DPI = 7.0, 200
-# What is rare is light, but apart from the paper, and what is frequent dark. The lightness falls
-# evenly, so that it survives grey print, and the hue is one that all eyes know.
+# Rare values are light, but distinct from the paper, and frequent ones dark. The lightness falls
+# evenly, so that grey print keeps it, and colour-blind readers see the hue.
 COLOR_MAP = ListedColormap(mpl.colormaps["Blues"](np.linspace(0.25, 1, 256)), "rare_is_light")
-# Apart in lightness as well as in colour, and lines in their dashes too.
+# These differ in lightness as well as in colour, and lines also in their dashes.
 DARK, MIDDLE, LIGHT = "#1b2a49", "#c8553d", "#7fb7d6"
 LINES = (
     {"color": DARK, "linestyle": "-"},
@@ -27,14 +27,14 @@ LINES = (
     {"color": "#8a8a8a", "linestyle": ":", "linewidth": 2.0},
     {"color": "#b59b2a", "linestyle": (0, (1, 1, 4, 1))},
 )
-# Of more categories than there are lines.
+# Colours for more categories than there are lines.
 CATEGORIES = tuple(mpl.colormaps["tab10"].colors)
 BARS = (
     {"color": DARK},
     {"color": MIDDLE, "hatch": "////", "edgecolor": "white", "linewidth": 0},
     {"color": LIGHT, "hatch": "....", "edgecolor": "white", "linewidth": 0},
 )
-# Panels of a fixed shape leave white around them.
+# Panels of a fixed shape leave white margins, which are cut off.
 _TIGHT: Mapping[str, Any] = {"bbox_inches": "tight", "pad_inches": 0.05}
 STYLE: Mapping[str, Any] = {
     "font.size": 9,
@@ -46,16 +46,16 @@ STYLE: Mapping[str, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
-    # The page's paper, light or dark.
+    # The background of the page, light or dark, shows through.
     "axes.facecolor": "none",
     "grid.color": "#dddddd",
     "grid.linewidth": 0.6,
     "legend.frameon": False,
     "hatch.linewidth": 0.8,
-    # Letters stay letters: searchable, and accepted by journals.
+    # Text is stored as text, which is searchable and accepted by journals.
     "pdf.fonttype": 42,
     "svg.fonttype": "none",
-    # The same figure is the same file.
+    # Equal figures give equal files.
     "svg.hashsalt": "imbdet",
 }
 
@@ -64,26 +64,26 @@ def new_figure(height: float, width: float = WIDTH, layout: str = "constrained")
     """An empty figure.
 
     Args:
-        height: in inches.
-        width: in inches.
-        layout: "compressed" where the shape of the panels is fixed; "constrained" would cut off
-            what is written around them.
+        height: height in inches.
+        width: width in inches.
+        layout: "compressed" if the shape of the panels is fixed, where "constrained" would cut off
+            the labels around them.
     """
     return Figure(figsize=(width, height), dpi=DPI, layout=layout)
 
 
 def plain(name: str) -> str:
-    """A name as it is: between two $ matplotlib would read mathematics."""
+    """A name with each $ escaped, as matplotlib would read mathematics between two of them."""
     return name.replace("$", r"\$")
 
 
 def short(name: str) -> str:
-    """A plain name for a place that is narrow: of a long one the middle is left out."""
+    """A plain name for a narrow place, without the middle of a long one."""
     return plain(name if len(name) <= 24 else f"{name[:11]}…{name[-12:]}")
 
 
 def say(axes: Axes, sentence: str) -> None:
-    """Write in a panel why there is nothing in it."""
+    """Write in an empty panel why it is empty."""
     axes.text(
         0.5,
         0.5,
@@ -97,23 +97,23 @@ def say(axes: Axes, sentence: str) -> None:
 
 
 def label_panel(axes: Axes, title: str) -> None:
-    """A title at the left, where the eye begins."""
+    """Write a title at the left, where reading begins."""
     axes.set_title(title, loc="left")
 
 
 def save(figure: Figure, path: Path) -> list[Path]:
-    """Save as PNG and PDF.
+    """Save a figure as PNG and PDF.
 
     Args:
-        figure: drawn under :data:`STYLE`.
-        path: without ending.
+        figure: figure that was drawn under :data:`STYLE`.
+        path: path of the files without their suffix.
 
     Returns:
-        The files.
+        The paths of the files.
     """
     paths = [path.with_name(f"{path.name}.{ending}") for ending in ("png", "pdf")]
     with mpl.rc_context(STYLE):
-        # Finding the layout takes long: once for all files.
+        # The layout takes long to compute: it is done once for all files.
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
         for target in paths:
@@ -126,10 +126,10 @@ def to_svg(figure: Figure, title: str = "", caption: str = "", *, is_trimmed: bo
     """The content of an SVG without a background.
 
     Args:
-        figure: drawn under :data:`STYLE`.
-        title: for its metadata.
-        caption: for its metadata, as their description.
-        is_trimmed: whether it ends where its content does, which takes another drawing.
+        figure: figure that was drawn under :data:`STYLE`.
+        title: title in the metadata.
+        caption: description in the metadata.
+        is_trimmed: whether the margins are cut off, for which the figure is drawn once more.
     """
     metadata = {"Title": title, "Description": caption, "Date": None}
     options = _TIGHT if is_trimmed else {}

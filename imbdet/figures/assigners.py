@@ -1,4 +1,4 @@
-"""Who is positive: what each assigner makes of the same objects and predictions."""
+"""The priors that each assigner makes positive for the same objects and predictions."""
 
 import itertools
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from imbdet.figures.columns import Chunks
 from imbdet.figures.study import NothingToShow, Study
 from imbdet.wording import percent
 
-# Square root of the area of an object in pixels of the file: octaves.
+# Edges of the sizes: square root of an object's area, in pixels of the file.
 SIZE_EDGES = np.array([0.0, 16, 32, 64, 128, 256, np.inf])
 
 
@@ -24,11 +24,11 @@ class Assigners(Study):
     """The positives of the objects, by assigner.
 
     Attributes:
-        names: (A,) of the assigners.
-        objects: (S,) int64, objects of each size; see SIZE_EDGES.
-        positives: (A, S) int64 of these objects.
-        without: (A,) int64, objects without a positive.
-        ambiguous: (A,) int64, positives whose centre lies in another object, too.
+        names: (A,) names of the assigners.
+        objects: (S,) int64 numbers of objects of each size; see SIZE_EDGES.
+        positives: (A, S) int64 numbers of positives of these objects.
+        without: (A,) int64 numbers of objects without a positive.
+        ambiguous: (A,) int64 numbers of positives whose centre lies in another object as well.
         sum_ious: (A,) sums of the IoUs of positives with their objects.
     """
 
@@ -50,12 +50,12 @@ class Assigners(Study):
 
     @property
     def per_object(self) -> np.ndarray:
-        """(A, S) positives of an object; NaN where there are no objects."""
+        """(A, S) mean number of positives of an object; NaN where there are no objects."""
         return ratio(self.positives, self.objects[None].repeat(len(self.names), axis=0))
 
     @property
     def shares(self) -> np.ndarray:
-        """(A, 3): objects without a positive, ambiguous positives, mean IoU; NaN of none."""
+        """(A, 3) share of objects without positive, of ambiguous positives, mean IoU; or NaN."""
         total = self.positives.sum(axis=1)
         objects = np.full(len(self.names), self.objects.sum())
         columns = [ratio(self.without, objects), ratio(self.ambiguous, total)]
@@ -85,7 +85,7 @@ class Assigners(Study):
         return "; ".join(parts) + "."
 
     def draw(self) -> Figure:
-        """By size on the left, shares on the right."""
+        """Positives by size on the left, shares on the right."""
         figure = new_figure(0.3 * len(self.names) + 1.5, layout="compressed")
         used = self.objects > 0
         widths = [max(int(used.sum()), 1), 3]
@@ -114,7 +114,7 @@ def assigners(rows: Chunks) -> Assigners:
     """Count the positives of each assigner.
 
     Args:
-        rows: of the table ASSIGNED.
+        rows: chunks of the table ASSIGNED.
 
     Raises:
         NothingToShow: there are no objects.

@@ -1,13 +1,13 @@
-"""Means, also of nothing."""
+"""Means that are NaN where there is nothing to average."""
 
 import numpy as np
 
 
 def mean(total: float, count: float) -> float:
-    """A mean that is NaN, rather than an error, of nothing."""
+    """The mean of ``count`` values whose sum is ``total``; NaN of none."""
     return total / count if count else float("nan")
 
 
 def ratio(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Means as :func:`mean`, of arrays of one shape."""
+    """The means as by :func:`mean`, for arrays of one shape."""
     return np.divide(values, counts, out=np.full(counts.shape, np.nan), where=counts > 0)

@@ -1,4 +1,4 @@
-"""Mean scores of candidates by bins of something else."""
+"""Mean scores of candidates in bins of another value."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ class BinnedScores:
 
     Attributes:
         edges: (B + 1,) ascending.
-        counts: by run, the baseline first, (B,) int64 candidates.
-        means: by run, (B,) mean scores; NaN of none.
+        counts: by run, the baseline first, (B,) int64 numbers of candidates.
+        means: by run, (B,) mean scores; NaN of empty bins.
     """
 
     edges: np.ndarray
@@ -30,7 +30,7 @@ class BinnedScores:
 
     @property
     def differences(self) -> dict[str, np.ndarray]:
-        """(B,) change of the mean score against the baseline, by all other runs."""
+        """(B,) changes of the mean score against the baseline, by each other run."""
         baseline, *others = self.means
         return {run: self.means[run] - self.means[baseline] for run in others}
 
@@ -67,8 +67,8 @@ def bin_column(
     """Average the scores of the candidates of a label by another of their columns.
 
     Args:
-        runs: by run, the baseline first, the tables of candidates.
-        column: to bin by.
+        runs: tables of candidates by run, the baseline first.
+        column: name of the column to bin by.
         label: POSITIVE or NEGATIVE.
         edges: see :func:`bin_scores`.
 
@@ -91,7 +91,7 @@ def bin_column(
 def bin_scores(
     edges: np.ndarray, runs: Mapping[str, Iterable[tuple[np.ndarray, np.ndarray]]]
 ) -> BinnedScores:
-    """Average the scores of some candidates.
+    """Average the scores of candidates in bins of another value.
 
     Args:
         edges: (B + 1,) ascending; the last bin has all values from edges[B - 1] on.
@@ -115,12 +115,12 @@ def bin_scores(
 def draw_binned_scores(
     panels: np.ndarray, scores: BinnedScores, places: np.ndarray
 ) -> dict[str, Line2D]:
-    """Mean scores in the upper panel, changes in the lower one.
+    """Draw mean scores in the upper panel, changes in the lower one.
 
     Args:
         panels: (2,) axes.
-        scores: of the bins.
-        places: of the first bins on the x axis; the others are not drawn.
+        scores: scores of the bins.
+        places: positions of the first bins on the x axis; the others are not drawn.
 
     Returns:
         The lines by run.

@@ -1,4 +1,4 @@
-"""What raising the scores of a few prime positives is worth, against that of many.
+"""The gain in AP from raising the scores of a few prime positives, compared with many.
 
 Cao et al., "Prime Sample Attention in Object Detection", CVPR 2020,
 https://arxiv.org/abs/1904.04821, sec. 3.
@@ -14,21 +14,21 @@ from matplotlib.figure import Figure
 from imbdet.drawing.style import LINES, label_panel, new_figure
 from imbdet.figures.study import Study
 
-# How many positives of an image are raised, those with the lowest IoU-HLR.
+# Numbers of positives of an image whose scores are raised: those with the lowest IoU-HLR.
 TOPS = (5, 25)
 BASELINE = "as it is"
 
 
 @dataclass(frozen=True)
 class Boosting(Study):
-    """What the boosts are worth.
+    """AP and precision after the boosts.
 
     Attributes:
-        ap: by variant, AP in percent.
+        ap: AP in percent by variant.
         precisions: by variant and IoU threshold, (101,) mean precision over the classes at the
             recalls 0, 0.01, ..., 1.
-        decreases: by top, total decrease of the cross-entropy.
-        num_boosted: by top, how many positives were boosted.
+        decreases: by number of TOPS, total decrease of the cross-entropy.
+        num_boosted: by number of TOPS, number of boosted positives of all images.
     """
 
     name = "boosting"
@@ -102,7 +102,7 @@ def ap_of(precision: np.ndarray) -> float:
 
 
 def variant_name(top: int) -> str:
-    """What a boost is called."""
+    """The name of a boost."""
     return f"top {top}"
 
 

@@ -1,4 +1,4 @@
-"""What a score means: the share of entries with that score that are right."""
+"""The calibration of scores: the share of entries with a score that are right."""
 
 from dataclasses import dataclass, field
 
@@ -22,13 +22,13 @@ class Calibration(Study):
     """Entries, one for each candidate and class, in 20 equal bins of their score.
 
     Attributes:
-        counts: (20,) int64.
-        positives: (20,) int64, entries whose class is that of the candidate's object.
-        score_sums: (20,) sum of the scores.
-        score_thresh: lowest score of a detection, the threshold of the test; None where detections
-            are judged by another score, that with a quality branch.
-        num_kept: entries with a score above it.
-        num_kept_positives: the positives among them.
+        counts: (20,) int64 numbers of entries.
+        positives: (20,) int64 numbers of entries whose class is that of the candidate's object.
+        score_sums: (20,) sums of the scores.
+        score_thresh: score threshold of the test; None where detections have another score, that
+            with a quality branch.
+        num_kept: number of entries with a score above ``score_thresh``.
+        num_kept_positives: number of positives among them.
     """
 
     name = "calibration"
@@ -92,7 +92,7 @@ class Calibration(Study):
         )
 
     def draw(self) -> Figure:
-        """Share of right entries by score above, how many have that score below."""
+        """Share of right entries by score above, number of entries by score below."""
         figure = new_figure(4.7, width=4.2)
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
         edges = np.arange(NUM_BINS + 1) / NUM_BINS
@@ -135,9 +135,9 @@ class EntryScores:
 
     Attributes:
         score_thresh: see :class:`Calibration`.
-        counts: (2, 20) int64 of negative and positive entries.
-        score_sums: (20,) of all.
-        num_kept: (2,) int64 of negative and positive entries above the threshold.
+        counts: (2, 20) int64 numbers of negative and positive entries.
+        score_sums: (20,) sums of the scores of all entries.
+        num_kept: (2,) int64 numbers of negative and positive entries above the threshold.
     """
 
     score_thresh: float | None
@@ -146,7 +146,7 @@ class EntryScores:
     num_kept: np.ndarray = field(default_factory=lambda: np.zeros(2, dtype=np.int64))
 
     def add(self, scores: Tensor, gt_labels: Tensor) -> None:
-        """Count the entries of some samples in.
+        """Add the entries of some samples.
 
         Args:
             scores: (M, K) scores of the classes.
@@ -184,6 +184,6 @@ class EntryScores:
 
 
 def _sums(bins: Tensor, values: Tensor | None = None) -> np.ndarray:
-    """(20,) sums of the values in each bin, or their number; both of any shape."""
+    """(20,) sums of the values in each bin, or the numbers of ``bins``; both have any shape."""
     values = None if values is None else values.flatten()
     return bins.flatten().bincount(values, minlength=NUM_BINS).cpu().numpy()

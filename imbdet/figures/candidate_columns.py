@@ -31,10 +31,10 @@ OBJECTS = pa.schema(
     ]
 )
 
-# Those that are ignored: crowds, if the config says so, and ignored objects.
+# Ignored regions: crowds, if the config says so, and ignored objects.
 REGIONS = pa.schema([("image_id", pa.string()), *_BOX])
 
-# What an assigner makes of an object.
+# The positives of an object by an assigner.
 ASSIGNED = pa.schema(
     [
         ("image_id", pa.string()),
@@ -82,7 +82,7 @@ _CANDIDATES = [
             "meaning": "positives: IoU-HLR in image and class; negatives: Score-HLR in image"
         },
     ),
-    # Of the positives; null for all others.
+    # Columns of the positives; null for all others.
     pa.field("class", pa.int32()),
     pa.field("gt_id", pa.int32(), metadata={"meaning": "the object's place in the image"}),
     pa.field("pred_iou", pa.float32(), metadata={"meaning": "IoU after regression"}),
@@ -93,7 +93,7 @@ _CANDIDATES = [
         for name in "xywh"
     ),
 ]
-# By the name of a column.
+# Types by the name of a column.
 TYPES = {
     field.name: field.type for field in (*IMAGES, *OBJECTS, *ASSIGNED, *DETECTIONS, *_CANDIDATES)
 }

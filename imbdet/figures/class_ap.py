@@ -1,4 +1,4 @@
-"""Which classes gain and which lose."""
+"""The classes that gain AP and those that lose it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from imbdet.figures.estimates import CONFIDENCE, Estimate, estimate
 from imbdet.figures.study import Study
 from imbdet.wording import counted
 
-# Of more classes only those at both ends are drawn.
+# If there are more classes, only those at both ends are drawn.
 _MAX_CLASSES = 40
 
 
@@ -25,9 +25,9 @@ class ClassAP(Study):
 
     Attributes:
         classes: names, those that gain most (on average over the runs) first.
-        num_objects: of each class.
-        values: by run, the baseline first, of each class.
-        differences: to the baseline, by all other runs, of each class.
+        num_objects: number of objects of each class.
+        values: AP of each class by run, the baseline first.
+        differences: difference of each class to the baseline, by each other run.
     """
 
     name = "class_ap"
@@ -120,9 +120,9 @@ def class_ap(
 
     Args:
         classes: K names.
-        num_objects: (K,) int64, not all 0.
-        num_images: (K,) int64, images with such objects.
-        replicated: by run, the baseline first, (1 + G, K, A, T) of :func:`replicated_ap`.
+        num_objects: (K,) int64 numbers of objects, not all 0.
+        num_images: (K,) int64 numbers of images with objects of the class.
+        replicated: by run, the baseline first, (1 + G, K, A, T) AP of :func:`replicated_ap`.
     """
     ap = {run: values[:, :, 0].mean(axis=-1) for run, values in replicated.items()}  # (1 + G, K)
     baseline, *others = ap

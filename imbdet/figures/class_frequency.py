@@ -1,4 +1,4 @@
-"""What classes have to do with how many examples there are of them: in words, and as points."""
+"""Values of classes by their number of examples: in words, and as points."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from imbdet.drawing.style import short
 from imbdet.wording import counted
 
-# Names of more classes would lie on each other.
+# Names of more classes would overlap.
 _MAX_NAMES = 12
 
 
 @dataclass(frozen=True, eq=False)
 class Frequencies:
-    """How many examples of each class there are.
+    """The number of examples of each class.
 
     Attributes:
-        counts: (K,) int64.
+        counts: (K,) int64 numbers of examples.
         unit: what is counted, a "training image" or an "object".
     """
 
@@ -34,19 +34,19 @@ class Frequencies:
         return f"{self.unit}s".replace(" ", "_")
 
     def frequent_first(self) -> tuple["Frequencies", np.ndarray]:
-        """The same in their order, and (K,) int64 the class of each place; ties stay in order."""
+        """The frequencies from the highest on, and (K,) int64 their classes; ties stay in order."""
         order = np.argsort(-self.counts, kind="stable")
         return Frequencies(self.counts[order], self.unit), order
 
 
 def describe_by_frequency(frequencies: Frequencies, values: np.ndarray) -> str:
-    """The median of the rarest third of the classes and of the most frequent one, in words.
+    """The median values of the rarest and of the most frequent third of the classes, in words.
 
-    Where these have equally many examples, the median of all classes.
+    Where these have equally many examples, it is the median of all classes.
 
     Args:
-        frequencies: of the K classes.
-        values: (K,) of each class; a NaN is left out, and there is another value.
+        frequencies: frequencies of the K classes.
+        values: (K,) values of the classes, not all NaN; NaNs are left out.
     """
     counts, known = frequencies.counts, np.flatnonzero(~np.isnan(values))
     order = known[np.argsort(counts[known], kind="stable")]
@@ -70,16 +70,16 @@ def draw_by_frequency(
     values: np.ndarray,
     **style: Any,
 ) -> PathCollection:
-    """A point for each class whose value is no NaN, over its frequency; few have names.
+    """Draw a point for each class whose value is not NaN, over its frequency; name few classes.
 
-    A class without any example has no place on the axis, and none is drawn.
+    A class without examples has no place on the logarithmic axis, and is not drawn.
 
     Args:
-        axes: to draw in, with a logarithmic x axis from now on.
-        classes: (K,) names; None is without.
-        frequencies: of the classes.
-        values: (K,).
-        style: of matplotlib's ``scatter``.
+        axes: axes to draw in, whose x axis becomes logarithmic.
+        classes: (K,) names; None draws no names.
+        frequencies: frequencies of the classes.
+        values: (K,) values of the classes.
+        style: keyword arguments of matplotlib's ``scatter``.
     """
     counts = frequencies.counts
     known = np.flatnonzero(~np.isnan(values) & (counts > 0))

@@ -20,8 +20,8 @@ class ClassScores(Study):
 
     Attributes:
         classes: (K,) names, the most frequent one first.
-        frequencies: of them.
-        positives: (K,) int64 of all candidates.
+        frequencies: frequencies of the classes.
+        positives: (K,) int64 numbers of positives among all candidates.
         score_sums: (K,) sums of their scores for their own class.
     """
 
@@ -41,7 +41,7 @@ class ClassScores(Study):
 
     @property
     def mean_scores(self) -> np.ndarray:
-        """(K,) in [0, 1]; NaN of a class without positives."""
+        """(K,) mean scores in [0, 1]; NaN of a class without positives."""
         return ratio(self.score_sums, self.positives)
 
     def table(self) -> pa.Table:
@@ -79,8 +79,8 @@ def class_scores(
     """Average the scores of positives, class by class.
 
     Args:
-        positives: "class", "score" and "is_gt" of each.
-        frequencies: of the K classes.
+        positives: chunks with "class", "score" and "is_gt" of each positive.
+        frequencies: frequencies of the K classes.
         classes: (K,) names.
 
     Raises:
@@ -89,7 +89,7 @@ def class_scores(
     counts, sums = np.zeros(len(classes), dtype=np.int64), np.zeros(len(classes))
     for chunk in positives:
         is_own = ~chunk["is_gt"].astype(bool)
-        of_own = chunk["class"][is_own].astype(np.int64)  # whole numbers, of a column with nulls
+        of_own = chunk["class"][is_own].astype(np.int64)  # integers, of a column with nulls
         counts += np.bincount(of_own, minlength=len(classes))
         sums += np.bincount(of_own, chunk["score"][is_own], minlength=len(classes))
     if not counts.any():

@@ -1,4 +1,4 @@
-"""COCO's table of all runs, with intervals and with what differs from the baseline."""
+"""COCO's metrics of all runs, with intervals and differences from the baseline."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from imbdet.figures.study import Study
 from imbdet.formats.lvis_json import FREQUENCIES
 from imbdet.wording import counted
 
-# Of each metric the area of objects and the IoU thresholds.
+# Index of the area of objects and of the IoU thresholds of each metric.
 _METRICS = {
     "AP": (0, slice(None)),
     "AP50": (0, slice(0, 1)),
@@ -35,8 +35,8 @@ class ClassGroup:
 
     Attributes:
         title: "rare", "common" or "frequent".
-        places: of the classes, which have objects.
-        num_images: with objects of these classes.
+        places: indices of the classes, which have objects.
+        num_images: number of images with objects of these classes.
     """
 
     title: str
@@ -49,13 +49,13 @@ class ClassGroup:
 
 @dataclass(frozen=True)
 class CocoTable(Study):
-    """AP in percent.
+    """COCO's metrics in percent.
 
     Attributes:
-        values: by run, the baseline first, and metric; without those that the test set has no
-            objects for.
-        differences: to the baseline, by all other runs and metric.
-        groups: of classes, by metric, such as "APr".
+        values: values by run, the baseline first, and metric; a metric without objects in the
+            test set is left out.
+        differences: differences to the baseline by each other run and metric.
+        groups: groups of classes by metric, such as "APr".
     """
 
     name = "coco"
@@ -99,7 +99,7 @@ class CocoTable(Study):
         )
 
     def _compare(self, metric: str) -> str:
-        """The values of a metric, and its differences."""
+        """The values of a metric and its differences, in words."""
         baseline, *others = self.values
         parts = [
             f"{run} {self.values[run][metric].value:.1f} "
@@ -111,7 +111,7 @@ class CocoTable(Study):
         )
 
     def text(self) -> str:
-        """The table to read on a terminal."""
+        """The table as text for a terminal."""
         rows = []
         for run, metrics in self.values.items():
             rows.append([run, *(format_estimate(value) for value in metrics.values())])
@@ -183,8 +183,8 @@ def coco_table(
     """Summarise the classes as COCO does, and as LVIS does.
 
     Args:
-        num_images: (A,) int64, images with objects of each area, of the first at least one.
-        replicated: by run, the baseline first, (1 + G, K, A, T) of :func:`replicated_ap`.
+        num_images: (A,) int64 numbers of images with objects of each area; the first is above 0.
+        replicated: by run, the baseline first, (1 + G, K, A, T) AP of :func:`replicated_ap`.
         groups: see :func:`group_classes`.
     """
     metrics = {
@@ -229,7 +229,7 @@ def as_columns(name: str, value: Estimate | None) -> dict[str, object]:
 
 
 def describe(difference: Estimate) -> str:
-    """A difference in a sentence."""
+    """A difference in words."""
     if np.isnan(difference.value):
         return "difference not defined"
     if np.isnan(difference.low):
@@ -238,7 +238,7 @@ def describe(difference: Estimate) -> str:
 
 
 def format_estimate(value: Estimate, sign: str = "") -> str:
-    """A value with its interval, as far as there are any; "+" as ``sign`` for a difference."""
+    """A value with its interval, as far as both exist; ``sign`` is "+" for a difference."""
     if np.isnan(value.value):
         return "-"
     if np.isnan(value.low):

@@ -24,7 +24,7 @@ SELECTIONS = {
 
 
 def chosen_by(sampler: str) -> str:
-    """The column that tells whether a sampler chose the candidate."""
+    """The column that says whether a sampler chose the candidate."""
     return f"chosen_by_{sampler}"
 
 

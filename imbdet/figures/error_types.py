@@ -1,4 +1,4 @@
-"""What kinds of errors cost how much AP, by tidecv.
+"""The AP that each type of error costs, by tidecv.
 
 Bolya et al., "TIDE: A General Toolbox for Identifying Object Detection Errors", ECCV 2020,
 https://arxiv.org/abs/2008.08115.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# tidecv's names of them.
+# Names of the types by those of tidecv.
 ERROR_TYPES = {
     "Cls": "class",
     "Loc": "localisation",
@@ -41,11 +41,11 @@ ERROR_TYPES = {
 
 @dataclass(frozen=True)
 class ErrorTypes(Study):
-    """How much AP50 would rise if a kind of error were mended.
+    """The rise of AP50 if a type of error were corrected.
 
     Attributes:
-        gains: by run, the baseline first, and error type, in percent; NaN for a run without
-            detections. The last two overlap with the first six.
+        gains: gains in percent by run, the baseline first, and error type; NaN for a run without
+            detections. The last two types overlap with the first six.
         ap50: by run, AP at IoU 0.5 in percent as tidecv computes it.
     """
 
@@ -105,10 +105,10 @@ def error_types(runs: Mapping[str, Matches]) -> ErrorTypes:
 
     Detections of classes without objects are left out: COCO's AP does not count them, while tidecv
     would average such a class in as 0. As in COCO, detections on crowds are not errors; as in LVIS,
-    neither are those on nothing where not all objects of their class are annotated.
+    neither are those without an object where not all objects of their class are annotated.
 
     Args:
-        runs: the matches by run, the baseline first; there are objects.
+        runs: matches by run, the baseline first; they have objects.
 
     Raises:
         NothingToShow: tidecv is not installed.
@@ -155,7 +155,7 @@ def _detections(matches: Matches) -> "Data":
 
 
 def _find_uncounted(matches: Matches) -> set[int]:
-    """Places of detections that are on nothing, and not wrong."""
+    """Indices of detections that match no object, but are not wrong."""
     return {
         int(place)
         for found in matches.by_class.values()
@@ -164,9 +164,9 @@ def _find_uncounted(matches: Matches) -> set[int]:
 
 
 def _sort_errors(ground_truth: "Data", detections: "Data") -> tuple[dict[str, float], float]:
-    """Gains by error type, and AP50."""
+    """Gains by error type, and AP50, both in percent."""
     if not detections.annotations:
-        # Mending leaves nothing, of which tidecv fails to take a mean.
+        # Without detections, tidecv fails to take a mean.
         return dict.fromkeys(ERROR_TYPES.values(), float("nan")), 0.0
     from tidecv import TIDE
 

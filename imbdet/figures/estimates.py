@@ -1,8 +1,8 @@
-"""A value and how far it would stray on other images, as the jackknife tells it.
+"""A value with an interval for other images, estimated by the jackknife.
 
 The interval is the value +- t standard errors (Tukey, "Bias and Confidence in Not-quite Large
-Samples", Annals of Mathematical Statistics 29, 1958). Where the values come from is told by
-:mod:`imbdet.compare.jackknife`.
+Samples", Annals of Mathematical Statistics 29, 1958). :mod:`imbdet.compare.jackknife` computes the
+values.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from matplotlib.collections import PathCollection
 from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
-# Fewer images say too little of others: one that a run gains in would be a gain for certain.
+# Fewer images say too little about others: a gain in a single image would count as certain.
 MIN_IMAGES = 3
 
 
@@ -29,7 +29,7 @@ class Estimate:
 
     @property
     def verdict(self) -> str:
-        """Of a difference, the more the better: "better", "worse" or "undecided"; "" for NaN."""
+        """For a difference where more is better: "better", "worse" or "undecided"; "" for NaN."""
         if np.isnan(self.value):
             return ""
         if self.low > 0:
@@ -38,11 +38,12 @@ class Estimate:
 
 
 def estimate(values: np.ndarray, num_images: int) -> Estimate:
-    """The value of the data set and its interval, from the value without each of G groups.
+    """The value of the data set and its interval, from the values without each of G groups.
 
     Args:
-        values: (1 + G,), that of the data set first; NaN where there is none.
-        num_images: with objects that the value is about; less than MIN_IMAGES give no interval.
+        values: (1 + G,) values, that of the data set first; NaN where it is not defined.
+        num_images: number of images with objects that the value is about; fewer than MIN_IMAGES
+            give no interval.
     """
     value, replicates = float(values[0]), values[1:]
     num_units = min(num_images, len(replicates))
@@ -64,7 +65,7 @@ def t_reach(variance: float, freedom: float, confidence: float = CONFIDENCE) -> 
 
 
 def nan_mean(values: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:
-    """The mean of what is not NaN; NaN, without a warning, of nothing."""
+    """The mean of the values that are not NaN; NaN, without a warning, of none."""
     is_known = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
         return np.where(is_known, values, 0).sum(axis=axis) / is_known.sum(axis=axis)
@@ -78,7 +79,7 @@ def draw_estimates(
     *,
     is_difference: bool = False,
 ) -> PathCollection:
-    """Points with their intervals as vertical lines; an undecided difference is hollow.
+    """Draw points with their intervals as vertical lines; an undecided difference is hollow.
 
     Returns:
         The points.
@@ -102,7 +103,7 @@ def draw_estimates(
 
 
 def jackknife_variance(replicates: np.ndarray) -> np.ndarray:
-    """How far values stray on other images (Judkins 1990, :mod:`imbdet.compare.jackknife`).
+    """The variance of values over other images (Judkins 1990, :mod:`imbdet.compare.jackknife`).
 
     A group that is left out whole moves a mean by G / (G - 1) of its part, for which a factor of
     (G - 1) / G makes up. Changes of half a group, doubled, need none.
@@ -112,7 +113,7 @@ def jackknife_variance(replicates: np.ndarray) -> np.ndarray:
             :func:`imbdet.compare.jackknife.replicated_ap` has them.
 
     Returns:
-        (...,).
+        (...,) variances.
     """
     variance: np.ndarray = replicates.shape[-1] * replicates.var(axis=-1)
     return variance

@@ -30,11 +30,11 @@ class GradientRatios(Study):
 
     Attributes:
         classes: (K,) names, the most frequent one first.
-        frequencies: of them.
-        positives: (K,) int64 samples of the class.
-        negatives: (K,) int64 samples of another class or of the background.
+        frequencies: frequencies of the classes.
+        positives: (K,) int64 numbers of samples of the class.
+        negatives: (K,) int64 numbers of samples of another class or of the background.
         pos_grads: (K,) sums of the gradients of the positive entries.
-        neg_grads: (K,) the same of the negative ones.
+        neg_grads: (K,) sums of the gradients of the negative entries.
     """
 
     name = "gradient_ratio"
@@ -55,12 +55,12 @@ class GradientRatios(Study):
 
     @property
     def ratios(self) -> np.ndarray:
-        """(K,) of the gradients; NaN of a class without positives or gradients of negatives."""
+        """(K,) ratios of the gradients; NaN of a class without positives or negative gradients."""
         return ratio(np.where(self.positives > 0, self.pos_grads, np.nan), self.neg_grads)
 
     @property
     def count_ratios(self) -> np.ndarray:
-        """(K,) of the numbers; NaN of a class without positives or negatives."""
+        """(K,) ratios of the numbers; NaN of a class without positives or negatives."""
         return ratio(np.where(self.positives > 0, self.positives, np.nan), self.negatives)
 
     def table(self) -> pa.Table:
@@ -106,21 +106,21 @@ class GradientRatios(Study):
 
 
 class ChosenEntries:
-    """Gathers, image by image, the entries of what a sampler chose.
+    """Gathers, image by image, the entries of the samples that a sampler chose.
 
     Attributes:
-        counts: (K + 1,) int64 samples of each class, and last those of the background.
+        counts: (K + 1,) int64 numbers of samples of each class, and last of the background.
         pos_grads: (K,) see :class:`GradientRatios`.
-        neg_grads: (K,) likewise.
+        neg_grads: (K,) see :class:`GradientRatios`.
     """
 
     def __init__(self, num_classes: int):
-        """Begin with none of the K = ``num_classes`` classes."""
+        """Start without entries of the K = ``num_classes`` classes."""
         self.counts = np.zeros(num_classes + 1, dtype=np.int64)
         self.pos_grads, self.neg_grads = np.zeros((2, num_classes))
 
     def add(self, scores: Tensor, gt_labels: Tensor) -> None:
-        """Count the entries of some samples in.
+        """Add the entries of some samples.
 
         Args:
             scores: (M, K) scores of the classes.
@@ -131,7 +131,7 @@ class ChosenEntries:
         scores, labels = scores[is_valid], gt_labels[is_valid]
         rows, classes = positive_entries(labels, num_classes)
         missing = (1 - scores[rows, classes].double()).cpu().numpy()
-        scores[rows, classes] = 0  # of the copy that the mask made
+        scores[rows, classes] = 0  # in the copy that the mask made
         self.counts += labels.bincount(minlength=num_classes + 1).cpu().numpy()
         self.pos_grads += np.bincount(classes.cpu().numpy(), missing, minlength=num_classes)
         self.neg_grads += scores.sum(dim=0, dtype=torch.float64).cpu().numpy()
@@ -140,8 +140,8 @@ class ChosenEntries:
         """The gathered numbers.
 
         Args:
-            frequencies: of the first K' of the K classes, which the data set has.
-            classes: (K',) their names.
+            frequencies: frequencies of the first K' of the K classes, which the data set has.
+            classes: (K',) names of these classes.
 
         Raises:
             NothingToShow: no positive was chosen, or no negative.

@@ -33,7 +33,7 @@ class GradientShares(Study):
 
     Attributes:
         entries: what is counted: "entries" or "box coordinates".
-        counts: by kind, (B,) int64.
+        counts: by kind, (B,) int64 numbers of entries.
         sums: by loss, (B,) sum of the gradients of the bin's entries.
         curves: by loss, f at the (C,) norms ``norms``; NaN of GHM in empty bins.
         norms: (C,) in [0, 1].
@@ -87,14 +87,14 @@ class GradientShares(Study):
 
 
 class ClassificationGradients(GradientShares):
-    """Of the classification entries."""
+    """Gradients of the classification entries."""
 
     name = "gradients_cls"
     title = "Gradients of the classification"
 
 
 class BoxGradients(GradientShares):
-    """Of the box coordinates of the positives."""
+    """Gradients of the box coordinates of the positives."""
 
     name = "gradients_box"
     title = "Gradients of the boxes"
@@ -106,7 +106,7 @@ def bin_edges(num_bins: int) -> np.ndarray:
 
 
 def harmony(counts: np.ndarray) -> np.ndarray:
-    """(B,) weights N / (S_j B') of GHM for (B,) counts S_j of N entries in B' bins not empty.
+    """(B,) weights N / (S_j B') of GHM for (B,) counts S_j of N entries in B' non-empty bins.
 
     The mean weight of the entries is 1; an empty bin has the weight 0.
     """
@@ -119,12 +119,12 @@ class EntryGradients:
     """Gathers the gradient norms of classification entries, image by image.
 
     Attributes:
-        num_bins: B.
+        num_bins: number B of bins.
         alpha: weight of positive entries in the focal loss, or below 0 for none.
-        gamma: its exponent.
-        counts: (2, B) int64 of positive and negative entries.
-        sums: (2, B) of their norms, the gradient of cross-entropy.
-        focal_sums: (2, B) of the gradients of the focal loss.
+        gamma: exponent of the focal loss.
+        counts: (2, B) int64 numbers of positive and negative entries.
+        sums: (2, B) sums of their norms, which are the gradients of cross-entropy.
+        focal_sums: (2, B) sums of their gradients by the focal loss.
     """
 
     num_bins: int
@@ -139,12 +139,13 @@ class EntryGradients:
         self.sums, self.focal_sums = np.zeros((2, 2, self.num_bins))
 
     def add(self, scores: Tensor, gt_labels: Tensor, classifier: Classifier) -> None:
-        """Count the entries of some samples in.
+        """Add the entries of some samples.
 
         Args:
             scores: (M, K) scores of the classes.
             gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
-            classifier: where scores and background sum to one, the background is an entry, too.
+            classifier: classifier of the scores; if they and the background sum to one, the
+                background is an entry as well.
         """
         scores, labels = valid_entries(scores, gt_labels)
         if classifier.sums_to_one:
@@ -181,7 +182,7 @@ class EntryGradients:
 
 
 def focal_gradient(norms: Tensor, gamma: float) -> Tensor:
-    """Gradients of the focal loss, without alpha, of entries with the (n,) gradient norms."""
+    """(n,) gradients of the focal loss, without alpha, of entries with the gradient norms."""
     tiny = torch.finfo(norms.dtype).eps
     return FocalEntry(+1, 1.0, gamma).grad(torch.logit(norms.clamp(0, 1 - tiny)))
 
@@ -189,13 +190,14 @@ def focal_gradient(norms: Tensor, gamma: float) -> Tensor:
 def box_gradients(
     positives: Chunks, *, mu: float, num_bins: int, beta: float, num_points: int = 501
 ) -> BoxGradients:
-    """The same of the box coordinates of the positives.
+    """Sum up the gradients of the box coordinates of the positives.
 
     Args:
-        positives: "error_dx", "error_dy", "error_dw" and "error_dh", predicted minus target deltas.
-        mu: of the authentic smooth L1 loss, > 0.
-        num_bins: B.
-        beta: of the smooth L1 loss, >= 0.
+        positives: chunks with "error_dx", "error_dy", "error_dw" and "error_dh", predicted minus
+            target deltas.
+        mu: parameter of the authentic smooth L1 loss, in deltas, > 0.
+        num_bins: number B of bins.
+        beta: error from which on smooth L1 is linear, in deltas, >= 0.
 
     Raises:
         NothingToShow: there are no positives.
@@ -213,7 +215,7 @@ def box_gradients(
     if not counts.any():
         raise NothingToShow("there are no positives, whose boxes would be regressed.")
     weights, norms = harmony(counts), np.linspace(0, 1, num_points)
-    errors = mu * norms / np.sqrt(np.maximum(1 - norms**2, 1e-300))  # the d of a norm
+    errors = mu * norms / np.sqrt(np.maximum(1 - norms**2, 1e-300))  # the d with this norm
     return BoxGradients(
         entries="box coordinates",
         counts={"positives": counts},

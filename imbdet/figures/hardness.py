@@ -1,4 +1,4 @@
-"""How much hard negatives overlap with objects, against random ones.
+"""How much hard negatives overlap with objects, compared with random ones.
 
 Pang et al., "Libra R-CNN: Towards Balanced Learning for Object Detection", CVPR 2019,
 https://arxiv.org/abs/1904.02701, fig. 3: on COCO about 60 % of the hard negatives have an IoU above
@@ -30,8 +30,8 @@ class Hardness(Study):
     """IoUs of the chosen negatives with their nearest object.
 
     Attributes:
-        counts: by selection, (40,) int64.
-        num_above: by selection, how many have an IoU above THRESHOLD.
+        counts: by selection, (40,) int64 numbers of negatives.
+        num_above: by selection, number of negatives with an IoU above THRESHOLD.
     """
 
     name = "hardness"
@@ -46,7 +46,7 @@ class Hardness(Study):
 
     @property
     def shares_above(self) -> dict[str, float]:
-        """By selection, the share with an IoU above THRESHOLD; NaN of none."""
+        """By selection, the share of negatives with an IoU above THRESHOLD; NaN of none."""
         return {
             name: mean(self.num_above[name], counts.sum()) for name, counts in self.counts.items()
         }
@@ -95,7 +95,7 @@ def hardness(negatives: Chunks) -> Hardness:
     """Count the IoUs of the random and the hard negatives.
 
     Args:
-        negatives: "label", "iou" and the two samplers' columns of any candidates.
+        negatives: chunks of any candidates with "label", "iou" and the columns of both samplers.
 
     Raises:
         NothingToShow: there are no negatives.

@@ -1,4 +1,4 @@
-"""How unequal a data set is: classes, sizes, and how many positives an object owns."""
+"""The imbalance of a data set: classes, sizes, and the number of positives of an object."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from imbdet.figures.columns import Chunks
 from imbdet.figures.study import NothingToShow, Study
 from imbdet.wording import counted
 
-# More names of classes would be too small.
+# More names of classes would be too small to read.
 _MAX_NAMES = 30
 
-# Sides of squares, in pixels, by factors of the square root of 2; 32 and 96 part COCO's sizes.
+# Sides of squares in pixels, by factors of the square root of 2; 32 and 96 separate COCO's sizes.
 SIZE_EDGES = np.concatenate([[0.0], 2 ** (np.arange(4, 22) / 2), [np.inf]])
 COCO_EDGES = {32: "small below 32", 96: "large from 96"}
-# 0, 1, 2, 3, 4, then in powers of two.
+# Edges of the numbers of positives: 0, 1, 2, 3, 4, then powers of two.
 POSITIVES_EDGES = np.array([0, 1, 2, 3, 4, 8, 16, 32, 64, 128, 256, 1 << 40])
 
 
@@ -30,13 +30,13 @@ class Imbalance(Study):
 
     Attributes:
         classes: (K,) names, the one with the most objects first.
-        objects: (K,) int64.
-        positives: (K,) int64, candidates of each class, ground-truth boxes appended included.
-        num_negatives: candidates of the background.
-        chosen: (K + 1,) int64, candidates of each class, and last those of the background, that
-            the detector's sampler chose.
-        sizes: (19,) int64 of objects by the square root of their area, see SIZE_EDGES.
-        owned: (11,) int64 of objects by their number of positives, see POSITIVES_EDGES.
+        objects: (K,) int64 numbers of objects.
+        positives: (K,) int64 numbers of candidates of each class, appended ground truth included.
+        num_negatives: number of candidates of the background.
+        chosen: (K + 1,) int64 numbers of candidates of each class, and last of the background,
+            that the detector's sampler chose.
+        sizes: (19,) int64 numbers of objects by the square root of their area, see SIZE_EDGES.
+        owned: (11,) int64 numbers of objects by their number of positives, see POSITIVES_EDGES.
     """
 
     name = "imbalance"
@@ -93,7 +93,7 @@ class Imbalance(Study):
         )
 
     def _with_objects(self, number: int) -> str:
-        """The classes that have a number of objects, or how many classes they are."""
+        """The classes that have a number of objects, or the number of these classes, in words."""
         names = [repr(self.classes[k]) for k in np.flatnonzero(self.objects == number)]
         if len(names) == 1:
             return f"{names[0]} ({number:,})"
@@ -125,9 +125,10 @@ def imbalance(
     """Count objects and their positives.
 
     Args:
-        objects: "class", "area" in pixels of the original image, and "num_positives".
-        num_negatives: candidates of the background.
-        chosen: (K + 1,) int64 chosen candidates of each class, and last those of the background.
+        objects: chunks with "class", "area" in pixels of the original image, and "num_positives".
+        num_negatives: number of candidates of the background.
+        chosen: (K + 1,) int64 numbers of chosen candidates of each class, and last of the
+            background.
         classes: K names.
 
     Raises:

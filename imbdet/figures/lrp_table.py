@@ -28,8 +28,8 @@ class LRPTable(Study):
     """Optimal LRP of the classes that have objects.
 
     Attributes:
-        classes: their names, the one with the baseline's highest error first.
-        values: by run, the baseline first, of each class.
+        classes: names of the classes, the one with the baseline's highest error first.
+        values: optimal LRP of each class by run, the baseline first.
     """
 
     name = "lrp"
@@ -99,10 +99,10 @@ class LRPTable(Study):
 
 
 def lrp_table(runs: Mapping[str, Mapping[str, ClassMatches]]) -> LRPTable:
-    """Optimal LRP of all classes.
+    """Compute the optimal LRP of the classes with objects.
 
     Args:
-        runs: by run, the baseline first, the matches of each class, of which some have objects.
+        runs: matches of each class by run, the baseline first; some classes have objects.
     """
     first = next(iter(runs.values()))
     values = {
@@ -117,7 +117,7 @@ def lrp_table(runs: Mapping[str, Mapping[str, ClassMatches]]) -> LRPTable:
 
 
 def _draw_means(axes: Axes, numbers: LRPTable) -> dict[str, BarContainer]:
-    """Returns the bars by run."""
+    """Draw the means, and return the bars by run."""
     places, handles = np.arange(len(COMPONENTS)), {}
     bars = run_bars(numbers.values)
     for i, (run, bar) in enumerate(bars.items()):
@@ -131,7 +131,7 @@ def _draw_means(axes: Axes, numbers: LRPTable) -> dict[str, BarContainer]:
 
 
 def _draw_classes(axes: Axes, numbers: LRPTable, name: str) -> dict[str, Line2D]:
-    """Returns the points by run."""
+    """Draw one value of each class, and return the points by run."""
     places, handles = np.arange(min(len(numbers.classes), _MAX_CLASSES)), {}
     points = run_points(numbers.values)
     for i, (run, point) in enumerate(points.items()):

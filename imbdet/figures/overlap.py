@@ -13,17 +13,17 @@ from imbdet.figures.averages import ratio
 from imbdet.figures.columns import SIGNS, Chunks, chosen_by, object_by
 from imbdet.figures.study import NothingToShow, Study
 
-# Names of more than these leave little room for each number.
+# More samplers or assigners leave little room for each number.
 _MOST_LARGE = 7
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """The samplers of one sign, or the assigners, and what they have in common.
+    """The samplers of one sign, or the assigners, and the candidates that they have in common.
 
     Attributes:
-        names: (S,) of them.
-        common: (S, S) int64, candidates that both chose; the diagonal is what each chose.
+        names: (S,) names of the samplers or assigners.
+        common: (S, S) int64 numbers of candidates that both chose; the diagonal is of each one.
         kind: "samplers" or "assigners".
     """
 
@@ -44,7 +44,7 @@ class Overlaps(Study):
     """The overlap of the samplers of each sign.
 
     Attributes:
-        of_sign: by "positives" and "negatives".
+        of_sign: overlap by "positives" and "negatives".
     """
 
     name = "overlap"
@@ -72,7 +72,7 @@ class Overlaps(Study):
         """See :class:`Study`."""
         parts = []
         for sign, overlap in self.of_sign.items():
-            # Pairs once, without a sampler that takes everything.
+            # Each pair once, without a sampler that takes everything.
             real = [i for i, name in enumerate(overlap.names) if name != "all"]
             pairs = [
                 (overlap.jaccard[i, j], overlap.names[i], overlap.names[j])
@@ -110,12 +110,12 @@ def overlaps(
     samplers: Mapping[str, Sequence[str]],
     assigners: Sequence[str] = (),
 ) -> Overlaps:
-    """Count what each pair of samplers, or of assigners, has in common.
+    """Count the candidates that each pair of samplers, or of assigners, has in common.
 
     Args:
-        candidates: "label" and the columns of samplers and assigners.
-        samplers: names by "positives" and "negatives".
-        assigners: names; with any, they take the place of the samplers of positives.
+        candidates: chunks with "label" and the columns of samplers and assigners.
+        samplers: names of samplers by "positives" and "negatives".
+        assigners: names of assigners; if there are any, they replace the samplers of positives.
 
     Raises:
         NothingToShow: no candidate was chosen.

@@ -19,7 +19,7 @@ from imbdet.untrusted.reading import require_file
 
 # Rows of a part. A part and one image are in memory at a time: about 30 MB of candidates.
 ROWS_PER_PART = 1 << 18
-# Of a part and its last image in memory: 30 columns of four million rows.
+# Size limit of a part and its last image in memory: 30 columns of four million rows.
 _MAX_BYTES = 1 << 30
 
 
@@ -50,7 +50,7 @@ class PartWriter:
     def __exit__(
         self, kind: type | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # At least one, so that the columns are known of an empty table, too.
+        # At least one part, so that an empty table has its columns as well.
         if error is None and (self._rows or self._num_parts == 0):
             self._write()
 
@@ -76,7 +76,7 @@ def write_table(table: pa.Table, path: Path) -> None:
 
 
 class PartReader:
-    """Reads what a :class:`PartWriter` wrote."""
+    """Reads the parts that a :class:`PartWriter` wrote."""
 
     def __init__(self, folder: Path):
         """Find the parts.
@@ -99,7 +99,7 @@ class PartReader:
 
     @property
     def assigners(self) -> list[str]:
-        """Names of the assigners whose choices it has."""
+        """Names of the assigners that the table has columns of."""
         prefix = object_by("")
         return [x.removeprefix(prefix) for x in self.schema.names if x.startswith(prefix)]
 
@@ -109,8 +109,9 @@ class PartReader:
         """The rows of each part.
 
         Args:
-            columns: to read; those of samplers that the table does not know are left out.
-            where: a column and the value of it that the rows shall have; None is all rows.
+            columns: names of the columns to read; those of samplers that the table lacks are left
+                out.
+            where: a column and the value in it that the rows must have; None = all rows.
 
         Raises:
             UserError: a part cannot be read or has other columns.
@@ -128,10 +129,10 @@ class PartReader:
 
 @contextlib.contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Tells of a file that cannot be read.
+    """Turn an error of reading into one for the user.
 
     Raises:
-        UserError: names ``path``.
+        UserError: ``path`` cannot be read.
     """
     try:
         yield

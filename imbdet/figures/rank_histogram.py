@@ -1,4 +1,4 @@
-"""Where the positives stand in the ranking of their image, and the step that compares scores."""
+"""The ranks of the positives in their image, and the step that compares scores."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ DELTAS = (0.0, 0.25, 0.5, 1.0, 2.0)
 
 
 def negatives_above(scores: Tensor, gt_labels: Tensor) -> Tensor:
-    """How many negatives stand at or above each positive.
+    """Count the negatives whose score is at or above that of each positive.
 
     Args:
         scores: (M, K) scores of the classes: a sample has K entries, and all but those of the
@@ -47,14 +47,14 @@ def step(x: np.ndarray, delta: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class RankHistogram(Study):
-    """How many positives have how many negatives above them.
+    """Positives by the number of negatives above them.
 
     Attributes:
         edges: (B + 1,) int64: bin i counts the positives with edges[i] <= negatives above <
             edges[i + 1]; 0, 1, 2, 4, 8, ...
-        every: (B,) int64, all positives.
-        best: (B,) int64, each object's best one by IoU after regression.
-        num_appended: how many positives are ground truth that was appended to the proposals, as in
+        every: (B,) int64 numbers of all positives.
+        best: (B,) int64 numbers of each object's best positive by IoU after regression.
+        num_appended: number of positives that are ground truth appended to the proposals, as in
             training; often they are the best ones.
     """
 
@@ -107,10 +107,10 @@ def rank_histogram(positives: Chunks) -> RankHistogram:
     """Count the positives by the negatives above them.
 
     Args:
-        positives: their "negatives_above", "local_rank" (0 = best of its object) and "is_gt".
+        positives: chunks with "negatives_above", "local_rank" (0 = best of its object) and "is_gt".
 
     Raises:
-        NothingToShow: there are none.
+        NothingToShow: there are no positives.
     """
     edges = np.concatenate([[0], 2 ** np.arange(33, dtype=np.int64)])
     every, best = np.zeros((2, len(edges) - 1), dtype=np.int64)

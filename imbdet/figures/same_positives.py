@@ -1,7 +1,7 @@
-"""How stable assigners are: which positives they still have after more training, or in another run.
+"""The stability of assigners: positives that they keep after more training, or in another run.
 
-An assigner that looks at predictions teaches what it sees; while its positives change, the targets
-of the training change with them.
+The positives of an assigner that uses predictions change with these, and the targets of the
+training with them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,8 +26,8 @@ class SamePositives(Study):
     Attributes:
         baseline: name of the first run.
         assigners: (A,) names.
-        jaccard: by other run, (A,) pairs of prior and object that both have / that any has, in
-            [0, 1]; NaN where neither has any.
+        jaccard: by other run, (A,) number of pairs of prior and object that both runs have, over
+            that of pairs that any has, in [0, 1]; NaN where neither has any.
     """
 
     name = "same_positives"
@@ -83,7 +83,7 @@ def same_positives(runs: Mapping[str, PartReader]) -> SamePositives:
     """Compare the positives of each assigner.
 
     Args:
-        runs: by run, the baseline first, the tables of candidates.
+        runs: tables of candidates by run, the baseline first.
 
     Raises:
         NothingToShow: the tables have no assigner in common, or candidates that differ.
@@ -99,7 +99,7 @@ def same_positives(runs: Mapping[str, PartReader]) -> SamePositives:
                 one, two = own[name], other[name]
                 counts[run][0, a] += ((one == two) & (one >= 0)).sum()
                 counts[run][1, a] += (one >= 0).sum() + (two >= 0).sum()
-    # Of the common pairs, both runs were counted.
+    # Common pairs were counted in both runs.
     jaccard = {run: ratio(same, both - same) for run, (same, both) in counts.items()}
     if any(np.isnan(values).all() for values in jaccard.values()):
         raise NothingToShow("there are no positives.")
@@ -109,7 +109,7 @@ def same_positives(runs: Mapping[str, PartReader]) -> SamePositives:
 def _pairs(
     first: PartReader, other: PartReader, columns: Sequence[str], run: str
 ) -> Iterator[tuple[Columns, Columns]]:
-    """Chunks of both, row by row the same candidates."""
+    """Chunks of both tables, whose rows are the same candidates."""
     corners = ["image_id", *BOX]
     if len(first.paths) != len(other.paths):
         raise NothingToShow(f"{run} has other candidates than the baseline.")

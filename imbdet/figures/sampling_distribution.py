@@ -28,10 +28,10 @@ class SamplingDistribution(Study):
     """Six histograms over the same candidates.
 
     Attributes:
-        counts: by selection and sign; (20, 35) int64 as :func:`imbdet.records.joint_histogram`
-            gives them, or None where the detector has no such sampler.
-        mean_ious: by selection and sign, of the chosen candidates; NaN of none.
-        mean_losses: the same of their classification losses.
+        counts: by selection and sign, (20, 35) int64 from :func:`imbdet.records.joint_histogram`,
+            or None where the detector lacks the sampler.
+        mean_ious: by selection and sign, mean IoU of the chosen candidates; NaN of none.
+        mean_losses: by selection and sign, mean of their classification losses; NaN of none.
         takes_all: by sign, whether every selection chose all candidates.
     """
 
@@ -128,14 +128,14 @@ def sampling_distribution(candidates: Chunks) -> SamplingDistribution:
     """Count what each selection chose.
 
     Args:
-        candidates: their "label", "iou", "cls_loss" and the columns of the samplers that there are.
+        candidates: chunks with "label", "iou", "cls_loss" and the columns of the samplers.
 
     Raises:
         NothingToShow: no candidate was chosen.
     """
     keys = [(selection, sign) for sign in SIGNS for selection in SELECTIONS]
     counts: dict[tuple[str, str], np.ndarray | None] = dict.fromkeys(keys)
-    sums = {key: np.zeros(3) for key in keys}  # of ones, IoUs and losses
+    sums = {key: np.zeros(3) for key in keys}  # number, sum of IoUs, sum of losses
     num_available = dict.fromkeys(SIGNS, 0)
     for chunk in candidates:
         for sign, label in SIGNS.items():

@@ -1,7 +1,7 @@
-"""What classification-aware regression (CARL) does to the scores: mean score by IoU.
+"""The effect of classification-aware regression (CARL) on the scores: mean score by IoU.
 
 Cao et al., "Prime Sample Attention in Object Detection", CVPR 2020,
-https://arxiv.org/abs/1904.04821: boxes that fit shall score higher, and the others lower.
+https://arxiv.org/abs/1904.04821: boxes that fit should score higher, and others lower.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ EDGES = np.arange(11) / 10
 
 @dataclass(frozen=True)
 class ScoreByIoU(Study):
-    """Mean scores of the positives by IoU after regression, in tenths."""
+    """Mean scores of the positives by IoU after regression, in bins of 0.1."""
 
     name = "score_by_iou"
     title = "Scores by IoU"
@@ -44,7 +44,7 @@ class ScoreByIoU(Study):
         return f"Change of the positives' mean score: {'; '.join(parts)}."
 
     def draw(self) -> Figure:
-        """The positives."""
+        """Mean scores of the positives, and their changes."""
         figure = new_figure(4.0, width=4.2)
         panels = figure.subplots(2, 1, sharex=True)
         scores = self.of_positives
@@ -59,7 +59,7 @@ def score_by_iou(runs: Mapping[str, PartReader]) -> ScoreByIoU:
     """Average the scores of the positives by IoU.
 
     Args:
-        runs: by run, the baseline first, the tables of candidates.
+        runs: tables of candidates by run, the baseline first.
 
     Raises:
         NothingToShow: there are no positives.

@@ -1,7 +1,7 @@
-"""What importance-based reweighting (ISR) does to the scores: their mean by hierarchical rank.
+"""The effect of importance-based reweighting (ISR) on the scores: mean score by hierarchical rank.
 
 Cao et al., "Prime Sample Attention in Object Detection", CVPR 2020,
-https://arxiv.org/abs/1904.04821: prime samples come first, and shall gain most.
+https://arxiv.org/abs/1904.04821: prime samples come first, and should gain most.
 """
 
 from collections.abc import Mapping
@@ -28,8 +28,8 @@ class ScoreByRank(Study):
     """Mean scores by hierarchical local rank, 0 first.
 
     Attributes:
-        of_sign: "positives" by IoU-HLR in image and class, "negatives" by Score-HLR in image, those
-            that have candidates with a rank.
+        of_sign: scores of "positives" by IoU-HLR in image and class, and of "negatives" by
+            Score-HLR in image; a sign without ranked candidates is left out.
     """
 
     name = "score_by_rank"
@@ -79,7 +79,7 @@ def score_by_rank(runs: Mapping[str, PartReader]) -> ScoreByRank:
     """Average the scores by rank.
 
     Args:
-        runs: by run, the baseline first, the tables of candidates.
+        runs: tables of candidates by run, the baseline first.
 
     Raises:
         NothingToShow: no candidate has a rank.

@@ -3,9 +3,9 @@
 Qian et al., "DR Loss: Improving Object Detection by Distributional Ranking", CVPR 2020,
 https://arxiv.org/abs/1907.10156
 
-The loss sees two numbers of an image: P+ and P-, the expectations of its positives' and negatives'
-scores p under the distributions q = softmax(-p / lambda+) and softmax(p / lambda-). These move the
-weight from the easy entries, which are most, to those at the decision boundary.
+The loss depends on two numbers of an image: P+ and P-, the expectations of its positives' and
+negatives' scores p under the distributions q = softmax(-p / lambda+) and softmax(p / lambda-).
+These move the weight from the easy entries, which are most, to those at the decision boundary.
 """
 
 from collections.abc import Mapping
@@ -35,10 +35,10 @@ class ScoreDistributions(Study):
     """Entries, one for each candidate and class, in 40 equal bins of their score.
 
     Attributes:
-        counts: of "positives" and "negatives", (40,) int64.
-        weights: likewise, (40,) mean over the I images of the sum of q in the bin; sums to 1.
-        expectations: likewise, (I,) P+ and P-.
-        margin: by which P+ has to exceed P-.
+        counts: by sign, "positives" and "negatives", (40,) int64 numbers of entries.
+        weights: by sign, (40,) mean over the I images of the sum of q in the bin; sums to 1.
+        expectations: by sign, (I,) P+ and P-.
+        margin: difference by which P+ has to exceed P-.
     """
 
     name = "distributions"
@@ -114,11 +114,11 @@ class ScoreWeights:
 
     Attributes:
         lambda_pos: temperature of the positives' distribution, > 0.
-        lambda_neg: of the negatives', > 0.
+        lambda_neg: temperature of the negatives' distribution, > 0.
         margin: see :class:`ScoreDistributions`.
-        counts: by sign, (40,) int64.
-        weights: by sign, (40,) sums over the images.
-        expectations: by sign, a number for each image.
+        counts: by sign, (40,) int64 numbers of entries.
+        weights: by sign, (40,) sums of q over the images.
+        expectations: by sign, P+ or P- of each image.
     """
 
     lambda_pos: float
@@ -134,7 +134,7 @@ class ScoreWeights:
         self.expectations = {sign: [] for sign in SIGNS}
 
     def add(self, scores: Tensor, gt_labels: Tensor) -> None:
-        """Count the entries of an image in; without positives or without negatives it ranks none.
+        """Add the entries of an image, unless it has no positives or no negatives.
 
         Args:
             scores: (M, K) scores of the classes.

@@ -1,4 +1,4 @@
-"""Do the scores tell how well the boxes fit?
+"""How well the scores agree with the IoUs of the boxes.
 
 Scores decide which of several boxes survives NMS and in which order AP takes them. A detector whose
 scores follow the IoU keeps the better boxes.
@@ -20,7 +20,7 @@ from imbdet.evaluation.matches import ClassMatches
 from imbdet.figures.study import NothingToShow, Study
 
 _MAX_COLUMNS = 3
-# Characters above a panel.
+# Characters of a line above a panel.
 _TITLE_WIDTH = 28
 
 EDGES = np.linspace(0, 1, 26)
@@ -33,7 +33,8 @@ class ScoreIoU(Study):
     """Detections by score and by IoU with the nearest object of their class, crowds aside.
 
     Attributes:
-        counts: by run, the baseline first, (25, 25) int64; scores are rows, IoUs columns.
+        counts: by run, the baseline first, (25, 25) int64 numbers of detections; scores are rows,
+            IoUs columns.
         correlations: by run, Spearman's rank correlation over all detections, and over those with
             an IoU of 0.5 or more; NaN where it is not defined.
     """
@@ -117,7 +118,7 @@ def score_iou(runs: Mapping[str, Mapping[str, ClassMatches]]) -> ScoreIoU:
     """Count the detections of all classes.
 
     Args:
-        runs: by run, the baseline first, the matches of each class.
+        runs: matches of each class by run, the baseline first.
 
     Raises:
         NothingToShow: no run has detections.
@@ -138,7 +139,7 @@ def score_iou(runs: Mapping[str, Mapping[str, ClassMatches]]) -> ScoreIoU:
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
-    """Spearman's, of two (n,); equal values share their mean rank. NaN if all are equal."""
+    """Spearman's rank correlation of two (n,), with mean ranks for ties; NaN if all are equal."""
     ranks = [_mean_ranks(values) for values in (first, second)]
     if len(first) < 2 or any(np.ptp(values) == 0 for values in ranks):
         return float("nan")
@@ -153,5 +154,5 @@ def _mean_ranks(values: np.ndarray) -> np.ndarray:
 
 
 def number(value: float) -> str:
-    """A correlation to read; a dash for NaN."""
+    """A correlation as text; a dash for NaN."""
     return "-" if np.isnan(value) else f"{value:.2f}"

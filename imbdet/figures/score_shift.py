@@ -1,9 +1,9 @@
 """How far the scores of one image are shifted against those of another.
 
 A ranking of each image by itself leaves open where its scores lie: all may be higher in one image
-than in the next. A detection is kept by one threshold for all images, though, and AP ranks their
-detections together. Chen et al., "Towards Accurate One-Stage Object Detection with AP-Loss", CVPR
-2019, https://arxiv.org/abs/1904.06373, sec. 3.3, therefore rank the images of a batch together.
+than in the next. But one threshold decides which detections of all images are kept, and AP ranks
+them together. Chen et al., "Towards Accurate One-Stage Object Detection with AP-Loss", CVPR 2019,
+https://arxiv.org/abs/1904.06373, sec. 3.3, therefore rank the images of a batch together.
 """
 
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ from imbdet.figures.entries import valid_entries
 from imbdet.figures.study import NothingToShow, Study
 from imbdet.ops.labels import positive_entries
 
-# Of logits; those beyond are counted in the outermost bins.
+# Edges of bins of logits; those beyond are counted in the outermost bins.
 EDGES = np.linspace(-12, 12, 241)
 
 
@@ -28,11 +28,11 @@ class ScoreShift(Study):
     """Thresholds that separate the positive entries of I images from the negative ones.
 
     Attributes:
-        thresholds: (I,) logits, the best for the image: that of the highest F1 score, harmonic mean
-            of precision and recall; in the middle if many are.
-        own: (I,) F1 score of the image there.
-        common: (I,) F1 score at the threshold for all.
-        common_threshold: the logit of the highest F1 score of all images' entries together.
+        thresholds: (I,) logits with the highest F1 score of the image, the harmonic mean of
+            precision and recall; of several the one in the middle.
+        own: (I,) F1 scores of the images at their own thresholds.
+        common: (I,) F1 scores of the images at the common threshold.
+        common_threshold: logit with the highest F1 score of all images' entries together.
     """
 
     name = "score_shift"
@@ -99,13 +99,13 @@ class ImageScores:
     """Gathers the scores of the entries of each image, one entry for each candidate and class.
 
     Attributes:
-        counts: for each image, (2, B) int64 of negatives and positives by their logit.
+        counts: for each image, (2, B) int64 numbers of negatives and positives by their logit.
     """
 
     counts: list[np.ndarray] = field(default_factory=list)
 
     def add(self, scores: Tensor, gt_labels: Tensor) -> None:
-        """Count the entries of an image in; without positives it has no threshold.
+        """Add the entries of an image, unless it has no positives, and so no threshold.
 
         Args:
             scores: (M, K) scores of the classes.
@@ -141,10 +141,10 @@ class ImageScores:
 
 
 def f1_scores(counts: np.ndarray) -> np.ndarray:
-    """(..., B) F1 scores when all from a bin on are taken.
+    """(..., B) F1 scores if all entries from a bin on are taken.
 
     Args:
-        counts: (..., 2, B) negatives and positives in each bin.
+        counts: (..., 2, B) numbers of negatives and positives in each bin.
     """
     taken = counts[..., ::-1].cumsum(axis=-1)[..., ::-1]
     false, true = taken[..., 0, :], taken[..., 1, :]

@@ -1,4 +1,4 @@
-"""How far the arms of a search came: AP at each rung."""
+"""AP of the arms of a search at each rung."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from imbdet.drawing.style import COLOR_MAP, new_figure, plain
 from imbdet.figures.study import Study
 from imbdet.wording import counted
 
-# Of more arms those with the highest AP are drawn.
+# If there are more arms, only the best are drawn.
 _MAX_ARMS = 30
 _INCHES_PER_ARM = 0.22
 
@@ -31,7 +31,7 @@ class SearchRungs(Study):
     """AP of all trainings at all rungs.
 
     Attributes:
-        reached: by the trainings, those of the best arm first.
+        reached: AP of each training at each rung, those of the best arm first.
     """
 
     name = "search_rungs"

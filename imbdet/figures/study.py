@@ -22,12 +22,12 @@ class NothingToShow(Exception):  # noqa: N818  (no error: an answer)
 
 
 class Study(ABC):
-    """The numbers of a figure, and what becomes of them.
+    """The numbers of a figure, with their table, sentence and drawing.
 
     Attributes:
-        name: of the files.
+        name: name of its files, without suffix.
         title: heading in a report.
-        caption: how to read the figure, whatever the numbers.
+        caption: how to read the figure, whatever the numbers are.
     """
 
     name: ClassVar[str]
@@ -40,25 +40,25 @@ class Study(ABC):
 
     @abstractmethod
     def sentence(self) -> str:
-        """What they say, in one sentence."""
+        """What the numbers say, in words."""
 
     @abstractmethod
     def draw(self) -> Figure:
-        """The figure of the same numbers, under :data:`STYLE`."""
+        """The figure of the numbers, under :data:`STYLE`."""
 
 
 def write_study(kind: type[Study], compute: Callable[[], Study], output: Path) -> str:
     """Write ``output/tables/NAME.parquet`` and ``output/figures/NAME`` as PNG, PDF and SVG.
 
-    Without anything to show, those of an earlier run are removed.
+    If there is nothing to show, the files of an earlier run are removed.
 
     Args:
-        kind: of the study.
-        compute: returns it, or raises :class:`NothingToShow`.
-        output: folder.
+        kind: class of the study.
+        compute: function that returns the study, or raises :class:`NothingToShow`.
+        output: folder to write to.
 
     Returns:
-        The sentence, after the name.
+        The name of the study and its sentence.
     """
     table, figure = output / "tables" / f"{kind.name}.parquet", output / "figures" / kind.name
     try:
@@ -82,7 +82,7 @@ def remove_report(output: Path) -> None:
 
 
 def write_summary(sentences: Sequence[str], output: Path) -> None:
-    """Tell the sentences, and write ``output/summary.txt``."""
+    """Log the sentences, and write them to ``output/summary.txt``."""
     logger.info("\n".join(sentences))
     with replacing(output / "summary.txt") as draft:
         draft.write_text("".join(f"{sentence}\n" for sentence in sentences))

@@ -25,11 +25,11 @@ AP = "AP"
 
 @dataclass(frozen=True)
 class TrainingCurves(Study):
-    """What the runs logged.
+    """Curves that the runs logged.
 
     Attributes:
-        curves: by scalar, "total_loss", the other losses and "AP" (percent), and by run; runs that
-            did not log a scalar are not there.
+        curves: curves by scalar ("total_loss", the other losses and "AP" in percent) and by run;
+            runs that did not log a scalar are left out.
         silent: runs without any curve.
     """
 
@@ -45,7 +45,7 @@ class TrainingCurves(Study):
 
     @property
     def runs(self) -> list[str]:
-        """Those with curves."""
+        """Runs with curves."""
         return list(dict.fromkeys(run for of_runs in self.curves.values() for run in of_runs))
 
     def table(self) -> pa.Table:
@@ -109,10 +109,10 @@ def training_curves(logs: Mapping[str, Path], dataset_name: str) -> TrainingCurv
 
     Args:
         logs: the ``metrics.json`` of each run, the baseline first.
-        dataset_name: whose AP is read.
+        dataset_name: name of the data set whose AP is read.
 
     Raises:
-        NothingToShow: no run has any.
+        NothingToShow: no run has curves.
     """
     curves: defaultdict[str, dict[str, Curve]] = defaultdict(dict)
     for run, path in logs.items():
@@ -128,7 +128,7 @@ def training_curves(logs: Mapping[str, Path], dataset_name: str) -> TrainingCurv
 
 
 def _position(scalar: str) -> tuple[bool, bool, str]:
-    """The total loss first, AP last."""
+    """The key of the order: the total loss first, AP last."""
     return scalar == AP, scalar != "total_loss", scalar
 
 
@@ -143,7 +143,7 @@ def _draw_panel(
     axes: Axes, curves: Mapping[str, Curve], lines: Mapping[str, Any], *, is_exact: bool
 ) -> None:
     for run, curve in curves.items():
-        if is_exact:  # and seldom: nothing to smooth
+        if is_exact:  # few points, which need no smoothing
             axes.plot(curve.iterations, curve.values, marker="o", markersize=4, **lines[run])
             continue
         color = lines[run]["color"]

@@ -12,9 +12,10 @@ class AnnotationFormat:
     """COCO's format or one like it.
 
     Attributes:
-        name: for messages.
-        fields: those that the records of each list must have.
-        find_problems: yields, of content with these fields, what else is wrong, or None.
+        name: name of the format, for messages.
+        fields: fields that the records of each list must have.
+        find_problems: function that yields what else is wrong with content that has these fields,
+            or None.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Boxes and areas of COCO's annotations, and what keeps a box from being compared."""
+"""Boxes and areas of COCO's annotations, and checks of the boxes."""
 
 import math
 import reprlib
@@ -14,7 +14,7 @@ _MAX_COORDINATE = 1e12
 
 
 def find_coordinate_problem(box: Any) -> str | None:
-    """What keeps the entries of a box from being coordinates, whatever the image.
+    """Why the entries of a box are no coordinates, in any image.
 
     Returns:
         One of ``COORDINATE_PROBLEMS``, or None.
@@ -33,10 +33,10 @@ def find_coordinate_problem(box: Any) -> str | None:
 
 
 def require_boxes(path: str, content: dict[str, Any]) -> None:
-    """Refuse a box that nothing can be compared with.
+    """Refuse boxes that cannot be compared with others.
 
     Raises:
-        UserError: names the first with one of ``COORDINATE_PROBLEMS``.
+        UserError: a box has one of ``COORDINATE_PROBLEMS``; the message names the first.
     """
     for note in content["annotations"]:
         problem = find_coordinate_problem(note["bbox"])
@@ -48,13 +48,13 @@ def require_boxes(path: str, content: dict[str, Any]) -> None:
 
 
 def fill_areas(content: dict[str, Any]) -> tuple[int, str]:
-    """Give each annotation whose "area" is missing or cannot be one that of its box.
+    """Set the "area" of each annotation without a valid one to that of its box.
 
     Args:
-        content: as :func:`imbdet.formats.coco_json.read_coco_json` returns it; changed.
+        content: content of a file from :func:`imbdet.formats.coco_json.read_coco_json`; changed.
 
     Returns:
-        How many had one that cannot be, and the first of them in words.
+        Number of invalid areas, and the first of them in words.
     """
     count, first = 0, ""
     for note in content["annotations"]:
@@ -69,7 +69,7 @@ def fill_areas(content: dict[str, Any]) -> tuple[int, str]:
 
 
 def _is_numpy_number(value: object) -> bool:
-    # Data sets from Python may have them. A bool is no number here.
+    # Data sets from Python may have numpy's numbers. A bool is no number here.
     return isinstance(value, Real) and not isinstance(value, bool)
 
 

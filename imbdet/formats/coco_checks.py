@@ -1,4 +1,4 @@
-"""What the content of an annotation file must be; problems name the record and the field."""
+"""Checks of the content of an annotation file; problems name the record and the field."""
 
 import reprlib
 from collections import Counter
@@ -23,12 +23,12 @@ def find_problem(content: Any, form: AnnotationFormat, optional: Collection[str]
     """The first thing that is wrong with the content of an annotation file, in words.
 
     Args:
-        content: what the file has; a list of annotations that it lacks is added, empty.
+        content: content of the file; a missing list of annotations is added, empty.
         form: the format that it should have.
-        optional: those of ``OPTIONAL_FIELDS`` that are checked, too.
+        optional: names of those ``OPTIONAL_FIELDS`` that are checked as well.
 
     Returns:
-        None where nothing is wrong.
+        The problem, or None.
     """
     problems = chain(_find_problems(content, form, optional), form.find_problems(content))
     return next(filter(None, problems), None)
@@ -37,7 +37,7 @@ def find_problem(content: Any, form: AnnotationFormat, optional: Collection[str]
 def _find_problems(
     content: Any, form: AnnotationFormat, optional: Collection[str]
 ) -> Iterator[str | None]:
-    """What may be wrong, in an order in which each step can rely on those before it."""
+    """The result of each check, in an order in which each can rely on those before it."""
     yield _find_missing_list(content)
     for name, fields in form.fields.items():
         yield find_bad_record(content, name, fields)
@@ -46,7 +46,7 @@ def _find_problems(
     for name in COCO.fields:
         yield _find_repeated(name, "id", [record["id"] for record in content[name]])
     names = [printable(category["name"]) for category in content["categories"]]
-    yield _find_repeated("categories", "name", names)  # by which metrics are told
+    yield _find_repeated("categories", "name", names)  # which name metrics
     yield _find_foreign(content)
     yield _find_unknown_category(content)
     for flag in ("iscrowd", "ignore"):
@@ -58,7 +58,7 @@ def _find_problems(
 def _find_missing_list(content: object) -> str | None:
     if not isinstance(content, dict):
         return f"it is a {type(content).__name__}, not an object with {', '.join(COCO.fields)}"
-    content.setdefault("annotations", [])  # of which COCO's lists of test images have none
+    content.setdefault("annotations", [])  # missing in COCO's lists of test images
     for name in COCO.fields:
         if name not in content:
             return f"'{name}' is missing among its keys {reprlib.repr(list(content))}"
@@ -68,7 +68,7 @@ def _find_missing_list(content: object) -> str | None:
 
 
 def _find_mixed_ids(content: dict[str, Any], name: str, field: str) -> str | None:
-    """Ids of two kinds have no order, and the number 10 is not the text "10"."""
+    """Find ids of both types, which have no order: the number 10 is not the text "10"."""
     firsts: dict[bool, int] = {}
     for index, record in enumerate(content[name]):
         firsts.setdefault(isinstance(record[field], str), index)
@@ -92,7 +92,7 @@ def _find_repeated(name: str, field: str, values: list[Any]) -> str | None:
 
 
 def _find_foreign(content: dict[str, Any]) -> str | None:
-    """Some annotations may be of images that are not listed: detectron2 warns and ignores them."""
+    """Find whether all annotations lack a listed image; where some do, detectron2 ignores these."""
     image_ids = {image["id"] for image in content["images"]}
     notes = content["annotations"]
     if not image_ids or not notes or any(note["image_id"] in image_ids for note in notes):

@@ -17,21 +17,22 @@ from imbdet.wording import printable
 def read_coco_json(
     path: str, *, optional: Collection[str] = (), if_missing: str = ""
 ) -> dict[str, Any]:
-    """The content of a COCO-format annotation file with boxes, fit to be trained and tested on.
+    """The content of a COCO-format annotation file with boxes, checked for training and testing.
 
     It differs from the file as follows: ``OPTIONAL_FIELDS`` that are not requested are left out,
-    unchecked; sizes of images are integers; ignored objects are crowds, too, for which an
-    evaluation blames no detection; control characters in the names of classes are escaped; parts of
+    unchecked; sizes of images are integers; ignored objects become crowds, on which an evaluation
+    counts no detection as wrong; control characters in the names of classes are escaped; parts of
     masks without area are left out. The numbers of a box are not checked, since
     DATASETS.INVALID_BOXES decides what happens to invalid ones.
 
     Args:
-        path: the annotation file.
-        optional: those of ``OPTIONAL_FIELDS`` that are wanted.
-        if_missing: a sentence that helps when there is no such file.
+        path: path of the annotation file.
+        optional: names of those ``OPTIONAL_FIELDS`` that are requested.
+        if_missing: a sentence of advice for a file that does not exist.
 
     Raises:
-        UserError: names the file and the place in it: line and column, or record and field.
+        UserError: the file is missing or not valid; the message names the line and column, or the
+            record and field.
     """
     return read_annotations(path, COCO, optional=optional, if_missing=if_missing)
 
@@ -39,7 +40,7 @@ def read_coco_json(
 def read_annotations(
     path: str, form: AnnotationFormat, *, optional: Collection[str], if_missing: str
 ) -> dict[str, Any]:
-    """What :func:`read_coco_json` does, for any ``form``.
+    """Read a file as :func:`read_coco_json` does, in any format ``form``.
 
     Raises:
         UserError: see :func:`read_coco_json`.

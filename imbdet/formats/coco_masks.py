@@ -1,7 +1,7 @@
-"""Masks and keypoints of COCO's annotations, and the defects that keep one from being drawn.
+"""Checks of masks and keypoints of COCO's annotations, before libraries draw them.
 
-The libraries that draw masks trust their input: run lengths that end before the image does make
-them loop for ever, and of polygons far outside an image they trace every pixel.
+These libraries trust their input: run lengths that end before the image does make them loop
+forever, and of polygons far outside an image they trace every pixel.
 """
 
 import reprlib
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-# Fields of an annotation that only some detectors read, and the key by which they do.
+# Fields of an annotation that only some detectors read, and the key that makes them do so.
 OPTIONAL_FIELDS = {"segmentation": "MODEL.MASK_ON", "keypoints": "MODEL.KEYPOINT_ON"}
 
 # Numbers of a polygon: three points.
@@ -20,11 +20,11 @@ def find_mask_problem(mask: Any, height: int, width: int) -> str | None:
     """What is wrong with the "segmentation" of an annotation, to be put after that word.
 
     Args:
-        mask: None or an empty list or object is no mask. Else a list of polygons, each a list
+        mask: None, an empty list or an empty object for no mask; a list of polygons, each a list
             [x0, y0, x1, y1, ...]; or run lengths, {"size": [height, width], "counts": ...}, as a
             list or compressed to a text.
-        height: of the image, in pixels.
-        width: of the image, in pixels.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
     """
     if mask is None or mask == [] or mask == {}:
         return None
@@ -102,10 +102,10 @@ def _find_runs_problem(mask: dict[str, Any], height: int, width: int) -> str | N
 
 
 def _decompress(text: str) -> np.ndarray | None:
-    """Run lengths, int64, from COCO's compressed text; None if it is none.
+    """(n,) int64 run lengths from COCO's compressed text; None if the text is none.
 
-    A character holds five bits of a number, the lowest first, and a sixth that is set if more of
-    them follow. From the fourth number on they are differences to the last but one.
+    A character holds five bits of a number, the lowest first, and a sixth that is set if more
+    characters follow. From the fourth on, numbers are differences to the last but one.
     """
     codes = np.frombuffer(text.encode("utf-8", "replace"), dtype=np.uint8).astype(np.int64) - 48
     is_last = (codes & 32) == 0

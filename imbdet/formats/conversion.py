@@ -1,4 +1,4 @@
-"""Converts images annotated in another format into a data set in COCO's, and notes defects."""
+"""Converts images annotated in another format into a data set in COCO's, and collects defects."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from imbdet.wording import counted
 
 
 class Object(NamedTuple):
-    """A box, XYXY in pixels, its class, and whether detections of it count neither way."""
+    """A class, a box (XYXY in pixels), and whether detections of it are neither right nor wrong."""
 
     class_name: str
     box: list[float]
@@ -21,9 +21,9 @@ class Object(NamedTuple):
 
 
 class AnnotatedImage(NamedTuple):
-    """An image file, its name in the data set, and what is annotated: width and height, objects.
+    """An image file, its name in the data set, and its annotated size and objects.
 
-    A size with a 0 is unknown.
+    The size is width and height in pixels; with a 0 it is unknown.
     """
 
     path: Path
@@ -38,9 +38,9 @@ def to_coco(
     """The content of an annotation file in COCO's format.
 
     Args:
-        images: get the ids 1, 2, ...
-        classes: get the ids 1, 2, ...
-        found: receives the places of defects, by kind; :func:`describe_defects` describes them.
+        images: images, which get the ids 1, 2, ...
+        classes: names of the classes, which get the ids 1, 2, ...
+        found: places of defects by kind, to which new ones are added; see :func:`describe_defects`.
 
     Raises:
         UserError: an image cannot be read.
@@ -66,7 +66,7 @@ def to_coco(
             x0, y0, x1, y1 = cut = np.clip(box, 0, [width, height] * 2).tolist()
             if name not in classes:
                 found["class"].append(where)
-            elif not (x1 - x0 > 1 and y1 - y0 > 1):  # also of NaN
+            elif not (x1 - x0 > 1 and y1 - y0 > 1):  # also true of NaN
                 # Public annotations have boxes of a single pixel, which are mistakes.
                 found["area"].append(where)
             else:
@@ -86,7 +86,7 @@ def to_coco(
 
 
 def describe_defects(found: Mapping[str, list[str]], classes: Sequence[str]) -> list[str]:
-    """A line for each kind of defect that :func:`to_coco` met: how many, and where the first is."""
+    """A line for each kind of defect that :func:`to_coco` found: their number and the first."""
     words = {
         "turned": "Images that were annotated without the turn that their EXIF orientation asks "
         "for, left out",
@@ -100,14 +100,14 @@ def describe_defects(found: Mapping[str, list[str]], classes: Sequence[str]) -> 
 
 
 def count_objects(content: dict[str, Any]) -> str:
-    """ "12 images, 30 cat, 4 dog" of an annotation file."""
+    """The numbers of images and objects, such as "12 images, 30 cat, 4 dog"."""
     counts = Counter(note["category_id"] for note in content["annotations"])
     numbers = [f"{counts[category['id']]} {category['name']}" for category in content["categories"]]
     return ", ".join([counted(len(content["images"]), "image"), *numbers])
 
 
 def measure(path: Path) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Width and height as stored, and turned by the EXIF orientation, as detectron2 reads it.
+    """Width and height of an image as stored, and by its EXIF orientation, as detectron2 reads it.
 
     Raises:
         UserError: the image cannot be read.

@@ -1,4 +1,4 @@
-"""Where data sets are, and which of their files are images."""
+"""The folder of data sets, and the image files in a folder."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,7 @@ def datasets_root() -> Path:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """The image files of a folder and of the folders in it, in the order of names."""
+    """The image files of a folder and its subfolders, in the order of their paths."""
     formats = Image.registered_extensions()
     return [
         path for path in sorted(folder.rglob("*")) if formats.get(path.suffix.lower()) in _FORMATS

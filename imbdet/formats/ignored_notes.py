@@ -5,5 +5,5 @@ from typing import Any
 
 
 def ignored(note: Mapping[str, Any]) -> dict[str, Any]:
-    """The same annotation with ``ignore``, and without a weight, which nothing ignored has."""
+    """A copy of an annotation with ``ignore``, and without a weight, which would have no effect."""
     return {name: value for name, value in note.items() if name != "weight"} | {"ignore": 1}

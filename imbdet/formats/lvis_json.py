@@ -1,7 +1,7 @@
-"""Reads annotation files in LVIS's format: COCO's, with what its annotators were asked.
+"""Reads annotation files in LVIS's format, in which an image is annotated for some classes alone.
 
-An image is annotated for some classes alone. Gupta et al., "LVIS: A Dataset for Large Vocabulary
-Instance Segmentation", CVPR 2019, https://arxiv.org/abs/1908.03195.
+Gupta et al., "LVIS: A Dataset for Large Vocabulary Instance Segmentation", CVPR 2019,
+https://arxiv.org/abs/1908.03195.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -11,10 +11,10 @@ from imbdet.formats.annotation_format import COCO, AnnotationFormat
 from imbdet.formats.coco_json import read_annotations
 from imbdet.formats.record_fields import find_bad_record, is_file_name, name_record
 
-# Of an image: classes that are known not to be in it, and classes of which not all objects are
-# annotated. Both are lists of category ids.
+# Fields of an image: classes that are known not to be in it, and classes of which not all objects
+# are annotated. Both are lists of category ids.
 NEGATIVE, NOT_EXHAUSTIVE = "neg_category_ids", "not_exhaustive_category_ids"
-# Of a category: by how many training images have it.
+# Values of a category's "frequency", by how many training images have it.
 FREQUENCIES = {"r": "rare", "c": "common", "f": "frequent"}
 
 
@@ -24,10 +24,10 @@ def read_lvis_json(
     """The content of an LVIS-format annotation file; see :func:`read_coco_json`.
 
     The ``file_name`` of an image is the end of its ``coco_url``, such as
-    "val2017/000000397133.jpg", or what it was in the file where there is no such address.
+    "val2017/000000397133.jpg"; without such an address, it stays as it is in the file.
 
     Raises:
-        UserError: names the file and the place in it.
+        UserError: see :func:`read_coco_json`.
     """
     content = read_annotations(path, LVIS, optional=optional, if_missing=if_missing)
     for image in content["images"]:
@@ -36,14 +36,14 @@ def read_lvis_json(
 
 
 def _file_name(image: Mapping[str, Any]) -> Any:
-    # As detectron2 does; the "file_name" of LVIS v0.5 is that of an earlier edition of COCO.
+    # detectron2 does the same; the "file_name" of LVIS v0.5 is that of an earlier edition of COCO.
     url = image.get("coco_url")
     return "/".join(url.split("/")[-2:]) if url and isinstance(url, str) else image.get("file_name")
 
 
 def _find_problems(content: dict[str, Any]) -> Iterator[str | None]:
     yield _find_unnamed(content)
-    if content["annotations"]:  # lists of test images need not have what evaluations ask for
+    if content["annotations"]:  # lists of test images lack the fields of an evaluation
         yield find_bad_record(content, "images", {NEGATIVE: _IDS, NOT_EXHAUSTIVE: _IDS})
         yield find_bad_record(content, "categories", {"frequency": _FREQUENCY})
         yield _find_stray(content)

@@ -1,4 +1,4 @@
-"""A config for data of one's own, as docs/data.md has it."""
+"""A config for one's own data, as in docs/data.md."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,11 +18,11 @@ def own_config(name: str, files: Mapping[str, Path], images: Path, num_classes: 
     """The text of a config, without a line break at its end.
 
     Args:
-        name: of the data; a split is "<name>_<split>".
-        files: the annotation file of each split, "train" and others; the first of these is tested
-            on.
-        images: the folder that file names start at.
-        num_classes: of the data.
+        name: name of the data; a split is "<name>_<split>".
+        files: annotation file of each split, "train" and others; the first of the others is the
+            test set.
+        images: folder that file names are relative to.
+        num_classes: number of classes in the data.
     """
     test = next(split for split in files if split != "train")
     return (

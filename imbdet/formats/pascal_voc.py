@@ -1,4 +1,4 @@
-"""The XML files of Pascal VOC and of tools that write the same form, such as labelImg."""
+"""Reads the XML files of Pascal VOC and of tools that write its format, such as labelImg."""
 
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -15,16 +15,16 @@ def read_annotation(
     Objects that are marked as difficult become crowds: neither Pascal VOC nor COCO counts them.
 
     Args:
-        path: of the XML file.
-        first_pixel: the number of an image's first pixel: 1 in Pascal VOC, whose boxes hold their
-            last pixel; 0 where a tool wrote its own coordinates.
+        path: path of the XML file.
+        first_pixel: coordinate of an image's first pixel: 1 in Pascal VOC, whose boxes include
+            their last pixel; 0 for tools that write coordinates from 0 on.
 
     Raises:
         UserError: the file cannot be read, or an object has no box of four numbers.
     """
     try:
         root = ElementTree.parse(path).getroot()
-    except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:  # encodings, too
+    except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:  # or of encodings
         raise UserError(f"The annotation '{path}' cannot be read: {error}.") from error
     width, height = (
         _parse_number(root.findtext(f"size/{side}") or "0", side, f"The annotation '{path}'")
@@ -35,15 +35,15 @@ def read_annotation(
 
 
 def read_image_list(path: Path) -> dict[str, str]:
-    """The names in a list of images, one per line, and the place of each in words.
+    """The names in a list of images, one per line, and the line of each in words.
 
-    Names may have spaces.
+    Names may contain spaces.
 
     Raises:
         UserError: the file cannot be read, is empty, or has a name twice.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
+        text = path.read_text(encoding="utf-8-sig")  # some editors write a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"The list of images '{path}' cannot be read: {error}.") from error
     places: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Copies of public data sets in COCO's form, for the configs that name them."""
+"""Copies of public data sets in COCO's format, for the configs that name them."""
 
 import json
 import shutil
@@ -20,18 +20,18 @@ def prepare(
     source: Path,
     target: Path,
 ) -> None:
-    """Write a data set to ``target``, where it appears when it is complete, and say what is in it.
+    """Write a data set to ``target``, which appears once it is complete, and print its contents.
 
     Args:
-        name: of the data set, and of the folder in configs/ that is for it.
-        classes: get the ids 1, 2, ...
-        read: the images of each split in a source.
-        source: folder with the data set in its public form.
+        name: name of the data set, and of the folder in configs/ for it.
+        classes: names of the classes, which get the ids 1, 2, ...
+        read: function from the source to the images of each split.
+        source: folder with the data set as published.
         target: folder that gets "annotations" and "images".
 
     Raises:
-        UserError: the source does not exist or is not whole, or the target is something else or
-            cannot be written.
+        UserError: the source does not exist or is not complete, or the target is something else
+            or cannot be written.
     """
     if all((target / "annotations" / f"{split}.json").is_file() for split in SPLITS):
         print(f"'{target}' is there already: nothing to do. Delete it to prepare it anew.")

@@ -1,4 +1,4 @@
-"""What the fields of the records in an annotation file must be, such as ids and sizes."""
+"""Rules for the fields of the records in an annotation file, such as ids and sizes."""
 
 import os
 import reprlib
@@ -8,13 +8,13 @@ from typing import Any
 # Field -> (whether a value is right, what it should be).
 Fields = Mapping[str, tuple[Callable[[Any], bool], str]]
 
-# Larger whole numbers do not fit into an array.
+# Larger integers do not fit into an array.
 _MAX_WHOLE = 2**63
 _MAX_SIDE = 2**31
 
 
 def find_bad_record(content: dict[str, Any], name: str, fields: Fields) -> str | None:
-    """The first record of a list that lacks one of the ``fields``, or has a wrong one."""
+    """The first record of a list, in words, that lacks one of the ``fields`` or has a wrong one."""
     for index, record in enumerate(content[name]):
         if not isinstance(record, dict):
             return f"{name}[{index}] is {reprlib.repr(record)}, not an object"
@@ -38,7 +38,7 @@ def is_file_name(value: Any) -> bool:
         return False
     try:
         os.fsencode(value)
-    except UnicodeEncodeError:  # half a character
+    except UnicodeEncodeError:  # a lone surrogate
         return False
     return True
 
@@ -60,7 +60,7 @@ def _is_side(value: Any) -> bool:
 
 
 ID = (_is_id, "a whole number of at most 64 bits")
-# No text: COCO's evaluation puts them into arrays of numbers.
+# Texts are refused, as COCO's evaluation puts these ids into arrays of numbers.
 CATEGORY_ID = (_is_number, "a whole number of at most 64 bits")
 SIDE = (_is_side, "a whole number of pixels above 0")
 FILE_NAME = (is_file_name, "the name of a file")

@@ -1,4 +1,4 @@
-"""The label files of YOLO: a text file for each image, a line for each object."""
+"""Reads the label files of YOLO: a text file for each image, a line for each object."""
 
 import math
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ def read_labels(path: Path, size: tuple[int, int], classes: Sequence[str]) -> li
     (x, y), width and height of the box, or the corners (x, y) of an outline, whose box is taken.
 
     Args:
-        path: of the label file.
-        size: of the image, width and height in pixels.
-        classes: by their numbers.
+        path: path of the label file.
+        size: width and height of the image in pixels.
+        classes: names of the classes, in the order of their numbers.
 
     Raises:
-        UserError: the file cannot be read, or a line is not as above.
+        UserError: the file cannot be read, or a line has another form.
     """
     if not path.exists():
         return []

@@ -1,4 +1,4 @@
-"""How a method declares its name and its options: registries of assigners, samplers and losses."""
+"""Registries in which assigners, samplers and losses declare their names and their options."""
 
 from imbdet.methods.registry import (
     ASSIGNERS,

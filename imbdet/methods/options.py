@@ -1,7 +1,7 @@
-"""Options of methods: numbers, lists of them and switches that a function or a class may be told.
+"""Options of methods: numbers, lists of numbers and switches that a function or a class takes.
 
-An option is declared where it is used, as a parameter with a default: its type says the range, the
-docstring the meaning and the unit. Keys of the config, their defaults and what is told about them
+An option is declared where it is used, as a parameter with a default: its type states the range,
+the docstring the meaning and the unit. Keys of the config, their defaults and their descriptions
 are read from there::
 
     @CLS_LOSSES.register("focal", "Focal loss of each class.")
@@ -26,14 +26,14 @@ T = TypeVar("T", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers between two ends.
+    """An interval of numbers.
 
     Attributes:
-        lowest: -inf is no end.
-        highest: inf is no end.
+        lowest: lower end; -inf = none.
+        highest: upper end; inf = none.
         above: whether the lowest number itself is excluded.
         below: whether the highest number itself is excluded.
-        besides: a number outside that is admitted, too, as it switches something off.
+        besides: a number outside that is admitted as well, as it switches something off.
     """
 
     lowest: float = -math.inf
@@ -43,7 +43,7 @@ class Range:
     besides: float | None = None
 
     def __contains__(self, value: float) -> bool:
-        """NaN is in no range."""
+        """Whether a number is admitted; NaN never is."""
         is_high = value > self.lowest if self.above else value >= self.lowest
         is_low = value < self.highest if self.below else value <= self.highest
         return (is_high and is_low) or value == self.besides
@@ -67,9 +67,9 @@ Share = Annotated[float, Range(0, 1)]
 # The weight of the past in a running mean.
 Momentum = Annotated[float, Range(0, 1, below=True)]
 Count = Annotated[int, Range(1)]
-# Where ranges of counts begin, ascending.
+# First counts of ranges, ascending.
 Bounds = Annotated[tuple[int, ...], Range(1)]
-# Of positive entries, whose counterpart 1 - alpha the negative ones have; below 0 is no weight.
+# Weight alpha of positive entries, where negative ones have 1 - alpha; below 0 = no weights.
 Balance = Annotated[float, Range(highest=1)]
 
 
@@ -77,10 +77,10 @@ class Option(NamedTuple):
     """An option.
 
     Attributes:
-        name: of the parameter, or the full name of a key.
-        default: its value if nothing is said.
+        name: name of the parameter, or full name of a key.
+        default: value if none is given.
         meaning: sentences without the last full stop, with the unit.
-        range: what a number, or each of a list, must be; None if any will do.
+        range: admitted values of a number, or of each number in a list; None = all.
     """
 
     name: str
@@ -104,11 +104,11 @@ def options_of(call: Callable[..., Any]) -> tuple[Option, ...]:
 
 
 def make_options(declared: Iterable[tuple[str, Any, Any]], docstring: str) -> tuple[Option, ...]:
-    """The options among parameters: the numbers, lists of them and switches.
+    """The options among parameters: numbers, lists of integers and switches.
 
     Args:
         declared: name, type and default of each parameter that has a default.
-        docstring: explains them, as Google's style has it, under "Args" or "Attributes".
+        docstring: docstring in Google's style, which explains them under "Args" or "Attributes".
     """
     meanings = _meanings(docstring)
     return tuple(
@@ -119,7 +119,7 @@ def make_options(declared: Iterable[tuple[str, Any, Any]], docstring: str) -> tu
 
 
 def fields_of(group: type) -> Iterator[Option]:
-    """The attributes of a class, of whatever type, in their order, those of its bases first."""
+    """The attributes of a class, of any type, in their order, those of its bases first."""
     for base in reversed(group.__mro__):
         meanings = _meanings(inspect.cleandoc(base.__doc__ or ""))
         for name, kind in inspect.get_annotations(base, eval_str=True).items():
@@ -134,7 +134,7 @@ def _range(kind: Any) -> Range | None:
 
 
 def _meanings(docstring: str) -> dict[str, str]:
-    """What is said about each parameter, in one line."""
+    """The description of each parameter, in one line."""
     entries = re.findall(r"^    (\w+): (.*(?:\n     .*)*)", docstring, re.MULTILINE)
     return {
         name: " ".join(f"{text[0].upper()}{text[1:]}".replace("``", "").split()).rstrip(".")

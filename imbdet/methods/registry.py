@@ -1,7 +1,7 @@
-"""What a YAML file can name: assigners, samplers, weightings and losses, with what each declares.
+"""Registries of what a YAML file can name: assigners, samplers, weightings and losses.
 
-A method registers where it is written, with its name, a sentence, its source and what its place has
-to know about it; its options are its parameters (:mod:`imbdet.methods.options`).
+A method is registered where it is written, with its name, a summary, its source and attributes that
+its place uses; its options are its parameters (:mod:`imbdet.methods.options`).
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -19,11 +19,11 @@ class Method:
     """A function, or a class whose instances are called.
 
     Attributes:
-        name: by which a YAML file chooses it.
-        summary: a sentence.
+        name: name by which a YAML file chooses it.
+        summary: one sentence.
         source: authors, place and address of the paper; empty where there is none.
-        options: what it can be told.
-        call: the function or class; None of a method that was read and not imported.
+        options: its options, in the order of its parameters.
+        call: the function or class; None for a method that was read and not imported.
         given: names of the options that have no key: the place or a caller gives them.
     """
 
@@ -36,7 +36,7 @@ class Method:
 
     @property
     def own_options(self) -> list[Option]:
-        """Those with a key of their own."""
+        """Options with a key of their own."""
         return [option for option in self.options if option.name not in self.given]
 
     def build(self, **options: Any) -> Any:
@@ -52,11 +52,11 @@ class AssignerMethod(Method):
     """An :class:`imbdet.assigners.Assigner`.
 
     Attributes:
-        uses: what it asks of the priors, "levels" or "strides" of a feature pyramid.
-        places: where it has a meaning: "dense heads", all of whose anchors or points are priors,
+        uses: what it needs of the priors: "levels" or "strides" of a feature pyramid.
+        places: where it can be used: "dense heads", all of whose anchors or points are priors,
             or "RoI heads", whose proposals are.
         inside: whether the centre of a positive always lies in its object.
-        grades: whether it tells the quality of positives.
+        grades: whether it returns a quality of the positives.
     """
 
     uses: tuple[str, ...] = ()
@@ -67,19 +67,19 @@ class AssignerMethod(Method):
 
 @dataclass(frozen=True, kw_only=True)
 class ClsLossMethod(Method):
-    """A classification loss: (M, C) logits and (M,) labels to what they pay.
+    """A classification loss of (M, C) logits and (M,) labels.
 
     Attributes:
         activation: what turns logits into scores: the name of a
             :class:`imbdet.structures.classifiers.Classifier`, or of one that the loss brings as an
             attribute.
-        ranks: whether it is a scalar of the ranking of all samples; else (M,) losses.
+        ranks: whether it is a scalar for the ranking of all samples, rather than (M,) losses.
         uses_quality: see :class:`imbdet.learning.criteria.SampleLoss`.
         is_normalized: see :class:`imbdet.learning.criteria.SampleLoss`.
         takes: see :class:`imbdet.learning.criteria.SampleLoss`.
-        balances_classes: whether it treats classes by how frequent they are, so that there must be
-            several. A class of losses then takes their number.
-        numbers: of each class, that a function takes as its third argument; see
+        balances_classes: whether it depends on the frequencies of classes, so that there must be
+            several; a loss that is a Python class then takes their number.
+        numbers: name of the numbers per class that a function takes as its third argument; see
             :meth:`imbdet.losses.class_frequencies.KnownFrequencies.numbers`. Empty: none.
         is_criterion: whether it is a :class:`imbdet.learning.criteria.Criterion` of its own.
         box_loss: name of the only box loss that it goes with; empty if any does.
@@ -150,8 +150,8 @@ class Registry(Generic[M]):
         """Start empty.
 
         Args:
-            title: what they are, for a reader who looks for one.
-            kind: what is known about each.
+            title: heading of the methods in lists.
+            kind: type of the methods.
         """
         self.title = title
         self.kind = kind
@@ -162,7 +162,7 @@ class Registry(Generic[M]):
         yield from sorted(self._methods.items())
 
     def get(self, name: str) -> M:
-        """The method of a name, which is registered."""
+        """The method of a registered name."""
         return self._methods[name]
 
     def register(
@@ -177,10 +177,10 @@ class Registry(Generic[M]):
         """A decorator that registers a function or a class, and checks its options at each call.
 
         Args:
-            name: by which a YAML file chooses it.
-            summary: a sentence.
+            name: name by which a YAML file chooses it.
+            summary: one sentence.
             source: authors, place and address of the paper.
-            also: another registry that gets it, too.
+            also: another registry that it is added to.
             about: other attributes of its :class:`Method`.
 
         Raises:

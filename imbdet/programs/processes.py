@@ -1,4 +1,4 @@
-"""Programs that a program runs."""
+"""Run other programs."""
 
 import os
 import subprocess
@@ -11,27 +11,27 @@ from imbdet.programs.signals import Stopped, passing_on
 
 
 def path_of(program: str) -> str:
-    """How a program beside the running Python is called from the working directory.
+    """The path of a program beside the running Python, relative to the working directory.
 
     Args:
-        program: such as "tensorboard"; "python" is the running Python.
+        program: name, such as "tensorboard"; "python" is the running Python.
     """
     python = Path(sys.executable)
     return os.path.relpath(python if program == "python" else python.with_name(program))
 
 
 def wait_for(command: Sequence[str], **options: Any) -> int:
-    """Run a program; on a signal, which it gets as well, let it end in order.
+    """Run a program; pass signals on to it, and wait until it has ended.
 
     Args:
         command: the program and its arguments.
-        options: of ``subprocess.Popen``.
+        options: keyword arguments of ``subprocess.Popen``.
 
     Returns:
         Its exit status.
 
     Raises:
-        Stopped: there was a signal, and the program has ended.
+        Stopped: a signal arrived, and the program has ended.
     """
     processes: list[subprocess.Popen[Any]] = []
 
@@ -41,7 +41,7 @@ def wait_for(command: Sequence[str], **options: Any) -> int:
 
     with passing_on(send) as received, subprocess.Popen(command, **options) as process:
         processes.append(process)
-        for number in received:  # before it was there
+        for number in received:  # those that came before it started
             process.send_signal(number)
         status = process.wait()
     if received:

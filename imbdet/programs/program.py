@@ -1,4 +1,4 @@
-"""How programs end: with a sentence and a status of their own, also by a signal."""
+"""Run a program so that it ends with a sentence and an exit status, also after a signal."""
 
 import errno
 import os
@@ -20,17 +20,17 @@ NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 def run_program(
     run: Callable[[], int | None], *, output: str, tell: Callable[[str], None] | None = None
 ) -> int:
-    """Run a program, and tell a user's mistake in a sentence.
+    """Run a program, and report a mistake of the user in one sentence.
 
     Args:
-        run: does the work, and may return an exit status.
-        output: what cannot be written to when the error does not say.
-        tell: says a sentence; None prints it to standard error.
+        run: function that does the work, and may return an exit status.
+        output: name of the output, for an error of the disk that names no file.
+        tell: function that reports a sentence; None prints it to standard error.
 
     Returns:
-        The exit status: 0, 2 after a mistake, where the disk is full or not the user's or where a
-        library is not installed, 130 after Ctrl-C (SIGINT), 143 after SIGTERM, 141 where no program
-        reads the output any more.
+        The exit status: that of ``run`` or 0; 2 after a mistake, if the disk is full or not
+        writable, or if a library is not installed; 130 after Ctrl-C (SIGINT), 143 after SIGTERM,
+        141 if no program reads the output any more.
     """
     tell = tell or _print
     with Listener() as listener:
@@ -38,7 +38,7 @@ def run_program(
             status, text = run() or 0, ""
         except BaseException as error:
             listener.arrive()
-            # After a signal, whatever comes is its consequence.
+            # After a signal, any exception is its consequence.
             if listener.number or isinstance(error, KeyboardInterrupt):
                 status, text = _describe_stop(error, listener)
             elif mistake := _describe_mistake(error, output):
@@ -46,7 +46,7 @@ def run_program(
             else:
                 raise
         listener.arrive()
-        if listener.number and status != 128 + listener.number:  # it came to nothing until now
+        if listener.number and status != 128 + listener.number:  # its exception was lost
             status, text = _describe_stop(None, listener)
         remove_drafts()
         if text:
@@ -56,14 +56,14 @@ def run_program(
 
 
 def _describe_stop(error: BaseException | None, listener: Listener) -> tuple[int, str]:
-    """Exit status and sentence."""
+    """Exit status and sentence for a program that was stopped."""
     number = listener.number or getattr(error, "number", signal.SIGINT)
     advice = str(error) if isinstance(error, KeyboardInterrupt) else listener.message
     return 128 + number, f"Stopped. {advice}".rstrip()
 
 
 def _describe_mistake(error: BaseException, output: str) -> tuple[int, str] | None:
-    """Exit status and sentence; None if it is a bug, or an exit already."""
+    """Exit status and sentence for a mistake; None if the error is a bug, or an exit already."""
     if isinstance(error, UserError | FloatingPointError):  # the latter from detectron2, of NaN
         return 2, printable(f"error: {error}".replace("\n", " "))
     if isinstance(error, ModuleNotFoundError) and not (error.name or "imbdet").startswith("imbdet"):
@@ -79,7 +79,7 @@ def _describe_mistake(error: BaseException, output: str) -> tuple[int, str] | No
 
 
 def _is_closed(stream: TextIO) -> bool:
-    """Whether its reader, such as ``head``, has seen enough; then what is left goes nowhere."""
+    """Whether the reader, such as ``head``, has closed a stream; if so, discard what is left."""
     poll = select.poll()
     poll.register(stream.fileno(), 0)
     if not any(event & select.POLLERR for _, event in poll.poll(0)):

@@ -1,9 +1,9 @@
 """Signals that ask a program to end: none is lost, and the end comes in time.
 
 Python turns a signal into an exception wherever the main thread is. In a destructor, in a callback
-of the import system, or in a library that catches everything, such an exception comes to nothing,
-and in a long call of compiled code it is not raised at all. So a thread listens as well: it has the
-exception raised again until it has arrived, and ends the process itself when that takes too long.
+of the import system, or in a library that catches everything, such an exception is lost, and in a
+long call of compiled code it is not raised at all. So a thread listens as well: it has the
+exception raised again until it has arrived, and ends the process itself if that takes too long.
 """
 
 import atexit
@@ -22,14 +22,14 @@ from typing import Any, NoReturn
 
 from imbdet.files import remove_drafts
 
-# Those that ask a program to end.
+# Signals that ask a program to end.
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 # Seconds that a program has to end in order.
 PATIENCE = 3.0
-# Seconds after which an exception that came to nothing is raised again.
+# Seconds after which a lost exception is raised again.
 _TICK = 0.1
-# What the thread reads when it is no longer needed; no signal has this number.
+# Byte that ends the thread; no signal has this number.
 _OVER = b"\0"
 
 Handler = Callable[[int, FrameType | None], Any]
@@ -39,7 +39,7 @@ class Stopped(KeyboardInterrupt):
     """A signal asked the program to end, and it does so in order.
 
     Args:
-        number: of the signal.
+        number: number of the signal.
         message: a sentence for the user.
     """
 
@@ -50,11 +50,11 @@ class Stopped(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def hearing(handler: Handler) -> Iterator[None]:
-    """Have ``handler(number, frame)`` called for each of ``SIGNALS``; afterwards all is as before.
+    """Have ``handler(number, frame)`` called for each of ``SIGNALS`` until the end of the block.
 
-    What is ignored stays so: shells ask for that where a program runs in the background, so that
-    a Ctrl-C that is meant for another does not end it. In another thread than the main one, where
-    Python hears no signals, nothing changes.
+    Ignored signals stay ignored: shells ask for that when a program runs in the background, so that
+    a Ctrl-C for another program does not end it. Outside the main thread, where Python handles no
+    signals, nothing changes.
     """
     heard = [n for n in SIGNALS if _is_main_thread() and signal.getsignal(n) is not signal.SIG_IGN]
     earlier = {number: signal.signal(number, handler) for number in heard}
@@ -69,7 +69,7 @@ def hearing(handler: Handler) -> Iterator[None]:
 
 @contextlib.contextmanager
 def holding_back() -> Iterator[None]:
-    """Signals wait until the end of the block; in processes that it starts, until they hear."""
+    """Delay signals until the end of the block, in processes that it starts until ``hearing``."""
     earlier = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
@@ -79,10 +79,10 @@ def holding_back() -> Iterator[None]:
 
 @contextlib.contextmanager
 def passing_on(send: Callable[[int], None]) -> Iterator[list[int]]:
-    """Have signals sent to others, who are waited for. Yields the numbers of those that came.
+    """Pass signals on to processes that are waited for; yield the numbers of those that came.
 
     Args:
-        send: sends a signal to all who are there.
+        send: function that sends a signal to all processes that have started.
     """
     received: list[int] = []
 
@@ -98,7 +98,7 @@ def stop(number: int, message: str = "") -> None:
     """Raise Stopped, again and again until it arrives at the :class:`Listener` of the program.
 
     Args:
-        number: of the signal.
+        number: number of the signal.
         message: a sentence for the user.
     """
     if not _listeners:
@@ -107,10 +107,10 @@ def stop(number: int, message: str = "") -> None:
 
 
 class Listener:
-    """While it is entered, signals stop the program.
+    """A context in which signals stop the program.
 
     Attributes:
-        number: of the signal that did; 0 = none.
+        number: number of the signal that stopped it; 0 = none.
         message: a sentence for the user.
     """
 
@@ -136,11 +136,11 @@ class Listener:
         self._stack.close()
 
     def arrive(self) -> None:
-        """The program has come to its end, or is on its way there: nothing is raised any more."""
+        """Raise nothing any more: the program has ended, or is about to."""
         self._has_arrived = True
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
-        """The handler."""
+        """Handle a signal."""
         if os.getpid() == self._process:
             self.stop(number)
         elif number != signal.SIGINT:  # a forked process, which a Ctrl-C reaches as well
@@ -151,7 +151,7 @@ class Listener:
         """Raise Stopped, unless it is raised already and on its way."""
         if self.number == 0:
             self.number, self.message = number, message
-            for each in SIGNALS:  # from now on they all mean this
+            for each in SIGNALS:  # from now on each of them stops
                 if signal.getsignal(each) is not signal.SIG_IGN:
                     signal.signal(each, self.on_signal)
             os.write(self._writer, bytes([number]))
@@ -166,7 +166,7 @@ class Listener:
 
     @contextlib.contextmanager
     def _thread(self) -> Iterator[None]:
-        """The thread that hears what the main thread may be too busy to hear."""
+        """Run the thread that receives signals while the main thread is busy."""
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._writer, False)
         earlier = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
@@ -188,7 +188,7 @@ class Listener:
             if self._is_over():
                 return
             if not self._has_arrived and self._raised() is None:
-                # It came to nothing, or was not raised yet.
+                # The exception was lost, or not raised yet.
                 main_thread = threading.main_thread().ident
                 assert main_thread is not None  # it has begun
                 signal.pthread_kill(main_thread, number)
@@ -196,7 +196,7 @@ class Listener:
             _end_now(number, self.message)
 
     def _wait_for_stop(self) -> int:
-        """Until a signal shall stop the program. Returns its number; 0 if the program is over."""
+        """Wait for a signal that stops the program, and return its number; 0 if it has ended."""
         while True:
             number = os.read(self._reader, 1)[0]
             is_ours = number in SIGNALS and signal.getsignal(number) == self.on_signal
@@ -214,7 +214,7 @@ _listeners: list[Listener] = []
 
 @contextlib.contextmanager
 def _silent_losses() -> Iterator[None]:
-    """Nothing is said of a Stopped that came to nothing."""
+    """Report nothing about a Stopped that was lost."""
     earlier = sys.unraisablehook
 
     def hook(lost: Any) -> None:
@@ -229,9 +229,9 @@ def _silent_losses() -> Iterator[None]:
 
 
 def end_at_once_while_exiting() -> None:
-    """When Python exits, nothing is left to be put in order, and exceptions come to nothing.
+    """Have signals end the process at once while Python exits, as exceptions would be lost.
 
-    At its very last, when it hears no signals any more, they do nothing.
+    At the very end of the exit, when Python handles no signals any more, they are ignored.
     """
     atexit.unregister(_end_at_once)
     atexit.register(_end_at_once)
@@ -249,21 +249,21 @@ def _end_on_signal(number: int, frame: FrameType | None) -> NoReturn:
 
 @atexit.register  # the first to be registered comes last
 def _ignore() -> None:
-    """When Python is taken down, it would leave signals to the system, which kills with them."""
+    """Ignore signals at the end of the exit, when Python would restore their default: to kill."""
     for number in SIGNALS:
         if signal.getsignal(number) is _end_on_signal:
             signal.signal(number, signal.SIG_IGN)
 
 
 def _end_now(number: int, message: str = "") -> NoReturn:
-    """End this process and those that it started by multiprocessing, from whatever thread."""
+    """End this process and those that it started by multiprocessing, from any thread."""
     remove_drafts(of_all_threads=True)
     if "multiprocessing.util" in sys.modules:
         for child in sys.modules["multiprocessing"].active_children():
             child.kill()
         folder = sys.modules["multiprocessing.util"].get_temp_dir()
         shutil.rmtree(folder, ignore_errors=True)
-    # Whoever writes to a full pipe waits. Where there is no console, there is no such file.
+    # Writing to a full pipe would block. Without a console, there is no standard error.
     if sys.__stderr__ and select.select([], [sys.__stderr__], [], 0)[1]:
         os.write(sys.__stderr__.fileno(), f"Stopped. {message}".rstrip().encode() + b"\n")
     os._exit(128 + number)
@@ -274,7 +274,7 @@ def _is_main_thread() -> bool:
 
 
 def _forget_pipe() -> None:
-    """A forked process has no such thread, and its signals are none of its parent's."""
+    """Detach a forked process, which lacks the thread, from the pipe of its parent's signals."""
     with contextlib.suppress(ValueError):
         signal.set_wakeup_fd(-1)
 

@@ -1,4 +1,4 @@
-"""What makes millions of objects is made cheaper, such as imports of torch and detectron2."""
+"""Make millions of objects quickly, as imports of torch and detectron2 do."""
 
 import atexit
 import contextlib
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 def without_collections() -> Iterator[None]:
     """Make many objects without garbage collections.
 
-    They would go through millions of objects again and again, of which none is garbage.
+    Collections would go through millions of objects again and again, none of which is garbage.
     """
     was_enabled = gc.isenabled()
     gc.disable()

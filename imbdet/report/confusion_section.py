@@ -1,4 +1,4 @@
-"""Which class is taken for which: a matrix, what becomes of each class, and the frequent errors."""
+"""Confusion of classes: a matrix, what each class is detected as, and the most frequent errors."""
 
 import itertools
 from collections import defaultdict
@@ -14,12 +14,12 @@ from imbdet.report.elements import caption, details, section, sortable_table
 
 # Names of more classes would be too small to read.
 MAX_CLASSES = 40
-# Of more classes, groups of neighbours in frequency.
+# Number of groups of classes of similar frequency, where there are more classes.
 NUM_GROUPS = 10
-# Numbers in more cells would be too small, too.
+# Numbers in the cells of more rows would be too small to read.
 _MAX_NUMBERED = 12
 _MAX_ROWS = 30
-# In brackets, as no class is likely to be called.
+# Names in brackets, which no class is likely to have.
 _BACKGROUND, _MISSED, _OTHERS = "(no object)", "(no detection)", "(other classes)"
 _CAPTION = (
     "At the best threshold of each class, by optimal LRP, and IoU 0.5. A row is what became of the "
@@ -32,12 +32,12 @@ Entry = Mapping[str, Any]
 
 
 def confusion_section(name: str, entries: Sequence[Entry], classes: Sequence[str]) -> Element:
-    """Matrices of classes, and tables of what becomes of each and of the most frequent errors.
+    """Matrices of classes, and tables of what each is detected as and of the most frequent errors.
 
     Args:
-        name: of the data set.
-        entries: of ``curves.json``.
-        classes: all of them, the most frequent first.
+        name: name of the data set.
+        entries: entries of "confusion" in ``curves.json``.
+        classes: names of all classes, the most frequent first.
     """
     shown = list(classes[:MAX_CLASSES])
     text, plots = _CAPTION, [draw_matrix(entries, shown)]
@@ -65,10 +65,10 @@ def confusion_section(name: str, entries: Sequence[Entry], classes: Sequence[str
 
 
 def fates_of_classes(entries: Sequence[Entry], classes: Sequence[str]) -> list[tuple]:
-    """Of each class with objects: name, objects, three shares in percent, and a class in words.
+    """Rows of the classes with objects: name, number of objects, three shares in percent, a class.
 
-    The shares are of the objects that were found as what they are, as another class, and not at
-    all; the class is the other one that most of them are taken for, "" if there is none.
+    The shares are of the objects that were detected as their class, as another class, and not at
+    all; the class is the other one that most of them are taken for, in words, or "".
     """
     counts: dict[str, dict[str | None, int]] = defaultdict(dict)
     for entry in entries:
@@ -88,11 +88,11 @@ def fates_of_classes(entries: Sequence[Entry], classes: Sequence[str]) -> list[t
 
 
 def draw_matrix(entries: Sequence[Entry], classes: Sequence[str]) -> Plot:
-    """Objects are rows, detections columns; of few classes the cells have their numbers.
+    """Draw objects as rows and detections as columns; with few classes, cells have their numbers.
 
     Args:
-        entries: of ``curves.json``.
-        classes: that have rows and columns. What is taken for others is in the last column.
+        entries: entries of "confusion" in ``curves.json``.
+        classes: classes with rows and columns; detections of others are in the last column.
     """
     place = {name: i for i, name in enumerate(classes)} | {None: len(classes)}
     counts = np.zeros((len(place), len(place) + 1), dtype=np.int64)
@@ -111,11 +111,11 @@ def draw_matrix(entries: Sequence[Entry], classes: Sequence[str]) -> Plot:
 
 
 def draw_groups(entries: Sequence[Entry], classes: Sequence[str]) -> Plot:
-    """Groups of equally many classes; what is right stands in a column of its own.
+    """Draw groups of equally many classes; right detections have a column of their own.
 
     Args:
-        entries: of ``curves.json``.
-        classes: at least as many as groups, the most frequent first.
+        entries: entries of "confusion" in ``curves.json``.
+        classes: names of all classes, the most frequent first; at least as many as groups.
     """
     group = {name: i * NUM_GROUPS // len(classes) for i, name in enumerate(classes)}
     group_of: dict[str | None, int] = {**group, None: NUM_GROUPS}
@@ -136,7 +136,7 @@ def draw_groups(entries: Sequence[Entry], classes: Sequence[str]) -> Plot:
 
 def _draw(title: str, counts: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> Plot:
     shares = _shares(counts)
-    # Columns have room for numbers or, without them, for names that stand upright.
+    # Columns have room for numbers or, without these, for upright names.
     column, angle = (0.4, 45) if len(rows) <= _MAX_NUMBERED else (0.16, 90)
     height, width = min(8, 2 + 0.25 * len(rows)), max(WIDTH, 1.5 + column * len(columns))
     figure, axes = new_axes("detection", "object", height, width)
@@ -151,12 +151,12 @@ def _draw(title: str, counts: np.ndarray, rows: Sequence[str], columns: Sequence
 
 
 def _shares(counts: np.ndarray) -> np.ndarray:
-    """Of each row, in [0, 1]."""
+    """Shares of each row, in [0, 1]."""
     return np.asarray(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
 
 
 def _write(plot: Plot, counts: np.ndarray, texts: Sequence[str]) -> None:
-    """Write into each cell that is not empty, row by row."""
+    """Write the texts into the cells that are not empty, row by row."""
     (axes,) = plot.figure.axes
     for (i, j), text, share in zip(
         np.argwhere(counts), texts, _shares(counts)[counts > 0], strict=True

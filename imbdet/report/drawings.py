@@ -1,4 +1,4 @@
-"""Drawings in the page: SVGs as pictures, whose scripts, if they had any, no browser runs."""
+"""Drawings in the page: SVGs as images, in which browsers run no scripts."""
 
 import base64
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from imbdet.drawing.style import new_figure, plain, to_svg
 from imbdet.report.elements import element
 
-# Inches of a drawing that stands beside others.
+# Width in inches of a drawing beside others.
 WIDTH = 4.4
 
 
@@ -20,15 +20,15 @@ class Plot:
     """A drawing with a heading.
 
     Attributes:
-        title: in a few words.
-        figure: drawn under :data:`STYLE`.
+        title: heading of a few words.
+        figure: figure that was drawn under :data:`STYLE`.
     """
 
     title: str
     figure: Figure
 
     def to_element(self) -> Element:
-        """As a part of a page."""
+        """The drawing as a part of a page."""
         picture = zoomable(svg_address(to_svg(self.figure)), self.title, class_="drawing")
         return element("div", element("h3", self.title), picture, class_="plot")
 
@@ -44,8 +44,8 @@ def new_axes(x: str, y: str, height: float = 2.9, width: float = WIDTH) -> tuple
     Args:
         x: title of the x axis.
         y: title of the y axis.
-        height: in inches.
-        width: in inches.
+        height: height in inches.
+        width: width in inches.
     """
     figure = new_figure(height, width)
     axes = figure.add_subplot()
@@ -55,13 +55,13 @@ def new_axes(x: str, y: str, height: float = 2.9, width: float = WIDTH) -> tuple
 
 
 def add_names(figure: Figure, axes: Axes) -> None:
-    """A legend of what has a name, below the axes; of many names two columns."""
+    """Add a legend of all that has a name, in two columns below the axes."""
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, map(plain, labels), loc="outside lower center", ncols=2)
 
 
 def svg_address(content: bytes) -> str:
-    """An SVG in an address."""
+    """A data URL of an SVG."""
     return f"data:image/svg+xml;base64,{base64.b64encode(content).decode()}"
 
 

@@ -12,9 +12,10 @@ def element(tag: str, *children: Child, **attributes: str) -> Element:
     """An element with texts and elements in it.
 
     Args:
-        tag: its name.
-        children: in their order.
-        attributes: "_" stands for "-", and one at the end is dropped: ``class_``.
+        tag: name of the element.
+        children: texts and elements, in their order.
+        attributes: values by name, where "_" stands for "-", and one at the end is dropped:
+            ``class_``.
     """
     names = {name.rstrip("_").replace("_", "-"): value for name, value in attributes.items()}
     node, last = Element(tag, names), None
@@ -30,17 +31,17 @@ def element(tag: str, *children: Child, **attributes: str) -> Element:
 
 
 def to_html(nodes: Iterable[Element]) -> str:
-    """Their text in a page."""
+    """The text of elements in a page."""
     return "".join(ET.tostring(node, encoding="unicode", method="html") for node in nodes)
 
 
 def note(sentence: str) -> Element:
-    """Why something is not there."""
+    """A sentence on why something is missing."""
     return element("p", sentence, class_="note")
 
 
 def caption(text: str) -> Element:
-    """How to read what follows."""
+    """A text on how to read what follows."""
     return element("p", text, class_="caption")
 
 
@@ -50,7 +51,7 @@ def section(title: str, *content: Element) -> Element:
 
 
 def details(summary: str, *content: Element) -> Element:
-    """Something that is folded until the reader wants it."""
+    """Content that is folded until the reader opens it."""
     return element("details", element("summary", summary), *content)
 
 
@@ -68,9 +69,9 @@ def sortable_table(
     """A table that a click on a header sorts.
 
     Args:
-        headers: of the columns.
-        rows: numbers, which stand right, None for unknown, and anything else as text.
-        float_format: of numbers that are not integers.
+        headers: names of the columns.
+        rows: values, of which numbers are right-aligned, None is unknown, and others are texts.
+        float_format: format of numbers that are not integers.
     """
     cells = [[_cell(value, float_format) for value in row] for row in rows]
     kinds = [cell.get("class", "") for cell in cells[0]] if cells else [""] * len(headers)

@@ -36,7 +36,7 @@ MAX_BARS = 40
 
 
 def evaluation_folders(folder: Path) -> dict[Path, str]:
-    """The folder of each evaluation of a run on a data set, and what the page calls it.
+    """The folder of each evaluation of a run on a data set, and its name on the page.
 
     Args:
         folder: OUTPUT_DIR of the run.
@@ -147,10 +147,10 @@ def _class_section(
 
 
 def draw_class_ap(rows: Sequence[Sequence[Any]]) -> Plot:
-    """Bars of AP and AP50.
+    """Draw bars of AP and AP50.
 
     Args:
-        rows: class, objects, AP and AP50 of each class, the APs possibly None.
+        rows: class, objects, AP and AP50 of each class, the APs in percent or None.
     """
     figure, axes = new_axes("percent", "", height=1.2 + 0.26 * len(rows))
     places = np.arange(len(rows))
@@ -167,7 +167,7 @@ def draw_class_ap(rows: Sequence[Sequence[Any]]) -> Plot:
 
 
 def _curve_sections(dataset: Path, name: str, evaluation: Mapping[str, Any]) -> list[Element]:
-    """From ``curves.json``; none of an evaluation that kept none."""
+    """Sections from ``curves.json``; none for an evaluation without it."""
     path = dataset / "curves.json"
     if not path.exists():
         return []

@@ -11,9 +11,9 @@ from imbdet.report.gallery import Gallery
 from imbdet.report.result_files import CannotShow, Columns, read_table, reading
 from imbdet.untrusted.reading import read_text
 
-# Longer tables stay files: they are there for machines.
+# Longer tables are not shown, as they are for programs.
 MAX_ROWS = 200
-# Larger drawings have too much in them to be seen.
+# Size limit of a drawing; larger ones are too crowded to read.
 _MAX_BYTES = 5e6
 _DUBLIN_CORE = "{http://purl.org/dc/elements/1.1/}"
 
@@ -32,7 +32,7 @@ def figures_content(folder: Path, gallery: Gallery) -> list[Element]:
 
 
 def read_summary(path: Path) -> tuple[dict[str, str], list[str]]:
-    """The sentences of ``summary.txt`` by the name of a figure, and those of none."""
+    """The sentences of ``summary.txt`` by the name of their figure, and those without a figure."""
     try:
         with reading(path):
             lines = read_text(path).splitlines()
@@ -49,7 +49,7 @@ def _figure_section(folder: Path, name: str, sentence: str, gallery: Gallery) ->
     try:
         if path.exists():
             title, drawing = _drawing(path, title)
-        else:  # of a version that drew none
+        else:  # a folder of an earlier version
             drawing = gallery.embed(filter(Path.exists, [path.with_suffix(".png")]))
     except CannotShow as reason:
         drawing = [note(str(reason))]
@@ -60,7 +60,7 @@ def _figure_section(folder: Path, name: str, sentence: str, gallery: Gallery) ->
 
 
 def _drawing(path: Path, title: str) -> tuple[str, list[Element]]:
-    """The title of an SVG, if it has one, and its caption and itself."""
+    """The title of an SVG, or ``title`` if it has none, and its caption and picture."""
     with reading(path):
         text = read_text(path, max_bytes=_MAX_BYTES)
         try:

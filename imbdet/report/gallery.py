@@ -17,13 +17,13 @@ _QUALITY = 80
 
 
 class Gallery:
-    """Embeds pictures until the budget of a page is used."""
+    """Embeds pictures until the budget of a page is used up."""
 
     def __init__(self, max_bytes: float = 6e6):
-        """Start with all of the budget.
+        """Start with the whole budget.
 
         Args:
-            max_bytes: of the page that all pictures may take together.
+            max_bytes: size limit of all pictures of a page together.
         """
         self.left = max_bytes
 
@@ -32,7 +32,7 @@ class Gallery:
         return self.embed_with({path: [path.stem] for path in sorted(paths)})
 
     def embed_with(self, captions: Mapping[Path, Sequence[Child]]) -> list[Element]:
-        """Pictures with what is below each, and sentences about those that are not shown."""
+        """Pictures with their captions below, and sentences about those that are not shown."""
         shown, left_out, damaged = [], [], []
         for path, below in captions.items():
             try:
@@ -56,7 +56,7 @@ class Gallery:
 
 
 def _encode(path: Path) -> str:
-    """The picture as WebP, not wider than MAX_WIDTH, in an address."""
+    """A data URL of the picture as WebP, not wider than MAX_WIDTH."""
     require_file(path)
     with Image.open(path) as picture:
         picture = picture.convert("RGB")

@@ -1,4 +1,4 @@
-"""What a run was: from ``run.json``, ``config.yaml`` and the metrics."""
+"""The overview of a run, from ``run.json``, ``config.yaml`` and the metrics."""
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ _HEADLINES = ("AP", "AP50", "AP75")
 
 
 def overview_content(folder: Path) -> list[Element]:
-    """The main numbers, and what they are the numbers of."""
+    """The main numbers of a run, and a description of the run."""
     parts = {
         "What it was": ("run.json", lambda path: _describe_start(last_start(path))),
         "Detector": ("config.yaml", lambda path: _describe_settings(read_yaml(path))),
@@ -49,12 +49,12 @@ def overview_content(folder: Path) -> list[Element]:
 
 
 def comparison_content(folder: Path) -> list[Element]:
-    """What a comparison says."""
+    """The conclusion of a comparison."""
     return conclusion(judge_comparison(folder / "tables"))
 
 
 def _judge(folder: Path) -> Iterator[str]:
-    """Sentences about the evaluations and the training; what cannot be read is said elsewhere."""
+    """Sentences about the evaluations and the training; other tabs name files that are damaged."""
     for path in sorted(folder.glob("inference/*/metrics.json")):
         with contextlib.suppress(CannotShow):
             yield from judge_evaluation(path.parent)
@@ -67,7 +67,7 @@ def _judge(folder: Path) -> Iterator[str]:
 
 
 def configuration_content(folder: Path) -> list[Element]:
-    """What differs from the defaults, and all keys."""
+    """The keys that differ from the defaults, and all keys."""
     content = []
     try:
         start = last_start(folder / "run.json")
@@ -92,7 +92,7 @@ def configuration_content(folder: Path) -> list[Element]:
 
 
 def last_start(path: Path) -> Settings:
-    """What a ``run.json`` says of the last training, or of the last start if there is none."""
+    """The entry of the last training in a ``run.json``, or of the last start if there is none."""
     starts = read_json(path)
     with reading(path):
         trainings = [start for start in starts if start["task"] == "training"]
@@ -104,7 +104,7 @@ def _headlines(folder: Path) -> Iterator[Element]:
     for dataset, name in evaluation_folders(folder).items():
         path = dataset / "metrics.json"
         if not path.exists():
-            continue  # the evaluation's tab says so
+            continue  # the tab of the evaluation says so
         try:
             evaluation = read_json(path)
             with reading(path):
@@ -163,7 +163,7 @@ def _describe_settings(settings: Settings) -> Sequence[tuple[str, str]]:
 
 
 def _describe_backbone(model: Settings) -> str:
-    """Its name, and what else its builder reads of the network."""
+    """The name of the backbone, and the network or depth that its builder reads."""
     name = str(model["BACKBONE"]["NAME"])
     if "timm" in name:
         return f"{name}, {model['TIMM']['NAME']}"
@@ -191,7 +191,7 @@ def _describe_training(log: TrainingLog) -> Sequence[tuple[str, str]]:
 
 
 def _describe_best(path: Path) -> Sequence[tuple[str, str]]:
-    """Nothing of a run that was not asked for it, or was not evaluated yet."""
+    """The best evaluation; empty for a run that keeps none, or was not evaluated yet."""
     best = _best_evaluation(path.parent, read_yaml(path))
     if best is None or not best.iteration:
         return ()
@@ -204,7 +204,7 @@ def _describe_best(path: Path) -> Sequence[tuple[str, str]]:
 
 
 def _best_evaluation(folder: Path, settings: Settings) -> BestEvaluation | None:
-    """From ``best.json``; None of a run without TEST.BEST.METRIC."""
+    """The content of ``best.json``; None without the file or TEST.BEST.METRIC."""
     path = folder / "best.json"
     if not settings.get("TEST", {}).get("BEST", {}).get("METRIC") or not path.exists():
         return None

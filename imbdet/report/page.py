@@ -12,11 +12,11 @@ from imbdet.report.elements import element, to_html
 
 @dataclass(frozen=True)
 class Tab:
-    """A part of the page that is seen alone.
+    """A part of the page that is shown alone.
 
     Attributes:
-        name: of one word, which its address has, too.
-        content: what is in it.
+        name: name of one word, which is in its address as well.
+        content: elements in it.
     """
 
     name: str

@@ -7,7 +7,7 @@ import numpy as np
 from imbdet.drawing.run_styles import run_lines
 from imbdet.report.drawings import Plot, add_names, new_axes
 
-# More curves could not be told apart.
+# More curves could not be distinguished.
 MAX_CLASSES = 10
 HOW_TO_READ = (
     "Precision is the share of right detections, recall the share of objects that are found, as "
@@ -23,8 +23,8 @@ def precision_recall_plots(recalls: Sequence[float], curves: Curves, best: Best)
     """The mean over the classes at several IoUs, and the classes at the lowest one.
 
     Args:
-        recalls: of all curves.
-        curves: precision by class, those to be drawn first, and IoU threshold.
+        recalls: recalls of all curves.
+        curves: precisions by class, those to be drawn first, and by IoU threshold.
         best: optimal LRP by class, in percent; may be empty.
     """
     ious = list(next(iter(curves.values())))

@@ -1,4 +1,4 @@
-"""What a training recorded of its samples: joint histograms over its stretches."""
+"""Samples that a training recorded: joint histograms of stretches of the training."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from imbdet.report.elements import caption, element, note, section, sortable_tab
 from imbdet.report.result_files import CannotShow, count_rows, read_arrays
 from imbdet.wording import counted
 
-# More would make the page large and the slider fine beyond use: neighbours are added up.
+# More would make the page large and the slider too fine: neighbours are added up.
 MAX_STRETCHES = 12
 
 PANELS = {
@@ -59,7 +59,7 @@ def read_stretches(folder: Path) -> tuple[dict[str, Arrays], list[str]]:
     """The histograms by the name of a stretch, and sentences about files that are damaged.
 
     Raises:
-        CannotShow: there are none.
+        CannotShow: there are no histograms.
     """
     parts: dict[int, list[Arrays]] = {}
     problems = []
@@ -105,7 +105,7 @@ def _site_section(site: str, stages: Mapping[str, Arrays]) -> Element:
 
 
 def draw_stages(site: str, stages: Mapping[str, Arrays]) -> dict[str, bytes]:
-    """By stage, an SVG of what was available and chosen at a site."""
+    """By stage, an SVG of the samples that were available and chosen at a site."""
     first = next(iter(stages.values()))
     edges = first["iou_edges"], finite_edges(first["loss_edges"])
     known = [kind for kind in PANELS if _has_losses(site, kind, stages)]
@@ -140,7 +140,7 @@ def draw_stages(site: str, stages: Mapping[str, Arrays]) -> dict[str, bytes]:
             counts = arrays[f"{site}/{kind}"]
             shown = shares[stage][kind] if kind in known else counts.sum(axis=1)
             panel.show(shown, f"{PANELS[kind]} ({counts.sum():,})")
-        if not drawings:  # the layout, which takes long, is that of all
+        if not drawings:  # all share the layout, which takes long
             figure.draw_without_rendering()
             figure.set_layout_engine("none")
         drawings[stage] = to_svg(figure, is_trimmed=False)
@@ -148,7 +148,7 @@ def draw_stages(site: str, stages: Mapping[str, Arrays]) -> dict[str, bytes]:
 
 
 class IoUPanel:
-    """How many samples have which IoU, where no loss is known."""
+    """Numbers of samples by IoU, where no loss is known."""
 
     def __init__(self, grid: GridSpec, place: tuple[int, int], iou_edges: np.ndarray):
         """Draw nothing yet; see :class:`JointPanel`."""

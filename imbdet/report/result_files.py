@@ -14,7 +14,7 @@ from imbdet.untrusted.parquet import read_parquet
 from imbdet.untrusted.plain_yaml import load_yaml
 from imbdet.untrusted.reading import TooLarge, parse_json, read_text, require_file
 
-# Of a table that a page shows: a million rows of eight numbers.
+# Size limit of a table on a page: a million rows of eight numbers.
 _MAX_BYTES = 1 << 26
 
 # Arrays of one length by the names of a table's columns.
@@ -27,10 +27,10 @@ class CannotShow(Exception):  # noqa: N818  (no error: an answer)
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turns what a missing, damaged or foreign file causes in the block into a sentence.
+    """Turn errors that a missing, damaged or foreign file causes in the block into a sentence.
 
     Raises:
-        CannotShow: names ``path``.
+        CannotShow: the file cannot be used; the message names it.
     """
     try:
         yield
@@ -74,12 +74,12 @@ def read_table(path: Path) -> Columns:
 
 def _to_array(column: pa.ChunkedArray) -> np.ndarray:
     nothing = "" if pa.types.is_string(column.type) else np.nan
-    # Arrow's own way to numpy imports pandas where there is one, which takes seconds.
+    # Arrow's own conversion imports pandas where it is installed, which takes seconds.
     return np.array([nothing if value is None else value for value in column.to_pylist()])
 
 
 def split(table: Columns, by: str) -> dict[str, Columns]:
-    """The rows of each value of a column, in the order of the first ones."""
+    """The rows of each value of a column, in the order in which the values first occur."""
     return {
         str(value): {name: column[table[by] == value] for name, column in table.items()}
         for value in dict.fromkeys(table[by])
@@ -87,7 +87,7 @@ def split(table: Columns, by: str) -> dict[str, Columns]:
 
 
 def count_rows(path: Path) -> int:
-    """The rows of a Parquet file, without reading them."""
+    """The number of rows of a Parquet file, without reading them."""
     with reading(path):
         require_file(path)
         return pq.read_metadata(path).num_rows

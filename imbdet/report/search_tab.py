@@ -1,4 +1,4 @@
-"""What a search tried, what it cost and what it decided: from ``search.json``."""
+"""The trials of a search, its cost and its decisions, from ``search.json``."""
 
 import statistics
 from collections.abc import Iterator, Mapping

@@ -11,7 +11,7 @@ from imbdet.report.page import Tab
 from imbdet.report.result_files import CannotShow, read_table, reading
 from imbdet.suspects.doubt import describe_confused
 
-# Of a page that shows nothing else.
+# Size limit of the crops on a page that shows nothing else.
 MAX_CROP_BYTES = 24e6
 
 # Headings of the kinds, which are tabs of a page of their own.
@@ -26,7 +26,7 @@ _CAPTION = (
     "annotated box is yellow, what is proposed is blue and dashed; another annotation of the same "
     "place is white."
 )
-# Of each kind in a report, which has other tabs; all of them are on a page of their own.
+# Limit of the suspects of a kind in a report; a page of their own has all of them.
 _MAX_IN_REPORT = 8
 
 Row = Mapping[str, Any]
@@ -36,7 +36,7 @@ def suspects_content(folder: Path, gallery: Gallery) -> list[Element]:
     """The first suspects of each kind.
 
     Raises:
-        CannotShow: there are none, or their file cannot be read.
+        CannotShow: there is no such folder, or the file in it cannot be read.
     """
     if not folder.is_dir():
         raise CannotShow("There are no suspects yet: `imbdet clean`, with this folder, finds them.")
@@ -45,7 +45,7 @@ def suspects_content(folder: Path, gallery: Gallery) -> list[Element]:
 
 
 def suspects_tabs(folder: Path, gallery: Gallery) -> list[Tab]:
-    """A tab of each kind: crops, and a table of all."""
+    """A tab for each kind of suspects: crops, and a table of all."""
     found = _read(folder)
     return [
         Tab(
@@ -60,7 +60,7 @@ def suspects_tabs(folder: Path, gallery: Gallery) -> list[Tab]:
 
 
 def _read(folder: Path) -> dict[str, list[Row]]:
-    """The suspects of each kind, as they are ranked."""
+    """The suspects of each kind, in the order of their ranks."""
     path = folder / "suspects.parquet"
     found: dict[str, list[Row]] = {kind: [] for kind in _KINDS}
     try:

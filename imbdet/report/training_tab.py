@@ -22,7 +22,7 @@ _PLOTS: Sequence[tuple[str, str, Callable[[str], bool]]] = (
     ("Time of an iteration", "seconds", lambda name: name in ("time", "data_time")),
 )
 _CAPTION = "Medians of 20 iterations as the training logged them, and the evaluations on the way."
-# Fewer points are seen as such.
+# Curves with no more points mark each of them.
 _MAX_MARKED = 20
 
 
@@ -30,7 +30,7 @@ def training_content(path: Path) -> list[Element]:
     """The curves of a ``metrics.json``.
 
     Raises:
-        CannotShow: there are none.
+        CannotShow: the file cannot be read, or has no curves.
     """
     log = read_log(path)
     plots = []
@@ -50,14 +50,14 @@ def read_log(path: Path) -> TrainingLog:
     """The scalars of a ``metrics.json``.
 
     Raises:
-        CannotShow: it cannot be read.
+        CannotShow: the file cannot be read.
     """
     with reading(path):
         return read_training_log(path)
 
 
 def draw_scalars(title: str, unit: str, curves: Mapping[str, Curve]) -> Plot:
-    """A line for each scalar, by name."""
+    """Draw a line for each scalar, by name."""
     figure, axes = new_axes("iteration", unit)
     for name, line in run_lines(curves).items():
         curve = curves[name]

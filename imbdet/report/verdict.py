@@ -1,4 +1,4 @@
-"""What the numbers of a run or a comparison say, in sentences that claim no more than they do."""
+"""Conclusions from the numbers of a run or a comparison, which claim no more than these show."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ _MAX_NAMED = 5
 
 
 def conclusion(sentences: Iterable[str]) -> list[Element]:
-    """A section, if there is anything to say."""
+    """A section with the sentences, if there are any."""
     items = [element("li", sentence) for sentence in sentences]
     return [section("Conclusion", element("ul", *items, class_="verdict"))] if items else []
 
@@ -33,9 +33,9 @@ def judge_training(
     """Whether the training was as long as its schedule.
 
     Args:
-        settings: of ``config.yaml``.
-        last: iterations done, 0 if it is not known.
-        best: of its evaluations, if it was asked for.
+        settings: values of ``config.yaml``.
+        last: number of iterations done, 0 if it is not known.
+        best: its best evaluation, if it keeps one.
     """
     solver = settings["SOLVER"]
     end, steps = solver["MAX_ITER"], solver["STEPS"]
@@ -60,7 +60,7 @@ def judge_training(
 
 
 def judge_evaluation(folder: Path) -> list[str]:
-    """What stands out in the metrics of a data set, in its folder below ``inference``."""
+    """Sentences about the metrics of a data set, from its folder below ``inference``."""
     path = folder / "metrics.json"
     evaluation = read_json(path)
     with reading(path):
@@ -72,7 +72,7 @@ def judge_evaluation(folder: Path) -> list[str]:
         with reading(folder / "curves.json"):
             sentences += _judge_confusion(curves["confusion"])
     except CannotShow:
-        pass  # of a version that kept none; the evaluation's tab says so
+        pass  # an evaluation of an earlier version has no curves
     return [f"{folder.name}: {sentence}" for sentence in sentences]
 
 
@@ -146,10 +146,10 @@ def _judge_confusion(entries: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def judge_comparison(tables: Path) -> list[str]:
-    """Which runs are better than the baseline, as far as the test images decide it.
+    """Sentences on which runs are better than the baseline, as far as the test images decide it.
 
     Args:
-        tables: the folder that ``imbdet compare`` wrote.
+        tables: folder of tables that ``imbdet compare`` wrote.
     """
     path = tables / "coco.parquet"
     table = read_table(path)

@@ -29,14 +29,14 @@ _SELECTIONS = "Boxes that each selection chose, coloured by IoU; the ground trut
 
 
 def write_report(folder: Path) -> Path:
-    """Write ``report.html`` into a folder, from what lies in it.
+    """Write ``report.html`` into a folder, from the files in it.
 
     Args:
-        folder: OUTPUT_DIR of a training, or what ``imbdet analyze``, ``imbdet compare`` or ``imbdet
-            search`` wrote.
+        folder: OUTPUT_DIR of a training, or the folder that ``imbdet analyze``, ``imbdet compare``
+            or ``imbdet search`` wrote.
 
     Returns:
-        The page.
+        The path of the page.
 
     Raises:
         UserError: the folder is none of these, or cannot be written to.
@@ -50,7 +50,7 @@ def write_suspects_page(folder: Path) -> Path:
     """Write ``suspects.html`` into the folder that ``imbdet clean`` wrote.
 
     Returns:
-        The page, with a tab for each kind of suspects.
+        The path of the page, which has a tab for each kind of suspects.
 
     Raises:
         UserError: the folder cannot be written to.
@@ -67,7 +67,7 @@ def _write(path: Path, page: str) -> Path:
 
 
 def _contents(folder: Path) -> tuple[str, Sequence[Tab]]:
-    """What the folder is, and the tabs of its page."""
+    """A subtitle that names the kind of the folder, and the tabs of its page."""
     if not folder.is_dir():
         raise UserError(f"'{folder}' is not a folder: name the OUTPUT_DIR of a training.")
     if (folder / SEARCH_FILE).exists():
@@ -108,7 +108,7 @@ def _study_tabs(folder: Path, gallery: Gallery) -> list[Tab]:
     tabs = [_tab("Figures", folder, lambda: figures_content(folder, gallery))]
     pictures = gallery.embed((folder / "pictures").glob("*.png"))
     if pictures:
-        # Those of a comparison are explained in its summary.
+        # The summary of a comparison explains its pictures.
         is_analysis = not (folder / "tables" / "pictures.parquet").exists()
         how_to_read = [caption(_SELECTIONS)] if is_analysis else []
         tabs.append(Tab("Pictures", [*how_to_read, *pictures]))

@@ -1,1 +1,1 @@
-"""What a training leaves in its folder, for all that read it: scalars, evaluations, the ledger."""
+"""Files that a training leaves in its folder: scalars, evaluations and the ledger."""

@@ -1,31 +1,31 @@
-"""The best of the evaluations of a training, by one of their metrics."""
+"""The best evaluation of a training by one metric."""
 
 import math
 from dataclasses import dataclass
 
-# How the names of metrics begin that are the better, the lower they are; "/" follows.
+# Part of the names of metrics, before a "/", for which lower is better.
 LOSSES = "validation"
 
 
 def is_loss(metric: str) -> bool:
-    """Whether a metric, such as "bbox/AP", is the better, the lower it is."""
+    """Whether lower values of a metric, such as "bbox/AP", are better."""
     return LOSSES in metric.split("/")[:-1]
 
 
 @dataclass
 class BestEvaluation:
-    """What is known of a metric after some evaluations.
+    """The best value of a metric so far, and the evaluations since its last gain.
 
     Iterations are numbers of iterations done; 0 is none.
 
     Attributes:
-        metric: its name, such as "bbox/AP".
-        min_delta: how much better a value must be to be a gain; at least 0.
-        value: the best one; of equal ones the first.
-        iteration: when it was evaluated.
-        reference: the value of the last gain, which the next one must exceed.
-        num_without_gain: evaluations since then.
-        seen: iterations of the last evaluation.
+        metric: name of the metric, such as "bbox/AP".
+        min_delta: improvement that a gain must exceed; at least 0.
+        value: best value; NaN before the first.
+        iteration: iteration of the best value; the first of equal ones.
+        reference: value at the last gain, from which the next one is measured.
+        num_without_gain: number of evaluations since the last gain.
+        seen: iteration of the last evaluation.
     """
 
     metric: str
@@ -40,11 +40,11 @@ class BestEvaluation:
         """Add an evaluation, unless it was seen already.
 
         Args:
-            value: of the metric; NaN is never better.
-            iteration: iterations done.
+            value: value of the metric; NaN is never better.
+            iteration: number of iterations done.
 
         Returns:
-            Whether it is the best one by now.
+            Whether the value is the best one so far.
         """
         if iteration <= self.seen:
             return False
@@ -59,7 +59,7 @@ class BestEvaluation:
         return is_best
 
     def has_stalled(self, patience: int) -> bool:
-        """Whether as many evaluations were without gain; never with a ``patience`` of 0."""
+        """Whether ``patience`` evaluations brought no gain; never with a ``patience`` of 0."""
         return 0 < patience <= self.num_without_gain
 
     def _is_better(self, value: float, than: float, by: float) -> bool:

@@ -1,4 +1,4 @@
-"""The tables of a ledger, from the folder of a training; docs/ledger.md says what is in them."""
+"""Read the tables of a ledger from the folder of a training; docs/ledger.md describes them."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pyarrow as pa
 from imbdet.errors import UserError
 from imbdet.untrusted.parquet import read_parquet
 
-# Of a table: that of a hundred million annotations.
+# Size limit of a table in memory: the size of one of a hundred million annotations.
 _MAX_BYTES = 1 << 36
 
 
@@ -24,7 +24,7 @@ def find_table(run: Path, name: str) -> Path:
         name: "objects", "images" or "places".
 
     Raises:
-        UserError: there is none.
+        UserError: the file does not exist.
     """
     path = _path(run, name)
     if path.is_file():
@@ -49,10 +49,11 @@ def read_table(run: Path, name: str, columns: pa.Schema) -> pa.Table:
     Args:
         run: OUTPUT_DIR of the training.
         name: "objects", "images" or "places".
-        columns: that are needed of it.
+        columns: schema of the columns to read.
 
     Raises:
-        UserError: there is no table, it is damaged, lacks a column or a value, or has others.
+        UserError: the table does not exist, is damaged, lacks a column or a value, or has values
+            of other types.
     """
     path = find_table(run, name)
     try:
@@ -66,10 +67,10 @@ def read_table(run: Path, name: str, columns: pa.Schema) -> pa.Table:
 
 
 def _of_schema(table: pa.Table, columns: pa.Schema) -> pa.Table:
-    """Its values as a schema has them.
+    """Cast the columns of a table to the types of a schema.
 
     Raises:
-        ValueError: one is missing or of another type.
+        ValueError: a value is missing or of another type.
     """
     arrays = []
     for field in columns:

@@ -9,7 +9,7 @@ import numpy as np
 
 from imbdet.untrusted.reading import read_json_lines
 
-# The width (standard deviation) of the smoothing: a share of a curve's points, and at least 1.
+# Standard deviation of the smoothing, as a share of a curve's points; it is at least one point.
 _SMOOTHING = 0.02
 
 
@@ -27,7 +27,7 @@ class Curve:
 
     @property
     def smoothed(self) -> np.ndarray:
-        """(N,) Gaussian mean of the finite values around; NaN where there are none."""
+        """(N,) Gaussian mean of the finite values nearby; NaN where there are none."""
         width = max(1.0, _SMOOTHING * len(self.values))
         reach = min(int(3 * width), len(self.values) - 1)
         kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
@@ -43,11 +43,11 @@ class Curve:
 
 @dataclass(frozen=True, eq=False)
 class TrainingLog:
-    """What a training logged.
+    """Scalars that a training logged.
 
     Attributes:
-        curves: by the name of a scalar, such as "total_loss" or "bbox/AP".
-        num_damaged: lines that cannot be read, such as the last one of a run that was killed.
+        curves: curves by the name of their scalar, such as "total_loss" or "bbox/AP".
+        num_damaged: number of lines that cannot be read, such as the last one of a killed run.
     """
 
     curves: Mapping[str, Curve]
@@ -55,13 +55,13 @@ class TrainingLog:
 
     @property
     def iterations_done(self) -> int:
-        """How many iterations took place, as far as they were logged."""
+        """Number of iterations up to the last one that was logged."""
         times = self.curves.get("time")
         return int(times.iterations[-1]) + 1 if times else 0
 
     @property
     def seconds(self) -> float:
-        """How long they took: each logged median stands for the iterations since the one before."""
+        """Time of the iterations: each logged median stands for those since the one before."""
         times = self.curves.get("time")
         return float(np.diff(times.iterations, prepend=-1) @ times.values) if times else 0.0
 
@@ -69,10 +69,10 @@ class TrainingLog:
 def read_training_log(path: Path) -> TrainingLog:
     """Read a ``metrics.json``.
 
-    A run that went on from a checkpoint logs some iterations again: the later line counts.
+    A run that was resumed from a checkpoint logs some iterations again: the later line counts.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     lines, num_damaged = read_json_lines(path)
     points: defaultdict[str, dict[int, float]] = defaultdict(dict)

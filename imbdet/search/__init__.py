@@ -1,3 +1,3 @@
-"""Which of several methods helps on some data: decided by trainings, not guessed."""
+"""Search for the method that helps on some data, decided by trainings."""
 
 from imbdet import compat  # noqa: F401  (before detectron2)

@@ -1,8 +1,8 @@
-"""Removes the checkpoints of trainings that nothing lets go on, so that they do not fill the disk.
+"""Removes the checkpoints of trainings that can never go on, so that they do not fill the disk.
 
-Which trainings those are follows from what was measured (:func:`.halving.dropped_for_good`), and
-what is removed is not there any more. So nobody notes how far that came: after a kill, and in each
-program that shares the search, the next look begins where it ended.
+These trainings follow from the measurements (:func:`.halving.dropped_for_good`), and removed
+checkpoints are missing on the disk. So no progress is stored: after a kill, and in each program
+that shares the search, the next call goes on where the last one ended.
 """
 
 import itertools
@@ -18,7 +18,7 @@ from imbdet.engine.lock import trying_to_lock
 class CheckpointRemover:
     """Removes checkpoints once, from any thread.
 
-    A folder that a training still writes to is left for the next time.
+    A folder that a training still writes to is left for the next call.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class CheckpointRemover:
         self._done: set[Path] = set()
 
     def remove(self, folders: Iterable[Path]) -> None:
-        """Remove the checkpoints in these folders; where they may not be removed, say so."""
+        """Remove the checkpoints in these folders; report those that cannot be removed."""
         with self._lock:
             for folder in itertools.filterfalse(self._done.__contains__, folders):
                 with trying_to_lock(folder) as is_free:
@@ -38,5 +38,5 @@ class CheckpointRemover:
 def _remove(folder: Path) -> None:
     try:
         CheckpointFolder(folder).remove_all()
-    except OSError as error:  # of another user, ...
+    except OSError as error:  # such as one of another user
         print(f"The checkpoints in '{folder}' stay: {error}.", file=sys.stderr, flush=True)

@@ -1,21 +1,21 @@
 """Whether one method is better than another, over the chance of test images and of seeds.
 
-Methods are trained with the same seeds and tested on the same images, so that a difference is one
-of pairs. Two kinds of chance blur its mean over S seeds:
+Methods are trained with the same seeds and tested on the same images, so that differences are
+paired. Their mean over S seeds has two sources of variance:
 
 - The test images. The jackknife of :mod:`imbdet.compare.jackknife`, of the mean over the seeds,
-  tells how far it strays on others, with G - 1 degrees of freedom of G groups.
-- The seeds. A few say little of their own variance, so that all methods tell it together: the AP of
-  a training is taken to be the sum of what its method, its seed and chance contribute (an analysis
-  of variance in two ways; Fisher, "Statistical Methods for Research Workers", 1925), where chance
-  has (K - 1) (S - 1) degrees of freedom of K methods. Where a pair strays more than that, its own
-  differences count.
+  estimates the variance over other images, with G - 1 degrees of freedom for G groups.
+- The seeds. A few say little about their own variance, so that it is pooled over all methods: the
+  AP of a training is modelled as the sum of what its method, its seed and chance contribute (a
+  two-way analysis of variance; Fisher, "Statistical Methods for Research Workers", 1925), where
+  chance has (K - 1) (S - 1) degrees of freedom for K methods. Where a pair varies more than that,
+  its own differences count.
 
-The two are independent, and how far both together reach is the root of the sum of the squares of
-their t intervals (Howe, "Approximate Confidence Limits on the Mean of X + Y Where X and Y Are Two
-Tabled Independent Random Variables", Journal of the American Statistical Association 69, 1974).
-What a seed does to single images is in both, so that this is rather too far (Owen, "The Pigeonhole
-Bootstrap", Annals of Applied Statistics 1, 2007).
+The two are independent, and the half-width of the interval is the root of the sum of the squares of
+those of their t intervals (Howe, "Approximate Confidence Limits on the Mean of X + Y Where X and Y
+Are Two Tabled Independent Random Variables", Journal of the American Statistical Association 69,
+1974). The effect of a seed on single images is in both, so that the interval is rather too wide
+(Owen, "The Pigeonhole Bootstrap", Annals of Applied Statistics 1, 2007).
 
 Shape shorthand: S seeds, G groups of images.
 """
@@ -44,10 +44,10 @@ class SeedNoise(NamedTuple):
 
 
 def pooled_noise(values: np.ndarray) -> SeedNoise:
-    """What is left of AP when methods and seeds are accounted for.
+    """The variance of AP that methods and seeds do not explain.
 
     Args:
-        values: (K, S), two methods or more by two seeds or more.
+        values: (K, S) AP in percent of two methods or more by two seeds or more.
     """
     of_methods = values.mean(axis=1, keepdims=True)
     of_seeds = values.mean(axis=0, keepdims=True)
@@ -59,14 +59,14 @@ def pooled_noise(values: np.ndarray) -> SeedNoise:
 def paired_difference(
     first: np.ndarray, second: np.ndarray, noise: SeedNoise, num_images: int, confidence: float
 ) -> Estimate:
-    """By how much the first method is better, with its interval.
+    """The difference of the first method minus the second, with its interval.
 
     Args:
         first: (S, 1 + G) AP in percent of its trainings: of all images, then without each group.
-        second: of the same seeds and groups.
-        noise: of both, see :func:`pooled_noise`.
-        num_images: that have objects; fewer than MIN_IMAGES give no interval.
-        confidence: that the interval contains what it should, in (0, 1).
+        second: (S, 1 + G) AP in percent of the same seeds and groups.
+        noise: noise of both, see :func:`pooled_noise`.
+        num_images: number of images that have objects; fewer than MIN_IMAGES give no interval.
+        confidence: confidence level of the interval, in (0, 1).
     """
     differences = first - second
     value = float(differences[:, 0].mean())
@@ -86,15 +86,15 @@ def paired_difference(
 def all_differences(
     values: Mapping[str, np.ndarray], num_images: int, num_looks: int
 ) -> dict[tuple[str, str], Estimate]:
-    """The differences of all ordered pairs of methods, none of which claims too much.
+    """The differences of all ordered pairs of methods, with simultaneous intervals.
 
-    With :data:`CONFIDENCE` all intervals of all looks contain what they should at once: each is as
-    wide as Bonferroni's inequality asks for.
+    With :data:`CONFIDENCE` all intervals of all comparisons contain the true differences at once:
+    each is as wide as Bonferroni's inequality requires.
 
     Args:
-        values: (S, 1 + G) of each method, two or more; see :func:`paired_difference`.
-        num_images: that have objects.
-        num_looks: how often methods are compared in all.
+        values: (S, 1 + G) AP of each method, two or more; see :func:`paired_difference`.
+        num_images: number of images that have objects.
+        num_looks: number of times that methods are compared in all.
     """
     noise = pooled_noise(np.stack([runs[:, 0] for runs in values.values()]))
     pairs = list(itertools.combinations(values, 2))

@@ -1,4 +1,4 @@
-"""What a search has found: a row for each arm, and sentences."""
+"""The findings of a search: a row for each arm, and sentences."""
 
 import math
 import statistics
@@ -14,20 +14,20 @@ from imbdet.search.halving import Fate, Measured, Plan, Progress, Task
 from imbdet.search.space import Space
 from imbdet.wording import averaged, counted
 
-# AP in percent of detectors that know nothing yet.
+# AP in percent below which detectors have learned next to nothing.
 _TOO_LITTLE = 1.0
 
 
 @dataclass(frozen=True)
 class FinalFigure:
-    """The winner beside the baseline, on a split and with seeds that the search never saw.
+    """AP of the winner and the baseline, on a split and with seeds that the search did not use.
 
     Attributes:
         dataset: the split.
-        seeds: of the trainings.
-        winner: AP in percent with each seed.
-        baseline: likewise; the same where the baseline is the winner.
-        difference: None where it is.
+        seeds: seeds of the trainings.
+        winner: AP in percent of the winner with each seed.
+        baseline: AP in percent of the baseline with each seed.
+        difference: winner minus baseline; None where the baseline is the winner.
     """
 
     dataset: str
@@ -42,12 +42,12 @@ class Row:
     """An arm in the table of a search.
 
     Attributes:
-        arm: its name.
+        arm: name of the arm.
         iteration: the last rung that it was brought to; 0 = none.
         aps: AP in percent of its trainings there.
-        difference: to the baseline at the last rung that both were compared at; None without one.
+        difference: arm minus baseline at the last rung where both were compared; None without one.
         difference_at: that rung, which may be an earlier one; None without one.
-        fate: what became of it, in words.
+        fate: why the arm does not go on, or where it stands, in words.
     """
 
     arm: str
@@ -68,7 +68,7 @@ def baseline_of(plan: Plan, progress: Progress) -> str:
 def compare_finally(
     dataset: str, measured: Mapping[Task, Measured], end: int, winner: str, baseline: str
 ) -> FinalFigure:
-    """Of the trainings with seeds of their own, all of which are done."""
+    """Compare the winner with the baseline by the trainings of the end, all of which are done."""
     seeds = sorted({task.seed for task in measured})
     first, second = (
         np.stack([measured[Task(end, seed, arm)].ap for seed in seeds])
@@ -141,14 +141,14 @@ def sentences(
     final: FinalFigure | None,
     failures: Collection[Task],
 ) -> list[str]:
-    """What was tried, what it cost and what is decided.
+    """Sentences on what was tried, what it cost and what is decided.
 
     Args:
-        space: what was chosen from.
-        plan: how.
-        progress: where the search stands.
-        final: None before the end.
-        failures: the trainings of the final comparison that failed.
+        space: the space of arms.
+        plan: plan of the search.
+        progress: progress of the search.
+        final: the final comparison; None before the end.
+        failures: trainings of the final comparison that failed.
     """
     seeds = ", ".join(map(str, plan.seeds))
     verb = "was" if len(plan.arms) == 1 else "were"
@@ -180,7 +180,7 @@ def _cost(space: Space, plan: Plan, progress: Progress) -> str:
 
 
 def _too_early(progress: Progress) -> Iterator[str]:
-    """At which rungs nothing is learnt yet."""
+    """A sentence on the rungs at which next to nothing is learned yet."""
     early = [
         found.iteration
         for found in progress.rounds

@@ -39,9 +39,9 @@ class Run:
     """A training of a grid.
 
     Attributes:
-        arm: that is trained.
-        seed: of the training.
-        folder: its OUTPUT_DIR.
+        arm: arm that is trained.
+        seed: seed of the training.
+        folder: OUTPUT_DIR of the training.
     """
 
     arm: Arm
@@ -57,11 +57,11 @@ class Run:
 
     @property
     def note(self) -> Path:
-        """What was run here, and whether it came to its end."""
+        """The file with the arguments of the training, and whether it is finished."""
         return self.folder / _NOTE
 
     def is_finished(self) -> bool:
-        """Whether it was run to its end.
+        """Whether the training is finished.
 
         Raises:
             UserError: the folder is of another run, or the note is damaged.
@@ -77,19 +77,19 @@ class Run:
         return bool(note["finished"])
 
     def write_note(self, *, finished: bool) -> None:
-        """Leave a note in the folder."""
+        """Write the note into the folder."""
         content = {"arguments": self.arm.arguments(self.seed), "finished": finished}
         with replacing(self.note) as draft:
             draft.write_text(json.dumps(content))
 
     def read_results(self) -> dict[str, float | None]:
-        """The metrics, as "<data set>/<kind>/<metric>"; nothing if there are none yet.
+        """The metrics by "<data set>/<kind>/<metric>"; empty if there are none yet.
 
-        Those of averaged weights are of "<data set>_EMA". A metric is None where the data set has
-        no objects.
+        The data set of averaged weights is "<data set>_EMA". A metric is None where the data set
+        has no objects.
 
         Raises:
-            UserError: their file is damaged.
+            UserError: the file of the metrics is damaged.
         """
         advice = f"remove it and '{self.note}', and the grid evaluates this training again"
         results = {}
@@ -106,7 +106,7 @@ def _read(path: Path, form: Any, advice: str) -> Any:
     """The content of a JSON file of a training.
 
     Raises:
-        UserError: it cannot be read or has another form; says what to do by ``advice``.
+        UserError: the file cannot be read or has another form; the message ends with ``advice``.
     """
     try:
         content = read_json(path)
@@ -118,7 +118,7 @@ def _read(path: Path, form: Any, advice: str) -> Any:
 
 
 def grid_runs(space: Space, output: Path) -> list[Run]:
-    """All trainings, seed after seed."""
+    """All trainings of a grid, seed after seed."""
     return [
         Run(arm, seed, output / f"{arm.name}-seed_{seed}")
         for seed in space.seeds
@@ -127,7 +127,7 @@ def grid_runs(space: Space, output: Path) -> list[Run]:
 
 
 def holds_grid(output: Path) -> bool:
-    """Whether a grid has trained there."""
+    """Whether a grid has trained in a folder."""
     return any(output.glob(f"*/{_NOTE}"))
 
 
@@ -135,14 +135,14 @@ def run_grid(args: argparse.Namespace, space: Space) -> int:
     """Train, then write and print the tables.
 
     Args:
-        args: as ``imbdet search`` parses them.
-        space: what is trained.
+        args: arguments of ``imbdet search``.
+        space: the arms and seeds that are trained.
 
     Returns:
-        The exit status: 1 where trainings failed, which are named.
+        The exit status: 1 if trainings failed, which are named.
 
     Raises:
-        Stopped: by a signal, after all trainings have ended by it.
+        Stopped: a signal arrived, and all trainings have ended.
         UserError: choices overwrite each other; a folder is of another run, or a file in it is
             damaged; there is no grid to show; or ``--output`` is of a search or a run, or a file.
     """
@@ -173,7 +173,7 @@ def run_grid(args: argparse.Namespace, space: Space) -> int:
 
 
 def _train_all(runs: Sequence[Run], launcher: Launcher) -> dict[Path, str]:
-    """Train what is not finished. Returns the failures by folder."""
+    """Train the runs that are not finished, and return the failures by folder."""
     todo = [run for run in runs if not run.is_finished()]
     print(f"{counted(len(runs), 'run')}, finished: {len(runs) - len(todo)}")
     failures = {}
@@ -195,7 +195,7 @@ def _train_all(runs: Sequence[Run], launcher: Launcher) -> dict[Path, str]:
 
 
 def _train(run: Run, launcher: Launcher) -> str:
-    """Returns what went wrong, or nothing."""
+    """Train one run, and return what went wrong, "" for nothing."""
     try:
         run.write_note(finished=False)
         problem = launcher.train(run.arm.arguments(run.seed), run.folder).problem
@@ -207,7 +207,7 @@ def _train(run: Run, launcher: Launcher) -> str:
 
 
 def _write_table(runs: Sequence[Run], path: Path) -> None:
-    """A line of CSV for each run: choices, metrics, whether it is finished, and its folder."""
+    """Write a line of CSV for each run: choices, metrics, whether it is finished, its folder."""
     rows = [
         {
             **run.choices,
@@ -226,7 +226,7 @@ def _write_table(runs: Sequence[Run], path: Path) -> None:
 
 
 def _summarize(runs: Sequence[Run]) -> Iterator[dict[str, str]]:
-    """Of each arm, mean and standard deviation of the metrics over its finished runs."""
+    """The mean and standard deviation of each arm's metrics over its finished runs."""
     by_arm = defaultdict(list)
     for run in runs:
         by_arm[run.arm.name].append(run)

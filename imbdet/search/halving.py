@@ -5,8 +5,8 @@ Optimization", AISTATS 2016), and differs in why a method stops: either another 
 certain, or there is no budget for it. An *arm* is a method with a learning rate. At the first rung
 each method keeps the rate with the highest AP, which is no decision between methods.
 
-All is a function of what was measured. So any number of programs that share the measurements come
-to the same decisions without talking to each other, and a search that was stopped goes on.
+All decisions are a function of the measurements. So any number of programs that share these come to
+the same decisions without communication, and a search that was stopped goes on.
 """
 
 import dataclasses
@@ -22,13 +22,13 @@ from imbdet.search.decision import all_differences, decided_worse
 
 # The first rung of a schedule that a search chooses itself. Li et al., "Hyperband" (JMLR 18, 2018),
 # sec. 2.6, advise 1/3 or 1/4. From a quarter on, half of what all arms cost brings a third of them
-# to the end, and from a third on, a quarter. Earlier, trainings say less of their end.
+# to the end, and from a third on, a quarter. Earlier, trainings say less about it.
 FIRST_RUNG = 1 / 4
 
 
 @dataclass(frozen=True, order=True)
 class Task:
-    """A training that is to go on: seeds stand before arms, so that all arms have a seed early."""
+    """A training to a rung; seeds are ordered before arms, so that all arms have a seed early."""
 
     iteration: int
     seed: int
@@ -37,12 +37,12 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What a training has reached at a rung.
+    """The result of a training at a rung.
 
     Attributes:
-        ap: (1 + G,) in percent of the validation split, then without each group of images.
-        num_images: with objects.
-        seconds: that the training took from the start or from the rung before.
+        ap: (1 + G,) AP in percent of the validation split, then without each group of images.
+        num_images: number of images with objects.
+        seconds: seconds that the training took from the start or from the rung before.
     """
 
     ap: np.ndarray
@@ -67,14 +67,14 @@ class Fate:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is searched, and how.
+    """The arms, seeds, rungs and budget of a search.
 
     Attributes:
-        arms: of each method, the baseline first.
-        seeds: with which every arm is trained, two or more.
+        arms: names of the arms of each method, the baseline first.
+        seeds: seeds with which every arm is trained, two or more.
         rungs: iterations at which trainings are compared, ascending; the last one is their end.
-        budget: what the search may cost, in iterations or hours.
-        in_hours: the unit of ``budget``.
+        budget: limit of the cost of the search, in iterations or hours.
+        in_hours: whether ``budget`` is in hours.
     """
 
     arms: Mapping[str, Sequence[str]]
@@ -88,7 +88,7 @@ class Plan:
         return [end - start for start, end in zip((0, *self.rungs), self.rungs, strict=False)]
 
     def cost(self, iterations: int, seconds: float) -> float:
-        """What a training costs, in the unit of the budget."""
+        """The cost of a training, in the unit of the budget."""
         return seconds / 3600 if self.in_hours else iterations
 
 
@@ -99,7 +99,7 @@ class Round:
     Attributes:
         iteration: the rung.
         values: (S, 1 + G) AP of each arm that was compared.
-        differences: of all pairs of them, the first minus the second.
+        differences: differences of all pairs of these arms, the first minus the second.
     """
 
     iteration: int
@@ -109,16 +109,15 @@ class Round:
 
 @dataclass
 class Progress:
-    """Where a search stands.
+    """The state of a search.
 
     Attributes:
-        due: the trainings that are to go on; none when the search has come to its end.
-        live: the arms that nothing has stopped, the one with the highest AP first once there is
-            any.
-        fates: of the other arms.
-        rounds: the comparisons so far.
-        cost: of all that was measured, in the unit of the budget.
-        wanted: the budget that would have brought two arms to the end, where one was left alone for
+        due: trainings that are to go on; none when the search has come to its end.
+        live: arms that nothing has stopped, the one with the highest AP first once it is known.
+        fates: fates of the other arms.
+        rounds: comparisons so far.
+        cost: cost of all measured trainings, in the unit of the budget.
+        wanted: budget that would have brought two arms to the end, where one was left alone for
             want of it; otherwise None.
     """
 
@@ -148,12 +147,12 @@ def good_budget(num_arms: int, num_seeds: int, rungs: Sequence[int]) -> int:
 
 
 def advance(plan: Plan, measured: Mapping[Task, Measured], failed: Mapping[Task, str]) -> Progress:
-    """Decide as far as what was measured allows.
+    """Decide as far as the measurements allow.
 
     Args:
-        plan: of the search.
-        measured: what each training has reached.
-        failed: what trainings said that failed on their way to a rung.
+        plan: plan of the search.
+        measured: results of the trainings so far.
+        failed: messages of the trainings that failed on their way to a rung.
 
     Raises:
         UserError: the budget is too small for the first rung, as far as that is known.
@@ -190,16 +189,16 @@ def dropped_for_good(
     measured: Mapping[Task, Measured],
     failed: Mapping[Task, str],
 ) -> dict[str, Fate]:
-    """The arms that no budget brings back.
+    """The arms that no larger budget would bring back.
 
-    With a larger budget more arms come to a rung, and of more arms, others may be worse. So what is
-    decided after the first arms were left out counts only once these have been brought there, too.
+    With a larger budget more arms come to a rung, and of more arms, others may be worse. So
+    decisions after the first arms were left out count only once these have come to the rung, too.
 
     Args:
-        plan: of the search.
-        progress: where it stands.
-        measured: as for :func:`advance`.
-        failed: likewise.
+        plan: plan of the search.
+        progress: state of the search.
+        measured: see :func:`advance`.
+        failed: see :func:`advance`.
 
     Returns:
         Their fates, "worse", "rate" or "failed".
@@ -250,17 +249,17 @@ def _drop_for_budget(
 
 
 def num_affordable(num_arms: int, prices: Mapping[int, float], budget: float) -> int:
-    """How many arms can go on to the end, or else to the last rung that two can be brought to.
+    """The number of arms that can go on to the end, or else to the last rung that two can reach.
 
-    All of them go to the next rung, and to each further one as many times fewer as it is later.
+    All of them go to the next rung; the number at later ones is in inverse proportion to these.
 
     Args:
-        num_arms: that are left.
-        prices: of one arm, from the rung before, by the rungs that are left, ascending.
-        budget: that is left.
+        num_arms: number of arms that are left.
+        prices: price of one arm from the rung before, by the rungs that are left, ascending.
+        budget: budget that is left.
 
     Returns:
-        Their number; 1 where there is too little for two, since one alone is compared with nothing
+        The number; 1 if the budget is too small for two, since one alone is compared with nothing
         and need not go on.
     """
     rungs = list(prices)
@@ -273,12 +272,12 @@ def num_affordable(num_arms: int, prices: Mapping[int, float], budget: float) ->
 
 
 def _price(plan: Plan, length: int, seconds: float) -> float:
-    """Of one arm with all seeds."""
+    """Price of one arm with all seeds."""
     return len(plan.seeds) * plan.cost(length, seconds)
 
 
 def _require_budget(plan: Plan, found: Mapping[Task, Measured]) -> None:
-    """Refuse what cannot be paid; nothing is known of hours before the first training."""
+    """Refuse a budget below the first rung's price; hours are unknown before any training."""
     seconds = np.mean([one.seconds for one in found.values()]) if found else 0.0
     num_arms = sum(map(len, plan.arms.values()))
     price = num_arms * _price(plan, plan.rungs[0], seconds)

@@ -1,4 +1,4 @@
-"""Trainings side by side, each on a place of its own."""
+"""Runs trainings in parallel, each on a place of its own."""
 
 import os
 import queue
@@ -15,7 +15,7 @@ from imbdet.errors import UserError
 from imbdet.search.training_process import run_training
 
 _TRAIN = (sys.executable, "-m", "imbdet.cli", "train", "--resume")
-# Seconds between looks at a folder that a training of a killed program still writes to.
+# Seconds between checks of a folder that a training of a killed program still writes to.
 _PERIOD = 1.0
 
 
@@ -23,8 +23,8 @@ class End(NamedTuple):
     """How a training ended.
 
     Attributes:
-        problem: what went wrong, or nothing.
-        seconds: that it took.
+        problem: what went wrong, "" for nothing.
+        seconds: seconds that the training took.
         is_stopped: whether it was stopped before its end, and can go on.
     """
 
@@ -37,9 +37,9 @@ class Launcher:
     """Starts trainings on this machine, one on each place at a time.
 
     Args:
-        gpus: a place for each; without any there are ``parallel`` places.
-        parallel: number of places that share what the machine has.
-        prefix: precedes each command, such as ``srun``.
+        gpus: ids of GPUs, each of which is a place; without any there are ``parallel`` places.
+        parallel: number of places that share the machine.
+        prefix: words that precede each command, such as ``srun``.
     """
 
     def __init__(self, *, gpus: Sequence[str], parallel: int, prefix: Sequence[str]) -> None:
@@ -54,19 +54,19 @@ class Launcher:
 
     @property
     def is_stopping(self) -> bool:
-        """Whether nothing is started any more."""
+        """Whether no training is started any more."""
         return self._stopping.is_set()
 
     def wait(self, seconds: float) -> None:
-        """Until some time has passed, or nothing is started any more."""
+        """Wait until some seconds have passed, or no training is started any more."""
         self._stopping.wait(seconds)
 
     def train(self, arguments: Sequence[str], folder: Path) -> End:
-        """Train from the last checkpoint on; waits for a place.
+        """Wait for a place, and train from the last checkpoint on.
 
         Args:
-            arguments: of ``imbdet train``, without OUTPUT_DIR.
-            folder: OUTPUT_DIR.
+            arguments: arguments of ``imbdet train``, without OUTPUT_DIR.
+            folder: OUTPUT_DIR of the training.
         """
         place = self._places.get()
         start = time.monotonic()
@@ -94,7 +94,7 @@ class Launcher:
             process.terminate()
 
     def _run(self, command: Sequence[str], folder: Path, place: dict[str, str]) -> str:
-        """Returns what went wrong, or nothing."""
+        """Run a command, and return what went wrong, "" for nothing."""
         return run_training(command, folder, {**os.environ, **place}, self._wait_for)
 
     def _wait_for(self, process: subprocess.Popen[bytes]) -> int:

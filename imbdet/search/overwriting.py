@@ -1,4 +1,4 @@
-"""Refuses axes whose choices overwrite each other: then a name promises what is not trained."""
+"""Refuses axes whose choices overwrite each other, as names of arms would then be wrong."""
 
 import itertools
 
@@ -9,7 +9,7 @@ from imbdet.search.space import RATE_KEY, Space
 
 
 def refuse_overwriting(space: Space) -> None:
-    """Look at what the choices of each axis change in the baseline.
+    """Compare the keys that the choices of the axes change in the baseline.
 
     Raises:
         UserError: choices of two axes give a key different values, or a key or value does not
@@ -19,7 +19,7 @@ def refuse_overwriting(space: Space) -> None:
     if len(baseline.choices) < 2:
         return
     plain = load_arm(baseline)
-    # Of each axis, by choice, the keys with other values than in the baseline.
+    # By axis and choice, the keys with other values than in the baseline.
     changes: dict[str, dict[str, dict[str, object]]] = {axis: {} for axis in baseline.choices}
     for arm in others:
         departs = [pair for pair in arm.choices.items() if pair not in baseline.choices.items()]

@@ -1,4 +1,4 @@
-"""Where trainings run: on this machine, or in a cluster."""
+"""Launchers of trainings: on this machine, or in a cluster."""
 
 import argparse
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ from imbdet.search.launcher import Launcher
 
 
 def make_launcher(args: argparse.Namespace) -> Launcher:
-    """What starts trainings where a command line wants them.
+    """The launcher that a command line asks for.
 
     Args:
-        args: as ``imbdet search`` parses them.
+        args: arguments of ``imbdet search``.
 
     Raises:
         UserError: there is no such GPU; or Ray is not installed, has no cluster there, or gives
@@ -35,7 +35,7 @@ def make_launcher(args: argparse.Namespace) -> Launcher:
 
 
 def _require_gpus(ids: Sequence[str]) -> None:
-    """Refuse numbers that no GPU here has, as a training would take the CPU without a word."""
+    """Refuse numbers that no GPU here has, as a training would silently use the CPU."""
     number = torch.cuda.device_count()
     for gpu in ids:
         if gpu.isdecimal() and int(gpu) >= number:

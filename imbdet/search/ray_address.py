@@ -1,4 +1,4 @@
-"""Whether a Ray cluster may be at an address: whether something answers there that speaks gRPC."""
+"""Checks that a Ray cluster may be at an address: a server there answers and speaks gRPC."""
 
 import os
 import socket
@@ -13,11 +13,11 @@ _PATIENCE = 10
 
 
 def require_answer(address: str) -> None:
-    """Refuse an address of a host and a port at which nothing answers as a cluster does.
+    """Refuse an address of a host and a port at which no server answers as a cluster does.
 
     Args:
-        address: such as "host:6379" or "ray://host:10001", or "auto" with such a one in
-            RAY_ADDRESS. What else Ray takes it looks up by itself, without waiting.
+        address: address such as "host:6379" or "ray://host:10001", or "auto" with one of these in
+            RAY_ADDRESS. Ray resolves other addresses by itself, without waiting.
 
     Raises:
         UserError: the host is unknown, out of reach, or has nothing at the port, or something that
@@ -44,18 +44,18 @@ def _require_grpc(host: str, port: int) -> None:
     """Wait for a channel.
 
     Raises:
-        FutureTimeoutError: there is none within some seconds.
+        FutureTimeoutError: the channel is not ready within ``_PATIENCE`` seconds.
     """
     if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
         return  # Ray has the keys
     target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    # Ray asks no proxy, either.
+    # Ray uses no proxy, either.
     with grpc.insecure_channel(target, [("grpc.enable_http_proxy", 0)]) as channel:
         grpc.channel_ready_future(channel).result(_PATIENCE)
 
 
 def no_cluster(address: str, reason: str) -> UserError:
-    """The error of an address at which no cluster is."""
+    """The error for an address without a cluster."""
     return UserError(
         f"There is no Ray cluster at --ray {address} ({reason}): start one by `ray start --head`, "
         "or name its address."

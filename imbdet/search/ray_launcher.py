@@ -1,7 +1,7 @@
 """Trainings as tasks of a Ray cluster, whose machines see the folder of the search.
 
-Of Ray it is the cluster that is used. The schedulers of Ray Tune judge a trial by one number, as
-Optuna's pruners do, and know nothing of seeds and images.
+Only the cluster of Ray is used: the schedulers of Ray Tune judge a trial by one number, as Optuna's
+pruners do, and know nothing of seeds and images.
 """
 
 import os
@@ -23,9 +23,9 @@ class RayLauncher(Launcher):
     """Starts trainings in a cluster, with a GPU each where it has any, otherwise a CPU.
 
     Args:
-        address: of the cluster, such as "auto" or "ray://host:10001".
-        parallel: how many trainings are asked for at a time.
-        prefix: precedes each command.
+        address: address of the cluster, such as "auto" or "ray://host:10001".
+        parallel: number of trainings that are submitted at a time.
+        prefix: words that precede each command.
 
     Raises:
         UserError: there is no cluster.

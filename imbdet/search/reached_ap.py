@@ -1,4 +1,4 @@
-"""The AP that a training has reached, and how it would stray on other images."""
+"""The AP that a training has reached, and its values without groups of images."""
 
 import dataclasses
 import threading
@@ -14,7 +14,7 @@ from imbdet.engine.weight_average import SUFFIX
 from imbdet.errors import UserError
 from imbdet.figures.estimates import nan_mean
 
-# detectron2 knows data sets by names for the whole process.
+# detectron2 registers data sets by name for the whole process.
 _lock = threading.Lock()
 
 
@@ -22,8 +22,8 @@ def reached_ap(folder: Path, dataset: str) -> tuple[np.ndarray, int]:
     """Read the last evaluation of a training: of the averaged weights, where it averages them.
 
     Args:
-        folder: OUTPUT_DIR.
-        dataset: that it was evaluated on.
+        folder: OUTPUT_DIR of the training.
+        dataset: name of the data set that it was evaluated on.
 
     Returns:
         (1 + G,) AP in percent of all images, then without each group of them; and the number of
@@ -46,7 +46,7 @@ def reached_ap(folder: Path, dataset: str) -> tuple[np.ndarray, int]:
 
 
 def _judged(run: RunFolder) -> RunFolder:
-    """The run with the evaluations of the weights that its config is after."""
+    """The run with the evaluations of averaged weights, if its config averages them."""
     if not run.settings.get("MODEL_EMA", {}).get("ENABLED", False):
         return run
     return dataclasses.replace(run, evaluations=run.evaluations + SUFFIX)

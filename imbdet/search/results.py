@@ -36,10 +36,10 @@ def write_results(
 
     Args:
         output: the folder of the search.
-        rows: of the arms.
+        rows: rows of the arms.
         said: sentences about the search.
-        final: None before the end.
-        measured: of all trainings.
+        final: the final comparison; None before the end.
+        measured: results of all trainings.
     """
     content = {
         "sentences": said,
@@ -54,7 +54,7 @@ def write_results(
 
 
 def print_table(rows: Sequence[Row], said: Sequence[str]) -> None:
-    """For a terminal."""
+    """Print the rows of the arms and the sentences on a terminal."""
     headers = ["arm", "iteration", "AP", "minus baseline", "what became of it"]
     cells = [(row.arm, f"{row.iteration:,}", _aps(row), _interval(row), row.fate) for row in rows]
     print(tabulate(cells, headers, disable_numparse=True))
@@ -62,10 +62,10 @@ def print_table(rows: Sequence[Row], said: Sequence[str]) -> None:
 
 
 def write_winner(path: Path, arm: Arm, said: Sequence[str]) -> None:
-    """The winner's config as a YAML file that needs no other: the keys that are not the defaults.
+    """Write the winner's config as a YAML file without bases: the keys that are not the defaults.
 
     Args:
-        path: of the file.
+        path: path of the file.
         arm: the winner.
         said: sentences about the search, for its head.
     """
@@ -85,7 +85,7 @@ def write_winner(path: Path, arm: Arm, said: Sequence[str]) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Tuples as lists, which YAML has."""
+    """The value with lists in place of tuples, which YAML lacks."""
     if isinstance(value, dict):
         return {name: _plain(part) for name, part in value.items()}
     return [_plain(part) for part in value] if isinstance(value, list | tuple) else value

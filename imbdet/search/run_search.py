@@ -28,7 +28,7 @@ from imbdet.search.storage import holds_study, naming_storage, open_storage, sql
 from imbdet.search.trials import Trials
 from imbdet.wording import counted
 
-# Of the studies in the storage.
+# Name of the study in the storage.
 _NAME = "imbdet"
 
 
@@ -37,14 +37,14 @@ class Search:
     """A search in its folder, and its storage, which other programs may work on as well.
 
     Attributes:
-        space: what is chosen from.
-        plan: how.
-        output: the folder.
-        dataset: of validation.
-        final: of the comparison at the end.
-        trials: of the search.
-        final_trials: of the comparison at the end.
-        remover: of the checkpoints in it.
+        space: the space of arms.
+        plan: plan of the search.
+        output: folder of the search.
+        dataset: name of the validation set.
+        final: data set and seeds of the final comparison.
+        trials: trials of the search.
+        final_trials: trials of the final comparison.
+        remover: removes checkpoints in the folder.
     """
 
     space: Space
@@ -60,7 +60,7 @@ class Search:
         """Train until all is decided or the budget is spent, then compare.
 
         Raises:
-            Stopped: by a signal, after all trainings have ended by it.
+            Stopped: a signal arrived, and all trainings have ended.
             UserError: the search cannot go on.
         """
         end = self.plan.rungs[-1]
@@ -114,13 +114,13 @@ class Search:
 
     @property
     def _folder(self) -> Path:
-        """Of the trainings that the search decides by."""
+        """The folder of the trainings that the search decides by."""
         return self.output / "trainings"
 
     def _decide(self, measured: Mapping[Task, Measured], failed: Mapping[Task, str]) -> list[Task]:
         progress = advance(self.plan, measured, failed)
         self.trials.prune(list(progress.fates))
-        # A failure may be put right until the end.
+        # A failure may be corrected until the end.
         self._remove_checkpoints(("worse", "rate"), progress, measured, failed)
         return progress.due
 
@@ -131,7 +131,7 @@ class Search:
         measured: Mapping[Task, Measured],
         failed: Mapping[Task, str],
     ) -> None:
-        """Of the arms that are dropped for good, by a fate of these kinds, but not at their end."""
+        """Remove those of arms that are dropped for good, by such a fate, before their end."""
         fates = dropped_for_good(self.plan, progress, measured, failed)
         arms = [arm for arm, fate in fates.items() if fate.kind in kinds]
         ends = [Task(self.plan.rungs[-1], seed, arm) for seed in self.plan.seeds for arm in arms]
@@ -171,8 +171,8 @@ def open_search(args: argparse.Namespace, space: Space) -> Search:
     """Check everything, and open or begin the search.
 
     Args:
-        args: as ``imbdet search`` parses them.
-        space: what is chosen from.
+        args: arguments of ``imbdet search``.
+        space: the space of arms.
 
     Raises:
         UserError: something is missing, does not fit, or is of another search.
@@ -237,7 +237,7 @@ def _require_trainings(search: Search, url: str) -> None:
     """Refuse a storage whose search has its trainings in another folder.
 
     Raises:
-        UserError: says what to name.
+        UserError: the folder has none of the trainings.
     """
     measured, _ = search.trials.read()
     folders = [search.folder_of(task) for task in measured]
@@ -254,10 +254,10 @@ def _storage_url(args: argparse.Namespace) -> str:
 
 
 def run_search(args: argparse.Namespace, space: Space) -> None:
-    """Search, and leave the results in the folder, however it ends.
+    """Search, and write the results into the folder, however the search ends.
 
     Raises:
-        Stopped: by a signal, after all trainings have ended by it.
+        Stopped: a signal arrived, and all trainings have ended.
         UserError: see :func:`open_search`; or the storage can no longer be used.
     """
     with naming_storage(_storage_url(args)):

@@ -1,4 +1,4 @@
-"""Checks the configs of all arms before anything is trained, and what they have in common."""
+"""Checks the configs of all arms before anything is trained, and returns what they share."""
 
 import itertools
 import os
@@ -20,8 +20,8 @@ from imbdet.search.halving import default_rungs
 from imbdet.search.space import Arm, Space
 from imbdet.wording import counted
 
-# Arms are compared at the same iteration, with what they learned from the same data, on the same
-# images and by the same evaluation.
+# Keys that all arms must share: they are compared at the same iteration, after training on the same
+# data, on the same images and by the same evaluation.
 _SHARED = (
     "SOLVER.MAX_ITER",
     "DATASETS.TRAIN",
@@ -38,7 +38,7 @@ class Shared(NamedTuple):
 
     Attributes:
         rungs: iterations at which they are compared; the last one is the end of the schedule.
-        dataset: of validation.
+        dataset: name of the validation set.
     """
 
     rungs: tuple[int, ...]
@@ -55,11 +55,11 @@ def load_arm(arm: Arm) -> CfgNode:
 
 
 def check_arms(space: Space) -> Shared:
-    """Look at everything that would be refused later.
+    """Check everything that would be refused later.
 
     Raises:
-        UserError: a key or value that does not exist, schedules or data sets that differ, rungs
-            behind the end, or a data set that is used twice.
+        UserError: a key or value does not exist, schedules or data sets differ, rungs do not stop
+            at the end of the schedule, or data sets share an image.
     """
     baseline, *others = space.arms.values()
     first = _check_arm(baseline)
@@ -110,7 +110,7 @@ def _find_rungs(space: Space, cfg: CfgNode) -> tuple[int, ...]:
 
 
 class _Split(NamedTuple):
-    """A data set, what it is for, and detectron2's dicts."""
+    """A data set, its role in the search, and detectron2's dicts."""
 
     name: str
     role: str
@@ -121,15 +121,15 @@ class _Split(NamedTuple):
 
     @property
     def images(self) -> set[str]:
-        """The files. A folder may have several paths, by links."""
+        """The real paths of the image files, as links give a folder several paths."""
         return {os.path.realpath(record["file_name"]) for record in self.records}
 
 
 def _check_splits(space: Space, cfg: CfgNode) -> None:
-    """Look at the data of training, validation and the final comparison, before hours pass.
+    """Check the data of training, validation and the final comparison, before hours pass.
 
     Raises:
-        UserError: two of them share an image, have other classes or, to compare on, no objects.
+        UserError: two of them share an image, or one of the latter has other classes or no objects.
     """
     training = [
         _Split(name, "training", load_dataset(cfg, name, training=True))

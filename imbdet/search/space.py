@@ -1,4 +1,4 @@
-"""What is to be chosen from: the YAML file of a search or a grid."""
+"""The YAML file with the choices of a search or a grid."""
 
 import itertools
 import math
@@ -25,12 +25,12 @@ _FORM = {
     "rungs": Maybe([int]),
     "final": Maybe(_FINAL_FORM),
 }
-# By which choices are joined to the name of a method, and so of a folder.
+# Joins the names of choices to that of a method, and so of a folder.
 _JOINT = "-"
-# Bytes: file systems take 255, and "-seed_" with a number of 64 bits stands behind the name.
+# Limit in bytes: file systems take 255, and "-seed_" with a number of 64 bits follows the name.
 _MAX_NAME = 255 - len("-seed_") - len(str(2**63))
 RATE_KEY = "SOLVER.BASE_LR"
-# What else stands beside the choices, in tables and in what Optuna shows.
+# Names of other columns beside the choices, in tables and in Optuna.
 _NO_AXES = ("seed", "learning_rate")
 _SEEDS = Range(0, MAX_SEED)
 _RATES = Range(0, math.inf, above=True, below=True)
@@ -43,7 +43,7 @@ class Arm:
     """A method with a learning rate.
 
     Attributes:
-        name: of the arm, and of folders.
+        name: name of the arm, and of its folders.
         method: name of the choices, without the learning rate.
         choices: name of the choice on each axis.
         learning_rate: None leaves that of the config.
@@ -64,14 +64,14 @@ class Arm:
         return [str(word) for pair in self.overrides.items() for word in pair]
 
     def arguments(self, seed: int) -> list[str]:
-        """Of ``imbdet train``, without OUTPUT_DIR."""
+        """The arguments of ``imbdet train``, without OUTPUT_DIR."""
         files = [word for file in self.files for word in ("--config-file", file)]
         return [*files, *self.opts, "SEED", str(seed)]
 
 
 @dataclass(frozen=True)
 class Final:
-    """What the winner is compared with the baseline on: a data set and seeds of their own."""
+    """The data set and the seeds of the final comparison of the winner with the baseline."""
 
     dataset: str
     seeds: Sequence[int]
@@ -79,14 +79,14 @@ class Final:
 
 @dataclass(frozen=True, eq=False)
 class Space:
-    """What a YAML file describes.
+    """The arms and seeds that a YAML file describes.
 
     Attributes:
-        path: of the file.
-        arms: by name; the first one is of the baseline, whose choices are the first of each axis.
-        seeds: that every arm is trained with.
+        path: path of the file.
+        arms: arms by name; the first is the baseline's, whose choices are the first of each axis.
+        seeds: seeds that every arm is trained with.
         rungs: iterations at which a search compares; None leaves them to the schedule.
-        final: of the comparison at the end of a search; None without one.
+        final: final comparison of a search; None without one.
     """
 
     path: Path
@@ -108,11 +108,11 @@ def read_space(path: Path, config_files: Sequence[str] = ()) -> Space:
     """Read a file of choices.
 
     Args:
-        path: of the YAML file. Paths in it start at its folder.
-        config_files: come before those of the file.
+        path: path of the YAML file. Paths in it are relative to its folder.
+        config_files: config files that come before those of the file.
 
     Raises:
-        UserError: the file cannot be read or says something else.
+        UserError: the file cannot be read or has another form.
     """
     values = read_values(str(path))
     _refuse_unknown(values, _FORM, f"'{path}'")

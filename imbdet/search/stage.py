@@ -15,7 +15,7 @@ from imbdet.search.space import Arm
 from imbdet.search.storage import PATIENCE
 from imbdet.search.trials import Trials
 
-# Seconds between looks at what other programs have done, where they do all that is due.
+# Seconds between checks of other programs' results, where these do all that is due.
 _PERIOD = 2.0
 
 Decide = Callable[[Mapping[Task, Measured], Mapping[Task, str]], Sequence[Task]]
@@ -25,8 +25,8 @@ def training_folder(root: Path, task: Task) -> Path:
     """The OUTPUT_DIR of a training.
 
     Args:
-        root: of all trainings of a stage.
-        task: of the training.
+        root: folder of all trainings of a stage.
+        task: task of the training.
     """
     return root / f"{task.arm}-seed_{task.seed}"
 
@@ -36,11 +36,11 @@ class Stage:
     """Trainings that are evaluated on one data set.
 
     Attributes:
-        trials: that are shared with other programs.
-        decide: which tasks are due, from what was measured and what failed.
-        arms: by name.
-        folder: of the trainings.
-        dataset: to evaluate on.
+        trials: trials, which other programs may share.
+        decide: function from the results and the failures to the tasks that are due.
+        arms: arms by name.
+        folder: folder of the trainings.
+        dataset: name of the data set to evaluate on.
         end: the last iteration.
     """
 
@@ -57,7 +57,7 @@ class Stage:
         """Train until nothing is due.
 
         Raises:
-            Stopped: by a signal, after all trainings have ended by it.
+            Stopped: a signal arrived, and all trainings have ended.
             UserError: the search cannot go on.
         """
         with (
@@ -74,7 +74,7 @@ class Stage:
             worker.result()
 
     def _work(self, launcher: Launcher) -> None:
-        """Do what is due on one place, until there is nothing more."""
+        """Do the due tasks on one place, until there are none."""
         while not launcher.is_stopping:
             due = self.decide(*self.trials.read())
             if not due:
@@ -92,7 +92,7 @@ class Stage:
                 self._own.discard(trial_id)
 
     def _tell_of_others(self) -> None:
-        """Say once why nothing is trained here."""
+        """Print once why nothing is trained here."""
         if not self._own and not self._has_told.is_set():
             self._has_told.set()
             print(
@@ -117,7 +117,7 @@ class Stage:
             try:
                 ap, num_images = reached_ap(folder, self.dataset)
                 CheckpointFolder(folder).keep_tagged()
-            except Exception:  # whatever it is, the trial waits for who goes on
+            except Exception:  # after any error, another program may go on
                 self.trials.release(trial_id, task, seconds=end.seconds)
                 raise
         seconds = self.trials.seconds_before(trial_id, task) + end.seconds

@@ -1,4 +1,4 @@
-"""The database of a search: opens it, and tells what is wrong with it."""
+"""Opens the database of a search, and reports what is wrong with it."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemy
 
 from imbdet.errors import UserError
 
-# Seconds between signs of life, and without one until a trial is given to another.
+# Seconds between heartbeats of a trial, and without one until it is given to another program.
 HEARTBEAT, PATIENCE = 15, 90
 # Seconds that a program waits while another one writes to an SQLite file.
 _SQLITE_TIMEOUT = 60
@@ -30,10 +30,10 @@ def sqlite_url(file: Path) -> str:
 
 
 def open_storage(url: str) -> RDBStorage:
-    """The database of a search.
+    """Open the database of a search.
 
     Args:
-        url: as SQLAlchemy has it, such as "sqlite:///search.db".
+        url: URL in SQLAlchemy's form, such as "sqlite:///search.db".
 
     Raises:
         UserError: there is no such database, or it is of another version of Optuna.
@@ -71,8 +71,8 @@ def open_storage(url: str) -> RDBStorage:
 def _make_storage(url: str, options: dict[str, Any]) -> RDBStorage:
     """Open a database, and make its tables in a new one.
 
-    Programs that begin together all find it empty. A table, and then its first row, is made by one
-    of them, and the database refuses the others, who find it there when they look again.
+    Programs that begin together all find it empty. One of them makes a table, and then its first
+    row; the database refuses the others, which find it there at their next attempt.
     """
     for attempts_left in reversed(range(_ATTEMPTS)):
         try:
@@ -89,10 +89,10 @@ def _make_storage(url: str, options: dict[str, Any]) -> RDBStorage:
 
 @contextlib.contextmanager
 def naming_storage(url: str) -> Iterator[None]:
-    """Turn what a database does in the block that has become unusable into a sentence.
+    """Turn the error of a database that becomes unusable in the block into one for the user.
 
     Raises:
-        UserError: names ``url``.
+        UserError: the database cannot be used; the message names ``url``.
     """
     try:
         yield
@@ -110,11 +110,11 @@ def _unusable(url: str, error: BaseException) -> UserError:
 
 
 def holds_study(url: str, name: str) -> bool:
-    """Whether a study is in a database; makes neither the one nor the other.
+    """Whether a study is in a database; neither is created.
 
     Args:
-        url: of the database, see :func:`open_storage`.
-        name: of the study.
+        url: URL of the database, see :func:`open_storage`.
+        name: name of the study.
 
     Raises:
         UserError: see :func:`open_storage`.
@@ -125,10 +125,10 @@ def holds_study(url: str, name: str) -> bool:
 
 
 def _is_missing(url: str) -> bool:
-    """Whether it is of an SQLite file that is not there, and that opening it would make."""
+    """Whether a URL is of an SQLite file that does not exist, and that opening would create."""
     try:
         parsed = make_url(url)
-    except ArgumentError:  # which opening it tells
+    except ArgumentError:  # which opening it reports
         return False
     file = parsed.database if parsed.get_backend_name() == "sqlite" else None
     return bool(file) and not file.startswith("file:") and not os.path.exists(file)

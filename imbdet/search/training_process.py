@@ -6,11 +6,11 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-# What a training says when it fails.
+# File of the error output of a training.
 _ERRORS = "stderr.txt"
-# In the folder of a training that is to stop, on whatever machine it is.
+# File in the folder of a training that makes it stop, on any machine.
 STOP_FILE = ".stop"
-# Seconds between looks at it.
+# Seconds between checks for this file.
 _PERIOD = 1.0
 
 
@@ -24,16 +24,16 @@ def run_training(
 
     Args:
         command: the program and its arguments.
-        folder: of what it says, which is there.
-        environment: of the process.
-        wait: waits for the process, which signals of the terminal do not reach, and returns its
-            exit status.
+        folder: existing folder for its error output.
+        environment: environment variables of the process.
+        wait: function that waits for the process, which signals of the terminal do not reach, and
+            returns its exit status.
 
     Returns:
-        What went wrong, or nothing.
+        What went wrong, "" for nothing.
 
     Raises:
-        OSError: it cannot be started.
+        OSError: the process cannot be started.
     """
     with open(folder / _ERRORS, "w+", errors="replace") as errors:
         process = subprocess.Popen(
@@ -54,11 +54,11 @@ def run_training_there(command: Sequence[str], folder: Path, working_folder: str
 
     Args:
         command: the program and its arguments.
-        folder: of what it says.
-        working_folder: where relative paths begin.
+        folder: folder for its error output.
+        working_folder: folder that relative paths start from.
 
     Returns:
-        What went wrong, or nothing.
+        What went wrong, "" for nothing.
     """
     # Ray interrupts a task that is cancelled; one that has begun ends by the file.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -2,12 +2,12 @@
 
 A trial is a training: an arm with a seed. It waits, runs to a rung, and waits again, until it comes
 to its end (complete), its arm is dropped (pruned) or it fails. Optuna's own pruners judge a trial
-by one number and know nothing of seeds and images; what is dropped is decided by
-:mod:`imbdet.search.halving` and told to Optuna, so that its dashboard and its plots show it.
+by one number and know nothing of seeds and images; :mod:`imbdet.search.halving` decides which arms
+are dropped, and Optuna is told, so that its dashboard and its plots show it.
 
 Several programs may work on the same study. A trial is claimed by a change of its state that the
-database lets one of them make. Who claims a trial lets the database know every few seconds that it
-is alive; if it is silent for long, another one may go on with the trial.
+database lets one of them make. The program that has claimed a trial sends heartbeats to the
+database; if they cease for long, another one may go on with the trial.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from imbdet.search.halving import Measured, Task
 from imbdet.search.space import Arm
 from imbdet.search.storage import HEARTBEAT
 
-# To be raised with every change of what is kept in a study.
+# Version of the content of a study, to be raised with every change of it.
 VERSION = 1
 
 _ABOUT = "imbdet"
@@ -39,13 +39,13 @@ class Trials:
 
     Args:
         storage: see :func:`imbdet.search.storage.open_storage`.
-        name: of the study in it.
-        about: what the study is of, as JSON has it; all that work on it must say the same.
-        arms: by name.
-        place: of what it is about in the space, such as "final.".
+        name: name of the study in it.
+        about: description of the search as JSON values, equal in all programs that work on it.
+        arms: arms by name.
+        place: prefix of the names in ``about`` for messages, such as "final.".
 
     Raises:
-        UserError: the study is of something else.
+        UserError: the study is of another search.
     """
 
     def __init__(
@@ -68,14 +68,14 @@ class Trials:
         _require_same(self._study.user_attrs[_ABOUT], about, storage.url, place)
 
     def read(self) -> tuple[dict[Task, Measured], dict[Task, str]]:
-        """What trainings have reached, and what those said that failed."""
+        """The results of trainings, and the messages of those that failed."""
         return results_of(self._all())
 
     def claim(self, due: Sequence[Task]) -> tuple[Task, int] | None:
-        """Take the first task that nobody else works on.
+        """Take the first task that no other program works on.
 
         Returns:
-            The task and the id of its trial; None where others have all.
+            The task and the id of its trial; None if other programs work on all of them.
         """
         with self._lock:
             fail_stale_trials(self._study)
@@ -91,7 +91,7 @@ class Trials:
         return None
 
     def _take(self, trial_id: int, task: Task) -> bool:
-        """Claim a trial, unless its task is no longer due, as another program was there."""
+        """Claim a trial, unless another program has claimed it or done its task."""
         self._storage.record_heartbeat(trial_id)
         try:
             is_ours = self._storage.set_trial_state_values(trial_id, TrialState.RUNNING)
@@ -106,12 +106,12 @@ class Trials:
 
     @contextlib.contextmanager
     def beating(self, trial_id: int) -> Iterator[None]:
-        """Others leave the trial alone until the end of the block."""
+        """Send heartbeats until the end of the block, so that others leave the trial alone."""
         is_over = threading.Event()
 
         def beat() -> None:
             while not is_over.wait(HEARTBEAT):
-                # A database that is out of reach for a while hears the next one.
+                # A database that is out of reach for a while gets the next one.
                 with self._lock, contextlib.suppress(optuna.exceptions.StorageInternalError):
                     self._storage.record_heartbeat(trial_id)
 
@@ -124,12 +124,12 @@ class Trials:
             thread.join()
 
     def report(self, trial_id: int, task: Task, measured: Measured, *, is_end: bool) -> None:
-        """Keep what a training has reached, and let it wait for the next rung.
+        """Store the result of a training, and let it wait for the next rung.
 
         Args:
-            trial_id: of a trial that was claimed.
-            task: that is done.
-            measured: what it has reached.
+            trial_id: id of a trial that was claimed.
+            task: task that is done.
+            measured: result of the training.
             is_end: whether there is no further rung.
         """
         value = float(measured.ap[0])
@@ -147,18 +147,18 @@ class Trials:
                 self._storage.set_trial_state_values(trial_id, TrialState.WAITING)
 
     def report_failure(self, trial_id: int, task: Task, text: str) -> None:
-        """Keep what a training said that failed."""
+        """Store the message of a training that failed."""
         with self._changing():
             self._storage.set_trial_user_attr(trial_id, f"failed {task.iteration}", text)
             self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
 
     def release(self, trial_id: int, task: Task, *, seconds: float) -> None:
-        """Let a trial that was stopped on its way wait for who goes on.
+        """Let a trial that was stopped before its rung wait until a program goes on with it.
 
         Args:
-            trial_id: of a trial that was claimed.
-            task: that is not done.
-            seconds: of work on it.
+            trial_id: id of a trial that was claimed.
+            task: task that is not done.
+            seconds: seconds of work on it.
         """
         with self._changing():
             before = self.seconds_before(trial_id, task)
@@ -169,17 +169,17 @@ class Trials:
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[None]:
-        """Changes of a trial that was claimed come to nothing if it was given to another since."""
+        """Ignore changes of a claimed trial that was given to another program since."""
         with self._lock, contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
             yield
 
     def seconds_before(self, trial_id: int, task: Task) -> float:
-        """Of work on a task that was stopped."""
+        """Seconds of earlier work on a task that was stopped."""
         attributes = self._storage.get_trial(trial_id).user_attrs
         return float(attributes.get(f"stopped {task.iteration}", 0.0))
 
     def prune(self, arms: Sequence[str]) -> None:
-        """Tell Optuna that trials of these arms do not go on."""
+        """Mark the waiting trials of these arms as pruned."""
         with self._lock:
             for trial in self._all():
                 if trial.user_attrs["arm"] in arms and trial.state == TrialState.WAITING:
@@ -212,7 +212,7 @@ class Trials:
         )
 
     def _options(self, name: str) -> list[Any]:
-        """All values of a parameter; Optuna wants them to be the same for all trials."""
+        """All values of a parameter, which Optuna requires to be the same for all trials."""
         if name == "seed":
             return list(self._study.user_attrs[_ABOUT]["seeds"])
         if name == "learning_rate":
@@ -227,7 +227,7 @@ class Trials:
 
 
 def results_of(trials: Sequence[FrozenTrial]) -> tuple[dict[Task, Measured], dict[Task, str]]:
-    """What trials of a study have reached, and what those said that failed."""
+    """The results of the trials of a study, and the messages of those that failed."""
     measured: dict[Task, Measured] = {}
     failed: dict[Task, str] = {}
     for trial in trials:
@@ -242,7 +242,7 @@ def results_of(trials: Sequence[FrozenTrial]) -> tuple[dict[Task, Measured], dic
     return measured, {
         task: text
         for task, text in failed.items()
-        # Those that begin once more, and those that then came there, have not failed.
+        # Trainings that begin once more, or have reached the rung since, have not failed.
         if task not in measured and not _live(task, trials)
     }
 
@@ -267,7 +267,7 @@ def _require_same(kept: Mapping[str, Any], about: Mapping[str, Any], url: str, p
     differing = [
         f"{place}{name}"
         for name, value in about.items()
-        # The order counts: the first arm is the baseline's, and Optuna wants that of choices kept.
+        # The order counts: the first arm is the baseline's, and Optuna requires that of choices.
         if json.dumps(kept.get(name)) != json.dumps(value)
     ]
     if differing:

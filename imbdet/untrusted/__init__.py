@@ -1,1 +1,1 @@
-"""Files that may hold anything: only regular ones are read, and their values have a form."""
+"""Read files that may hold anything: only regular ones, and only values of a declared form."""

@@ -21,12 +21,12 @@ def load_arrays(path: str, *, max_operations: int = MAX_OPERATIONS) -> Any:
     """Read a pickle of arrays and numbers in plain containers, of Python 2 or 3.
 
     Args:
-        path: of the file.
-        max_operations: that a pickle of its kind has.
+        path: path of the file.
+        max_operations: limit of the operations of the pickle.
 
     Raises:
         pickle.UnpicklingError: the pickle asks for anything else; the message has "GLOBAL" and the
-            dotted name. Any other exception: it is damaged.
+            dotted name. Any other exception: the file is damaged.
     """
     allowance = Allowance(os.path.getsize(path))
 
@@ -41,7 +41,7 @@ def load_arrays(path: str, *, max_operations: int = MAX_OPERATIONS) -> Any:
 
 
 def array_functions(allowance: Allowance) -> dict[str, Any]:
-    """What pickles of arrays ask for, by dotted name."""
+    """The functions that pickles of arrays ask for, by dotted name."""
 
     class Array(np.ndarray):
         """An array that is filled from a state with a checked dtype."""
@@ -87,7 +87,7 @@ class _DType:
 
 
 def _no_bytes() -> bytes:
-    """How protocols below 3 write none; ``bytes`` itself makes any number of them."""
+    """Empty bytes, as protocols below 3 ask for; ``bytes`` itself would make any number of them."""
     return b""
 
 

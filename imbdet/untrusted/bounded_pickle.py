@@ -16,7 +16,7 @@ MAX_OPERATIONS = 1_000_000
 
 
 class Source(Protocol):
-    """What both ``pickle`` and ``pickletools`` read from, and what knows where it is."""
+    """A seekable file from which both ``pickle`` and ``pickletools`` can read."""
 
     def read(self, size: int = ..., /) -> bytes: ...
     def readline(self) -> bytes: ...
@@ -25,10 +25,10 @@ class Source(Protocol):
 
 
 class Allowance:
-    """How many elements or bytes the values of a pickle may have.
+    """A limit of the elements or bytes that the values of a pickle may have.
 
     Args:
-        size: of its file, in bytes.
+        size: size of its file, in bytes.
     """
 
     def __init__(self, size: int) -> None:
@@ -36,20 +36,20 @@ class Allowance:
         self._left = 4 * size
 
     def take(self, number: int) -> None:
-        """Use some of it.
+        """Use up a number of elements or bytes.
 
         Raises:
-            pickle.UnpicklingError: it is used up.
+            pickle.UnpicklingError: fewer are left.
         """
         self._left -= number
         if self._left < 0:
             raise pickle.UnpicklingError("it unpacks to a multiple of its size")
 
     def encode(self, text: str, encoding: str = "latin1") -> bytes:
-        """How protocols below 3 write bytes; other encodings, such as "hex", would multiply them.
+        """Bytes as protocols below 3 write them; encodings such as "hex" would multiply them.
 
         Raises:
-            pickle.UnpicklingError: it is none of theirs.
+            pickle.UnpicklingError: the encoding is another than theirs.
         """
         if encoding not in ("latin1", "latin-1"):
             raise pickle.UnpicklingError(f"bytes as {encoding}")
@@ -61,10 +61,10 @@ class BoundedUnpickler(pickle.Unpickler):
     """Unpickles one value.
 
     Args:
-        source: begins with the pickle.
-        functions: what it may ask for, by dotted name.
-        persistent: makes a value of an id that stands for data outside of the pickle.
-        max_operations: that it has at most.
+        source: file at the beginning of the pickle.
+        functions: functions that it may ask for, by dotted name.
+        persistent: function that makes a value of an id, which stands for data outside the pickle.
+        max_operations: limit of its operations.
     """
 
     def __init__(
@@ -96,11 +96,11 @@ class BoundedUnpickler(pickle.Unpickler):
 
 
 def _check_operations(source: Source, max_operations: int) -> None:
-    """Look at each operation of a pickle without doing it; leaves ``source`` where it was.
+    """Check the operations of a pickle without running them; leave ``source`` where it was.
 
     Raises:
         pickle.UnpicklingError: there are too many, or one asks for a memo of gigabytes.
-        ValueError: it is damaged.
+        ValueError: the pickle is damaged.
     """
     start = source.tell()
     for number, (operation, argument, _) in enumerate(pickletools.genops(cast(IO[bytes], source))):

@@ -7,7 +7,7 @@ import numpy as np
 
 from imbdet.untrusted.reading import require_file
 
-# Of the arrays of a file together; histograms have some kilobytes.
+# Limit of the arrays of a file together; histograms have some kilobytes.
 MAX_BYTES = 1 << 26
 
 
@@ -15,8 +15,8 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a file by name.
 
     Raises:
-        OSError: it is no file or cannot be read.
-        ValueError: it is damaged, or unpacks to more than 64 MiB.
+        OSError: the path is no file or cannot be read.
+        ValueError: the file is damaged, or unpacks to more than 64 MiB.
     """
     require_file(path)
     try:
@@ -28,5 +28,5 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
             return {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError):
         raise
-    except Exception as error:  # numpy and zipfile tell of a damaged archive in many ways
+    except Exception as error:  # a damaged archive raises many of numpy's and zipfile's
         raise ValueError("it is damaged") from error

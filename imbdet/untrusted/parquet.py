@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from imbdet.untrusted.reading import TooLarge, require_file
 
-# Of a number in memory; a text counts as the characters of the longest one in its column.
+# Bytes in memory; a text counts as the characters of the longest one in its column.
 _BYTES_OF_NUMBER = 8
 
 
@@ -23,19 +23,19 @@ def read_parquet(
 ) -> pa.Table:
     """The rows of a file, whose columns are numbers and texts.
 
-    A few bytes may stand for as many rows of one value as anybody likes, so what they unpack to is
-    known before.
+    A few bytes may stand for any number of equal rows, so the unpacked size is computed before
+    reading.
 
     Args:
-        path: of the file.
-        max_bytes: of the table in memory, eight for a number.
-        columns: to read; None is all.
-        where: what the rows shall meet; None is all rows.
+        path: path of the file.
+        max_bytes: size limit of the table in memory, eight bytes for a number.
+        columns: names of the columns to read; None = all.
+        where: condition that the rows must meet; None = all rows.
 
     Raises:
-        OSError: it is no file or cannot be read.
-        TooLarge: it unpacks to more.
-        ValueError: it is damaged, lacks a column or has other values.
+        OSError: the path is no file or cannot be read.
+        TooLarge: the table is larger than ``max_bytes``.
+        ValueError: the file is damaged, lacks a column or has other values.
     """
     require_file(path)
     try:
@@ -47,7 +47,7 @@ def read_parquet(
         num_rows, groups = file.metadata.num_rows, range(file.num_row_groups)
         packed = sum(file.metadata.row_group(i).total_byte_size for i in groups)
         _require_bytes(max(packed, num_rows * len(names) * _BYTES_OF_NUMBER), max_bytes)
-        # As dictionaries, since a long text may stand for many rows as well.
+        # Texts are read as dictionaries, since one long text may stand for many rows.
         table = pq.read_table(
             path, columns=names, filters=where, read_dictionary=texts, partitioning=None
         )
@@ -65,7 +65,7 @@ def read_parquet(
 def columns_of(table: pa.Table) -> dict[str, np.ndarray]:
     """The columns of a table by name, each an array of its own.
 
-    Texts are objects; whole numbers and truths keep their type where none is null; all others are
+    Texts are objects; integers and booleans keep their type where none is null; all others are
     float64, with NaN for null.
     """
     arrays = {}

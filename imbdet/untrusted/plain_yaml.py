@@ -1,4 +1,4 @@
-"""YAML without its traps: null, booleans, numbers, texts, lists and mappings, of a bounded size."""
+"""YAML of bounded size, restricted to null, booleans, numbers, texts, lists and mappings."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -7,7 +7,7 @@ import yaml
 
 from imbdet.untrusted.reading import TooLarge
 
-# Far above those of any config, and parsed in seconds.
+# Limits far above the sizes of configs; a document within them is parsed in seconds.
 MAX_BYTES = 1 << 18
 MAX_DEPTH = 50
 # With each alias written out: a few lines of aliases of aliases stand for billions of values.
@@ -42,7 +42,7 @@ class PlainLoader(yaml.SafeLoader):  # type: ignore[misc]
     }
 
     def get_single_node(self) -> yaml.Node | None:
-        """The root, which is a tree."""
+        """The root of the document, a tree within the limits."""
         try:
             root = super().get_single_node()
         except RecursionError as error:
@@ -70,8 +70,8 @@ def load_yaml(text: str) -> Any:
     """The value of a document of plain YAML.
 
     Raises:
-        TooLarge: it has more bytes than any config.
-        ValueError: it is damaged or not plain.
+        TooLarge: the text has more characters than ``MAX_BYTES``.
+        ValueError: the text is damaged or not plain.
     """
     if len(text) > MAX_BYTES:
         raise TooLarge(f"it has more than {MAX_BYTES:,} bytes")
@@ -85,11 +85,12 @@ def load_yaml(text: str) -> Any:
 
 
 def _measure(node: yaml.Node, known: dict[int, tuple[int, int] | None]) -> tuple[int, int]:
-    """The nodes and the levels below a node, itself among them.
+    """The number of nodes and of levels below a node, itself included.
 
     Args:
-        node: to measure.
-        known: results by id of the node, which gets more; None of those that are being measured.
+        node: node to measure.
+        known: results by id of the node, to which new ones are added; None for nodes that are
+            being measured.
     """
     if id(node) in known:
         found = known[id(node)]

@@ -1,8 +1,7 @@
-"""Reading untrusted files: what cannot be used is told at once, as an OSError or a
-ValueError whose words are for the user.
+"""Read untrusted files; errors are an OSError or a ValueError with a message for the user.
 
-A device never ends and a pipe waits for a writer, so only regular files are opened. What Python's
-own readers meet with other exceptions, such as nesting without end, becomes a ValueError.
+A device never ends and a pipe waits for a writer, so only regular files are opened. Other
+exceptions of Python's own readers, such as for endless nesting, become a ValueError.
 """
 
 import errno
@@ -23,7 +22,8 @@ def require_file(path: str | os.PathLike[str]) -> None:
     """Refuse what is no regular file, without opening it.
 
     Raises:
-        OSError: there is nothing, or a folder, a device, a pipe or a socket; ``strerror`` says it.
+        OSError: the path does not exist, or is a folder, a device, a pipe or a socket; ``strerror``
+            says which.
     """
     path = os.fspath(path)
     if "\0" in path:
@@ -39,14 +39,14 @@ def read_text(path: Path, *, max_bytes: float = float("inf"), errors: str = "str
     """The content of a text file in UTF-8.
 
     Args:
-        path: of the file.
-        max_bytes: that a file of its kind has.
+        path: path of the file.
+        max_bytes: size limit in bytes.
         errors: what to do with bytes that are no text, as for ``bytes.decode``.
 
     Raises:
-        OSError: it is no file or cannot be read.
-        TooLarge: it is larger.
-        ValueError: it is no text.
+        OSError: the path is no file or cannot be read.
+        TooLarge: the file is larger than ``max_bytes``.
+        ValueError: the file is no text.
     """
     require_file(path)
     if path.stat().st_size > max_bytes:
@@ -58,7 +58,7 @@ def parse_json(text: str | bytes) -> Any:
     """The content of a text in JSON; NaN and Infinity are read as such.
 
     Raises:
-        ValueError: it is damaged, nested too deep, or has a number of thousands of digits.
+        ValueError: the text is damaged, nested too deep, or has a number of thousands of digits.
     """
     try:
         return json.loads(text)
@@ -66,7 +66,7 @@ def parse_json(text: str | bytes) -> Any:
         raise
     except RecursionError as error:
         raise ValueError("it is nested too deep") from error
-    except ValueError as error:  # Python's limit
+    except ValueError as error:  # Python's limit of digits
         raise ValueError("it has a number of thousands of digits") from error
 
 
@@ -76,10 +76,10 @@ def read_json(path: Path, *, max_bytes: float = float("inf")) -> Any:
 
 
 def read_json_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """The objects of a file with one in each line, and how many lines are damaged.
+    """The objects of a file with one in each line, and the number of damaged lines.
 
     Raises:
-        OSError: it is no file or cannot be read.
+        OSError: the path is no file or cannot be read.
     """
     lines = read_text(path, errors="replace").splitlines()
     found = [_parse_object(line) for line in lines if line.strip()]
@@ -103,5 +103,5 @@ def suggest_file(path: str, suffixes: tuple[str, ...]) -> str:
     files = [other for other in os.listdir(folder or ".") if other.endswith(suffixes)]
     if not files:
         return f"'{folder or '.'}' has no file that ends in {' or '.join(suffixes)}."
-    # Without the suffixes, which are alike: `cells.yaml` is not near `CE.yaml`.
+    # Names are compared without suffixes, which are alike: `cells.yaml` is not near `CE.yaml`.
     return suggest(name, files, lambda file: os.path.splitext(file)[0])

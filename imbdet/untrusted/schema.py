@@ -23,14 +23,14 @@ class Each:
 
 @dataclass(frozen=True)
 class Row:
-    """A list or tuple of as many values, each of its own form."""
+    """A list or tuple of a fixed number of values, each of its own form."""
 
     forms: tuple[Any, ...]
 
 
 @dataclass(frozen=True)
 class Maybe:
-    """In a dict, a name that may be missing."""
+    """The form of a value whose name may be missing in a dict."""
 
     form: Any
 
@@ -39,12 +39,12 @@ def require_form(value: Any, form: Any, name: str) -> None:
     """Refuse a value of another form.
 
     Args:
-        value: to look at, as deep as the form goes.
-        form: as it must be.
-        name: of the value, for the message.
+        value: value to check, as deep as the form goes.
+        form: form that it must have.
+        name: name of the value, for the message.
 
     Raises:
-        UserError: names the first part that differs, such as "trainer.iteration".
+        UserError: a part differs; the message names the first, such as "trainer.iteration".
     """
     if isinstance(form, Each):
         _require_type(value, dict, name)
