@@ -32,7 +32,7 @@ class CheckpointLook:
     num_positives: np.ndarray
 
     def positives_by_size(self) -> dict[str, np.ndarray]:
-        """Numbers of positives of the objects, by COCO's sizes without those that no object has."""
+        """Numbers of positives by object size; COCO's sizes without objects are left out."""
         sizes = size_of(self.sides)
         by_size = {name: self.num_positives[sizes == i] for i, name in enumerate(SIZES)}
         return {name: numbers for name, numbers in by_size.items() if len(numbers)}
