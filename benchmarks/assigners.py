@@ -30,12 +30,12 @@ from imbdet.programs.program import run_program
 from imbdet.structures import needs_of
 
 STRIDES = (8, 16, 32, 64, 128)
-# An anchor of 8 strides on each cell, as the dense assigners are published with.
+# One anchor of 8 strides on each cell, as in the publications of the dense assigners.
 ONE_ANCHOR = [
     *("MODEL.ANCHOR_GENERATOR.SIZES", str([[8 * stride] for stride in STRIDES])),
     *("MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS", "[[1.0]]"),
 ]
-# How many times as fast as the reference, and percentage of an iteration.
+# Goals: how many times as fast as the reference, and the percentage of an iteration.
 GOAL_RATIO, GOAL_SHARE = 3.0, 2.0
 DENSE = [name for name, method in ASSIGNERS if "dense heads" in method.places]
 

@@ -1,7 +1,7 @@
-"""What assigners are measured against: the same choices as MMDetection makes them, image by image.
+"""References of the assigners: the same choices as MMDetection makes them, image by image.
 
-Written anew: all overlaps of an image with one column for each object, candidates gathered column
-by column, and a matrix of overlaps in which all but the wanted pairs are erased.
+They are written anew: all overlaps of an image have one column for each object, candidates are
+gathered column by column, and in a matrix of overlaps all but the wanted pairs are erased.
 """
 
 import torch
@@ -49,7 +49,7 @@ def task_aligned_by_image(
 
 
 def overlaps_of(boxes: Tensor, gt_boxes: Tensor) -> Tensor:
-    """(R, G) IoU."""
+    """(R, G) IoU of R boxes and G objects."""
     top_left = torch.max(boxes[:, None, :2], gt_boxes[None, :, :2])
     bottom_right = torch.min(boxes[:, None, 2:], gt_boxes[None, :, 2:])
     sides = (bottom_right - top_left).clamp(min=0)
@@ -62,7 +62,7 @@ def overlaps_of(boxes: Tensor, gt_boxes: Tensor) -> Tensor:
 def _take(
     priors: Priors, objects: Targets, overlaps: Tensor, idxs: Tensor, is_positive: Tensor
 ) -> Assignment:
-    """Of candidates, (k, G), those whose point is inside; the highest overlap decides."""
+    """Assign the positive candidates, (k, G), with a point inside; the highest overlap decides."""
     num_priors, num_objects = overlaps.shape
     for gt in range(num_objects):
         idxs[:, gt] += gt * num_priors

@@ -73,7 +73,7 @@ class Sampling(NamedTuple):
     weighting: str
 
     def opts(self, site: str) -> list[str]:
-        """The keys, of a node of samplers."""
+        """The overrides, for a node of samplers."""
         names = [f"{site}.POSITIVE.NAME", self.positives, f"{site}.NEGATIVE.NAME", self.negatives]
         return [*WEIGHTINGS[self.weighting], *names]
 
@@ -86,7 +86,7 @@ class Assigning(NamedTuple):
     boxes: str
 
     def opts(self, site: str) -> list[str]:
-        """The keys, beside a node of assigners."""
+        """The overrides, for a node of an assigner."""
         loss = ["MODEL.CLS_LOSS.NAME", self.cls_loss, "MODEL.BOX_LOSS.NAME", "giou"]
         return [f"{site}.NAME", self.assigner, *loss, "MODEL.DENSE.BOXES", self.boxes]
 
@@ -99,7 +99,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def combine_samplers(weightings: Sequence[str]) -> Iterator[Sampling]:
-    """All, after the detector's own twice."""
+    """All combinations, after the detector's own twice."""
     yield from [Sampling("", "", "none")] * 2
     positives, negatives = (
         [name for name, _ in registry] for registry in (POSITIVE_SAMPLERS, NEGATIVE_SAMPLERS)
@@ -108,7 +108,7 @@ def combine_samplers(weightings: Sequence[str]) -> Iterator[Sampling]:
 
 
 def combine_assigners() -> Iterator[Assigning]:
-    """All with every loss, after the detector's own twice."""
+    """All assigners with every loss, after the detector's own twice."""
     yield from [Assigning("", "", "deltas")] * 2
     boxes = itertools.cycle(BOXES)
     for (assigner, _), (loss, _) in itertools.product(ASSIGNERS, CLS_LOSSES):
@@ -116,15 +116,15 @@ def combine_assigners() -> Iterator[Assigning]:
 
 
 class Detector:
-    """What all combinations have in common: config, images."""
+    """The config and images of a detector, which all combinations share."""
 
     def __init__(self, name: str, site: str, iterations: int):
         """Load the images.
 
         Args:
-            name: of a config in quick_start.
+            name: name of a config in quick_start.
             site: node of keys that the combinations set.
-            iterations: of each training.
+            iterations: number of iterations of each training.
         """
         self._file = str(CONFIGS / "quick_start" / f"{name}.yaml")
         self._site = site
@@ -133,7 +133,7 @@ class Detector:
         self._batches = list(itertools.islice(build_train_loader(cfg), iterations))
 
     def train(self, combination: Sampling | Assigning) -> dict[str, Any]:
-        """Iterations, those that were not finite, and seconds of one.
+        """Train, and return iterations, those that were not finite, and seconds of one.
 
         Raises:
             UserError: the combination is refused.
@@ -159,7 +159,7 @@ class Detector:
 
 
 def _step(model: nn.Module, optimizer: torch.optim.Optimizer, batch: list[dict]) -> float:
-    """An iteration. Returns the loss, NaN if that or a gradient is not finite."""
+    """Do an iteration, and return the loss, NaN if that or a gradient is not finite."""
     optimizer.zero_grad()
     try:
         loss = sum(model(batch).values())
@@ -223,7 +223,7 @@ SECTIONS = {
 
 
 def main() -> None:
-    """Train all."""
+    """Train all combinations."""
     args = parse_args()
     run_sections(SECTIONS, args, iterations=args.iterations)
 

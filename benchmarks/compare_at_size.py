@@ -35,12 +35,12 @@ from imbdet.programs.program import run_program
 NUM_IMAGES = 5000
 OBJECTS_PER_IMAGE = {80: 7.36, 1203: 10.1}
 DETECTIONS_PER_IMAGE = 100
-# By run, the standard deviation of a detection's place and size, of those of its object.
+# By run, the standard deviation of a detection's place and size, relative to its object's.
 MISFITS = {"base": 0.12, "better": 0.10}
 
 
 def write_runs(folder: Path, ground_truth: Mapping[str, Any]) -> list[Path]:
-    """The folders of evaluated runs, and what the comparison reads besides."""
+    """Write the folders of evaluated runs, and what the comparison reads besides."""
     file = folder / "truth.json"
     file.write_text(json.dumps(ground_truth))
     for image in ground_truth["images"]:
@@ -93,7 +93,7 @@ def _measure(args: argparse.Namespace, num_classes: int) -> dict[str, Any]:
 
 
 def _run(words: list[str], num_threads: int) -> tuple[float, str]:
-    """The longest time without a word outside a terminal, and the words before it."""
+    """The longest time without output outside a terminal, and the output before it."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(num_threads), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-# Pixels: of a crop at most, of its heading, and between two.
+# Largest side of a crop, height of its heading, and gap between two, in pixels.
 SIDE, HEADING, GAP = 180, 16, 4
 
 

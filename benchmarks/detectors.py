@@ -55,7 +55,7 @@ SPEEDS = {
     "MODEL.SPEED.CHANNELS_LAST True MODEL.SPEED.COMPILE True",
 }
 
-# What ours replace.
+# Keys by which detectron2's own parts stand in place of ours.
 DETECTRON2_NAMES = {
     "faster_rcnn": (
         *("MODEL.PROPOSAL_GENERATOR.NAME", "RPN"),
@@ -65,7 +65,7 @@ DETECTRON2_NAMES = {
 }
 
 NUM_CLASSES = 80
-# Of an RPN that is trained: proposals around an object, and how far off, relative to its sides.
+# Proposals of a trained RPN around an object, and their deviation, relative to its sides.
 PROPOSALS_PER_OBJECT = 15
 PROPOSAL_ERROR = 0.1
 
@@ -103,7 +103,7 @@ def load_detector_config(
             *keys,
             *("MODEL.WEIGHTS", ""),
             *("MODEL.DEVICE", device),
-            # Pixels of a deviation of about 1, as the initial weights are made for.
+            # Pixels with a deviation of about 1, for which the initial weights are made.
             *("MODEL.PIXEL_STD", "[58, 57, 57]"),
             *opts,
         ],
@@ -111,7 +111,7 @@ def load_detector_config(
 
 
 def _tame(model: nn.Module) -> None:
-    """Let random weights ask as much of samplers and weightings as trained ones do."""
+    """Let random weights make samplers and weightings work as hard as trained ones do."""
     for name, buffer in model.named_buffers():
         # Every residual block would double the variance, up to boxes that are not finite.
         if name.endswith("conv3.norm.weight"):
@@ -133,7 +133,7 @@ def _find_objects(rpn: nn.Module, inputs: tuple, outputs: tuple) -> None:
 
 
 def make_batch(num_images: int, size: Sequence[int], num_boxes: int) -> list[dict[str, Any]]:
-    """Images of noise, (height, width), with objects of all sizes up to half an image."""
+    """Images of noise of a size (height, width), with objects of up to half an image."""
     generator = torch.Generator().manual_seed(0)
     sides = torch.tensor([size[1], size[0]])  # of x and y
     batch = []
@@ -168,19 +168,19 @@ class Training:
         self.storage = EventStorage()
 
     def step(self, batch: list[dict[str, Any]], seed: int) -> None:
-        """One iteration."""
+        """Do one iteration."""
         self.forward(batch, seed).backward()
         self.update()
 
     def forward(self, batch: list[dict[str, Any]], seed: int) -> Tensor:
-        """The total loss of a batch, by the scaler's factor if there is one."""
+        """The total loss of a batch, times the scaler's factor if there is one."""
         torch.manual_seed(seed)
         self.optimizer.zero_grad()
         with self.storage, self.autocast:
             return self.scaler.scale(sum(self.model(batch).values()))
 
     def update(self) -> None:
-        """The optimizer's step."""
+        """Do the optimizer's step."""
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.storage.step()

@@ -73,13 +73,13 @@ def _call(
 
 
 def run(name: str, problem: Problem, group: ProcessGroup | None) -> None:
-    """Forward and backward pass."""
+    """Do a forward and a backward pass."""
     problem.logits.grad = None
     LOSSES[name](problem, group).backward()
 
 
 def measure_bytes(args: argparse.Namespace) -> Rows:
-    """Of each loss, for positives in all processes together."""
+    """Bytes of each loss, for positives in all processes together."""
     spies = {
         name: mock.patch.object(distributed, name, wraps=getattr(distributed, name)).start()
         for name in COLLECTIVES
@@ -108,7 +108,7 @@ def measure_bytes(args: argparse.Namespace) -> Rows:
 
 
 def measure_time(args: argparse.Namespace) -> Rows:
-    """Forward and backward, milliseconds."""
+    """Milliseconds of a forward and a backward pass of each loss."""
     problem = make_problem(args.logits, args.positives, "spread", args)
     rows = []
     for name in LOSSES:

@@ -1,4 +1,4 @@
-"""Small trainings in processes of their own, which fail as they are told."""
+"""Small trainings in processes of their own, which fail at chosen moments."""
 
 import contextlib
 import io
@@ -17,17 +17,17 @@ import torch
 from torch.utils import tensorboard  # noqa: F401  (see below)
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.append(str(ROOT))  # of train_net
+sys.path.append(str(ROOT))  # for train_net
 
 import train_net  # noqa: E402
 from imbdet.engine import Trainer, checkpoint_file  # noqa: E402
 from imbdet.engine.checkpoint_folder import CheckpointFolder  # noqa: E402
 
-# Imports pandas, if there is one. Like tensorboard it is imported here, and not in each process.
+# This imports pandas, if it is installed: once here, as tensorboard, and not in each process.
 pyarrow.array(np.zeros(1), mask=np.zeros(1, dtype=bool))
 
 CONFIG = ROOT / "configs" / "quick_start" / "retinanet.yaml"
-# Of the machine's mood, and not of the training.
+# Metrics that depend on the load of the machine, and not on the training.
 CLOCKS = {"time", "data_time", "rank_data_time", "eta_seconds"}
 KEYS = {
     "MODEL.RESNETS.DEPTH": 50,
@@ -54,7 +54,7 @@ KEYS = {
     "TEST.EVAL_PERIOD": 10,
     "TEST.NUM_PICTURES": 0,
     "RECORD.PERIOD": 1,
-    # The ledger, of which batches depend and what objects weigh.
+    # The ledger, on which batches and the weights of objects depend.
     "LEDGER.ENABLED": True,
     "LEDGER.FEEDBACK.PERIOD": 5,
     "LEDGER.FEEDBACK.OBJECT_WEIGHTS": True,
@@ -64,13 +64,13 @@ KEYS = {
 
 
 def train(folder: Path, *flags: str, fault: Callable[[], None] | None = None, **keys: Any) -> int:
-    """A training in a process of its own, which has all imported. Returns its exit status.
+    """Train in a process of its own, with all imports done, and return its exit status.
 
     Args:
-        folder: for its output.
-        flags: such as ``--resume``.
-        fault: prepares the process to fail.
-        keys: of the config, with "__" for ".".
+        folder: output folder.
+        flags: flags such as ``--resume``.
+        fault: function that prepares the process to fail.
+        keys: keys of the config, with "__" for ".", and their values.
     """
     argv = ["--config-file", str(CONFIG), *flags, "OUTPUT_DIR", str(folder), *options(**keys)]
 
@@ -96,12 +96,12 @@ def options(**keys: Any) -> list[str]:
 
 
 def die() -> None:
-    """Nothing is said, nothing is finished."""
+    """End the process at once, without a message and with nothing finished."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def before_step(number: int, action: Callable[[], None]) -> None:
-    """Act before a step, the ``number``-th one of this process."""
+    """Act before the ``number``-th step of this process."""
     run_step, countdown = Trainer.run_step, iter(range(number, -1, -1))
 
     def act_and_run(self: Trainer) -> None:
@@ -155,7 +155,7 @@ def die_before_tag(number: int) -> None:
 
 
 def result_of(folder: Path) -> dict[str, Any]:
-    """All that a training leaves, without the clock's part."""
+    """All that a training leaves, without measured times."""
     state = torch.load(folder / "model_final.pth", weights_only=True)
     scalars = state["trainer"]["hooks"]["CurveWriter"]["scalars"]
     for name in CLOCKS:

@@ -46,10 +46,10 @@ from imbdet.programs.program import run_program
 
 from detectron2.data import DatasetCatalog  # isort: skip  (after imbdet)
 
-# A training may be killed so often.
+# Largest number of times that a training is killed.
 KILLS_PER_TRAINING = 4
 
-# How many faults were survived, of how many that were tried.
+# Numbers of faults that were survived, and that were tried.
 Count = tuple[int, int]
 
 
@@ -144,7 +144,7 @@ def break_images(number: int, log: Path, generator: np.random.Generator) -> Coun
 def kill_workers(
     number: int, expected: dict[str, Any], folder: Path, generator: np.random.Generator
 ) -> tuple[Count, float]:
-    """Kill a process that reads images. Also returns the longest time to the end, in seconds."""
+    """Kill processes that read images; also return the longest time to the end, in seconds."""
     answered, slowest = 0, 0.0
     for _ in range(number):
         at, stamp = int(generator.integers(1, 24)), folder / "killed"
@@ -159,7 +159,7 @@ def kill_workers(
 
 
 def run_all(args: argparse.Namespace, root: Path) -> dict[str, Count]:
-    """All faults, in a folder that may be thrown away."""
+    """Try all faults, in a temporary folder."""
     log = root / "log.txt"
     logger = logging.getLogger("imbdet")
     logger.handlers, logger.propagate = [logging.FileHandler(log)], False
@@ -181,7 +181,7 @@ def run_all(args: argparse.Namespace, root: Path) -> dict[str, Count]:
 
 
 def main() -> int:
-    """Returns 0 if all was survived."""
+    """Try all faults, and return 0 if all were survived."""
     args = parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as root:

@@ -75,7 +75,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def train(args: argparse.Namespace) -> dict:
-    """The trainings of all rules; see ``methods.Benchmark.run``."""
+    """Train all rules; see ``methods.Benchmark.run``."""
     benchmark = argparse.Namespace(
         detector=DETECTOR,
         methods=args.rules,
@@ -92,7 +92,7 @@ def train(args: argparse.Namespace) -> dict:
 
 
 def forecast(args: argparse.Namespace, seed: int) -> dict[str, dict]:
-    """What is forecast from the checkpoint of a seed, by rule; see ``imbdet.forecast``."""
+    """The forecasts from the checkpoint of a seed, by rule; see ``imbdet.forecast``."""
     folder = args.output / f"early_{args.early}_seed_{seed}"
     configs = SETTINGS[SETTING].files(DETECTOR)
     opts = [*args.opts, "SEED", str(seed)]
@@ -126,14 +126,14 @@ def correlate(forecasts: np.ndarray, aps: np.ndarray) -> dict[str, float]:
     """Spearman's correlation over the rules, with its interval.
 
     Args:
-        forecasts: (R, S), of each rule from the checkpoint of each seed.
-        aps: (R, S), of the trainings.
+        forecasts: (R, S) forecast of each rule from the checkpoint of each seed.
+        aps: (R, S) AP of the trainings.
 
     Returns:
         "spearman", and "low" and "high", the ends of the interval of 95 %.
 
     Raises:
-        UserError: all rules are level.
+        UserError: all rules have equal values.
     """
     rng = np.random.default_rng(0)
     num_rules, num_seeds = aps.shape
@@ -155,11 +155,11 @@ def correlate(forecasts: np.ndarray, aps: np.ndarray) -> dict[str, float]:
 
 
 def gather(trainings: dict, forecasts: Mapping[int, Mapping[str, Mapping]]) -> dict:
-    """The trainings with the forecasts beside them, and the correlations.
+    """Combine the trainings with the forecasts and the correlations.
 
     Args:
         trainings: see :func:`train`.
-        forecasts: by seed and rule; rules without a gradient have no part in the correlations.
+        forecasts: forecasts by seed and rule; those without a gradient are not correlated.
     """
     methods = trainings["methods"]
     for name, result in methods.items():

@@ -21,7 +21,7 @@ from tabulate import tabulate
 
 from imbdet.programs.program import run_program
 
-# By the name of a kind of input, what makes them, and how many by default.
+# Functions that make inputs, and the default number of these, by the name of their kind.
 KINDS = {
     "annotations": (annotations, 300),
     "configs": (configs, 350),
@@ -46,7 +46,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def fuzz(kind: str, number: int | None, seed: int, *, show: bool) -> Counter[str]:
-    """How often each outcome came. Faults are printed."""
+    """Count the outcomes, and print the faults."""
     module, default = KINDS[kind]
     counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as root:
@@ -67,7 +67,7 @@ def fuzz(kind: str, number: int | None, seed: int, *, show: bool) -> Counter[str
 
 
 def main() -> int:
-    """Returns 0 if there was no fault."""
+    """Try all inputs, and return 0 if there was no fault."""
     args = parse_args()
     torch.set_num_threads(1)
     counts = {kind: fuzz(kind, args.number, args.seed, show=args.show) for kind in args.only}

@@ -3,9 +3,9 @@
 
     python benchmarks/glance.py
 
-Rows are methods and columns data sets, of each detector. A cell is what the AP of the method
-differs by from that of the detector alone, with the interval of 95 % over seeds. Decided gains are
-blue, decided losses red, and what is not decided is grey.
+Rows are methods and columns data sets, of each detector. A cell is the AP of the method minus that
+of the detector alone, with the interval of 95 % over seeds. Decided gains are blue, decided losses
+red, and what is not decided is grey.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from imbdet.files import replacing
 
 RESULTS = ROOT / "docs" / "results"
 DETECTORS = {"retinanet": "RetinaNet", "faster_rcnn": "Faster R-CNN"}
-# The heads of the columns, by the files of all comparisons of methods with several seeds. Where two
+# Heads of the columns, by the files of all comparisons of methods with several seeds. Where two
 # files have the same head and method, the later one counts, which has more seeds.
 COLUMNS = {
     "shapes_retinanet": "shapes",
@@ -41,10 +41,10 @@ COLUMNS = {
     "aquarium_faster_rcnn": "aquarium",
     "aquarium_repeat_factors": "aquarium",
 }
-# Of a method's piece for another backbone.
+# Ending of a method's piece for another backbone.
 BACKBONE = "-Timm"
 UNDECIDED, PAPER = "#e0e0e0", "white"
-# Inches.
+# Heights of a row and of the heads, in inches.
 ROW, HEADS = 0.3, 0.7
 
 Table = Mapping[str, Mapping[str, Difference]]
@@ -59,7 +59,7 @@ def gather(detector: str) -> Table:
             continue
         baseline, *methods = results["methods"]
         for method in methods:
-            # The box loss of the baseline, which all share, is not what a method is.
+            # The box loss of the baseline, which all share, is not part of a method.
             name = method.removesuffix(f"+{baseline}").removesuffix(BACKBONE)
             row = table.setdefault(name, {})
             row[head] = difference("AP", method, results["methods"], split_of(results))
@@ -67,7 +67,7 @@ def gather(detector: str) -> Table:
 
 
 def draw(path: Path) -> None:
-    """The tables of the detectors, one below the other."""
+    """Draw the tables of the detectors, one below the other."""
     tables = {detector: gather(detector) for detector in DETECTORS}
     heights = [HEADS + ROW * len(table) for table in tables.values()]
     with replacing(path) as draft, mpl.rc_context(STYLE):
@@ -80,7 +80,7 @@ def draw(path: Path) -> None:
 
 
 def draw_table(axes: Axes, table: Table) -> None:
-    """A rectangle with the numbers for each cell that there is."""
+    """Draw a rectangle with the numbers for each cell that there is."""
     shown = {head for row in table.values() for head in row}
     heads = [head for head in dict.fromkeys(COLUMNS.values()) if head in shown]
     for y, row in enumerate(table.values()):
@@ -98,7 +98,7 @@ def draw_table(axes: Axes, table: Table) -> None:
 
 
 def color_of(found: Difference) -> str:
-    """Of a cell."""
+    """Colour of a cell."""
     if not found.is_decided:
         return UNDECIDED
     return DARK if found.mean > 0 else MIDDLE
@@ -114,7 +114,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Draw."""
+    """Draw the figure."""
     draw(parse_args(argv).figure)
 
 

@@ -7,20 +7,20 @@ from typing import Any, NamedTuple
 from detectors import LOSSES, SPEEDS
 from head_to_head import GOAL_POSITIVES, GOAL_RATIO, GOALS
 
-# By these columns a row is told from others of its table.
+# Columns that distinguish the rows of a table.
 _NAMES = ("loss", "method", "state", "positives")
 
 
 class Mark(NamedTuple):
-    """What a figure of a GPU should be.
+    """A limit for a figure measured on a GPU.
 
     Attributes:
-        figure: its name.
-        limit: the most that it should be, or with ``is_least`` the least.
-        part: of benchmarks/on_gpu.py, whose results have it.
-        section: of the part's benchmark.
-        having: what the rows have in other columns, one of several values each.
-        columns: that of the figure and, if it has one, those of its interval.
+        figure: name of the figure.
+        limit: largest value that it should have, or with ``is_least`` the smallest.
+        part: part of benchmarks/on_gpu.py whose results have it.
+        section: section of the part's benchmark.
+        having: allowed values of other columns, which select the rows.
+        columns: column of the figure and, if it has one, those of its interval.
         is_least: whether more is better.
         is_one_enough: whether the best of the rows counts, instead of the worst.
     """
@@ -38,7 +38,7 @@ class Mark(NamedTuple):
         """Value and interval of the row that decides, and whether it reaches the mark.
 
         Args:
-            results: of each part that was measured.
+            results: results of each part that was measured.
         """
         sign, is_reached = (">=", operator.ge) if self.is_least else ("<=", operator.le)
         judged = {"figure": self.figure, "of": None, "value": None, "low": None, "high": None}
@@ -54,7 +54,7 @@ class Mark(NamedTuple):
         return {**judged, "reached": "yes" if is_reached(judged["value"], self.limit) else "no"}
 
     def _rows(self, results: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """Those that have the figure: what does not fit the memory has none."""
+        """The rows that have the figure: what does not fit the memory has none."""
         for row in results.get(self.section, []):
             is_meant = all(row[name] in values for name, values in self.having.items())
             if is_meant and row.get(self.columns[0]) is not None:
@@ -62,11 +62,11 @@ class Mark(NamedTuple):
 
 
 def _of_losses() -> Iterator[Mark]:
-    """Of the losses on many logits, by kernels, whichever state and number of positives."""
+    """Marks of the losses on many logits, by kernels, for any state and number of positives."""
     place = ("losses", "losses")
     for loss, goal in GOALS.items():
         ours = {"loss": (loss,), "by": ("triton",)}
-        # Sorting grows with the positives: the goals in milliseconds are of the fewer ones.
+        # Sorting grows with the positives: the goals in milliseconds are for the smaller number.
         few = {**ours, "positives": GOAL_POSITIVES[:1]}
         yield Mark(f"{loss} [ms]", goal.milliseconds, *place, few, ("ms", "from", "to"))
         if goal.memory < float("inf"):
@@ -77,7 +77,7 @@ def _of_losses() -> Iterator[Mark]:
 
 
 def _of_iterations() -> Iterator[Mark]:
-    """Of whole iterations over others of the same turns."""
+    """Marks of whole iterations over others of the same turns."""
 
     def ratio(figure: str, limit: float, place: str, methods: Sequence[str] = (), **how: Any):
         having = {"method": methods} if methods else {}

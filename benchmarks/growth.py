@@ -44,10 +44,10 @@ from imbdet.weighting import hierarchical_local_rank
 
 FACTORS = (1, 10, 100)
 LOSS_NAMES = ("focal", "GHM-C", "DR", "AP", "aLRP", "Rank & Sort")
-# Those whose candidates are compared in pairs: only of one image's proposals, 2,000 at most.
+# Samplers that compare candidates in pairs: only the proposals of one image, 2,000 at most.
 IN_PAIRS = ("OHEM-NMS", "Score-HLR")
 
-# Of the figure.
+# Lines of the figure.
 DRAWN = ("focal", "AP", "Rank & Sort", "Libra", "Score-HLR", "HLR", "recording")
 
 Run = Callable[[], Any]
@@ -123,7 +123,7 @@ def analyze(num_images: int, args: argparse.Namespace) -> tuple[float, int]:
 
 
 def sizes(first: int, args: argparse.Namespace) -> list[int]:
-    """One, ten and a hundred times the first, the smaller two of them if it shall be quick."""
+    """One, ten and a hundred times the first size; with ``--quick`` the smaller two alone."""
     return [first * factor for factor in FACTORS[: 2 if args.quick else None]]
 
 
@@ -151,8 +151,9 @@ def time_parts(
 
     Args:
         args: the command line.
-        candidates: of one image, of which a tenth is positive.
-        num_positives: of the losses, whose rows are as many as candidates; None is a hundredth.
+        candidates: candidates of one image, of which a tenth is positive.
+        num_positives: number of positives of the losses, which have a row for each candidate; None
+            is a hundredth.
         in_pairs: whether to time what compares all pairs of candidates.
     """
     runs = loss_runs(args, candidates, num_positives)
@@ -191,7 +192,7 @@ def sampler_runs(candidates: Candidates, *, in_pairs: bool) -> dict[str, Run]:
 
 
 def record(candidates: Candidates) -> None:
-    """What the recorder does with the samples of an image."""
+    """Do what the recorder does with the samples of an image."""
     samples = Samples(candidates, candidates.outputs)
     box_losses = samples.positives.pred_deltas.abs().sum(dim=1)
     of_image = SampleRecord.of(samples, box_losses=box_losses, cls_losses=candidates.cls_losses)

@@ -38,14 +38,14 @@ OURS = (
     *("AP", "AUC", "aLRP", "Rank & Sort", "DR", "focal", "quality focal", "varifocal", "GHM-C"),
     *("sigmoid cross-entropy", "softmax cross-entropy"),
 )
-# What a loss is measured against.
+# References of the losses, by loss and kind.
 REFERENCES: dict[tuple[str, str], Callable[[Problem], Tensor]] = {
     ("AP", "bucketed"): lambda p: bucketed_ap_loss(*p[:2]),
     ("AP", "loop"): lambda p: pair_loop_ap_loss(*p[:2]),
     ("Rank & Sort", "bucketed"): lambda p: bucketed_rank_sort_loss(*p[:3]),
     ("Rank & Sort", "loop"): lambda p: pair_loop_rank_sort_loss(*p[:3]),
 }
-# Of positives and logits that a loop compares within minutes.
+# Most pairs of positives and logits that a loop compares within minutes.
 MOST_PAIRS = {"cpu": 1e9, "cuda": 1e11}
 LOOP_REPETITIONS = 3
 
@@ -64,7 +64,7 @@ GOALS = {
     **dict.fromkeys(("GHM-C", "DR"), Goal(1.0)),
 }
 GOAL_SIZE = 16_000_000
-# How many times as long the bucketed algorithm should take, with so many positives.
+# How many times as long the bucketed algorithm should take, with these numbers of positives.
 GOAL_RATIO = 10
 GOAL_POSITIVES = (500, 10_000)
 

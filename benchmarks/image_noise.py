@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Measure how far the images let AP stray in the trainings of a search on shapes.
+"""Measure how much AP varies with the images in the trainings of a search on shapes.
 
     imbdet search --space examples/search_losses.yaml --output output/search_losses \\
         --iterations 4050
@@ -32,13 +32,13 @@ from imbdet.search.trials import results_of
 
 
 class Noise(NamedTuple):
-    """What images do to differences of methods at a rung.
+    """How much differences of methods vary with the images at a rung.
 
     Attributes:
-        iteration: of the rung.
-        variance: by images, of the difference of two trainings with the same seed, in points
-            squared; the mean over pairs of methods and seeds.
-        of_methods: the part of it that is there with all seeds.
+        iteration: iteration of the rung.
+        variance: variance by images of the difference of two trainings with the same seed, in
+            squared points of AP; the mean over pairs of methods and seeds.
+        of_methods: part of the variance that all seeds have in common.
     """
 
     iteration: int
@@ -63,10 +63,10 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def noise_of(measured: Mapping[Task, Measured]) -> Iterator[Noise]:
-    """At each rung that two methods or more have reached with two seeds or more.
+    """The noise at each rung that two methods or more have reached with two seeds or more.
 
     The variance of a difference is v_m + v_s, where methods have v_m with every seed; that of its
-    mean over S seeds is v_m + v_s / S. Of these two v_m follows.
+    mean over S seeds is v_m + v_s / S. From these two v_m follows.
     """
     for iteration in sorted({task.iteration for task in measured}):
         by_method: dict[str, dict[int, np.ndarray]] = {}

@@ -27,7 +27,7 @@ import numpy as np
 from tabulate import tabulate
 
 ROOT = Path(__file__).resolve().parent.parent
-# Seconds: within which a program must end, and after which it is given up.
+# Seconds within which a program must end, and after which it is given up.
 LIMIT, GIVE_UP = 5.0, 60.0
 KEYS = {
     "MODEL.FPN.OUT_CHANNELS": 16,
@@ -52,10 +52,10 @@ VOC = """<annotation><filename>{name}.png</filename>
 
 @dataclass(frozen=True)
 class Program:
-    """A program.
+    """A program that is interrupted.
 
     Attributes:
-        command: what follows "python"; in the working directory, "new" is not there yet, "old"
+        command: words after "python"; in the working directory, "new" is not there yet, "old"
             and "other" are trainings, and one that was not finite is "broken".
         new_data: whether it generates its data anew.
     """
@@ -69,9 +69,9 @@ class End:
     """How a program ended after a signal.
 
     Attributes:
-        what: such as "SIGINT to all 3.41 s after the start".
-        seconds: until its end.
-        faults: what was wrong with it.
+        what: description of the signal, such as "SIGINT to all 3.41 s after the start".
+        seconds: seconds until its end.
+        faults: faults of its end, in words.
     """
 
     what: str
@@ -80,7 +80,7 @@ class End:
 
 
 def programs() -> dict[str, Program]:
-    """All of them, by name."""
+    """All programs, by name."""
     config = ["--config-file", str(ROOT / "configs" / "quick_start" / "retinanet.yaml")]
     keys = [str(x) for pair in KEYS.items() for x in pair]
     train = [str(ROOT / "train_net.py"), *config]
@@ -112,14 +112,14 @@ def programs() -> dict[str, Program]:
 
 
 class Bench:
-    """A folder with the data of the programs, and what is started there."""
+    """A folder with the data of the programs, in which they run."""
 
     def __init__(self, root: Path, generator: np.random.Generator) -> None:
         self._root = root
         self._generator = generator
 
     def prepare(self) -> None:
-        """Train twice, a third time what breaks, and make what others read."""
+        """Train twice and a third time without success, and make what other programs read."""
         train = programs()["train"].command
         for name in ("old", "other"):
             keys = ["OUTPUT_DIR", name, "SOLVER.MAX_ITER", "4"]
@@ -143,10 +143,10 @@ class Bench:
             (voc / "ImageSets" / "Main" / f"{split}.txt").write_text(lines)
 
     def run(self, program: Program) -> float:
-        """Undisturbed. Returns the seconds from the moment when it listens to its end.
+        """Run it undisturbed, and return the seconds from when it listens to its end.
 
         Raises:
-            RuntimeError: it fails.
+            RuntimeError: the program fails.
         """
         process = self._start(program)
         _wait_until_listening(process)
@@ -155,7 +155,7 @@ class Bench:
         return time.monotonic() - begin
 
     def interrupt(self, program: Program, duration: float) -> End | None:
-        """Send a signal within ``duration`` seconds. None if the program was at its end before."""
+        """Send a signal within ``duration`` seconds; None if the program ended before it."""
         number = (signal.SIGINT, signal.SIGTERM)[self._generator.integers(2)]
         to_all = bool(self._generator.integers(2))
         delay = float(self._generator.uniform(0, duration))
@@ -209,7 +209,7 @@ class Bench:
             )
 
     def _leftovers(self, session: int) -> list[str]:
-        """Processes, which are ended, and files."""
+        """Find processes that are left, and kill them, and files."""
         time.sleep(0.2)
         found = []
         for pid in _processes_of(session):
@@ -222,13 +222,13 @@ class Bench:
 
 
 def _wait_until_listening(process: subprocess.Popen) -> None:
-    """Until a handler of SIGTERM is there; before, Python itself is starting."""
+    """Wait until there is a handler of SIGTERM; before, Python itself is starting."""
     while process.poll() is None and not _is_listening(process):
         time.sleep(0.002)
 
 
 def _is_listening(process: subprocess.Popen) -> bool:
-    """Whether it handles SIGTERM; not any more when Python is taken down."""
+    """Whether a process handles SIGTERM; it no longer does when Python shuts down."""
     if process.poll() is not None:
         return False
     status = Path(f"/proc/{process.pid}/status").read_text()
@@ -237,7 +237,7 @@ def _is_listening(process: subprocess.Popen) -> bool:
 
 
 def _processes_of(session: int) -> list[int]:
-    """Those of a session that live."""
+    """Ids of the living processes of a session."""
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -265,7 +265,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Returns 0 if all ended as they should."""
+    """Interrupt the programs, and return 0 if all ended as they should."""
     args = parse_args()
     rows, num_faulty = [], 0
     with tempfile.TemporaryDirectory() as root:

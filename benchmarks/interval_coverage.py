@@ -25,7 +25,7 @@ from imbdet.figures.class_ap import class_ap
 from imbdet.figures.coco_table import coco_table
 from imbdet.programs.program import run_program
 
-# Images, classes, objects and detections of an image.
+# Numbers of images, of classes, and of objects and detections of an image.
 SETTINGS = {
     "5 classes, 50 images": (50, 5, 5.0, 20),
     "5 classes, 200 images": (200, 5, 5.0, 20),

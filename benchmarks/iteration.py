@@ -95,7 +95,7 @@ def batches(args: argparse.Namespace) -> Iterator[list[dict[str, Any]]]:
 
 
 def in_turns(contenders: Mapping[str, Training], args: argparse.Namespace) -> dict[str, np.ndarray]:
-    """Seconds (pairs,) of the iterations of each; in a turn they learn from the same batch."""
+    """Seconds (pairs,) of the iterations of each training; in a turn all have the same batch."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     order = list(contenders)
     for i, batch in enumerate(islice(batches(args), 1 + args.pairs)):  # the first one warms up
@@ -224,7 +224,7 @@ def time_amp(args: argparse.Namespace) -> list[dict[str, Any]]:
 def _compare(
     name: str, training: Training, others: Mapping[str, Training], args: argparse.Namespace
 ) -> list[dict[str, Any]]:
-    """Iterations of others over those of a training of a name, in turns."""
+    """Iterations of other trainings over those of the named one, in turns."""
     seconds = in_turns({"": training, **others}, args)
     reference = seconds.pop("")
     milliseconds = {f"{name} [ms]": 1e3 * np.median(reference)}

@@ -37,7 +37,7 @@ DEFAULT = [
     *("detectron2's RetinaNet", "RetinaNet"),
 ]
 SIZE, NUM_BOXES = (96, 128), 12
-# A backbone that takes little time: what is counted knows nothing of it.
+# A backbone that takes little time: its operations are not counted.
 SMALL = [
     *("MODEL.RESNETS.DEPTH", "18"),
     *("MODEL.RESNETS.RES2_OUT_CHANNELS", "64"),
@@ -70,7 +70,7 @@ def count_parts(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def as_on_a_gpu() -> None:
-    """Large matrices are computed in as few parts on a CPU as on a GPU, from now on."""
+    """Compute large matrices in as few parts on a CPU as on a GPU, from now on."""
     pairs.MAX_PAIRS_ON_CPU = pairs.MAX_PAIRS
     chunks.CHUNK_ENTRIES_CPU = chunks.CHUNK_ENTRIES
     nms.MAX_PAIRS_ON_CPU = nms.MAX_PAIRS
@@ -83,7 +83,7 @@ def build_training(name: str) -> Training:
 
 
 def count_iteration(training: Training, num_images: int) -> OperationCounter:
-    """What an iteration on a batch of noise asks of the device."""
+    """Count what an iteration on a batch of noise asks of the device."""
     batch = make_batch(num_images, SIZE, NUM_BOXES)
     with OperationCounter() as counter:
         training.forward(batch, seed=0).backward()
@@ -91,7 +91,7 @@ def count_iteration(training: Training, num_images: int) -> OperationCounter:
 
 
 def _by_part(counts: Mapping[str, int]) -> dict[str, int]:
-    """Those of the forward pass with their sum, then those of the backward pass."""
+    """Counts of the forward pass with their sum, then those of the backward pass."""
     forward = {part: counts.get(part, 0) for part in (*PARTS, "other") if part not in NOT_OURS}
     return {**forward, "forward": sum(forward.values()), "backward": counts["backward"]}
 

@@ -80,12 +80,12 @@ def make_problem(
     """A problem of RetinaNet's shape.
 
     Args:
-        num_logits: M K.
-        num_positives: P.
+        num_logits: number of logits, M K.
+        num_positives: number of positives, P.
         state: "initial", all about the bias of the prior; "spread", negatives around -6 and
             positives around 0; "uniform", negatives in [-10, 6).
-        args: gives device and dtype.
-        num_classes: K.
+        args: command line, with device and dtype.
+        num_classes: number of classes, K.
     """
     generator = torch.Generator(args.device).manual_seed(0)
     options = {"device": args.device, "generator": generator}
@@ -111,7 +111,7 @@ def make_problem(
 
 
 def prepare(names: Sequence[str], problem: Problem) -> dict[str, Callable[[], None]]:
-    """Forward and backward passes of losses, to be called."""
+    """Functions that do the forward and backward pass of each loss."""
 
     def run(name: str) -> None:
         problem.logits.grad = None

@@ -15,10 +15,11 @@ def make_ground_truth(
     """The content of a COCO annotation file.
 
     Args:
-        num_images: with a random number of objects each.
-        num_classes: by Zipf's law: the larger a class's number, the rarer it is.
-        objects_per_image: their mean. Of a hundred objects one is a crowd.
-        seed: of the random numbers.
+        num_images: number of images, each with a random number of objects.
+        num_classes: number of classes, whose frequencies follow Zipf's law: the first is the most
+            frequent.
+        objects_per_image: mean number of objects in an image. Of a hundred objects one is a crowd.
+        seed: seed of the random numbers.
     """
     rng = np.random.default_rng(seed)
     num_objects = rng.poisson(objects_per_image, num_images)
@@ -61,10 +62,11 @@ def make_detections(
     """Records of COCO's result format: boxes on objects, some of another class, and on nothing.
 
     Args:
-        ground_truth: of :func:`make_ground_truth`.
-        misfit: standard deviation of a box's place and size from its object's, in sides of it.
-        detections_per_image: at most half of them are on objects, up to three on one.
-        seed: of the random numbers.
+        ground_truth: content that :func:`make_ground_truth` returned.
+        misfit: standard deviation of a box's place and size, relative to its object's sides.
+        detections_per_image: number of detections in an image; at most half of them are on objects,
+            up to three on one.
+        seed: seed of the random numbers.
     """
     rng = np.random.default_rng(seed)
     by_image: dict[int, list[Mapping]] = {image["id"]: [] for image in ground_truth["images"]}

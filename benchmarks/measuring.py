@@ -1,4 +1,4 @@
-"""Time and memory of functions, with what else the machine does kept in view."""
+"""Time and memory of functions, on a machine that may do other work as well."""
 
 import ctypes
 import re
@@ -19,7 +19,7 @@ class Timing(NamedTuple):
     cpu: list[float]
 
     def seconds(self, device: str) -> list[float]:
-        """What comparisons rest on: other programs do not count as CPU time, nor does a GPU."""
+        """Seconds to compare: CPU time, without other programs, or on a GPU the wall clock's."""
         return self.cpu if device == "cpu" else self.wall
 
     def median(self, device: str) -> float:
@@ -28,7 +28,7 @@ class Timing(NamedTuple):
 
 
 def now(device: str) -> float:
-    """Seconds: of the process on a CPU, where other programs do not count; else of the wall."""
+    """Seconds of the process on a CPU, without other programs; otherwise of the wall clock."""
     _wait(device)
     return time.process_time() if device == "cpu" else time.perf_counter()
 
@@ -39,11 +39,11 @@ def time_in_turns(
     device: str,
     seldom: Mapping[str, int] | None = None,
 ) -> dict[str, Timing]:
-    """Run the contenders in turns, so that the machine's mood spreads over all of them.
+    """Run the contenders in turns, so that other load on the machine affects all of them.
 
     Args:
         contenders: functions without arguments.
-        repetitions: how often each runs, after one run to warm up.
+        repetitions: number of runs of each, after one run to warm up.
         device: "cpu" or "cuda", which is waited for.
         seldom: slow contenders that run less often and without warming up.
     """
@@ -79,7 +79,7 @@ def median_interval(values: np.ndarray) -> tuple[float, float, float]:
 
 
 def peak_memory(run: Callable[[], Any], device: str) -> int:
-    """Bytes that a function needs at its peak beyond what is there before (on a CPU, of Linux)."""
+    """Bytes that a function needs at its peak beyond those before it (on a CPU, on Linux alone)."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()

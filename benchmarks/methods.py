@@ -70,7 +70,7 @@ class Benchmark:
     def run(self) -> dict:
         """Train what is not trained yet; see :func:`format_table` for the results."""
         methods = {method: self._choose_learning_rate(method) for method in self.pieces}
-        # Seed after seed: a table can be read early, and the machine's mood spreads over all.
+        # Seed after seed: a table can be read early, and other load on the machine affects all.
         for seed in self.args.seeds:
             for method, result in methods.items():
                 run = self._make(method, seed, self.args.iterations, result.get("learning_rate"))
@@ -88,9 +88,9 @@ class Benchmark:
         }
 
     def _choose_learning_rate(self, method: str) -> dict:
-        """The best one by the validation AP of the first seed, and the AP of each; or nothing.
+        """The best rate by the validation AP of the first seed, and the AP of each; or nothing.
 
-        A training that diverges and so comes to no end has an AP of 0.
+        A training that diverges and so never ends has an AP of 0.
         """
         choice = {}
         for rate in self.args.learning_rates or []:
@@ -107,7 +107,7 @@ class Benchmark:
             # The learning rate falls where it does in the config's schedule, relative to the whole.
             schedule = load_config(*map(str, files)).SOLVER
             steps = {round(step * iterations / schedule.MAX_ITER) for step in schedule.STEPS}
-            steps = tuple(sorted(steps - {0, iterations}))  # of a short one some fall together
+            steps = tuple(sorted(steps - {0, iterations}))  # in a short one some coincide
             overrides += ["SOLVER.MAX_ITER", str(iterations), "SOLVER.STEPS", str(steps)]
         if rate is not None:
             overrides += ["SOLVER.BASE_LR", str(rate)]

@@ -35,13 +35,13 @@ from imbdet.programs.program import run_program
 
 
 class Part(NamedTuple):
-    """A program with its arguments, and further ones by which it is quick on a CPU."""
+    """A program with its arguments, and further arguments by which it is quick on a CPU."""
 
     command: str
     tiny: str
 
     def words(self, device: str, results: Path) -> list[str]:
-        """What to call: a benchmark writes its results to a file, the tests have none."""
+        """The command line: a benchmark writes its results to a file, the tests have none."""
         words = shlex.split(self.command)
         if device == "cpu":
             words += shlex.split(self.tiny)

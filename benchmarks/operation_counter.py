@@ -1,4 +1,4 @@
-"""Counts what an iteration asks of the device, by the part of the iteration that asks."""
+"""Counts the operations that each part of an iteration asks of the device."""
 
 import functools
 import sys
@@ -75,27 +75,27 @@ PARTS: dict[str, tuple[str, ...]] = {
     "record": ("imbdet.records",),
     "backward": ("torch._tensor",),
 }
-# Whatever a part in here does belongs to it.
+# Parts to which all operations inside them belong.
 WHOLE = ("preview",)
 
 # Operations for which the program waits on a GPU; and indexing by a mask, see `_waits`.
 _WAITING = {"_local_scalar_dense", "_unique2", "bincount", "equal", "masked_select", "nonzero"}
-# Those that only find memory, or a type.
+# Operations that only allocate memory or find a type.
 _IDLE = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "promote_types"}
-# Functions that bring numbers from a GPU or to one, which are no operations on a CPU.
+# Functions that copy numbers from a GPU or to one, which are no operations on a CPU.
 _BRINGING = {Tensor.cpu, Tensor.new_tensor, Tensor.numpy, Tensor.tolist, torch.tensor}
 
 
 class OperationCounter(ExitStack):
-    """Counts between its begin and its end.
+    """Counts operations from its start to its end.
 
-    Operations of a CPU stand for those of a GPU: one each that computes or copies numbers; no views
-    and no memory that is only found. The program would wait for the device where it asks for a
-    number, for what is true in a mask, or for a tensor of its own numbers that is made there.
+    Operations of a CPU stand for those of a GPU. Those that compute or copy numbers count, views
+    and allocations do not. The program would wait for the device where it asks for a number or for
+    the places where a mask is true, or makes a tensor of its own numbers there.
 
     Attributes:
-        operations: by part.
-        synchronisations: by part.
+        operations: number of operations, by part.
+        synchronisations: number of times that the program would wait, by part.
     """
 
     def __init__(self) -> None:
@@ -111,7 +111,7 @@ class OperationCounter(ExitStack):
 
 
 class _Functions(TorchFunctionMode):
-    """Sees calls of PyTorch's functions."""
+    """Intercepts calls of PyTorch's functions."""
 
     def __init__(self, counter: OperationCounter):
         super().__init__()
@@ -129,7 +129,7 @@ class _Functions(TorchFunctionMode):
 
 
 class _Operations(TorchDispatchMode):
-    """Sees the operations of which the functions are made."""
+    """Intercepts the operations of which the functions are made."""
 
     def __init__(self, counter: OperationCounter):
         super().__init__()
@@ -153,7 +153,7 @@ def _waits(name: str, args: tuple) -> bool:
 
 
 def _is_told(frame: FrameType) -> bool:
-    """Whether NumPy finds as many as are known to be true, for which a GPU is not waited for."""
+    """Whether NumPy finds a known number of true values, for which a GPU is not waited for."""
     return frame.f_code is true_idxs.__code__ and frame.f_locals["count"] is not None
 
 

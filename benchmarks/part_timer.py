@@ -1,4 +1,4 @@
-"""How long the parts of a detector that choose, weigh and pay take inside its iterations."""
+"""Times of the parts of a detector that choose, weigh and compute losses in its iterations."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -18,11 +18,11 @@ class PartTimer:
     """Measures parts of a detector inside its iterations, each with its own backward pass.
 
     The backward pass of a part, down to the detector's predictions, is run once more right after
-    its forward pass. ``overhead`` counts the seconds of that. A part inside another counts as the
-    other's: the losses of a preview are the preview's.
+    its forward pass. ``overhead`` counts the seconds of that. A part inside another counts as part
+    of that one: the losses of a preview are the preview's.
 
     Attributes:
-        seconds: of each part, since the last ``clear``.
+        seconds: seconds of each part since the last ``clear``.
         overhead: seconds that an iteration would not take without being measured.
         is_inside: whether a part is running.
     """
@@ -57,7 +57,7 @@ class PartTimer:
 
 
 class _Timed:
-    """A function that tells a :class:`PartTimer` how long it takes."""
+    """A function that reports its time to a :class:`PartTimer`."""
 
     def __init__(self, function: Callable[..., Any], part: str, timer: PartTimer):
         self._function, self._part, self._timer = function, part, timer

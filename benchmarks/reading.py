@@ -45,7 +45,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def write_data(folder: Path, num_images: int) -> None:
-    """An annotation file and its images, which are all the same."""
+    """Write an annotation file and its images, which are all the same."""
     generator = np.random.default_rng(0)
     file_names = [f"{i}.png" for i in range(1, num_images + 1)]
     images = [
@@ -70,13 +70,13 @@ def write_data(folder: Path, num_images: int) -> None:
 
 
 def read_ours(cfg: CfgNode) -> None:
-    """To the first batch, by DATASETS.COCO."""
+    """Read up to the first batch, by DATASETS.COCO."""
     register_datasets(cfg)
     next(iter(build_train_loader(cfg)))
 
 
 def read_theirs(cfg: CfgNode) -> None:
-    """To the first batch, by detectron2's functions."""
+    """Read up to the first batch, by detectron2's functions."""
     (entry,) = cfg.DATASETS.COCO
     dataset = load_coco_json(entry["JSON"], entry["IMAGES"], "theirs")
     next(iter(build_detection_train_loader(cfg, dataset=dataset)))

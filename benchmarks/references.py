@@ -1,4 +1,4 @@
-"""What the losses are measured against: the same numbers computed the usual way.
+"""References of the losses: the same numbers computed the usual way.
 
 Labels here are foreground or background; no row is ignored, and there is a positive.
 """
@@ -14,9 +14,9 @@ class Entries(NamedTuple):
     """A batch as the published codes see it.
 
     Attributes:
-        positives: (P,) scores.
-        negatives: (N,) scores that have a part in any step.
-        is_relevant: (M, K) bool, which entries the negatives are.
+        positives: (P,) scores of the positives.
+        negatives: (N,) scores of the negatives that have a part in any step.
+        is_relevant: (M, K) bool, which entries these negatives are.
         pos_entries: rows and classes of the positives.
     """
 
@@ -109,12 +109,12 @@ class Buckets(NamedTuple):
     p_i + delta is between two scores of one bucket. Else it is an approximation.
 
     Attributes:
-        positives: (P,) scores, from the highest to the lowest.
-        pos_order: (P,) their places among the flat logits.
-        neg_order: (N,) places of the negatives that have a part in any step.
-        bucket_idxs: (N,) bucket of each.
-        means: (P + 1,) score of each bucket, that of an empty one below all steps.
-        sizes: (P + 1,).
+        positives: (P,) scores of the positives, from the highest to the lowest.
+        pos_order: (P,) indices of the positives among the flat logits.
+        neg_order: (N,) indices of the negatives that have a part in any step.
+        bucket_idxs: (N,) bucket of each negative.
+        means: (P + 1,) mean score of each bucket, that of an empty one below all steps.
+        sizes: (P + 1,) number of negatives of each bucket.
     """
 
     positives: Tensor
@@ -155,7 +155,7 @@ class Buckets(NamedTuple):
         return above, wrong
 
     def join(self, pos_grads: Tensor, bucket_grads: Tensor, shape: torch.Size) -> Tensor:
-        """Gradient of the mean over the positives, of a shape (M, K)."""
+        """(M, K) gradient of the mean over the positives."""
         grads = pos_grads.new_zeros(shape.numel())
         grads[self.neg_order] = bucket_grads[self.bucket_idxs]
         grads[self.pos_order] = pos_grads

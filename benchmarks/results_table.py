@@ -24,8 +24,8 @@ from imbdet.wording import averaged
 # Two-sided 95 % quantiles of Student's t distribution, by degrees of freedom.
 T_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
-# What articles report on COCO, in AP, by the detector and what the method is compared with. All are
-# of a ResNet-50 for one schedule, but DR loss: a ResNet-101 for two, at several scales.
+# Gains in AP that articles report on COCO, by the detector and what the method is compared with.
+# All are of a ResNet-50 for one schedule, but DR loss: a ResNet-101 for two, at several scales.
 PUBLISHED_GAINS = {
     ("retinanet", "GIoU"): {
         "GHM-C+GIoU": "+0.2",  # 1811.05181, with smooth L1 loss
@@ -58,7 +58,7 @@ def write_results(path: Path, results: dict) -> None:
 
 
 def format_table(results: dict) -> str:
-    """Of forecasts, of methods, of suspects, of parts of the data or of a study."""
+    """The tables of forecasts, of methods, of suspects, of parts of the data or of a study."""
     formats = {
         "correlations": format_forecasts,  # of methods, too
         "methods": format_methods,
@@ -75,10 +75,10 @@ def format_methods(results: dict) -> str:
     """Tables with a row for each method: what decides, metrics one by one, the trainings.
 
     Metrics are means over the seeds, with their standard deviation where there are several. They
-    are those of the test split if it was looked at, otherwise of the validation split. Beside the
+    are those of the test split if it was evaluated, otherwise of the validation split. Beside the
     AP stands its difference to the first method, seed by seed: its mean, the 95 % interval of the
     mean by Student's t, and "undecided" where the interval holds 0. Then comes what the method's
-    article reports, if one does. The same differences are told of rare, common and frequent
+    article reports, if one does. The same differences are given for rare, common and frequent
     classes, in place of the AP of each class, where these groups are known.
 
     Args:
@@ -115,7 +115,7 @@ def format_methods(results: dict) -> str:
 
 
 def split_of(results: dict) -> str:
-    """The split that decides: "test" if all runs looked at it, otherwise "val"."""
+    """The split that decides: "test" if all runs were evaluated on it, otherwise "val"."""
     runs = (run for result in results["methods"].values() for run in result["runs"])
     return "test" if all("test" in run for run in runs) else "val"
 
@@ -205,7 +205,7 @@ def remedies_of(runs: Sequence[dict]) -> dict[str, dict]:
     """The trainings on faulty annotations and others as methods, the faulty ones first.
 
     Args:
-        runs: of a detector, see ``benchmarks/suspects.py``.
+        runs: runs of a detector, see ``benchmarks/suspects.py``.
     """
     names = sorted(runs[0]["AP"], key=lambda name: name != "faulty")
     return {name: {"runs": [{"val": {"AP": run["AP"][name]}} for run in runs]} for name in names}
@@ -277,7 +277,7 @@ def format_forecasts(results: dict) -> str:
 
 
 class Difference(NamedTuple):
-    """Of two methods: the mean over seeds and its interval of 95 % by Student's t."""
+    """The difference of two methods: the mean over seeds, and its 95 % interval by Student's t."""
 
     mean: float
     low: float
@@ -285,7 +285,7 @@ class Difference(NamedTuple):
 
     @classmethod
     def of(cls, differences: Sequence[float]) -> "Difference":
-        """From those of 2 to 10 seeds."""
+        """Compute it from the differences of 2 to 10 seeds."""
         mean = statistics.mean(differences)
         error = statistics.stdev(differences) / len(differences) ** 0.5
         quantile = T_QUANTILES[len(differences) - 2]
@@ -298,7 +298,7 @@ class Difference(NamedTuple):
 
     @property
     def numbers(self) -> str:
-        """ "+2.2 [+0.5, +3.8]"."""
+        """The mean and its interval, such as "+2.2 [+0.5, +3.8]"."""
         return f"{self.mean:+.1f} [{self.low:+.1f}, {self.high:+.1f}]"
 
     def __str__(self) -> str:
@@ -306,7 +306,7 @@ class Difference(NamedTuple):
 
 
 def difference(metric: str, name: str, methods: dict, split: str) -> Difference:
-    """Of a method to the first one, seed by seed."""
+    """The difference of a method to the first one, seed by seed."""
     pairs = zip(methods[name]["runs"], next(iter(methods.values()))["runs"], strict=True)
     return Difference.of([run[split][metric] - other[split][metric] for run, other in pairs])
 
@@ -335,13 +335,13 @@ def _training(result: dict) -> dict[str, str]:
 
 
 def _name_seeds(runs: Iterable[dict]) -> str:
-    """ "seed 1", "seeds 1, 2"."""
+    """The seeds in words, such as "seed 1" or "seeds 1, 2"."""
     seeds = dict.fromkeys(str(run["seed"]) for run in runs)
     return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}"
 
 
 def _means(runs: Sequence[dict], split: str, metrics: Iterable[str]) -> dict[str, str]:
-    """Metrics by name."""
+    """Means of metrics over the runs, by name."""
     return {name: averaged([run[split][name] for run in runs], digits=1) for name in metrics}
 
 

@@ -30,7 +30,7 @@ class Setting(NamedTuple):
         val: data set for validation.
         test: data set for the test, or None.
         overlay: config file that goes on top of the detector's, or None.
-        prefix: of the names of the detectors' configs.
+        prefix: prefix of the names of the detectors' configs.
     """
 
     configs: str
@@ -65,7 +65,7 @@ class Run:
         setting: data and schedule.
         files: config files, a later one wins.
         overrides: KEY, VALUE, KEY, VALUE, ...
-        folder: of everything that it writes.
+        folder: folder of everything that it writes.
     """
 
     setting: Setting
@@ -84,7 +84,7 @@ class Run:
         return self._start("training", "--resume", opts=["OUTPUT_DIR", str(self.folder)])
 
     def test(self) -> bool:
-        """Look at the test split, unless that is done. Returns whether it came to its end."""
+        """Evaluate on the test split, unless that is done; return whether it came to its end."""
         folder = self.folder / "test"
         if _metrics_file(folder, self.setting.test).exists():
             return True
@@ -94,7 +94,7 @@ class Run:
         return self._start("test", "--eval-only", opts=opts)
 
     def read(self, *, with_test: bool = False) -> dict:
-        """What it measured, as :func:`read_run`; with the "test" split as well."""
+        """What the training measured, see :func:`read_run`, on request with the "test" split."""
         measured = read_run(self.folder)
         if with_test:
             measured["test"] = _read_metrics(self.folder / "test", self.setting.test)

@@ -105,9 +105,9 @@ def make_candidates(
 
     Args:
         size: number of candidates.
-        device: where they are.
-        num_objects: in the image; None is one for 20 candidates.
-        num_classes: K.
+        device: device of the candidates.
+        num_objects: number of objects in the image; None is one for 20 candidates.
+        num_classes: number of classes.
     """
     generator = torch.Generator(device).manual_seed(0)
     options = {"device": device, "generator": generator}

@@ -4,12 +4,12 @@
     python benchmarks/search.py                      # some minutes
     python benchmarks/search.py --repetitions 100
 
-Trainings are played; the decisions are those of `imbdet search`. The AP of a training is the value
-of its method at the rung and chance of four kinds: what a seed does to all methods, what it does to
-one, what images do to a method, and what a seed does to single images. Values and deviations by
-seeds are those that benchmarks/loss_curves.py recorded of six losses on `shapes`,
+Trainings are simulated; the decisions are those of `imbdet search`. The AP of a training is the
+value of its method at the rung, with noise of four kinds: of a seed for all methods, of a seed for
+one, of the images for a method, and of a seed for single images. Values and deviations by seeds are
+those that benchmarks/loss_curves.py recorded of six losses on `shapes`,
 docs/results/shapes_curves.json; between two evaluations curves are straight lines. Where the best
-one is late, it is at the first rung where the baseline is. How far images let AP stray is what
+one is late, it is at the first rung where the baseline is. The variance by images is that which
 benchmarks/image_noise.py measured, docs/results/shapes_image_noise.json.
 """
 
@@ -41,10 +41,10 @@ from imbdet.search.halving import (
 )
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results"
-# Iterations of their trainings, and of the warm-up.
+# Iterations of the recorded trainings, and of their warm-up.
 END, WARMUP = 450, 50
 NUM_IMAGES = 200
-# Points of AP.
+# Points of AP that a method gains at least to be ahead.
 LEAD = 3
 
 
@@ -54,12 +54,12 @@ class World:
 
     Attributes:
         curves: AP in percent at each rung, by method, the baseline first.
-        shared_sds: deviation of AP at each rung by the seed, of all methods alike.
-        own_sds: what is left of the deviation of a training, on the same images.
-        image_errors: how far images let the difference of two trainings stray at each rung.
-        of_methods: part of its variance that is of the methods; the rest is of the seeds.
-        rungs: iterations.
-        budget: of the search, as a part of what all trainings cost to their end.
+        shared_sds: standard deviation of AP at each rung by the seed, shared by all methods.
+        own_sds: rest of the standard deviation of a training at each rung, on the same images.
+        image_errors: standard error by images of the difference of two trainings at each rung.
+        of_methods: part of its variance that belongs to methods; the rest belongs to seeds.
+        rungs: iterations of the rungs.
+        budget: budget of the search, as a part of the cost of all trainings to their end.
     """
 
     curves: Mapping[str, Sequence[float]]
@@ -72,7 +72,7 @@ class World:
 
     @property
     def ends(self) -> dict[str, float]:
-        """AP at the end."""
+        """AP of each method at the end."""
         return {method: curve[-1] for method, curve in self.curves.items()}
 
     @property
@@ -89,7 +89,7 @@ class World:
     def train(
         self, methods: Sequence[str], seeds: int, rng: np.random.Generator
     ) -> dict[Task, Measured]:
-        """What trainings measure at all rungs."""
+        """Simulate what trainings measure at all rungs."""
         groups = draw_groups(NUM_IMAGES)
         measured = {}
         for place, (iteration, error) in enumerate(zip(self.rungs, self.image_errors, strict=True)):
@@ -117,7 +117,7 @@ def _without_groups(images: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 
 def worlds() -> Iterator[tuple[str, World]]:
-    """What is played, with a title."""
+    """The worlds to simulate, with titles."""
     known = recorded(default_rungs(END, WARMUP))
     yield "losses on shapes", known
     yield "losses on shapes, 5/8 of the grid", dataclasses.replace(known, budget=5 / 8)
@@ -158,7 +158,7 @@ def recorded(rungs: Sequence[int]) -> World:
 
 
 def search(world: World, plan: Plan, rng: np.random.Generator) -> tuple[Progress, str]:
-    """A search from its start to its end, and the verdict of its final comparison."""
+    """Simulate a search to its end, and return also the verdict of its final comparison."""
     measured = world.train(list(world.curves), len(plan.seeds), rng)
     done: dict[Task, Measured] = {}
     while (progress := advance(plan, done, {})).due:
@@ -181,7 +181,7 @@ def _final_verdict(world: World, plan: Plan, winner: str, rng: np.random.Generat
 
 
 def repeat(title: str, world: World, seeds: int, repetitions: int) -> dict[str, str]:
-    """A row of the table."""
+    """Repeat searches in a world, and return the row of the table."""
     grid = len(world.curves) * seeds * world.rungs[-1]
     arms = {method: [method] for method in world.curves}
     plan = Plan(arms, range(seeds), world.rungs, grid * world.budget)

@@ -1,4 +1,4 @@
-"""What the benchmarks have in common: sections of measurements that print tables."""
+"""What the benchmarks share: sections of measurements that print tables."""
 
 import argparse
 import json
@@ -13,14 +13,14 @@ from typing import Any
 import torch
 from tabulate import tabulate
 
-# Measures and gives rows; its docstring is the table's title.
+# A section measures and returns rows; its docstring is the table's title.
 Section = Callable[[argparse.Namespace], list[dict[str, Any]]]
 
 
 def section_parser(
     description: str | None, sections: Mapping[str, Section], *, cpu_only: bool = False
 ) -> argparse.ArgumentParser:
-    """A command line with what :func:`run_sections` takes from it."""
+    """A parser with the options that :func:`run_sections` reads."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -40,12 +40,12 @@ def run_sections(
     """Run the sections that the command line names, and print their tables.
 
     Args:
-        sections: by name.
-        args: with ``only``, ``threads``, ``device`` and ``json``.
-        setting: what to tell about the measurement besides.
+        sections: sections by name.
+        args: command line with ``only``, ``threads``, ``device`` and ``json``.
+        setting: further facts about the measurement.
 
-    Returns:
-        The rows of each, and the "setting".
+        Returns:
+            The rows of each section, and the "setting".
     """
     torch.set_num_threads(args.threads)
     setting = {

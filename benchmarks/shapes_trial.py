@@ -19,10 +19,10 @@ class ShapesTrial:
 
     Attributes:
         setting: data and schedule, with `shapes_train` to train on.
-        detector: its config's name in the folder of the setting.
-        seed: of the trainings and of the images.
+        detector: name of the detector's config in the folder of the setting.
+        seed: seed of the trainings and of the images.
         opts: overrides of all trainings: KEY, VALUE, KEY, VALUE, ...
-        output: folder of the folders of all.
+        output: parent of the folders of all trials.
     """
 
     setting: Setting
@@ -33,7 +33,7 @@ class ShapesTrial:
 
     @property
     def folder(self) -> Path:
-        """Of all its trainings."""
+        """Parent of the folders of its trainings."""
         return self.output.resolve() / self.detector / f"seed_{self.seed}"
 
     @property
@@ -53,7 +53,7 @@ class ShapesTrial:
         return self.make(name, data)
 
     def shapes(self) -> Metadata:
-        """Of the training images, which are drawn when they are first trained on."""
+        """Metadata of the training images, which are drawn when they are first trained on."""
         files = map(str, self.setting.files(self.detector))
         register_shapes(load_config(*files, opts=self.seeded_opts))
         return MetadataCatalog.get("shapes_train")

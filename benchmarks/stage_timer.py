@@ -1,4 +1,4 @@
-"""How long the stages of an iteration take, in detectron2's own detectors and in ours."""
+"""Times of the stages of an iteration, in detectron2's own detectors and in ours."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Any
 from measuring import now
 from torch import nn
 
-# Stage, and where it happens; of several places a detector has some. Order as in an iteration.
+# Stages and their functions, in the order of an iteration; each detector has some of them.
 STAGES: list[tuple[str, str]] = [
     ("backbone", "backbone.forward"),
     ("head", "head.forward"),
@@ -41,7 +41,7 @@ class StageTimer:
     """Measures stages; the seconds of a stage inside another do not count as the other's.
 
     Attributes:
-        seconds: of each stage, since the last ``clear``.
+        seconds: seconds of each stage since the last ``clear``.
     """
 
     def __init__(self, model: nn.Module, device: str):

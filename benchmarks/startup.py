@@ -28,7 +28,7 @@ CONFIG = str(ROOT / "configs" / "quick_start" / "retinanet.yaml")
 TRAIN = (str(ROOT / "train_net.py"), "--config-file")
 ANALYZE = ("-m", "imbdet.cli", "analyze", "--output", os.devnull, "--config-file")
 
-# What is run, the exit status it has, and the goal: most seconds, alone or beyond `import torch`.
+# Commands, their exit status, and the goal: most seconds, alone or beyond `import torch`.
 COMMANDS: dict[str, tuple[tuple[str, ...], int, str]] = {
     TORCH: (("-c", TORCH), 0, ""),
     "import imbdet.losses": (("-c", "import imbdet.losses"), 0, "beyond < 10 %"),

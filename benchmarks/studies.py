@@ -7,7 +7,7 @@
 A study is a file of `benchmarks/studies`, which `imbdet search --grid` trains. The metrics of its
 runs go to `docs/results/STUDY.json`, and their figure to `docs/results/STUDY.png`: AP by the
 setting, of all classes and of the last, which is the rarest. Dots are seeds, joined by a line; of
-two settings the second is told by colours and marks, or both make a grid, of means above the range
+two settings the second is shown by colours and marks, or both make a grid, of means above the range
 of the seeds, if they are choices of samplers.
 
 Runs that are finished are not repeated, a run that was stopped goes on.
@@ -34,9 +34,9 @@ from imbdet.programs.processes import wait_for
 from imbdet.programs.program import run_program
 
 STUDIES = {path.stem: path for path in sorted((ROOT / "benchmarks" / "studies").glob("*.yaml"))}
-# Those of two settings of the same kind.
+# Studies of two settings of the same kind.
 GRIDS = ("appended_gt", "sampling_grid")
-# Of the distance from one dose to the next, what its dots take.
+# Share of the distance from one dose to the next over which the dots of a dose are spread.
 _SPREAD = 0.6
 
 
@@ -60,7 +60,7 @@ def train(study: str, folder: Path, parallel: int) -> None:
     """Train the runs that are not finished.
 
     Raises:
-        KeyboardInterrupt: it was stopped.
+        KeyboardInterrupt: the program was stopped.
         SystemExit: a run failed.
     """
     command = [sys.executable, "-m", "imbdet.cli", "search", "--grid"]
@@ -87,7 +87,7 @@ def gather(study: str, folder: Path) -> dict:
 
 
 def draw(results: dict) -> Figure:
-    """AP, of all classes and of the last."""
+    """Draw AP, of all classes and of the last."""
     metrics = ["AP", list(results["runs"][0]["val"])[-1]]
     axes = list(results["runs"][0]["choices"])
     draw_panel = _draw_grid if results["study"] in GRIDS else _draw_doses
@@ -107,7 +107,7 @@ def draw(results: dict) -> Figure:
 def _draw_doses(
     panel: Axes, values: dict[tuple[str, ...], list[float]], axes: Sequence[str]
 ) -> None:
-    """A dot for each seed and a line over their range: a few seeds make no curve."""
+    """Draw a dot for each seed and a line over their range: a few seeds make no curve."""
     doses = list(dict.fromkeys(choice[0] for choice in values))
     names = list(dict.fromkeys(choice[1:] for choice in values))
     points = run_points("".join(name) for name in names)

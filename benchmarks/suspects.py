@@ -87,7 +87,7 @@ class Trial(ShapesTrial):
     """The trainings of one detector with one seed, on faulty annotations and on others."""
 
     def measure_suspicions(self) -> dict:
-        """What :func:`rate` says of each suspicion, by kind of fault."""
+        """Ratings of each suspicion by :func:`rate`, by kind of fault."""
         faulty, epoch = self._faulty, self._last_epoch
         _require(faulty.train() and faulty.test() and epoch.train())
         planted = Planted.read(Path(self.shapes().json_file))
@@ -115,8 +115,8 @@ class Trial(ShapesTrial):
         """AP on the validation split by what the training does about the faults.
 
         Args:
-            policies: of ``imbdet clean``, whose suspects are those of the faulty training.
-            methods: of trainings on the faulty annotations.
+            policies: policies of ``imbdet clean``, whose suspects are those of the faulty training.
+            methods: methods of trainings on the faulty annotations.
         """
         no_faults = [text for name in FAULTS for text in (f"DATASETS.SHAPES.{name}", "0.0")]
         trainings = {"true": self.make("true", no_faults), "faulty": self._faulty}
@@ -129,7 +129,7 @@ class Trial(ShapesTrial):
         return {name: run.read()["val"]["AP"] for name, run in trainings.items()}
 
     def _cleaned(self, policy: str) -> Run:
-        """A training on what is made of the faulty annotations."""
+        """A training on the faulty annotations as ``imbdet clean`` changes them."""
         folder = self.folder / f"clean_{policy}"
         command = ["clean", str(self._faulty.folder), "--policy", policy, "--output", str(folder)]
         _require(imbdet(command) == 0)
@@ -158,11 +158,11 @@ def _require(is_done: bool) -> None:
 def rate(
     suspicion: np.ndarray, truth: np.ndarray, classes: np.ndarray | None = None
 ) -> dict[str, float]:
-    """How well values tell what is faulty from the rest.
+    """How well values distinguish what is faulty from the rest.
 
     Args:
-        suspicion: (N,); NaN, which says nothing, counts as the lowest.
-        truth: (N,) bool, F of them True, neither none nor all.
+        suspicion: (N,) values; NaN, which says nothing, counts as the lowest.
+        truth: (N,) bool, whether each is faulty; F of them are, neither none nor all.
         classes: (N,) the annotated classes, of which one has both at least; or None.
 
     Returns:

@@ -1,7 +1,7 @@
 """How suspicious annotations and images are, by what a training leaves behind.
 
-A suspicion is a function of :class:`Traces`. Its values, higher ones for what is more suspicious,
-are of the objects, or of the images where objects may be missing. NaN says nothing.
+A suspicion is a function of :class:`Traces`. It has a value for each object, or each image where
+objects may be missing, higher ones for what is more suspicious. NaN says nothing.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +27,7 @@ class Ledger:
 
     Attributes:
         planted: its annotations.
-        tables: "objects", "images" and "places".
+        tables: its tables "objects", "images" and "places".
     """
 
     planted: Planted
@@ -35,23 +35,23 @@ class Ledger:
 
     @classmethod
     def read(cls, run: Path, planted: Planted) -> "Ledger":
-        """From the folder of a training."""
+        """Read it from the folder of a training."""
         tables = {name: read_table(run, name, SCHEMAS[name]) for name in SCHEMAS}
         return cls(planted, tables)
 
     @cached_property
     def objects(self) -> pl.DataFrame:
-        """Of the annotations that are no crowds, in the order of the file."""
+        """Rows of the annotations that are no crowds, in the order of the file."""
         return self._in_order("objects", "id", self.planted.objects)
 
     @cached_property
     def images(self) -> pl.DataFrame:
-        """In the order of the file, null where one was never shown."""
+        """Rows of the images in the order of the file, null where one was never shown."""
         return self._in_order("images", "image_id", self.planted.images)
 
     @cached_property
     def evidence(self) -> Evidence:
-        """As ``imbdet clean`` reads it."""
+        """The evidence as ``imbdet clean`` reads it."""
         content = self.planted.content
         classes = [category["name"] for category in content["categories"]]
         return Evidence.of(content, self.tables, "shapes_train", classes)
@@ -67,10 +67,10 @@ class Traces:
     """What is known after a training.
 
     Attributes:
-        planted: the annotations; a suspicion looks at no truth.
-        ledger: of the whole training.
-        last_epoch: of an epoch after its end, in which nothing is learnt.
-        detections: final ones on the training images, a file of COCO's form.
+        planted: the annotations; suspicions do not use the truth in them.
+        ledger: ledger of the whole training.
+        last_epoch: ledger of an epoch after its end, in which nothing is learnt.
+        detections: file of the final detections on the training images, in COCO's form.
     """
 
     planted: Planted
@@ -139,9 +139,9 @@ def _corners(box: list[float]) -> list[float]:
 
 
 def _confident_score(traces: Traces) -> float:
-    """That from which on there are as many detections as annotated objects.
+    """The score from which on there are as many detections as annotated objects.
 
-    cleanlab's thresholds, 0.95 and 0.5, are of detectors by softmax: sigmoid scores of focal loss
+    cleanlab's thresholds, 0.95 and 0.5, are meant for softmax scores: sigmoid scores of focal loss
     hardly reach them.
     """
     scores = sorted((found["score"] for found in read_json(traces.detections)), reverse=True)
@@ -186,7 +186,7 @@ def _of_ledger(table: str, expression: pl.Expr, *, epoch: bool = False) -> "Susp
 
 
 def _of_kind(kind: type[SuspectKind], *, epoch: bool = False) -> "Suspicion":
-    """The scores of ``imbdet clean``; of duplicates both annotations have that of the pair, and an
+    """The scores of ``imbdet clean``; both annotations of a duplicate have that of the pair, and an
     image where objects may be missing has the highest of its places."""
 
     def suspicion(traces: Traces) -> np.ndarray:
@@ -204,7 +204,7 @@ def _of_kind(kind: type[SuspectKind], *, epoch: bool = False) -> "Suspicion":
 
 Suspicion = Callable[[Traces], np.ndarray]
 
-# By kind of fault, and by what it looks at: replace or add lines to try others.
+# Suspicions by kind of fault and by name: replace or add lines to try others.
 SUSPICIONS: Mapping[str, Mapping[str, Suspicion]] = {
     "wrong class": {
         "cleanlab: swap": _swap,

@@ -24,7 +24,7 @@ FOLDERS = {"train": "train", "val": "test", "test": "valid"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Convert, and tell a user's mistake in a sentence. Returns the exit status."""
+    """Convert, or report a user's mistake in a sentence, and return the exit status."""
     target = datasets_root() / "aquarium"
 
     def run() -> None:

@@ -5,7 +5,7 @@ SOURCE is a folder of yours, nothing is downloaded: the public repository BCCD_D
 `BCCD/JPEGImages`, `BCCD/Annotations` and `BCCD/ImageSets/Main`, in Pascal VOC's form), or a folder
 in COCO's form (with `annotations/train.json`, `val.json`, `test.json` and `images`). The images and
 the annotations of the three splits are written to `$DETECTRON2_DATASETS/bccd`, by default
-`datasets/bccd`. What is wrong in the annotations is put right or left out, and said.
+`datasets/bccd`. What is wrong in the annotations is corrected or left out, and reported.
 """
 
 import argparse
@@ -25,7 +25,7 @@ CLASSES = ("RBC", "WBC", "Platelets")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Convert, and tell a user's mistake in a sentence. Returns the exit status."""
+    """Convert, or report a user's mistake in a sentence, and return the exit status."""
     target = datasets_root() / "bccd"
 
     def run() -> None:

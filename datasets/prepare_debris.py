@@ -5,10 +5,10 @@ SOURCE is a folder of yours, nothing is downloaded: FOD-A in Pascal VOC's form, 
 and `JPEGImages`, whose images are the frames of videos in their order. Every tenth frame is taken.
 Images and annotations are written to `$DETECTRON2_DATASETS/debris`, by default `datasets/debris`.
 
-Neighbouring frames look alike, so that the published lists, which are random, have the test images
-among the training images, nearly. Here a sequence of frames that show the same classes is cut: its
-first 60 % are for training, from 65 to 73 % for validation, from 78 % on for the test, and what
-lies between is left out.
+Neighbouring frames look alike, so that the published lists, which are random, have near copies of
+the test images among the training images. Here a sequence of frames that show the same classes is
+cut: its first 60 % are for training, from 65 to 73 % for validation, from 78 % on for the test, and
+what lies between is left out.
 """
 
 import argparse
@@ -31,12 +31,12 @@ CLASSES = (
     *("Rock", "Screw", "Screwdriver", "SodaCan", "Tape", "Washer", "Wire", "Wood", "Wrench"),
 )
 EVERY = 10
-# Of a sequence, where each split begins and ends.
+# Where each split begins and ends, as shares of a sequence.
 SHARES = {"train": (0, 0.6), "val": (0.65, 0.73), "test": (0.78, 1)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Convert, and tell a user's mistake in a sentence. Returns the exit status."""
+    """Convert, or report a user's mistake in a sentence, and return the exit status."""
     target = datasets_root() / "debris"
 
     def run() -> None:
@@ -67,10 +67,10 @@ def read(source: Path) -> dict[str, list[AnnotatedImage]]:
 
 
 def split_sequences(frames: Iterable[AnnotatedImage]) -> dict[str, list[AnnotatedImage]]:
-    """Every tenth frame of each sequence, in the split that its place says.
+    """Every tenth frame of each sequence, in the split of its place in the sequence.
 
     Args:
-        frames: in their order; a sequence ends where the classes change.
+        frames: frames in their order; a sequence ends where the classes change.
     """
     splits: dict[str, list[AnnotatedImage]] = {split: [] for split in SPLITS}
     for _, group in itertools.groupby(frames, key=_classes):

@@ -28,14 +28,14 @@ from imbdet.formats.prepared import SPLITS, prepare
 from imbdet.programs.program import run_program
 
 NUCLEUS = "nucleus"
-# Of each kind of images, where the splits end.
+# Where the splits end, as shares of each kind of images.
 ENDS = {"train": 0.6, "val": 0.75, "test": 1.0}
-# Colours differ by more than this, of 255, on average.
+# Mean difference between channels, of 255, above which an image has colours.
 COLOURED = 2
 
 
 class Kind(NamedTuple):
-    """Of microscopy, as far as an image shows it."""
+    """Kind of microscopy, as far as an image shows it."""
 
     size: tuple[int, int]
     is_coloured: bool
@@ -43,7 +43,7 @@ class Kind(NamedTuple):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Convert, and tell a user's mistake in a sentence. Returns the exit status."""
+    """Convert, or report a user's mistake in a sentence, and return the exit status."""
     target = datasets_root() / "nuclei"
 
     def run() -> None:
@@ -76,7 +76,7 @@ def read(source: Path) -> dict[str, list[AnnotatedImage]]:
 def split_kinds(
     images: Iterable[tuple[Kind, AnnotatedImage]],
 ) -> dict[str, list[AnnotatedImage]]:
-    """Each kind of images, in their order, cut into the splits."""
+    """Cut each kind of images, in their order, into the splits."""
     kinds: defaultdict[Kind, list[AnnotatedImage]] = defaultdict(list)
     for kind, image in images:
         kinds[kind].append(image)
@@ -114,7 +114,7 @@ def _pixels(path: Path, mode: str) -> np.ndarray:
 
 
 def _box(mask: np.ndarray) -> list[float]:
-    """XYXY around all pixels that are not 0; nothing where there is none."""
+    """XYXY around all pixels that are not 0; empty where there are none."""
     ys, xs = np.nonzero(mask)
     return [float(x) for x in (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)] if len(xs) else []
 

@@ -5,8 +5,8 @@ FOLDER is in Pascal VOC's own layout (`Annotations`, `JPEGImages`, lists of imag
 `ImageSets/Main`), or has images and XML files of the same names anywhere in it, as labelImg leaves
 them. `annotations/train.json`, `val.json` and, where there is a list of it, `test.json` are written
 to it; images stay where they are. Without lists, every fifth image or so is for validation. What is
-wrong in the annotations is put right or left out, and said. At the end come a config to save, and
-the command that trains with it.
+wrong in the annotations is corrected or left out, and reported. At the end come a config to save,
+and the command that trains with it.
 
     python datasets/prepare_voc.py path/to/FOLDER
 """
@@ -34,7 +34,7 @@ SPLITS = ("train", "val", "test")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Convert, and tell a user's mistake in a sentence. Returns the exit status."""
+    """Convert, or report a user's mistake in a sentence, and return the exit status."""
 
     def run() -> None:
         args = parse_args(argv)
@@ -105,7 +105,7 @@ def prepare(folder: Path, val_share: float) -> None:
 
 
 def _index(paths: Iterable[Path]) -> dict[str, list[Path]]:
-    """Files by their names without ending."""
+    """The files by their names without ending."""
     index: dict[str, list[Path]] = {}
     for path in paths:
         index.setdefault(path.stem, []).append(path)
@@ -113,7 +113,7 @@ def _index(paths: Iterable[Path]) -> dict[str, list[Path]]:
 
 
 def _read_lists(folder: Path) -> dict[str, dict[str, str]]:
-    """Of each split the names of its images, and in words where each comes from."""
+    """By split, the names of its images, and where each name comes from, in words."""
     lists = {split: folder / "ImageSets" / "Main" / f"{split}.txt" for split in SPLITS}
     lists = {split: file for split, file in lists.items() if file.is_file()}
     if lists and not ("train" in lists and len(lists) > 1):
@@ -125,7 +125,7 @@ def _read_lists(folder: Path) -> dict[str, dict[str, str]]:
 
 
 def _split(annotations: dict[str, list[Path]], val_share: float) -> dict[str, dict[str, str]]:
-    """The same where there are no lists."""
+    """Draw the splits where there are no lists, in the form of :func:`_read_lists`."""
     names = sorted(annotations)
     num_val = round(val_share * len(names))
     if not 0 < num_val < len(names):

@@ -35,12 +35,12 @@ from imbdet.untrusted.reading import read_json
 from imbdet.wording import counted
 
 SPLITS = ("train", "val", "test")
-# So that a second run divides alike.
+# The seed is fixed, so that a second run divides in the same way.
 _SEED = 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Divide, and tell a user's mistake in a sentence. Returns the exit status."""
+    """Divide, or report a user's mistake in a sentence, and return the exit status."""
 
     def run() -> None:
         args = parse_args(argv)
@@ -76,8 +76,8 @@ def split(file: Path, images: Path, shares: Sequence[float]) -> None:
     """Write a file for each split that has a share.
 
     Raises:
-        UserError: the file is not in COCO's format, a share is none, too few images are there for
-            it, or a file is there already.
+        UserError: the file is not in COCO's format, a share is invalid or too small for the number
+            of images, or a file is there already.
     """
     used = {name: share for name, share in zip(SPLITS, shares, strict=True) if share != 0}
     if len(used) < 2 or min(used.values()) < 0 or not math.isclose(sum(shares), 1, abs_tol=1e-6):
@@ -132,7 +132,7 @@ def _draw(images: Sequence[Mapping[str, Any]], shares: Mapping[str, float]) -> d
 
 
 def _part(content: Mapping[str, Any], file_names: set[str]) -> dict[str, Any]:
-    """The same with some of the images alone."""
+    """The content with only some of the images."""
     images = [image for image in content["images"] if image["file_name"] in file_names]
     ids = {image["id"] for image in images}
     notes = [note for note in content["annotations"] if note["image_id"] in ids]

@@ -1,4 +1,4 @@
-"""What the examples without detectron2 share: a backbone, objects, squares, a loop that trains."""
+"""What the examples without detectron2 share: a backbone, objects, squares, a training loop."""
 
 import torch
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone

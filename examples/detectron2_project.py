@@ -20,7 +20,7 @@ CLASS_NAMES = ["small", "large"]
 
 
 def load_squares() -> list[dict]:
-    """Twenty images of one square each, as detectron2's data sets are."""
+    """Twenty images of one square each, in the form of detectron2's data sets."""
     rng = np.random.default_rng(0)
     height, width = IMAGE_SIZE
     images = []
@@ -39,7 +39,7 @@ def load_squares() -> list[dict]:
 
 
 def draw_squares(image: dict) -> dict:
-    """What a model gets of an entry of the data set: bright squares on noise."""
+    """The input of a model for an entry of the data set: bright squares on noise."""
     rng = np.random.default_rng(image["image_id"])
     pixels = rng.integers(128, size=(3, image["height"], image["width"]), dtype=np.uint8)
     for square in image["annotations"]:

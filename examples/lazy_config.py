@@ -68,7 +68,7 @@ model.criterion = L(PointwiseCriterion)(
 def main(num_iterations: int = 40) -> None:
     """Train for some steps on noise with bright squares, and print the losses.
 
-    That of the classes rises at first, with the IoU of the boxes, which is its target.
+    The classification loss rises at first, with the IoU of the boxes, which is its target.
     """
     torch.manual_seed(0)
     detector = instantiate(model).train()

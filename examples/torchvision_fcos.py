@@ -14,7 +14,7 @@ class QualityHead(FCOSHead):
     """Predicts as torchvision's head; its scores and its centerness learn the IoU of the box."""
 
     def compute_loss(self, targets, head_outputs, anchors, matched_idxs):
-        """Of all points of the batch; torchvision's ``matched_idxs`` are not used."""
+        """Losses of all points of the batch; torchvision's ``matched_idxs`` are not used."""
         objects = objects_of(targets)
         squares = anchors[0]  # as wide as the strides
         points = Priors(squares, strides=squares[:, 2] - squares[:, 0])

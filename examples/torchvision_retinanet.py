@@ -18,7 +18,7 @@ class APHead(RetinaNetHead):
         return super().forward(features)
 
     def compute_loss(self, targets, head_outputs, anchors, matched_idxs):
-        """Of all anchors of the batch; torchvision's ``matched_idxs`` are not used."""
+        """Losses of all anchors of the batch; torchvision's ``matched_idxs`` are not used."""
         objects = objects_of(targets)
         num_per_point = self.classification_head.num_anchors
         priors = Priors(anchors[0], level_sizes=self.level_sizes, num_per_point=num_per_point)

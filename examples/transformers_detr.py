@@ -1,4 +1,4 @@
-"""A DETR of `transformers` whose queries are matched, and pay, by imbdet."""
+"""A DETR of `transformers` whose queries imbdet matches, and whose losses it computes."""
 
 import torch
 from common import objects_of, train

@@ -15,8 +15,8 @@ if "--gpu" not in sys.argv and "PYTEST_XDIST_WORKER" not in os.environ:
 import imbdet.compat  # (before any test imports detectron2)
 import imbdet.programs.signals
 
-# A slow machine is no failure: neither in tests by many examples, nor to end in order, which the
-# process of the tests itself would be killed for.
+# A slow machine is no failure, neither in tests by many examples nor in an orderly end; otherwise
+# the process of the tests itself would be killed.
 imbdet.programs.signals.PATIENCE = 60.0
 settings.register_profile("imbdet", deadline=None)
 settings.load_profile("imbdet")
@@ -27,13 +27,13 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    # The other tests mean the CPU, whatever the machine has; so do the programs that they start.
+    # The other tests use the CPU, whatever the machine has; so do the programs that they start.
     if not config.getoption("gpu"):
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 def pytest_terminal_summary(terminalreporter):
-    """What was not tested and why, in a line for each reason; a whole file counts as one test."""
+    """Print what was not tested and why, in a line for each reason; a file counts as one test."""
     counts, files = Counter(), defaultdict(set)
     for report in terminalreporter.stats.get("skipped", []):
         path, _, reason = report.longrepr
@@ -46,7 +46,7 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture
 def restored_loggers(monkeypatch):
-    """For tests of programs, which set up the logs of the whole process."""
+    """Restore the loggers after tests of programs, which set up the logs of the process."""
     for name in ("detectron2", "fvcore", "imbdet", "py.warnings"):
         logger = logging.getLogger(name)
         for attribute in ("handlers", "level", "propagate"):
@@ -57,11 +57,11 @@ def restored_loggers(monkeypatch):
 
 @pytest.fixture(scope="module")
 def datasets_dir(tmp_path_factory):
-    """Where the data sets of a file's tests are generated."""
+    """The folder in which the data sets of a file's tests are generated."""
     return tmp_path_factory.mktemp("datasets")
 
 
 @pytest.fixture
 def own_datasets(datasets_dir, monkeypatch):
-    """For tests that make or look at data sets, which others shall not see."""
+    """Use a folder of its own for data sets that other tests shall not see."""
     monkeypatch.setenv("DETECTRON2_DATASETS", str(datasets_dir))

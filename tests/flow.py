@@ -1,4 +1,4 @@
-"""Candidates and samples of given numbers, without a detector."""
+"""Candidates and samples with given numbers, without a detector."""
 
 import torch
 
@@ -7,7 +7,7 @@ from imbdet.structures.classifiers import SIGMOID, SOFTMAX, Classifier
 
 
 class GivenScores(Classifier):
-    """The logits are the scores, so that a test can give them to the last bit."""
+    """A classifier whose logits are the scores, so that a test can give them to the last bit."""
 
     name, num_extra, has_prior, sums_to_one = "given", 0, False, False
 
@@ -56,7 +56,7 @@ def make_candidates(
 
 
 def make_samples(candidates, logits, deltas, coder, *, classifier=None):
-    """Samples with these predictions; the classifier is that of the number of columns."""
+    """Samples with these predictions; by default the number of columns gives the classifier."""
     if classifier is None:
         classifier = SOFTMAX if logits.shape[1] > candidates.num_classes else SIGMOID
     outputs = Outputs(logits, deltas=deltas, box2box_transform=coder, classifier=classifier)

@@ -1,4 +1,4 @@
-"""What is drawn at the very edge of a figure, where it would be cut off."""
+"""Checks for drawings at the very edge of a figure, where they would be cut off."""
 
 import numpy as np
 from PIL import Image

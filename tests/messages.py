@@ -1,4 +1,4 @@
-"""What the tests of a user's mistakes ask of the answer."""
+"""Requirements on the answer to a user's mistake, for tests."""
 
 import pytest
 

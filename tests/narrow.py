@@ -1,4 +1,4 @@
-"""A backbone for tests in which it does not matter what a detector finds."""
+"""A backbone for tests in which the detections do not matter."""
 
 # A narrow ResNet-50 takes a quarter of the time of detectron2's ResNet-18, which has one width, and
 # its 0.2 million weights make small checkpoints, where those have 11 million.

@@ -7,9 +7,9 @@ from torch import distributed
 
 
 def call_in_processes(function, num_processes, folder):
-    """What ``function()``, of a module, returns in each of new processes, in the order of ranks.
+    """The results of ``function()``, of a module, in new processes, in the order of ranks.
 
-    Whoever waits longer than a minute for another fails. Only one call for each ``folder``.
+    A process that waits longer than a minute for another fails. Each call needs its own ``folder``.
     """
     torch.multiprocessing.spawn(_call, (function, num_processes, folder), num_processes)
     return [torch.load(folder / f"{rank}.pt") for rank in range(num_processes)]

@@ -1,4 +1,4 @@
-"""What a YAML file can name."""
+"""The registries of all that a YAML file can name."""
 
 import imbdet.config  # noqa: F401  (imports the methods, which register)
 from imbdet import methods

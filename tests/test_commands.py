@@ -16,12 +16,12 @@ from imbdet.config import load_config
 
 ROOT = Path(imbdet.__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("*.md"))]
-# Of the data set that a reader brings.
+# Configs of a data set that a reader brings.
 EXAMPLES = ("configs/cells.yaml",)
 
 
 def commands(page):
-    """The lines of fenced blocks; one that is indented goes on with the one before."""
+    """The commands of fenced blocks; an indented line continues the one before."""
     blocks = re.findall(r"^( *)```\w*\n(.*?)^\1```", page.read_text(), re.DOTALL | re.MULTILINE)
     for _, block in blocks:
         for command in re.split(r"\n(?=\S)", textwrap.dedent(block)):
@@ -43,7 +43,7 @@ COMMAND = re.compile(
 
 
 def program_of(command):
-    """Its program, a file or "imbdet", and its arguments; None for other lines."""
+    """The program of a command, a file or "imbdet", and its arguments; None for other lines."""
     match = COMMAND.fullmatch(command.strip())
     if match:
         *programs, arguments = match.groups()

@@ -1,4 +1,4 @@
-"""A test per trap of detectron2 v0.6 that imbdet/compat.py disarms."""
+"""Tests of each incompatibility of detectron2 v0.6 that imbdet/compat.py mends."""
 
 import importlib.util
 import subprocess

@@ -155,7 +155,7 @@ LVIS = {
     "DATALOADER.SAMPLER_TRAIN": "RepeatFactorTrainingSampler",
     "DATALOADER.REPEAT_THRESHOLD": 0.001,
 }
-# MMDetection's, in iterations of 16 of the 99,388 images of lvis_v1_train with objects.
+# MMDetection's epoch, in iterations of 16 of the 99,388 images of lvis_v1_train with objects.
 EPOCH = -(-99388 // 16)
 LVIS_12E = {
     "SOLVER.STEPS": (8 * EPOCH, 11 * EPOCH),
@@ -178,7 +178,7 @@ LVIS_CONFIGS = {
     "12e_rank_sort": {
         **LVIS_12E,
         **{"SOLVER.BASE_LR": 0.012, "MODEL.ROI_HEADS.SCORE_THRESH_TEST": 0.6},
-        "MODEL.RETINANET.SCORE_THRESH_TEST": 0.005,  # of the piece, for the other detector
+        "MODEL.RETINANET.SCORE_THRESH_TEST": 0.005,  # set by the piece for the other detector
         **{"MODEL.RPN.LOSS_WEIGHT": 0.2, "MODEL.RPN.BBOX_REG_WEIGHTS": (10.0, 10.0, 5.0, 5.0)},
     },
 }
@@ -203,7 +203,7 @@ def test_federated_loss_on_lvis_has_the_values_of_detectron2():
 
 
 def build_parts(cfg):
-    """All that the keys of imbdet rule, without the network around it."""
+    """Build all parts that the keys of imbdet rule, without the network around them."""
     refuse_unread_keys(cfg)
     for own, site in sites_of(cfg):
         build_assigner(own, site)

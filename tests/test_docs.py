@@ -1,4 +1,4 @@
-"""What the pages tell a reader to write works as it stands there."""
+"""Code that the pages tell a reader to write works as it stands there."""
 
 import re
 import shutil
@@ -91,7 +91,7 @@ def test_an_assigner_is_one_file_and_one_test(monkeypatch):
 
 
 def own_file(page):
-    """A method in a file of somebody else's: the same, with what starts the training."""
+    """The page's file of a method outside the project, with the code that starts the training."""
     file, _, start = python_blocks(page)
     return f"{file}\n\n{start}"
 
@@ -143,7 +143,7 @@ def test_the_examples_of_methods_print_what_the_page_says(capsys):
         assert capsys.readouterr().out == printed
 
 
-@pytest.mark.filterwarnings("ignore")  # of torch and detectron2, about tracing
+@pytest.mark.filterwarnings("ignore")  # torch and detectron2 warn about tracing
 @pytest.mark.parametrize("detector", ["retinanet", "faster_rcnn"])
 def test_a_traced_detector_finds_what_the_model_finds(detector, tmp_path):
     names = run(*python_blocks("export.md"))

@@ -1,4 +1,4 @@
-"""What version 0.1 wrote is read by this one: names in checkpoints, records, a config."""
+"""This version reads the files of version 0.1: names in checkpoints, records, a config."""
 
 import json
 from pathlib import Path

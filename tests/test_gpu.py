@@ -1,4 +1,4 @@
-"""On a GPU everything is what it is on a CPU: `make test ARGS="--gpu tests/test_gpu.py"`."""
+"""Results on a GPU are those on a CPU: `make test ARGS="--gpu tests/test_gpu.py"`."""
 
 import copy
 import json

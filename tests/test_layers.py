@@ -12,7 +12,7 @@ import imbdet
 
 ROOT = Path(imbdet.__file__).parent
 
-# From the bottom up. Packages of one layer may use each other, as long as no cycle arises.
+# Layers from the bottom up. Packages of one layer may use each other, without a cycle.
 # The first layer is without torch, which takes seconds to import.
 LAYERS = [
     {
@@ -52,7 +52,7 @@ FILES = [file for file in sorted(ROOT.rglob("*.py")) if file != ROOT / "__init__
 
 
 def module_of(file):
-    """Its name when it is imported."""
+    """The name of a file's module when it is imported."""
     parts = file.relative_to(ROOT.parent).with_suffix("").parts
     return ".".join(parts).removesuffix(".__init__")
 
@@ -73,7 +73,7 @@ def imported_modules(file, nodes_of=ast.walk):
 
 
 def outside_functions(tree):
-    """The nodes of what runs when a file is imported."""
+    """The nodes of the code that runs when a file is imported."""
     nodes = [tree]
     while nodes:
         node = nodes.pop()
@@ -110,7 +110,7 @@ def test_packages_import_each_other_in_no_circle():
 
 
 def test_modules_import_each_other_in_no_circle():
-    """What a function imports when it runs comes when its own module is complete."""
+    """Imports in functions are allowed: they run when their own module is complete."""
     uses = {
         module_of(file): MODULES & set(imported_modules(file, outside_functions)) for file in FILES
     }

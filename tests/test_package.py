@@ -1,4 +1,4 @@
-"""What installed users have: the package with its configs, and a word about what is missing."""
+"""The installed package has its configs, and messages about what is missing."""
 
 import os
 import shutil
@@ -57,7 +57,7 @@ def test_train_net_is_the_same_program(capsys, tmp_path):
     assert main(["train", *args]) == train_net.main(args) == 2
     first, second = capsys.readouterr().err.splitlines()
     assert first == second == "error: --num-machines is 0: at least 1."
-    options = {"--resume", "--eval-only", "--num-gpus", "--dist-url"}  # of detectron2's programs
+    options = {"--resume", "--eval-only", "--num-gpus", "--dist-url"}  # as in detectron2
     with pytest.raises(SystemExit, match="0"):
         build_parser().parse_args(["train", "--help"])
     assert options < set(capsys.readouterr().out.replace(",", " ").split())

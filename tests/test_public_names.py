@@ -1,4 +1,4 @@
-"""What Python and editors list of the packages for projects of others."""
+"""Names of the packages that Python and editors list for projects of others."""
 
 import importlib
 

@@ -201,7 +201,7 @@ def test_a_run_is_not_shortened(tmp_path, capsys):
 
 
 def test_a_resumed_run_follows_its_config(tmp_path, capsys, monkeypatch):
-    # As detectron2's main branch, while v0.6 leaves the optimizer alone.
+    # This is detectron2's main branch, while v0.6 leaves the optimizer alone.
     def load_state_dict(trainer, state):
         TrainerBase.load_state_dict(trainer, state)
         trainer._trainer.load_state_dict(state["_trainer"])
@@ -229,11 +229,11 @@ def test_a_resumed_run_follows_its_config(tmp_path, capsys, monkeypatch):
         args = arguments("retinanet", tmp_path, "--resume", **keys, **bad)
         assert train_net.main(args) == 2
         assert words in capsys.readouterr().err
-    # What is refused leaves the run as it was.
+    # A refused command leaves the run as it was.
     assert [(tmp_path / name).read_text() for name in ("config.yaml", "run.json")] == kept
 
 
-# In process, each of a kind; the details are tested beside the code that finds them.
+# One mistake of each kind, in process; the details are tested beside the code that finds them.
 BAD_INPUT = {
     "config file missing": (["--config-file", "nowhere.yaml"], "nowhere.yaml"),
     "unknown key": (["MODEL.CLS_LOS.NAME", "focal"], "MODEL.CLS_LOSS.NAME"),
@@ -293,7 +293,7 @@ def test_evaluates_once_more_with_augmented_images(tmp_path):
 def test_trains_on_precomputed_proposals(tmp_path, monkeypatch):
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
     args = arguments("faster_rcnn", tmp_path / "made", **{"SOLVER.MAX_ITER": 1})
-    assert train_net.main(args) == 0  # which generates the images
+    assert train_net.main(args) == 0  # this generates the images
     (folder,) = tmp_path.glob("shapes-*/annotations")
     overrides = {
         "MODEL.LOAD_PROPOSALS": True,
@@ -311,7 +311,7 @@ def test_trains_on_precomputed_proposals(tmp_path, monkeypatch):
 
 
 def write_proposals(annotations):
-    """A file of the boxes of the annotations and of the whole images, as the value of a key."""
+    """Write proposals, the annotated boxes and whole images; return the file as a key's value."""
     content, path = json.loads(annotations.read_text()), annotations.with_suffix(".pkl")
     ids = [image["id"] for image in content["images"]]
     boxes = {i: [[0, 0, 96, 96]] for i in ids}

@@ -11,7 +11,7 @@ PAGE = ROOT / "docs" / "troubleshooting.md"
 
 
 def texts(file):
-    """The texts in a source file, with "..." for what is filled in."""
+    """The texts in a source file, with "..." for filled-in values."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.value

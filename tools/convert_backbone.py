@@ -23,14 +23,14 @@ from imbdet.errors import UserError
 from imbdet.modeling import TimmBackbone
 from imbdet.programs.program import run_program
 
-# Of the backbone's network in a detector.
+# Prefix of the names of the backbone's network in a detector.
 _PREFIX = "backbone.bottom_up."
-# Which batch normalization counts, and no network needs.
+# Name of the counter of batch normalization, which no network needs.
 _COUNTER = "num_batches_tracked"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Convert, and tell a user's mistake in a sentence. Returns the exit status."""
+    """Convert, or report a user's mistake in a sentence, and return the exit status."""
 
     def run() -> None:
         args = parse_args(argv)
@@ -56,11 +56,11 @@ def convert(model: str, output: Path, source: str | None) -> None:
     Args:
         model: name in timm.
         output: file to write.
-        source: file with a state, or with one under "model" or "state_dict"; None has timm fetch
+        source: file with a state, or with one under "model" or "state_dict"; with None timm fetches
             its own.
 
     Raises:
-        UserError: timm has no such model or cannot fetch it, the file is none of such a model, or
+        UserError: timm has no such model or cannot fetch it, the file is not of such a model, or
             the output cannot be written.
     """
     backbone = TimmBackbone(
@@ -79,12 +79,12 @@ def rename_in_order(
     """Give the tensors of a network the names that they have in another layout.
 
     Both layouts have the tensors in the order in which the network applies them. The source may
-    have more at its end: what classifies.
+    have more at its end: those of the classifier.
 
     Args:
         source: names and tensors.
         target: names, and tensors of the same shapes.
-        where: the source is from, for the message.
+        where: name of the source, for the message.
 
     Raises:
         UserError: a tensor is missing, or another one is in its place.
@@ -107,16 +107,16 @@ def _without_counters(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _kind(name: str) -> str:
-    """ "weight", "bias", "running_mean", ..."""
+    """Kind of a tensor: "weight", "bias", "running_mean", ..."""
     return name.rpartition(".")[2]
 
 
 def _fetch(model: str) -> dict[str, Tensor]:
-    import timm  # TimmBackbone said if it is missing
+    import timm  # TimmBackbone reports it if it is missing
 
     try:
         return timm.create_model(model, pretrained=True).state_dict()
-    except Exception as error:  # of the network, of the hub, of timm
+    except Exception as error:  # any error of the network, the hub or timm
         raise UserError(
             f"timm cannot fetch weights of '{model}' ({error}): name a file by --source."
         ) from error

@@ -1,1 +1,1 @@
-"""Hostile inputs of fixed seeds, one module for each kind, and how programs answer to them."""
+"""Hostile inputs of fixed seeds, one module for each kind, and the answers of programs."""

@@ -41,7 +41,7 @@ MASKS = {
 
 
 def tries(number: int, folder: Path, generator: np.random.Generator) -> Iterator[Try]:
-    """By turns a detector of boxes and one of masks; the values of one place, or some bytes."""
+    """Damage a value of one place or some bytes, in turns for a detector of boxes and of masks."""
     json_file, output = folder / "annotations.json", folder / "output"
     entry = {"NAME": "fuzzed", "JSON": str(json_file), "IMAGES": str(folder / "images")}
     keys = {"OUTPUT_DIR": output, "DATASETS__COCO": [entry], **KEYS}
@@ -87,7 +87,7 @@ def _wrong_value(content: dict[str, Any], generator: np.random.Generator) -> tup
 
 
 def _places(value: Any, name: str) -> Iterator[tuple[str, Callable[[Any], None]]]:
-    """Each place in the content, by its name, and what puts a value there."""
+    """The name of each place in the content, and a function that puts a value there."""
     if isinstance(value, dict | list):
         for key in value if isinstance(value, dict) else range(len(value)):
             place = f"{name}/{key}"

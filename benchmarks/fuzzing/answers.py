@@ -1,4 +1,4 @@
-"""What a program does with an input: in a process of its own, which may neither hang nor grow."""
+"""The answer of a program to an input, in a process of its own with limits of time and memory."""
 
 import os
 import resource
@@ -17,7 +17,8 @@ from imbdet import cli
 
 PROGRAMS = {"train_net.py": train_net.main, "imbdet": cli.main}
 
-# What a process may take beyond what it has at its start: far more than the small detectors need.
+# Limits of a process in seconds, and in bytes beyond those at its start: far more than the small
+# detectors need.
 MAX_SECONDS = 60.0
 MAX_GROWTH = 2 << 30
 # Address space is not memory yet; this ends a process that would take the whole machine.
@@ -29,7 +30,7 @@ class Try:
     """A program and an input.
 
     Attributes:
-        name: what is wrong with the input.
+        name: fault of the input, in words.
         argv: the command line; the program first, one of ``PROGRAMS``.
     """
 
@@ -39,13 +40,13 @@ class Try:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of it.
+    """The answer of a program.
 
     Attributes:
         outcome: "accepted"; "sentence", which is a status of 2 and the error in one line;
             "traceback", or any other end; "hang"; "memory".
-        text: what the program printed.
-        seconds: that it took.
+        text: text that the program printed.
+        seconds: seconds that it took.
     """
 
     outcome: str
@@ -58,7 +59,7 @@ def answer_to(attempt: Try, folder: Path) -> Answer:
 
     Args:
         attempt: the program and the input.
-        folder: where the process works, and for what it prints.
+        folder: working folder of the process, also for what it prints.
     """
     console = folder / "console.txt"
     start = time.monotonic()
@@ -92,7 +93,7 @@ def _judge(status: int, text: str) -> str:
 
 
 def _run(argv: Sequence[str], folder: Path, console: Path) -> None:
-    """Never returns."""
+    """Run the program; this never returns."""
     status = 1
     try:
         os.setsid()  # so that its children end with it
@@ -105,7 +106,7 @@ def _run(argv: Sequence[str], folder: Path, console: Path) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (_MAX_ADDRESSES, _MAX_ADDRESSES))
         program, *arguments = argv
         status = PROGRAMS[program](arguments)
-    except SystemExit as end:  # of argparse
+    except SystemExit as end:  # raised by argparse
         status = end.code or 0
     except BaseException:
         traceback.print_exc()

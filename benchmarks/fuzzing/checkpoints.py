@@ -26,7 +26,7 @@ TRAINING = {"SOLVER__MAX_ITER": 6, "SOLVER__STEPS": "()", "TEST__EVAL_PERIOD": 0
 
 
 def tries(number: int, folder: Path, generator: np.random.Generator) -> Iterator[Try]:
-    """In turns: a value anywhere in the state, bytes of the file, another file of the run."""
+    """Damage in turns a value in the state, bytes of the file, or another file of the run."""
     os.environ["DETECTRON2_DATASETS"] = str(folder / "datasets")
     whole, output = folder / "whole", folder / "output"
     if train(whole, **{**TRAINING, "SOLVER__MAX_ITER": 5}) != 0:
@@ -46,7 +46,7 @@ def _wrong_value(output: Path, generator: np.random.Generator) -> str:
     path = output / "model_final.pth"
     state = torch.load(path, weights_only=True)
     places = list(_places(state, ""))
-    # The weights are many; the state of the training is what matters as much.
+    # The weights outnumber the state of the training, which matters as much.
     is_weight = bool(generator.integers(4) == 0)
     places = [place for place in places if place[0].startswith("/model/") == is_weight]
     name, put = places[generator.integers(len(places))]
@@ -59,7 +59,7 @@ def _wrong_value(output: Path, generator: np.random.Generator) -> str:
 
 
 def _places(value: Any, name: str) -> Iterator[tuple[str, Callable[[Any], None]]]:
-    """Names of all values inside of one, each with what puts another in its place."""
+    """The name of each value inside of one, and a function that puts another in its place."""
     items = value.items() if isinstance(value, dict) else enumerate(value)
     for key, inside in list(items):
         if not isinstance(value, tuple):
@@ -69,7 +69,7 @@ def _places(value: Any, name: str) -> Iterator[tuple[str, Callable[[Any], None]]
 
 
 def _random_bytes(output: Path, generator: np.random.Generator) -> str:
-    # Without the checksum, which would notice each of them.
+    # The file lacks its checksum, which would reveal each of them.
     path = output / "model_final.pth"
     content = io.BytesIO()
     torch.save(torch.load(path, weights_only=True), content)

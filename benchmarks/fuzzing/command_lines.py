@@ -9,7 +9,7 @@ from failing import CONFIG
 
 from fuzzing.answers import Try
 
-# Without `demo`, which trains for minutes where its line is right.
+# All but `demo`, which trains for minutes if its line is valid.
 SUBCOMMANDS = ("methods", "config", "predict", "analyze", "compare", "report", "replay")
 QUESTIONS = ("explain", "diff", "check")
 OPTIONS = (

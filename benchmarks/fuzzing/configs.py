@@ -12,7 +12,7 @@ from fuzzing.answers import Try
 from imbdet.config import load_config
 from imbdet.config_files.keys import leaves
 
-# As YAML has them.
+# Values as they are written in YAML.
 VALUES = (
     *("null", "true", "-1", "0", "1", "1000000000000", "-1.5", "1.0e+400", ".nan", "-.inf", "''"),
     *("abc", "'1'", "[]", "[null]", "[1, null]", "[[]]", "[[1], [null]]", "['a', 1]", "[-1, -2]"),
@@ -28,7 +28,7 @@ LINES = (
 
 
 def tries(number: int, folder: Path, generator: np.random.Generator) -> Iterator[Try]:
-    """In turns: a value of a wrong kind, a line that does not belong, bytes by chance."""
+    """Insert in turns a value of a wrong kind, a line that does not belong, or random bytes."""
     path = folder / "config.yaml"
     undamaged = _undamaged(folder)
     keys = [key for key, _ in leaves(load_config(str(CONFIG))) if key != "VERSION"]

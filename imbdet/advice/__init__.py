@@ -1,1 +1,1 @@
-"""What training data are like, which problems that makes, and what is meant for them."""
+"""Statistics of training data, the problems that they show, and methods meant for these."""

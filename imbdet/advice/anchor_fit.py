@@ -1,4 +1,4 @@
-"""How the anchors or points of a detector meet the objects, without its network."""
+"""How well the anchors or points of a detector fit the objects, without its network."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ from imbdet.assigners.pairs import box_iou, chunks
 from imbdet.ops.box_matrices import by_columns
 from imbdet.structures import Priors, Targets, needs_of
 
-# As many images are looked at as these bounds of images and objects allow, one at least.
+# Bounds of the images and objects that are examined; one image is examined in any case.
 NUM_IMAGES, NUM_OBJECTS = 100, 1000
 _SEED = 0
 
 
 @dataclass(frozen=True, eq=False)
 class AnchorFit:
-    """What an assigner makes of the objects of some images.
+    """How the priors of some images fit the objects, and what an assigner makes of them.
 
     Attributes:
-        num_images: that were looked at, of those with objects.
+        num_images: number of images examined, all of them with objects.
         best_ious: (G,) highest IoU of each object with a prior.
         is_smaller: (G,) bool, whether the object has less area than the smallest prior.
-        num_positives: (G,) int64 positives of each object; None where the assigner looks at
+        num_positives: (G,) int64 number of positives of each object; None where the assigner needs
             predictions.
-        num_negatives: background of all images.
+        num_negatives: number of background priors of all images.
     """
 
     num_images: int
@@ -39,16 +39,16 @@ class AnchorFit:
     num_negatives: int
 
     def share_below(self, iou: float) -> float:
-        """Share of the objects that no prior overlaps so much."""
+        """Share of the objects whose best IoU is below ``iou``."""
         return float((self.best_ious < iou).mean())
 
     def share_too_small(self, iou: float) -> float:
-        """Share of the objects of which this is so since they are smaller than all priors."""
+        """Share of the objects that are smaller than all priors, with a best IoU below ``iou``."""
         return float(((self.best_ious < iou) & self.is_smaller).mean())
 
     @property
     def negatives_per_positive(self) -> float | None:
-        """None where it is not known."""
+        """Background priors for each positive one; None where the positives are not known."""
         if self.num_positives is None:
             return None
         return self.num_negatives / max(int(self.num_positives.sum()), 1)
@@ -63,13 +63,13 @@ def anchor_fit(
     """Assign the objects of some images, which are drawn at random with a fixed seed.
 
     Args:
-        objects: of the data set.
+        objects: objects of the data set, without regions.
         scales: (I, 2) factors of width and height by which each image is resized.
-        priors_of: the priors of an image of a width and height.
-        assigner: of the detector.
+        priors_of: function from the width and height of an image to its priors.
+        assigner: assigner of the detector.
 
     Returns:
-        None without objects.
+        The fit; None without objects.
     """
     best_ious, is_smaller, num_positives, num_negatives = [], [], [], 0
     looks = "outputs" in needs_of(assigner)
@@ -96,7 +96,7 @@ def anchor_fit(
 
 
 def _draw(num_per_image: np.ndarray) -> np.ndarray:
-    """Some of the images with objects."""
+    """Indices of some of the images with objects."""
     order = np.random.default_rng(_SEED).permutation(np.flatnonzero(num_per_image))[:NUM_IMAGES]
     number = int((num_per_image[order].cumsum() <= NUM_OBJECTS).sum())
     return order[: max(number, 1)]

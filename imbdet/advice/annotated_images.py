@@ -14,12 +14,12 @@ class AnnotatedImages:
         sizes: (I, 2) float64, width and height in pixels.
         image_idxs: (A,) int64, the image of each annotation, ascending.
         boxes: (A, 4) float64, XYXY in pixels of the image.
-        labels: (A,) int64 in [0, K).
+        labels: (A,) int64, classes in [0, K).
         is_region: (A,) bool, whether it is a crowd or an ignored region, and no object.
-        is_ignored: (A,) bool, whether it is an ignored region, whatever becomes of crowds.
-        classes: K names.
-        file_names: of the images.
-        ids: of the annotations, as the data set names them.
+        is_ignored: (A,) bool, whether it is an ignored region by itself, not as a crowd.
+        classes: names of the K classes.
+        file_names: names of the image files.
+        ids: ids of the annotations in the data set.
     """
 
     sizes: np.ndarray
@@ -49,9 +49,9 @@ class AnnotatedImages:
         )
 
     def num_per_image(self) -> np.ndarray:
-        """(I,) int64 annotations."""
+        """(I,) int64 number of annotations of each image."""
         return np.bincount(self.image_idxs, minlength=len(self))
 
     def name(self, row: int) -> str:
-        """An annotation by its id and image."""
+        """Name of an annotation: its id and the file of its image."""
         return f"annotation {self.ids[row]} in '{self.file_names[self.image_idxs[row]]}'"

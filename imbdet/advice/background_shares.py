@@ -1,4 +1,4 @@
-"""How much of the samples, of their losses and of their gradient is the background's."""
+"""Shares of the background in the samples, their losses and their gradients."""
 
 from typing import NamedTuple
 
@@ -8,14 +8,14 @@ from imbdet.structures import Candidates
 
 
 class BackgroundShares(NamedTuple):
-    """Shares that the background has, in [0, 1].
+    """Shares of the background, in [0, 1].
 
     Attributes:
-        candidates: of all anchors or proposals that are positive or background.
-        chosen: of those that the sampler chose of them.
-        loss: of the classification losses of the chosen ones, times their weights; None of a loss
-            of the whole ranking, in which no sample pays for itself.
-        gradient: of the absolute gradients of the classification loss by the logits.
+        candidates: share of all anchors or proposals that are not ignored.
+        chosen: share of those that the sampler chose.
+        loss: share of the weighted classification losses of the chosen ones; None for a loss of the
+            whole ranking, in which samples have no losses of their own.
+        gradient: share of the absolute gradients of the classification loss by the logits.
     """
 
     candidates: float
@@ -28,16 +28,16 @@ class BackgroundSums:
     """Sums over samples, image by image, by the names of :class:`BackgroundShares`."""
 
     def __init__(self) -> None:
-        """Begin at 0."""
+        """Start at 0."""
         self._positives: dict[str, float] = {}
         self._background: dict[str, float] = {}
 
     def add(self, name: str, values: Tensor, candidates: Candidates) -> None:
-        """Count in what some samples have.
+        """Add values of some samples.
 
         Args:
-            name: of the share.
-            values: (M,) of the samples, >= 0.
+            name: name of the share.
+            values: (M,) values of the samples, >= 0.
             candidates: the samples; ignored ones do not count.
         """
         masks = candidates.is_positive, candidates.is_negative
@@ -45,7 +45,7 @@ class BackgroundSums:
             sums[name] = sums.get(name, 0.0) + float(values[is_meant].double().sum())
 
     def shares(self) -> BackgroundShares | None:
-        """None where there are no samples, or they pay nothing at all."""
+        """Shares of the background; None without samples, or where one of the sums is 0."""
         totals = {name: self._positives[name] + of for name, of in self._background.items()}
         if not (totals and all(totals.values())):
             return None

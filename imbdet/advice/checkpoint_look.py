@@ -1,4 +1,4 @@
-"""What a checkpoint makes of training images: their background, and positives of objects."""
+"""Statistics of training images by a checkpoint: shares of the background, and positives."""
 
 from dataclasses import dataclass
 
@@ -10,17 +10,17 @@ from imbdet.advice.sizes import SIZES, size_of
 
 @dataclass(frozen=True, eq=False)
 class CheckpointLook:
-    """A look at some images, without a step of training.
+    """Statistics of some training images by a checkpoint, without a training step.
 
     Attributes:
-        weights: the file.
-        place: of the detector, whose samples these are.
-        num_images: that were looked at.
-        of_images: of so many to train on.
-        background: its shares; None where nothing pays.
-        sides: (G,) sides of squares of the areas of the objects, in pixels of the network's input.
-        num_positives: (G,) int64 anchors or proposals of each object; the ground truth that is
-            appended to the proposals is none.
+        weights: the checkpoint file.
+        place: class of the part of the detector that has the samples.
+        num_images: number of images examined.
+        of_images: number of all training images.
+        background: shares of the background; None where they cannot be computed.
+        sides: (G,) square roots of the areas of the objects, in pixels of the network's input.
+        num_positives: (G,) int64 number of positive anchors or proposals of each object; the ground
+            truth that is appended to the proposals does not count.
     """
 
     weights: str
@@ -32,7 +32,7 @@ class CheckpointLook:
     num_positives: np.ndarray
 
     def positives_by_size(self) -> dict[str, np.ndarray]:
-        """Numbers of positives of the objects of each of COCO's sizes that has some."""
+        """Numbers of positives by object size; COCO's sizes without objects are left out."""
         sizes = size_of(self.sides)
         by_size = {name: self.num_positives[sizes == i] for i, name in enumerate(SIZES)}
         return {name: numbers for name, numbers in by_size.items() if len(numbers)}

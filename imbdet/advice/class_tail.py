@@ -7,19 +7,20 @@ import numpy as np
 
 from imbdet.advice.annotated_images import AnnotatedImages
 
-# Objects of the most frequent class to those of the rarest. On shapes the AP of the rarest class
-# fell from 10 at 1 : 1 to 8 at 10 : 1 and 2 at 100 : 1 (docs/results.md, dose and response).
+# Ratio of the objects of the most frequent class to those of the rarest. On shapes the AP of the
+# rarest class fell from 10 at 1 : 1 to 8 at 10 : 1 and 2 at 100 : 1 (docs/results.md, dose and
+# response).
 UNEQUAL = 10
 
 
 @dataclass(frozen=True, eq=False)
 class ClassTail:
-    """Objects and images of K classes.
+    """Numbers of objects and images of K classes.
 
     Attributes:
-        classes: their names.
-        objects: (K,) int64.
-        images: (K,) int64 with an object of the class.
+        classes: names of the classes.
+        objects: (K,) int64 number of objects of each class.
+        images: (K,) int64 number of images with an object of each class.
     """
 
     classes: Sequence[str]
@@ -28,23 +29,26 @@ class ClassTail:
 
     @property
     def missing(self) -> list[str]:
-        """Classes without an object."""
+        """Names of the classes without objects."""
         return [self.classes[k] for k in np.flatnonzero(self.objects == 0).tolist()]
 
     @property
     def ratio(self) -> float:
-        """Objects of the most frequent class to those of the rarest that has any; 1 without."""
+        """Ratio of the numbers of objects of the most and the least frequent class that have any.
+
+        It is 1 without objects.
+        """
         present = self.objects[self.objects > 0]
         return float(present.max() / present.min()) if len(present) else 1.0
 
     def is_rare(self, num_images: int) -> np.ndarray:
-        """(K,) bool, which classes have so few objects in relation to the most frequent one, or are
-        in so few images."""
+        """(K,) bool, whether the most frequent class has at least ``UNEQUAL`` times the objects, or
+        at most ``num_images`` images have an object of the class."""
         is_rare: np.ndarray = self.objects * UNEQUAL <= self.objects.max(initial=0)
         return is_rare | (self.images <= num_images)
 
     def in_at_most(self, num_images: int) -> int:
-        """How many classes are in so few images, but in one at least."""
+        """Number of classes with objects in at most ``num_images`` images, but in at least one."""
         return int(((self.images > 0) & (self.images <= num_images)).sum())
 
 

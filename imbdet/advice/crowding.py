@@ -1,4 +1,4 @@
-"""How many objects stand in an image, and how close together."""
+"""How many objects an image has, and how much they overlap."""
 
 from typing import NamedTuple
 
@@ -12,12 +12,12 @@ class Crowding(NamedTuple):
     """Objects of a data set in relation to each other.
 
     Attributes:
-        mean: objects of an image.
-        most: objects of the fullest image.
-        suppressed: share of the objects that non-maximum suppression takes for another one of their
-            class, where those that are annotated first have higher scores.
+        mean: mean number of objects in an image.
+        most: largest number of objects in an image.
+        suppressed: share of the objects that non-maximum suppression removes as duplicates of
+            another one of their class, if objects that are annotated first have higher scores.
         regions: number of crowds and ignored regions.
-        crowds: number of crowds that are ignored by DATASETS.IGNORED.CROWDS alone.
+        crowds: number of crowds that are ignored only with DATASETS.IGNORED.CROWDS.
     """
 
     mean: float
@@ -30,13 +30,13 @@ class Crowding(NamedTuple):
 def crowding(
     images: AnnotatedImages, objects: AnnotatedImages, overlaps: Overlaps, nms_threshold: float
 ) -> Crowding:
-    """Count.
+    """Count the objects of images and their overlaps.
 
     Args:
-        images: the data set.
-        objects: those in it.
-        overlaps: of the objects, all with an IoU above the threshold.
-        nms_threshold: IoU above which the box of the lower score goes.
+        images: the data set, with regions.
+        objects: the data set without regions.
+        overlaps: pairs of the objects, all those with an IoU above the threshold among them.
+        nms_threshold: IoU above which the box with the lower score is removed.
     """
     is_same = objects.labels[overlaps.first] == objects.labels[overlaps.second]
     is_near = overlaps.ious > nms_threshold
@@ -52,7 +52,7 @@ def crowding(
 
 
 def _num_suppressed(pairs: np.ndarray) -> int:
-    """Of objects that overlap in (P, 2) pairs; one that is lost itself takes no other with it."""
+    """Number of objects lost in (P, 2) pairs that overlap; a lost one suppresses no other."""
     lost: set[int] = set()
     for first, second in sorted(map(tuple, pairs.tolist())):
         if first not in lost:
@@ -61,12 +61,12 @@ def _num_suppressed(pairs: np.ndarray) -> int:
 
 
 def beyond_limits(objects: AnnotatedImages, per_image: int, per_class: int) -> float:
-    """Share of the objects that no detection is left for.
+    """Share of the objects that are beyond the limits of the numbers of detections.
 
     Args:
-        objects: of a test set.
-        per_image: how many detections an image has at most.
-        per_class: how many of them count of each class.
+        objects: objects of a test set.
+        per_image: largest number of detections of an image.
+        per_class: largest number of detections of a class in an image that count.
     """
     num_classes = len(objects.classes)
     places, numbers = np.unique(

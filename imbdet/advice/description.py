@@ -14,14 +14,14 @@ from imbdet.wording import counted, listed, percent
 
 # Columns before the text of a line.
 _INDENT = 9
-# Classes that are shown of each end of a longer table.
+# Numbers of classes shown at both ends of a longer table.
 _HEAD, _TAIL = 3, 5
 # What docs/results.md says of the test split of blood cells.
 DECIDED = "about differences of 3 points or more, not of 1"
 
 
 def describe(survey: Survey) -> Iterator[str]:
-    """The numbers, in lines of the width of a terminal."""
+    """The numbers of a survey, in lines of at most 100 columns."""
     for remark in survey.remarks:
         yield _line("WARNING", remark)
     yield _line("Images", f"to train on: {_amount(survey.train)}")

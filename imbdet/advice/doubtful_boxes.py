@@ -1,4 +1,4 @@
-"""Annotations that are worth a look, since they can hardly be as they are."""
+"""Annotations whose boxes are implausible."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,9 @@ from imbdet.advice.overlaps import Overlaps
 
 # IoU above which two boxes are hardly two objects.
 SAME_BOX = 0.9
-# Pixels of the image below which nobody marks a side by hand.
+# Length of a side, in pixels of the image, below which nobody marks it by hand.
 LEAST_SIDE = 2
-# Longer to shorter side: a ski seen from its side has less.
+# Ratio of the longer to the shorter side; that of a ski seen from its side is lower.
 MOST_ELONGATED = 20
 
 
@@ -20,11 +20,11 @@ class DoubtfulBoxes:
     """Rows of annotations, each kind ascending.
 
     Attributes:
-        duplicates: with the box and class of another one before them.
-        contradictions: with the box, but not the class, of another one before them.
-        tiny: with a side that is too short to be marked.
-        elongated: with a side that is much longer than the other.
-        outside: that reach far beyond their image.
+        duplicates: annotations with the box and the class of an earlier one.
+        contradictions: annotations with the box, but not the class, of an earlier one.
+        tiny: annotations with a side below ``LEAST_SIDE``.
+        elongated: annotations whose longer side is more than ``MOST_ELONGATED`` times the shorter.
+        outside: annotations that reach far beyond their image.
     """
 
     duplicates: np.ndarray
@@ -37,12 +37,12 @@ class DoubtfulBoxes:
 def doubtful_boxes(
     objects: AnnotatedImages, overlaps: Overlaps, outside: np.ndarray
 ) -> DoubtfulBoxes:
-    """Find them.
+    """Find implausible boxes.
 
     Args:
-        objects: of the data set.
-        overlaps: of the objects, all with an IoU above ``SAME_BOX``.
-        outside: (N,) bool, whether boxes reach far beyond their image.
+        objects: objects of the data set.
+        overlaps: pairs of the objects, all those with an IoU above ``SAME_BOX`` among them.
+        outside: (A,) bool, whether each box reaches far beyond its image.
     """
     is_same_box = overlaps.ious > SAME_BOX
     is_same_class = objects.labels[overlaps.first] == objects.labels[overlaps.second]

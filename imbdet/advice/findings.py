@@ -1,4 +1,4 @@
-"""Which problems data have: numbers beyond thresholds, which docs/advise.md tells as well."""
+"""Problems of training data: numbers beyond thresholds, which docs/advise.md lists as well."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -7,32 +7,32 @@ from imbdet.advice.class_tail import UNEQUAL
 from imbdet.advice.survey import Survey
 from imbdet.wording import counted, percent
 
-# Share of small objects. Of COCO's, by which detectors are designed, it is 41 %.
+# Share of small objects. On COCO, for which detectors are designed, it is 41 %.
 MANY_SMALL = 0.5
-# Share of objects that are too small for a prior to be more than background, but for the rule that
-# each object has one.
+# Share of objects so small that all priors would be background, were it not for the rule that each
+# object has a positive one.
 MANY_UNMET = 0.1
 # Share of objects that are lost to non-maximum suppression: a hundredth of the recall.
 MANY_SUPPRESSED = 0.01
 # Share of annotations that are doubtful.
 MANY_DOUBTFUL = 0.01
-# Training images. Most of docs/results.md was found with 205 to 800.
+# Number of training images. Most of docs/results.md was found with 205 to 800.
 FEW_IMAGES = 1000
 # Negatives for each positive.
 MOSTLY_BACKGROUND = 100
-# Share of the classification loss that the background pays: as much as all objects together.
+# Share of the background in the classification loss: as much as that of all objects.
 MOST_OF_LOSS = 0.5
 # Share of training images without objects.
 MANY_EMPTY = 0.05
 
 
 class Finding(NamedTuple):
-    """Whether data have something that a remedy is meant for.
+    """Whether data have a problem that remedies are meant for.
 
     Attributes:
-        name: as remedies name it; see :mod:`imbdet.advice.remedies`.
+        name: name by which remedies refer to it; see :mod:`imbdet.advice.remedies`.
         is_found: whether its number is beyond the threshold.
-        reason: the number and the threshold, where it is.
+        reason: the number, and its threshold if it has one, in words.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Finding(NamedTuple):
 
 
 def find(survey: Survey) -> list[Finding]:
-    """All findings that can be looked for in these data."""
+    """All findings that can be checked on these data."""
     return [
         *_of_classes(survey),
         *_of_boxes(survey),

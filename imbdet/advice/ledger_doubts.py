@@ -1,4 +1,4 @@
-"""What a ledger says against annotations: that of a training, or of one look at its images."""
+"""Doubts about annotations by a ledger: that of a training, or of one pass over its images."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from imbdet.run_files.ledger_tables import read_table
 from imbdet.suspects.doubt import DOUBTFUL, doubts_of_classes
 from imbdet.untrusted.parquet import columns_of
 
-# Mean score of what is far from all objects from which on it is likely to be an object.
+# Mean score of an image's background from which on it likely has an object without annotation.
 CONFIDENT = 0.5
 _OBJECT_COLUMNS = ("is_ignored", "judged", "learnt", "rival_mean", "class", "id", "image_id")
 _IMAGE_COLUMNS = ("image_id", "background_mean")
@@ -23,12 +23,13 @@ class LedgerDoubts(NamedTuple):
     """What a detector said of its training data.
 
     Attributes:
-        source: whose ledger it is, in words.
-        judged: objects that were judged, by class number.
-        not_learnt: those of them that were learnt at no sight, by class number.
-        other_class: ids of those whose class is in doubt, see docs/ledger.md, and of their images.
+        source: description of the ledger.
+        judged: number of judged objects, by class number.
+        not_learnt: number of judged objects that were learnt at no sight, by class number.
+        other_class: ids of the objects whose class is in doubt, see docs/ledger.md, and of their
+            images.
         images: number of images with background that was judged.
-        forgotten: ids of those with confident background, where objects may not be annotated.
+        forgotten: ids of the images with confident background, where objects may not be annotated.
     """
 
     source: str
@@ -40,11 +41,11 @@ class LedgerDoubts(NamedTuple):
 
     @property
     def objects(self) -> int:
-        """All that were judged."""
+        """Number of judged objects."""
         return sum(self.judged.values())
 
     def worst_classes(self) -> list[int]:
-        """Numbers of those with objects that were not learnt, by their share, then their number."""
+        """Numbers of the classes with objects that were not learnt, the highest shares first."""
         return sorted(
             self.not_learnt,
             key=lambda label: (self.not_learnt[label] / self.judged[label], self.judged[label]),
@@ -53,13 +54,13 @@ class LedgerDoubts(NamedTuple):
 
 
 def read_ledger_doubts(run: Path) -> LedgerDoubts:
-    """Ask the ledger of a run.
+    """Read the doubts from the ledger of a run.
 
     Args:
         run: OUTPUT_DIR of a training with ``LEDGER.ENABLED``.
 
     Raises:
-        UserError: it has no ledger, or one that cannot be read.
+        UserError: the run has no ledger, or one that cannot be read.
     """
     return ledger_doubts(
         read_table(run, "objects", pa.schema(map(OBJECTS.field, _OBJECT_COLUMNS))),
@@ -69,12 +70,12 @@ def read_ledger_doubts(run: Path) -> LedgerDoubts:
 
 
 def ledger_doubts(objects: pa.Table, images: pa.Table, source: str) -> LedgerDoubts:
-    """Ask the tables of a ledger.
+    """Find the doubts in the tables of a ledger.
 
     Args:
-        objects: see docs/ledger.md.
-        images: likewise.
-        source: whose ledger it is, in words.
+        objects: the table of objects; see docs/ledger.md.
+        images: the table of images.
+        source: description of the ledger.
     """
     judged = objects.filter((~pc.field("is_ignored")) & (pc.field("judged") > 0))
     arrays = columns_of(judged.select(_OBJECT_COLUMNS))

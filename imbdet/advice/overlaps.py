@@ -1,4 +1,4 @@
-"""Boxes of an image that overlap each other."""
+"""Pairs of boxes of an image that overlap."""
 
 from typing import NamedTuple
 
@@ -14,8 +14,8 @@ class Overlaps(NamedTuple):
 
     Attributes:
         first: (P,) int64 rows of the annotations.
-        second: (P,) int64 rows, behind the first.
-        ious: (P,) their IoU.
+        second: (P,) int64 rows, each higher than the first of its pair.
+        ious: (P,) IoU of each pair.
     """
 
     first: np.ndarray
@@ -27,7 +27,7 @@ def find_overlaps(objects: AnnotatedImages, above: float) -> Overlaps:
     """All pairs whose IoU is above a bound.
 
     Args:
-        objects: of the data set.
+        objects: objects of the data set.
         above: the bound, in [0, 1).
     """
     found = []

@@ -1,4 +1,4 @@
-"""What is meant for the problems that were found, in words and for a search."""
+"""Remedies for the problems that were found, in words and as choices of a search."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -11,11 +11,11 @@ _LINES = {"here": "evidence here", "papers": "in papers", "not": "do not expect"
 
 
 def recommend(findings: Sequence[Finding], kind: str) -> Iterator[str]:
-    """Each problem that was found with what is meant for it, then the others in a line.
+    """Each problem that was found with its remedies, then the other problems in a line.
 
     Args:
-        findings: of the data.
-        kind: of the detector, "one_stage" or "two_stage".
+        findings: findings of the data.
+        kind: kind of the detector, "one_stage" or "two_stage".
     """
     known, others = {finding.name for finding in findings}, []
     for problem in read_problems():
@@ -31,7 +31,7 @@ def recommend(findings: Sequence[Finding], kind: str) -> Iterator[str]:
 
 
 def remedies_for(problem: Problem, findings: Sequence[Finding], kind: str) -> list[Remedy]:
-    """Those that are meant for what was found, and that a kind of detector can have."""
+    """The problem's remedies for what was found that a kind of detector can have."""
     found = {finding.name for finding in findings if finding.is_found}
     return [
         remedy

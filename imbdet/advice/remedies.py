@@ -1,7 +1,7 @@
-"""What is meant for which problem of training data, and what speaks for it.
+"""Remedies for problems of training data, and the evidence for them.
 
-``evidence.yaml`` beside this file is the one place where that stands; the tables of
-docs/which_method.md are made of it.
+``evidence.yaml`` beside this file is their only source; the tables of docs/which_method.md are
+made of it.
 """
 
 import re
@@ -29,15 +29,15 @@ Part = str | Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Remedy:
-    """What is meant for a problem.
+    """A remedy for a problem.
 
     Attributes:
         columns: its cells in the table, in Markdown: "try", "here" (the evidence of this project),
-            "papers" and "not" (what not to expect); an empty one has nothing to say.
+            "papers" and "not" (what not to expect); an empty cell is not shown.
         findings: names of the findings that it is meant for.
-        choices: by the name of a choice in a search, the parts that set it on a "one_stage" or
-            "two_stage" detector; a kind that is missing cannot have it.
-        measured: what the intervals in "here" are, in their order: "results", a file of
+        choices: parts that set a choice of a search on a "one_stage" or "two_stage" detector, by
+            the choice's name; a kind that is missing cannot have it.
+        measured: origins of the intervals in "here", in their order: "results", a file of
             docs/results/ without its ending, "method" and "metric".
     """
 
@@ -57,8 +57,8 @@ class Problem:
 
     Attributes:
         name: such as "rare_classes".
-        heading: of its section in docs/which_method.md.
-        remedies: what is meant for it.
+        heading: heading of its section in docs/which_method.md.
+        remedies: the remedies for it.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Problem:
         return {finding for remedy in self.remedies for finding in remedy.findings}
 
     def table(self) -> str:
-        """The remedies in Markdown."""
+        """The remedies as a table in Markdown."""
         rows = [list(_COLUMNS.values()), ["---"] * len(_COLUMNS)]
         rows += [list(remedy.columns.values()) for remedy in self.remedies]
         # An empty cell has one space.
@@ -98,8 +98,8 @@ def _read(remedy: Mapping[str, Any]) -> Remedy:
 
 
 def renew_tables(page: str) -> str:
-    """A page whose tables between ``<!-- remedies: NAME -->`` and ``<!-- end of table -->`` are
-    those of the problems of these names."""
+    """The page, with the table of the problem NAME between each ``<!-- remedies: NAME -->`` and
+    ``<!-- end of table -->``."""
     tables = {problem.name: problem.table() for problem in read_problems()}
     return re.sub(
         r"(<!-- remedies: (\w+) -->\n).*?(\n<!-- end of table -->)",

@@ -1,4 +1,4 @@
-"""What a run says of its training data, in words: its last checkpoint, and its ledger."""
+"""What the last checkpoint and the ledger of a run say of its training data, in words."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,12 +11,12 @@ from imbdet.advice.survey import Survey
 from imbdet.advice.tail_lag import TailLag
 from imbdet.wording import counted, listed, percent
 
-# Classes that are told, the worst ones.
+# Number of classes that are named, the worst ones.
 _FEW = 3
 
 
 def describe_run(survey: Survey) -> Iterator[tuple[str, str]]:
-    """Titles and texts of lines, none where no run was asked."""
+    """Titles and texts of lines; none without a run."""
     if survey.checkpoint:
         yield "Samples", _describe_look(survey.checkpoint)
         if by_size := survey.checkpoint.positives_by_size():

@@ -13,11 +13,11 @@ from imbdet.config_files.keys import OF_TRAININGS
 from imbdet.files import replacing
 
 _PLAIN = "plain"
-# As in docs/results.md.
+# The seeds of docs/results.md.
 SEEDS = [1, 2, 3]
 _FINAL_SEEDS = [11, 12, 13]
 _HEADER = "# Written by `imbdet advise`: the plain config, and methods meant for its data.\n"
-# What nobody but the user knows, where the config has no third data set.
+# Without a third data set in the config, only the user can name one.
 _FINAL = f"""\
 # For `imbdet search`, name a data set of other images than those of the training and the test:
 # final: {{dataset: NAME, seeds: {_FINAL_SEEDS}}}
@@ -31,14 +31,14 @@ def write_space(
     choices: Mapping[str, Sequence[Part]],
     final: str | None,
 ) -> None:
-    """Write it as a file of axes and choices.
+    """Write a search space as a file of axes and choices.
 
     Args:
-        path: of the YAML file; paths in it start at its folder.
-        base: config files that all have in common.
-        overrides: values of keys that all have in common; those that each training has of its own
+        path: the YAML file; paths in it are relative to its folder.
+        base: config files that all methods share.
+        overrides: values of keys that all methods share; keys that a search sets for each training
             are left out.
-        choices: what methods add, by their names.
+        choices: parts that each method adds, by its name.
         final: data set of the last comparison; None leaves a comment that asks for it.
 
     Raises:

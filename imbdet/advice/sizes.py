@@ -1,4 +1,4 @@
-"""How large objects are where the detector sees them."""
+"""Sizes of objects in the resized images that the detector sees."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from imbdet.advice.annotated_images import AnnotatedImages
 
-# COCO's sizes, and the sides of the squares that part them, in pixels.
+# COCO's sizes, and the sides of the squares that separate them, in pixels.
 SIZES = ("small", "medium", "large")
 _BOUNDS = (32, 96)
 
@@ -15,9 +15,9 @@ class SizeShares(NamedTuple):
     """Shares of the objects by the area of their boxes, in COCO's sizes.
 
     Attributes:
-        small: below 32 x 32 pixels.
-        medium: between.
-        large: from 96 x 96 pixels on.
+        small: share of areas below 32 x 32 pixels.
+        medium: share of areas in between.
+        large: share of areas from 96 x 96 pixels on.
         median: side of a square of the median area, in pixels.
     """
 
@@ -31,7 +31,7 @@ def size_shares(objects: AnnotatedImages, scales: np.ndarray) -> SizeShares | No
     """The sizes of resized objects; None without objects.
 
     Args:
-        objects: of the data set.
+        objects: objects of the data set.
         scales: (I, 2) factors of width and height by which each image is resized.
     """
     if not len(objects.boxes):
@@ -43,6 +43,6 @@ def size_shares(objects: AnnotatedImages, scales: np.ndarray) -> SizeShares | No
 
 
 def size_of(sides: np.ndarray) -> np.ndarray:
-    """(N,) int64 in [0, 3), places in ``SIZES`` of squares with such sides, (N,)."""
+    """(N,) int64 in [0, 3), indices in ``SIZES`` of squares with the sides (N,), in pixels."""
     places: np.ndarray = np.digitize(sides, _BOUNDS)
     return places

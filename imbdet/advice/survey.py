@@ -1,4 +1,4 @@
-"""All that is counted of the data of a training."""
+"""Statistics of the data of a training."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -21,16 +21,17 @@ from imbdet.structures import Priors
 
 
 class Settings(NamedTuple):
-    """What the config of a training says.
+    """Settings of a training that a survey needs.
 
     Attributes:
-        resolution: at which training objects are seen, in words.
-        frequency_bounds: the most images of a rare class, and of a common one.
-        ious: of fixed thresholds, the IoU below which a prior is background, and from which on it
-            is positive; None with another assigner.
-        nms_threshold: IoU above which the box of the lower score goes.
-        detections_per_image: how many there are at most.
-        detections_per_class: how many of them an evaluation compares, of each class.
+        resolution: resolution of the training images that the network sees, in words.
+        frequency_bounds: largest numbers of images with a rare class, and with a common one.
+        ious: IoU below which a prior is background, and IoU from which on it is positive; None with
+            an assigner without fixed thresholds.
+        nms_threshold: IoU above which the box with the lower score is removed.
+        detections_per_image: largest number of detections of an image.
+        detections_per_class: largest number of detections of a class in an image that an evaluation
+            counts.
         ignores_crowds: whether crowds are ignored, and not background.
         drops_empty: whether images without objects are left out of the training.
     """
@@ -49,9 +50,9 @@ class Priming(NamedTuple):
     """The place of a detector that assigns priors.
 
     Attributes:
-        priors_of: the priors of an image of a width and height.
-        assigner: decides to which object they belong.
-        strides: of its levels, in pixels.
+        priors_of: function from the width and height of an image to its priors.
+        assigner: assigner of the priors.
+        strides: strides of its levels, in pixels.
         place: name of its class.
     """
 
@@ -66,21 +67,22 @@ class Survey:
     """The data of a training in numbers.
 
     Attributes:
-        settings: of the config.
+        settings: settings of the config.
         train: the training data, without regions.
         test: the test data, without regions; None without any.
-        tail: classes of the training data.
-        sizes: of the training objects where the detector sees them; None without objects.
-        fit: of the priors; None if they are not known.
-        strides: of the priors; empty if they are not known.
-        place: of the detector, that has the priors.
-        crowding: of the training objects.
-        beyond_limits: share of the test objects for which no detection is left.
-        doubts: about training annotations.
-        num_invalid: boxes of the training data that were left out, since they are none.
+        tail: numbers of objects and images of the classes of the training data.
+        sizes: sizes of the training objects as the detector sees them; None without objects.
+        fit: fit of the priors to the objects; None without objects, or if the priors are not known.
+        strides: strides of the priors, in pixels; empty if the priors are not known.
+        place: class of the part of the detector that has the priors; empty if they are not known.
+        crowding: crowding of the training objects.
+        beyond_limits: share of the test objects beyond the limits of the numbers of detections; of
+            the training objects without test data.
+        doubts: training annotations whose boxes are implausible.
+        num_invalid: number of training boxes that were left out as invalid.
         remarks: sentences on what must be put right first.
-        ledger: what a detector said of the training data; None without one.
-        checkpoint: what one makes of training images; None without a look.
+        ledger: doubts about the training data by a ledger; None without one.
+        checkpoint: statistics of training images by a checkpoint; None without one.
     """
 
     settings: Settings
@@ -106,15 +108,15 @@ class Survey:
 
     @property
     def tail_lag(self) -> TailLag | None:
-        """Rare classes beside others; None where no detector was asked, or nothing compares."""
+        """Rare classes compared with the others; None without a ledger, or without either."""
         return self.ledger and tail_lag(self.tail, self.settings.frequency_bounds[0], self.ledger)
 
     def with_checkpoint(self, look: CheckpointLook, ledger: LedgerDoubts) -> "Survey":
-        """The same after a look by a checkpoint.
+        """A copy with the statistics by a checkpoint.
 
         Args:
-            look: at some images.
-            ledger: of that look; that of a whole training tells more, and stays.
+            look: statistics of some images.
+            ledger: doubts of the same pass, unless there are those of a whole training.
         """
         return replace(self, checkpoint=look, ledger=self.ledger or ledger)
 
@@ -130,18 +132,18 @@ def survey(
     priming: Priming | None,
     ledger: LedgerDoubts | None,
 ) -> Survey:
-    """Count everything.
+    """Compute the statistics.
 
     Args:
-        settings: of the config.
-        train: the training data, valid boxes alone.
-        test: the test data.
+        settings: settings of the config.
+        train: the training data, with valid boxes only.
+        test: the test data; None without any.
         scales: (I, 2) factors of width and height by which each training image is resized.
-        outside: (A,) bool, whether annotations of the training reach far beyond their image.
-        num_invalid: boxes of the training data that were left out.
+        outside: (A,) bool, whether each training annotation reaches far beyond its image.
+        num_invalid: number of training boxes that were left out.
         remarks: sentences on what must be put right first.
-        priming: of the detector, where it is one of imbdet.
-        ledger: what the ledger of a run says.
+        priming: the detector's priors and assigner; None if the detector is not one of imbdet.
+        ledger: doubts by the ledger of a run; None without one.
     """
     objects = train.objects()
     overlaps = find_overlaps(objects, above=min(settings.nms_threshold, SAME_BOX))

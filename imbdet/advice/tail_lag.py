@@ -15,25 +15,25 @@ _Z = 1.96
 
 
 class Learnt(NamedTuple):
-    """Objects of some classes: how many were judged, and how many of them were not learnt."""
+    """Numbers of objects of some classes that were judged, and of these that were not learnt."""
 
     judged: int
     not_learnt: int
 
     @property
     def share(self) -> float:
-        """Of those that were not learnt."""
+        """Share of the judged objects that were not learnt."""
         return self.not_learnt / self.judged
 
 
 @dataclass(frozen=True)
 class TailLag:
-    """Rare classes beside all others.
+    """Rare classes compared with all others.
 
     Attributes:
-        classes: names of the rare ones.
-        rare: objects of the rare classes, one at least.
-        others: of the other ones, likewise.
+        classes: names of the rare classes.
+        rare: objects of the rare classes, at least one of them judged.
+        others: objects of the other classes, at least one of them judged.
     """
 
     classes: Sequence[str]
@@ -42,11 +42,11 @@ class TailLag:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Of 95 %, of the share of rare objects that are not learnt less that of others.
+        """95 % interval of the share of rare objects that are not learnt minus that of others.
 
-        One more success and failure of each: Agresti and Caffo, "Simple and Effective Confidence
-        Intervals for Proportions and Differences of Proportions Result from Adding Two Successes
-        and Two Failures", The American Statistician 54, 2000.
+        A success and a failure are added to each: Agresti and Caffo, "Simple and Effective
+        Confidence Intervals for Proportions and Differences of Proportions Result from Adding Two
+        Successes and Two Failures", The American Statistician 54, 2000.
         """
         m, n = self.rare.judged + 2, self.others.judged + 2
         p, q = (self.rare.not_learnt + 1) / m, (self.others.not_learnt + 1) / n
@@ -55,20 +55,20 @@ class TailLag:
 
     @property
     def is_behind(self) -> bool:
-        """Whether chance alone hardly explains that fewer of the rare ones are learnt."""
+        """Whether chance alone hardly explains that fewer of the rare objects are learnt."""
         return self.interval[0] > 0
 
 
 def tail_lag(tail: ClassTail, num_images: int, ledger: LedgerDoubts) -> TailLag | None:
-    """Compare them.
+    """Compare rare classes with the others.
 
     Args:
-        tail: classes of the training data.
-        num_images: in how many images a rare class is at most.
-        ledger: of these data.
+        tail: numbers of objects and images of the classes of the training data.
+        num_images: largest number of images with a rare class.
+        ledger: doubts about these data.
 
     Returns:
-        None where no object of a rare class was judged, or none of another.
+        The comparison; None where no object of a rare class was judged, or none of another.
     """
     is_rare = tail.is_rare(num_images)
     rare, others = _learnt(ledger, is_rare), _learnt(ledger, ~is_rare)

@@ -1,7 +1,7 @@
-"""How far two gradients point the same way, and how far that strays with the images.
+"""How far two gradients point the same way, and how much that varies with the images.
 
 Shape shorthand: U groups of training images, V groups of validation images, C columns of logits,
-Q numbers of the layer for each.
+Q parameters of the layer for each.
 """
 
 import torch
@@ -11,20 +11,20 @@ from torch import Tensor
 def alignments(updates: Tensor, targets: Tensor) -> Tensor:
     """Cosine of the angle between a rule's gradient and that of a validation loss.
 
-    At equal length of the step, the validation loss falls by it times the length of its gradient,
-    to the first order.
+    To the first order, a step of length 1 lowers the validation loss by this cosine times the
+    length of its gradient.
 
     Args:
         updates: (U, C, Q) gradient of the rule's loss, the sum over the images of each group.
-        targets: (V, C, Q) the same of the validation loss.
+        targets: (V, C, Q) gradient of the validation loss, in the same way.
 
     Returns:
-        (1 + U + V, 1 + C) float64 in [-1, 1], NaN where one of the two is 0. Rows: of all images,
-        without each group of training images, without each group of validation images. Columns: of
-        the layer, then of the part of each column of logits.
+        (1 + U + V, 1 + C) float64 in [-1, 1], NaN where one of the gradients is 0. Rows: all
+        images, then without each group of training images, then without each group of validation
+        images. Columns: the whole layer, then its part for each column of logits.
     """
     own, other = _without_each(len(updates), len(targets), updates.device)
-    # Of the same groups in other numbers nothing but the products of pairs of groups is needed.
+    # Whatever groups count, nothing but the products of pairs of groups is needed.
     updates, targets = (part.transpose(0, 1).double() for part in (updates, targets))
     products = _weighted(updates @ targets.mT, own, other)
     lengths = _lengths(updates, own) * _lengths(targets, other)
@@ -45,7 +45,7 @@ def _without_each(
 
 
 def _lengths(gradients: Tensor, weights: Tensor) -> Tensor:
-    """(1 + U + V, 1 + C) of weighted sums of the groups."""
+    """(1 + U + V, 1 + C) lengths of weighted sums of the groups."""
     return _weighted(gradients @ gradients.mT, weights, weights).clamp(min=0).sqrt()
 
 

@@ -1,4 +1,4 @@
-"""What a detector says of validation images, and how right it is: no assigner is asked.
+"""Predictions on validation images, and how right they are, without an assigner.
 
 Shape shorthand: M rows, K classes. An entry is a row and a class.
 """
@@ -11,9 +11,9 @@ from torch import Tensor
 from imbdet.assigners.pairs import box_iou
 from imbdet.structures import Outputs, Priors, Targets
 
-# Those of COCO's AP.
+# IoU thresholds of COCO's AP.
 IOU_THRESHOLDS = tuple(0.5 + 0.05 * i for i in range(10))
-# Scores are taken to be so far from 0 and 1 at least.
+# Least distance of scores from 0 and 1, to which they are clipped.
 _EPS = 1e-12
 
 
@@ -22,11 +22,11 @@ class Entries:
     """The entries of a batch.
 
     Attributes:
-        log_odds: (M, K) float64 of the scores, with gradient.
+        log_odds: (M, K) float64 log-odds of the scores, with gradient.
         ious: (M, K) in [0, 1], IoU of the box that the row predicts for the class with the best
             object of the class; 0 where the image has none.
-        gt_idxs: (M, K) int64, that object; -1 where there is none.
-        is_counted: (M, K) bool.
+        gt_idxs: (M, K) int64, index of that object; -1 where there is none.
+        is_counted: (M, K) bool, whether losses count the entry.
     """
 
     log_odds: Tensor
@@ -38,13 +38,13 @@ class Entries:
 def find_entries(
     outputs: Outputs, priors: Priors, targets: Targets, is_in_region: Tensor | None = None
 ) -> Entries:
-    """Compare what is predicted with the objects, as a test does, though without NMS.
+    """Compare the predictions with the objects, as a test does, but without NMS.
 
     Args:
-        outputs: of all rows, with gradient.
-        priors: of the batch.
-        targets: its objects.
-        is_in_region: (M,) bool, rows that are ignored for a region that is.
+        outputs: outputs of all rows, with gradient.
+        priors: priors of the batch.
+        targets: objects of the batch.
+        is_in_region: (M,) bool, whether a row lies in an ignored region.
     """
     scores = outputs.classifier.scores(outputs.logits.double())
     ious, gt_idxs = _best_objects(outputs.detach(), priors, targets, scores.shape[1])

@@ -1,4 +1,4 @@
-"""The gradient of a loss by a layer, from what the layer takes and the gradients of its outputs."""
+"""The gradient of a loss by a layer, from the layer's inputs and the gradients of its outputs."""
 
 from collections.abc import Sequence
 
@@ -11,12 +11,12 @@ def layer_gradient(
 ) -> Tensor:
     """The sum of outer(dL/dy, [x, 1]) over all rows: exact, whatever lies before the layer.
 
-    A row of a convolution is a place, and x what its kernel covers there.
+    A row of a convolution is a position, and x the values that its kernel covers there.
 
     Args:
-        layer: with weights and biases.
-        inputs: that it is called with, one after the other, as the levels of a feature pyramid.
-        output_gradients: dL/dy of what it returns for each.
+        layer: layer with weights and biases.
+        inputs: inputs of its calls, such as the levels of a feature pyramid.
+        output_gradients: dL/dy of the output of each call.
 
     Returns:
         (O, D + 1) for O outputs, the bias last.
@@ -30,12 +30,12 @@ def layer_gradient(
 
 
 def by_class(gradient: Tensor, num_columns: int) -> Tensor:
-    """(C, Q) what belongs to each column of logits.
+    """(C, Q) the part of a gradient that belongs to each column of logits.
 
     Args:
-        gradient: (O, D + 1) of a layer whose outputs are C logits, or those of several priors, one
-            prior after the other.
-        num_columns: C.
+        gradient: (O, D + 1) gradient of a layer whose outputs are the C logits of one or several
+            priors, prior after prior.
+        num_columns: number C of columns of logits.
     """
     of_priors: Tensor = gradient.unflatten(0, (-1, num_columns))
     return of_priors.transpose(0, 1).flatten(1)

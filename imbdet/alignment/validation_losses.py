@@ -1,8 +1,8 @@
-"""Losses by which rules are judged: of scores and predicted boxes, as a test looks at them.
+"""Losses by which rules are judged: losses of scores and predicted boxes, as a test sees them.
 
-None has an assigner, a sampler or weights of samples, which are the rules' to choose. A loss that
-would favour none of them does not exist, hence two that mean different things: whether scores are
-right as probabilities, and whether they are in the right order.
+None has an assigner, a sampler or weights of samples, by which rules differ. As no loss is neutral
+towards all rules, there are two with different meanings: whether scores are right as probabilities,
+and whether they are in the right order.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from imbdet.losses import ap_loss
 
 
 def likelihood(entries: Entries) -> Tensor:
-    """Cross-entropy of the scores, the sum over the entries.
+    """Cross-entropy of the scores, summed over the entries.
 
     The label is the share of the IoU thresholds at which the predicted box is right. It is a proper
     scoring rule: the lower, the better the scores are as probabilities (Gneiting and Raftery,
@@ -31,7 +31,7 @@ def likelihood(entries: Entries) -> Tensor:
 
 
 def ranking(entries: Entries) -> Tensor:
-    """1 - AP of each class at each IoU threshold, the sum over both; objects count alike.
+    """1 - AP of each class at each IoU threshold, summed over both; objects count alike.
 
     In place of the one detection that NMS would leave of an object, all entries that are right
     about it share its weight. The gradient is the error-driven update of
@@ -51,7 +51,7 @@ def ranking(entries: Entries) -> Tensor:
 
 
 def of_objects(entries: Entries, is_meant: Tensor) -> Entries:
-    """The entries for a loss of some objects, (G,) bool; what is right about others is ignored."""
+    """The entries for a loss of some objects, (G,) bool; those right about others are ignored."""
     is_right = entries.ious >= IOU_THRESHOLDS[0]
     is_other = torch.zeros_like(is_right)
     is_other[is_right] = ~is_meant[entries.gt_idxs[is_right]]

@@ -1,4 +1,4 @@
-"""From the folder of a run to a folder of suspects."""
+"""``imbdet clean``: from the folder of a run to a folder of suspects."""
 
 import argparse
 import json
@@ -38,11 +38,11 @@ _CROP = re.compile(rf"({'|'.join(kind.name for kind in KINDS)})_\d{{4,}}\.webp")
 
 
 def clean_run(args: argparse.Namespace) -> None:
-    """Write what a run's ledger says against its annotations; see docs/clean.md.
+    """Write the suspects among the annotations of a run by its ledger; see docs/clean.md.
 
     Args:
-        args: with ``run_folder``, ``output``, ``dataset``, ``num``, ``policy`` and ``threshold``,
-            as ``imbdet clean`` parses them.
+        args: arguments ``run_folder``, ``output``, ``dataset``, ``num``, ``policy`` and
+            ``threshold`` of ``imbdet clean``.
 
     Raises:
         UserError: the run has no ledger of its data as they are now, or the folder cannot be
@@ -67,7 +67,7 @@ def clean_run(args: argparse.Namespace) -> None:
     _write_tables(ranked, data, confused, output)
     original = data.original()
     _write_json(output / "label_studio.json", to_label_studio(data.content, ranked, data.classes))
-    # Images and classes by the names of the training; boxes with all that belongs to them.
+    # Images and classes are named as in the training; annotations have all fields of the file.
     in_coco = {**data.content, "annotations": original["annotations"]}
     exported = to_fiftyone(in_coco, ranked, data.classes, data.category_ids)
     _write_json(output / "fiftyone.json", exported)
@@ -82,7 +82,7 @@ def clean_run(args: argparse.Namespace) -> None:
 
 
 def _read_options(args: argparse.Namespace) -> dict[str, float]:
-    """Check the options. Returns the threshold of each kind, by its name."""
+    """Check the options, and return the threshold of each kind, by its name."""
     if args.num < 1:
         raise UserError(f"--num is {args.num}: it must be at least 1.")
     if args.policy not in POLICIES:
@@ -116,7 +116,7 @@ def _refuse_annotations(cfg: CfgNode, output: Path) -> None:
 
 
 def _print(suspects: Sequence[Suspect]) -> None:
-    """The first ones of each kind."""
+    """Log the first suspects of each kind."""
     for kind in KINDS:
         own = [suspect for suspect in suspects if suspect.kind == kind.name]
         rows = [(f"{s.score:.3f}", s.image_id, s.id or "-", s.reason) for s in own[:_SHOWN]]
@@ -128,7 +128,7 @@ def _print(suspects: Sequence[Suspect]) -> None:
 def _write_tables(
     suspects: Sequence[Suspect], data: TrainingData, confused: Sequence[int], output: Path
 ) -> None:
-    """The suspects as tables, with a picture of each."""
+    """Write the suspects as tables, with a picture of each."""
     file_names = {str(image["id"]): image["file_name"] for image in data.content["images"]}
     crops = _save_crops(suspects, data, file_names, output / "crops")
     table = to_table(suspects, data.classes, confused, file_names, crops)
@@ -141,7 +141,7 @@ def _write_tables(
 def _save_crops(
     suspects: Sequence[Suspect], data: TrainingData, file_names: Mapping[str, str], folder: Path
 ) -> list[str | None]:
-    """The names of the pictures, in place of those of an earlier call; None of images gone."""
+    """Replace the pictures of an earlier call, and return names; None without a readable image."""
     for path in folder.glob("*.webp"):
         if _CROP.fullmatch(path.name):  # the folder may have pictures of other programs
             path.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from imbdet.files import replacing
 from imbdet.suspects import Suspect
 
 _ANNOTATED, _PROPOSED, _PARTNER = (255, 196, 0), (64, 196, 255), (255, 255, 255)
-# What is shown around the boxes: their size on each side, and pixels at least.
+# Margins on each side of the boxes: in relation to their size, and the least, in pixels.
 _MARGIN, _MIN_MARGIN = 0.75, 24
 _QUALITY = 85
 
@@ -21,10 +21,10 @@ def save_crop(suspect: Suspect, classes: Sequence[str], image: Path, path: Path)
     """Draw a suspect as WebP, complete or not at all.
 
     Args:
-        suspect: to draw.
+        suspect: the suspect to draw.
         classes: names, by class number.
-        image: the file of the image.
-        path: of the picture.
+        image: file of the image.
+        path: file of the picture.
 
     Raises:
         OSError: the image is gone or damaged.
@@ -49,7 +49,7 @@ def draw_crop(suspect: Suspect, classes: Sequence[str], pixels: np.ndarray) -> I
 def _marks(
     suspect: Suspect, classes: Sequence[str]
 ) -> list[tuple[Sequence[float], str, tuple[int, int, int], bool]]:
-    """Boxes, labels and colours; what is proposed is dashed."""
+    """Boxes, labels and colours, and whether lines are dashed: those of proposals are."""
     marks: list[tuple[Sequence[float], str, tuple[int, int, int], bool]] = []
     index = suspect.class_index if suspect.proposed_class is None else suspect.proposed_class
     if suspect.proposed_box is not None and index is not None:
@@ -65,7 +65,7 @@ def _marks(
 
 
 def _window(boxes: np.ndarray, shape: Sequence[int]) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of what is shown, at least a pixel of the image."""
+    """Left, top, right and bottom of the part that is shown, at least a pixel of the image."""
     start, end = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
     margin = np.maximum(_MARGIN * (end - start), _MIN_MARGIN)
     size = np.array(shape[1::-1])

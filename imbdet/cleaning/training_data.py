@@ -22,12 +22,12 @@ class TrainingData:
     """A data set that a run learned from.
 
     Attributes:
-        name: in DATASETS.TRAIN.
+        name: name in DATASETS.TRAIN.
         json_file: its annotation file.
         image_root: folder of its images.
-        content: of the annotation file, as the training read it.
+        content: content of the annotation file, as the training read it.
         classes: names, by class number.
-        category_ids: of the same.
+        category_ids: ids of the classes in the annotation file, by class number.
         evidence: what the ledger says of it.
     """
 
@@ -47,11 +47,11 @@ class TrainingData:
 
 
 def load_training_data(run: RunFolder, name: str | None) -> TrainingData:
-    """A data set that the ledger of a run is of.
+    """Load a data set of a run, with what its ledger says of it.
 
     Args:
-        run: its folder.
-        name: of the data set; None is the first of DATASETS.TRAIN.
+        run: folder of the run.
+        name: name of the data set; None for the first of DATASETS.TRAIN.
 
     Raises:
         UserError: there is no ledger, or it is not of this data set as it is now.

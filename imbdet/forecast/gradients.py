@@ -1,4 +1,8 @@
-"""Gradients of the last layer, summed over groups of images: of each rule, and of validation."""
+"""Gradients of the last layer by rules and validation losses, summed over groups of images.
+
+Shape shorthand: U groups of training images, V groups of validation images, C columns of logits,
+Q parameters of the layer for each.
+"""
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,15 +20,15 @@ from imbdet.evaluation.matching import AREA_RANGES
 from imbdet.forecast.last_layer import FrozenBatch, look
 from imbdet.forecast.rules import Rule
 
-# Of training images, and of validation images.
+# Number of groups of training images, and of validation images.
 NUM_GROUPS = 10
-# Those of COCO's metrics.
+# Ranges of the areas of objects by COCO's metrics, in pixels.
 SIZES = dict(zip(("small", "medium", "large"), AREA_RANGES[1:].tolist(), strict=True))
 ALL = "all"
 
 
 def batches_of(images: Iterable[list[dict]], size: int) -> Iterator[list[dict]]:
-    """Whole batches of what a loader yields one by one."""
+    """Whole batches of the images that a loader yields one by one."""
     one_by_one = itertools.chain.from_iterable(images)
     while len(batch := list(itertools.islice(one_by_one, size))) == size:
         yield batch
@@ -33,16 +37,16 @@ def batches_of(images: Iterable[list[dict]], size: int) -> Iterator[list[dict]]:
 def update_gradients(
     rules: Sequence[Rule], detector: FrozenDetector, batches: Iterable[list[dict]], seed: int
 ) -> dict[str, Tensor]:
-    """(U, C, Q) gradient of what each rule would have the training images pay, by its name.
+    """(U, C, Q) gradient of the loss of each rule on the training images, by the rule's name.
 
     Args:
         rules: see :func:`imbdet.forecast.rules.build_rules`.
-        detector: frozen.
-        batches: of training images, as many for each group as for the others.
-        seed: of the samplers that draw: all rules from the same numbers.
+        detector: the frozen detector.
+        batches: batches of training images, the same number for each group.
+        seed: seed of the samplers that draw, the same for all rules.
 
     Raises:
-        UserError: a loss is not finite.
+        UserError: a loss or a gradient is not finite.
     """
     sums: dict[str, Tensor] = {}
     with EventStorage():
@@ -58,14 +62,14 @@ def update_gradients(
 def validation_gradients(
     detector: FrozenDetector, batches: Iterable[list[dict]]
 ) -> dict[str, dict[str, Tensor]]:
-    """(V, C, Q) gradients of each validation loss, by its name, of all objects and of each size.
+    """(V, C, Q) gradients of each validation loss, by its name, for all objects and each size.
 
     Args:
-        detector: frozen.
-        batches: of validation images, as many for each group as for the others.
+        detector: the frozen detector.
+        batches: batches of validation images, the same number for each group.
 
     Raises:
-        UserError: one is not finite.
+        UserError: a gradient is not finite.
     """
     sums: dict[str, dict[str, Tensor]] = {name: {} for name in VALIDATION_LOSSES}
     for i, batch in enumerate(batches):
@@ -83,7 +87,7 @@ def validation_gradients(
 
 
 def _pay(rule: Rule, seen: FrozenBatch, weights: Mapping[str, float]) -> Tensor:
-    """The loss of a batch, with that of boxes, which may look at scores."""
+    """The loss of a batch, with that of boxes, which may depend on scores."""
     sight = seen.sight
     try:
         chosen = rule.learner.choose(sight.priors, sight.targets, sight.outputs.detach())
@@ -95,7 +99,7 @@ def _pay(rule: Rule, seen: FrozenBatch, weights: Mapping[str, float]) -> Tensor:
 
 
 def _sizes(seen: FrozenBatch) -> dict[str, Tensor]:
-    """(G,) bool by the name of a size: which objects are of it, in pixels of the image file."""
+    """(G,) bool by size: which objects have it, by their areas in pixels of the image file."""
     targets = seen.sight.targets
     factors = targets.boxes.new_tensor([x * y for x, y in seen.sight.scales])
     width, height = (targets.boxes[:, 2:] - targets.boxes[:, :2]).unbind(dim=1)

@@ -1,4 +1,4 @@
-"""A frozen detector whose last layer alone would learn."""
+"""The gradient of a loss by the last layer of a frozen detector."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,13 +13,13 @@ from imbdet.analysis.frozen_detector import FrozenDetector, Sight
 
 @dataclass(frozen=True, eq=False)
 class FrozenBatch:
-    """What a detector says of a batch, with the gradient up to its last layer.
+    """The predictions of a detector on a batch, with the gradient up to its last layer.
 
     Attributes:
-        sight: whose logits have a gradient.
-        layer: the last one.
-        inputs: of the layer.
-        leaves: its outputs, of which the logits are made.
+        sight: the predictions, whose logits have a gradient.
+        layer: the last layer.
+        inputs: inputs of the layer.
+        leaves: outputs of the layer, of which the logits are made.
     """
 
     sight: Sight
@@ -28,7 +28,7 @@ class FrozenBatch:
     leaves: Sequence[Tensor]
 
     def gradient(self, loss: Tensor) -> Tensor:
-        """(C, Q) of a loss of the logits by the layer, for each of its columns of logits."""
+        """(C, Q) gradient of a loss of the logits by the layer, for each column of logits."""
         given = torch.autograd.grad(loss, self.leaves, retain_graph=True, materialize_grads=True)
         gradient = layer_gradient(self.layer, self.inputs, given)
         columns = len(gradient) if isinstance(self.layer, nn.Linear) else _num_columns(self.sight)

@@ -1,12 +1,12 @@
-"""Which rule is ahead of the first one, over the chance of the images.
+"""The ranking of rules, and which are ahead of the first one by more than chance explains.
 
-Gradients of other training images and of other validation images would lie elsewhere. How far the
-alignment strays is told by leaving out each group of the one and of the other (Kott, "The
-Delete-a-Group Jackknife", Journal of Official Statistics 17, 2001): two kinds of chance that are
-independent, and whose reach together is the root of the sum of the squares of their t intervals
-(Howe, "Approximate Confidence Limits on the Mean of X + Y Where X and Y Are Two Tabled Independent
-Random Variables", Journal of the American Statistical Association 69, 1974). All rules have the
-same groups, so that a difference is one of pairs.
+Other training images and other validation images would have other gradients. How far the alignment
+varies is estimated by leaving out each group of either in turn (Kott, "The Delete-a-Group
+Jackknife", Journal of Official Statistics 17, 2001). The two are independent, so that the
+half-width of an interval is the root of the sum of the squares of those of their t intervals (Howe,
+"Approximate Confidence Limits on the Mean of X + Y Where X and Y Are Two Tabled Independent Random
+Variables", Journal of the American Statistical Association 69, 1974). All rules have the same
+groups, so that differences are paired.
 """
 
 import math
@@ -20,21 +20,21 @@ from imbdet.alignment.alignments import alignments
 from imbdet.figures.estimates import CONFIDENCE, Estimate, t_reach
 from imbdet.forecast.gradients import ALL
 
-# Of the cosine of two float32 gradients: what lies within is no difference.
+# Rounding error of the cosine of two float32 gradients: a smaller difference is none.
 _ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What is forecast of a rule. Alignments are in [-1, 1], means over the validation losses.
+    """The forecast of a rule. Alignments are in [-1, 1], means over the validation losses.
 
     Attributes:
-        rule: its name.
-        alignment: with the gradient of all objects; NaN if the rule has no gradient.
-        difference: to the first rule; None of itself.
-        by_loss: with that of each validation loss.
-        by_size: with that of objects of each size; NaN without such objects.
-        by_class: of the part of the layer that belongs to each class.
+        rule: name of the rule.
+        alignment: alignment with the gradient of all objects; NaN if the rule has no gradient.
+        difference: alignment minus that of the first rule; None for the first rule itself.
+        by_loss: alignment with the gradient of each validation loss.
+        by_size: alignment with the gradient of the objects of each size; NaN without any.
+        by_class: alignment of the part of the layer that belongs to each class.
     """
 
     rule: str
@@ -46,7 +46,7 @@ class Forecast:
 
     @property
     def verdict(self) -> str:
-        """Whether it is "better" or "worse" than the first rule, or "undecided"; "" of itself."""
+        """Whether it is "better" or "worse" than the first rule, or "undecided"; else ""."""
         return "" if self.difference is None else self.difference.verdict
 
 
@@ -57,14 +57,15 @@ def rank_rules(
 ) -> list[Forecast]:
     """The rules by their alignment, the highest first.
 
-    Of all differences to the first rule none claims too much: with :data:`CONFIDENCE` all their
-    intervals contain what they should at once, as wide as Bonferroni's inequality asks for.
+    The intervals of the differences to the first rule hold together: all of them contain the true
+    difference with :data:`CONFIDENCE`, by Bonferroni's inequality.
 
     Args:
-        updates: (U, C, Q) of each rule; see :func:`imbdet.forecast.gradients.update_gradients`.
-        targets: (V, C, Q) by validation loss and part; see
+        updates: (U, C, Q) gradients by rule; see
+            :func:`imbdet.forecast.gradients.update_gradients`.
+        targets: (V, C, Q) gradients by validation loss and part; see
             :func:`imbdet.forecast.gradients.validation_gradients`.
-        classes: names by column of logits, of those that the validation images have.
+        classes: names of the classes of the validation images, by column of logits.
     """
     num_groups = len(next(iter(updates.values())))
     baseline = next(iter(updates))
@@ -99,10 +100,10 @@ def estimate(values: np.ndarray, num_groups: int, confidence: float = CONFIDENCE
     """A value and its interval.
 
     Args:
-        values: (1 + U + V,) of all images, without each group of training images, then without each
-            of validation images.
-        num_groups: U.
-        confidence: that the interval contains what it should, in (0, 1).
+        values: (1 + U + V,) values by all images, then without each group of training images, then
+            without each group of validation images.
+        num_groups: number U of groups of training images.
+        confidence: probability that the interval contains the true value, in (0, 1).
     """
     reaches = []
     for replicates in (values[1 : 1 + num_groups], values[1 + num_groups :]):

@@ -1,4 +1,4 @@
-"""Writes and prints a forecast."""
+"""The files and the table of a forecast."""
 
 import csv
 import json
@@ -24,10 +24,10 @@ def write_results(
     """Write ``forecast.json`` and ``table.csv``.
 
     Args:
-        output: folder.
-        rows: the rules.
-        about: what was looked at.
-        said: sentences.
+        output: folder of the files.
+        rows: forecasts of the rules.
+        about: facts about the weights and the data.
+        said: sentences on the forecasts.
     """
     content = {
         **about,
@@ -44,7 +44,7 @@ def write_results(
 
 
 def format_table(rows: Sequence[Forecast]) -> str:
-    """For a terminal: a row for each rule, the first one first."""
+    """A table for a terminal, with a row for each rule in the given order."""
     cells = [
         {
             "": place,
@@ -62,11 +62,11 @@ def format_table(rows: Sequence[Forecast]) -> str:
 
 
 def sentences(rows: Sequence[Forecast], baseline: str) -> list[str]:
-    """What is decided, and what that is worth.
+    """Sentences on what is decided, and on how far that can be trusted.
 
     Args:
-        rows: the rules.
-        baseline: the first of the space.
+        rows: forecasts of the rules.
+        baseline: name of the first rule of the space.
     """
     named = {
         verdict: [row.rule for row in rows if row.verdict == verdict]

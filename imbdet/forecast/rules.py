@@ -1,4 +1,4 @@
-"""The rules of a space: what each would have the same candidates of one detector learn."""
+"""The rules of a space, each with a learner for the same candidates of one detector."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,8 +35,8 @@ class Rule:
     """An assigner, samplers, weights and losses.
 
     Attributes:
-        name: of the method in its space.
-        learner: of the detector's place.
+        name: name of the method in its space.
+        learner: learner of the detector's place.
     """
 
     name: str
@@ -55,11 +55,11 @@ def build_rules(
     Running quantities of a rule start as in a new training.
 
     Args:
-        arms: one of each method.
-        opts: overrides of the config that count more than theirs.
-        detector: whose candidates are judged.
-        cfg: its config.
-        frequencies: of the classes of the training data.
+        arms: one arm of each method.
+        opts: overrides of the config that count more than those of the arms.
+        detector: the detector that has the candidates.
+        cfg: config of the detector.
+        frequencies: frequencies of the classes in the training data.
 
     Raises:
         UserError: a config would be refused by a training, or asks for other candidates or another
@@ -107,7 +107,7 @@ def _build_learner(
 
 
 def _one(chosen: Candidates, count: Count) -> float:
-    """A divisor that is the same for all batches, as a running one soon is: no matter which."""
+    """A divisor that is the same for all batches, as a running one soon is; its value is free."""
     return 1.0
 
 

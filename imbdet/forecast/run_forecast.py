@@ -1,4 +1,4 @@
-"""From a space of rules and a checkpoint to a ranking of the rules."""
+"""``imbdet forecast``: from a space of rules and a checkpoint to a ranking of the rules."""
 
 import argparse
 import logging
@@ -36,10 +36,9 @@ def forecast(args: argparse.Namespace, space: Space) -> None:
     """Rank the rules of a space by the gradients of a frozen detector's last layer.
 
     Args:
-        args: with ``weights``, ``output``, ``num_images`` and ``opts``, as ``imbdet forecast``
-            parses them.
-        space: one rule for each method; learning rates, seeds and what else is of trainings does
-            not count.
+        args: arguments ``weights``, ``output``, ``num_images`` and ``opts`` of ``imbdet forecast``.
+        space: space with a rule for each method; learning rates, seeds and other settings of
+            trainings do not count.
 
     Raises:
         UserError: the space, a config, the weights, a data set or the folder cannot be used.
@@ -100,7 +99,7 @@ def _refuse_config(cfg: CfgNode) -> None:
 
 
 def _draw(images: Sequence[dict], cfg: CfgNode, wanted: int, key: str) -> list[dict]:
-    """Images in an order that is the same at every call, as many for each group.
+    """Draw images in an order that is the same at every call, whole batches for each group.
 
     Raises:
         UserError: there are too few of them.
@@ -128,7 +127,7 @@ def _rank(
     """Compare the updates of all rules by the training images with those of validation.
 
     Raises:
-        UserError: the boxes of the validation images cannot tell good updates from bad ones.
+        UserError: no predicted box of the validation images is right, by which to judge updates.
     """
     targets = validation_gradients(detector, _batches(cfg, validation, "validation images"))
     if not targets["ranking"][ALL].any():

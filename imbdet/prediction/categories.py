@@ -16,10 +16,10 @@ logger = logging.getLogger(__name__)
 
 
 def find_categories(cfg: CfgNode, learned: DataSummary | None) -> list[dict[str, Any]]:
-    """What the detector's classes are, in their order: COCO's dicts of "id" and "name".
+    """The detector's classes in their order, as COCO's dicts of "id" and "name".
 
-    As the weights know, or else as the data sets of the config tell; with a warning, just numbers
-    from 1 where none is there.
+    They are those that the weights name, or else the data sets of the config; without either they
+    are just numbers from 1, with a warning.
     """
     number = get_key(cfg, num_classes_key(cfg))
     if learned is not None and len(learned.classes) == number:

@@ -18,14 +18,14 @@ class TrainedDetector:
     """A detector with the weights of a checkpoint.
 
     Attributes:
-        categories: of its classes, in their order; see :func:`find_categories`.
+        categories: its classes, in their order; see :func:`find_categories`.
     """
 
     def __init__(self, cfg: CfgNode) -> None:
         """Build it, and load its weights.
 
         Raises:
-            UserError: there are no weights, they cannot be loaded, or it needs proposals.
+            UserError: there are no weights, they cannot be loaded, or the detector needs proposals.
         """
         if cfg.MODEL.LOAD_PROPOSALS:
             raise UserError(
@@ -42,7 +42,7 @@ class TrainedDetector:
 
     @torch.no_grad()
     def detect(self, item: dict[str, Any]) -> list[dict[str, Any]]:
-        """The detections on an image: COCO's annotations but for their ids, highest score first.
+        """The detections on an image, as COCO's annotations without ids, highest score first.
 
         Args:
             item: what :func:`imbdet.prediction.images.map_images` yields.

@@ -34,9 +34,9 @@ def find_images(places: Sequence[str]) -> list[Path]:
 
 
 def map_images(cfg: CfgNode, images: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """What a detector takes of each image, in their order, with "image_id" and "file_name".
+    """The input of a detector for each image, in their order, with "image_id" and "file_name".
 
-    An image that cannot be used is its record, with the "problem" in a sentence.
+    An image that cannot be used yields its record, with the "problem" in a sentence.
 
     Args:
         cfg: the config.
@@ -53,7 +53,7 @@ def map_images(cfg: CfgNode, images: Sequence[dict[str, Any]]) -> Iterator[dict[
 
 
 class _TolerantMapper:
-    """What ``mapper`` returns, or the record with the "problem" of its image."""
+    """Maps a record by ``mapper``; one with a broken image gets the "problem" in a sentence."""
 
     def __init__(self, mapper: DatasetMapper) -> None:
         self._mapper = mapper

@@ -1,4 +1,4 @@
-"""What a prediction leaves: a picture of each image, and the file of all detections."""
+"""The results of a prediction: a picture of each image, and the file of all detections."""
 
 import json
 from collections.abc import Sequence
@@ -18,17 +18,17 @@ from imbdet.evaluation.thresholds import ScoreThresholds
 from imbdet.files import replacing
 from imbdet.wording import counted
 
-# In the output folder.
+# Name of the folder of pictures in the output folder.
 PICTURES = "pictures"
 
 
 class ResultWriter:
     """Writes pictures image by image, and the file at the end.
 
-    Results of an earlier call go with the first picture: they stay where no image can be used.
+    The first picture removes the results of an earlier call: they stay where no image can be used.
 
     Attributes:
-        num_images: how many were added.
+        num_images: number of images that were added.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class ResultWriter:
             output: the folder.
             categories: COCO's dicts of "id" and "name".
             thresholds: which detections the pictures show.
-            earlier_pictures: of an earlier call.
+            earlier_pictures: pictures of an earlier call.
         """
         self._file, self._folder = output / "detections.json", output / PICTURES
         self._earlier = (self._file, *earlier_pictures)
@@ -64,7 +64,7 @@ class ResultWriter:
         Args:
             item: the image, with "image_id", "file_name", "width" and "height".
             detections: see :meth:`imbdet.prediction.detector.TrainedDetector.detect`.
-            name: of the picture, without its ending.
+            name: name of the picture, without its ending.
 
         Raises:
             UserError: the picture cannot be written.
@@ -86,7 +86,7 @@ class ResultWriter:
         """Write all detections as a data set in COCO's format.
 
         Raises:
-            UserError: it cannot be written.
+            UserError: the file cannot be written.
         """
         for note_id, note in enumerate(self._annotations, start=1):
             note["id"] = note_id
@@ -99,7 +99,7 @@ class ResultWriter:
             draft.write_text(json.dumps(content))
 
     def __str__(self) -> str:
-        """What there is, and where."""
+        """What was written, and where."""
         return (
             f"'{self._file}' has {counted(len(self._annotations), 'detection')} on "
             f"{counted(self.num_images, 'image')}; pictures in '{self._folder}' show those "

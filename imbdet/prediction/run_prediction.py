@@ -1,4 +1,4 @@
-"""From a config, weights and images to the folder of a prediction."""
+"""``imbdet predict``: from a config, weights and images to the folder of a prediction."""
 
 import argparse
 import logging
@@ -27,12 +27,12 @@ def predict(args: argparse.Namespace) -> None:
     - ``pictures/*.png``: each image with the detections that :func:`choose_thresholds` shows.
 
     Args:
-        args: with ``config_file``, ``weights``, ``images`` (files and folders), ``output`` and
-            ``opts``, as ``imbdet predict`` parses them.
+        args: arguments ``config_file``, ``weights``, ``images`` (files and folders), ``output`` and
+            ``opts`` of ``imbdet predict``.
 
     Raises:
         UserError: the config or the weights cannot be used, there are no images, their pictures
-            would replace them, or some of them could not be read, which is said after the others
+            would replace them, or some of them could not be read, which is raised after the others
             are done.
     """
     paths = find_images(args.images)

@@ -1,4 +1,4 @@
-"""From which score on detections are shown."""
+"""The scores from which on detections are shown."""
 
 import logging
 from pathlib import Path
@@ -12,9 +12,9 @@ logger = logging.getLogger(__name__)
 
 
 def choose_thresholds(cfg: CfgNode) -> tuple[ScoreThresholds, str]:
-    """Which detections are shown, and where that is from.
+    """The thresholds of the detections that are shown, and their origin in words.
 
-    ``TEST.PICTURE_SCORE_THRESH`` if it is not below 0, or else what the evaluation found that lies
+    They are ``TEST.PICTURE_SCORE_THRESH`` if it is not below 0, or else those of the evaluation
     beside the weights, on the first of ``DATASETS.TEST`` that has one. A folder has evaluations of
     the last weights and of their averages; other weights, such as the best ones, have thresholds of
     the last ones.

@@ -7,11 +7,11 @@ from imbdet.formats.ignored_notes import ignored
 
 
 def without_images(content: Mapping[str, Any], left_out: Collection[str]) -> dict[str, Any]:
-    """Without some images and their annotations.
+    """The content without some images and their annotations.
 
     Args:
-        content: of the file.
-        left_out: ids of images, as texts.
+        content: content of the file.
+        left_out: ids of the images to leave out, as texts.
     """
     return {
         **content,
@@ -23,11 +23,11 @@ def without_images(content: Mapping[str, Any], left_out: Collection[str]) -> dic
 
 
 def with_ignored(content: Mapping[str, Any], left_out: Collection[str]) -> dict[str, Any]:
-    """With some objects ignored: as background they would be taught as what they are not.
+    """The content with some objects ignored; without annotations they would be background.
 
     Args:
-        content: of the file.
-        left_out: ids of annotations, as texts.
+        content: content of the file.
+        left_out: ids of the annotations to ignore, as texts.
     """
     return {
         **content,

@@ -26,7 +26,7 @@ def prune(args: argparse.Namespace) -> str:
     """Write the files, and return a summary for the terminal.
 
     Args:
-        args: of ``imbdet prune``.
+        args: arguments of ``imbdet prune``.
 
     Raises:
         UserError: an option makes no sense, or the run has no ledger of its data as they are now.
@@ -74,14 +74,14 @@ def _select(args: argparse.Namespace, units: Units) -> Selection:
 
 
 def new_files(output: Path, sources: Mapping[str, Path]) -> dict[str, Path]:
-    """The new annotation file of each data set, by its name, which may look like a path.
+    """Paths of the new annotation files, by the names of their data sets.
 
     Args:
-        output: folder.
+        output: folder of the new files.
         sources: the annotation file of each data set, by its name.
 
     Raises:
-        UserError: it is one of the training's own, or that of two data sets.
+        UserError: one is an annotation file of the training, or that of two data sets.
     """
     owners: dict[Path, str] = {}
     originals = {source.resolve() for source in sources.values()}

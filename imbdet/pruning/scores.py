@@ -11,9 +11,9 @@ Columns = Mapping[str, np.ndarray]
 
 
 def variance(objects: Columns) -> np.ndarray:
-    """How much its losses vary over the training.
+    """How much the losses of an object vary over the training.
 
-    The sum of both variances, each divided by its mean over all objects; of losses of a ranking,
+    It is the sum of both variances, each divided by its mean over all objects; with a ranking loss,
     that of the box loss alone. An object that varies is neither easy nor hopeless: He et al.,
     "Large-scale Dataset Pruning with Dynamic Uncertainty", 2023, https://arxiv.org/abs/2306.05175,
     for scores of images; Yagi, "Extending Dataset Pruning to Object Detection: A Variance-based
@@ -26,7 +26,7 @@ def variance(objects: Columns) -> np.ndarray:
 
 
 def forgetting(objects: Columns) -> np.ndarray:
-    """How often it was forgotten; one more than any if it was never learnt.
+    """How often an object was forgotten; one more than any other if it was never learnt.
 
     Toneva et al., "An Empirical Study of Example Forgetting during Deep Neural Network Learning",
     ICLR 2019, https://arxiv.org/abs/1812.05159
@@ -38,17 +38,17 @@ def forgetting(objects: Columns) -> np.ndarray:
 
 
 def error(objects: Columns) -> np.ndarray:
-    """How far the scores of its class are from 1, on average over its positives.
+    """How far the scores of an object's class are from 1, on average over its positives.
 
-    The entry of the annotated class of the error vector whose norm is EL2N: Paul et al., "Deep
-    Learning on a Data Diet", NeurIPS 2021, https://arxiv.org/abs/2107.07075. They take it early in
-    the training, the ledger over all of it.
+    It is the entry of the annotated class of the error vector whose norm is EL2N: Paul et al.,
+    "Deep Learning on a Data Diet", NeurIPS 2021, https://arxiv.org/abs/2107.07075. They take it
+    early in the training, the ledger over all of it.
     """
     return 1 - objects["score_mean"]
 
 
 def random(objects: Columns) -> np.ndarray:
-    """The same of each object: what is kept is drawn at random, as a baseline."""
+    """The same score for each object: what is kept is drawn at random, as a baseline."""
     return np.zeros_like(objects["judged"])
 
 

@@ -1,13 +1,13 @@
-"""Which units, images or objects, are kept: enough of each class, the rest over the whole range.
+"""The choice of units, images or objects: enough of each class, the rest over the whole range.
 
-N units. Pairs say which unit has which class.
+Shape shorthand: N units. Pairs say which unit has which class.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-# Of the range of scores: Zheng et al., section 4.
+# Number of ranges of scores: Zheng et al., section 4.
 NUM_STRATA = 50
 
 Pairs = tuple[np.ndarray, np.ndarray]
@@ -19,7 +19,7 @@ class Selection(NamedTuple):
     Attributes:
         is_kept: (N,) bool.
         needed_by: (N,) int64, the class for whose sake a unit is kept, -1 for none.
-        strata: (N,) int64, the range of scores of the others, from 0, -1 for none.
+        strata: (N,) int64, the range of scores of the other units, from 0, -1 for none.
     """
 
     is_kept: np.ndarray
@@ -30,25 +30,25 @@ class Selection(NamedTuple):
 def select(
     scores: np.ndarray, number: int, pairs: Pairs, *, floor: int, generator: np.random.Generator
 ) -> Selection:
-    """Keep units: first of each class, rarest first, those of the highest scores up to ``floor``.
+    """Keep units: first the ``floor`` highest ones of each class, from the rarest class on.
 
     The others are drawn in :data:`NUM_STRATA` ranges of equal width between the lowest and the
-    highest score: all ranges get as many units, or have all of theirs kept. At high rates of
-    pruning, the hardest alone, without what is typical, teach less than a random part: Sorscher et
+    highest score: all ranges keep the same number of units, or all that they have. At high rates of
+    pruning, the hardest alone, without typical ones, teach less than a random part: Sorscher et
     al., "Beyond Neural Scaling Laws: Beating Power Law Scaling via Data Pruning", NeurIPS 2022,
     https://arxiv.org/abs/2206.14486. Sampling in strata: Zheng et al., "Coverage-centric Coreset
     Selection for High Pruning Rates", ICLR 2023, https://arxiv.org/abs/2210.15809, algorithm 1.
 
     Args:
-        scores: (N,) finite.
-        number: in [0, N], of the units that are kept.
+        scores: (N,) finite scores.
+        number: number of units to keep, in [0, N].
         pairs: units and classes, each pair once.
-        floor: how many units of a class are kept at least, or all that it has.
-        generator: draws, also among equal scores.
+        floor: least number of units to keep of each class that has as many.
+        generator: source of randomness, also for the order of equal scores.
 
     Raises:
-        ValueError: ``number`` is less than what the classes need; its only argument is what they
-            need.
+        ValueError: ``number`` is less than the classes need; its only argument is the number that
+            they need.
     """
     needed_by = _needed(scores, pairs, floor, generator)
     left = number - int((needed_by >= 0).sum())
@@ -89,7 +89,7 @@ def _strata_of(scores: np.ndarray) -> np.ndarray:
 
 
 def _drawn(strata: np.ndarray, number: int, generator: np.random.Generator) -> np.ndarray:
-    """``number`` units with a stratum, the smallest strata first."""
+    """Draw ``number`` units that have a stratum, from the smallest strata on."""
     found, sizes = np.unique(strata[strata >= 0], return_counts=True)
     drawn = [np.zeros(0, dtype=np.int64)]
     order = np.argsort(sizes, kind="stable")

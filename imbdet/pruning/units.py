@@ -1,6 +1,6 @@
-"""What is kept or left out, images or objects, and what the ledger says of it.
+"""Units that are kept or left out, images or objects, and what the ledger says of them.
 
-A objects that are not ignored, I images, N units.
+Shape shorthand: A objects that are not ignored, I images, N units.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,10 +22,10 @@ class LedgerColumns:
     """The columns of a ledger, ignored objects left out.
 
     Attributes:
-        objects: (A,) each, see :func:`imbdet.untrusted.parquet.columns_of`.
-        images: (I,) each, in the same way.
+        objects: columns of the objects, (A,) each; see :func:`imbdet.untrusted.parquet.columns_of`.
+        images: columns of the images, (I,) each.
         rows: (A,) the image of each object.
-        doubts: (A,) in [0, 1], see :func:`imbdet.suspects.doubt.doubts_of_classes`.
+        doubts: (A,) doubts in [0, 1], see :func:`imbdet.suspects.doubt.doubts_of_classes`.
     """
 
     objects: Mapping[str, np.ndarray]
@@ -35,7 +35,7 @@ class LedgerColumns:
 
     @classmethod
     def of(cls, of_objects: pa.Table, of_images: pa.Table) -> "LedgerColumns":
-        """Those of a ledger's tables."""
+        """Take the columns of a ledger's tables."""
         images, everything = columns_of(of_images), columns_of(of_objects)
         rows = np.arange(len(images["annotations"])).repeat(images["annotations"].astype(int))
         is_object = everything["is_ignored"] == 0
@@ -46,13 +46,13 @@ class LedgerColumns:
     def scores(self, by: str) -> np.ndarray:
         """(A,) finite: a score times 1 - doubt; where it is unknown, the mean of the others.
 
-        A wrong label is hard to learn and would be kept first.
+        By its score alone, a wrong label, which is hard to learn, would be kept first.
 
         Args:
             by: one of :data:`imbdet.pruning.scores.SCORES`.
 
         Raises:
-            UserError: it is known of no object.
+            UserError: the score is known of no object.
         """
         scores = SCORES[by](self.objects) * (1 - self.doubts)
         is_known = ~np.isnan(scores)
@@ -66,13 +66,13 @@ class LedgerColumns:
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """What is kept or left out.
+    """Images or objects that are kept or left out.
 
     Attributes:
         noun: "image" or "object".
         scores: (N,) how much each matters.
         pairs: units and classes, each pair once.
-        facts: (N,) what the ledger says of each, in words.
+        facts: (N,) facts of the ledger about each, in words.
     """
 
     noun: str
@@ -85,7 +85,7 @@ def units_of(columns: LedgerColumns, unit: str, by: str) -> Units:
     """The units of a ledger.
 
     Args:
-        columns: of the ledger.
+        columns: columns of the ledger.
         unit: "images", whose score is the sum of those of their objects, or "objects".
         by: one of :data:`imbdet.pruning.scores.SCORES`.
 

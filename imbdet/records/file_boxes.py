@@ -9,8 +9,8 @@ def boxes_in_files(boxes: Tensor, to_file: Tensor) -> Tensor:
 
     Args:
         boxes: (R, 4) XYXY in pixels of the images as the network sees them.
-        to_file: (R, 2, 2) the way back from the image of each: the factors of x and y, then what is
-            added.
+        to_file: (R, 2, 2) for each box, the factors of x and y, then the offsets, that convert its
+            corners.
     """
     factors, shifts = to_file.to(boxes.device).unbind(1)
     corners = boxes.view(-1, 2, 2) * factors[:, None] + shifts[:, None]

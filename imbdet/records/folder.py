@@ -9,7 +9,7 @@ from typing import Any
 from imbdet.files import replacing
 from imbdet.untrusted.schema import NUMBER, require_form
 
-# The last iteration in it, and the process.
+# Name of a part: the last iteration in it, and the process.
 _PART = re.compile(r"part-(\d+)(-rank\d+)?\.\w+")
 
 
@@ -56,7 +56,7 @@ class RecordFolder:
                 path.unlink()
 
     def state_dict(self) -> dict[str, Any]:
-        """What cannot be read from the files."""
+        """The state that cannot be read from the files."""
         return {
             "is_over": self.is_over,
             "max_bytes": self.max_bytes,
@@ -85,11 +85,11 @@ class RecordFolder:
         """Write a part into each subfolder, or nothing if that would exceed the budget.
 
         Args:
-            iteration: the last one in the parts.
-            contents: by subfolder and file ending, such as "samples.parquet".
+            iteration: the last iteration in the parts.
+            contents: contents of the parts by subfolder and file ending, such as "samples.parquet".
 
         Returns:
-            Whether they were written.
+            Whether the parts were written.
 
         Raises:
             UserError: they cannot be written.

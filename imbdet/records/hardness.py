@@ -1,6 +1,6 @@
 """How hard objects and images are for a training, by whether it learns and forgets them.
 
-A objects, I images.
+Shape shorthand: A objects, I images.
 """
 
 from collections.abc import Mapping
@@ -14,10 +14,10 @@ from imbdet.ops.sums import sum_by
 def hardness_of_objects(objects: Mapping[str, Tensor]) -> Tensor:
     """How likely an object is not learnt when it is judged next: (A,) float64 in [0, 1].
 
-    1 if it was not at its last judged sight; otherwise the share of the sights at which it was
-    learnt after which it was forgotten, so that an object which is learnt once and for all has 0.
-    Forgetting events are those of Toneva et al., "An Empirical Study of Example Forgetting during
-    Deep Neural Network Learning", ICLR 2019, https://arxiv.org/abs/1812.05159
+    It is 1 if the object was not learnt at its last judged sight; otherwise the share of the sights
+    at which it was learnt after which it was forgotten, so that an object which is learnt once and
+    for all has 0. Forgetting events are those of Toneva et al., "An Empirical Study of Example
+    Forgetting during Deep Neural Network Learning", ICLR 2019, https://arxiv.org/abs/1812.05159
 
     Args:
         objects: the columns "is_learnt", "learnt" and "forgotten" (A,) of a ledger.
@@ -29,12 +29,12 @@ def hardness_of_objects(objects: Mapping[str, Tensor]) -> Tensor:
 def hardness_of_images(hardness: Tensor, is_judged: Tensor, numbers: Tensor) -> Tensor:
     """The mean hardness of each image's judged objects: (I,) float64 in [0, 1].
 
-    An image without any has the mean of the others, or 0 if there are none.
+    An image without judged objects has the mean of the other images, or 0 if there are none.
 
     Args:
-        hardness: (A,) in [0, 1].
-        is_judged: (A,) bool, whether anything is known of the object.
-        numbers: (I,) int64, how many of the objects are of each image, one image after the other.
+        hardness: (A,) hardness of the objects, in [0, 1], image after image.
+        is_judged: (A,) bool, whether the hardness of the object is known.
+        numbers: (I,) int64, number of objects of each image.
     """
     images = torch.arange(len(numbers)).repeat_interleave(numbers)
     known = hardness.where(is_judged, 0.0)

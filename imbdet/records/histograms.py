@@ -29,8 +29,8 @@ def joint_histogram(
     """Count samples by IoU and loss.
 
     Args:
-        ious: (M,) in [0, 1].
-        losses: (M,) >= 0, NaN where unknown; None if all are unknown.
+        ious: (M,) IoUs in [0, 1].
+        losses: (M,) losses >= 0, NaN where unknown; None if all are unknown.
         weights: (M,) weights of the samples in the counts; None is 1 for all.
 
     Returns:
@@ -62,7 +62,7 @@ class JointHistograms:
 
         Args:
             sites: names of the places in the detector that take samples.
-            device: where the samples are.
+            device: device of the samples.
         """
         self.sites = list(sites)
         shape = (len(sites), len(KINDS), len(SIGNS), NUM_IOU_BINS, NUM_LOSS_BINS)
@@ -74,8 +74,8 @@ class JointHistograms:
         Args:
             site: one of the sites.
             kind: one of KINDS.
-            candidates: M of them.
-            losses: (M,) their classification losses, or None.
+            candidates: M candidates.
+            losses: (M,) classification losses of the candidates, or None.
         """
         counts = self.counts[self.sites.index(site), KINDS.index(kind)]
         masks = candidates.is_positive, candidates.is_negative
@@ -93,7 +93,7 @@ class JointHistograms:
         """(20, 35) counts by names such as "roi_heads/neg_chosen".
 
         Args:
-            counts: see the attribute.
+            counts: counts in the shape of :attr:`counts`.
         """
         return {
             f"{site}/{sign}_{kind}": counts[i, j, k]

@@ -1,4 +1,4 @@
-"""A ledger of objects and images: sums, extremes and events of a whole training, in fixed room."""
+"""A ledger of objects and images: sums, extremes and events of a training, in fixed memory."""
 
 from collections.abc import Iterator, Mapping
 
@@ -9,16 +9,16 @@ from imbdet.records.places import EMPTY, add_places
 from imbdet.records.sights import Columns, Sights
 
 _SUMS = ("score", "iou", "gradient", "cls_loss", "cls_loss_square", "box_loss", "box_loss_square")
-# The same of box sides and their mean square, each times the score of the positive.
+# Sums of the shifts of box sides and of their mean square, times the score of the positive.
 _SHIFTS = ("shift", "shift_square")
 _BESTS = ("best_score", "best_iou")
 
-# What a row begins with. Numbers that are not known yet are -1.
+# Initial values of a row. Numbers that are not known yet are -1.
 _OBJECT: dict[str, Tensor] = {
     **{name: torch.tensor(0, dtype=torch.int32) for name in ("seen", "positives")},
     **{name: torch.tensor(0.0, dtype=torch.float64) for name in _SUMS},
     **{name: torch.tensor(-1.0) for name in _BESTS},
-    # Sights with positives; those at which it was learnt, and at which it no longer was.
+    # Numbers of sights with positives, at which it was learnt, and at which it no longer was.
     **{name: torch.tensor(0, dtype=torch.int32) for name in ("judged", "learnt", "forgotten")},
     "first_learnt": torch.tensor(-1, dtype=torch.int32),
     "is_learnt": torch.tensor(False),
@@ -34,7 +34,7 @@ _IMAGE: dict[str, Tensor] = {
     "loss": torch.tensor(0.0, dtype=torch.float64),
     "best_background": torch.tensor(-1.0),
     "background": torch.tensor(0.0, dtype=torch.float64),
-    # Sights with such negatives.
+    # Number of sights with negatives that overlap no object.
     "background_sights": torch.tensor(0, dtype=torch.int32),
     **EMPTY,
 }
@@ -49,16 +49,16 @@ class Ledger:
     Attributes:
         objects: columns (A,) or (A, 4) by name, about 160 bytes a row; see
             :mod:`imbdet.records.sights` for what is summed up.
-        images: the same (I, ...) of the images, about 160 bytes; see :mod:`imbdet.records.places`
+        images: columns (I, ...) by name, about 160 bytes a row; see :mod:`imbdet.records.places`
             for the places.
     """
 
     def __init__(self, num_objects: int, num_images: int):
-        """Begin with rows of which nothing is known.
+        """Start with rows of which nothing is known.
 
         Args:
-            num_objects: A.
-            num_images: I.
+            num_objects: number of objects, A.
+            num_images: number of images, I.
         """
         self.objects = _rows(_OBJECT, num_objects)
         self.images = _rows(_IMAGE, num_images)
@@ -78,8 +78,8 @@ class Ledger:
         """Go on from what :meth:`state_dict` returned.
 
         Raises:
-            KeyError: it lacks a column.
-            ValueError: it is of other rows.
+            KeyError: the state lacks a column.
+            ValueError: the state is of other rows.
         """
         for name, table in self.state_dict().items():
             for column, values in table.items():
@@ -100,7 +100,7 @@ class Ledger:
         self._judge({name: values[is_judged] for name, values in now.items()})
 
     def _judge(self, now: Columns) -> None:
-        """What the best positives of some objects say."""
+        """Add what the best positives of some objects say."""
         own, rows, is_learnt = self.objects, now["row"], now["is_learnt"]
         own["judged"][rows] += 1
         own["learnt"][rows] += is_learnt.int()
@@ -113,7 +113,7 @@ class Ledger:
         own["rival"][rows] += now["rival"]
 
     def _vote(self, rows: Tensor, said: Tensor) -> None:
-        """One step of the majority vote.
+        """Do one step of the majority vote.
 
         Boyer and Moore, "MJRTY", 1981: a class leads, one more vote for it adds to its lead, one
         for another takes from it, and at 0 the next vote leads. A class with more than half of the

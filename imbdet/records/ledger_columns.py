@@ -1,4 +1,4 @@
-"""A ledger as tables of Arrow: of objects, of images and of places in images."""
+"""A ledger as Arrow tables: of objects, of images and of places in images."""
 
 from collections.abc import Mapping
 
@@ -91,9 +91,9 @@ def objects_table(ledger: Ledger, rows: LedgerRows, metadata: Mapping[str, str])
     """The table of the objects.
 
     Args:
-        ledger: the numbers.
-        rows: whose they are.
-        metadata: of the file.
+        ledger: the ledger.
+        rows: images and annotations of the ledger's rows.
+        metadata: metadata of the file.
     """
     own = {name: values.numpy() for name, values in ledger.objects.items()}
     number, has_positives = own["positives"], own["positives"] > 0
@@ -158,20 +158,20 @@ def places_table(ledger: Ledger, rows: LedgerRows, metadata: Mapping[str, str]) 
     return _table(columns, PLACES, metadata)
 
 
-# The files of a ledger by name: their columns, and what makes their tables.
+# The files of a ledger by name: their columns, and the functions that make their tables.
 SCHEMAS = {"objects": OBJECTS, "images": IMAGES, "places": PLACES}
 TABLES = {"objects": objects_table, "images": images_table, "places": places_table}
 
 
 def _shifts(own: Mapping[str, np.ndarray]) -> dict[str, pa.Array]:
-    """Means over its positives, weighted by the score of each, and their standard deviation.
+    """Mean shifts of each object's boxes, weighted by their scores, and the standard deviation.
 
     Boxes of one object vote by their scores, as detections do in Gidaris and Komodakis, "Object
     detection via a multi-region & semantic segmentation-aware CNN model", ICCV 2015.
     """
     weight = own["score"]
     means = _divided(own["shift"].T, weight)
-    # Of the four sides together.
+    # Variances of the four sides together.
     variances = _variances_of(_divided(own["shift_square"], weight), (means**2).mean(axis=0))
     columns = {f"shift_{edge}": _known(mean) for edge, mean in zip(_EDGES, means, strict=True)}
     return {**columns, "shift_spread": _known(np.sqrt(variances))}
@@ -193,7 +193,7 @@ def _where(is_known: np.ndarray, values: np.ndarray) -> pa.Array:
 
 
 def _known(values: np.ndarray) -> pa.Array:
-    """NaN, which is what is not told or of nothing, becomes null."""
+    """The values, with null for NaN, which stands for what is unknown."""
     return _where(~np.isnan(values), values)
 
 

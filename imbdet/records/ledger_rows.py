@@ -1,4 +1,4 @@
-"""Which row of a ledger is whose: those of images and, image after image, of their annotations."""
+"""The rows of a ledger: those of images and, image after image, those of their annotations."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,11 +16,12 @@ class LedgerRows:
 
     Attributes:
         datasets: name of the data set of each image.
-        image_ids: as the data set names the image.
-        num_objects: (I,) int64, annotations of each image, crowds and ignored ones included.
-        object_ids: of all annotations, as the data set names them.
-        classes: (A,) int32, their classes, from 0.
-        is_ignored: (A,) bool, whether they are crowds or ignored, and no object is shown for them.
+        image_ids: id of each image in its data set, as text.
+        num_objects: (I,) int64, number of annotations of each image, with crowds and ignored ones.
+        object_ids: id of each annotation in its data set, as text.
+        classes: (A,) int32, class of each annotation, from 0.
+        is_ignored: (A,) bool, whether an annotation is a crowd or ignored, and never shown as an
+            object.
     """
 
     def __init__(self, records: Iterable[Mapping[str, Any]]):
@@ -56,18 +57,18 @@ class LedgerRows:
 
     @property
     def fingerprint(self) -> str:
-        """Of the images and annotations, in their order."""
+        """Hash of the images and annotations, in their order."""
         digest = hashlib.sha256(repr(self.num_objects.tolist()).encode())
         for names in (self.datasets, self.image_ids, self.object_ids):
             digest.update(repr(names).encode())
         return digest.hexdigest()[:16]
 
     def of_images(self, inputs: Sequence[Mapping[str, Any]]) -> Tensor:
-        """(B,) int64 of a batch of mapped records."""
+        """(B,) int64, rows of the images of a batch of mapped records."""
         return torch.tensor([self._row(image) for image in inputs])
 
     def of_objects(self, inputs: Sequence[Mapping[str, Any]]) -> Tensor:
-        """(G,) int64 of its objects, whose field "gt_places" is :class:`TrainMapper`'s."""
+        """(G,) int64, rows of the objects of a batch, with "gt_places" of :class:`TrainMapper`."""
         places = [
             self._first_objects[self._row(image)] + image["instances"].gt_places.cpu()
             for image in inputs

@@ -1,7 +1,7 @@
 """Places of an image that are background by the annotations and an object by the detector.
 
-In a sight of an image they are its best predictions from negatives. Over a training a fixed number
-of them is kept, those that are said most.
+At a sight of an image they are its best predictions from negatives. Over a training a fixed number
+of them is kept, those with the most votes.
 
 Shape shorthand: B images, S places of an image, I images of a data set.
 """
@@ -18,13 +18,13 @@ from imbdet.ops.precision import at_least_float32
 from imbdet.records.file_boxes import boxes_in_files
 from imbdet.records.sample_record import SampleRecord
 
-# Of an image, at a sight and in the ledger.
+# Number of places of an image, at a sight and in the ledger.
 NUM_PLACES = 4
 
-# The negatives of an image that are looked at, as many as COCO takes detections.
+# Number of negatives of an image that are examined, as many as COCO takes detections.
 _NUM_BEST = 100
 
-# What the places of an image begin with: a class of -1 is no place.
+# Initial values of the places of an image: a class of -1 is no place.
 EMPTY: dict[str, Tensor] = {
     "place_class": torch.full((NUM_PLACES,), -1, dtype=torch.int32),
     "place_class_lead": torch.zeros(NUM_PLACES),
@@ -41,14 +41,14 @@ def look_at_places(record: SampleRecord, to_file: Tensor) -> dict[str, Tensor]:
 
     They are predictions of negatives whose IoU with every object is below 0.1, before and after
     regression, and none overlaps a better one with an IoU of 0.5 or more. The 100 negatives with
-    the highest scores are looked at.
+    the highest scores are examined.
 
     Args:
         record: the samples.
         to_file: (B, 2, 2), see :func:`boxes_in_files`.
 
     Returns:
-        Columns on the CPU: "place_class" (B, S) int64, -1 from where on there are no more;
+        Columns on the CPU: "place_class" (B, S) int64, -1 where an image has no more places;
         "place_score" (B, S) float32, the highest score; "place_box" (B, S, 4) float32, the box
         after regression, XYXY in pixels of the file.
     """
@@ -99,7 +99,7 @@ def _predictions(record: SampleRecord, rows: Tensor) -> tuple[Tensor, Tensor, Te
 
 
 def _distinct(boxes: Tensor, gt_boxes: Tensor) -> list[int]:
-    """The first places among boxes of an image, (R, 4), the best first."""
+    """Indices of the first places among the boxes of an image, (R, 4), best first."""
     is_left = (box_iou(boxes, gt_boxes) < BACKGROUND_IOU).all(dim=1)
     is_left &= boxes.isfinite().all(dim=1)
     places: list[int] = []
@@ -112,24 +112,24 @@ def _distinct(boxes: Tensor, gt_boxes: Tensor) -> list[int]:
 
 
 def add_places(own: dict[str, Tensor], now: Mapping[str, Tensor], rows: Tensor) -> None:
-    """Add what was said at one sight of each of some images to their places.
+    """Add the places of one sight of each of some images to those that are kept.
 
     A place of the sight joins the kept one whose mean box it overlaps most, with an IoU of at least
-    0.5, whatever its class: where something is said to be is known before what it is. A kept one is
-    joined once in a sight. Others vote against what is kept, as in Misra and Gries, "Finding
-    repeated elements", 1982: a vote takes from the leads of all kept places, and what is left when
-    one of them comes to nothing is the lead of the new place, which is kept instead. Votes are
-    squares of scores, so that one that is sure outweighs several that are not. A place with more
-    than 1 / (S + 1) of all votes of its image is kept at the end, as far as its boxes are one
-    place. Its class is the leader of the same votes (Boyer and Moore, "MJRTY", 1981): one that has
-    more than half of them leads.
+    0.5, whatever its class: a detector learns positions before classes. A kept one is joined once
+    at a sight. Others vote against the kept ones, as in Misra and Gries, "Finding repeated
+    elements", 1982: a vote is subtracted from the leads of all kept places, and what is left of it
+    when one of the leads reaches 0 is the lead of the new place, which is kept instead. Votes are
+    squares of scores, so that a confident one outweighs several others. A place with more than
+    1 / (S + 1) of all votes of its image is kept at the end, as far as its boxes are one place. Its
+    class is the leader of the same votes (Boyer and Moore, "MJRTY", 1981): one that has more than
+    half of them leads.
 
     Args:
         own: columns (I, S, ...) as :data:`EMPTY` has them, changed: of each place the class and
             its lead, the number of sights, the lead of the place, the sum of its votes and that of
             boxes times votes.
         now: columns of :func:`look_at_places`.
-        rows: (B,) int64, those of the images, each once.
+        rows: (B,) int64, rows of the images in ``own``, each once.
     """
     kept = {name: own[name][rows] for name in EMPTY}
     is_taken = torch.zeros_like(kept["place_class"], dtype=torch.bool)
@@ -140,7 +140,7 @@ def add_places(own: dict[str, Tensor], now: Mapping[str, Tensor], rows: Tensor) 
 
 
 def _add_place(kept: dict[str, Tensor], place: dict[str, Tensor], is_taken: Tensor) -> None:
-    """Add one place of each image; ``is_taken``, (B, S), are those that this sight has joined."""
+    """Add one place of each image; ``is_taken``, (B, S), marks those that this sight has joined."""
     classes = place["place_class"].int()[:, None]
     votes = place["place_score"].square()[:, None]
     is_place, ious = classes >= 0, _ious(kept, place["place_box"])

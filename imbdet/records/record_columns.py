@@ -91,11 +91,11 @@ def to_rows(
     site: str,
     chosen_by: tuple[str, str],
 ) -> pa.RecordBatch:
-    """Rows of all positives and of those negatives.
+    """Rows of all positives and of the negatives to keep.
 
     Args:
         record: the samples.
-        negatives: the negatives to keep.
+        negatives: negatives to keep.
         batch: the origin of the samples.
         site: name of the place in the detector.
         chosen_by: names of the samplers of positives and of negatives.
@@ -140,7 +140,7 @@ def to_parquet(rows: Sequence[pa.RecordBatch]) -> bytes:
 def _corners(
     candidates: Candidates, rows: Tensor, to_file: Tensor | None
 ) -> dict[str, Tensor | None]:
-    """Edges of the boxes of those rows, in pixels of the image files."""
+    """Edges of the boxes of some rows, in pixels of the image files."""
     names = ("x0", "y0", "x1", "y1")
     if to_file is None:
         return dict.fromkeys(names)

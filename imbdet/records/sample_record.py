@@ -24,8 +24,8 @@ class SampleRecord:
             loss, which is not a sum over samples.
         box_losses: (P,) box losses of the positives, before weights and normalizer.
         cls_weights: (M,) factors of the classification losses beside the weights of the samples,
-            which are the data's; None is 1 for all.
-        box_weights: (P,) the same of the box losses.
+            which come from the data; None is 1 for all.
+        box_weights: (P,) factors of the box losses, in the same way.
     """
 
     samples: Samples
@@ -66,15 +66,15 @@ class SampleRecord:
     def grad_norms(self) -> Tensor:
         """(M,) in [0, 1]: |p - p*| of the entry in :attr:`scores`.
 
-        This is the gradient norm by which GHM tells easy samples from hard ones: that of the plain
-        cross-entropy with respect to a logit, whatever the loss.
+        This is the gradient norm by which GHM separates easy samples from hard ones: that of the
+        plain cross-entropy with respect to a logit, whatever the loss.
         """
         rows = self.samples.pos_idxs
         return self.scores.index_copy(0, rows, 1 - self.scores[rows])
 
     @cached_property
     def local_ranks(self) -> Tensor:
-        """(P,) int64, place among the positives of the same object by IoU after regression."""
+        """(P,) int64, rank among the positives of the same object by IoU after regression."""
         gt_idxs = self.samples.gt_idxs[self.samples.pos_idxs]
         return hierarchical_local_rank(self._pred_ious, gt_idxs, class_idxs=gt_idxs)
 

@@ -43,13 +43,13 @@ class Sights:
         images: Tensor,
         to_file: Tensor,
     ) -> "Sights":
-        """What a batch says.
+        """The sights of a batch.
 
         Args:
-            record: its samples.
-            iteration: of the training, from 0.
+            record: the samples of the batch.
+            iteration: iteration of the training, from 0.
             objects: (G,) int64, the row of each object in the ledger.
-            images: (B,) int64, the same of the images.
+            images: (B,) int64, the row of each image in the ledger.
             to_file: (B, 2, 2), see :func:`imbdet.records.file_boxes.boxes_in_files`.
         """
         of_images = {**look_at_images(record), **look_at_places(record, to_file)}
@@ -60,7 +60,7 @@ class Sights:
 
     @classmethod
     def together(cls, parts: Iterable["Sights"]) -> "Sights":
-        """All of them in the order of the iterations, those of one in the order of the parts."""
+        """All sights in the order of the iterations, those of an iteration in that of the parts."""
         parts = list(parts)
         return cls(
             _in_order([part.objects for part in parts]), _in_order([part.images for part in parts])
@@ -78,19 +78,19 @@ def _in_order(parts: list[Columns]) -> Columns:
 
 
 def look_at_objects(record: SampleRecord, to_file: Tensor) -> dict[str, Tensor]:
-    """Columns (G,) on the CPU.
+    """Columns (G,) of the objects of a batch, on the CPU.
 
     "positives" is the number of an object's positives, as int64; "score", "iou", "gradient",
     "cls_loss", "box_loss" and, of the last two, "..._square" are float64 sums over them, NaN where
-    the criterion tells no classification losses. "best_score" and "best_iou" are the highest, -1
+    the criterion reports no classification losses. "best_score" and "best_iou" are the highest, -1
     without positives. "shift", (G, 4), and "shift_square" are sums over them, too, each times its
-    score: by how much its box after regression lies off that of the object, side by side (x0, y0,
-    x1, y1), in pixels of the file, and the mean square of the four.
+    score: of the differences between the sides (x0, y0, x1, y1) of its box after regression and
+    those of the object, in pixels of the file, and of the mean square of the four.
 
     The *best positive* is that of the highest score of the object's class, the first one of equals.
-    Of it "said" is the class with the highest score, -1 without positives, "is_wrong" whether that
-    is not the object's, and "is_learnt" whether it is and the IoU after regression is at least 0.5;
-    "rival" is the highest score of another class divided by the sum of it and the score of the
+    "said" is its class with the highest score, -1 without positives, "is_wrong" whether that is not
+    the object's, and "is_learnt" whether it is and its IoU after regression is at least 0.5;
+    "rival" is its highest score of another class divided by the sum of this and its score of the
     object's class, in [0, 1], as float64, 0 without positives.
 
     Args:
@@ -111,7 +111,7 @@ def look_at_objects(record: SampleRecord, to_file: Tensor) -> dict[str, Tensor]:
     no = torch.zeros(num_objects, dtype=torch.bool)
     return {
         "positives": found.objects.bincount(minlength=num_objects),
-        # In the order of the rows: on the CPU an index_add is one after the other.
+        # On the CPU an index_add adds the rows in their order.
         **{name: zeros.index_add(0, found.objects, column) for name, column in values.items()},
         "best_score": none.index_copy(0, objects, values["score"][best]),
         "best_iou": none.scatter_reduce(0, found.objects, values["iou"], "amax"),
@@ -126,16 +126,16 @@ def look_at_objects(record: SampleRecord, to_file: Tensor) -> dict[str, Tensor]:
 
 
 def look_at_images(record: SampleRecord) -> dict[str, Tensor]:
-    """Columns (B,) float64 on the CPU.
+    """Columns (B,) float64 of the images of a batch, on the CPU.
 
     "background" is the highest score of a negative that overlaps no object, -1 if there is none;
     "loss" the sum of all samples' losses times their weights, before the normalizer, NaN where the
-    criterion tells no classification losses.
+    criterion reports no classification losses.
     """
     candidates = record.samples.candidates
     counts = list(candidates.num_per_image)
     is_far = candidates.is_negative & (candidates.ious == 0)
-    # A row that no image lacks, so that each has a maximum.
+    # Each image gets a value of -1 more, so that each has a maximum.
     scores = record.scores.masked_fill(~is_far, -1.0).split(counts)
     background = torch.stack([torch.cat([of, of.new_tensor([-1.0])]).amax() for of in scores])
     return {"background": background.double().cpu(), "loss": _losses_of_images(record, counts)}
@@ -161,7 +161,7 @@ def _times(values: Tensor, *factors: Tensor | None) -> Tensor:
 class _Positives:
     """The positives of a batch on the CPU, columns (P,).
 
-    Only their rows of the logits are looked at.
+    Only their rows of the logits are read.
     """
 
     def __init__(self, record: SampleRecord):
@@ -189,7 +189,7 @@ class _Positives:
 
     @cached_property
     def best(self) -> Tensor:
-        """(objects with positives,) the place of the best positive of each."""
+        """(objects with positives,) the index of the best positive of each."""
         order = self.values["score"].argsort(descending=True, stable=True)
         order = order[self.objects[order].argsort(stable=True)]
         objects = self.objects[order]
@@ -200,9 +200,9 @@ class _Positives:
 
     @property
     def best_rivals(self) -> Tensor:
-        """(objects with positives,) float64 of the best positives; 0 where both scores are 0.
+        """(objects with positives,) float64 rival's parts; 0 where both scores are 0.
 
-        See :func:`imbdet.suspects.doubt.doubts_of_classes`. A class alone has no rival.
+        See :func:`imbdet.suspects.doubt.rival_parts`. A single class has no rival.
         """
         outputs = self._samples.outputs
         rows = self._samples.pos_idxs[self.best.to(self._samples.pos_idxs.device)]

@@ -1,4 +1,4 @@
-"""Choosing the negatives to record: the hardest and a random part of the rest, unbiased in sums."""
+"""The choice of negatives to record: the hardest and a random part of the rest."""
 
 from typing import NamedTuple
 
@@ -25,16 +25,16 @@ class NegativeStrata(NamedTuple):
 def draw_negatives(
     record: SampleRecord, num_hard: int, num_random: int, generator: torch.Generator | None = None
 ) -> NegativeStrata:
-    """Keep of each image the hardest negatives for certain and a random draw of the rest.
+    """Keep the hardest negatives of each image for certain, and a random draw of the rest.
 
     The sum of any quantity over those kept, times their weights, has the sum over all negatives as
     its expectation; their number is exact.
 
     Args:
-        record: of the samples. The hardest have the highest classification losses or, if no sample
-            has one, the highest scores.
-        num_hard: of each image, >= 0.
-        num_random: of each image, >= 1.
+        record: record of the samples. The hardest have the highest classification losses or, if no
+            sample has one, the highest scores.
+        num_hard: number of the hardest negatives of each image, >= 0.
+        num_random: number of drawn negatives of each image, >= 1.
         generator: source of randomness on the record's device, or None.
     """
     candidates = record.samples.candidates

@@ -1,4 +1,4 @@
-"""What keys and methods there are, read from the sources in place of importing them.
+"""The keys and methods that there are, read from the sources instead of importing them.
 
-Importing torch and detectron2 takes seconds, which is long for a look into a list.
+Importing torch and detectron2 takes seconds, which is too long for showing a list.
 """

@@ -1,4 +1,4 @@
-"""What keys mean: what imbdet declares, and detectron2's comments above its keys."""
+"""Meanings of keys: imbdet's declarations, and detectron2's comments above its keys."""
 
 import ast
 import functools
@@ -12,7 +12,7 @@ from imbdet.reference.sources import read_source
 
 
 def explain_key(key: str) -> str:
-    """What is written about a key, or of detectron2's about the nearest group around it.
+    """The meaning of a key; that of the nearest group if detectron2 does not explain the key.
 
     Args:
         key: full name, such as "MODEL.CLS_LOSS.AP.DELTA".
@@ -29,7 +29,7 @@ def explain_key(key: str) -> str:
 
 
 def range_of(key: str) -> str:
-    """What a number must be, such as "at least 0"; empty where nothing is declared."""
+    """The range of a number, such as "at least 0"; empty where none is declared."""
     return str(own_keys()[key].range or "") if key in own_keys() else ""
 
 

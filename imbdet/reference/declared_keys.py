@@ -1,7 +1,7 @@
 """Every key that imbdet adds to detectron2's config, by its full name.
 
-Options of methods are not listed. Each is a key because a method declares it, in the group that has
-the method's name; the others are those of :mod:`imbdet.reference.key_groups`.
+Options of methods are not listed here: each is a key because a method declares it, in the group
+that has the method's name. The other keys are those of :mod:`imbdet.reference.key_groups`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,11 +16,11 @@ class Family(NamedTuple):
     """The methods of a registry, and the groups of keys that name and rule them.
 
     Attributes:
-        registry: its name in :mod:`imbdet.methods`.
-        nodes: groups of keys: of the detector and, where it has one, of the RPN.
-        key: of these groups, names one or several.
-        default: names of the methods that are chosen if nothing is said.
-        empty: what it means if none is, in each group.
+        registry: name of the registry in :mod:`imbdet.methods`.
+        nodes: groups of keys: that of the detector and, where there is one, that of the RPN.
+        key: key of these groups that names one or several methods.
+        default: default of the key.
+        empty: meaning of an empty key, in each group.
     """
 
     registry: str
@@ -56,7 +56,7 @@ FAMILIES = (
     Family("WEIGHTINGS", ("MODEL.WEIGHTING",), "NAMES", [], ("Factors multiply. Empty is none",)),
     Family("ASSIGNERS", ("MODEL.ASSIGNER", "MODEL.RPN_ASSIGNER"), "NAME", "", _ASSIGNERS),
 )
-# Where an option starts otherwise than its method says: the RPN's positives begin at this IoU.
+# Defaults of options that are not those of their methods: the RPN's positives begin at this IoU.
 _OTHER_DEFAULTS = {"MODEL.RPN_LOSS.CLS.ALRP.TAU": 0.7}
 _NOTES = {
     "MODEL.CLS_LOSS.FEDERATED.NUM_CLASSES": (
@@ -85,7 +85,7 @@ def modeling_keys(registries: Mapping[str, Registry[Any]]) -> Iterator[Option]:
 
 
 def has_meaning(method: Method, node: str) -> bool:
-    """Whether a group of keys takes a method: the RPN only tells objects from background."""
+    """Whether a group of keys takes a method: the RPN only separates objects from background."""
     return not (getattr(method, "balances_classes", False) and node.startswith("MODEL.RPN_"))
 
 

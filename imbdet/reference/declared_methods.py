@@ -16,7 +16,7 @@ _FOLDERS = ("assigners", "learning/criteria", "losses", "samplers", "weighting")
 
 @functools.cache
 def read_registries() -> Mapping[str, Registry[Any]]:
-    """What importing the methods would register, by the name of the registry."""
+    """The registries as importing the methods would fill them, by name."""
     registries = {
         name: Registry(registry.title, registry.kind)
         for name, registry in methods.REGISTRIES.items()
@@ -50,7 +50,7 @@ def _registrations(module: ast.Module) -> Iterator[tuple[str, Method]]:
 
 
 def _options(node: Any) -> tuple[Option, ...]:
-    """Those of a function, a dataclass or a class with a constructor."""
+    """Options of a function, a dataclass or a class with a constructor."""
     docstring, declared = ast.get_docstring(node) or "", []
     if isinstance(node, ast.ClassDef):
         for statement in node.body:
@@ -75,7 +75,7 @@ def _options(node: Any) -> tuple[Option, ...]:
 
 
 def _evaluate(expression: ast.expr) -> Any:
-    """The value of an expression; None if it is made of what only torch has, such as a type."""
+    """The value of an expression; None if it needs an import, such as a type of torch."""
     code = compile(ast.Expression(expression), "<declaration>", "eval")
     try:
         return eval(code, {"math": math, **vars(options)})

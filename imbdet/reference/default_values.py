@@ -13,7 +13,7 @@ DETECTRON2_KEYS = ("detectron2", "config/defaults.py")
 
 
 class _Node(dict[str, Any]):
-    """A group of keys: what detectron2's defaults ask of yacs's ``CfgNode``, and nothing else."""
+    """A group of keys, with what detectron2's defaults need of yacs's ``CfgNode``."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

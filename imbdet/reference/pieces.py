@@ -1,4 +1,4 @@
-"""The YAML files that set a method each, to be added to the config of a detector."""
+"""The pieces: YAML files that each set a method, to be added to the config of a detector."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,10 +11,10 @@ class Piece(NamedTuple):
     """A piece.
 
     Attributes:
-        name: by which it is found, such as "Loss-AP".
-        address: by which a config names it, such as "imbdet://Loss-AP.yaml".
-        description: what stands at its top.
-        keys: that it sets, with those of its bases.
+        name: name of the piece, such as "Loss-AP".
+        address: address by which a config names it, such as "imbdet://Loss-AP.yaml".
+        description: the comment at its top.
+        keys: keys that it sets, with those of its bases, and their values.
     """
 
     name: str

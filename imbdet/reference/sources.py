@@ -6,11 +6,11 @@ from pathlib import Path
 
 
 def read_source(package: str, file: str) -> str:
-    """The text of a file of a package; empty where that is not installed.
+    """The text of a file of a package; empty where the package is not installed.
 
     Args:
-        package: of the first level, which is found without being imported.
-        file: from its folder on, such as "config/defaults.py".
+        package: top-level package, which is found without being imported.
+        file: path in the folder of the package, such as "config/defaults.py".
     """
     return next((text for text in read_sources(package, file)), "")
 

@@ -1,4 +1,4 @@
-"""From a config, and perhaps a run, to what ``advice`` says of the data."""
+"""Surveys of the data of a config, and perhaps of a run, for ``imbdet.advice``."""
 
 from imbdet import compat  # noqa: F401  (before detectron2)
 from imbdet.surveying.checkpoint import look_at_checkpoint

@@ -1,4 +1,4 @@
-"""A look at training images by a checkpoint: a pass as in a training, without a step."""
+"""Statistics of training images by a checkpoint: a pass as in a training, without a step."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,7 @@ from imbdet.records.sights import Sights
 from imbdet.structures import Candidates
 from imbdet.weighting import times
 
-# Of the images that are drawn, and of samplers that draw.
+# Seed of the choice of images, and of samplers that draw.
 _SEED = 0
 
 
@@ -37,10 +37,10 @@ def look_at_checkpoint(
     Args:
         cfg: a checked config of the detector, whose data sets are registered.
         weights: a checkpoint.
-        num_images: how many to look at, at most.
+        num_images: largest number of images.
 
     Returns:
-        What it makes of the samples; and what its ledger would say, with one sight of each image.
+        Statistics of the samples; and the doubts by a ledger with one sight of each image.
 
     Raises:
         UserError: the weights do not fit or learned other classes, the detector has no place that
@@ -59,18 +59,18 @@ def look_at_checkpoint(
 
 
 def _of_training(cfg: CfgNode, weights: str) -> CfgNode:
-    """The config of a frozen detector that looks at the training data."""
+    """The config of a frozen detector that reads the training data."""
     cfg = cfg.clone()
     cfg.defrost()
     cfg.MODEL.WEIGHTS = weights
     cfg.DATASETS.TEST = cfg.DATASETS.TRAIN
-    cfg.LEDGER.ENABLED = True  # objects are told apart
+    cfg.LEDGER.ENABLED = True  # objects are distinguished
     cfg.freeze()
     return cfg
 
 
 class _Observer:
-    """Sums up what a detector makes of images, one after the other."""
+    """Accumulates the statistics of a detector over images, one after the other."""
 
     def __init__(self, detector: FrozenDetector, records: Sequence[dict]):
         self._detector = detector
@@ -81,13 +81,13 @@ class _Observer:
         self._sides: list[Tensor] = []
         self._num_positives: list[Tensor] = []
         learner = detector.learner
-        # Samples of all images count alike, whatever else is in theirs.
+        # Samples of all images count alike, whatever the number in their image.
         learner.normalizer = lambda *_: 1.0
         learner.candidate_sink = self._see_candidates
         learner.record_sinks.append(self._see_record)
 
     def look(self, batch: list[dict]) -> None:
-        """Have the samples of an image pay."""
+        """Add an image, with the losses and gradients of its samples."""
         self._batch = batch
         seen = self._detector.look(batch)
         self._num_appended = seen.num_appended
@@ -100,11 +100,11 @@ class _Observer:
         self._sums.add("gradient", gradient.abs().sum(dim=1, dtype=torch.float64), chosen)
 
     def result(self, weights: str, of_images: int) -> CheckpointLook:
-        """What it made of the samples.
+        """The statistics of the images so far.
 
         Args:
-            weights: the file.
-            of_images: so many there are to train on.
+            weights: the checkpoint file.
+            of_images: number of all training images.
         """
         return CheckpointLook(
             weights=weights,
@@ -117,7 +117,7 @@ class _Observer:
         )
 
     def doubts(self) -> LedgerDoubts:
-        """What one sight of each image says against annotations."""
+        """Doubts about annotations by one sight of each image."""
         return ledger_doubts(
             objects_table(self._ledger, self._rows, {}),
             images_table(self._ledger, self._rows, {}),

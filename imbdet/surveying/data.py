@@ -1,4 +1,4 @@
-"""From a config to a survey of its data, and to the methods that it can take."""
+"""The survey of the data of a config, and the methods that the config can take."""
 
 import copy
 from collections.abc import Sequence
@@ -30,16 +30,16 @@ from imbdet.modeling.unread_keys import refuse_unread_keys
 # Backbones that a piece may replace by its own, which is built on the same network.
 _RESNETS = ("build_resnet_fpn_backbone", "build_retinanet_resnet_fpn_backbone")
 _BACKBONE = "MODEL.BACKBONE.NAME"
-# Of assigners with fixed thresholds, detectron2's own among them.
+# Names of assigners with fixed thresholds; the empty one is detectron2's own.
 _FIXED = ("", "max_iou")
 
 
 def survey_config(cfg: CfgNode, ledger: LedgerDoubts | None, *, is_own: bool) -> Survey:
-    """Look at the data of a config.
+    """Survey the data of a config.
 
     Args:
         cfg: a checked config, whose data sets are registered.
-        ledger: what the ledger of a run says.
+        ledger: doubts by the ledger of a run; None without one.
         is_own: whether the config is of these data, so that its number of classes counts.
 
     Raises:
@@ -61,7 +61,7 @@ def survey_config(cfg: CfgNode, ledger: LedgerDoubts | None, *, is_own: bool) ->
         _require_classes(ledger, len(train.classes))
     outside = reach_beyond(train.boxes, train.sizes[train.image_idxs])
     if len(outside) and outside.mean() > MAX_SHARE:
-        outside[:] = False  # it is the form of the boxes, which a remark tells, and not labels
+        outside[:] = False  # the form of all boxes is wrong, as a remark says, not some labels
     scales, resolution = training_scales(cfg, train.sizes)
     return survey(
         _settings(cfg, resolution),
@@ -101,7 +101,7 @@ def _settings(cfg: CfgNode, resolution: str) -> Settings:
         ious=(ious[0], ious[-1]) if get_key(cfg, f"{site.assigner}.NAME") in _FIXED else None,
         nms_threshold=head.NMS_THRESH_TEST,
         detections_per_image=cfg.TEST.DETECTIONS_PER_IMAGE,
-        # LVIS's evaluation counts those of all classes together.
+        # LVIS's evaluation counts the detections of all classes together.
         detections_per_class=cfg.TEST.DETECTIONS_PER_IMAGE
         if "lvis" in map(evaluator_type_of, cfg.DATASETS.TEST)
         else cfg.TEST.MAX_DETECTIONS,
@@ -132,12 +132,12 @@ def usable_choices(
     """The methods for what was found that a config can take.
 
     Args:
-        files: of the config.
-        opts: its overrides.
-        findings: of its data.
+        files: files of the config.
+        opts: overrides of the config.
+        findings: findings of its data.
 
     Returns:
-        The parts of each, by its name; and why others are left out.
+        The parts of each method, by its name; and why others are left out, by their names.
     """
     plain = load_config(*files, opts=opts)
     choices, refused = {}, {}

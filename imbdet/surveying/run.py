@@ -1,4 +1,4 @@
-"""The folder of a training, as far as advice asks it."""
+"""What advice reads from the folder of a training."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ def config_of_run(run: Path, opts: Sequence[str], data: CfgNode) -> CfgNode:
 
     Args:
         run: OUTPUT_DIR of its training.
-        opts: overrides.
+        opts: overrides of its keys.
         data: the config whose DATASETS are taken.
 
     Raises:

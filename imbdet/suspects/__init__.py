@@ -2,9 +2,8 @@
 
 It needs neither torch nor detectron2.
 
-Each kind of suspect has a score of every object, or of every place without one, in [0, 1], so that
-definitions can be compared; :meth:`SuspectKind.ranked` makes sentences and proposals of the
-highest.
+Each kind of suspect scores every object, or every place without one, in [0, 1], so that definitions
+can be compared; :meth:`SuspectKind.ranked` describes the highest in sentences and proposals.
 """
 
 from collections.abc import Sequence

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import pycocotools.mask
 
-# The names of their numbers in tables.
+# Names of the numbers of a box in tables.
 EDGES = ("x0", "y0", "x1", "y1")
 
 
 def corners(bbox: Sequence[float]) -> tuple[float, ...]:
-    """XYXY of a box as an annotation file has it, XYWH."""
+    """XYXY of a box of an annotation file, XYWH."""
     left, top, width, height = map(float, bbox)
     return left, top, left + width, top + height
 
@@ -21,7 +21,7 @@ def iou_matrix(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def covered_shares(boxes: np.ndarray, regions: np.ndarray) -> np.ndarray:
-    """(R, S) how much of each of R boxes is in each of S, in [0, 1]."""
+    """(R, S) share of each of R boxes that lies in each of S regions, in [0, 1]."""
     return _overlaps(boxes, regions, are_regions=True)
 
 
@@ -33,6 +33,6 @@ def _overlaps(boxes: np.ndarray, others: np.ndarray, *, are_regions: bool) -> np
 
 
 def _with_sides(boxes: np.ndarray) -> np.ndarray:
-    """XYWH."""
+    """(R, 4) the boxes as XYWH."""
     boxes = np.asarray(boxes, dtype=np.float64)
     return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)

@@ -7,14 +7,14 @@ from typing import Any
 from imbdet.formats.ignored_notes import ignored
 from imbdet.suspects.suspect import Suspect
 
-# What to do with suspects, and what that is.
+# Policies for suspects, and what they mean.
 POLICIES = {
     "ignore": "suspects are ignored: neither objects nor background",
     "weight": "suspects weigh 1 - score; places of missing objects are ignored",
     "change": "suspects become what is proposed; those without a proposal are ignored",
 }
 
-# What belongs to the box of an annotation and cannot be moved with it.
+# Fields of an annotation that belong to its box and cannot be moved with it.
 _SHAPES = ("segmentation", "keypoints")
 
 
@@ -34,9 +34,9 @@ class Changes:
         """Plan the changes.
 
         Args:
-            suspects: those that something becomes of.
+            suspects: suspects that are to be changed.
             policy: one of ``POLICIES``.
-            category_ids: of the classes in the annotation file, by class number.
+            category_ids: ids of the classes in the annotation file, by class number.
         """
         self._policy, self._category_ids = policy, category_ids
         self._of_note: defaultdict[str, list[Suspect]] = defaultdict(list)
@@ -74,7 +74,7 @@ class Changes:
         return made
 
     def _follow(self, note: dict[str, Any], suspect: Suspect) -> dict[str, Any]:
-        """The annotation as is proposed."""
+        """The annotation as a suspect proposes, or ignored without a usable proposal."""
         if suspect.proposed_class is not None:
             return {**note, "category_id": self._category_ids[suspect.proposed_class]}
         if suspect.proposed_box is not None and not any(note.get(shape) for shape in _SHAPES):
@@ -90,11 +90,11 @@ class Changes:
 def notes_of_missing(
     content: Mapping[str, Any], suspects: Iterable[Suspect], category_ids: Sequence[Any]
 ) -> Iterator[tuple[Suspect, dict[str, Any]]]:
-    """An annotation as is proposed for each missing object, behind the suspect.
+    """Yield each suspect that is a missing object, and the annotation proposed for it.
 
     Args:
-        content: of the annotation file.
-        suspects: of which the missing objects count.
+        content: content of the annotation file.
+        suspects: suspects, of which only the missing objects count.
         category_ids: see :class:`Changes`.
     """
     image_ids = {str(image["id"]): image["id"] for image in content["images"]}
@@ -121,7 +121,7 @@ def _placed(box: Sequence[float]) -> dict[str, Any]:
 
 
 def _new_ids(content: Mapping[str, Any]) -> Iterator[Any]:
-    """Ids that no annotation has, of the kind that the others have."""
+    """Ids that no annotation has, of the type of those in the file."""
     taken = {note["id"] for note in content["annotations"]}
     if any(isinstance(note_id, str) for note_id in taken):
         number = 0

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# From which on a doubt is told to users; it is not tuned.
+# Doubt from which on it is reported to users; it is not tuned.
 DOUBTFUL = 0.3
 
 
 def rival_parts(judged: np.ndarray, rival: np.ndarray) -> np.ndarray:
-    """What part of the scores another class had, at all sights of an object.
+    """Part of the scores that another class had, over all sights of each object.
 
     At a sight, let ``p`` be the score of the annotated class and ``p'`` the highest of another one.
     The rival's part of both is ``p' / (p + p')``: above 1/2 where another class is said, and as far
@@ -23,8 +23,8 @@ def rival_parts(judged: np.ndarray, rival: np.ndarray) -> np.ndarray:
     had spoken for the annotation, since few sights say little.
 
     Args:
-        judged: (A,) ``n``, of each object; "judged" of the ledger.
-        rival: (A,) ``r`` in [0, 1]; "rival_mean" of the ledger, whatever it is where ``n`` is 0.
+        judged: (A,) ``n``, number of judged sights of each object; "judged" of the ledger.
+        rival: (A,) ``r`` in [0, 1]; "rival_mean" of the ledger, with any value where ``n`` is 0.
 
     Returns:
         (A,) float64 in [0, 1); 0 of objects that were never judged.
@@ -34,18 +34,18 @@ def rival_parts(judged: np.ndarray, rival: np.ndarray) -> np.ndarray:
 
 
 def doubts_of_classes(judged: np.ndarray, rival: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """By how much more than others of its class an object was said to be of another one.
+    """How much more than others of its class each object was said to be of another class.
 
     With ``d`` of :func:`rival_parts` the doubt is ``max(0, d - m)``, where ``m`` is the mean of
     ``d`` over the judged objects of the annotated class: a detector that takes a whole class for
-    another, as it does with rare ones, says nothing against a single object. A class of one object
-    has no doubt. That labels are judged by the habits of their class is the idea of confident
-    learning: Northcutt et al., "Confident Learning: Estimating Uncertainty in Dataset Labels", JAIR
-    2021, https://arxiv.org/abs/1911.00068, which has thresholds of classes for it.
+    another, as it does with rare ones, says nothing against a single object. The only object of a
+    class has no doubt. Judging labels relative to their class is the idea of confident learning:
+    Northcutt et al., "Confident Learning: Estimating Uncertainty in Dataset Labels", JAIR 2021,
+    https://arxiv.org/abs/1911.00068, which has a threshold for each class.
 
     Args:
         judged: (A,) see :func:`rival_parts`.
-        rival: (A,) likewise.
+        rival: (A,) see :func:`rival_parts`.
         classes: (A,) the annotated classes, from 0.
 
     Returns:
@@ -58,18 +58,18 @@ def doubts_of_classes(judged: np.ndarray, rival: np.ndarray, classes: np.ndarray
 
 
 def confused_classes(judged: np.ndarray, rival: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Classes most of whose objects were said to be of another one.
+    """Classes most of whose objects were said to be of another class.
 
     The detector has not learnt such a class, or its annotations are wrong as a whole.
 
     Args:
         judged: (A,) see :func:`rival_parts`.
-        rival: (A,) likewise.
+        rival: (A,) see :func:`rival_parts`.
         classes: (A,) the annotated classes, from 0.
 
     Returns:
-        Their numbers, ascending: of more than half of two or more judged objects the rival's part
-        is above 1/2 in the mean of the sights.
+        Their numbers, ascending: they have at least two judged objects, and in more than half of
+        these the mean of the rival's part over the sights is above 1/2.
     """
     is_judged = judged > 0
     numbers = np.bincount(classes[is_judged])
@@ -79,7 +79,7 @@ def confused_classes(judged: np.ndarray, rival: np.ndarray, classes: np.ndarray)
 
 
 def describe_confused(names: Sequence[str]) -> str:
-    """What suspects of :func:`confused_classes`, by name, tell."""
+    """A warning about the classes that :func:`confused_classes` found, by name."""
     listed = ", ".join(f"'{name}'" for name in names)
     return (
         f"Most objects annotated as {listed} were said to be of another class, so that the "

@@ -10,7 +10,7 @@ from imbdet.suspects.suspect import ObjectKind, Suspect
 
 
 class Duplicate(ObjectKind):
-    """Two annotations of one place, of the same class or of one that the detector says.
+    """Two annotations of one place, of the same class or of one that was said instead.
 
     The score is the IoU with the other annotation, times the share of judged sights at which the
     other's class was said, which is 1 for annotations of one class. Of two annotations the one with
@@ -25,7 +25,7 @@ class Duplicate(ObjectKind):
 
     @cached_property
     def _found(self) -> tuple[np.ndarray, np.ndarray]:
-        """(A,) scores, and the rows of the annotations that they are with."""
+        """(A,) scores, and (A,) rows of the annotations that are duplicated."""
         objects = self.evidence.objects
         scores, partners = np.zeros(len(self.evidence.boxes)), np.arange(len(self.evidence.boxes))
         trust = np.nan_to_num(objects["score_mean"])
@@ -42,7 +42,7 @@ class Duplicate(ObjectKind):
         return scores, partners
 
     def _says(self, rows: np.ndarray) -> np.ndarray:
-        """(n, n) in [0, 1], how far each of some objects is said to be of the other's class."""
+        """(n, n) in [0, 1], share of sights at which each is said to be of the other's class."""
         objects = self.evidence.objects
         classes, judged = objects["class"][rows], np.maximum(objects["judged"][rows], 1)
         shares = np.nan_to_num(objects["wrong_class_least"][rows].astype(float)) / judged

@@ -24,12 +24,12 @@ class Evidence:
     Attributes:
         classes: names, by class number.
         objects: columns (A,) of the ledger's table of objects, see docs/ledger.md, without ignored
-            ones; NaN where it has null.
-        boxes: (A, 4) XYXY of the annotations, in pixels of the file; inside of the image, as the
+            ones; NaN stands for null.
+        boxes: (A, 4) XYXY of the annotations, in pixels of the file, clipped to the image, as the
             training sees them.
         places: columns (P,) of the ledger's table of places; "seen" is how often the image was
             shown.
-        place_boxes: (P, 4) their mean boxes, inside of the image.
+        place_boxes: (P, 4) mean boxes of the places, XYXY in pixels of the file, clipped.
         regions: (n, 4) boxes of the crowds and ignored objects of an image, by its id as text.
         sizes: (A, 2) width and height of the image of each object.
     """
@@ -50,12 +50,12 @@ class Evidence:
         dataset: str,
         classes: Sequence[str],
     ) -> "Evidence":
-        """Bring annotations and a ledger together.
+        """Combine annotations with a ledger.
 
         Args:
-            content: of the annotation file, as the training read it.
-            ledger: its tables "objects", "images" and "places".
-            dataset: name of the data set, whose rows of the ledger are looked at.
+            content: content of the annotation file, as the training read it.
+            ledger: tables "objects", "images" and "places" of the ledger.
+            dataset: name of the data set, whose rows of the ledger count.
             classes: names, by class number.
 
         Raises:
@@ -65,7 +65,7 @@ class Evidence:
             name: columns_of(table.filter(pc.field("dataset") == dataset))
             for name, table in ledger.items()
         }
-        # Others may have boxes that are none, which the training dropped.
+        # Annotations that the ledger lacks may have invalid boxes: the training dropped them.
         boxes = {str(note["id"]): note["bbox"] for note in content["annotations"]}
         sizes = {str(image["id"]): (image["width"], image["height"]) for image in content["images"]}
         everything, images = tables["objects"], tables["images"]
@@ -92,12 +92,12 @@ class Evidence:
 
 
 def inside(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """(R, 4) XYXY boxes, cut off at the edges of images of width and height, (R, 2)."""
+    """(R, 4) XYXY boxes, clipped to images of the width and height (R, 2)."""
     return np.asarray(np.clip(boxes, 0, np.tile(sizes, 2)))
 
 
 def rows_of_images(columns: Columns) -> dict[str, np.ndarray]:
-    """The rows of each image, by its id."""
+    """Numbers of the rows of each image, by its id."""
     images, numbers = np.unique(columns["image_id"], return_inverse=True)
     order = np.argsort(numbers, kind="stable")
     parts = np.split(order, np.cumsum(np.bincount(numbers, minlength=len(images)))[:-1])

@@ -1,4 +1,4 @@
-"""Suspects in the forms that programs for annotators read."""
+"""Suspects in the formats that annotation programs read."""
 
 import os
 from collections import defaultdict
@@ -24,8 +24,8 @@ def to_label_studio(
     what is proposed. See https://labelstud.io/guide/task_format.
 
     Args:
-        content: of the annotation file in COCO's or LVIS's format.
-        suspects: of it.
+        content: content of the annotation file in COCO's or LVIS's format.
+        suspects: suspects in it.
         classes: names, by class number.
     """
     names = {category["id"]: category["name"] for category in content["categories"]}
@@ -73,11 +73,11 @@ def to_fiftyone(
 
     Args:
         content: see :func:`to_label_studio`.
-        suspects: of it.
+        suspects: suspects in it.
         classes: names, by class number.
-        category_ids: of the same in the annotation file.
+        category_ids: ids of the classes in the annotation file, by class number.
     """
-    # Of several kinds of an annotation, that with the highest score.
+    # An annotation that is suspected of several kinds has the one with the highest score.
     by_score = sorted(suspects, key=lambda suspect: -suspect.score)
     of_note = {suspect.id: _attributes(suspect, classes) for suspect in reversed(by_score)}
     notes = [{**note, **of_note.get(str(note["id"]), {})} for note in _located(content)]
@@ -109,7 +109,7 @@ def _attributes(suspect: Suspect, classes: Sequence[str]) -> dict[str, Any]:
 def _prediction(
     image: Mapping[str, Any], suspect: Suspect, classes: Sequence[str]
 ) -> dict[str, Any]:
-    """What is proposed; of a duplicate, to be removed, nothing."""
+    """A prediction of what is proposed; empty for a duplicate, which is to be removed."""
     index = suspect.class_index if suspect.proposed_class is None else suspect.proposed_class
     box = suspect.proposed_box or suspect.box
     result = []
@@ -125,7 +125,7 @@ def _prediction(
 def _rectangle(
     image: Mapping[str, Any], box: Sequence[float], name: str, result_id: str
 ) -> dict[str, Any]:
-    """A box, in percent of the image."""
+    """A box as a result of Label Studio, in percent of the image."""
     width, height = image["width"], image["height"]
     x0, y0, x1, y1 = box
     return {

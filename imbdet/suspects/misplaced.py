@@ -15,8 +15,8 @@ class Misplaced(ObjectKind):
     """The detector says that the object is elsewhere.
 
     The score is (1 - IoU) n / (n + 1). The IoU is that of the annotated box with the proposed one,
-    which is the annotated box moved by the mean shift of its sides. By the factor, with n judged
-    sights, few sights say little.
+    which is the annotated box moved by the mean shift of its sides. The factor, where n is the
+    number of judged sights, lowers scores that rest on few sights.
     """
 
     name, title, threshold = "misplaced", "badly placed box", 0.4
@@ -34,7 +34,7 @@ class Misplaced(ObjectKind):
 
     @cached_property
     def _ious(self) -> np.ndarray:
-        """(A,) of the annotated boxes with the proposed ones."""
+        """(A,) IoU of the annotated boxes with the proposed ones."""
         found = np.zeros(len(self.proposals))
         for rows in rows_of_images(self.evidence.objects).values():
             pairs = iou_matrix(self.evidence.boxes[rows], self.proposals[rows])

@@ -9,19 +9,20 @@ from imbdet.suspects.box_arrays import covered_shares, iou_matrix
 from imbdet.suspects.evidence import rows_of_images
 from imbdet.suspects.suspect import Suspect, SuspectKind
 
-# A place belongs to a crowd or an ignored object that covers so much of it, as priors do.
+# Share of a place from which on it belongs to the crowd or ignored object that covers it, as of a
+# prior.
 _COVERED = 0.5
 
 
 class Missing(SuspectKind):
-    """The detector says an object where none is annotated, at sight after sight.
+    """The detector finds an object where none is annotated, at sight after sight.
 
     The score is the quadratic mean of the scores of the place over all sights of its image, 0 where
-    it was not said: a few sights that are sure say more than many that are not. It is 0, too, if
-    the place overlaps an annotated object with an IoU of 0.1 or more, which a crop may have left
-    out, if half of it is in a crowd or an ignored object, and if a place of the image with a higher
-    score overlaps it with an IoU of 0.5 or more. A class that the data set lacks, as a detector may
-    have more, is never missing.
+    it was not found: a few confident sights say more than many others. It is 0, too, if the place
+    overlaps an annotated object with an IoU of 0.1 or more, which a crop may have left out, if half
+    of it is in a crowd or an ignored object, and if a place of the image with a higher score
+    overlaps it with an IoU of 0.5 or more. A class that the data set lacks, as a detector may have
+    more, is never missing.
     """
 
     name, title, threshold = "missing", "missing object", 0.3
@@ -46,7 +47,7 @@ class Missing(SuspectKind):
 
     @staticmethod
     def _is_free(places: np.ndarray, gt_boxes: np.ndarray, regions: np.ndarray) -> np.ndarray:
-        """(P,) bool, which places have an area that neither objects nor regions have."""
+        """(P,) bool, which places have an area and belong neither to objects nor to regions."""
         has_area = (places[:, 2:] > places[:, :2]).all(axis=1)
         overlaps = (iou_matrix(places, gt_boxes) >= BACKGROUND_IOU).any(axis=1)
         is_covered = (covered_shares(places, regions) >= _COVERED).any(axis=1)

@@ -1,4 +1,4 @@
-"""A suspect, and what a kind of them is."""
+"""Suspects and their kinds."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -16,15 +16,15 @@ class Suspect:
 
     Attributes:
         kind: name of the kind.
-        score: in [0, 1], 1 = surely wrong.
-        image_id: as text.
-        id: of the annotation, as text; None of a missing object.
-        class_index: of the annotation, from 0; None of a missing object.
-        box: XYXY of the annotation in pixels of the file; None of a missing object.
-        proposed_class: what it may be instead; None if there is no proposal.
-        proposed_box: where it may be instead; None if there is no proposal.
+        score: score in [0, 1], 1 = surely wrong.
+        image_id: id of the image, as text.
+        id: id of the annotation, as text; None for a missing object.
+        class_index: class of the annotation, from 0; None for a missing object.
+        box: XYXY of the annotation in pixels of the file; None for a missing object.
+        proposed_class: class that is proposed instead, from 0; None if there is no proposal.
+        proposed_box: XYXY that is proposed instead; None if there is no proposal.
         partner: id of the annotation that a duplicate repeats.
-        partner_box: XYXY of the same.
+        partner_box: XYXY of the annotation that a duplicate repeats.
         reason: the evidence in a sentence.
     """
 
@@ -42,13 +42,12 @@ class Suspect:
 
 
 class SuspectKind(ABC):
-    """A way to be wrong.
+    """A kind of suspects.
 
     Attributes:
-        name: in files and options.
-        title: for people.
-        threshold: the score from which on an annotation is changed, unless another one is asked
-            for.
+        name: name in files and options.
+        title: name in texts.
+        threshold: default of the score from which on an annotation is changed.
     """
 
     name: str
@@ -56,17 +55,17 @@ class SuspectKind(ABC):
     threshold: float
 
     def __init__(self, evidence: Evidence):
-        """Look at ``evidence``."""
+        """Store the evidence."""
         self.evidence = evidence
 
     @cached_property
     @abstractmethod
     def scores(self) -> np.ndarray:
-        """(A,) of all objects of the evidence, or (P,) of all its places, in [0, 1]."""
+        """(A,) scores of all objects of the evidence, or (P,) of all its places, in [0, 1]."""
 
     @abstractmethod
     def suspect(self, row: int) -> Suspect:
-        """The object or place of a row, with the evidence and a proposal."""
+        """The object or place of a row as a suspect, with the evidence and a proposal."""
 
     def ranked(self, number: int) -> Iterator[Suspect]:
         """The suspects with the highest scores above 0, at most ``number``, equal ones by row."""
@@ -83,7 +82,7 @@ class SuspectKind(ABC):
 
 
 class ObjectKind(SuspectKind):
-    """A kind that annotated objects can be."""
+    """A kind of suspects that are annotated objects."""
 
     def _suspect(self, row: int, reason: str, **proposal: object) -> Suspect:
         objects = self.evidence.objects

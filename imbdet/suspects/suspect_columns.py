@@ -1,4 +1,4 @@
-"""Suspects as a table of Arrow."""
+"""Suspects as an Arrow table."""
 
 from collections.abc import Container, Mapping, Sequence
 
@@ -36,11 +36,11 @@ def to_table(
     """A row for each suspect.
 
     Args:
-        suspects: as they are ranked.
+        suspects: suspects in the order of the rows.
         classes: names, by class number.
-        confused: numbers of classes, see :func:`imbdet.suspects.doubt.confused_classes`.
-        file_names: of the images, by their ids.
-        crops: the name of the picture of each, None if there is none.
+        confused: numbers of the :func:`imbdet.suspects.doubt.confused_classes`.
+        file_names: names of the image files, by the ids of the images.
+        crops: name of the picture of each suspect; None if there is none.
     """
     rows = [
         {

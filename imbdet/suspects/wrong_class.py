@@ -12,9 +12,9 @@ class WrongClass(ObjectKind):
     """The detector says another class, all through the training.
 
     The score is the rival's part of :func:`imbdet.suspects.doubt.rival_parts`, and 0 if no other
-    class was ever said. Changes begin where another one was preferred on the whole. What is usual
-    for the class is not taken off: wrong labels are a larger part of rare classes, and would come
-    too late.
+    class was ever said. By the threshold another class was preferred on the whole. The mean of the
+    class is not subtracted: in rare classes wrong labels have a larger share in it, and would be
+    ranked too low.
     """
 
     name, title, threshold = "wrong_class", "wrong class", 0.5

@@ -1,4 +1,4 @@
-"""Shares of the background, positives by size and the tail, beside definitions."""
+"""Shares of the background, positives by size and the tail, against their definitions."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Which problems are found, and what is said and searched for them."""
+"""Problems that are found in data, and their remedies in words and in a search space."""
 
 from dataclasses import replace
 from pathlib import Path

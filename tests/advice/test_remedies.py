@@ -1,4 +1,4 @@
-"""What is said for and against methods is what was measured."""
+"""The evidence for and against methods is what was measured."""
 
 import json
 import re
@@ -42,7 +42,7 @@ def results_table(monkeypatch):
 
 
 def measure(results_table, results, method, metric):
-    """The difference to the first method, as docs/results.md has it."""
+    """The difference to the first method, as in docs/results.md."""
     content = json.loads((DOCS / "results" / f"{results}.json").read_text())
     if results == "suspects":
         methods, split = results_table.remedies_of(content["detectors"]["retinanet"]), "val"

@@ -1,4 +1,4 @@
-"""What is counted of data, beside definitions in plain Python."""
+"""Statistics of data against definitions in plain Python."""
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +27,7 @@ IMAGES = st.lists(st.lists(NOTES, max_size=5), min_size=1, max_size=4)
 
 
 def iou(a, b):
-    """Of (label, x, y, width, height)."""
+    """IoU of two boxes (label, x, y, width, height)."""
     shared = 1
     for i in (1, 2):
         shared *= max(min(a[i] + a[i + 2], b[i] + b[i + 2]) - max(a[i], b[i]), 0)
@@ -115,7 +115,7 @@ def test_anchors_meet_resized_objects():
     assert fit.num_images == 1
     assert fit.best_ious == pytest.approx([1, 0.25])
     assert fit.share_below(0.4) == fit.share_too_small(0.4) == 0.5
-    # The second object has the anchors that hold it, by the rule that each object has some.
+    # The second object has the anchors that contain it, by the rule that each object has some.
     assert fit.num_positives.tolist() == [1, 4]
     size = grid(200, 160).boxes
     ious = [[iou((0, *a[:2], 16, 16), b) for b in OBJECTS] for a in size.tolist()]
@@ -141,7 +141,7 @@ def test_few_images_are_looked_at_where_each_has_many_objects():
 
 
 def write_ledger(folder, classes):
-    """Of four objects, of which the last one is a crowd, in two of three images."""
+    """Write a ledger of four objects, the last of them a crowd, in two of three images."""
     objects = {
         "is_ignored": [False, False, False, True],
         "judged": [10, 10, 4, 10],

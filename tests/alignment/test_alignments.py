@@ -1,4 +1,4 @@
-"""Cosines of gradients, of all groups and without each."""
+"""Cosines of gradients, with all groups and without each."""
 
 import torch
 from torch.nn.functional import cosine_similarity
@@ -7,7 +7,7 @@ from imbdet.alignment.alignments import alignments
 
 
 def gradients(num_groups, seed=0):
-    """Of three columns."""
+    """Gradients of three columns of logits."""
     return torch.randn(num_groups, 3, 5, generator=torch.Generator().manual_seed(seed))
 
 

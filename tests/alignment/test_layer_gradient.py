@@ -26,14 +26,14 @@ def case(request):
 
 
 def features_of(layer, x):
-    """(rows, D), what the layer sees in each row."""
+    """(rows, D) the input of the layer in each row."""
     if isinstance(layer, nn.Linear):
         return x
     return F.unfold(x, layer.kernel_size, padding=layer.padding).transpose(1, 2).flatten(0, 1)
 
 
 def rows_of(gradient):
-    """(rows, O)."""
+    """(rows, O) the gradient of the outputs of each row."""
     return gradient if gradient.dim() == 2 else gradient.flatten(2).transpose(1, 2).flatten(0, 1)
 
 

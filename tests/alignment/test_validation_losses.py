@@ -1,4 +1,4 @@
-"""What is right of a detector's entries, and what validation losses make of it."""
+"""Which entries of a detector are right, and the validation losses of these entries."""
 
 import math
 
@@ -14,7 +14,7 @@ from imbdet.structures.classifiers import SIGMOID, SOFTMAX
 
 
 class Shift:
-    """Deltas are added to the corners."""
+    """A box transform that adds deltas to the corners."""
 
     def apply_deltas(self, deltas, boxes):
         return boxes + deltas
@@ -42,7 +42,7 @@ def gradient(loss, entries):
 @pytest.mark.parametrize("classifier", [SIGMOID, SOFTMAX], ids=["sigmoid", "softmax"])
 @pytest.mark.parametrize("by_class", [False, True])
 def test_an_entry_is_as_right_as_the_box_that_it_predicts(classifier, by_class):
-    # Two images that share their priors; of the second the object is one of class 1.
+    # Two images that share their priors; the object of the second has class 1.
     targets = Targets(
         torch.tensor([square(0.0), square(20.0), square(4.0)]), torch.tensor([0, 0, 1]), [2, 1]
     )
@@ -79,7 +79,7 @@ def test_likelihood_by_hand():
     p, q = (1 / (1 + math.exp(-x)) for x in (0.3, -2.0))
     expected = -0.5 * math.log(p) - 0.5 * math.log(1 - p) - math.log(1 - q)
     assert likelihood(entries).item() == pytest.approx(expected)
-    # Proper: without gradient where scores are what they say.
+    # A proper scoring rule has no gradient where scores are the probabilities.
     torch.testing.assert_close(
         gradient(likelihood(entries), entries), torch.tensor([p - 0.5, q, 0], dtype=torch.float64)
     )

@@ -1,4 +1,4 @@
-"""Candidates and tables of which everything is known."""
+"""Candidates and tables with known contents."""
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ SAMPLERS = ("random", "ohem", "iou_hlr", "score_hlr", "instance_balanced")
 
 
 class NoRegression:
-    """A box transform by which every box stays where it is."""
+    """A box transform that leaves every box where it is."""
 
     def apply_deltas(self, deltas, boxes):
         return boxes
@@ -27,8 +27,8 @@ def strip(width, left=0.0):
 def worked_example():
     """Five positives of two objects, of one class, and five negatives, in one image.
 
-    IoU-HLR: D C A E B, for C > A > B around one object, D > E around another, A > E. Score-HLR: G K
-    H I, for G, H and I lie on each other, K elsewhere, and the score of L is too low.
+    IoU-HLR: D C A E B, since C > A > B around one object, D > E around another, A > E. Score-HLR: G
+    K H I, since G, H and I lie on each other, K elsewhere, and the score of L is too low.
     """
     boxes = [strip(80), strip(55), strip(90), strip(92, 500), strip(70, 500)]  # A B C D E
     boxes += [strip(10, 200), strip(9.8, 200), strip(9.6, 200), strip(10, 300), strip(10, 400)]
@@ -54,7 +54,7 @@ def worked_example():
 
 
 def random_table(num_rows, seed=0, positive_share=0.3):
-    """Columns of candidates, as a chunk of the table has them."""
+    """Columns of candidates, as in a chunk of the table."""
     rng = np.random.default_rng(seed)
     labels = np.where(rng.random(num_rows) < positive_share, 1, 0).astype(np.int8)
     labels[rng.random(num_rows) < 0.1] = -1

@@ -81,7 +81,7 @@ def test_everything_is_written_and_agrees(tmp_path, capsys):
     ]
     share = sum(iou > 0.05 for iou in hard) / len(hard)
     assert f"{percent(share)} of the hard negatives" in summary
-    # 64 samples an image, of which at most 16 are positives, by every sampler with a quota.
+    # 64 samples of an image, of which at most 16 are positives, by every sampler with a quota.
     for first, second in (("random", "random"), ("ohem", "ohem"), ("iou_hlr", "score_hlr")):
         chosen = sum(rows[f"chosen_by_{first}"])
         if second != first:
@@ -164,9 +164,9 @@ def test_the_detectors_own_assigner_is_among_all(tmp_path, monkeypatch, name, ow
 
 
 def test_weights_and_ignored_regions_of_the_data_reach_the_tables(tmp_path, toy, monkeypatch):
-    # Its figures are not looked at.
+    # This test does not need its figures.
     monkeypatch.setattr(ResultWriter, "_studies", lambda writer: {})
-    first, second, *_ = toy.content["annotations"]  # of the image 10
+    first, second, *_ = toy.content["annotations"]  # annotations of image 10
     first["weight"] = 3.0
     second.update(ignore=1, bbox=[0, 0, 40, 30])
     toy.content["images"][2]["weight"] = 0.5

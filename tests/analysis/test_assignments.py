@@ -1,4 +1,4 @@
-"""What assigners make of the same priors, and what becomes of the objects."""
+"""Assignments of the same priors by several assigners, and their counts by object."""
 
 import pytest
 import torch

@@ -43,7 +43,7 @@ def test_a_boost_by_hand(classifier):
     scores = torch.tensor([[0.25, 0.15], [0.4, 0.3]])
     one = torch.zeros(1, dtype=torch.int64)
     result = boost(scores, one, one, one, 5, classifier)
-    # With softmax what is left, 0.5 instead of 0.75, is shared as before.
+    # With softmax the rest, 0.5 instead of 0.75, is shared as before.
     other = 0.15 * 0.5 / 0.75 if classifier is SOFTMAX else 0.15
     torch.testing.assert_close(result.scores, torch.tensor([[0.5, other], [0.4, 0.3]]))
     assert result.decrease == pytest.approx(np.log(2), abs=1e-9)
@@ -64,7 +64,7 @@ def test_scores_are_set_in_a_copy(dtype):
     scores = torch.tensor([[0.25, 0.15], [0.4, 0.3]], dtype=dtype)
     one = torch.ones(1, dtype=torch.int64)
     result = with_scores(scores, one, one, torch.tensor([0.65]), SOFTMAX)
-    # Of the 0.7 that were left, 0.35 are: halved, as the other score is.
+    # Of the rest of 0.7, 0.35 remain: it is halved, as the other score is.
     torch.testing.assert_close(result, torch.tensor([[0.25, 0.15], [0.2, 0.65]], dtype=dtype))
     assert scores[1].tolist() == pytest.approx([0.4, 0.3])
 
@@ -92,7 +92,7 @@ def records():
 
 
 def detections(boosted_score):
-    """A detection of an IoU of 0.825 and one of nothing, which scores 0.5, in each variant."""
+    """A detection with an IoU of 0.825 and one of nothing, which scores 0.5, in each variant."""
     rows = {name: [] for name in ("variant", "image_id", "class", "score", "x0", "y0", "x1", "y1")}
     for variant in variants():
         score = 0.4 if variant == BASELINE else boosted_score

@@ -65,7 +65,7 @@ def test_all_candidates(reader, found):
     assert np.isnan(read(reader, "pred_iou", ("label", 0))).all()  # null
     ranks = read(reader, "hierarchical_rank", ("label", 0))  # G H I K L
     assert ranks == pytest.approx([0, 2, 3, 1, np.nan], nan_ok=True)
-    # In pixels of the image, which is twice as wide and three times as high.
+    # Boxes are in pixels of the image, which is twice as wide and three times as high.
     assert read(reader, "x1", None)[:2] == [160, 110]
     assert set(read(reader, "y1", None)) == {30}
 
@@ -101,7 +101,8 @@ def test_weights_and_regions_of_the_data(found, tmp_path):
     )
     known = replace(found, candidates=candidates)
     rows = candidate_rows(IMAGE, known, {}, torch.tensor([5]), {})
-    # Of the object and the image: A B C of the first object, D E of the second; background.
+    # Weights are the object's times the image's: A B C of the first object, D E of the second, then
+    # background.
     assert rows["weight"].tolist() == [1.5] * 3 + [0.5] * 2 + [0.5] * 5
     assert rows["is_in_region"].tolist() == [False] * 9 + [True]
     with PartWriter(tmp_path, REGIONS) as writer:

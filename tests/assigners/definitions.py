@@ -11,7 +11,7 @@ BACKGROUND, IGNORED = -1, -2
 
 
 def ious_of(boxes, gt_boxes):
-    """(R, G) in double precision."""
+    """(R, G) IoU in double precision."""
     return box_iou(boxes.double(), gt_boxes.double()).nan_to_num().numpy()
 
 
@@ -47,7 +47,7 @@ def max_iou(priors, targets, negative_below, positive_from, low_quality):
 
 
 def highest(wanted, num_priors):
-    """Each prior's object of the highest value among the pairs that are wanted."""
+    """The object with the highest value for each prior, among the wanted pairs."""
     found, values = [BACKGROUND] * num_priors, [-math.inf] * num_priors
     for (gt, prior), value in sorted(wanted.items()):
         if value > values[prior]:
@@ -56,7 +56,7 @@ def highest(wanted, num_priors):
 
 
 def atss(priors, targets, quality, topk):
-    """``quality`` is (R, G)."""
+    """ATSS with a ``quality`` (R, G)."""
     wanted = {}
     for gt, gt_box in enumerate(targets.boxes):
         x, y = center_of(gt_box)
@@ -95,7 +95,7 @@ def task_aligned(priors, targets, outputs, topk, alpha, beta):
 
 
 def dynamic_k(ious, costs, candidates, topk):
-    """``costs`` is (R, G)."""
+    """SimOTA's dynamic k with ``costs`` (R, G)."""
     num_priors, num_gt = costs.shape
     choosers = {prior: [] for prior in candidates}
     for gt in range(num_gt):
@@ -196,7 +196,7 @@ def paa(priors, targets, outputs, topk, iou_threshold, giou_weight):
 
 
 def number_of_positives(losses):
-    """Of ascending losses, by two normal distributions as scikit-learn fits them."""
+    """Number of positives of ascending losses, by two normal distributions of scikit-learn."""
     if len(losses) < 2:
         return len(losses)
     weights, variances = np.full(2, 0.5), np.ones(2)
@@ -223,7 +223,7 @@ def number_of_positives(losses):
 
 
 def matching_costs(targets, outputs, box_format):
-    """(R, G) costs of a Hungarian matching, of one image."""
+    """(R, G) costs of a Hungarian matching in one image."""
     boxes, gt_boxes = outputs.boxes.double(), targets.boxes.double()
     scores = outputs.logits.double().sigmoid()[:, targets.classes]
     presence = 0.25 * (1 - scores) ** 2 * -(scores + 1e-12).log()

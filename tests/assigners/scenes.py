@@ -53,7 +53,7 @@ def random_outputs(generator, priors, targets):
 
 @st.composite
 def scenes(draw, height=32, width=48):
-    """Priors, targets of a batch and outputs, of any seed; images without objects and twins too."""
+    """Priors, targets and outputs of a batch, also with images without objects, and with twins."""
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
     num_per_image = draw(st.lists(st.integers(0, 3), min_size=1, max_size=2))
     priors = pyramid(height, width, num_per_point=draw(st.integers(1, 2)))

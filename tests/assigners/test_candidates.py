@@ -1,4 +1,4 @@
-"""What a batch's candidates know, whatever the assigner looks at."""
+"""The IoUs of a batch's candidates do not depend on the assigner."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ def random_boxes(number, generator):
 
 
 def nobody(priors, targets):
-    """An assigner that looks at nothing."""
+    """An assigner that assigns no prior."""
     rows = torch.full((targets.num_images * len(priors),), -1)
     return Assignment(rows, torch.zeros(len(rows)))
 

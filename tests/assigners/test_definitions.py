@@ -1,4 +1,4 @@
-"""Assigners against their definitions, and what holds for every one of them."""
+"""Assigners against their definitions, and properties that all of them have."""
 
 from dataclasses import replace
 
@@ -43,7 +43,7 @@ def image(number, priors, targets, outputs):
 
 
 def by_definition(name, priors, targets, outputs):
-    """Of one image."""
+    """The assignment of one image by the definition."""
     if name.startswith("max_iou"):
         return definitions.max_iou(priors, targets, 0.4, 0.5, low_quality=name == "max_iou")
     if name == "atss":
@@ -64,7 +64,7 @@ def by_definition(name, priors, targets, outputs):
 
 
 def double(priors, targets, outputs):
-    """The same in double precision, so that no rounding decides."""
+    """The arguments in double precision, so that no rounding decides."""
     priors = Priors(
         priors.boxes.double(),
         strides=priors.strides.double(),
@@ -91,7 +91,7 @@ def test_the_definition(name, scene):
 
 
 def test_where_points_are_equally_far_atss_takes_them_with_all_of_their_priors():
-    """Though the centres of the boxes of a point differ by rounding."""
+    """This holds though the centres of the boxes of a point differ by rounding."""
     priors = pyramid(64, 64, num_per_point=3)
     centers = torch.cartesian_prod(torch.arange(8.0, 57, 8), torch.arange(8.0, 57, 8))
     targets = Targets(torch.cat([centers - 10, centers + 10], dim=1), torch.zeros(49).long())

@@ -1,4 +1,4 @@
-"""Dynamic R-CNN's threshold against its definition, and what a checkpoint keeps of it."""
+"""Dynamic R-CNN's threshold against its definition, and its state in a checkpoint."""
 
 import pytest
 import torch
@@ -73,4 +73,4 @@ def test_a_state_keeps_the_threshold_and_what_is_recorded():
     for module in (before, after):
         step(module["assigner"], [0.5])
         assert module["assigner"].iou_threshold.item() == pytest.approx((0.9 + 0.5) / 2)
-    after.load_state_dict({}, strict=True)  # of detectron2, which has no such buffers
+    after.load_state_dict({}, strict=True)  # a state of detectron2 lacks the buffers

@@ -1,4 +1,4 @@
-"""Hungarian matching against all matchings there are."""
+"""Hungarian matching against all possible matchings."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Rows without weight, and background in ignored regions, do not learn, whoever assigned them."""
+"""Rows without weight, and background in ignored regions, do not learn with any assigner."""
 
 from dataclasses import replace
 
@@ -108,7 +108,7 @@ def test_nothing_of_an_image_without_weight_learns(is_shared):
     candidates = assign(max_iou, priors, weighted, None, NUM_CLASSES)
     assert (candidates.gt_labels[:4] == -1).all()
     assert (candidates.gt_labels[4:] >= 0).all()
-    # That of the image, and of an object of it times its own.
+    # Weights are that of the image, and for an object that of the image times its own.
     assert candidates.weights[4:].tolist() == [3.0, 3.0, 1.5, 3.0]
 
 

@@ -1,4 +1,4 @@
-"""What holds for every assigner, whatever it decides by."""
+"""Properties that every assigner has."""
 
 from dataclasses import replace
 
@@ -131,7 +131,7 @@ def test_the_memory_of_a_thousand_objects_is_bounded(name, monkeypatch):
     monkeypatch.setattr(pairs, "MAX_PAIRS", 100 * len(priors))
     with LargestTensor() as largest:
         CALLS[name](priors, targets, outputs)
-    # Boxes of pairs have four coordinates.
+    # The boxes of pairs have four coordinates.
     assert largest.number <= 4 * pairs.MAX_PAIRS < len(priors) * len(targets)
 
 

@@ -1,4 +1,4 @@
-"""benchmarks/combinations.py, for an iteration."""
+"""benchmarks/combinations.py trains for an iteration."""
 
 import dataclasses
 

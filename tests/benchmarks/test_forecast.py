@@ -1,4 +1,4 @@
-"""benchmarks/forecast.py: what it correlates, and what it makes of that."""
+"""benchmarks/forecast.py: the values that it correlates, and their table."""
 
 import re
 
@@ -24,7 +24,7 @@ def noise():
 
 
 def results_of(correlation):
-    """Of two rules, the worse one first."""
+    """Results of two rules, the worse one first."""
     methods = {
         name: {
             "runs": [

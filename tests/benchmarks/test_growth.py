@@ -1,4 +1,4 @@
-"""The figure of benchmarks/growth.py, of made-up times."""
+"""The figure of benchmarks/growth.py, with made-up times."""
 
 import pytest
 

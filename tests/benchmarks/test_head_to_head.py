@@ -1,4 +1,4 @@
-"""The table of benchmarks/head_to_head.py, of few logits and by Triton's interpreter."""
+"""The table of benchmarks/head_to_head.py, with few logits and Triton's interpreter."""
 
 import pytest
 

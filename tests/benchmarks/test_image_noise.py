@@ -1,4 +1,4 @@
-"""benchmarks/image_noise.py measures what images do to the trainings of a search."""
+"""benchmarks/image_noise.py measures how much trainings of a search vary with the images."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""benchmarks/launches.py: what an iteration asks of the device does not grow with the images."""
+"""benchmarks/launches.py: the operations of an iteration do not grow with the images."""
 
 import ast
 import importlib
@@ -38,7 +38,7 @@ def launches(monkeypatch):
 
 
 def test_the_places_of_the_parts_exist(launches):
-    """Else the operations of a function that has another name by now would be of another part."""
+    """Otherwise the operations of a renamed function would count for another part."""
     for place in (place for places in launches.PARTS.values() for place in places):
         name, _, function = place.partition(":")
         tree = ast.parse(inspect.getsource(importlib.import_module(name)))

@@ -1,4 +1,4 @@
-"""benchmarks/measuring.py by a clock that is played: whose turn it is, and what is compared."""
+"""benchmarks/measuring.py by a simulated clock: whose turn it is, and what is compared."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def measuring(monkeypatch):
 
 @pytest.fixture
 def clock(measuring, monkeypatch):
-    """Seconds of the wall; a process has half of them."""
+    """A clock with seconds of the wall; a process has half of them."""
     clock = [0.0]
     monkeypatch.setattr(measuring.time, "perf_counter", lambda: clock[0])
     monkeypatch.setattr(measuring.time, "process_time", lambda: clock[0] / 2)
@@ -24,7 +24,7 @@ def clock(measuring, monkeypatch):
 
 
 def played(clock, name, seconds, calls):
-    """A contender that takes so many seconds, one number for each call."""
+    """A contender that takes given seconds, one number for each call."""
     seconds = iter(seconds)
 
     def run():
@@ -60,7 +60,7 @@ def test_seldom_contenders_run_in_the_first_turns_that_count(measuring, clock):
 
 
 def test_a_gpu_is_waited_for_before_the_clock_is_read(measuring, clock, monkeypatch):
-    """What it still has to do then counts as time of the contender that asked for it."""
+    """Unfinished work then counts as time of the contender that asked for it."""
     asked = []
 
     def wait():

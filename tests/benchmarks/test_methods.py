@@ -1,4 +1,4 @@
-"""benchmarks/methods.py and its tables, with trainings that are played."""
+"""benchmarks/methods.py and its tables, with simulated trainings."""
 
 import itertools
 import json
@@ -23,7 +23,7 @@ APS = {("plain", 0.1): 10, ("plain", 0.2): 30, ("AP", 0.1): 40, ("AP", 0.2): Non
 
 @pytest.fixture
 def programs(monkeypatch):
-    """The modules, and the commands of the trainings, which are played."""
+    """The modules, and the commands of the trainings, which are simulated."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     import methods
     import results_table

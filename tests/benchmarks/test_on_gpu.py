@@ -1,4 +1,4 @@
-"""benchmarks/on_gpu.py: its parts can be called, one that fails stops nothing, marks are judged."""
+"""benchmarks/on_gpu.py: its parts run, one that fails stops no other, and marks are judged."""
 
 import json
 import runpy

@@ -1,4 +1,4 @@
-"""benchmarks/pretrained.py, with a download that is played."""
+"""benchmarks/pretrained.py, with a simulated download."""
 
 import zipfile
 

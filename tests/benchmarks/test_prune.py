@@ -1,4 +1,4 @@
-"""benchmarks/prune.py: what the parts are, and their table."""
+"""benchmarks/prune.py: the parts of the data, and their table."""
 
 import importlib
 import json
@@ -25,7 +25,7 @@ def program(monkeypatch):
 
 
 def write_ledger(folder, content, variances):
-    """A ledger of which only the variances matter; an image without objects is not in it."""
+    """Write a ledger of which only the variances matter, without images that have no object."""
     notes = content["annotations"]
     images = list(dict.fromkeys(note["image_id"] for note in notes))
     ones = [1.0] * len(notes)

@@ -1,4 +1,4 @@
-"""The losses that ours are measured against give the same numbers, in float64 to 1e-9."""
+"""The losses that are references of ours give the same numbers, in float64 to 1e-9."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""benchmarks/search.py plays searches, some of whose truths are known."""
+"""benchmarks/search.py simulates searches, for some of which the truth is known."""
 
 import importlib.util
 

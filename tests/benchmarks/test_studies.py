@@ -1,4 +1,4 @@
-"""benchmarks/studies.py, with trainings that are played, and the files of the studies."""
+"""benchmarks/studies.py, with simulated trainings, and the files of the studies."""
 
 import csv
 import json

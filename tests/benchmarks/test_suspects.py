@@ -1,4 +1,4 @@
-"""benchmarks/suspects.py: the truth, what suspicions are made of, and how they are rated."""
+"""benchmarks/suspects.py: the truth, the data of suspicions, and their ratings."""
 
 import itertools
 import json
@@ -74,7 +74,10 @@ def traces(programs, content, tmp_path):
 
 
 def write_ledger(folder, content):
-    """In another order than the file: the second image first. 1 is nearly said to be a square."""
+    """Write a ledger in another order than the file: the second image first.
+
+    Object 1 is nearly said to be a square.
+    """
     records = [
         {
             "dataset_name": "shapes_train",
@@ -126,7 +129,7 @@ def test_scores_are_those_of_clean(programs, traces):
         kind: suspicions["ledger: imbdet clean"](traces).tolist()
         for kind, suspicions in programs.suspicions.SUSPICIONS.items()
     }
-    parts = [0.75, 0.5, 0, 0.25]  # of 3 no other class was said
+    parts = [0.75, 0.5, 0, 0.25]  # no other class was said of object 3
     assert found["wrong class"] == pytest.approx([part * 4 / 5 for part in parts])
     assert found["badly placed"] == [0, 0, 0, 0]
     assert found["missing"] == pytest.approx([0, 0.6 * (2 / 4) ** 0.5])

@@ -1,4 +1,4 @@
-"""``imbdet clean``, in process, on a run of which everything is known."""
+"""``imbdet clean``, in process, on a run with known contents."""
 
 import json
 import math
@@ -154,7 +154,7 @@ def test_a_class_that_is_taken_for_another_is_told(folder, capsys):
     assert clean(folder) == 0
     assert "Most objects annotated as 'cat', 'dog' were said to be" in capsys.readouterr().out
     tabs = Page(shown).tabs
-    # Of those that have suspects here.
+    # The warning names classes that have suspects here.
     assert "Most objects annotated as 'dog' were said to be" in tabs["classes"]
     assert not any("hardly learnt" in tabs[name] for name in ("boxes", "missing", "duplicates"))
 
@@ -290,7 +290,7 @@ def without_id(content):
 
 
 def other_ids(content):
-    content["annotations"][0]["id"] = 99  # which the fingerprint does not have
+    content["annotations"][0]["id"] = 99  # an id that the fingerprint lacks
 
 
 def renamed_class(content):

@@ -62,7 +62,7 @@ def test_a_third_data_set_is_for_the_last_comparison(tmp_path, capsys):
     space = read_space(path)
     assert space.final == Final("c", [11, 12, 13])
     assert "Before `imbdet search`" not in said
-    # All to the first rung, a quarter of 450 iterations, and two to the end.
+    # All arms train to the first rung, a quarter of 450 iterations, and two to the end.
     budget = 3 * (len(space.arms) * 112 + 2 * (450 - 112))
     assert f"imbdet search --space {path} --output output/search --iterations {budget}" in said
 

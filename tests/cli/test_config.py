@@ -152,7 +152,7 @@ def test_lists_all_methods(capsys):
 def test_explains_the_options_of_a_method(capsys):
     assert main(["methods", "ohem"]) == 0
     out = capsys.readouterr().out
-    assert out.count("MODEL.SAMPLER.OHEM.NMS_THRESH: 1.0") == 2  # of positives and of negatives
+    assert out.count("MODEL.SAMPLER.OHEM.NMS_THRESH: 1.0") == 2  # for positives and for negatives
     assert "copies of one hard region" in " ".join(out.split())
     assert "focal" not in out
     assert main(["methods", "OHEM"]) == 0

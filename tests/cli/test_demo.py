@@ -12,7 +12,7 @@ from imbdet.programs.signals import Stopped
 
 @pytest.fixture
 def commands(monkeypatch):
-    """Those that would run, each ends with status 0."""
+    """The commands that would run; each ends with status 0."""
     seen = []
     monkeypatch.setattr(demo, "wait_for", lambda command: seen.append(command) or 0)
     return seen
@@ -59,7 +59,7 @@ def test_ends_with_the_first_command_that_fails(status, goes_on, monkeypatch, ca
     monkeypatch.setattr(demo, "wait_for", lambda command: seen.append(command) or status)
     assert main(["demo"]) == status
     assert len(seen) == 1
-    # Not after a mistake of the user, which the same command repeats.
+    # It does not after a mistake of the user, which the same command would repeat.
     assert ("goes on" in capsys.readouterr().err) == goes_on
 
 

@@ -138,7 +138,7 @@ def test_shows_what_the_evaluation_beside_the_weights_found_best(
     if evaluation is not None:
         lrp = dict.fromkeys(("olrp", "localisation", "fp", "fn", "threshold"), evaluation)
         content = evaluation if evaluation == "{" else json.dumps({"optimal_lrp": {"circle": lrp}})
-        # Of a data set that the config does not name.
+        # This evaluation is of a data set that the config does not name.
         (run / "inference" / "mine").mkdir(parents=True)
         (run / "inference" / "mine" / "metrics.json").write_text(content)
     keys = [*KEYS[:2], *KEYS[4:], *explicit]

@@ -1,4 +1,4 @@
-"""Matches and runs of which everything is known."""
+"""Matches and runs with known contents."""
 
 import json
 
@@ -54,7 +54,7 @@ def worked_example():
 def write_run(
     folder, truth_file, *, results=RESULTS, losses=(2.0, 1.0), ap=None, dataset="tiny", opts=()
 ):
-    """What ``train_net.py`` leaves behind."""
+    """Write what ``train_net.py`` leaves behind."""
     folder.mkdir(parents=True)
     images = str(truth_file.parent)
     entry = {"NAME": dataset, "JSON": str(truth_file), "IMAGES": images}
@@ -77,7 +77,7 @@ def write_run(
 
 
 def write_truth(folder, objects=OBJECTS, **options):
-    """An annotation file with its images."""
+    """Write an annotation file with its images."""
     folder.mkdir(parents=True, exist_ok=True)
     truth = ground_truth(objects, **options)
     for image in truth["images"]:

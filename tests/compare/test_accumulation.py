@@ -65,7 +65,7 @@ def test_all_resamples_at_once(monkeypatch, sample):
 def test_worked_example():
     a, b = worked_example().by_class.values()
     ap = average_precisions(a, np.array([[1, 1], [1, 0], [0, 1], [0, 0]]))
-    # Right, wrong, right, of 3 objects: precision 1 up to recall 1/3, then 2/3 up to recall 2/3.
+    # Right, wrong, right, with 3 objects: precision 1 up to recall 1/3, then 2/3 up to recall 2/3.
     assert ap[0, 0, 0] == pytest.approx((34 + 33 * 2 / 3) / 101)
     assert ap[0, 0, 9] == pytest.approx(34 / 101)
     assert ap[1, 0, 0] == pytest.approx(51 / 101)  # one of two, then a wrong one

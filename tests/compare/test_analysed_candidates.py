@@ -70,7 +70,7 @@ def test_scores_by_iou(readers):
 
 
 def test_ranks_of_positives_alone(tmp_path):
-    # As a one-stage detector has them.
+    # Ranks of a one-stage detector, whose negatives have none.
     ranks = [0, 0, 1, 3] + [None] * 4
     readers = {n: write_candidates(tmp_path / n, [0.5] * 8, ranks=ranks) for n in ("x", "y")}
     found = score_by_rank(readers)
@@ -136,6 +136,6 @@ def test_a_missing_analysis_is_said(tmp_path):
     # An analysis of a few images, as the demo makes one, asks for another of as few.
     (advice,) = advise_analyses([analysed(tmp_path / "c", ["1"]), run], a_test_set(num_images=2))
     assert f"`{command} --num-images 1`" in advice
-    (folder / "model_0000099.pth").unlink()  # as of a training that a search has dropped
+    (folder / "model_0000099.pth").unlink()  # as if a search had dropped the training
     (advice,) = advise_analyses([run], a_test_set(num_images=2))
     assert advice == "my run has no analysis, and no checkpoint for one."

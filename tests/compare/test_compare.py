@@ -59,7 +59,7 @@ def test_everything_is_written_and_agrees(tmp_path, capsys):
     assert f"AP of {tmp_path.name}/base {first:.1f}, x/base {second:.1f}" in summary
     assert "total_loss of x/base is not finite at iteration 39, its last." in summary
 
-    # A second time, of what shows less: nothing of the first is left.
+    # A second comparison, which shows less: nothing of the first is left.
     page = write_report(output)
     shutil.copy(base / "config.yaml", other)
     results = tmp_path / "x" / "base" / "inference" / "tiny" / "coco_instances_results.json"

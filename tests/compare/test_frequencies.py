@@ -19,7 +19,7 @@ TRUTH = GroundTruth("tiny", ground_truth(OBJECTS), image_root="", json_file="")
 
 
 def evaluated(folder, content):
-    """A run with such an evaluation."""
+    """A run with an evaluation of these contents."""
     path = folder / "inference" / "tiny" / "metrics.json"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(content))

@@ -83,7 +83,7 @@ def test_means_of_nothing():
 
 
 def ap(*values):
-    """(1 + G, K, A, T) of two classes, the same for all areas and thresholds."""
+    """(1 + G, K, A, T) AP of two classes, the same for all areas and thresholds."""
     return np.broadcast_to(np.array(values)[:, :, None, None], (len(values), 2, 4, 10))
 
 

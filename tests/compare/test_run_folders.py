@@ -103,7 +103,7 @@ def test_other_test_sets_are_refused(tmp_path):
     message = r"DATASETS\.TEST is 'tiny' in a and 'other' in b"
     with pytest.raises(UserError, match=message):
         load_test_set(runs, None)
-    # It may have been tested on it later.
+    # The run may have been tested on the data set later.
     assert load_test_set(runs, "tiny").json_file == str(truth)
 
 

@@ -64,7 +64,7 @@ def test_a_file_of_imbdet_is_named_by_its_address(write):
     cfg = load_config("imbdet://Loss-AP.yaml", "a.yaml")
     assert (cfg.MODEL.CLS_LOSS.NAME, cfg.MODEL.CARL.ENABLED, cfg.SEED) == ("ap", True, 2)
     assert cfg.DATASETS.TRAIN == ("shapes_train",)
-    # Those of Loss-GHM lies beside it.
+    # The base of Loss-GHM lies beside it.
     assert load_config("imbdet://Loss-GHM.yaml").MODEL.CLS_LOSS.NAME == "ghm_c"
 
 
@@ -309,7 +309,7 @@ def test_a_base_without_error_is_looked_at(write, text):
 
 
 def test_what_only_looks_like_a_repeated_or_an_empty_key(write):
-    write("b.yaml", "OUTPUT_DIR:\nSOLVER: {WEIGHT_DECAY_BIAS: 0.1}\n")  # which a.yaml corrects
+    write("b.yaml", "OUTPUT_DIR:\nSOLVER: {WEIGHT_DECAY_BIAS: 0.1}\n")  # a.yaml corrects this
     write(
         "a.yaml",
         """

@@ -1,4 +1,4 @@
-"""Values that no config can have, whatever its model."""
+"""Values that no config can have, with any model."""
 
 import pytest
 

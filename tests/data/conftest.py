@@ -70,7 +70,7 @@ def toy(tmp_path) -> ToyData:
 
 @pytest.fixture
 def log(caplog, monkeypatch):
-    """caplog, also when an earlier test has configured imbdet's logger."""
+    """The fixture caplog, also when an earlier test has configured imbdet's logger."""
     monkeypatch.setattr(logging.getLogger("imbdet"), "propagate", True)
     caplog.set_level(logging.INFO, logger="imbdet")
     return caplog
@@ -78,7 +78,7 @@ def log(caplog, monkeypatch):
 
 @pytest.fixture
 def lvis_toy(toy) -> ToyData:
-    """The same as LVIS has it: files by their addresses, and what annotators said of classes."""
+    """The toy data in LVIS's form: files by their addresses, and facts about classes of images."""
     notes = toy.content["annotations"]
     del notes[4]  # LVIS has no crowds
     for note in notes:

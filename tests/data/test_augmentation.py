@@ -84,7 +84,7 @@ def test_moves_boxes_masks_and_pixels_together(tmp_path, mask_format, is_polygon
             assert instances.gt_masks.crop_and_resize(instances.gt_boxes.tensor, 14).all()
         else:
             assert extent(instances.gt_masks.tensor[0]) == pytest.approx(gt_box, abs=1.5)
-    assert len(found) > 40  # of the others, some are whole images
+    assert len(found) > 40  # some of the others are whole images
 
 
 def test_moves_keypoints_with_their_box(tmp_path):

@@ -51,7 +51,7 @@ BREAKAGES = [
 
 
 def message_of(loader) -> str:
-    """What a user reads when iterating over a loader fails."""
+    """The message that a user reads when iterating over a loader fails."""
     try:
         take_batches(loader, 4)
     except UserError as error:
@@ -75,7 +75,7 @@ def test_refuses_a_broken_image(toy, break_image, reason, workers):
 
 
 def make_narrow(toy, file_name):
-    """An image of which resizing to at most 1333 pixels leaves nothing."""
+    """Write an image of which resizing to at most 1333 pixels leaves nothing."""
     Image.new("RGB", (4000, 1)).save(toy.images / file_name)
     record = next(r for r in toy.content["images"] if r["file_name"] == file_name)
     record.update(width=4000, height=1)
@@ -118,7 +118,7 @@ def test_leaves_errors_of_annotations_alone(toy):
 
 @pytest.fixture
 def log_file(tmp_path):
-    """Gets the warnings of worker processes too."""
+    """A file that gets the warnings of worker processes, too."""
     handler = logging.FileHandler(tmp_path / "log.txt")
     logger = logging.getLogger("imbdet")
     logger.addHandler(handler)
@@ -135,7 +135,7 @@ def test_skips_broken_images(toy, log_file, workers):
     assert set(images) == {10, 30}
     assert images.count(30) > images.count(10)  # the next one takes the place
     warnings = [line for line in log_file.read_text().splitlines() if "2.png" in line]
-    assert 1 <= len(warnings) <= max(workers, 1)  # of workers that meet it at once, each warns
+    assert 1 <= len(warnings) <= max(workers, 1)  # each of the workers that meet it at once warns
     assert "Another image takes its place." in warnings[0]
 
 

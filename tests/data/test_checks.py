@@ -144,7 +144,7 @@ def test_refuses_an_unknown_policy(toy):
     ],
 )
 def test_compares_the_number_of_classes(toy, log, architecture, key, monkeypatch):
-    # A detector of a user's, under a name that does not tell its kind.
+    # A user's detector, whose name does not show its kind.
     monkeypatch.setitem(META_ARCH_REGISTRY._obj_map, "Dense", type("Dense", (ImbRetinaNet,), {}))
     key = f"MODEL.{key}.NUM_CLASSES"
     cfg = toy.config("MODEL.META_ARCHITECTURE", architecture, key, 1)

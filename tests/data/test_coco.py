@@ -92,7 +92,7 @@ def test_suggests_registered_names(toy, key):
 
 
 def test_says_where_built_in_data_sets_belong(toy):
-    # Not part of COCO's download.
+    # This data set is not part of COCO's download.
     cfg = toy.config("DATASETS.TEST", "('coco_2017_val_100',)")
     words = r"instances_val2017_100.json.*DETECTRON2_DATASETS.*docs/data.md"
     with pytest.raises(UserError, match=words):

@@ -145,7 +145,7 @@ def test_refuses_ids_that_cannot_be(toy, name, field, value):
 
 @pytest.mark.parametrize(("name", "field"), [("categories", "id"), ("annotations", "category_id")])
 def test_refuses_categories_by_text(toy, name, field):
-    """Even where all are: COCO's evaluation, hours later, would not take them."""
+    """They are refused even where all are texts: COCO's evaluation, hours later, would fail."""
     for record in toy.content[name]:
         record[field] = str(record[field])
     toy.save()

@@ -47,7 +47,7 @@ def test_records_are_those_of_detectron2(toy, names):
 
 def test_objects_stay_whatever_their_masks_that_nobody_reads(toy):
     for note in toy.content["annotations"]:
-        note["segmentation"] = [[]]  # which detectron2 leaves out
+        note["segmentation"] = [[]]  # detectron2 leaves it out
     records = load_dataset(toy.config(), "toy", training=True)
     assert sum(len(record["annotations"]) for record in records) == 5
 

@@ -1,4 +1,4 @@
-"""What epochs show: as often as is said, from a seed and a number alone."""
+"""Epochs show images as often as their factors say, by a seed and a number alone."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""Images of periods: from any iteration on the same, and in proportion to their factors."""
+"""Images of periods are the same from any iteration on, and in proportion to their factors."""
 
 import functools
 from collections import Counter
@@ -25,7 +25,7 @@ def make_order(*, rank=0, num_processes=1, num_wide=3):
 
 
 def factors_of(number):
-    """Of a period, as a ledger might give them."""
+    """Factors of a period, as a ledger might give them."""
     return np.random.default_rng(number).uniform(1, 4, NUM_IMAGES).astype(np.float32)
 
 

@@ -85,7 +85,7 @@ def test_images_come_as_often_as_their_objects_cost_more_than_the_mean(tmp_path)
             ("retinanet", "elsewhere", True, 50.0),
         ],
     )
-    # Means are 2, 0.5 and 9.5, and 4 of all; of image 3 nothing is known.
+    # Means are 2, 0.5 and 9.5, and 4 over all; nothing is known of image 3.
     assert by_loss(records_of([[0]] * 4), run, max_repeats=4.0).tolist() == [1, 1, 2.375, 1]
     assert by_loss(records_of([[0]] * 4), run, max_repeats=2.0).tolist() == [1, 1, 2, 1]
 

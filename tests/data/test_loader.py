@@ -192,7 +192,7 @@ def same(batches, others) -> bool:
 
 
 def randomly_augmented(toy, **overrides):
-    """Images of random sizes and colours, that none is like another."""
+    """Images of random sizes and colours, all of them different."""
     overrides = {"INPUT.AUGMENTATION": "ssd", "INPUT.SSD.SIZE": 32, "SEED": 5, **overrides}
     return toy.config(*(x for pair in overrides.items() for x in pair))
 

@@ -24,10 +24,10 @@ def by_key(toy, *overrides):
 
 @pytest.fixture
 def built_in(lvis_toy, monkeypatch):
-    """A name of detectron2's for the toy data, whose ids are those of two of LVIS's classes."""
+    """A name of detectron2 for the toy data, with the ids of two of LVIS's classes."""
 
     def config(name=NAME, *overrides):
-        lvis_toy.config("DATASETS.TEST", (name,))  # which brings the name in its place
+        lvis_toy.config("DATASETS.TEST", (name,))  # this registers the name
         metadata = MetadataCatalog.get(name)
         monkeypatch.setitem(metadata.__dict__, "json_file", str(lvis_toy.json_file))
         monkeypatch.setitem(metadata.__dict__, "image_root", str(lvis_toy.images))
@@ -43,7 +43,7 @@ def built_in(lvis_toy, monkeypatch):
 
 
 class LVIS:
-    """What detectron2 uses of the package lvis: an index of the file."""
+    """The part of the package lvis that detectron2 uses: an index of the file."""
 
     def __init__(self, path):
         with open(path) as file:

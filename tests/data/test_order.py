@@ -1,4 +1,4 @@
-"""The order of images: a function of seed and iteration, beside a slow stream of single images."""
+"""The order of images, a function of seed and iteration, against a slow stream of images."""
 
 from collections import Counter
 from itertools import islice

@@ -114,7 +114,7 @@ def test_generated_folder_has_the_documented_layout(root):
         "val/000002.png",
     ]
     assert json.loads((folder / "options.json").read_text())["image_size"] == 96
-    # As readable as any other new folder.
+    # The folder has the permissions of any other new folder.
     other = root / "other"
     other.mkdir()
     assert stat.S_IMODE(folder.stat().st_mode) == stat.S_IMODE(other.stat().st_mode)

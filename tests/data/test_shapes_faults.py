@@ -61,7 +61,7 @@ def faulty_ids(content):
 
 
 def repair(content):
-    """Classes and boxes by id, put right by what the file says of the truth."""
+    """Classes and boxes by id, corrected by the truth in the file."""
     notes = [note for note in content["annotations"] if "duplicate_of" not in note]
     notes += missing_of(content)
     return {
@@ -81,7 +81,7 @@ def iou(box, other):
     return overlap / (box[2] * box[3] + other[2] * other[3] - overlap)
 
 
-# Of the files and names as they were before there were faults but wrong classes.
+# Files without other faults than wrong classes, and their names, must stay as they are.
 @pytest.mark.parametrize(
     ("changes", "digest", "files"),
     [
@@ -134,7 +134,7 @@ def test_share_is_the_asked_one(make_content, kind):
     # Of about 250 objects; the standard deviation is 0.03.
     assert abs(len(faulty.pop(kind)) / len(objects) - 0.3) < 0.1
     assert not any(faulty.values())
-    # All objects, and no crowd.
+    # All objects have the fault, and no crowd has it.
     assert faulty_ids(make_content(**{kind: 1.0}))[kind] == objects
 
 

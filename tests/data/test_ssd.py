@@ -23,7 +23,7 @@ def crop(min_ious, boxes, size=(60, 40), seed=0):
 
 
 def only(min_iou):
-    """Minimum IoUs beside which the two other modes are not drawn with the seeds of the tests."""
+    """Minimum IoUs for which the two other modes are not drawn with the seeds of the tests."""
     return (min_iou,) * 100_000
 
 

@@ -1,4 +1,4 @@
-"""What a run keeps of its data: classes and annotations."""
+"""The summary that a run keeps of its data: classes and annotations."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""In how many training images classes are, for an evaluation alone."""
+"""Numbers of training images with each class, for an evaluation alone."""
 
 import pytest
 

@@ -66,7 +66,7 @@ def test_a_file_may_hold_names_or_a_rule(tmp_path):
         path.write_text(f"MODEL:\n  CLASS_WEIGHTS: {text}\n")
         weights = class_weights(load_config(str(path)), [2, 1], ["cat", "t.v."])
         assert weights == pytest.approx(expected)
-        # As a training writes it, and a resumed one reads it.
+        # A training writes the config in this form, and a resumed one reads it.
         path.write_text(load_config(str(path)).dump())
         assert class_weights(load_config(str(path)), [2, 1], ["cat", "t.v."]) == weights
 

@@ -1,4 +1,4 @@
-"""The worker processes of data loaders: who may end them, and what is reported when one dies."""
+"""The worker processes of data loaders: what may end them, and the report when one dies."""
 
 import multiprocessing
 import os
@@ -13,7 +13,7 @@ from tests.messages import error_of
 
 
 def test_a_killed_worker_is_said_at_once(toy):
-    others = set(multiprocessing.active_children())  # of another test, about to end
+    others = set(multiprocessing.active_children())  # those of another test are about to end
     batches = iter(build_train_loader(toy.config("DATALOADER.NUM_WORKERS", 2)))
     next(batches)
     worker, _ = set(multiprocessing.active_children()) - others

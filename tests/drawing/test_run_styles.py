@@ -1,4 +1,4 @@
-"""How runs are told apart in a drawing."""
+"""Colours and marks that distinguish runs in a drawing."""
 
 import pytest
 

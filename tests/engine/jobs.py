@@ -1,4 +1,4 @@
-"""Jobs for the tests of launching and of what may go wrong in a training."""
+"""Jobs for the tests of launching and of failures of a training."""
 
 import argparse
 

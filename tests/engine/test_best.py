@@ -1,4 +1,4 @@
-"""Trainings that keep their best weights and end early, also resumed."""
+"""Trainings that keep their best weights and end early, also after a resume."""
 
 import json
 import math
@@ -31,7 +31,7 @@ KEYS = {
     "TEST.BEST.METRIC": "bbox/AP",
     "SEED": 1,
 }
-# After so many iterations. A tie, NaN, and the best one between two checkpoints.
+# Values by the iterations done: a tie, NaN, and the best one between two checkpoints.
 VALUES = {1: math.nan, 2: 10.0, 3: 10.0, 4: 12.0, 5: 15.0, 6: 14.0, 7: 15.0, 8: 15.0}
 
 
@@ -67,14 +67,14 @@ def same(first, second):
 
 
 def lines(folder):
-    """What was logged, without clocks."""
+    """The lines that were logged, without times."""
     clocks = {"time", "data_time", "rank_data_time", "eta_seconds"}
     logged = map(json.loads, (folder / "metrics.json").read_text().splitlines())
     return [str({k: v for k, v in line.items() if k not in clocks}) for line in logged]
 
 
 def go_back(folder, name):
-    """As after a kill: only a checkpoint of before is there, beside the file of the best."""
+    """Leave a folder as after a kill: an earlier checkpoint beside the file of the best."""
     for path in folder.glob("model_*.pth"):
         if path.stem not in (name, "model_best"):
             path.unlink()

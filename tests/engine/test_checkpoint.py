@@ -26,7 +26,7 @@ from tests.messages import assert_says, error_of
 
 
 class Detector(nn.Module):
-    """Named like a detector of detectron2."""
+    """A model that is named like a detector of detectron2."""
 
     def __init__(self, num_classes=3, width=4):
         super().__init__()
@@ -188,7 +188,7 @@ def test_code_in_a_file_is_refused_and_does_not_run(tmp_path, name):
 
 
 class Forged:
-    """Pickles a call of what numpy's own pickles name, with arguments they never have."""
+    """Pickles as a call of what numpy's own pickles name, with arguments that they never have."""
 
     def __init__(self, function, *args):
         self.call = (function, args)
@@ -447,7 +447,7 @@ def test_an_error_that_is_not_the_disk_s_passes(saved, monkeypatch):
 
 @pytest.fixture
 def gate(monkeypatch):
-    """Opens to let a file onto the disk."""
+    """An event without which no file gets onto the disk."""
     gate = threading.Event()
     fsync = os.fsync
 
@@ -502,7 +502,7 @@ def test_a_failed_file_stops_the_next_step(saved, monkeypatch):
 def test_the_newest_stay(tmp_path):
     for i, name in enumerate(["0000001", "0000003", "final", "0000005", "0000007"]):
         save(Detector(), tmp_path, f"model_{name}", keep=2, iteration=i)
-    (tmp_path / "model_0000009.pth").touch()  # of a run that went another way
+    (tmp_path / "model_0000009.pth").touch()  # a file of a run that went another way
     save(Detector(), tmp_path, "model_0000008", keep=2)
     names = {path.stem for path in tmp_path.glob("*.pth")}
     assert names == {"model_0000007", "model_0000008", "model_0000009", "model_final"}
@@ -596,7 +596,7 @@ def test_a_changed_tensor_in_a_file_of_torch_itself_is_noticed(tmp_path):
 
 
 def test_a_query_asks_for_matching_by_names_ends(tmp_path):
-    # As in detectron2's main branch: "x.pth?matching_heuristics=True".
+    # The address has a query as in detectron2's main branch: "x.pth?matching_heuristics=True".
     model, other = Detector(5), Detector(5)
     state = {name.split(".", 1)[-1]: value for name, value in model.state_dict().items()}
     torch.save(state, tmp_path / "x.pth")

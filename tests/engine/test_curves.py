@@ -1,4 +1,4 @@
-"""Curves after a checkpoint; that they are those of an uninterrupted run, test_faults.py shows."""
+"""Curves after a checkpoint; test_faults.py shows that they are those of an unbroken run."""
 
 from types import SimpleNamespace
 
@@ -10,7 +10,7 @@ from detectron2.utils.events import EventStorage, EventWriter, JSONWriter  # iso
 
 
 class Trainer:
-    """As much of one as the hook looks at."""
+    """The part of a trainer that the hook uses."""
 
     def __init__(self, file, start, storage):
         self.file, self.start_iter, self.storage = file, start, storage
@@ -21,7 +21,7 @@ class Trainer:
 
 
 def run(file, start, end, state=None, *, killed=False):
-    """Iterations with a scalar of its number; returns the state after the last one."""
+    """Run iterations that log their number, and return the state after the last one."""
     hook = CurveWriter(file)
     if state is not None:
         hook.load_state_dict(state)
@@ -53,7 +53,7 @@ def test_a_resumed_run_writes_the_same_lines(tmp_path):
 
 
 def test_of_scalars_that_are_not_smoothed_the_last_value_is_kept(tmp_path):
-    """Those of a thousand classes would fill checkpoints."""
+    """The scalars of a thousand classes would fill checkpoints."""
     hook = CurveWriter(tmp_path / "metrics.json")
     with EventStorage() as storage:
         hook.trainer = Trainer(tmp_path / "metrics.json", 0, storage)

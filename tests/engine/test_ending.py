@@ -1,4 +1,4 @@
-"""How trainings end, whatever fails at whichever moment: nothing is lost, late or told wrongly."""
+"""Trainings end without loss, delay or wrong messages, whatever fails at any moment."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Trainings that are killed lose nothing; the long form is the program that is called here."""
+"""Trainings that are killed lose nothing; the program called here can try many more faults."""
 
 import json
 import subprocess

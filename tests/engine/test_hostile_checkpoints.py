@@ -1,4 +1,4 @@
-"""Checkpoints that are made to mislead, or that something has happened to."""
+"""Checkpoints that are malicious or damaged."""
 
 import logging
 import os
@@ -39,7 +39,7 @@ class Calls:
 
 
 def quickly(path):
-    """The error of reading a file, which must come at once."""
+    """The error of reading a file, which must be raised at once."""
     start = time.process_time()
     message = error_of(read_checkpoint, str(path))
     assert time.process_time() - start < 5
@@ -293,7 +293,7 @@ def test_weights_alone_are_nothing_to_resume_from(tmp_path):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A run of three checkpoints, the last two of which are of iterations 5 and 3."""
+    """A run with three checkpoints, the last two of them of iterations 5 and 3."""
     for i, name in ((1, "0000001"), (3, "final"), (5, "0000005")):
         save(Detector(), tmp_path, f"model_{name}", iteration=i)
     return tmp_path

@@ -30,7 +30,7 @@ def _heard_ctrl_c():
 
 
 class Trainer(TrainerBase):
-    """Counts; a function is called in each iteration."""
+    """A trainer that counts, and calls a function in each iteration."""
 
     def __init__(self, folder, stop, during_step):
         super().__init__()

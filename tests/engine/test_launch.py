@@ -31,7 +31,7 @@ SLOW = 60.0
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch):
     monkeypatch.setattr(supervisor, "GRACE", 3.0)
-    # Who knows why a process ended says so first, however busy the machine is.
+    # The process that knows the cause reports it first, however busy the machine is.
     monkeypatch.setattr(member, "NOTICE_TIME", SLOW)
 
 
@@ -46,7 +46,7 @@ def note_pid(folder):
 
 
 def assert_all_gone(folder, within=0.0):
-    """Seconds may pass."""
+    """Assert that the processes of a job are gone after at most ``within`` seconds."""
     pids = [file.read_text() or file.name for file in Path(folder).iterdir()]
     deadline = time.monotonic() + within
     while any(map(is_running, pids)) and time.monotonic() < deadline:
@@ -75,7 +75,7 @@ def note_threads(args):
 
 def test_processes_share_the_threads(tmp_path, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.delattr(os, "sched_getaffinity", raising=False)  # which macOS lacks
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)  # macOS lacks it
     before = torch.get_num_threads()
     torch.set_num_threads(4)
     try:
@@ -109,7 +109,7 @@ def test_torchruns_processes_train_as_one_job(free_port, tmp_path):
 
 
 def run_in_processes(function, *args, num_processes=2):
-    """Each is told its rank; returns them when they are done."""
+    """Call a function of the rank in processes, and return these when they have ended."""
     processes = torch.multiprocessing.start_processes(
         function, args, nprocs=num_processes, join=False, start_method="fork"
     ).processes
@@ -290,7 +290,7 @@ def test_a_lock_is_free_after_any_end(tmp_path):
 
 @pytest.mark.usefixtures("restored_loggers")
 def test_a_locked_folder_is_left_alone_but_for_evaluation(tmp_path, capsys):
-    # Another program that holds the lock.
+    # Another program holds the lock.
     code = "import fcntl; f = open('.lock', 'w'); fcntl.lockf(f, fcntl.LOCK_EX); print(); input()"
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, cwd=tmp_path, stdin=PIPE, stdout=PIPE) as owner:

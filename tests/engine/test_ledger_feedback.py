@@ -1,4 +1,4 @@
-"""Trainings that their ledger rules: the same however they are interrupted, read and shared out."""
+"""Trainings with feedback are the same for all interruptions, workers and processes."""
 
 import functools
 import shutil
@@ -73,7 +73,7 @@ def test_an_interrupted_training_is_the_same_with_any_number_of_workers(tmp_path
 
 
 def look_of(state, rows):
-    """What a checkpoint's ledger says, by the formulas."""
+    """The feedback of a checkpoint's ledger, by the formulas."""
     objects = hook_of(state, "LedgerKeeper")["ledger"]["objects"]
     judged = objects["judged"]
     rival = objects["rival"] / judged.clamp(min=1)

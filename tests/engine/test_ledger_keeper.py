@@ -1,4 +1,4 @@
-"""Trainings with a ledger: it says what full records say, of all processes, also resumed."""
+"""The ledger of a training agrees with full records of all processes, also after a resume."""
 
 import json
 import os
@@ -59,7 +59,7 @@ def read(folder):
 
 
 def annotations(datasets_dir):
-    """Of each image the ids of the annotations that are shown as objects, in their order."""
+    """The ids of the annotations of each image that are shown as objects, in their order."""
     (folder,) = datasets_dir.glob("shapes-*")
     content = json.loads((folder / "annotations" / "train.json").read_text())
     shown = {str(image["id"]): [] for image in content["images"]}
@@ -70,7 +70,7 @@ def annotations(datasets_dir):
 
 
 def objects_of_records(rows, shown):
-    """What the ledger must say of each object, from all samples that a training recorded."""
+    """The ledger's columns of each object, from all samples that a training recorded."""
     weight = pl.col("weight") * pl.col("cls_weight")
     rows = rows.with_columns(gradient=pl.col("grad_norm") * weight)
     sights, positives = Counter(), defaultdict(lambda: defaultdict(list))
@@ -114,7 +114,7 @@ def of_object(num_sights, by_iteration, total):
 
 
 def images_of_records(rows):
-    """The same of each image."""
+    """The ledger's columns of each image, from all samples that a training recorded."""
     cls = pl.col("cls_loss") * pl.col("weight") * pl.col("cls_weight")
     box = pl.col("box_loss") * pl.col("weight") * pl.col("box_weight")
     loss = cls + box.fill_null(0.0)
@@ -193,7 +193,7 @@ def test_a_resumed_training_has_the_same_ledger(tmp_path):
     keys = {"SOLVER.CHECKPOINT_PERIOD": 3, "SOLVER.MAX_ITER": 7}
     train("faster_rcnn", whole, **keys)
     shutil.copytree(whole, parts)
-    # As after a kill: files of later iterations than the checkpoint.
+    # After a kill there are files of later iterations than the checkpoint.
     for checkpoint in ("model_final.pth", "model_0000005.pth"):
         (parts / checkpoint).unlink()
     (parts / "last_checkpoint").write_text("model_0000002.pth")
@@ -206,7 +206,7 @@ def test_a_resumed_training_has_the_same_ledger(tmp_path):
     fingerprint = run["data"]["annotations"]["shapes_train"]["fingerprint"]
     assert json.loads(metadata[b"data"]) == {"shapes_train": fingerprint}
     assert metadata[b"first_iteration"] == b"0"
-    # With other annotations it begins anew.
+    # With other annotations the ledger begins anew.
     train(
         "faster_rcnn", parts, "--resume", **keys | {"SOLVER.MAX_ITER": 8, "DATASETS.SHAPES.SEED": 1}
     )
@@ -237,7 +237,7 @@ def test_says_what_full_records_say_after_five_kills(tmp_path):
         "SOLVER.MAX_ITER": 14,
         "SOLVER.CHECKPOINT_PERIOD": 2,
         "SEED": 1,
-        # Records do not tell apart two sights of an image in one batch, which the ledger counts.
+        # Records do not distinguish two sights of an image in one batch, which the ledger counts.
         "DATALOADER.SAMPLER_TRAIN": "TrainingSampler",
     }
     # In a process that has never computed a gradient: others cannot be forked for trainings.

@@ -1,4 +1,4 @@
-"""Curves for other programs, by stand-ins for their packages."""
+"""Curves for other programs, with stand-ins for their packages."""
 
 import json
 import sys
@@ -13,7 +13,7 @@ from tests.messages import assert_says, error_of
 
 from detectron2.utils.events import EventStorage, JSONWriter  # isort: skip  (after imbdet)
 
-# Each writes down what it is called with, one line for each call.
+# Each stand-in writes down its arguments, one line for each call.
 WANDB = """
 import json, random
 
@@ -84,7 +84,7 @@ def config(folder, *names, **keys):
 
 
 def run(folder, cfg, start, end, state=None, names=("total_loss", "bbox/AR@100")):
-    """Iterations of a training; returns the state before the last one."""
+    """Run iterations of a training, and return the state before the last one."""
     hook = CurveWriter(folder / "metrics.json")
     if state is not None:
         hook.load_state_dict(state)
@@ -183,7 +183,7 @@ def test_bad_names_are_one_sentence(tmp_path):
     assert_says(message, "LOGGERS.NAMES has 'wandbd'", "Did you mean 'wandb'?")
     check_loggers(config(tmp_path, "wandb", "mlflow"))
     (tmp_path / "site" / "wandb.py").unlink()
-    (tmp_path / "site" / "wandb").mkdir()  # as W&B makes where it runs
+    (tmp_path / "site" / "wandb").mkdir()  # W&B makes this folder where it runs
     message = error_of(check_loggers, config(tmp_path, "wandb"))
     assert_says(message, "not installed", "pip install 'imbdet[wandb]'")
 

@@ -1,4 +1,4 @@
-"""Optimizers have detectron2's groups of parameters and its clipping, whichever the key names."""
+"""Every optimizer has detectron2's groups of parameters and its clipping."""
 
 import pytest
 import torch
@@ -47,7 +47,7 @@ def test_rates_and_decays_are_those_of_detectron2(name, keys):
     expected = solver.build_optimizer(cfg, model)
     assert isinstance(optimizer, getattr(torch.optim, name))
     assert settings_of(optimizer, model) == settings_of(expected, model)
-    # And the keys say something here.
+    # The keys have an effect here.
     assert settings_of(optimizer, model)["1.weight"][1] == keys.get("WEIGHT_DECAY_NORM", 0.0)
     assert settings_of(optimizer, model)["0.bias"][0] == 0.5 * keys.get("BIAS_LR_FACTOR", 1.0)
 

@@ -1,4 +1,4 @@
-"""What each process gets back from a checkpoint."""
+"""The state that each process gets back from a checkpoint."""
 
 import random
 

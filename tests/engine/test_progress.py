@@ -5,7 +5,7 @@ from imbdet.engine.progress import ProgressBar, with_progress_lines
 
 
 def test_a_bar_ends_though_another_hook_failed_before_it_began():
-    # detectron2 calls it also then, and an error here would hide the one that counts.
+    # detectron2 calls it also after an error, which an error here would hide.
     ProgressBar().after_train()
 
 

@@ -47,7 +47,7 @@ def batches(start=0):
 
 
 def train(cfg, num_iterations, *, start=0, ends_in=None, killed=False):
-    """Losses of each iteration; it may end in the midst of one, killed without a farewell."""
+    """Losses of each iteration; the training may end within one, also killed without cleanup."""
     torch.manual_seed(0)
     model = build_model(cfg).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
@@ -126,7 +126,7 @@ def test_rows_and_histograms_say_the_same(kind, opts, tmp_path):
         assert len(table) > 0
         np.testing.assert_array_equal(counts[f"{name}_chosen"], histogram_of_rows(table))
         available = counts[f"{name}_available"]
-        # A loss of all candidates is known where the predictions are, and each pays for itself.
+        # Losses of all candidates are known where predictions are, and samples have losses.
         is_known = "roi_heads" not in name or "ohem" in opts
         if is_known:
             assert (available >= counts[f"{name}_chosen"]).all()
@@ -229,7 +229,7 @@ def test_off_is_off(tmp_path):
         assert learner.candidate_sink is None
 
 
-# With a checkpoint after iterations 3 and 7, and a training of 10.
+# The training has 10 iterations, and a checkpoint after iterations 3 and 7.
 @pytest.mark.parametrize("killed", [True, False], ids=["killed", "crashed"])
 @pytest.mark.parametrize("ends_in", [4, 6, 7, 8], ids="in {}".format)
 def test_a_resumed_run_has_each_iteration_once(ends_in, killed, tmp_path, monkeypatch):
@@ -316,7 +316,10 @@ def test_a_model_that_tells_nothing_is_refused(tmp_path):
 
 
 class ForwardTrainer(TrainerBase):
-    """Only looks, as autograd does not survive a fork; optionally interrupted at last."""
+    """A trainer of forward passes alone, as autograd does not survive a fork.
+
+    It may be interrupted at its end.
+    """
 
     def __init__(self, model, interrupted):
         super().__init__()
@@ -347,7 +350,7 @@ def test_histograms_are_summed_over_processes(interrupted, tmp_path):
     mp.start_processes(
         look_as_one_of_two, args=(tmp_path, interrupted), nprocs=2, start_method="fork"
     )
-    # Without a chance to meet, each process writes what it counted.
+    # Where processes cannot meet, each writes what it counted.
     last, ranks = (2, (0, 1)) if interrupted else (3, (0,))
     parts = sorted(path.name for path in (tmp_path / "records").rglob("part-*"))
     assert parts == sorted(

@@ -1,4 +1,4 @@
-"""What ``run.json`` says of a run."""
+"""The facts about a run in ``run.json``."""
 
 import json
 import subprocess
@@ -32,7 +32,7 @@ def test_says_what_was_started(start):
     assert info["seed"] == 3
     assert info["config_files"] == ["a.yaml"]
     assert info["overrides"]["SOLVER.STEPS"] == "(5,)"
-    # Where the results are is no setting of the run.
+    # The folder of the results is no setting of the run.
     assert info["changed_keys"] == {
         "DATASETS.TEST": [[], ["a", "b"]],
         "MODEL.DEVICE": ["cuda", "cpu"],

@@ -1,4 +1,4 @@
-"""Losses on test sets: what they are, and that a training does not notice them."""
+"""Losses on test sets have the right values, and do not change a training."""
 
 import json
 import random
@@ -77,7 +77,7 @@ def test_nothing_is_changed_and_the_order_does_not_matter(options):
     (again,) = ValidationLoss(cfg, model, {"a": batches})().values()
     assert again == found
     alone = [ValidationLoss(cfg, model, {"a": [batch]})()["validation"] for batch in batches]
-    if options != MODELS["drawn"] and options[0] == "retinanet":  # which draws nothing
+    if options != MODELS["drawn"] and options[0] == "retinanet":  # it draws nothing
         for name, value in found.items():
             assert value == pytest.approx((2 * alone[0][name] + alone[1][name]) / 3)
 
@@ -147,7 +147,7 @@ def test_a_training_does_not_notice(tmp_path):
     assert records[0] == records[1]
     log = [json.loads(line) for line in (tmp_path / "True" / "metrics.json").open()]
     curve = [line["validation/total_loss"] for line in log if "validation/total_loss" in line]
-    assert len(curve) == 2  # as of each scalar, the last value between two lines
+    assert len(curve) == 2  # the last value between two lines, as of each scalar
     assert read(tmp_path / "True", "model_best")["best"]["value"] <= min(curve)
 
 

@@ -1,4 +1,4 @@
-"""Losses and gradients that are not finite: kept, told, stopped or skipped, by all processes."""
+"""Losses and gradients that are not finite are saved, reported, and skipped or end the job."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ ITERATIONS = 4
 
 
 class Toy(nn.Module):
-    """Its loss is that of a line, and bad where the input says so."""
+    """A linear model whose loss is not finite where the input says so."""
 
     def __init__(self):
         super().__init__()
@@ -38,7 +38,7 @@ class Toy(nn.Module):
         if bad == "error":
             raise FloatingPointError("Predicted boxes\ncontain NaN.")
         if bad == "loss":
-            # As losses that bring a gradient of their own: it stays finite.
+            # The gradient stays finite, as that of losses that compute it themselves.
             loss = loss + torch.tensor(torch.inf)
         if bad == "gradient":
             loss = loss + (self.weight * 0).sum().sqrt()
@@ -46,7 +46,7 @@ class Toy(nn.Module):
 
 
 class ToyTrainer(TrainerBase):
-    """As detectron2's DefaultTrainer."""
+    """A trainer like detectron2's DefaultTrainer."""
 
     def __init__(self, output_dir, bad, max_skipped=0, watched=True, when=1):
         super().__init__()
@@ -156,7 +156,7 @@ def test_all_processes_skip_what_is_bad_in_one(bad, tmp_path):
 
     assert start(run) == 0
     names = {file.name for file in (tmp_path / "watch").iterdir()}
-    # Whose gradients were not finite is not known any more.
+    # It is no longer known which process had gradients that were not finite.
     ranks = (0, 1) if bad == "gradient" else (1,)
     expected = {f"iteration_0000001_rank{rank}.pth" for rank in ranks}
     assert names == expected | {"weights_0000001.pth"}

@@ -1,4 +1,4 @@
-"""Averages of weights against their definition, in trainings, resumed, and in what they leave."""
+"""Averages of weights against their definition: in trainings, after a resume, and in files."""
 
 import json
 import shutil
@@ -108,7 +108,7 @@ def test_averages_are_evaluated_kept_and_resumed(tmp_path):
     assert {"bbox/AP", "bbox_EMA/AP"} <= logged.keys()
     assert read(whole, "model_best")["best"]["metric"] == "bbox_EMA/AR@100"
 
-    # What is evaluated is what is kept.
+    # The weights that are evaluated are those that are kept.
     again = tmp_path / "again"
     weights = {"MODEL.WEIGHTS": str(whole / "model_final_ema.pth")}
     assert train(again, "--eval-only", **weights) == 0

@@ -34,7 +34,7 @@ def assign(case, assigner, *names):
 
 
 def against(case, assignment):
-    """Indices and IoUs; IoUs of rows that both assign alike."""
+    """Ours and theirs: indices, and IoUs of rows that both assign to the same object."""
     is_equal = assignment.gt_idxs == case["gt_idxs"]
     ious = assignment.ious[is_equal], case["ious"][is_equal]
     return {"indices": (assignment.gt_idxs, case["gt_idxs"]), "values": ious}

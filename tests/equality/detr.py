@@ -18,7 +18,7 @@ DEIM = "ShihuaHuang95/DEIM 09d35d53"
 RF_DETR = "roboflow/rf-detr 35ac6ab6"
 LW_DETR = "Atten4Vis/LW-DETR d5e6e6c4"
 ALIGN_DETR = "FelixCaae/AlignDETR 4b125f7f"
-# Areas of pixels, beside which what keeps quotients finite is nothing.
+# Side of an image in pixels, whose areas make the epsilons of quotients negligible.
 IMAGE_SIZE = 1000
 
 
@@ -46,7 +46,7 @@ class Matched:
         return labels, ious[ious > 0]
 
     def ious(self, eps=0.0):
-        """Of the matched pairs, with ``eps`` beside their unions, as areas of the image."""
+        """IoUs of the matched pairs, with ``eps`` added to their unions, in areas of the image."""
         corners = xyxy(self.boxes.detach()), xyxy(self.gt_boxes)
         ious, unions = overlap(*corners)
         return ious * (unions + EPS) / (unions + IMAGE_SIZE**2 * eps)

@@ -14,13 +14,13 @@ import numpy as np
 import torch
 
 TESTS = Path(__file__).parents[1]
-# What may differ at most: a number of indices; standard errors of how often each is drawn; shares
-# of the largest published magnitude.
+# Largest differences: a number of indices; standard errors of how often each is drawn; shares of
+# the largest published magnitude.
 BOUNDS = {"indices": 0.0, "draws": 5.0, "values": 1e-6, "gradient": 1e-6}
 
 Case = dict[str, Any]
-# Ours and theirs by kind: a name of BOUNDS, alone or with what it is of, as in "values of scores".
-# What differs in size is of several kinds, as the largest magnitude of one would hide the other.
+# Ours and theirs by kind: a name of BOUNDS, alone or with its subject, as in "values of scores".
+# Values of different size have different kinds, as the largest magnitude would hide the smaller.
 Pairs = Mapping[str, tuple[Any, Any]]
 
 
@@ -39,10 +39,10 @@ class Row:
         published: repository with version or commit, and the name of the function.
         ours: the function of imbdet.
         files: pattern of the case files below ``tests/``.
-        compare: takes a case; ours and theirs by the kind of what is compared.
-        departures: by name of a case.
-        note: on purpose different in all cases, and how it is compared all the same.
-        bounds: wider ones than :data:`BOUNDS`.
+        compare: function from a case to ours and theirs, by kind.
+        departures: departures by name of a case.
+        note: intended difference in all cases, and how they are compared nevertheless.
+        bounds: wider bounds than :data:`BOUNDS`.
     """
 
     published: str
@@ -55,12 +55,12 @@ class Row:
 
     @property
     def paths(self) -> list[Path]:
-        """Of the cases that the published code survived."""
+        """Paths of the cases in which the published code did not fail."""
         return [path for path in sorted(TESTS.glob(self.files)) if path not in self.failed]
 
     @cached_property
     def failed(self) -> list[Path]:
-        """Of the others."""
+        """Paths of the cases in which the published code failed."""
         return [path for path in sorted(TESTS.glob(self.files)) if read_case(path).get("raises")]
 
     def departs_in(self, path: Path) -> Set[str]:
@@ -92,7 +92,7 @@ def compared_with(published: str, ours: str, files: str, **about: Any) -> Callab
 
 
 def read_case(path: Path) -> Case:
-    """Tensors, and numbers and text as such."""
+    """The arrays of a case as tensors, and its numbers and texts as such."""
     with np.load(path) as arrays:
         return {
             name: torch.from_numpy(array) if array.ndim else array.item()
@@ -101,7 +101,7 @@ def read_case(path: Path) -> Case:
 
 
 class Result(NamedTuple):
-    """Of a case: the difference by kind, and whether ours is finite throughout."""
+    """The result of a case: the difference by kind, and whether ours is finite throughout."""
 
     differences: dict[str, float]
     is_finite: bool
@@ -109,7 +109,7 @@ class Result(NamedTuple):
 
 @functools.cache
 def result(row: Row, path: Path) -> Result:
-    """Of a case."""
+    """The result of a case."""
     pairs = row.compare(read_case(path))
     tensors = {kind: tuple(map(_as_tensor, pair)) for kind, pair in pairs.items()}
     return Result(
@@ -119,7 +119,7 @@ def result(row: Row, path: Path) -> Result:
 
 
 def difference(kind: str, ours: torch.Tensor, theirs: torch.Tensor) -> float:
-    """In the unit of :data:`BOUNDS`."""
+    """Largest difference in the unit of :data:`BOUNDS`."""
     assert ours.shape == theirs.shape, (ours.shape, theirs.shape)
     if theirs.numel() == 0:
         return 0.0

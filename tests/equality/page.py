@@ -1,4 +1,4 @@
-"""docs/equality.md: a table of published functions and of how ours differ from them."""
+"""docs/equality.md: a table of published functions and of the differences of ours."""
 
 import math
 from collections import defaultdict
@@ -37,7 +37,7 @@ and those in which the published code raises an error.
 
 
 def page() -> str:
-    """The text."""
+    """The text of the page."""
     introduction = INTRODUCTION.format(
         functions=len(ROWS),
         repositories=len({row.published.split(":")[0] for row in ROWS}),
@@ -54,7 +54,7 @@ def page() -> str:
 
 
 def cells(row: Row) -> list[str]:
-    """Of a row."""
+    """Cells of a row of the table."""
     largest = defaultdict(list)
     for path in row.paths:
         of_case = defaultdict(list)
@@ -80,7 +80,7 @@ def rounded(unit: str, largest: float) -> str:
 
 
 def explanation(row: Row) -> str:
-    """What differs on purpose."""
+    """The intended differences of a row, in words."""
     cases = defaultdict(list)
     for stem, departure in row.departures.items():
         cases[departure.why].append(stem)

@@ -1,4 +1,4 @@
-"""Losses in which each sample pays for itself, and those that compare distributions of samples."""
+"""Losses that are sums over samples, and those that compare distributions of samples."""
 
 import torch
 

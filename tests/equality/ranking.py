@@ -1,4 +1,4 @@
-"""Losses of a ranking: flat binary problems, each entry a sample of one class."""
+"""Losses of a ranking, on flat binary problems: each entry is a sample of one class."""
 
 import torch
 

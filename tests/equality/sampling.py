@@ -185,7 +185,7 @@ def isr_p(case):
 
 
 def samples_of_isr(case):
-    """With boxes that are decoded from the published targets."""
+    """Samples with boxes that are decoded from the published targets."""
     labels, boxes = case["labels"], case["rois"][:, 1:]
     rows = (labels < case["num_class"]).nonzero().squeeze(1)
     gt_idxs = torch.full_like(labels, -1)
@@ -222,6 +222,6 @@ def carl(case):
     return {
         "values of the loss": (loss, float(case["loss_f64"])),
         "values of weights": (weights, case["carl_weights_f64"]),
-        # Of one kind: that by the logits of a single positive is 0 but for rounding.
+        # The gradients have one kind: the logits' with a single positive is 0 but for rounding.
         "gradient": tuple(torch.cat([x.flatten() for x in side]) for side in (grads, published)),
     }

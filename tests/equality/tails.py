@@ -193,9 +193,11 @@ def steps(case, losses_of, buffers, precisions=("_f64", "")):
     """Losses, buffers and gradients of steps one after the other.
 
     Args:
-        losses_of: sum of losses of logits and of a function from names to arrays of the step.
-        buffers: from published names to functions of none that give ours, read after each step.
-        precisions: ends of names, of which the first that a case has is compared.
+        losses_of: function of logits and of a function from names to arrays of the step, which
+            returns the sum of the losses.
+        buffers: functions without arguments that return our buffers, by published name; they are
+            called after each step.
+        precisions: endings of names, of which the first that a case has is compared.
     """
     end = next(end for end in precisions if f"grad0{end}" in case)
     pairs = defaultdict(list)
@@ -243,7 +245,7 @@ def seesaw_scores(case):
     return {"values": (OBJECTNESS_SOFTMAX.scores(case["logits0"]), case["scores0"][:, :-1])}
 
 
-# Of gradients, and their ratios, by their published names.
+# Published names of the sums of gradients, and of their ratios.
 SUMS = ("pos_grad", "neg_grad", "pos_neg")
 
 
@@ -283,7 +285,7 @@ def eqlv2_scores(case):
 
 
 def labels_of(array, num_classes):
-    """From published labels, 0 for the background, 1 to K for classes and -1 ignored."""
+    """Labels from published ones: 0 for the background, 1 to K for classes and -1 ignored."""
     labels = array("labels").flatten()
     return torch.where(labels > 0, labels - 1, torch.where(labels == 0, num_classes, -1))
 

@@ -1,4 +1,4 @@
-"""Ours give the numbers of published implementations, and the page says how nearly."""
+"""Ours give the numbers of published implementations, and the page has the differences."""
 
 import math
 import re
@@ -22,7 +22,7 @@ def test_equals_published_numbers(row, path):
         for kind, value in differences.items()
         if math.isnan(value) or value > row.bound(kind)
     }
-    # Also a departure that is none any more has to go.
+    # A departure that no longer exists must be removed.
     assert excess.keys() == row.departs_in(path), differences
 
 
@@ -38,7 +38,7 @@ def test_departures_are_cases():
 
 
 def without_digits(text):
-    """The page without how large differences are, which is a matter of the machine."""
+    """The page without the sizes of differences, which depend on the machine."""
     return re.sub(r"(?<=\d: )(1e-\d+|[\d.]+)", "#", text)
 
 

@@ -64,7 +64,7 @@ CAT, DOG = (0, [4, 4, 20, 20], 0.9), (1, [8, 8, 30, 30], 0.8)
 
 
 def evaluate(output_dir, outputs, **kwargs):
-    """Results and read-back metrics.json for a dict of image id -> output."""
+    """Results, and metrics.json as read back, of outputs by image id."""
     evaluator = COCOEvaluator("ours", output_dir, **kwargs)
     for image_id, output in outputs.items():
         evaluator.process([{"image_id": image_id}], [output])
@@ -72,7 +72,7 @@ def evaluate(output_dir, outputs, **kwargs):
 
 
 def read(output_dir, name):
-    """A file of the evaluation, if it is there; NaN in it is an error."""
+    """The content of a file of the evaluation, if it exists; NaN in it is an error."""
     path = output_dir / "ours" / name
     return json.loads(path.read_text(), parse_constant=pytest.fail) if path.exists() else None
 
@@ -253,7 +253,7 @@ def test_refuses_boxes_that_nothing_can_be_compared_with(register, tmp_path, bbo
         evaluate(tmp_path, {5: instances(CAT)})
 
 
-@pytest.mark.filterwarnings("ignore:__array__ implementation")  # of detectron2's mask encoding
+@pytest.mark.filterwarnings("ignore:__array__ implementation")  # from detectron2's mask encoding
 def test_masks_are_compared_where_there_are_any(register, tmp_path, caplog):
     polygon = {"segmentation": [[4, 4, 24, 4, 24, 24, 4, 24]]}
     register({**TOY, "annotations": [{**TOY["annotations"][0], **polygon}]})

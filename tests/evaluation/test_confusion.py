@@ -16,8 +16,8 @@ def confusion(results, thresholds, truth=TRUTH):
 
 
 def test_right_wrong_and_missed():
-    # Of a two are found and one is missed, two detections are on nothing; what is on the crowd does
-    # not count; the object of b is missed, and its detection is below the threshold.
+    # Of class a two objects are found and one is missed, and two detections are on nothing; the one
+    # on the crowd does not count. The object of b is missed: its detection is below the threshold.
     assert confusion(RESULTS, {"a": 0.5, "b": 0.5}) == {
         ("a", "a"): 2,
         ("a", None): 1,

@@ -14,7 +14,7 @@ def test_thresholds_sort_the_detections():
     assert kept.right.tolist() == [0, 2]
     assert kept.wrong.tolist() == [1, 4]  # the one on the crowd is neither
     assert kept.missed.tolist() == [1, 4]
-    # Right, wrong and missed, of image 1 and 2.
+    # Numbers of right, wrong and missed in images 1 and 2.
     assert kept.counts(matches).tolist() == [[1, 1], [1, 1], [1, 1]]
     assert keep(matches, {"a": 0.85, "b": 0.4}).counts(matches).tolist() == [
         [1, 0],

@@ -19,7 +19,7 @@ def boxes(number):
 
 
 def truth_of(numbers):
-    """For each image the numbers of objects of the classes 1, 2, ..."""
+    """Ground truth by the numbers of objects of the classes 1, 2, ... in each image."""
     annotations = [
         {"image_id": image, "category_id": category, "bbox": box, "iscrowd": 0, "area": 100.0}
         for image, counts in enumerate(numbers, 1)

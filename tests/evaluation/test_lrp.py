@@ -8,7 +8,7 @@ from tests.evaluation.conftest import imperfect_detections
 
 
 def lrp_at(sample, detections, name, threshold):
-    """The definition: match what is above the threshold, then count."""
+    """LRP by its definition: match the detections above the threshold, then count."""
     kept = [record for record in detections if record["score"] >= threshold]
     found = match(sample, kept).by_class[name]
     rows = found.is_counted[0, 0]

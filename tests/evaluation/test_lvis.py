@@ -69,7 +69,7 @@ def test_our_matching_has_the_same_rules():
 
 
 def make_truth(objects, images):
-    """Objects of (image, category, box); of each image negative and not exhaustive categories."""
+    """Ground truth of objects (image, category, box) and images (negative, not exhaustive)."""
     return {
         "images": [
             {"id": i, "neg_category_ids": negative, "not_exhaustive_category_ids": unsure}
@@ -94,7 +94,7 @@ HERE, THERE = [0, 0, 50, 50], [100, 0, 50, 50]
     ("image", "precision"),
     [
         (([1], []), 0.5),  # known not to be there: wrong
-        (([], []), 1),  # not looked at
+        (([], []), 1),  # not known
         (([1], [1]), 1),  # more may be there than is annotated
     ],
 )
@@ -177,7 +177,7 @@ def test_an_image_with_more_objects_than_detections_is_told():
 
 @pytest.fixture
 def data_set():
-    """The made-up data as a data set whose loader has another word for a class than the file."""
+    """The made-up data as a data set whose loader names a class otherwise than the file."""
     truth = read("annotations.json")
     ids = [category["id"] for category in truth["categories"]]
     MetadataCatalog.get("made_up").set(

@@ -16,7 +16,7 @@ from tests.evaluation.conftest import imperfect_detections
 
 
 def by_pycocotools(ground_truth, results):
-    """By class, its detections' places, the matched annotations (A, T, D), and whether ignored."""
+    """By class, places of its detections, (A, T, D) matched annotations, and whether ignored."""
     frame = Frame.of(ground_truth)
     objects = frame.place_objects(ground_truth["annotations"])
     detections = frame.place({**record, "area": box_area(record)} for record in results)

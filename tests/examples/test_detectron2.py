@@ -1,4 +1,4 @@
-"""detectron2 projects that a loss and a sampler of imbdet are added to."""
+"""detectron2 projects to which a loss and a sampler of imbdet are added."""
 
 import re
 import types
@@ -21,7 +21,7 @@ from tests.modeling.conftest import make_batch, train_step
 
 @pytest.fixture
 def load():
-    """Runs the source of an example as a module of its own."""
+    """Function that runs the source of an example as a module of its own."""
 
     def run(source):
         module = types.ModuleType("project")

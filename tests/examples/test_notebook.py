@@ -71,7 +71,7 @@ def test_runs_on_a_small_training(tmp_path, monkeypatch):
     shares = names["shares"]
     assert [row["site"] for row in shares] == ["rpn", "roi_heads"]
     assert all(0 < row["negatives' share of the gradient"] < 1 for row in shares)
-    # AP loss pulls positives and negatives alike.
+    # AP loss raises positives as much as it lowers negatives.
     entries = names["entries"]
     of_positives = entries.filter("is_positive")["AP loss"].sum() / entries["AP loss"].sum()
     assert of_positives == pytest.approx(0.5, abs=1e-3)

@@ -1,4 +1,4 @@
-"""The examples that have a loop of their own train, and print losses."""
+"""The examples with a loop of their own train, and print losses."""
 
 import re
 
@@ -6,7 +6,7 @@ import pytest
 
 from tests.examples.page import PAGE, ROOT, example
 
-# Each with the number of its losses.
+# Numbers of losses, by example.
 EXAMPLES = {
     "lazy_config.py": 2,
     "torchvision_fcos.py": 3,

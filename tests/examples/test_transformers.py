@@ -11,7 +11,7 @@ from tests.examples.page import ROOT, example
 
 @pytest.fixture
 def detr(monkeypatch):
-    """Of two decoder layers and four classes."""
+    """A DETR with two decoder layers and four classes."""
     monkeypatch.syspath_prepend(ROOT / "examples")
     names = {"__name__": "example"}
     exec(example("transformers_detr.py"), names)
@@ -48,7 +48,7 @@ def test_layers_match_four_queries_and_one(detr, monkeypatch):
     positives = [
         torch.bincount(own[own < 4], minlength=3)[:3].tolist() for own in labels.view(4, 9)
     ]
-    # Layer by layer, image by image: the objects of the first have the classes 0 and 1.
+    # Positives layer by layer, image by image; objects of the first image have classes 0 and 1.
     assert positives == [[4, 4, 0], [4, 0, 0], [1, 1, 0], [1, 0, 0]]
     sum(losses.values()).backward()
     assert all(loss.isfinite() for loss in losses.values())

@@ -1,4 +1,4 @@
-"""Numbers of comparisons, of which everything is known."""
+"""Numbers of comparisons with known contents."""
 
 import numpy as np
 
@@ -81,12 +81,12 @@ def _curves(rng, runs):
 
 
 def _gains(rng, run):
-    """NaN for a run without detections."""
+    """Gains of a run; NaN for one without detections."""
     return rng.random(len(ERROR_TYPES)) if run != RUNS[1] else [np.nan] * len(ERROR_TYPES)
 
 
 def _lrp(rng):
-    """One class is best not detected."""
+    """LRP of classes, of which one is best not detected."""
     found = [OptimalLRP(*(100 * rng.random(4)), threshold=rng.random()) for _ in CLASSES]
     found[1] = OptimalLRP(100.0, np.nan, np.nan, 100.0, np.nan)
     return found

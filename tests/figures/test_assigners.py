@@ -13,7 +13,7 @@ NAMES = ["atss", "fcos", "paa"]
 
 
 def random_objects(number, seed=0):
-    """Rows of the table ASSIGNED: each object once for each assigner."""
+    """Rows of the table ASSIGNED, one for each object and assigner."""
     rng = np.random.default_rng(seed)
     area = 10 ** rng.uniform(1, 5.5, number)
     positives = rng.integers(0, 6, (len(NAMES), number))

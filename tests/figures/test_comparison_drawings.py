@@ -1,4 +1,4 @@
-"""Names of runs, whatever they are, and room for them."""
+"""Drawings have room for the names of runs, whatever these are."""
 
 import numpy as np
 import pytest

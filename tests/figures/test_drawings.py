@@ -1,4 +1,4 @@
-"""What drawings say, of names and numbers that are hard to draw."""
+"""Drawings of names and numbers that are hard to draw."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from imbdet.figures.sampling_distribution import SamplingDistribution
 
 
 def draw_classes(names):
-    """The upper panel of an imbalance, the first class is the most frequent."""
+    """The upper panel of an imbalance, with the most frequent class first."""
     chunk = {
         "class": np.repeat(np.arange(len(names)), np.arange(len(names), 0, -1)),
         "area": np.array(100.0),
@@ -59,7 +59,7 @@ def test_names_of_many_classes_lie_apart(num_classes):
     assert labels == [*(f"class {place}" for place in places), "background"]
     assert places[0] == 0
     assert last >= num_classes
-    # Turned text: a line of it is no wider than the distance to the next.
+    # A line of turned text is no wider than the distance to the next.
     gaps = np.diff(axes.transData.transform([(x, 1) for x in (*places, last)])[:, 0])
     assert (gaps > 8 / 72 * figure.dpi).all()
     if num_classes > 30:
@@ -99,7 +99,7 @@ def test_sizes_of_coco_are_said_as_they_are_drawn(sides, said):
 
 
 def test_the_legend_of_ranks_is_above_the_bars():
-    # As many in each bin: no place beside the bars is left.
+    # With the same number in each bin no place beside the bars is left.
     numbers = RankHistogram(np.array([0, 1, 2, 4]), np.full(3, 5), np.full(3, 5))
     figure = numbers.draw()
     figure.draw_without_rendering()

@@ -68,7 +68,7 @@ def test_it_is_what_eqlv2_gathers_at_its_start():
 
 def test_the_sentence_of_a_long_tail():
     gathered = ChosenEntries(6)
-    # As many positives as objects, scores of one half: the ratio is that of the numbers.
+    # With as many positives as objects and scores of one half the ratio is that of the numbers.
     labels = torch.repeat_interleave(torch.arange(7), torch.tensor([1, 2, 10, 20, 40, 50, 77]))
     gathered.add(torch.full((200, 6), 0.5), labels)
     numbers = gathered.result(objects(1, 2, 10, 20, 40, 50), list("abcdef"))

@@ -1,4 +1,4 @@
-"""A drawing shows the numbers of its study, no others."""
+"""A drawing shows the numbers of its study, and no others."""
 
 import itertools
 
@@ -16,7 +16,7 @@ close = np.testing.assert_allclose
 
 @pytest.fixture(scope="module")
 def studies():
-    """By the name of a study, its numbers and the axes of its drawing."""
+    """The numbers of each study and the axes of its drawing, by its name."""
     numbers = {**all_numbers(), **all_comparisons(3)}
     assert [study.name for study in numbers.values()] == list(numbers)
     return {name: (study, study.draw().axes) for name, study in numbers.items()}
@@ -145,7 +145,7 @@ def test_training_curves(studies):
 
 
 def check_estimates(axes, of_runs):
-    """Points with their intervals; returns which points are hollow."""
+    """Check points with their intervals, and return which points are hollow."""
     points, lines = axes.findobj(PathCollection), axes.findobj(LineCollection)
     hollow = []
     for found, intervals, estimates in zip(points, lines, of_runs, strict=True):

@@ -1,4 +1,4 @@
-"""Positives that two analyses have in common, by sets."""
+"""Positives that two analyses have in common, against sets."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ NAMES = ["atss", "paa"]
 
 
 def write(folder, objects, shift=0.0, rows_per_part=7):
-    """Candidates of two images, ten each, with their objects by assigner."""
+    """Write candidates of two images, ten each, with their objects by assigner."""
     schema = candidate_schema([], [], list(objects))
     with PartWriter(folder, schema, rows_per_part) as writer:
         for image in range(2):

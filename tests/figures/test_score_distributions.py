@@ -18,7 +18,7 @@ def gather(*images, lambda_pos=1.0, lambda_neg=1.0, margin=0.5):
 
 
 def test_numbers_by_hand():
-    # Weights of the odds 1 : 2 and 3 : 1, for log 2 / 0.5 and log 3 / 0.25 are the temperatures.
+    # Weights with the odds 1 : 2 and 3 : 1, as log 2 / 0.5 and log 3 / 0.25 are the temperatures.
     first = [[0.76, 0.11], [0.26, 0.11], [0.36, 0.36], [0.99, 0.99]], [0, 0, 2, -1]
     second = [[0.9]], [0]  # ranks nothing
     numbers = gather(

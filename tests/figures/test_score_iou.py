@@ -11,7 +11,7 @@ def test_rank_correlation():
     x = np.array([0.1, 0.2, 0.3, 0.4])
     assert rank_correlation(x, x**3) == pytest.approx(1)
     assert rank_correlation(x, -(x**3)) == pytest.approx(-1)
-    # Ranks 1 2 3 4 and 1.5 1.5 3 4: by hand 4.5 / sqrt(5 * 4.5).
+    # By hand, ranks 1 2 3 4 and 1.5 1.5 3 4 have a correlation of 4.5 / sqrt(5 * 4.5).
     assert rank_correlation(x, np.array([0, 0, 1, 2])) == pytest.approx(4.5 / np.sqrt(22.5))
 
 

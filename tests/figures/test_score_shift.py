@@ -7,7 +7,7 @@ from imbdet.figures.study import NothingToShow
 
 
 def gather(*images):
-    """Of images of one class: (logits, labels), 0 is positive."""
+    """The numbers of images of one class: (logits, labels), where 0 is positive."""
     gathered = ImageScores()
     for logits, labels in images:
         scores = torch.tensor(logits, dtype=torch.float64).sigmoid()[:, None]
@@ -24,7 +24,7 @@ def test_numbers_by_hand():
         ([7.0], [1]),
     ]
     numbers = gather(*images).result()
-    # In the middle from the bin behind the negative to that of the positive.
+    # Thresholds are midway between the bin behind the negative and that of the positive.
     np.testing.assert_allclose(numbers.thresholds, [0.6, 2.6, -3.0], atol=1e-9)
     np.testing.assert_allclose(numbers.own, [1, 1, 4 / 5])
     # All together: from -3 to -2, 4 of 4 with 3 negatives, 8 / 11; from 1, 2 with 1, 4 / 7.

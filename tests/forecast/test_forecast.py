@@ -1,4 +1,4 @@
-"""``imbdet forecast``: from a space and a checkpoint to a ranking, and what it refuses."""
+"""``imbdet forecast``: from a space and a checkpoint to a ranking, and its refusals."""
 
 import csv
 import json
@@ -119,7 +119,7 @@ def test_bad_input_is_one_clear_error(text, options, overrides, message, run, ca
 
 @pytest.fixture(scope="module")
 def detectors(datasets_dir):
-    """By their config."""
+    """Detectors by their config."""
     configs = {}
     for name in ("retinanet", "faster_rcnn"):
         cfg = load_config(config_file(name), opts=keys_of())

@@ -30,7 +30,7 @@ def frozen(kind, *opts):
 
 
 def trained_gradient(detector, batch, seed):
-    """Of a training's own losses by the last layer, (C, Q)."""
+    """(C, Q) gradient of a training's own losses by the last layer."""
     model, layer = detector.model.train(), detector.cls_layer
     with EventStorage(), seeded_globals(seed):
         losses = model(batch)

@@ -1,4 +1,4 @@
-"""The order of rules, and what is undecided."""
+"""The order of rules, and undecided differences."""
 
 import numpy as np
 import pytest
@@ -67,10 +67,10 @@ def test_it_is_said(rows):
 
 
 def test_intervals_hold_what_they_say():
-    """Of 300 pairs of noisy gradients nine tenths of the intervals or more hold the mean value.
+    """For 300 pairs of noisy gradients at least nine tenths of the intervals contain the mean.
 
-    The value of a sample is lower than that of the gradients without noise: what is estimated is
-    the value of samples of that size.
+    The value of a sample is lower than that of the gradients without noise: the estimated value
+    is that of samples of this size.
     """
     mean, other = torch.randn(2, 1, 30, generator=torch.Generator().manual_seed(0))
     found = [

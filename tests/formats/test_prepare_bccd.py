@@ -18,15 +18,15 @@ from tests.test_configs import CONFIGS
 from detectron2.data import MetadataCatalog  # isort: skip  (after imbdet)
 
 SPLITS = {"train": ["a", "b"], "val": ["c"], "test": ["d"]}
-# By image of 64 x 48: class and box as Pascal VOC counts, from 1 and with the last pixel. The first
-# reaches beyond its image.
+# Class and box by image of 64 x 48, as Pascal VOC counts, from 1 and with the last pixel. The first
+# box reaches beyond its image.
 OBJECTS = {
     "a": [("RBC", 11, 21, 40, 60), ("WBC", 1, 1, 64, 48), ("Platelets", 5, 5, 6, 7)],
     "b": [("RBC", 2, 2, 30, 30)],
     "c": [],
     "d": [("WBC", 10, 10, 20, 20)],
 }
-# The same from 0, with width and height, cut.
+# The same boxes from 0, with width and height, clipped to the image.
 BOXES = {
     "a": [(1, [10, 20, 30, 28]), (2, [0, 0, 64, 48]), (3, [4, 4, 2, 3])],
     "b": [(1, [1, 1, 29, 29])],
@@ -78,7 +78,7 @@ def make_voc(folder, objects=OBJECTS):
 
 
 def make_coco(folder):
-    """Other ids, and an order of the classes of its own."""
+    """Write a folder in COCO's form, with other ids and another order of the classes."""
     for split, names in SPLITS.items():
         boxes = [(name, *box) for name in names for box in BOXES[name]]
         content = {

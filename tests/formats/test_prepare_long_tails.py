@@ -34,7 +34,7 @@ def make_aquarium(folder):
 
 
 def make_debris(folder, runs):
-    """Sequences of frames, each of some classes."""
+    """Write sequences of frames, each with some classes."""
     frames = [classes for classes, length in runs for _ in range(length)]
     for number, classes in enumerate(frames):
         objects = [(name, 0, 10, 32, 30) for name in classes]

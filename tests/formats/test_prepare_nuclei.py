@@ -25,7 +25,7 @@ def root(tmp_path, monkeypatch):
 
 
 def make_image(source, name, boxes, color=(9, 9, 9, 255), size=(64, 48)):
-    """An image with a mask for each box, XYXY; a mask without a pixel for None."""
+    """Write an image with a mask for each box, XYXY; None stands for a mask without a pixel."""
     folder = source / name
     for part in ("images", "masks"):
         (folder / part).mkdir(parents=True)
@@ -76,7 +76,7 @@ def test_kinds_differ_in_size_colour_and_background(tmp_path):
     }
     for name, look in looks.items():
         make_image(tmp_path, name, [(1, 1, 9, 9)], **look)
-    # Of a kind with a single image, that is for training.
+    # The single image of a kind is for training.
     assert {split: len(images) for split, images in nuclei.read(tmp_path).items()} == {
         "train": 4,
         "val": 0,

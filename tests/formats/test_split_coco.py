@@ -14,7 +14,7 @@ program = load_program("split_coco")
 
 
 def content_of(num_images, num_classes=2):
-    """Each image has one object; the last one is listed twice, and has two."""
+    """A file whose images have one object each; the last one is listed twice, and has two."""
     ids = [*range(1, num_images + 1), num_images + 1]
     names = [f"{i}.png" for i in [*ids[:-1], num_images]]
     return {

@@ -12,7 +12,7 @@ from imbdet.losses import focal_loss, sigmoid_cross_entropy_loss
 
 
 def dense(elementwise_loss, logits, labels):
-    """(M,) row sums of a loss over one-hot targets; ignored rows pay nothing."""
+    """(M,) row sums of a loss over one-hot targets, 0 for ignored rows."""
     num_classes = logits.shape[1]
     target = F.one_hot(labels.clamp(min=0), num_classes + 1)[:, :num_classes].to(logits.dtype)
     return elementwise_loss(logits, target).sum(dim=1) * (labels >= 0)
@@ -96,7 +96,7 @@ def test_gradcheck(loss):
 
 
 def test_one_entry_by_hand():
-    # p = sigmoid(0) = 1/2: a positive pays -0.25 (1/2)^2 ln(1/2), a negative -0.75 (1/2)^2 ln(1/2).
+    # p = sigmoid(0) = 1/2: a positive has -0.25 (1/2)^2 ln(1/2), a negative -0.75 (1/2)^2 ln(1/2).
     ln2 = torch.tensor(2.0).log()
     losses = focal_loss(torch.zeros(3, 1), torch.tensor([0, 1, -1]))
     torch.testing.assert_close(losses, torch.stack([ln2 / 16, 3 * ln2 / 16, 0 * ln2]))

@@ -27,7 +27,7 @@ LOSSES = {
     "varifocal, detached": lambda x, y, q: varifocal_loss(x, y, q, detach_factor=True),
     "ghm": lambda x, y, q: GHMCLoss().to(x.device)(x, y),
 }
-# Of values and of gradients, relative to the largest.
+# Tolerances of values and of gradients, relative to the largest.
 TOLERANCES = {
     torch.float32: (2e-6, 2e-6),
     torch.bfloat16: (2e-6, 8e-3),

@@ -16,9 +16,9 @@ from tests.kernels.test_fused_step_sums import problem
 
 pytest.importorskip("triton")
 
-# Without samples there is nothing to pay, which the published code does not say.
+# Without samples the loss is 0, unlike that of the published code.
 GOLDEN = sorted((Path(__file__).parents[1] / "losses/golden").glob("dr__[!a]*.npz"))
-# Of gradients, relative to the largest: the digits of float32, else those of the type.
+# Tolerances of gradients, relative to the largest: digits of float32, else those of the type.
 TOLERANCES = {torch.float32: 3e-6, torch.bfloat16: 8e-3, torch.float16: 1e-3}
 
 
@@ -65,7 +65,7 @@ def value_and_grad(logits, labels, **options):
 
 
 def assert_as_in_float64(logits, labels, **options):
-    """The same by kernels as by PyTorch's operations in float64."""
+    """Assert that kernels give what PyTorch's operations give in float64."""
     choose_backend("triton")
     value, grad = value_and_grad(logits, labels, **options)
     expected, expected_grad = value_and_grad(logits.double(), labels, **options)

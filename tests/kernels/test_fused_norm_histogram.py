@@ -25,7 +25,7 @@ def restored_backend():
 
 
 def definition(logits, labels, num_bins, weights=None):
-    """Entry by entry in float64."""
+    """GHM-C's histogram, entry by entry in float64."""
     counts = [0.0] * num_bins
     weights = torch.ones(len(labels)) if weights is None else weights
     for row, label, weight in zip(logits, labels.tolist(), weights.tolist(), strict=True):

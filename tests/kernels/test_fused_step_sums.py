@@ -19,7 +19,8 @@ LOSSES = {
     "alrp": lambda x, y, q, **kwargs: sum(alrp_loss(x, y, q, **kwargs)),
     "rank & sort": lambda x, y, q, **kwargs: sum(rank_sort_loss(x, y, q, **kwargs)),
 }
-# Of gradients, relative to the largest: in float32 sums in another order, else a digit of the type.
+# Tolerances of gradients, relative to the largest: in float32 those of sums in another order, else
+# a digit of the type.
 TOLERANCES = {torch.float32: 1e-6, torch.bfloat16: 8e-3, torch.float16: 1e-3}
 
 

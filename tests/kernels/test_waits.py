@@ -1,6 +1,6 @@
-"""How often a GPU would be waited for: operations that bring a number or a shape to the program.
+"""How often losses would wait for a GPU: operations that bring a number or a shape to the program.
 
-Kernels are not run, and what is found on a CPU by NumPy is found as on a GPU.
+Kernels are not run, and what NumPy finds on a CPU is found as on a GPU.
 """
 
 import pytest
@@ -22,7 +22,7 @@ WAITS = {
     *(aten.bincount.default, aten.masked_select.default, aten._unique2.default),
     *(aten.unique_consecutive.default, aten.unique_dim.default),
 }
-# As often as a loss may wait at most: the number of positives, which its checks come with.
+# Largest number of waits of each loss: one is for the number of positives and the loss's checks.
 LOSSES = {
     "sigmoid cross-entropy": (1, lambda x, y, q: losses.sigmoid_cross_entropy_loss(x, y)),
     "focal": (1, lambda x, y, q: losses.focal_loss(x, y)),
@@ -33,14 +33,14 @@ LOSSES = {
     "AP": (1, lambda x, y, q, **k: losses.ap_loss(x, y, **k)),
     "AUC": (1, lambda x, y, q, **k: losses.auc_loss(x, y, **k)),
     "aLRP": (1, lambda x, y, q, **k: sum(losses.alrp_loss(x, y, q, **k))),
-    # How many pairs of positives of different IoUs there are.
+    # The second wait is for the number of pairs of positives with different IoUs.
     "Rank & Sort": (2, lambda x, y, q, **k: sum(losses.rank_sort_loss(x, y, q, **k))),
 }
 RANKINGS = ("DR", "AP", "AUC", "aLRP", "Rank & Sort")
 
 
 class Waits(TorchDispatchMode):
-    """Counts them."""
+    """Counts the operations that wait."""
 
     def __init__(self):
         super().__init__()
@@ -65,7 +65,7 @@ def _has_unknown_size(func, kwargs):
 
 @pytest.fixture
 def waits(monkeypatch):
-    """Names of the operations that wait, while it is entered."""
+    """A mode that collects the names of the operations that wait."""
     from imbdet.kernels.fused import entrywise, negative_softmax, norm_histogram, step_sums
 
     for module in (entrywise, negative_softmax, norm_histogram, step_sums):
@@ -89,7 +89,7 @@ def waits(monkeypatch):
 
 
 def pay(loss, waits, **which):
-    """Forward and backward."""
+    """Do a forward and a backward pass."""
     logits, gt_labels, quality, options = problem(60, 5, 0, **which)
     logits = logits.detach().requires_grad_()
     waits.names.clear()

@@ -1,4 +1,4 @@
-"""A learner asks for outputs only where a part needs them, and tells what it did."""
+"""A learner asks for outputs only where a part needs them, and reports what it did."""
 
 import pytest
 import torch

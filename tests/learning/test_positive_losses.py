@@ -1,4 +1,4 @@
-"""Qualities of positives, and what positives pay: for boxes, distributions and a quality branch."""
+"""Qualities of positives, and their losses of boxes, distributions and a quality branch."""
 
 import math
 from dataclasses import replace

@@ -49,7 +49,7 @@ def files(method):
 
 
 def assert_close(found, expected):
-    """To 1e-6 of the largest entry: epsilons of divisors differ."""
+    """Compare to 1e-6 of the largest entry, as epsilons of divisors differ."""
     expected = expected.double().reshape(found.shape)
     atol = 1e-6 * float(expected.abs().max()) if expected.numel() else 0.0
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=atol)

@@ -1,4 +1,4 @@
-"""Weights of the data: sums of w l over a normalizer that counts what samples weigh."""
+"""Weights of the data: sums of w l over a normalizer that counts the weights of samples."""
 
 from dataclasses import replace
 from functools import partial
@@ -36,7 +36,7 @@ DEEP = partial(max_iou, positive_from=0.3, negative_below=0.3)
 
 
 def graded(priors, targets):
-    """Positives whose quality is their IoU."""
+    """An assigner of positives whose quality is their IoU."""
     assignment = DEEP(priors, targets)
     return replace(assignment, quality=assignment.ious)
 
@@ -48,7 +48,7 @@ def criterion(**options):
 
 
 def everything():
-    """A criterion with all that positives may pay."""
+    """A criterion with all losses that positives may have."""
     return criterion(
         distribution_loss=DistributionLoss(),
         quality_loss=QualityLoss(QUALITIES["iou"]),
@@ -59,7 +59,7 @@ def everything():
 
 
 def harmonised():
-    """A criterion of losses that count what samples weigh."""
+    """A criterion of losses that count the weights of samples."""
     how = {"is_normalized": True, "takes": ("group", "weights")}
     return PointwiseCriterion(
         cls_loss=SampleLoss(GHMCLoss(), **how), box_loss=BoxLoss(GHMRLoss(), **how)
@@ -147,12 +147,12 @@ def test_harmonised_losses_count_what_samples_weigh():
     losses, record = harmonised()(Samples(chosen, outputs), 1.0)
     cls_losses = GHMCLoss()(outputs.logits, chosen.gt_labels, weights=chosen.weights)
     torch.testing.assert_close(losses["loss_cls"], cls_losses.sum())
-    # As for other losses, the record has them before their weights.
+    # The record has them before their weights, as for other losses.
     torch.testing.assert_close(record.cls_losses * chosen.weights, cls_losses)
 
 
 def test_softmax_losses_are_a_weighted_mean():
-    """As torch's cross-entropy with weights of classes has it."""
+    """They agree with torch's cross-entropy with weights of classes."""
     class_weights = torch.tensor([2.0, 0.5, 3.0])
     priors, targets, _ = problem()
     targets = replace(targets, weights=class_weights[targets.classes])

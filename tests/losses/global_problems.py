@@ -1,4 +1,4 @@
-"""Batches that lie in several processes, the losses of a process, and what it told the others."""
+"""Batches in several processes, the losses of a process, and the bytes that it sent."""
 
 import functools
 import itertools
@@ -15,7 +15,7 @@ from tests.losses.ranking_problems import KINDS, LOSSES, random_problem
 
 
 def summed(loss):
-    """A loss of each sample, as a caller adds it up."""
+    """The sum of a loss over samples, as a caller computes it."""
 
     def total(x, y, q, *, group=None):
         return (num_processes(group) * loss(x, y, q, group=group).sum(),)
@@ -28,7 +28,7 @@ def deltas_of(quality):
 
 
 def weighted(loss):
-    """A loss with weights, some of them 0, that are functions of a row."""
+    """A loss with weights that are functions of a row, some of them 0."""
 
     def by_weights(x, y, q, **kwargs):
         return loss(x, y, q, weights=weights_of(x, y), **kwargs)
@@ -70,7 +70,7 @@ DTYPES = [torch.float32, torch.float64, torch.bfloat16]
 
 
 class Problem(NamedTuple):
-    """Which batch; ``num_processes`` of 2 leaves out the rows of the third."""
+    """The choice of a batch; ``num_processes`` of 2 leaves out the rows of the third."""
 
     kind: str
     cuts: str
@@ -97,7 +97,7 @@ class Problem(NamedTuple):
         return cut(logits.detach().to(self.dtype), labels, quality.to(dtype), slice(0, end))
 
     def part(self, rank):
-        """The same of one process."""
+        """The part of the batch in one process."""
         return cut(*self.batch(), slice(*CUTS[self.cuts][rank : rank + 2]))
 
 
@@ -121,14 +121,14 @@ def evaluate(loss, logits, labels, quality, **kwargs):
     inputs = logits.detach().requires_grad_(), quality.detach().requires_grad_()
     values = torch.stack(loss(inputs[0], labels, inputs[1], **kwargs))
     total = (values * torch.arange(1, len(values) + 1)).sum()
-    if not total.requires_grad:  # of no positives
+    if not total.requires_grad:  # there are no positives
         return values, *map(torch.zeros_like, inputs)
     grads = torch.autograd.grad(total, inputs, allow_unused=True, materialize_grads=True)
     return values.detach(), *grads
 
 
 def evaluate_all():
-    """What this process computes of each problem and, of the first, once more; see also below."""
+    """Results of this process: of all problems, of the first again, with a NaN, and bytes."""
     rank, results = distributed.get_rank(), {}
     groups = {2: distributed.new_group([0, 1]), 3: distributed.group.WORLD}
     for i, problem in enumerate(PROBLEMS):
@@ -156,7 +156,7 @@ def values_with_nan(rank):
 
 
 def bytes_told(rank):
-    """Bytes that this process gives away in each loss."""
+    """Bytes that this process sends to others in each loss."""
     told = {}
     with (
         mock.patch.object(distributed, "all_reduce", wraps=distributed.all_reduce) as reduce,

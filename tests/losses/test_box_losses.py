@@ -107,7 +107,7 @@ def test_smooth_l1_refuses_a_negative_beta():
 
 @pytest.mark.parametrize("loss", [*IOU_LOSSES, smooth_l1_loss])
 def test_half_precision_does_not_overflow(loss):
-    # 300 * 300 pixels and 300^2 are beyond float16.
+    # 300 * 300 pixels and 300^2 exceed float16.
     boxes = torch.tensor([[0.0, 0, 300, 300]], dtype=torch.float16, requires_grad=True)
     other = torch.tensor([[10.0, 10, 310, 310]], dtype=torch.float16)
     expected = loss(boxes.detach().float(), other.float())

@@ -56,7 +56,7 @@ def test_matchability_aware(num_rows, num_classes, seed):
 
 
 def joint_targets(logits, labels, ious, gt_idxs, tau):
-    """Targets of IA-BCE one by one."""
+    """Targets of IA-BCE, computed one by one."""
     scores = positive_scores(logits, labels)
     targets = (scores**0.25 * ious**0.75).clamp(min=0.01).tolist()
     ranks = [
@@ -98,7 +98,7 @@ def test_position_supervised(num_rows, num_classes, seed):
 
 
 def test_one_query_by_hand():
-    # p = 1/2 has the cross-entropy ln 2 for any target: MAL pays ln 2 whatever the IoU, varifocal
+    # p = 1/2 has the cross-entropy ln 2 for any target: MAL is ln 2 whatever the IoU, varifocal
     # loss IoU ln 2. IA-BCE: ln 2. Position-supervised: the only query is the best, so that its
     # target is 1: 1/4 (1/2)^2 ln 2.
     query = torch.zeros(1, 1), torch.tensor([0]), torch.tensor([0.25])

@@ -15,7 +15,7 @@ LAMBDA_NEG = 0.1 / math.log(3.5)
 
 
 def split(entries, labels):
-    """Those of the positive and of the negative entries."""
+    """Values of the positive entries, and those of the negative ones."""
     is_positive = labels[:, None] == torch.arange(entries.shape[1])
     is_negative = ~is_positive & (labels >= 0)[:, None]
     return entries[is_positive], entries[is_negative]
@@ -37,7 +37,7 @@ def definition(
     lambda_pos=1.0,
     lambda_neg=LAMBDA_NEG,
 ):
-    """One scope with autograd through two ordinary softmaxes."""
+    """DR loss of one scope, with autograd through two ordinary softmaxes."""
     labels = labels.where(weights > 0, -1)
     pos, neg = split(logits.sigmoid(), labels)
     pos_weights, neg_weights = split(weights[:, None].expand_as(logits), labels)

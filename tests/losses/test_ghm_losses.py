@@ -1,4 +1,4 @@
-"""GHM-C and GHM-R against their definition, calls of the published code, and identities."""
+"""GHM-C and GHM-R against their definition and the published code, and identities."""
 
 from pathlib import Path
 

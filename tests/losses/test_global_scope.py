@@ -19,7 +19,7 @@ TOLERANCES = {torch.float64: 1e-10, torch.float32: 1e-6, torch.bfloat16: 1e-2}
 
 @pytest.fixture(scope="module")
 def in_processes(tmp_path_factory):
-    """Of each of three processes, what :func:`evaluate_all` returns."""
+    """The results of :func:`evaluate_all` in each of three processes."""
     return call_in_processes(evaluate_all, 3, tmp_path_factory.mktemp("processes"))
 
 
@@ -73,9 +73,9 @@ def test_few_bytes_are_told(in_processes):
     parts = [PROBLEMS[0].part(rank) for rank in range(3)]
     own = [len(quality) for _, _, quality in parts]
     most, everything = max(own), sum(own)
-    # How many positives, their scores as they are; sums of FP, whether NaN.
+    # The number of positives and their scores; sums of FP, and whether there is a NaN.
     ranking = 8 + 4 * most + 8 * (everything + 1)
-    # The same of those with a weight, and the weights.
+    # The same for the positives with a weight, and the weights.
     weights = [weights_of(x, y)[(y >= 0) & (y < 3)] for x, y, _ in parts]
     own = [int((w > 0).sum()) for w in weights]
     weighted = 8 + (4 + 8) * max(own) + 8 * (sum(own) + 1)

@@ -1,4 +1,4 @@
-"""Relatives of the smooth L1 loss: balanced, authentic, decayed."""
+"""Variants of the smooth L1 loss: balanced, authentic, decayed."""
 
 import math
 

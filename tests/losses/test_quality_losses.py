@@ -18,7 +18,7 @@ from imbdet.losses import (
 )
 from tests.kernels.test_entrywise import random_problem, random_weights
 
-# Gradients of the others take a part of the value for a constant.
+# The gradients of the other losses treat a part of the value as a constant.
 DIFFERENTIABLE = [quality_focal_loss, varifocal_loss, position_supervised_loss]
 LOSSES = pytest.mark.parametrize(
     "loss", [*DIFFERENTIABLE, matchability_aware_loss, iou_aware_bce_loss]
@@ -26,7 +26,7 @@ LOSSES = pytest.mark.parametrize(
 
 
 def random_ious(labels, num_classes, seed=0):
-    """Quality of the positives, 0 and 1 among it."""
+    """Quality of the positives, with values of 0 and 1."""
     num_positives = int(((labels >= 0) & (labels < num_classes)).sum())
     generator = torch.Generator().manual_seed(seed)
     return (torch.rand(num_positives, generator=generator, dtype=torch.float64) * 5).round() / 5

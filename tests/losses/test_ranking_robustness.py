@@ -1,4 +1,4 @@
-"""What ranking losses make of NaN, infinities, repeated backward passes and autocast."""
+"""Ranking losses with NaN, infinities, repeated backward passes and autocast."""
 
 import math
 
@@ -117,7 +117,7 @@ def test_autocast_changes_nothing(loss, dtype, size, num_images):
 
 
 def test_many_logits_of_half_precision_are_looked_up_by_their_pattern():
-    """What the problems of size MANY are for."""
+    """The problems of size MANY are meant for this."""
     steps = Steps(torch.zeros(1), 1.0)
     num_cells = [
         len(make_grid(steps, torch.empty(n, 3, dtype=torch.float16)).buckets) for n in (FEW, MANY)

@@ -1,4 +1,4 @@
-"""Weights of samples in the ranking losses: their definition, and what follows from it.
+"""Weights of samples in the ranking losses: their definition, and its consequences.
 
 A weight is what a repetition of the sample would be. This holds for negatives, and for positives
 wherever a step between equal scores counts as much as the pair of a sample with itself: in AUC and
@@ -93,7 +93,7 @@ def test_losses_equal_their_definitions(
         check(sorting, *expected_sorting, np.zeros(len(n)))
 
 
-# Also the losses that have no pair of a sample with itself.
+# All losses, also those that have no pair of a sample with itself.
 WITH_DR = {**LOSSES, "dr": lambda x, y, q, delta=None, **kwargs: (dr_loss(x, y, **kwargs),)}
 WEIGHTED = pytest.mark.parametrize("loss", WITH_DR.values(), ids=WITH_DR.keys())
 IMAGES = pytest.mark.parametrize("num_images", [None, 3])

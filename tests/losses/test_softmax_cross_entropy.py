@@ -7,7 +7,7 @@ from imbdet.losses import softmax_cross_entropy_loss
 
 
 def test_by_hand():
-    # Two classes and the background, all logits equal: -ln(1/3) each; the ignored row pays nothing.
+    # Two classes and the background, all logits equal: -ln(1/3) each; the ignored row has 0.
     losses = softmax_cross_entropy_loss(torch.zeros(4, 3), torch.tensor([0, 1, 2, -1]))
     ln3 = torch.tensor(3.0).log()
     torch.testing.assert_close(losses, torch.stack([ln3, ln3, ln3, 0 * ln3]))

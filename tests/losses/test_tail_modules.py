@@ -49,7 +49,7 @@ def problem(name, num_rows=9, num_classes=4, seed=0):
 
 
 def seesaw_row(row, label, counts, p=0.8, q=2.0, eps=0.01):
-    """As the paper has it: factors of the terms of the softmax's denominator."""
+    """Seesaw loss as in the paper: factors of the terms of the softmax's denominator."""
     *classes, is_object, is_background = (math.exp(x) for x in row)
     right = is_background if label == len(classes) else is_object
     loss = -math.log(right / (is_object + is_background))

@@ -16,7 +16,7 @@ from imbdet.modeling import build_model, give_class_frequencies
 
 NUM_CLASSES = 5
 NUM_KEYPOINTS = 4
-# A long tail; of the last class there is nothing.
+# A long tail, whose last class has no object.
 FREQUENCIES = ClassFrequencies(
     1000, images=torch.tensor([900, 90, 20, 1, 0]), instances=torch.tensor([5000, 150, 50, 1, 0])
 )
@@ -26,8 +26,8 @@ def small_config(kind, *opts):
     """Config of a small detector.
 
     Args:
-        kind: "retinanet" or "rcnn" with what it has in front: "faster", "mask", "keypoint",
-            "cascade", "cascade_mask" or "cascade_keypoint".
+        kind: "retinanet", or "rcnn" with the prefix "faster", "mask", "keypoint", "cascade",
+            "cascade_mask" or "cascade_keypoint".
         opts: overrides KEY, VALUE, ...
     """
     cfg = get_cfg()
@@ -104,7 +104,7 @@ def detectron2_config(cfg):
 
 
 def make_batch(num_boxes, seed=0, size=(96, 128)):
-    """Random images with as many objects each as ``num_boxes`` says."""
+    """Random images with the numbers of objects in ``num_boxes``."""
     generator = torch.Generator().manual_seed(seed)
     height, width = size
     batch = []
@@ -125,7 +125,7 @@ def make_batch(num_boxes, seed=0, size=(96, 128)):
 
 
 def _make_keypoints(boxes, seed):
-    """In the boxes; about two thirds of them are labelled."""
+    """Keypoints in the boxes; about two thirds of them are labelled."""
     generator = torch.Generator().manual_seed(seed)
     places = torch.rand(len(boxes), NUM_KEYPOINTS, 2, generator=generator)
     points = boxes[:, None, :2] + places * (boxes[:, None, 2:] - boxes[:, None, :2])
@@ -134,7 +134,7 @@ def _make_keypoints(boxes, seed):
 
 
 def train_step(model, batch, seed=0):
-    """Losses and gradients of one batch, and what was logged."""
+    """Losses and gradients of one batch, and the logged scalars."""
     model.train()
     model.zero_grad()
     torch.manual_seed(seed)
@@ -148,7 +148,7 @@ def train_step(model, batch, seed=0):
 
 @pytest.fixture
 def build():
-    """Builds a model from a config, with weights of seed 0, that knows FREQUENCIES."""
+    """Function that builds a model from a config, with weights of seed 0 and FREQUENCIES."""
 
     def build_seeded(cfg):
         torch.manual_seed(0)

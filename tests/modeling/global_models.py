@@ -1,4 +1,4 @@
-"""What one of several processes computes of its images, by criteria and by whole detectors."""
+"""Results of one of several processes for its images, by criteria and by whole detectors."""
 
 import itertools
 import math
@@ -103,7 +103,7 @@ def samples_of(images, num_columns, num_classes):
 
 
 def pay(name, images):
-    """Two batches pay: losses and gradients of the second, and what the criterion keeps."""
+    """Losses and gradients of the second of two batches, and the state of the criterion."""
     site, kind, keys = CRITERIA[name]
     cfg = small_config(kind, *keys, *(RPN_GLOBAL if site == "RPN" else GLOBAL))
     torch.manual_seed(0)
@@ -134,7 +134,7 @@ def train(name, images, wrap=lambda model: model):
 
 
 def train_with_nan(rank):
-    """How a detector ends whose RPN gives NaN in one process, before the others' RoI heads rank."""
+    """The end of a detector whose RPN gives NaN in one process, while others' RoI heads rank."""
     keys = ["MODEL.CLS_LOSS.NAME", "ap", *GLOBAL]
     model = build_model(small_config("faster_rcnn", *keys))
     if rank == 1:
@@ -146,7 +146,7 @@ def train_with_nan(rank):
 
 
 def train_and_pay():
-    """All criteria and detectors, of this process's images."""
+    """The results of all criteria and detectors for this process's images."""
     rank = distributed.get_rank()
     paid = {
         (name, split): pay(name, split[rank]) for name, split in itertools.product(CRITERIA, SPLITS)

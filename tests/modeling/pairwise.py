@@ -9,9 +9,9 @@ def covering_set(factors, clashes, seed=0, tries=40):
 
     Args:
         factors: dict from the name of a factor to its options.
-        clashes: how many rules a combination breaks; a valid one breaks none.
-        seed: of the random search; the same seed gives the same set.
-        tries: random combinations per added one, of which the best is taken.
+        clashes: function that counts the rules that a combination breaks; a valid one breaks none.
+        seed: seed of the random search; the same seed gives the same set.
+        tries: number of random combinations for each added one, of which the best is taken.
     """
     generator = random.Random(seed)
     uncovered = all_pairs(factors)

@@ -1,4 +1,4 @@
-"""Losses of half-precision predictions with a scaler, as SOLVER.AMP.ENABLED, which needs a GPU.
+"""Losses of half-precision predictions with a scaler, as with SOLVER.AMP.ENABLED on a GPU.
 
 Detectron2's trainer computes losses under autocast, scales their sum by 65,536 and divides the
 gradients of the float32 weights by that before its step.
@@ -66,7 +66,7 @@ def test_gradients_are_those_of_full_precision(keys, spread):
     deltas = torch.randn(len(candidates), 4 * NUM_CLASSES, generator=generator)
     predictions = [x.half().float() for x in (logits, deltas)]
 
-    # Some keep running quantities or draw: both begin with the same.
+    # Some keep running quantities or draw, so that both start with the same.
     results = [
         train(copy.deepcopy(criterion), predictions, candidates, amp=a) for a in (True, False)
     ]
@@ -75,7 +75,7 @@ def test_gradients_are_those_of_full_precision(keys, spread):
         assert loss.dtype == torch.float32
         torch.testing.assert_close(loss, expected[name], rtol=1e-4, atol=1e-6, msg=name)
     digit = torch.finfo(torch.float16).eps
-    # Of logits that pay twice, both gradients are rounded before they are added and may cancel.
+    # Logits in two losses have two gradients, which are rounded before they add up or cancel.
     of_largest = digit if "MODEL.CARL.ENABLED" in keys else 1e-5
     for grad, expected_grad in zip(grads, expected_grads, strict=True):
         assert expected_grad.any()

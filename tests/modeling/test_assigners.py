@@ -1,4 +1,4 @@
-"""Assigners by key, in every place of a detector where they have a meaning."""
+"""Assigners by key, at every site of a detector where they have a meaning."""
 
 import pytest
 import torch
@@ -37,7 +37,7 @@ DENSE = [name for name, method in ASSIGNERS if "dense heads" in method.places]
 
 
 def train(model):
-    """What a step logs on two images, of which one has no object."""
+    """The scalars that a step logs on two images, of which one has no object."""
     losses, gradients, scalars = train_step(model, make_batch([6, 0]))
     assert all(loss.isfinite() for loss in losses.values())
     assert all(gradient is None or gradient.isfinite().all() for gradient in gradients.values())
@@ -47,7 +47,7 @@ def train(model):
 @pytest.mark.parametrize("name", DENSE)
 def test_every_assigner_trains_a_retinanet(name, build):
     scalars = train(build(small_config("retinanet", "MODEL.ASSIGNER.NAME", name)))
-    # Of DDOD's candidates the best may lie outside their object, as nothing is learned yet.
+    # DDOD's best candidates may lie outside their object, as nothing is learned yet.
     assert scalars["num_pos_anchors"] > 0 or name == "ddod"
 
 

@@ -1,4 +1,4 @@
-"""TEST.AUG: detectron2's test-time augmentation with our detectors, and where it has none."""
+"""TEST.AUG: detectron2's test-time augmentation with our detectors, and where there is none."""
 
 import pytest
 import torch
@@ -30,7 +30,7 @@ def test_detections_are_detectron2s(kind, build):
 
 @pytest.mark.parametrize("name", ["seesaw", "bags"])
 def test_an_image_as_it_is_has_the_scores_of_the_detector(name, build):
-    # With other columns of logits than detectron2's.
+    # The detector has other columns of logits than detectron2's.
     keys = ["TEST.AUG.MIN_SIZES", (96,), "TEST.AUG.FLIP", False, "MODEL.CLS_LOSS.NAME", name]
     cfg = small_config("faster_rcnn", *AUG, *keys)
     model = build(cfg).eval()

@@ -10,7 +10,7 @@ from imbdet.modeling import balance_pyramid
 from imbdet.modeling.unread_keys import refuse_unread_keys
 from tests.modeling.conftest import make_batch, small_config, train_step
 
-# By the detector, the balanced backbone, and the keys that go with it.
+# Detectors, their balanced backbones, and the keys that go with these.
 TIMM = ("MODEL.TIMM.NAME", "test_efficientnet")
 BACKBONES = [
     ("retinanet", "build_retinanet_resnet_bfp_backbone", ()),
@@ -43,7 +43,7 @@ def balance(*levels, refine_level=1, refinement="none"):
 def test_every_level_gets_the_mean_of_all():
     fine = torch.arange(16.0).view(1, 1, 4, 4)
     middle, coarse = torch.full((1, 1, 2, 2), 10.0), torch.full((1, 1, 1, 1), 4.0)
-    # In the size of the middle: maxima of 2 x 2 of the fine level, copies of the coarse one.
+    # In the size of the middle level: maxima of 2 x 2 of the fine one, copies of the coarse one.
     mean = (torch.tensor([[5.0, 7.0], [13.0, 15.0]]) + 10 + 4) / 3
     found = balance(fine, middle, coarse)(None)
     torch.testing.assert_close(found["p1"], 10 + mean.view(1, 1, 2, 2))

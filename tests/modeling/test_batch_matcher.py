@@ -1,4 +1,4 @@
-"""All images at once are matched as detectron2's matcher does one after the other."""
+"""Matches of all images at once are those of detectron2's matcher, image by image."""
 
 import pytest
 import torch

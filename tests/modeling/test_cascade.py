@@ -28,7 +28,7 @@ def stages_of(model):
 
 
 def seen_by(model, batch):
-    """Of each stage: what it could choose from, and the record of what it chose."""
+    """The candidates of each stage, and the record of those that it chose."""
     available, chosen = [], []
     for learner in stages_of(model):
         learner.candidate_sink = available.append
@@ -40,7 +40,7 @@ def seen_by(model, batch):
 def test_only_the_first_stage_samples(build):
     available, chosen = seen_by(build(cascade()), make_batch([3, 5]))
     assert [len(samples) for samples in chosen] == [64] * 3
-    # The first stage has the ground truth appended, the next ones what becomes of its samples.
+    # The first stage has the ground truth appended, the next ones have the boxes of its samples.
     assert [len(candidates) for candidates in available] == [2 * 50 + 8, 64, 64]
     for samples, iou in zip(chosen, (0.5, 0.6, 0.7), strict=True):
         assert torch.equal(samples.gt_labels != samples.num_classes, samples.candidates.ious >= iou)

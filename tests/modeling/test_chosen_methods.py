@@ -3,7 +3,7 @@ import pytest
 from imbdet.modeling.chosen_methods import chosen_methods
 from tests.modeling.conftest import small_config
 
-# Positives, negatives, classification, boxes; sampling and losses of detectron2 have names, too.
+# Names of the samplers of positives and of negatives, and of the losses: detectron2's have names.
 DEFAULTS = {
     "retinanet": ("all", "all", "focal", "smooth_l1"),
     "faster_rcnn": ("random", "random", "softmax_cross_entropy", "l1"),

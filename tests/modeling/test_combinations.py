@@ -34,7 +34,7 @@ def names(registry):
     return [name for name, _ in registry]
 
 
-# Of the losses for long tails one for each kind of columns; test_long_tails.py has all.
+# One loss for long tails for each kind of columns; test_long_tails.py has all.
 TAIL_LOSSES = ["bags", "efl", "seesaw"]
 FACTORS = {
     "kind": ["retinanet", "faster_rcnn"],
@@ -49,13 +49,13 @@ FACTORS = {
     "guided": [False, True],
     "scope": list(SCOPES),
 }
-# With columns of logits beside those of the classes.
+# Losses with columns of logits beside those of the classes.
 BESIDE_CLASSES = {"softmax_cross_entropy", "bags", "seesaw"}
 RANKINGS = {"dr", "ap", "auc", "alrp", "rank_sort"}
 
 
 def clashes(combination):
-    """How much has no meaning, said once more than in the code: a documented refusal each."""
+    """Number of documented refusals that a combination meets, written apart from the code."""
     c = combination
     ranks = c["cls_loss"] in RANKINGS
     return sum(

@@ -26,7 +26,7 @@ KEYS = {
 OF_DENSE_HEADS = [name for name, method in ASSIGNERS if "dense heads" in method.places]
 FACTORS = {
     "assigner": ["", *OF_DENSE_HEADS],
-    # Of the losses for long tails one; test_long_tails.py has all.
+    # One loss for long tails; test_long_tails.py has all.
     "cls_loss": [
         name
         for name, loss in CLS_LOSSES
@@ -45,7 +45,7 @@ GRADING = {"task_aligned", "topk_hungarian"}
 
 
 def clashes(combination):
-    """How much has no meaning, said once more than in the code: a documented refusal each."""
+    """Number of documented refusals that a combination meets, written apart from the code."""
     c = combination
     asks_assigner = c["box_quality"] == "assigned" or c["normalizer"] == "quality"
     keeps_positives = c["cls_loss"] in ("alrp", "rank_sort")

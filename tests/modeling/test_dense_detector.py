@@ -1,4 +1,4 @@
-"""ImbDense: its cases that are detectron2's detectors, its parts, and what it refuses."""
+"""ImbDense: its cases that are detectron2's detectors, its parts, and its refusals."""
 
 import pytest
 import torch

@@ -25,7 +25,7 @@ def assert_same(ours, theirs):
             torch.testing.assert_close(ours[name], theirs[name], rtol=1e-5, atol=atol, msg=name)
 
 
-# Of no object's keypoints detectron2 logs a mean, NaN.
+# Without keypoints detectron2 logs their mean, NaN.
 @pytest.mark.filterwarnings("ignore:Mean of empty slice", "ignore:invalid value")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("num_boxes", BATCHES.values(), ids=BATCHES.keys())

@@ -17,12 +17,12 @@ from tests.processes import call_in_processes
 
 @pytest.fixture(scope="module")
 def in_processes(tmp_path_factory):
-    """Of each of two processes, what :func:`train_and_pay` returns."""
+    """The results of :func:`train_and_pay` in each of two processes."""
     return call_in_processes(train_and_pay, 2, tmp_path_factory.mktemp("processes"))
 
 
 def mean(losses):
-    """Of each loss, over the processes."""
+    """Mean of each loss over the processes."""
     return {name: torch.stack([part[name] for part in losses]).mean(dim=0) for name in losses[0]}
 
 

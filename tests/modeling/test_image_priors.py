@@ -1,4 +1,4 @@
-"""Priors by the size of an image are those that the detector has there."""
+"""Priors by the size of an image are those that the detector has for it."""
 
 import pytest
 import torch

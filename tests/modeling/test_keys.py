@@ -1,4 +1,4 @@
-"""What the keys of samplers and losses do, and what they refuse."""
+"""Effects and refusals of the keys of samplers and losses."""
 
 import copy
 from types import SimpleNamespace
@@ -313,7 +313,7 @@ def test_sampling_all_uses_every_proposal_and_anchor(build):
     model.proposal_generator.learner.record_sinks.append(lambda record: records.update(rpn=record))
     model.roi_heads.learner.record_sinks.append(lambda record: records.update(roi=record))
     train_step(model, make_batch([3, 0]))
-    # At most 50 proposals an image, and the ground truth appended to the first.
+    # There are at most 50 proposals for an image, and the ground truth appended to the first.
     assert records["roi"].samples.num_per_image[0] > cfg.MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE
     assert records["rpn"].samples.num_per_image[1] > 10 * cfg.MODEL.RPN.BATCH_SIZE_PER_IMAGE
 

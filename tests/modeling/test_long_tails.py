@@ -1,4 +1,4 @@
-"""Losses for long tails as keys: what they pay, the columns of logits, and what they keep."""
+"""Losses for long tails by key: their values, the columns of logits, and their state."""
 
 import copy
 from dataclasses import replace
@@ -14,7 +14,7 @@ from imbdet.modeling import build_model
 from tests.messages import error_of
 from tests.modeling.conftest import FREQUENCIES, NUM_CLASSES, make_batch, small_config, train_step
 
-# Columns of logits beside those of the classes, of the layer.
+# Numbers of columns of logits of the layer beside those of the classes.
 COLUMNS = {
     **{"eql": 1, "federated": 1, "efl": 1, "eqfl": 1},
     **{"ecm": 1, "eqlv2": 1, "logit_adjustment": 1, "equilibrium": 1, "seesaw": 2, "bags": 6},
@@ -56,7 +56,7 @@ def test_every_loss_trains_and_detects(kind, name, build):
 
 
 def expected_losses(name, samples, generator):
-    """(M,) losses of RoI heads that have seen nothing yet, by what they are without keys."""
+    """(M,) losses of new RoI heads, by the functions of the losses instead of keys."""
     logits, labels = samples.pred_logits, samples.gt_labels
     images, instances = FREQUENCIES.images, FREQUENCIES.instances
     quality = samples.pos_quality
@@ -140,7 +140,7 @@ def test_a_state_goes_on_and_detects_as_the_model(name, build):
     model = build(config("faster_rcnn", name))
     train_step(model, batch)
     state = state_of(model)
-    resumed = build_model(config("faster_rcnn", name))  # of other weights, and without frequencies
+    resumed = build_model(config("faster_rcnn", name))  # it has other weights, and no frequencies
     resumed.load_state_dict(state)
     expected, found = (train_step(each, batch)[0] for each in (model, resumed))
     assert found == expected

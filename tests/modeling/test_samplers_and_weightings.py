@@ -23,7 +23,7 @@ OHEM = ["MODEL.SAMPLER.POSITIVE.NAME", "ohem", "MODEL.SAMPLER.NEGATIVE.NAME", "o
 
 
 def spy(owner):
-    """The (candidates, choice) pairs that the sampler of a model's part sees and makes."""
+    """The (candidates, choice) pairs of the sampler of a model's part."""
     seen, sampler = [], owner.learner.sampler
 
     def watched(candidates):
@@ -48,7 +48,7 @@ def test_ohem_takes_the_proposals_that_pay_most(num_boxes, build):
     train_step(model, make_batch(num_boxes))
     ((candidates, choice),) = seen
     losses = candidates.cls_losses
-    # What the preview says is what the chosen ones pay.
+    # The losses of the preview are those of the chosen samples.
     torch.testing.assert_close(losses[choice.idxs], records[0].cls_losses)
     is_chosen = torch.zeros(len(losses), dtype=torch.bool)
     is_chosen[choice.idxs] = True

@@ -1,4 +1,4 @@
-"""What the data say reaches every head: weights, and regions in which nothing is learned."""
+"""Weights and ignored regions of the data reach every head."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ KINDS = ["retinanet", "faster_rcnn", "cascade_rcnn"]
 
 
 def told(batch, *, weights=None, **of_image):
-    """The same batch with what the data say; ``weights`` is of each image's objects."""
+    """The batch with facts of the data; ``weights`` has those of each image's objects."""
     for index, image in enumerate(batch):
         objects = image["instances"]
         fields = objects.get_fields()
@@ -24,7 +24,7 @@ def told(batch, *, weights=None, **of_image):
 
 
 def seen_by(model, batch):
-    """Candidates of each place, losses and gradients."""
+    """Candidates of each site, losses and gradients."""
     candidates = []
     for learner in learners_of(model):
         learner.candidate_sink = candidates.append
@@ -70,7 +70,7 @@ def test_an_object_without_weight_has_no_samples_at_any_place(build, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_image_without_weight_is_none(build, kind):
-    """Losses are those of the other image alone, but for the RPN's proposals of both."""
+    """Losses are those of the other image alone, apart from the RPN's proposals of both."""
     both = told(make_batch([3, 2]), image_weight=[1.0, 0.0])
     candidates, losses, _ = seen_by(build(small_config(kind)), both)
     for place in candidates:

@@ -1,4 +1,4 @@
-"""Gradients that are computed by hand cannot be differentiated, and are not without a word."""
+"""Differentiating gradients that are computed by hand is an error."""
 
 import pytest
 import torch

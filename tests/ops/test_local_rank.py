@@ -15,7 +15,7 @@ def test_worked_example():
 
 
 def definition(values, groups, classes):
-    """Rank in the group, then position in the class; Python's sort is stable."""
+    """Hierarchical local rank by the rank in the group, then in the class, by a stable sort."""
     local_ranks = {}
     for group in set(groups):
         members = [i for i in range(len(values)) if groups[i] == group]

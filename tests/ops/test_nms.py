@@ -11,7 +11,7 @@ from imbdet.samplers import nms_clusters
 
 
 def definition(boxes, scores, iou_thresh):
-    """Visit the boxes by score; each joins the first kept box it overlaps with, or is kept."""
+    """Visit the boxes by score; each joins the first kept box that it overlaps, or is kept."""
     ious = box_iou(boxes, boxes)
     kept, clusters = [], [None] * len(boxes)
     for i in sorted(range(len(boxes)), key=lambda i: -scores[i]):
@@ -22,7 +22,7 @@ def definition(boxes, scores, iou_thresh):
     return clusters
 
 
-# Whole numbers of a small range: duplicates, boxes without area, IoUs of exactly 1/2 and 1/3.
+# Small whole numbers give duplicates, boxes without area, and IoUs of exactly 1/2 and 1/3.
 SIDE = st.tuples(st.integers(0, 6), st.integers(0, 4)).map(lambda x: (x[0], x[0] + x[1]))
 BOXES = st.lists(st.tuples(SIDE, SIDE, st.integers(0, 4)), max_size=40)
 
@@ -72,7 +72,7 @@ def test_images_are_as_each_by_itself(images, max_pairs):
 
 def test_keeps_what_nms_keeps():
     boxes, scores = clouds(5000, seed=0)
-    # Whole pixels, and a threshold that no ratio of their areas meets: nothing hangs on rounding.
+    # Whole pixels, and a threshold that no ratio of their areas equals: rounding does not matter.
     boxes, iou_thresh = boxes.round(), 0.50001
     clusters = nms_clusters(boxes, scores, iou_thresh)
     kept = (clusters == torch.arange(5000)).nonzero().squeeze(1)

@@ -1,4 +1,4 @@
-"""Signals that ask a program to end: whatever it does at that moment."""
+"""Signals that ask a program to end, whatever it does at that moment."""
 
 import contextlib
 import gc
@@ -132,7 +132,7 @@ def test_what_was_begun_is_removed(tmp_path):
 
 
 def program(code, **options):
-    """A process that runs ``code`` after ``run = ...`` was said."""
+    """A process that runs ``code`` after a definition of ``run``."""
     head = """
     import ctypes, os, signal, sys, time
     from pathlib import Path

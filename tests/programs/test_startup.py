@@ -1,4 +1,4 @@
-"""Garbage collection rests during imports, and then is as before, but for what was imported."""
+"""Garbage collection is off during imports, then as before, except for what was imported."""
 
 import gc
 import sys

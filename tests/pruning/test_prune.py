@@ -1,4 +1,4 @@
-"""``imbdet prune`` on small runs: what is kept, why, and what is refused."""
+"""``imbdet prune`` on small runs: kept images and objects, reasons, and refusals."""
 
 import csv
 import json
@@ -24,7 +24,7 @@ NUM_IMAGES, RARE = 20, 19
 
 
 def content():
-    """Images with two objects each: common ones, but one that is rare, and a crowd."""
+    """Images with two objects each, common ones except for a rare one, and a crowd."""
     images = [
         {"id": k, "file_name": f"{k}.png", "width": 64, "height": 64, "licence": 1}
         for k in range(NUM_IMAGES)
@@ -180,7 +180,7 @@ def test_options_that_make_no_sense_are_named(run, options, parts, capsys):
 
 
 def test_no_file_of_the_training_is_written_over(tmp_path):
-    """Also not that of another of its data sets, nor the new file of one by that of another."""
+    """Nor is one of another data set, nor the new file of a data set by that of another."""
     sources = {"a": tmp_path / "data" / "a.json", "b": tmp_path / "pruned" / "a.json"}
     message = error_of(new_files, tmp_path / "pruned", sources)
     assert_says(message, str(sources["b"]), "stays as it is", "--output")

@@ -1,4 +1,4 @@
-"""What is kept: enough of each class, and of every range of scores."""
+"""Enough units of each class and of every range of scores are kept."""
 
 from collections import Counter
 
@@ -63,7 +63,7 @@ def test_few_that_are_kept_are_not_the_hardest_alone():
     kept = scores[selection.is_kept]
     assert 0 < (kept == 0).sum() < 10
     assert (kept >= 75).sum() < 35
-    # Of many, all that are not typical stay.
+    # If many are kept, all that are not typical stay.
     many = select(scores, 700, NO_PAIRS, floor=0, generator=seeded())
     assert many.is_kept[900:].all()
 

@@ -8,7 +8,7 @@ NUM_CLASSES = 3
 
 
 class Shift:
-    """The simplest box transform: deltas are added to the corners."""
+    """The simplest box transform, which adds deltas to the corners."""
 
     def apply_deltas(self, deltas, boxes):
         return boxes + deltas
@@ -23,7 +23,7 @@ def make_record(
     weighted=False,
     dtype=torch.float32,
 ):
-    """A record of random samples: positives of two objects per image, negatives, some ignored."""
+    """A record of random samples: positives of two objects of each image, negatives, ignored."""
     generator = torch.Generator().manual_seed(seed)
 
     def rand(*shape):

@@ -37,7 +37,7 @@ def test_the_period_doubles_each_time_half_of_the_rest_is_used(tmp_path):
     thinnings = []
     for iteration in range(64):
         thinnings.append(folder.thinning)
-        # Twice the period, half the rows.
+        # With twice the period there are half the rows.
         assert folder.write(iteration, {"samples.parquet": bytes(256 // folder.thinning)})
     assert thinnings[:9] == [1, 1, 2, 2, 4, 4, 8, 8, 16]
     total = sum(path.stat().st_size for path in tmp_path.rglob("part-*"))

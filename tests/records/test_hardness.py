@@ -1,4 +1,4 @@
-"""How hard objects and images are, beside slow definitions."""
+"""Hardness of objects and images against slow definitions."""
 
 import torch
 from hypothesis import given

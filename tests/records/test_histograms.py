@@ -29,7 +29,7 @@ def test_counts_are_their_definition():
     generator = torch.Generator().manual_seed(0)
     ious = torch.rand(500, generator=generator)
     losses = 10 ** (12 * torch.rand(500, generator=generator) - 8)
-    # On the edges, beyond them, and not known.
+    # Values on the edges, beyond them, and not known.
     ious[:21], losses[30:63] = IOU_EDGES, LOSS_EDGES
     losses[100:104] = torch.tensor([0, torch.inf, torch.nan, 1e-30])
     counts = joint_histogram(ious, losses)

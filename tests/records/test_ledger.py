@@ -1,4 +1,4 @@
-"""The ledger beside its definition: lists of sights, object after object, in plain Python."""
+"""The ledger against its definition: lists of sights, object after object, in plain Python."""
 
 import itertools
 import math
@@ -15,23 +15,23 @@ from tests.records.factories import make_record
 
 NUM_PER_IMAGE = (40, 0, 25)
 NUM_IMAGES, NUM_OBJECTS = 5, 10
-# Of each image: as it is, flipped, twice as large and cropped.
+# Augmentations of the images: none, a flip, and twice the size with a crop.
 TO_FILE = torch.tensor([[[1.0, 1], [0, 0]], [[-1, 1], [60, 0]], [[0.5, 0.5], [3, 7]]])
 
 
 def sights_of(iteration, **options):
-    """Those of a batch of three of the images, in another order each time, and its record."""
+    """Sights of a batch of three of the images, in another order each time, and its record."""
     record = make_record(NUM_PER_IMAGE, seed=iteration, **options)
     generator = torch.Generator().manual_seed(iteration)
     images = torch.randperm(NUM_IMAGES, generator=generator)[: len(NUM_PER_IMAGE)]
-    # Of each image its two objects, in any order.
+    # The two objects of each image, in any order.
     objects = (2 * images[:, None] + torch.randperm(2, generator=generator)).flatten()
     sights = Sights.of(record, iteration=iteration, objects=objects, images=images, to_file=TO_FILE)
     return record, sights
 
 
 def look_slowly(record, sights):
-    """For each object of the batch its row and its positives, as dicts."""
+    """The row and the positives of each object of the batch, as dicts."""
     samples = record.samples
     positives = [[] for _ in sights.objects["row"]]
     for place, row in enumerate(samples.pos_idxs.tolist()):
@@ -60,7 +60,7 @@ def look_slowly(record, sights):
 
 
 def keep_slowly(batches):
-    """What the ledger of all batches must say of each object."""
+    """The columns of each object in the ledger of all batches."""
     seen = {row: [] for row in range(NUM_OBJECTS)}
     for iteration, (record, sights) in enumerate(batches):
         for row, positives in look_slowly(record, sights):

@@ -23,7 +23,7 @@ POSITIVES_ONLY = {
 
 
 def with_candidates(record, **changes):
-    """The record of other candidates."""
+    """The record with changed candidates."""
     candidates = replace(record.samples.candidates, **changes)
     return replace(record, samples=replace(record.samples, candidates=candidates))
 
@@ -89,7 +89,7 @@ def test_what_does_not_exist_is_null_and_no_weight_is_1():
 
 
 def test_boxes_are_in_pixels_of_the_files():
-    # As it is; half as large and flipped, 300 wide; cut out at (20, 30).
+    # Images as they are; half as large and flipped, 300 wide; cut out at (20, 30).
     to_file = [[[1.0, 1], [0, 0]], [[-2, 2], [300, 0]], [[1, 1], [20, 30]]]
     record = make_record((4, 3, 2))
     priors = Priors(torch.tensor([10.0, 5, 40, 25]).repeat(9, 1), num_per_image=[4, 3, 2])

@@ -1,4 +1,4 @@
-"""Places of images beside their definitions, in plain Python."""
+"""Places of images against their definitions, in plain Python."""
 
 import math
 
@@ -37,7 +37,7 @@ def random_boxes(number, generator, size=20.0):
 
 
 def make_record(seed, num_per_image=(150, 0, 90)):
-    """Rows of images with some objects, most of them negatives, their scores given."""
+    """A record of images with some objects; most rows are negatives, and scores are given."""
     generator = torch.Generator().manual_seed(seed)
     total, num_objects = sum(num_per_image), [3, 0, 2]
     labels = torch.randint(-1, 3 * NUM_CLASSES, (total,), generator=generator)
@@ -62,7 +62,7 @@ def make_record(seed, num_per_image=(150, 0, 90)):
 
 
 def look_slowly(record):
-    """Of each image its places: (score, class, box in the file)."""
+    """The places of each image: (score, class, box in the file)."""
     samples = record.samples
     candidates, targets = samples.candidates, samples.candidates.targets
     for image in range(3):
@@ -116,7 +116,7 @@ def test_what_is_not_finite_is_no_place():
 
 
 class SlowPlaces:
-    """The places of one image: lists of what each was said to be."""
+    """The places of one image, each a list of what it was said to be."""
 
     def __init__(self):
         self.slots = []
@@ -169,7 +169,7 @@ class SlowPlaces:
 
 
 def as_columns(places):
-    """Of a sight, for the one image."""
+    """Columns of the places of a sight of one image."""
     columns = {
         "place_class": torch.full((1, NUM_PLACES), -1),
         "place_score": torch.zeros(1, NUM_PLACES),
@@ -218,7 +218,7 @@ def test_random_places_are_their_definition(seed):
 
 @pytest.mark.parametrize("start", [0, 30, 60])
 def test_a_place_with_enough_of_the_scores_is_kept_whenever_it_is_said(start):
-    """Others, each at a sight of its own, come before, after and with it."""
+    """Other places, each at a sight of its own, come before, after and with it."""
     sights = []
     for i in range(90):
         is_there = start <= i < start + 30

@@ -1,4 +1,4 @@
-"""The examples of docs/queries.md, on records of which the answers are known."""
+"""The examples of docs/queries.md, on records with known answers."""
 
 import json
 import re

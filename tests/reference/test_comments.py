@@ -16,7 +16,7 @@ def test_every_key_of_imbdet_is_explained(key):
     assert text[0].isupper() or text.startswith(('"', "IoU"))
     assert text.endswith(".")
     assert not text.endswith("..")
-    assert "see :" not in text.lower()  # a place that the reader of a key cannot look at
+    assert "see :" not in text.lower()  # the reader of a key cannot follow such a reference
 
 
 def test_a_key_is_explained_by_what_is_declared_or_by_the_comment_above_it():

@@ -1,4 +1,4 @@
-"""What is read from the sources is what the imported modules have."""
+"""Declarations that are read from the sources are those of the imported modules."""
 
 import dataclasses
 import subprocess

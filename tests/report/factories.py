@@ -1,4 +1,4 @@
-"""Folders as trainings and analyses leave them, of which everything is known."""
+"""Folders as trainings and analyses leave them, with known contents."""
 
 import json
 from argparse import Namespace
@@ -92,7 +92,7 @@ def all_numbers():
 
 
 def write_analysis(folder, numbers):
-    """What ``imbdet analyze`` leaves, but for the rows."""
+    """Write what ``imbdet analyze`` leaves, without the rows."""
     (folder / "tables").mkdir(parents=True)
     sentences = ["3 candidates have predictions that are not finite."]
     sentences += [
@@ -108,7 +108,7 @@ def write_picture(path, size=(60, 40)):
 
 
 def write_records(folder, num_parts=3):
-    """Histograms in several parts; returns their sums by name."""
+    """Write histograms in several parts, and return their sums by name."""
     records = RecordFolder(folder, max_bytes=1e9)
     total = 0
     for part in range(num_parts):
@@ -126,7 +126,7 @@ def write_records(folder, num_parts=3):
 
 
 def write_run(folder):
-    """What a training leaves, with an analysis and records; returns the analysis's numbers."""
+    """Write what a training with an analysis and records leaves; return the analysis's numbers."""
     folder.mkdir()
     opts = ["OUTPUT_DIR", str(folder), "SEED", "7", "SOLVER.BASE_LR", "0.25"]
     cfg = load_config(opts=opts)

@@ -81,7 +81,7 @@ def test_all_tabs_open_and_all_figures_are_drawn(page):
         assert [panel.get_attribute("id") for panel in shown] == [name]
         for drawing in drawings(page, name):
             assert drawing.is_displayed()
-    # Losses, AP, learning rate and time; a site each; the studies.
+    # Curves of losses, AP, learning rate and time; one drawing for each site; the studies.
     numbers = [len(drawings(page, name)) for name in ("training", "records", "figures")]
     assert numbers == [4, 2, 14]
     wait_for(lambda: page.execute_script(f"return {images}.every((i) => i.naturalWidth > 0)"))
@@ -154,7 +154,7 @@ def test_light_and_dark(page):
     drawing = drawings(page, "training")[0]
 
     def colors():
-        """Of the paper, and of a drawing the lightness of most of it and whether there is ink."""
+        """Colour of the page, lightness of most of a drawing, and whether anything is drawn."""
         paper = page.find_element(By.TAG_NAME, "body").value_of_css_property("background-color")
         pixels = np.asarray(Image.open(io.BytesIO(drawing.screenshot_as_png)).convert("L"))
         return paper, np.median(pixels), abs(pixels.mean() - np.median(pixels)) > 1
@@ -168,7 +168,7 @@ def test_light_and_dark(page):
     assert dark[2]
     switch.click()
     assert colors() == light
-    # Before a reader chooses, the system does.
+    # Before a reader chooses a theme, that of the system holds.
     page.execute_script("delete document.documentElement.dataset.theme")
     for features, expected in (
         ([{"name": "prefers-color-scheme", "value": "dark"}], dark),
@@ -220,7 +220,7 @@ def test_a_wide_table_on_a_phone_shows_that_it_goes_on(page):
     page.execute_script("arguments[0].scrollIntoView({block: 'center'})", table)
 
     def rim(side):
-        """The grey of its left or right end, but for letters."""
+        """The grey of its left or right end, apart from letters."""
         image = Image.open(io.BytesIO(table.screenshot_as_png)).convert("L")
         return np.median(np.asarray(image)[:, 1 if side == "left" else -2])
 
@@ -253,6 +253,6 @@ def test_a_comparison(comparison):
     assert len(shown) == 9
     classes = svg_of(shown["AP of each class"])
     assert html.escape(f"{short(SCRIPT)} (5)", quote=False) in classes
-    # How to read it stands above.
+    # The text above the figure says how to read it.
     text = comparison.find_element(By.ID, "figures").text
     assert "The class that gains most comes first" in text

@@ -1,4 +1,4 @@
-"""What a page says of rare, common and frequent classes."""
+"""The text of a page on rare, common and frequent classes."""
 
 import json
 

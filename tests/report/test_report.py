@@ -1,4 +1,4 @@
-"""The page of a folder, whatever is in it."""
+"""The page of a folder with any contents."""
 
 import json
 import shutil
@@ -166,7 +166,7 @@ TABLE = "analysis/tables/ranks.parquet"
 DRAWING = "analysis/figures/ranks.svg"
 METRICS = "inference/val/metrics.json"
 PICTURE = "analysis/pictures/a & b.png"
-# By kind of damage: file, what happens to it, the tab that tells, and what it says.
+# By kind of damage: the file, what damages it, the tab that reports it, and the message.
 DAMAGE = {
     "missing": [
         ("run.json", Path.unlink, "overview", "There is no 'run.json'."),
@@ -241,7 +241,7 @@ def test_page_of_an_analysis_alone(tmp_path):
     (tmp_path / "summary.txt").write_text("odd_ones: Most are odd.\nrest: None.\n")
     page = Page(write_report(tmp_path))
     assert list(page.tabs) == ["figures", "pictures"]
-    # A table that has no drawing here shows the one for papers.
+    # A table without a drawing of its own here shows the one for papers.
     assert "Odd ones Most are odd. odd_ones" in page.tabs["figures"]
     assert "img" in page.tags
     assert page.tabs["figures"].rstrip().endswith("Rest None.")

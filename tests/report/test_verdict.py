@@ -1,4 +1,4 @@
-"""What a page concludes, and what it does not."""
+"""Conclusions that a page draws, and those that it does not."""
 
 import json
 

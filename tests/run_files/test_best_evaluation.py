@@ -1,4 +1,4 @@
-"""Which evaluation is the best one, against a look at all of them."""
+"""The best evaluation, against a search through all of them."""
 
 import math
 

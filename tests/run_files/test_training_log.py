@@ -9,7 +9,7 @@ from imbdet.run_files.training_log import Curve, read_training_log
 
 
 def test_of_an_iteration_the_later_line_counts(tmp_path):
-    """A run that stopped after iteration 39 and went on from 19, and was killed."""
+    """A run stopped after iteration 39, went on from 19, and was killed."""
     rows = [(19, 9.0, 1.0), (39, 9.0, 5.0), (39, 3.0, 2.0), (59, 1.0, 2.0)]
     names = ("iteration", "total_loss", "time")
     path = tmp_path / "metrics.json"

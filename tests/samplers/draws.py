@@ -1,4 +1,4 @@
-"""What the samplers' tests share: candidates, many draws, and how likely each draw is."""
+"""Helpers of the samplers' tests: candidates, many draws, and probabilities of draws."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def count_picks(sampler, candidates, pool, quota, draws):
 
 
 def assert_frequencies(counts, draws, probabilities):
-    """Each count is within five standard errors of its probability."""
+    """Assert that each count is within five standard errors of its probability."""
     errors = np.sqrt(draws * probabilities * (1 - probabilities))
     assert (np.abs(counts - draws * probabilities) <= 5 * errors + 1e-6 * draws).all()
 

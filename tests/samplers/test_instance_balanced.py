@@ -31,7 +31,7 @@ def test_published_cases(case):
     probabilities = instance_probabilities(gt_idxs[is_positive], quota)
     assert_frequencies(count_positives(gt_idxs, quota, draws=2000), 2000, probabilities)
     if len(set(case["gt_sizes"]) - {0}) == 1 or is_positive.sum() <= quota:
-        # The published code trims and fills otherwise; only here it comes to the same.
+        # The published code trims and fills in another way, with the same result only here.
         assert_frequencies(case["pick_counts"][is_positive], case["reps"], probabilities)
 
 

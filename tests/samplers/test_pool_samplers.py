@@ -1,4 +1,4 @@
-"""What holds for every sampler that picks up to its quota."""
+"""Properties of every sampler that picks up to its quota."""
 
 import pytest
 import torch

@@ -103,7 +103,7 @@ def test_together_on_a_batch(dtype):
 def test_a_batch_is_as_its_images_one_by_one(labels, quota, seed):
     candidates = random_candidates(labels, seed=seed)
     at_once = IoUHLRPositives(), ScoreHLRNegatives()
-    # Plain functions, which look at one pool at a time.
+    # Plain functions, which take one pool at a time.
     one_by_one = [partial(sampler) for sampler in at_once]
     found, expected = (
         QuotaSampler(*samplers, batch_size_per_image=quota, positive_fraction=0.25)(

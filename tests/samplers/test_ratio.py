@@ -1,4 +1,4 @@
-"""All positives and a multiple of negatives."""
+"""A sampler of all positives and a multiple of negatives."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Searches whose trainings are played: a stand-in for the program, with APs that are made up."""
+"""Searches with simulated trainings: a stand-in for the program, with made-up APs."""
 
 import json
 import signal
@@ -12,7 +12,7 @@ from imbdet.cli import main
 from imbdet.search import launcher, results, run_search, stage
 from imbdet.search.searched_configs import Shared
 
-# Notes that it was started, and leaves the AP of its arm and seed.
+# A program that notes its start, and leaves the AP of its arm and seed.
 PROGRAM = """
 import json, pathlib, signal, sys, time
 words = sys.argv[1:]
@@ -62,7 +62,7 @@ def _heard_ctrl_c():
 
 @pytest.fixture
 def search(tmp_path, monkeypatch):
-    """Runs ``imbdet search`` on a space, and returns the exit status."""
+    """Function that runs ``imbdet search`` on a space, and returns the exit status."""
     (tmp_path / "program.py").write_text(PROGRAM)
     command = (sys.executable, str(tmp_path / "program.py"), "--resume")
     monkeypatch.setattr(launcher, "_TRAIN", command)
@@ -87,7 +87,7 @@ def search(tmp_path, monkeypatch):
 
 @pytest.fixture
 def begin(search, monkeypatch):
-    """Begins the search of SPACE, and trains nothing."""
+    """Function that begins the search of SPACE, and trains nothing."""
 
     def run():
         with monkeypatch.context() as patch:

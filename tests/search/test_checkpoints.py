@@ -1,4 +1,4 @@
-"""Which checkpoints a search leaves on the disk, with trainings that are played in this process."""
+"""Checkpoints that a search leaves on the disk, with trainings simulated in this process."""
 
 import contextlib
 import itertools
@@ -22,12 +22,12 @@ final: {dataset: test, seeds: [4, 5]}
 """
 EQUAL = SPACE.replace("25", "20").replace("LEVEL: 5", "LEVEL: 20")
 FAILING = SPACE.replace("LEVEL: 20", "LEVEL: 25").replace("BAD_FROM: 99", "BAD_FROM: 3")
-# What a training leaves that has reached a rung.
+# Files that remain of a training that has reached a rung.
 KEPT = {"model_final.pth", "last_checkpoint"}
 
 
 def play(launcher, arguments, folder):
-    """Leaves the AP, checkpoints, and from which one it went on."""
+    """Write the AP, checkpoints, and the one from which the training went on."""
     keys = dict(itertools.pairwise(arguments))
     until, checkpoints = int(keys["--until"]), CheckpointFolder(folder)
     folder.mkdir(parents=True, exist_ok=True)

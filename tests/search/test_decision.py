@@ -1,4 +1,4 @@
-"""What is decided over the chance of images and seeds, on made-up APs whose truth is known."""
+"""Decisions beyond the chance of images and seeds, on made-up APs whose truth is known."""
 
 import numpy as np
 import pytest
@@ -19,13 +19,13 @@ NUM_GROUPS = 50
 
 
 def ap_of(groups):
-    """(1 + G,) the mean over images, and what it is without each, as the jackknife has it."""
+    """(1 + G,) the mean over all groups of images, then without each, as in the jackknife."""
     by_half = (2 * groups.sum() - groups) / (2 * len(groups) - 1)
     return np.append(groups.mean(), groups.mean() + 2 * (by_half - groups.mean()))
 
 
 def trainings(rng, mean, *, seeds=3, of_seeds=0.0, of_images=0.0):
-    """(S, 1 + G) APs of a method: its seeds stray, and so does it from group to group."""
+    """(S, 1 + G) APs of a method, which vary from seed to seed and from group to group."""
     groups = rng.normal(0, of_images, NUM_GROUPS)
     levels = mean + rng.normal(0, of_seeds, (seeds, 1))
     return levels + ap_of(groups)

@@ -1,4 +1,4 @@
-"""What the rows of a search say of its arms."""
+"""Findings about the arms of a search, by its rows."""
 
 from imbdet.search.findings import arm_rows
 from imbdet.search.halving import advance

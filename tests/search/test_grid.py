@@ -14,7 +14,7 @@ import torch
 from imbdet.cli import main
 from imbdet.search import grid, launcher
 
-# Writes the metrics that a seed and a loss give it; "bad" fails and "slow" waits for its end.
+# A program that writes metrics by seed and loss; "bad" fails and "slow" waits for its end.
 PROGRAM = """
 import json, pathlib, signal, sys, time
 keys = dict(zip(sys.argv[1:], sys.argv[2:]))
@@ -166,7 +166,7 @@ def test_a_signal_stops_all_with_their_checkpoints(number, tmp_path, capfd):
 
 
 def test_an_ignored_signal_stays_ignored(tmp_path):
-    # As of a program that a shell runs in the background.
+    # The signals of a program that a shell runs in the background.
     press = "import os, signal; os.kill(os.getppid(), signal.SIGINT)\n"
     (tmp_path / "program.py").write_text(press + PROGRAM)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""Which trainings go on, and why others do not, on measurements that are made up."""
+"""Trainings that go on, and why others do not, with made-up measurements."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def plan(*methods, budget=1e9, seeds=SEEDS, rungs=RUNGS, in_hours=False):
 
 
 def measure(tasks, levels, *, noise=0.5, seconds=10.0):
-    """What trainings reach: in the mean the level of the arm; seeds mean other things to others."""
+    """Measurements with the level of the arm as mean; a seed affects each arm in another way."""
     found = {}
     for task in tasks:
         sign = (-1) ** sum(map(ord, task.arm))
@@ -81,7 +81,7 @@ def test_one_that_is_left_need_not_go_on():
 
 def test_the_budget_decides_how_many_undecided_go_on():
     levels = {name: 20 + i / 100 for i, name in enumerate("abcdef")}
-    # The first rung takes 180; three to the second and two to the last one, 180 + 360.
+    # The first rung costs 180; three arms to the second and two to the last cost 180 + 360.
     _, second, _, end = run(plan(*levels, budget=180 + 180 + 360), levels)
     assert len({task.arm for task in second.due}) == 3
     assert len(end.live) == 2
@@ -135,7 +135,7 @@ def test_a_failure_stops_its_arm_from_that_rung_on():
     assert progress.fates["a"].kind == "failed"
     assert progress.fates["a"].iteration == 30
     assert progress.winner == "b"
-    # To the first rung all, and to the second one what did not fail: also of the arm that did.
+    # All train to the first rung, and to the second those that did not fail, also of that arm.
     assert progress.cost == 3 * 3 * 10 + 5 * 20
 
 

@@ -33,7 +33,7 @@ def test_a_failure_is_named(search, tmp_path):
 
 
 def test_a_signal_stops_all_with_their_checkpoints(search, starts, tmp_path, monkeypatch):
-    """And tasks that wait for their turn do not keep the search from its end."""
+    """Tasks that wait for their turn do not keep the search from its end."""
     monkeypatch.setattr(ray, "init", functools.partial(ray.init, num_cpus=2))
 
     def press():

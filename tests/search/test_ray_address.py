@@ -1,4 +1,4 @@
-"""An address of a Ray cluster at which nothing or something else answers; without Ray, an extra."""
+"""Addresses of a Ray cluster at which nothing or something else answers; Ray is not needed."""
 
 import socket
 import sys

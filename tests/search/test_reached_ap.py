@@ -1,4 +1,4 @@
-"""What a search reads of a training."""
+"""The AP that a search reads of a training."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ def test_the_averaged_weights_are_judged_where_there_are_some(is_averaged, judge
     ap, num_images = reached_ap(tmp_path, "shapes_val")
     assert ap[0] < 50
     assert num_images == 4
-    # As if these weights had found all there is.
+    # Detections as if these weights had found all objects.
     truth = json.loads(Path(MetadataCatalog.get("shapes_val").json_file).read_text())
     found = [{**note, "score": 1.0} for note in truth["annotations"]]
     results = tmp_path / judged / "shapes_val" / "coco_instances_results.json"

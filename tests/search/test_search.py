@@ -1,4 +1,4 @@
-"""``imbdet search`` from its start to its end, with trainings that are played."""
+"""``imbdet search`` from its start to its end, with simulated trainings."""
 
 import copy
 import json
@@ -39,7 +39,7 @@ def open_study(tmp_path, name="imbdet"):
 
 
 def fall_silent(tmp_path):
-    """As if nothing was heard for long of the trials that were claimed."""
+    """Let the claimed trials look as if nothing was heard of them for long."""
     with sqlite3.connect(tmp_path / "o" / "search.db") as database:
         database.execute("UPDATE trial_heartbeats SET heartbeat = '2020-01-01 00:00:00'")
 
@@ -390,7 +390,7 @@ def test_bad_input_is_one_sentence(text, flags, message, search, capfd):
 
 
 def test_a_driver_that_is_not_installed_is_named(search, monkeypatch, capfd):
-    for name in ("psycopg", "psycopg2"):  # as the version of SQLAlchemy has it
+    for name in ("psycopg", "psycopg2"):  # the name depends on the version of SQLAlchemy
         monkeypatch.setitem(sys.modules, name, None)
     assert search("--storage", "postgresql://user@host/x") == 2
     error = capfd.readouterr().err

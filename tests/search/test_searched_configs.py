@@ -1,4 +1,4 @@
-"""What a search refuses before it trains."""
+"""Configs that a search refuses before it trains."""
 
 import json
 import shutil
@@ -129,7 +129,7 @@ def test_the_winners_config_needs_no_other_file(read, tmp_path):
 
 @pytest.fixture
 def read_with_final(read, tmp_path):
-    """A space whose final split has the annotations of shapes_val, changed, and other images."""
+    """Function that reads a space whose final split has shapes_val's annotations, changed."""
 
     def write_and_read(change, images=None):
         cfg = load_arm(read(SPACE).arms["focal"])

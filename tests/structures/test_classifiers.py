@@ -1,4 +1,4 @@
-"""How logits become scores, against definitions of a row, and in corner cases."""
+"""Scores from logits, against definitions for a row, and in corner cases."""
 
 import math
 
@@ -55,7 +55,7 @@ def group_row(row):
     return [score * is_object for score in (first, second, third)], is_background
 
 
-# A classifier, and the scores of a row with what the background must exceed or reach.
+# Classifiers, the scores of a row, and what the background must exceed or reach.
 CLASSIFIERS = {
     "sigmoid": (SIGMOID, sigmoid_row),
     "softmax": (SOFTMAX, softmax_row),

@@ -1,4 +1,4 @@
-"""A look by a checkpoint of which it is known what it says."""
+"""Statistics of training images by a checkpoint with known predictions."""
 
 import math
 
@@ -14,7 +14,7 @@ from imbdet.surveying import look_at_checkpoint
 from tests.messages import assert_says, error_of
 from tests.modeling.conftest import small_config
 
-# Of the first class and of the second, wherever a detector looks.
+# Scores of the two classes at every place.
 SCORES = torch.tensor([0.2, 0.9])
 ALL_BY_CROSS_ENTROPY = ["MODEL.CLS_LOSS.NAME", "sigmoid_cross_entropy"]
 
@@ -35,7 +35,7 @@ def save(model, path):
 
 @pytest.fixture
 def says_dog(tmp_path):
-    """Weights of a RetinaNet that says the same of every place."""
+    """Weights of a RetinaNet that predicts the same at every place."""
 
     def weights(cfg):
         model = build_model(cfg)
@@ -68,7 +68,7 @@ def test_shares_are_those_of_the_known_scores(toy, says_dog):
 
 
 def count(cfg, weights):
-    """Negatives, and positives of each class, by the assigner."""
+    """Numbers of negatives, and of positives of each class, by the assigner."""
     cfg = cfg.clone()
     cfg.MODEL.WEIGHTS = weights
     detector = FrozenDetector(cfg)
@@ -87,7 +87,7 @@ def test_the_class_that_is_never_said_is_not_learnt(toy, says_dog):
     assert doubts.not_learnt[0] == 1
     # Dogs are said with confidence far from all objects.
     assert sorted(doubts.forgotten) == ["10", "20", "30"]
-    # One cat alone is no doubt, since another class is said of all of its class.
+    # A single cat is not in doubt, since another class is said of all objects of its class.
     assert doubts.other_class == []
     assert look.sides == pytest.approx([math.sqrt(200)] * 4)
     assert (look.num_positives > 0).all()

@@ -1,4 +1,4 @@
-"""Annotations and a ledger of them, of which everything is known."""
+"""Annotations and their ledger, with known contents."""
 
 import torch
 
@@ -10,7 +10,7 @@ DATASET = "toy_train"
 CLASSES = ["cat", "dog", "fish <b>"]
 SIGHTS = 9
 
-# Per image the boxes XYWH with class and id; the last one of the first image is a crowd.
+# Boxes XYWH with class and id, by image; the last one of the first image is a crowd.
 NOTES = {
     1: [
         ((10, 10, 30, 30), 0, 11),
@@ -26,7 +26,7 @@ CROWD = 14
 
 
 def make_content():
-    """COCO's format, with category ids other than the classes' numbers."""
+    """The content in COCO's format, with category ids other than the classes' numbers."""
     return {
         "info": {"kept": True},
         "images": [
@@ -50,7 +50,7 @@ def make_content():
 
 
 def make_records():
-    """The same as detectron2's dicts, in short."""
+    """The content as detectron2's dicts, with the necessary fields."""
     return [
         {
             "dataset_name": DATASET,
@@ -66,7 +66,7 @@ def make_records():
 
 
 def make_tables(metadata=None):
-    """What the ledger of a training says.
+    """Tables of the ledger of a training.
 
     11 and 15 are learnt, 12 is said to be a fish, 13 is a worse copy of 11, 21 is 10 pixels further
     right and 22 was never judged; image 3 has a dog that nobody annotated.
@@ -85,7 +85,7 @@ def make_tables(metadata=None):
     images = ledger.images
     images["seen"][:] = SIGHTS
     add_place(images, 2, 0, label=1, sights=8, score=0.6, box=(30.0, 30, 60, 70))
-    # One that is annotated after all, one in the crowd, and one at another's place.
+    # Places on an annotated object, in the crowd, and on another place.
     add_place(images, 0, 0, label=1, sights=9, score=0.9, box=(12.0, 12, 40, 40))
     add_place(images, 0, 1, label=1, sights=9, score=0.8, box=(10.0, 65, 30, 85))
     add_place(images, 2, 1, label=0, sights=3, score=0.5, box=(32.0, 30, 61, 70))

@@ -1,4 +1,4 @@
-"""What becomes of suspects in a copy of the annotations, and in what other programs read."""
+"""Suspects in a copy of the annotations, and in exports for other programs."""
 
 import copy
 import dataclasses
@@ -17,7 +17,7 @@ IDS = [10, 20, 30]
 @pytest.fixture(scope="module")
 def suspects():
     evidence = Evidence.of(make_content(), make_tables(), DATASET, CLASSES)
-    # The first of each kind: 12, 21, the dog of image 3, and 13, which is one of 11.
+    # The first suspect of each kind: 12, 21, the dog of image 3, and 13, a duplicate of 11.
     return [next(kind(evidence).ranked(1)) for kind in KINDS]
 
 
@@ -103,8 +103,8 @@ def test_label_studio(suspects):
 
 
 def test_fiftyone(suspects):
-    # Of two kinds of one annotation it has the one with the higher score; classes are known by
-    # their numbers, whatever they are called in the file.
+    # An annotation of two kinds has the one with the higher score; classes are identified by
+    # their numbers, whatever their names in the file.
     lower = dataclasses.replace(suspects[1], id="12", score=0.01)
     names = ["Cat", "Dog", "Fish"]
     content = to_fiftyone(make_content(), [lower, *suspects], names, IDS)

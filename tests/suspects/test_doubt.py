@@ -1,4 +1,4 @@
-"""Doubts of annotated classes beside their slow definition, and what must hold of them."""
+"""Doubts of annotated classes against their slow definition, and their properties."""
 
 import numpy as np
 import pytest

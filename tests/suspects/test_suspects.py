@@ -1,4 +1,4 @@
-"""Each kind of suspects beside its definition."""
+"""Each kind of suspects against its definition."""
 
 import dataclasses
 import subprocess
@@ -33,7 +33,7 @@ def test_crowds_are_no_objects(evidence):
 
 
 def test_wrong_class(evidence):
-    # Of the scores 0.9 are the other class's; of the other objects none is said to be one.
+    # The other class has 0.9 of the scores; no other object is said to be of another class.
     expected = {"11": 0, "12": 0.9 * SIGHTS / (SIGHTS + 1), "13": 0, "15": 0, "21": 0, "22": 0}
     assert by_id(WrongClass, evidence) == pytest.approx(expected)
     first = next(WrongClass(evidence).ranked(1))
@@ -43,7 +43,7 @@ def test_wrong_class(evidence):
 
 
 def test_misplaced(evidence):
-    # Two of four sides by 10 pixels: 30 of 50 pixels overlap.
+    # Two of four sides are moved by 10 pixels: 30 of 50 pixels overlap.
     expected = (1 - 30 / 50) * SIGHTS / (SIGHTS + 1)
     scores = by_id(Misplaced, evidence)
     assert scores["21"] == pytest.approx(expected)
@@ -85,7 +85,7 @@ def test_duplicate(evidence):
 
 
 def test_classes_that_the_data_set_lacks_are_not_proposed(evidence):
-    """As of a detector with more classes than its data."""
+    """A detector may have more classes than its data."""
     objects = {**evidence.objects, "wrong_class": np.where(evidence.objects["id"] == "12", 7.0, 0)}
     places = {**evidence.places, "class": np.full_like(evidence.places["class"], 7)}
     others = dataclasses.replace(evidence, objects=objects, places=places)

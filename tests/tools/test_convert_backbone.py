@@ -26,7 +26,7 @@ def convert_backbone(monkeypatch):
 
 
 def pretend_to_train(network):
-    """Scales, shifts and statistics of normalization that a training might have left."""
+    """Set scales, shifts and statistics of normalization that a training might have left."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, 0.5, 1.5)

@@ -1,4 +1,4 @@
-"""Parquet files that nobody of ours wrote."""
+"""Parquet files that other programs wrote."""
 
 import resource
 
@@ -15,7 +15,7 @@ NUM_ROWS = 50_000_000
 
 
 def constant(value, kind):
-    """Many rows of one value, which take no place in a file."""
+    """Many rows of one value, which take almost no space in a file."""
     index = pa.array(np.zeros(NUM_ROWS, dtype=np.int8))
     return pa.table({"x": pa.DictionaryArray.from_arrays(index, pa.array([value], kind))})
 

@@ -4,7 +4,7 @@ import pytest
 
 from imbdet.untrusted.plain_yaml import load_yaml
 
-# Nine of the line before, twelve times: 10 ** 12 values.
+# Twelve lines, each of which has the one before nine times: more than 9 ** 12 values.
 LAUGHS = "a0: &a0 [1]\n" + "".join(
     f"a{i + 1}: &a{i + 1} [{', '.join([f'*a{i}'] * 9)}]\n" for i in range(12)
 )

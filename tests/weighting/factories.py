@@ -1,4 +1,4 @@
-"""Samples and candidates at random, and the coding of boxes they need, without a detector."""
+"""Random samples and candidates, and the box coder that they need, without a detector."""
 
 from dataclasses import dataclass, replace
 

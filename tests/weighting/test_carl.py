@@ -10,7 +10,7 @@ from tests.weighting.factories import random_candidates, samples_of
 
 
 def carl_loss(scores, box_losses, **options):
-    """As the criterion sums it up."""
+    """The loss of CARL as the criterion sums it up."""
     return (carl_weights(scores, **options) * box_losses).sum()
 
 

@@ -1,4 +1,4 @@
-"""ISR against its definition in loops, and the totals it must keep."""
+"""ISR against its definition in loops, and the sums that it must keep."""
 
 from pathlib import Path
 

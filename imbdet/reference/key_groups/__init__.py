@@ -26,7 +26,7 @@ from imbdet.reference.key_groups.speed import Speed
 from imbdet.reference.key_groups.two_stage_detectors import BoxHead, Classifier
 from imbdet.reference.key_groups.weight_average import ModelEMA
 
-# By the names of their groups; first those that ``imbdet.modeling`` reads.
+# Groups of keys by name; first those that ``imbdet.modeling`` reads.
 MODELING_GROUPS = {
     "MODEL.SAMPLER": Sampler,
     "MODEL.RPN_SAMPLER": Sampler,

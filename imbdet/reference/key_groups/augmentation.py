@@ -1,4 +1,4 @@
-"""Keys of how training images are augmented."""
+"""Keys of the augmentation of training images."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Keys of what the best evaluation of a training decides."""
+"""Keys of the best evaluation of a training, which decides on kept weights and the end."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Keys of what the classes weigh."""
+"""Keys of the weights of classes."""
 
 from typing import Any
 

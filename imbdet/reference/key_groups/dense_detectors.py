@@ -4,7 +4,7 @@ from imbdet.methods.options import Count, NonNegative
 
 
 class RetinaNet:
-    """ImbRetinaNet's, beside detectron2's.
+    """Keys of ImbRetinaNet, beside detectron2's.
 
     Attributes:
         bbox_reg_loss_weight: weight of ImbRetinaNet's box loss, beside detectron2's keys of the

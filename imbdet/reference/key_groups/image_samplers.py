@@ -1,4 +1,4 @@
-"""Keys of how often a training shows its images."""
+"""Keys of the samplers of images, which decide how often a training shows each image."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Keys of programs that the curves are handed to."""
+"""Keys of programs that receive the curves."""
 
 
 class Loggers:

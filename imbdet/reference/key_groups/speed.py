@@ -1,4 +1,4 @@
-"""Keys of how a detector is computed: they change its speed, not its definition."""
+"""Keys that change the speed of a detector, not its definition."""
 
 
 class Speed:

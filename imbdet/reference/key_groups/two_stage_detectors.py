@@ -6,7 +6,7 @@ from imbdet.methods.options import Count, NonNegative, Range
 
 
 class Classifier:
-    """Of the RoI heads and the RPN.
+    """The classifiers of the RoI heads and the RPN.
 
     Attributes:
         prior_prob: score with which sigmoid classifiers start, as RetinaNet does by its PRIOR_PROB:

@@ -1,4 +1,4 @@
-"""Makes this folder's files, in an environment with lvis 0.5.3 and pycocotools; run it here.
+"""Make this folder's files, in an environment with lvis 0.5.3 and pycocotools; run it here.
 
 One image has more than 300 detections, whose limit comes before all else; many scores are equal;
 masks are no rectangles; one class has no object, another no detection.
@@ -93,7 +93,7 @@ def make_detections(annotations: dict, rng: np.random.Generator) -> list[dict]:
 
 
 def evaluate(detections: list[dict], iou_type: str) -> dict:
-    """In percent; AP by class is null without objects."""
+    """Metrics in percent; AP by class is null without objects."""
     records = [dict(record) for record in detections]
     if iou_type == "segm":
         for record in records:
