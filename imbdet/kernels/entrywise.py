@@ -6,7 +6,7 @@ logits; the gradient is computed in the backward pass, with the incoming gradien
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,8 +21,8 @@ class EntryLoss(Protocol):
     """What an entry pays for its logit: a frozen dataclass with two methods.
 
     They are elementwise functions of logits of any shape, float32 or float64. Those of positive
-    entries take the ``pos_args`` of :func:`entrywise_loss` as further arguments. The type and its
-    fields say all there is to know, so that a kernel for a device can be chosen by them.
+    entries take the ``pos_args`` of :func:`entrywise_loss` as further arguments. If a kernel of
+    Triton computes the same, :func:`fused_as` says which.
     """
 
     @property
@@ -32,6 +32,45 @@ class EntryLoss(Protocol):
     @property
     def grad(self) -> Callable[..., Tensor]:
         """Its derivative with respect to the logit."""
+
+
+class FusedFormula(NamedTuple):
+    """What a kernel of Triton computes in place of an entry loss.
+
+    Attributes:
+        name: of the functions in ``kernels/fused/entries.py``.
+        numbers: the attributes of the entry loss that are their numbers, in order, at most three.
+        table: the attribute that is their table, or empty.
+    """
+
+    name: str
+    numbers: tuple[str, ...]
+    table: str
+
+
+_FORMULAS: dict[type, FusedFormula] = {}
+E = TypeVar("E", bound=type)
+
+
+def fused_as(name: str, *numbers: str, table: str = "") -> Callable[[E], E]:
+    """A decorator of an entry loss that a kernel of Triton computes, too.
+
+    It holds for the class itself: a subclass may have another formula, and declares its own.
+
+    Args:
+        name, numbers, table: see :class:`FusedFormula`.
+    """
+
+    def declare(entry_type: E) -> E:
+        _FORMULAS[entry_type] = FusedFormula(name, numbers, table)
+        return entry_type
+
+    return declare
+
+
+def fused_formula(entry: EntryLoss) -> FusedFormula | None:
+    """What a kernel of Triton computes in place of an entry loss; None if there is no kernel."""
+    return _FORMULAS.get(type(entry))
 
 
 def entry_weights(alpha: float) -> tuple[float, float]:

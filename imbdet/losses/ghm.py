@@ -26,7 +26,7 @@ from torch.distributed import ProcessGroup
 from torch.nn import functional as F
 
 from imbdet.buffers import KeepsMissingBuffers, untouched_buffers
-from imbdet.kernels.entrywise import sum_entries
+from imbdet.kernels.entrywise import fused_as, sum_entries
 from imbdet.kernels.norm_histogram import bins_of, count_bins, norm_histogram
 from imbdet.losses.asl1 import asl1
 from imbdet.losses.reduction import reduce_losses
@@ -246,6 +246,7 @@ class GHMRLoss(_Harmonizer):
         return (losses * bin_weights.to(losses.dtype)[bins].view_as(losses)).sum(dim=1)
 
 
+@fused_as("harmonized", "sign", table="weights")
 @dataclass(frozen=True, eq=False)
 class HarmonizedEntry:
     """Cross-entropy by the weight of its bin; see :class:`imbdet.kernels.entrywise.EntryLoss`.
