@@ -1,5 +1,6 @@
 """What holds for every assigner, whatever it decides by."""
 
+import inspect
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from imbdet import assigners
 from imbdet.assigners import Outputs, Priors, Targets, assign, join_images, pairs
 from imbdet.methods import ASSIGNERS
+from imbdet.structures import needs_of
 from tests.assigners.scenes import NUM_CLASSES, pyramid, random_outputs, random_targets, scenes
 from tests.assigners.test_definitions import ASSIGNERS as CALLS
 from tests.assigners.test_definitions import double, image
@@ -180,6 +182,15 @@ def test_options_that_are_bound_leave_the_needs():
         assign(bound, priors, targets, None, NUM_CLASSES)
 
 
+@pytest.mark.parametrize("method", [method for _, method in ASSIGNERS], ids=lambda m: m.name)
+def test_arguments_are_what_it_looks_at(method):
+    assigner = method.build()
+    call = getattr(assigner, "forward", assigner)
+    parameters = inspect.signature(call).parameters.values()
+    expected = ["priors", "targets"] + ["outputs"] * ("outputs" in needs_of(assigner))
+    assert [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY] == expected
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [("atss", {"topk": 0}), ("paa", {"iou_threshold": 2.0}), ("ddod", {"alpha": 1.5})],
@@ -187,4 +198,4 @@ def test_options_that_are_bound_leave_the_needs():
 def test_options_out_of_range(name, options):
     (option,) = options
     with pytest.raises(ValueError, match=option):
-        getattr(assigners, name)(None, None, None, **options)
+        getattr(assigners, name)(None, None, **options)
