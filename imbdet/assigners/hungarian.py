@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from imbdet.assigners.assigner import looks_at_outputs
+from imbdet.assigners.costs import ALPHA, GAMMA
 from imbdet.assigners.pairs import (
     box_giou,
     choose_lowest,
@@ -28,9 +29,8 @@ from imbdet.methods import ASSIGNERS
 from imbdet.options import Count, NonNegative
 from imbdet.structures import Assignment, Outputs, Priors, Targets
 
-# Of the focal loss that is the classification cost.
-ALPHA, GAMMA = 0.25, 2
-# Keeps its logarithms finite.
+# Keeps the logarithms of scores finite. The published cost adds it, so that scores near 0 or 1 cost
+# less than by :func:`imbdet.assigners.costs.focal_cost`.
 EPS = 1e-12
 # In place of costs of predictions that are not finite.
 HIGHEST_COST = 1e10
