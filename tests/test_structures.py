@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from imbdet.structures import Priors
+from imbdet.structures import Priors, Targets
 from tests.flow import make_candidates
 
 # Two classes: 2 is the background, -1 ignored.
@@ -39,3 +39,15 @@ def test_signs_are_those_of_replaced_labels():
 def test_priors_of_other_shapes_are_refused(shapes, message):
     with pytest.raises(ValueError, match=message):
         Priors(**{name: torch.zeros(shape) for name, shape in shapes.items()})
+
+
+@pytest.mark.parametrize(
+    ("num_per_image", "expected"), [(None, [3]), ([2, 0, 1], [2, 0, 1]), ([], [])]
+)
+def test_targets_have_a_count_for_each_image(num_per_image, expected):
+    size = sum(expected)
+    targets = Targets(torch.zeros(size, 4), torch.zeros(size, dtype=torch.int64), num_per_image)
+    assert targets.counts == expected
+    assert targets.num_images == len(expected)
+    assert [len(own) for own in targets.by_image()] == expected
+    assert targets.image_idxs.bincount(minlength=len(expected)).tolist() == expected

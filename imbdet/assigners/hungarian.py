@@ -214,7 +214,7 @@ def _match(
     num_images, num_priors = targets.num_images, len(priors)
     gt_idxs = targets.classes.new_full((num_images, num_priors), -1)
     start = 0
-    for image, number in enumerate(targets.num_per_image or [len(targets)]):
+    for image, number in enumerate(targets.counts):
         copies = copies_of(number) if number and num_priors else 0
         if copies:
             costs, columns = _costs_of_image(priors, cost, slice(start, start + number), copies)

@@ -44,7 +44,7 @@ class BatchMatcher:
     @torch.no_grad()
     def __call__(self, priors: Priors, targets: Targets) -> Assignment:
         """See :class:`imbdet.assigners.Assigner`; ``ious`` are those of all rows."""
-        counts = _counts(targets)
+        counts = targets.counts
         firsts = list(accumulate(counts, initial=0))
         matched = []
         for start, stop in _groups(priors, targets):
@@ -142,16 +142,12 @@ class _Objects(NamedTuple):
 
 def _groups(priors: Priors, targets: Targets) -> Iterator[tuple[int, int]]:
     """First images, and those after the last, that are matched together."""
-    counts, of_priors = _counts(targets), priors.counts(targets.num_images)
+    counts, of_priors = targets.counts, priors.counts(targets.num_images)
 
     def are_small(start: int, stop: int) -> bool:
         return sum(of_priors[start:stop]) * max(counts[start:stop]) <= MAX_PAIRS
 
     return images_together(targets.num_images, are_small)
-
-
-def _counts(targets: Targets) -> list[int]:
-    return [len(targets)] if targets.num_per_image is None else list(targets.num_per_image)
 
 
 def _of_images(priors: Priors, start: int, stop: int) -> Priors:
