@@ -1,9 +1,10 @@
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
+from torch import Tensor
 
-from imbdet.structures import Priors, Targets
+from imbdet.structures import Choice, Priors, Targets
 from tests.flow import make_candidates
 
 # Two classes: 2 is the background, -1 ignored.
@@ -26,6 +27,17 @@ def test_signs_are_those_of_replaced_labels():
     assert len(CANDIDATES.pos_idxs) == 2  # and kept from here on
     changed = replace(CANDIDATES, gt_labels=torch.full((6,), -1))
     assert len(changed.pos_idxs) == len(changed.neg_idxs) == 0
+
+
+@pytest.mark.parametrize("idxs", [torch.tensor([2, 3, 5]), slice(None)], ids=["some", "all"])
+def test_what_is_known_of_rows_is_known_of_chosen_ones(idxs):
+    known = {name: torch.rand(6) for name in ("ious", "quality")}
+    candidates = replace(CANDIDATES, **known, is_in_region=CANDIDATES.gt_labels == -1)
+    chosen = candidates.take(Choice(idxs, [len(candidates.gt_labels[idxs])]))
+    columns = {f.name for f in fields(chosen) if isinstance(getattr(candidates, f.name), Tensor)}
+    assert columns == {"gt_labels", "gt_idxs", "ious", "quality", "is_in_region"}
+    for name in columns:
+        assert getattr(chosen, name).equal(getattr(candidates, name)[idxs]), name
 
 
 @pytest.mark.parametrize(
