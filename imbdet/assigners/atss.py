@@ -124,7 +124,7 @@ def _candidates(priors: Priors, gt_boxes: Tensor, topk: int) -> Tensor:
     """(g, C) int64, the priors of the ``topk`` points nearest to each object on each level."""
     # The centres of boxes of one point differ by rounding: its first one speaks for all.
     points = priors.points[:: priors.num_per_point]
-    sizes = [size // priors.num_per_point for size in priors.require_level_sizes()]
+    sizes = [size // priors.num_per_point for size in priors.sizes_of_levels()]
     levels = squared_center_distance(points, gt_boxes).split(sizes, dim=1)
     near = [
         start + lowest(level, min(topk, level.shape[1]))

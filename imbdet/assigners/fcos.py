@@ -64,8 +64,8 @@ def fcos(priors: Priors, targets: Targets, *, center_sampling_radius: Positive =
 def _size_ranges(priors: Priors, strides: Tensor) -> tuple[Tensor, Tensor]:
     """(R,) lowest and highest size of an object for each point, exclusive, in pixels."""
     lowest, highest = 4 * strides, 8 * strides
-    lowest[: priors.require_level_sizes()[0]] = 0
-    highest[len(priors) - priors.require_level_sizes()[-1] :] = torch.inf
+    lowest[: priors.sizes_of_levels()[0]] = 0
+    highest[len(priors) - priors.sizes_of_levels()[-1] :] = torch.inf
     return lowest, highest
 
 
