@@ -14,8 +14,7 @@ from detectron2.utils.memory import retry_if_cuda_oom
 from torch import Tensor
 
 from imbdet.assigners import Assignment, Priors, Targets
-from imbdet.assigners.pairs import MAX_PAIRS
-from imbdet.ops.box_matrices import box_area, by_columns, intersection
+from imbdet.ops.box_matrices import MAX_PAIRS, box_area, by_columns, intersection
 from imbdet.ops.image_rows import image_of_rows, images_together
 from imbdet.ops.transfer import to_device
 

@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from imbdet import assigners
 from imbdet.assigners import Outputs, Priors, Targets, assign, join_images, pairs
 from imbdet.methods import ASSIGNERS
+from imbdet.ops import box_matrices
 from imbdet.structures import needs_of
 from tests.assigners.scenes import NUM_CLASSES, pyramid, random_outputs, random_targets, scenes
 from tests.assigners.test_definitions import ASSIGNERS as CALLS
@@ -130,11 +131,11 @@ def test_the_memory_of_a_thousand_objects_is_bounded(name, monkeypatch):
     targets = random_targets(generator, [1000], 96, 128)
     outputs = random_outputs(generator, priors, targets)
     outputs = replace(outputs, logits=outputs.logits.repeat(1, 20))  # 60 classes
-    monkeypatch.setattr(pairs, "MAX_PAIRS", 100 * len(priors))
+    monkeypatch.setattr(box_matrices, "MAX_PAIRS_ON_CPU", 100 * len(priors))
     with LargestTensor() as largest:
         CALLS[name](priors, targets, outputs)
     # Boxes of pairs have four coordinates.
-    assert largest.number <= 4 * pairs.MAX_PAIRS < len(priors) * len(targets)
+    assert largest.number <= 4 * box_matrices.MAX_PAIRS_ON_CPU < len(priors) * len(targets)
 
 
 @pytest.mark.parametrize("name", CALLS)
