@@ -9,6 +9,7 @@ from torch import Tensor
 
 from imbdet.assigners.pairs import BestObject, border_distance, box_iou, center_offset, chunks
 from imbdet.methods import ASSIGNERS
+from imbdet.ops.box_matrices import box_area
 from imbdet.options import Positive
 from imbdet.structures import Assignment, Priors, Targets
 
@@ -50,7 +51,7 @@ def fcos(priors: Priors, targets: Targets, *, center_sampling_radius: Positive =
         is_inside = border_distance(priors.points, gt_boxes[:, None]) > 0
         sizes = _farthest_side(priors.points, gt_boxes[:, None])
         fits = (sizes > lowest) & (sizes < highest)
-        areas = (gt_boxes[:, 2:] - gt_boxes[:, :2]).prod(dim=1).float()
+        areas = box_area(gt_boxes).float()
         smallness = torch.where(areas < MAX_AREA, MAX_AREA - areas, -torch.inf)
         is_wanted = is_central & is_inside & fits
         best.update(torch.where(is_wanted, smallness[:, None], -torch.inf), chunk)

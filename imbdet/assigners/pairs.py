@@ -13,7 +13,8 @@ from imbdet.ops.box_matrices import box_area, by_columns, intersection, max_pair
 from imbdet.ops.boxes import centers
 from imbdet.structures import Assignment, Outputs, Priors, Targets
 
-# Keeps quotients finite where neither box has an area.
+# The least union and hull, which keeps quotients finite where neither box has an area: the value
+# of MMDetection, whose assigners ours equal. Losses of overlap follow fvcore: ``ops/boxes.py``.
 EPS = 1e-6
 # Numbers of which one stands for all where the lowest of many are searched.
 BLOCK = 32

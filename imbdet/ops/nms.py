@@ -99,6 +99,7 @@ def _overlaps_before(boxes: Tensor, iou_thresh: float) -> Tensor:
     for start in range(0, num_boxes, step):
         end = start + step
         shared = intersection(boxes[:, start:end, None], boxes[:, None, :end])
+        # As in torchvision's NMS: two boxes without an area have an IoU of NaN: no overlap.
         union = (areas[:, start:end, None] + areas[:, None, :end]).sub_(shared)
         overlaps[:, start:end, :end] = shared.div_(union) >= iou_thresh
     return overlaps.tril_(diagonal=-1)
