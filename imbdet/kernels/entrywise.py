@@ -74,13 +74,7 @@ def fused_formula(entry: EntryLoss) -> FusedFormula | None:
 
 
 def entry_weights(alpha: float) -> tuple[float, float]:
-    """Weights of positive and negative entries: alpha and 1 - alpha, or both 1 for alpha < 0.
-
-    Raises:
-        ValueError: alpha is above 1.
-    """
-    if alpha > 1:
-        raise ValueError(f"alpha, the weight of positive entries, must be <= 1, not {alpha}")
+    """Weights of positive and negative entries: alpha <= 1 and 1 - alpha; both 1 for alpha < 0."""
     return (alpha, 1 - alpha) if alpha >= 0 else (1.0, 1.0)
 
 

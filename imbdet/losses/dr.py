@@ -22,7 +22,7 @@ from imbdet.kernels.negative_softmax import negative_softmax
 from imbdet.methods import CLS_LOSSES
 from imbdet.ops.exchange import gather
 from imbdet.ops.labels import labelled_rows, rank_segments
-from imbdet.options import Positive
+from imbdet.options import NonNegative, Positive
 
 
 @CLS_LOSSES.register(
@@ -37,7 +37,7 @@ def dr_loss(
     group: ProcessGroup | None = None,
     margin: float = 0.5,
     sharpness: Positive = 6.0,
-    tau: float = 4.0,
+    tau: NonNegative = 4.0,
     lambda_pos: Positive = 1.0,
     lambda_neg: Positive = 0.1 / math.log(3.5),
 ) -> Tensor:

@@ -84,7 +84,7 @@ ALRP = ["MODEL.CLS_LOSS.NAME", "alrp", "MODEL.BOX_LOSS.NAME", "giou"]
         (
             "faster_rcnn",
             ["MODEL.RPN_SAMPLER.MAX_NEG_POS_RATIO", -1.0],
-            "MODEL.RPN_SAMPLER: max_neg_pos_ratio must be >= 0, not -1.0",
+            "MODEL.RPN_SAMPLER: max_neg_pos_ratio is -1.0: it must be at least 0.",
         ),
         (
             "retinanet",
@@ -116,7 +116,7 @@ ALRP = ["MODEL.CLS_LOSS.NAME", "alrp", "MODEL.BOX_LOSS.NAME", "giou"]
         (
             "faster_rcnn",
             ["MODEL.CARL.ENABLED", True, "MODEL.CARL.K", -1.0],
-            "CARL needs k >= 0 and a bias in [0, 1], not -1.0",
+            "MODEL.CARL.K is -1.0: it must be at least 0.",
         ),
         (
             "retinanet",
