@@ -94,8 +94,8 @@ def _build_pool_sampler(cfg: CfgNode, site: Site, kind: str, name: str) -> PoolS
         loss_key = f"{site.cls_loss}.NAME"
         raise UserError(
             f"{key} is {name!r}, which looks at each sample's classification loss, but "
-            f"{loss_key} is {get_key(cfg, loss_key)!r}, a loss of the whole ranking that no single "
-            "sample pays. Choose another of the two."
+            f"{loss_key} is {get_key(cfg, loss_key)!r}, a ranking loss, which has no loss per "
+            "sample. Change one of the two keys."
         )
     return sampler
 
@@ -149,8 +149,8 @@ def _pointwise_options(
         name = f"{site.cls_loss}.NAME"
         raise UserError(
             f"{' and '.join(keys.values())} would weigh each sample's classification loss, but "
-            f"{name} is {get_key(cfg, name)!r}, a loss of the whole ranking that no single sample "
-            "pays. Choose another of the two."
+            f"{name} is {get_key(cfg, name)!r}, a ranking loss, which has no loss per sample. "
+            "Change one of the two keys."
         )
     return options
 

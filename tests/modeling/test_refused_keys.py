@@ -74,7 +74,8 @@ ALRP = ["MODEL.CLS_LOSS.NAME", "alrp", "MODEL.BOX_LOSS.NAME", "giou"]
         (
             "faster_rcnn",
             ["MODEL.SAMPLER.NEGATIVE.NAME", "ohem", "MODEL.CLS_LOSS.NAME", "ap"],
-            "looks at each sample's classification loss, but MODEL.CLS_LOSS.NAME is 'ap'",
+            "looks at each sample's classification loss, but MODEL.CLS_LOSS.NAME is 'ap', a "
+            "ranking loss, which has no loss per sample. Change one of the two keys.",
         ),
         (
             "faster_rcnn",
@@ -100,7 +101,8 @@ ALRP = ["MODEL.CLS_LOSS.NAME", "alrp", "MODEL.BOX_LOSS.NAME", "giou"]
             "retinanet",
             ["MODEL.WEIGHTING.NAMES", ["isr_p"], "MODEL.CLS_LOSS.NAME", "rank_sort"],
             "MODEL.WEIGHTING.NAMES would weigh each sample's classification loss, but "
-            "MODEL.CLS_LOSS.NAME is 'rank_sort'",
+            "MODEL.CLS_LOSS.NAME is 'rank_sort', a ranking loss, which has no loss per sample. "
+            "Change one of the two keys.",
         ),
         (
             "retinanet",
