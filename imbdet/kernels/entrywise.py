@@ -15,6 +15,7 @@ from imbdet.kernels.backend import is_fused
 from imbdet.kernels.chunks import Chunk, iterate_chunks
 from imbdet.ops.first_order import first_order
 from imbdet.ops.labels import check_labels
+from imbdet.ops.precision import wide_dtype
 
 
 class EntryLoss(Protocol):
@@ -146,7 +147,7 @@ class ChunkedEntries:
         self.positive, self.negative = positive, negative
 
     def losses(self, pred_logits: Tensor, gt_labels: Tensor, pos_args: Sequence[Tensor]) -> Tensor:
-        dtype = torch.promote_types(pred_logits.dtype, torch.float32)
+        dtype = wide_dtype(pred_logits.dtype)
         losses = pred_logits.new_empty(len(pred_logits), dtype=dtype)
         for chunk in iterate_chunks(pred_logits, gt_labels):
             values = self.negative.value(chunk.logits)

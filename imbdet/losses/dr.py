@@ -22,6 +22,7 @@ from imbdet.kernels.negative_softmax import negative_softmax
 from imbdet.methods import CLS_LOSSES
 from imbdet.ops.exchange import gather
 from imbdet.ops.labels import labelled_rows, rank_segments
+from imbdet.ops.precision import wide_dtype
 from imbdet.options import NonNegative, Positive
 
 
@@ -87,7 +88,7 @@ def dr_loss(
     is_empty = neg_mass.isneginf() & pos_mass.isneginf()
     excess = neg - pos.masked_fill(pos_mass.isneginf(), 1) + margin
     losses = (tau / sharpness * F.softplus(sharpness * excess)).masked_fill(is_empty, 0)
-    dtype = torch.promote_types(pred_logits.dtype, torch.float32)
+    dtype = wide_dtype(pred_logits.dtype)
     return (losses.sum() / num_scopes).to(dtype)
 
 

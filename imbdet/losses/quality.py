@@ -19,6 +19,7 @@ from imbdet.losses.focal import DetachedFocalEntry, FocalEntry
 from imbdet.losses.reduction import reduce_losses
 from imbdet.methods import CLS_LOSSES
 from imbdet.ops.labels import check_labels, has_positive
+from imbdet.ops.precision import wide_dtype
 from imbdet.options import NonNegative
 
 
@@ -122,7 +123,7 @@ def soft_targets(pred_logits: Tensor, gt_labels: Tensor, ious: Tensor) -> Tensor
             f"ious must have the shape ({num_positives},), one for each positive, "
             f"not {tuple(ious.shape)}"
         )
-    return ious.detach().to(torch.promote_types(pred_logits.dtype, torch.float32))
+    return ious.detach().to(wide_dtype(pred_logits.dtype))
 
 
 @fused_as("quality_focal", "beta", "weight")
