@@ -21,7 +21,7 @@ def atss_by_image(priors: Priors, targets: Targets, *, topk: int = 9) -> Assignm
         centers = (objects.boxes[:, :2] + objects.boxes[:, 2:]) / 2
         distances = (priors.points[:, None] - centers[None]).pow(2).sum(-1).sqrt()
         candidates, start = [], 0
-        for size in priors.require_level_sizes():
+        for size in priors.sizes_of_levels():
             of_level = distances[start : start + size]
             _, nearest = of_level.topk(min(topk, size), dim=0, largest=False)
             candidates.append(nearest + start)

@@ -19,9 +19,8 @@ from detectors import METHODS, Training, build_detector, make_batch
 from operation_counter import PARTS, OperationCounter
 from sections import run_sections, section_parser
 
-from imbdet.assigners import pairs
 from imbdet.kernels import chunks
-from imbdet.ops import nms
+from imbdet.ops import box_matrices
 from imbdet.programs.program import run_program
 
 # Detector, method, and whether it is detectron2's own.
@@ -71,9 +70,8 @@ def count_parts(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 def as_on_a_gpu() -> None:
     """Compute large matrices in as few parts on a CPU as on a GPU, from now on."""
-    pairs.MAX_PAIRS_ON_CPU = pairs.MAX_PAIRS
+    box_matrices.MAX_PAIRS_ON_CPU = box_matrices.MAX_PAIRS
     chunks.CHUNK_ENTRIES_CPU = chunks.CHUNK_ENTRIES
-    nms.MAX_PAIRS_ON_CPU = nms.MAX_PAIRS
 
 
 def build_training(name: str) -> Training:

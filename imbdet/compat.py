@@ -37,6 +37,7 @@ def require_detectron2() -> None:
     _admit_missing_extension()
     _restore_pillow_names()
     _restore_pkg_resources()
+    _admit_norms_of_retinanet()
     _hide_deprecations()
 
 
@@ -79,19 +80,21 @@ def _restore_pillow_names() -> None:
 def _restore_pkg_resources() -> None:
     # Gone since setuptools 82; detectron2's model zoo finds its configs by it.
     if importlib.util.find_spec("pkg_resources") is None:
-        sys.meta_path.insert(0, _ModelZooFinder)
+        sys.meta_path.insert(0, _Finder("detectron2.model_zoo.model_zoo", _ModelZooLoader))
 
 
-class _ModelZooFinder:
-    """Finds the module of the model zoo, and nothing else."""
+class _Finder:
+    """Finds one module, which it leaves to a loader of its own, and nothing else."""
 
-    @staticmethod
-    def find_spec(name, path=None, target=None):
-        if name != "detectron2.model_zoo.model_zoo":
+    def __init__(self, name, loader):
+        self.name, self.loader = name, loader
+
+    def find_spec(self, name, path=None, target=None):
+        if name != self.name:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
         if spec is not None and spec.origin:
-            spec.loader = _ModelZooLoader(name, spec.origin)
+            spec.loader = self.loader(name, spec.origin)
         return spec
 
 
@@ -110,6 +113,33 @@ class _ModelZooLoader(importlib.machinery.SourceFileLoader):
 
 def _resource_filename(package: str, path: str) -> str:
     return str(importlib.resources.files(package).joinpath(path))
+
+
+def _admit_norms_of_retinanet() -> None:
+    # v0.6 asks for a norm of one channel to learn of which class it is, which today's torch refuses
+    # of 32 groups; the main branch asks for one of 32 channels.
+    name = "detectron2.modeling.meta_arch.retinanet"
+    if name in sys.modules:
+        _replace_get_norm(sys.modules[name])
+    else:
+        sys.meta_path.insert(0, _Finder(name, _RetinaNetLoader))
+
+
+class _RetinaNetLoader(importlib.machinery.SourceFileLoader):
+    """Loads RetinaNet's module with a ``get_norm`` that admits one channel."""
+
+    def exec_module(self, module):
+        super().exec_module(module)
+        _replace_get_norm(module)
+
+
+def _replace_get_norm(module: types.ModuleType) -> None:
+    from detectron2.layers import get_norm
+
+    def of_32_channels_or_more(norm, out_channels):
+        return get_norm(norm, 32 if out_channels == 1 else out_channels)
+
+    module.get_norm = of_32_channels_or_more
 
 
 def _hide_deprecations() -> None:

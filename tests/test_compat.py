@@ -88,3 +88,42 @@ def test_the_model_zoo_needs_no_old_setuptools():
     assert result.stdout == "nothing.yaml not available in Model Zoo!\n", result.stderr
     file = imbdet.compat._resource_filename("imbdet.losses", "focal.py")
     assert file == importlib.util.find_spec("imbdet.losses.focal").origin
+
+
+@pytest.mark.parametrize("is_loaded_before", [False, True])
+def test_group_norm_of_detectron2s_own_retinanet_is_built(is_loaded_before):
+    result = run_python(
+        f"""
+        import imbdet.compat
+        from detectron2.layers import ShapeSpec, get_norm
+        from detectron2.modeling.meta_arch import retinanet
+        if {is_loaded_before}:
+            retinanet.get_norm = get_norm
+            imbdet.compat.require_detectron2()
+        options = dict(num_classes=2, num_anchors=1, conv_dims=[32], norm="GN")
+        retinanet.RetinaNetHead(input_shape=[ShapeSpec(channels=32)], **options)
+        """
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_importing_imbdets_detectors_changes_nothing_of_detectron2():
+    result = run_python(
+        """
+        import imbdet.compat
+        import detectron2.modeling, detectron2.config, detectron2.data, detectron2.evaluation, sys
+
+        def contents():
+            modules = dict(sys.modules)
+            names = [name for name in modules if name.split(".")[0] == "detectron2"]
+            return {(name, own): id(value) for name in names
+                    for own, value in vars(modules[name]).items()}
+
+        before = contents()
+        import imbdet.modeling
+        after = contents()
+        changed = {key for key in before if after.get(key) != before[key]}
+        assert not changed, changed
+        """
+    )
+    assert result.returncode == 0, result.stderr

@@ -5,7 +5,7 @@ import importlib
 import pytest
 
 
-@pytest.mark.parametrize("package", ["losses", "samplers", "weighting"])
+@pytest.mark.parametrize("package", ["assigners", "losses", "samplers", "structures", "weighting"])
 def test_a_package_lists_what_it_offers(package):
     module = importlib.import_module(f"imbdet.{package}")
     assert dir(module) == sorted(module.__all__)

@@ -11,7 +11,7 @@ from imbdet.advice.annotated_images import AnnotatedImages
 from imbdet.assigners import Assigner
 from imbdet.assigners.assigner import assign
 from imbdet.assigners.pairs import box_iou, chunks
-from imbdet.ops.box_matrices import by_columns
+from imbdet.ops.box_matrices import box_area, by_columns
 from imbdet.structures import Priors, Targets, needs_of
 
 # Bounds of the images and objects that are examined; one image is examined in any case.
@@ -78,7 +78,7 @@ def anchor_fit(
         width, height = (objects.sizes[image] * scales[image]).round().astype(int).tolist()
         priors = priors_of(width, height)
         best_ious.append(_best_ious(priors, targets))
-        is_smaller.append(_areas(targets.boxes) < _areas(priors.boxes).min())
+        is_smaller.append(box_area(targets.boxes) < box_area(priors.boxes).min())
         if not looks:
             found = assign(assigner, priors, targets, None, len(objects.classes))
             owners = found.gt_idxs[found.pos_idxs]
@@ -114,10 +114,6 @@ def _resized(
             image,
             Targets(boxes, labels, [len(rows)], image_sizes=[(round(height), round(width))]),
         )
-
-
-def _areas(boxes: Tensor) -> Tensor:
-    return (boxes[:, 2:] - boxes[:, :2]).prod(dim=1)
 
 
 def _best_ious(priors: Priors, targets: Targets) -> Tensor:

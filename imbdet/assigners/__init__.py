@@ -40,3 +40,8 @@ __all__ = [
     "task_aligned",
     "topk_hungarian",
 ]
+
+
+def __dir__() -> list[str]:
+    """What the package offers, without the modules that it is made of."""
+    return __all__

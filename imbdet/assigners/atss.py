@@ -4,6 +4,7 @@ Zhang et al., "Bridging the Gap Between Anchor-based and Anchor-free Detection v
 Sample Selection", CVPR 2020, https://arxiv.org/abs/1912.02424, algorithm 1
 """
 
+from collections.abc import Callable
 from itertools import accumulate
 
 import torch
@@ -29,18 +30,9 @@ from imbdet.structures import Assignment, Outputs, Priors, Targets
     "Of the priors near an object's centre, those whose IoU is at least mean + deviation.",
     "Zhang et al., CVPR 2020, https://arxiv.org/abs/1912.02424",
     uses=("levels",),
-    given=("alpha",),
     inside=True,
 )
-@torch.no_grad()
-def atss(
-    priors: Priors,
-    targets: Targets,
-    outputs: Outputs | None = None,
-    *,
-    topk: Count = 9,
-    alpha: Share = 0.8,
-) -> Assignment:
+def atss(priors: Priors, targets: Targets, *, topk: Count = 9) -> Assignment:
     """Of the priors near an object's centre, those with an IoU of at least mean + deviation.
 
     A prior that several objects claim goes to the one with the highest IoU, among equal ones to the
@@ -50,31 +42,16 @@ def atss(
     Args:
         priors: anchors on the levels of a feature pyramid.
         targets: the objects.
-        outputs: if given, the cost of :func:`ddod` replaces the IoU.
         topk: number of points on each level whose priors are candidates of an object, at most.
-        alpha: see :func:`ddod`.
 
     Returns:
-        ``ious`` are the values that were compared with the threshold.
+        ``ious`` are those of the priors' boxes.
     """
-    best = BestObject(priors, targets)
-    for chunk in chunks(priors, targets):
-        idxs = _candidates(priors, targets.boxes[chunk], topk)  # (g, C)
-        gt_boxes = targets.boxes[chunk, None]
-        if outputs is None:
-            ious = box_iou(priors.boxes[idxs], gt_boxes)
-        else:
-            rows = targets.image_idxs[chunk, None] * len(priors) + idxs
-            scores = outputs.logits[rows, targets.classes[chunk, None]].to(gt_boxes.dtype).sigmoid()
-            boxes = outputs.require_boxes()[rows].to(gt_boxes.dtype)
-            ious = scores ** (1 - alpha) * box_iou(boxes, gt_boxes) ** alpha
-        # A single candidate has no deviation: as published, it does not become positive.
-        deviation = ious.std(dim=1, keepdim=True) if ious.shape[1] > 1 else torch.nan
-        threshold = ious.mean(dim=1, keepdim=True) + deviation
-        is_inside = border_distance(priors.points[idxs], gt_boxes) > MIN_BORDER_DISTANCE
-        wanted = torch.where(is_inside & (ious >= threshold), ious, -torch.inf)
-        best.update_at(wanted, idxs, chunk)
-    return best.assignment()
+
+    def ious(chunk: slice, idxs: Tensor) -> Tensor:
+        return box_iou(priors.boxes[idxs], targets.boxes[chunk, None])
+
+    return _above_threshold(priors, targets, topk, ious)
 
 
 @ASSIGNERS.register(
@@ -103,14 +80,51 @@ def ddod(
     Returns:
         ``ious`` are these products.
     """
-    return atss(priors, targets, outputs, topk=topk, alpha=alpha)
+
+    def products(chunk: slice, idxs: Tensor) -> Tensor:
+        gt_boxes = targets.boxes[chunk, None]
+        rows = targets.image_idxs[chunk, None] * len(priors) + idxs
+        scores = outputs.logits[rows, targets.classes[chunk, None]].to(gt_boxes.dtype).sigmoid()
+        boxes = outputs.require_boxes()[rows].to(gt_boxes.dtype)
+        return scores ** (1 - alpha) * box_iou(boxes, gt_boxes) ** alpha
+
+    return _above_threshold(priors, targets, topk, products)
+
+
+@torch.no_grad()
+def _above_threshold(
+    priors: Priors, targets: Targets, topk: int, measure: Callable[[slice, Tensor], Tensor]
+) -> Assignment:
+    """Of the candidates in an object, those whose measure is at least mean + deviation.
+
+    Args:
+        priors: anchors on the levels of a feature pyramid.
+        targets: the objects.
+        topk: see :func:`atss`.
+        measure: (g, C) values of the objects in a slice at their candidates, (g, C) int64 priors.
+
+    Returns:
+        ``ious`` are the measures.
+    """
+    best = BestObject(priors, targets)
+    for chunk in chunks(priors, targets):
+        gt_boxes = targets.boxes[chunk]
+        idxs = _candidates(priors, gt_boxes, topk)  # (g, C)
+        values = measure(chunk, idxs)
+        # A single candidate has no deviation: as published, it does not become positive.
+        deviation = values.std(dim=1, keepdim=True) if values.shape[1] > 1 else torch.nan
+        threshold = values.mean(dim=1, keepdim=True) + deviation
+        is_inside = border_distance(priors.points[idxs], gt_boxes[:, None]) > MIN_BORDER_DISTANCE
+        wanted = torch.where(is_inside & (values >= threshold), values, -torch.inf)
+        best.update_at(wanted, idxs, chunk)
+    return best.assignment()
 
 
 def _candidates(priors: Priors, gt_boxes: Tensor, topk: int) -> Tensor:
     """(g, C) int64, the priors of the ``topk`` points nearest to each object on each level."""
     # The centres of boxes of one point differ by rounding: its first one speaks for all.
     points = priors.points[:: priors.num_per_point]
-    sizes = [size // priors.num_per_point for size in priors.require_level_sizes()]
+    sizes = [size // priors.num_per_point for size in priors.sizes_of_levels()]
     levels = squared_center_distance(points, gt_boxes).split(sizes, dim=1)
     near = [
         start + lowest(level, min(topk, level.shape[1]))

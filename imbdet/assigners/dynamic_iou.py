@@ -80,8 +80,8 @@ class DynamicIoU(KeepsMissingBuffers):
         return assignment
 
     def _record(self, ious: Tensor, targets: Targets) -> None:
-        numbers = targets.num_per_image or [len(targets)]
-        place = min(self.iou_topk * sum(number > 0 for number in numbers), len(ious))
+        num_images = sum(count > 0 for count in targets.counts)
+        place = min(self.iou_topk * num_images, len(ious))
         if place == 0:
             return
         self.recorded[0] += ious.topk(place).values[-1]

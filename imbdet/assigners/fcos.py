@@ -10,6 +10,7 @@ from torch import Tensor
 from imbdet.assigners.pairs import BestObject, border_distance, box_iou, center_offset, chunks
 from imbdet.methods import ASSIGNERS
 from imbdet.methods.options import Positive
+from imbdet.ops.box_matrices import box_area
 from imbdet.structures import Assignment, Priors, Targets
 
 # Larger objects are never matched, in pixels^2.
@@ -50,7 +51,7 @@ def fcos(priors: Priors, targets: Targets, *, center_sampling_radius: Positive =
         is_inside = border_distance(priors.points, gt_boxes[:, None]) > 0
         sizes = _farthest_side(priors.points, gt_boxes[:, None])
         fits = (sizes > lowest) & (sizes < highest)
-        areas = (gt_boxes[:, 2:] - gt_boxes[:, :2]).prod(dim=1).float()
+        areas = box_area(gt_boxes).float()
         smallness = torch.where(areas < MAX_AREA, MAX_AREA - areas, -torch.inf)
         is_wanted = is_central & is_inside & fits
         best.update(torch.where(is_wanted, smallness[:, None], -torch.inf), chunk)
@@ -64,8 +65,8 @@ def fcos(priors: Priors, targets: Targets, *, center_sampling_radius: Positive =
 def _size_ranges(priors: Priors, strides: Tensor) -> tuple[Tensor, Tensor]:
     """(R,) lowest and highest size of an object for each point, exclusive, in pixels."""
     lowest, highest = 4 * strides, 8 * strides
-    lowest[: priors.require_level_sizes()[0]] = 0
-    highest[len(priors) - priors.require_level_sizes()[-1] :] = torch.inf
+    lowest[: priors.sizes_of_levels()[0]] = 0
+    highest[len(priors) - priors.sizes_of_levels()[-1] :] = torch.inf
     return lowest, highest
 
 

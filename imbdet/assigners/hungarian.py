@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from imbdet.assigners.assigner import looks_at_outputs
+from imbdet.assigners.costs import ALPHA, GAMMA
 from imbdet.assigners.pairs import (
     box_giou,
     choose_lowest,
@@ -28,9 +29,8 @@ from imbdet.methods.options import Count, NonNegative
 from imbdet.structures import Assignment, Outputs, Priors, Targets
 from imbdet.structures.classifiers import SOFTMAX
 
-# Of the focal loss that is the classification cost.
-ALPHA, GAMMA = 0.25, 2
-# Keeps its logarithms finite.
+# Keeps the logarithms of scores finite. The published cost adds it, so that scores near 0 or 1 cost
+# less than by :func:`imbdet.assigners.costs.focal_cost`.
 EPS = 1e-12
 # In place of costs of predictions that are not finite.
 HIGHEST_COST = 1e10
@@ -214,7 +214,7 @@ def _match(
     num_images, num_priors = targets.num_images, len(priors)
     gt_idxs = targets.classes.new_full((num_images, num_priors), -1)
     start = 0
-    for image, number in enumerate(targets.num_per_image or [len(targets)]):
+    for image, number in enumerate(targets.counts):
         copies = copies_of(number) if number and num_priors else 0
         if copies:
             costs, columns = _costs_of_image(priors, cost, slice(start, start + number), copies)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from imbdet.assigners.pairs import any_object
-from imbdet.ops.box_matrices import by_columns, intersection
+from imbdet.ops.box_matrices import box_area, by_columns, intersection
 from imbdet.ops.image_rows import image_of_rows
 from imbdet.structures import Assignment, Priors, Regions, Targets
 
@@ -39,7 +39,7 @@ def background_in_regions(assignment: Assignment, priors: Priors, regions: Regio
 def _is_inside(priors: Priors, regions: Regions) -> Tensor:
     """(M,) bool; a prior without an area is in no region."""
     boxes = by_columns(priors.boxes)
-    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    areas = box_area(boxes)
     objects = Targets(regions.boxes, regions.boxes[:, 0].long(), regions.num_per_image)
 
     def is_inside(chunk: slice) -> Tensor:

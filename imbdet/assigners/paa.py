@@ -6,9 +6,9 @@ https://arxiv.org/abs/2007.08103, section 3 and algorithm 1
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from imbdet.assigners.assigner import looks_at_outputs
+from imbdet.assigners.costs import ALPHA, focal_cost
 from imbdet.assigners.max_iou import highest_ious
 from imbdet.assigners.mixture import fit_two_gaussians
 from imbdet.assigners.pairs import box_giou, iou_of_assigned
@@ -16,9 +16,6 @@ from imbdet.methods import ASSIGNERS
 from imbdet.methods.options import Count, NonNegative, Share
 from imbdet.ops.local_rank import position_in_group
 from imbdet.structures import Assignment, Outputs, Priors, Targets
-
-# Of the focal loss by which candidates are ranked.
-ALPHA, GAMMA = 0.25, 2
 
 
 @ASSIGNERS.register(
@@ -125,10 +122,9 @@ def _losses(
 ) -> Tensor:
     """(P,) float64 losses of candidates, which are rows of the batch, with their objects."""
     logits = outputs.logits[rows].double()
-    background_loss = (1 - ALPHA) * softplus(logits) * logits.sigmoid() ** GAMMA
-    of_class = logits.gather(1, targets.classes[gt_idxs, None])
-    object_loss = ALPHA * softplus(-of_class) * (-of_class).sigmoid() ** GAMMA
-    of_class_as_background = (1 - ALPHA) * softplus(of_class) * of_class.sigmoid() ** GAMMA
-    cls_losses = background_loss.sum(dim=1) + (object_loss - of_class_as_background).squeeze(1)
+    background_loss = focal_cost(logits, 1 - ALPHA).sum(dim=1)
+    of_class = logits.gather(1, targets.classes[gt_idxs, None]).squeeze(1)
+    if_object, if_background = focal_cost(-of_class, ALPHA), focal_cost(of_class, 1 - ALPHA)
+    cls_losses = background_loss + (if_object - if_background)
     boxes = outputs.require_boxes()[rows].double()
     return cls_losses + giou_weight * (1 - box_giou(boxes, targets.boxes[gt_idxs].double()))

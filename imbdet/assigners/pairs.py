@@ -9,16 +9,13 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from imbdet.ops.box_matrices import box_area, by_columns, intersection
+from imbdet.ops.box_matrices import box_area, by_columns, intersection, max_pairs
 from imbdet.ops.boxes import centers
 from imbdet.structures import Assignment, Outputs, Priors, Targets
 
-# Keeps quotients finite where neither box has an area.
+# The least union and hull, which keeps quotients finite where neither box has an area: the value
+# of MMDetection, whose assigners ours equal. Losses of overlap follow fvcore: ``ops/boxes.py``.
 EPS = 1e-6
-# Largest number of pairs in a matrix: 64 MB in float32.
-MAX_PAIRS = 1 << 24
-# The same on a CPU, in whose cache they stay: 1 MB.
-MAX_PAIRS_ON_CPU = 1 << 18
 # Numbers of which one stands for all where the lowest of many are searched.
 BLOCK = 32
 # A positive's point is farther than this inside its object, in pixels (published value).
@@ -26,15 +23,13 @@ MIN_BORDER_DISTANCE = 0.01
 
 
 def chunks(priors: Priors, targets: Targets) -> Iterator[slice]:
-    """Slices of the objects, so that a matrix of pairs stays small; see ``MAX_PAIRS``."""
+    """Slices of the objects, so that a matrix of pairs stays small; see :func:`max_pairs`."""
     yield from chunks_between(0, len(targets), priors)
 
 
 def chunks_between(start: int, stop: int, priors: Priors) -> Iterator[slice]:
     """The same of the objects from ``start`` to ``stop``; without priors there is no pair."""
-    is_on_cpu = priors.boxes.device.type == "cpu"
-    max_pairs = min(MAX_PAIRS, MAX_PAIRS_ON_CPU) if is_on_cpu else MAX_PAIRS
-    step = max(1, max_pairs // max(len(priors), 1))
+    step = max(1, max_pairs(priors.boxes.device) // max(len(priors), 1))
     for first in range(start, stop if len(priors) else start, step):
         yield slice(first, min(first + step, stop))
 

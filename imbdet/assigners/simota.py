@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from imbdet.assigners.assigner import looks_at_outputs
+from imbdet.assigners.costs import iou_cost
 from imbdet.assigners.dynamic_k import match_dynamic_k
 from imbdet.assigners.pairs import (
     any_object,
@@ -76,7 +77,7 @@ def simota(
         is_inside, is_central = regions(chunk)
         outside_cost = torch.where(is_inside & is_central, 0.0, OUTSIDE_COST)
         # In double precision the outside cost does not absorb the differences of the other terms.
-        return cls_weight * cls_cost - iou_weight * (ious.double() + 1e-7).log() + outside_cost
+        return cls_weight * cls_cost + iou_weight * iou_cost(ious.double()) + outside_cost
 
     is_candidate = any_object(priors, targets, lambda chunk: torch.logical_or(*regions(chunk)))
     return match_dynamic_k(priors, targets, outputs, is_candidate, cost, candidate_topk)

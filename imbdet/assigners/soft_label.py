@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from imbdet.assigners.assigner import looks_at_outputs
+from imbdet.assigners.costs import focal_cost, iou_cost
 from imbdet.assigners.dynamic_k import match_dynamic_k
 from imbdet.assigners.pairs import (
     any_object,
@@ -57,19 +58,17 @@ def soft_label(
     """
     strides = priors.require_strides()
     logits = outputs.logits.double()
-    background_losses = softplus(logits) * logits.sigmoid().square()
-    background_loss = background_losses.sum(dim=1)
+    background_loss = focal_cost(logits).sum(dim=1)
 
     def cost(chunk: slice, ious: Tensor) -> Tensor:
         images = targets.image_idxs[chunk]
         of_class = logits_of_class(logits, priors, targets, chunk)
-        ious, score = ious.double(), of_class.sigmoid()
-        if_background = softplus(of_class) * score.square()
-        if_object = (softplus(of_class) - ious * of_class) * (ious - score).square()
-        cls_cost = of_image(background_loss, priors, images) - if_background + if_object  # eq. 2
-        iou_cost = -iou_weight * (ious + 1e-7).log()  # eq. 3
+        ious = ious.double()
+        if_object = (softplus(of_class) - ious * of_class) * (ious - of_class.sigmoid()).square()
+        cls_cost = of_image(background_loss, priors, images) - focal_cost(of_class) + if_object
         distances = squared_center_distance(priors.points, targets.boxes[chunk]).sqrt() / strides
-        return cls_cost + iou_cost + 10 ** (distances.double() - soft_center_radius)  # eq. 4
+        center_cost = 10 ** (distances.double() - soft_center_radius)
+        return cls_cost + iou_weight * iou_cost(ious) + center_cost
 
     def is_inside(chunk: slice) -> Tensor:
         return border_distance(priors.points, targets.boxes[chunk, None]) > 0

@@ -10,10 +10,10 @@ along them.
 
 import numpy as np
 
+from imbdet.evaluation.comparison import RECALLS
 from imbdet.evaluation.matches import ClassMatches
 from imbdet.evaluation.matching import NUM_AREAS, NUM_THRESHOLDS
 
-RECALLS = np.linspace(0, 1, 101)
 _ENDS = np.append(RECALLS, np.inf)
 # Largest number of elements of an array of sets x detections, which bounds the memory.
 _CHUNK_SIZE = 1 << 22

@@ -3,12 +3,11 @@
 from imbdet import compat  # noqa: F401  (before detectron2)
 from imbdet.evaluation.coco_evaluator import COCOEvaluator, build_coco_evaluator
 from imbdet.evaluation.detection_pictures import draw_detections
-from imbdet.evaluation.metrics import CocoMetrics, compute_coco_metrics
+from imbdet.evaluation.metrics import CocoMetrics
 
 __all__ = [
     "COCOEvaluator",
     "CocoMetrics",
     "build_coco_evaluator",
-    "compute_coco_metrics",
     "draw_detections",
 ]

@@ -83,7 +83,7 @@ class Comparison:
 
 
 def check_library(library: str) -> None:
-    """Raise UserError unless ``library`` is one that :func:`compute_coco_metrics` knows."""
+    """Raise UserError unless ``library`` is one that :func:`compare` knows."""
     if library not in _LIBRARIES:
         raise UserError(
             f"TEST.COCO_LIBRARY is '{library}', which does not exist. "

@@ -9,7 +9,7 @@ import numpy as np
 
 from imbdet.evaluation.kept_detections import Kept
 from imbdet.evaluation.matches import Matches
-from imbdet.evaluation.matching import Detections, Objects, match_boxes
+from imbdet.evaluation.matching import Detections, Objects, boxes_of, match_boxes
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,13 @@ def confuse(matches: Matches, kept: Kept) -> Confusion:
     pairs = match_boxes(
         Objects(
             groups=_images(missed),
-            boxes=_boxes(missed),
+            boxes=boxes_of(missed),
             areas=np.array([note["area"] for note in missed], dtype=float),
             is_crowd=np.zeros(len(missed), dtype=bool),
         ),
         Detections(
             _images([matches.detections[i] for i in wrong]),
-            _boxes([matches.detections[i] for i in wrong]),
+            boxes_of([matches.detections[i] for i in wrong]),
         ),
     ).object_idxs
     for name, place in zip(wrong_classes, pairs, strict=True):
@@ -79,8 +79,3 @@ def _by_image_and_score(matches: Matches, places: np.ndarray) -> np.ndarray:
 
 def _images(records: Sequence[Mapping]) -> np.ndarray:
     return np.array([record["image_id"] for record in records], dtype=np.int64)
-
-
-def _boxes(records: Sequence[Mapping]) -> np.ndarray:
-    """(N, 4) XYWH in pixels."""
-    return np.array([record["bbox"] for record in records], dtype=float).reshape(-1, 4)

@@ -14,6 +14,7 @@ from imbdet.evaluation.federated import Pair
 from imbdet.evaluation.matching import (
     Detections,
     Objects,
+    boxes_of,
     match_boxes,
     rank_detections,
 )
@@ -103,7 +104,7 @@ def match(
     detections = frame.place(results)
     targets = Objects(
         groups=_groups(frame, objects),
-        boxes=_boxes(objects),
+        boxes=boxes_of(objects),
         areas=np.array([note["area"] for note in objects], dtype=float),
         is_crowd=np.array([note["iscrowd"] for note in objects], dtype=bool),
     )
@@ -113,7 +114,7 @@ def match(
     groups = groups[ranked]
     places = [{"image_id": pair[0], "category_id": pair[1]} for pair in not_exhaustive]
     is_exhaustive = ~np.isin(groups, _groups(frame, frame.place(places)))
-    found = match_boxes(targets, Detections(groups, _boxes(detections)[ranked], is_exhaustive))
+    found = match_boxes(targets, Detections(groups, boxes_of(detections)[ranked], is_exhaustive))
     num_objects = _count_objects(frame, targets)
     ends = np.searchsorted(groups, np.arange(len(frame.categories) + 1) * len(frame.images))
     by_class = {}
@@ -140,11 +141,6 @@ def _groups(frame: Frame, records: Sequence[Mapping]) -> np.ndarray:
     places = [(record["category_id"] - 1, record["image_id"] - 1) for record in records]
     classes, images = np.array(places, dtype=np.int64).reshape(-1, 2).T
     return classes * len(frame.images) + images
-
-
-def _boxes(records: Sequence[Mapping]) -> np.ndarray:
-    """(N, 4) XYWH in pixels."""
-    return np.array([record["bbox"] for record in records], dtype=float).reshape(-1, 4)
 
 
 def _count_objects(frame: Frame, objects: Objects) -> np.ndarray:

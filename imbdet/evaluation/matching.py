@@ -8,7 +8,7 @@ Shape shorthand, besides that of :mod:`imbdet.evaluation.matches`: G objects, N 
 of a detection and an object of its image and class.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,6 +92,11 @@ def rank_detections(
     """
     order = np.lexsort([-scores, groups])
     return order[_places_in_groups(groups[order]) < max_detections]
+
+
+def boxes_of(records: Sequence[Mapping]) -> np.ndarray:
+    """(N, 4) XYWH in pixels, of objects or detections."""
+    return np.array([record["bbox"] for record in records], dtype=float).reshape(-1, 4)
 
 
 def match_boxes(objects: Objects, detections: Detections) -> BoxMatches:

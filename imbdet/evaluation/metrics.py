@@ -1,13 +1,12 @@
 """COCO's and LVIS's detection metrics."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 
-from imbdet.evaluation.comparison import Comparison, compare
+from imbdet.evaluation.comparison import Comparison
 from imbdet.formats.lvis_json import FREQUENCIES
 
 
@@ -35,7 +34,7 @@ class CocoMetrics:
         """The metrics of a comparison.
 
         Args:
-            comparison: by :func:`compare` or :func:`compare_federated`.
+            comparison: see :mod:`imbdet.evaluation.comparison`.
             frequencies: the group of each class, "r", "c" or "f"; without those of which it is not
                 known.
         """
@@ -60,13 +59,6 @@ class CocoMetrics:
             for name, values in self.per_class.items()
         }
         return {**self.overall, **of_classes}
-
-
-def compute_coco_metrics(
-    ground_truth: Mapping, detections: Iterable[Mapping], **options: Any
-) -> CocoMetrics:
-    """Compare detections with ground truth; for the arguments see :func:`compare`."""
-    return CocoMetrics.of(compare(ground_truth, detections, **options))
 
 
 def _mean_precisions(precision: np.ndarray) -> dict[str, float]:

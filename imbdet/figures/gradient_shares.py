@@ -26,6 +26,9 @@ from imbdet.losses.asl1 import asl1
 from imbdet.losses.focal import FocalEntry
 from imbdet.structures.classifiers import Classifier
 
+# Of a curve; so dense that GHM's jumps between bins look like jumps.
+NUM_POINTS = 501
+
 
 @dataclass(frozen=True)
 class GradientShares(Study):
@@ -160,7 +163,7 @@ class EntryGradients:
             for sums, values in ((self.sums, norms), (self.focal_sums, focal)):
                 sums[i] += bins.bincount(values, minlength=self.num_bins).cpu().numpy()
 
-    def result(self, num_points: int = 501) -> ClassificationGradients:
+    def result(self) -> ClassificationGradients:
         """The gathered numbers.
 
         Raises:
@@ -169,7 +172,7 @@ class EntryGradients:
         counts, sums = self.counts.sum(axis=0), self.sums.sum(axis=0)
         if not counts.any():
             raise NothingToShow("there are no entries to classify.")
-        weights, norms = harmony(counts), np.linspace(0, 1, num_points)
+        weights, norms = harmony(counts), np.linspace(0, 1, NUM_POINTS)
         focal = focal_gradient(torch.from_numpy(norms), self.gamma).numpy()
         curves = {"CE": norms, "focal": focal, "GHM-C": norms * _at(weights, norms)}
         return ClassificationGradients(
@@ -187,9 +190,7 @@ def focal_gradient(norms: Tensor, gamma: float) -> Tensor:
     return FocalEntry(+1, 1.0, gamma).grad(torch.logit(norms.clamp(0, 1 - tiny)))
 
 
-def box_gradients(
-    positives: Chunks, *, mu: float, num_bins: int, beta: float, num_points: int = 501
-) -> BoxGradients:
+def box_gradients(positives: Chunks, *, mu: float, num_bins: int, beta: float) -> BoxGradients:
     """Sum up the gradients of the box coordinates of the positives.
 
     Args:
@@ -214,7 +215,7 @@ def box_gradients(
         smooth_sums += np.bincount(bins, smooth_l1_gradient(errors, beta), minlength=num_bins)
     if not counts.any():
         raise NothingToShow("there are no positives, whose boxes would be regressed.")
-    weights, norms = harmony(counts), np.linspace(0, 1, num_points)
+    weights, norms = harmony(counts), np.linspace(0, 1, NUM_POINTS)
     errors = mu * norms / np.sqrt(np.maximum(1 - norms**2, 1e-300))  # the d with this norm
     return BoxGradients(
         entries="box coordinates",

@@ -6,7 +6,7 @@ logits; the gradient is computed in the backward pass, with the incoming gradien
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,14 +15,15 @@ from imbdet.kernels.backend import is_fused
 from imbdet.kernels.chunks import Chunk, iterate_chunks
 from imbdet.ops.first_order import first_order
 from imbdet.ops.labels import check_labels
+from imbdet.ops.precision import wide_dtype
 
 
 class EntryLoss(Protocol):
     """What an entry pays for its logit: a frozen dataclass with two methods.
 
     They are elementwise functions of logits of any shape, float32 or float64. Those of positive
-    entries take the ``pos_args`` of :func:`entrywise_loss` as further arguments. The type and its
-    fields say all there is to know, so that a kernel for a device can be chosen by them.
+    entries take the ``pos_args`` of :func:`entrywise_loss` as further arguments. If a kernel of
+    Triton computes the same, :func:`fused_as` says which.
     """
 
     @property
@@ -34,14 +35,47 @@ class EntryLoss(Protocol):
         """Its derivative with respect to the logit."""
 
 
-def entry_weights(alpha: float) -> tuple[float, float]:
-    """Weights of positive and negative entries: alpha and 1 - alpha, or both 1 for alpha < 0.
+class FusedFormula(NamedTuple):
+    """What a kernel of Triton computes in place of an entry loss.
 
-    Raises:
-        ValueError: alpha is above 1.
+    Attributes:
+        name: of the functions in ``kernels/fused/entries.py``.
+        numbers: the attributes of the entry loss that are their numbers, in order, at most three.
+        table: the attribute that is their table, or empty.
     """
-    if alpha > 1:
-        raise ValueError(f"alpha, the weight of positive entries, must be <= 1, not {alpha}")
+
+    name: str
+    numbers: tuple[str, ...]
+    table: str
+
+
+_FORMULAS: dict[type, FusedFormula] = {}
+E = TypeVar("E", bound=type)
+
+
+def fused_as(name: str, *numbers: str, table: str = "") -> Callable[[E], E]:
+    """A decorator of an entry loss that a kernel of Triton computes, too.
+
+    It holds for the class itself: a subclass may have another formula, and declares its own.
+
+    Args:
+        name, numbers, table: see :class:`FusedFormula`.
+    """
+
+    def declare(entry_type: E) -> E:
+        _FORMULAS[entry_type] = FusedFormula(name, numbers, table)
+        return entry_type
+
+    return declare
+
+
+def fused_formula(entry: EntryLoss) -> FusedFormula | None:
+    """What a kernel of Triton computes in place of an entry loss; None if there is no kernel."""
+    return _FORMULAS.get(type(entry))
+
+
+def entry_weights(alpha: float) -> tuple[float, float]:
+    """Weights of positive and negative entries: alpha <= 1 and 1 - alpha; both 1 for alpha < 0."""
     return (alpha, 1 - alpha) if alpha >= 0 else (1.0, 1.0)
 
 
@@ -113,7 +147,7 @@ class ChunkedEntries:
         self.positive, self.negative = positive, negative
 
     def losses(self, pred_logits: Tensor, gt_labels: Tensor, pos_args: Sequence[Tensor]) -> Tensor:
-        dtype = torch.promote_types(pred_logits.dtype, torch.float32)
+        dtype = wide_dtype(pred_logits.dtype)
         losses = pred_logits.new_empty(len(pred_logits), dtype=dtype)
         for chunk in iterate_chunks(pred_logits, gt_labels):
             values = self.negative.value(chunk.logits)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from imbdet.kernels.ranking import Ranking
 from imbdet.ops.first_order import first_order
+from imbdet.ops.precision import wide_dtype
 
 
 class Update(NamedTuple):
@@ -61,7 +62,7 @@ class _ErrorDriven(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(pred_logits, pos_grads, neg_weights)
         ctx.ranking = ranking
-        return losses.to(torch.promote_types(pred_logits.dtype, torch.float32))
+        return losses.to(wide_dtype(pred_logits.dtype))
 
     @staticmethod
     @first_order

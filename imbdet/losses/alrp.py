@@ -11,11 +11,13 @@ from torch.distributed import ProcessGroup
 from imbdet.kernels.error_driven import Update, apply_updates
 from imbdet.kernels.ranking import Ranking, rank
 from imbdet.kernels.steps import Steps
+from imbdet.methods.options import NonNegative, checked
 
 # FP_i is a difference of large sums; up to this share of v_i it means "no negative above".
 NO_NEGATIVES = 1e-5
 
 
+@checked
 def alrp_loss(
     pred_logits: Tensor,
     gt_labels: Tensor,
@@ -24,7 +26,7 @@ def alrp_loss(
     weights: Tensor | None = None,
     image_idxs: Tensor | None = None,
     group: ProcessGroup | None = None,
-    delta: float = 1.0,
+    delta: NonNegative = 1.0,
     smooth_localisation: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """Classification and localisation part of the aLRP loss over all entries of the batch.
@@ -44,7 +46,7 @@ def alrp_loss(
             is the mean over the images that have positives. None is one ranking of all.
         group: processes whose batches are ranked together, see :mod:`imbdet.ops.exchange`; the
             loss is that of all, the same on each. None is this process alone.
-        delta: half a step's width in logits, >= 0; 0 is the hard step, which counts ties fully.
+        delta: half a step's width in logits; 0 is the hard step, which counts ties fully.
         smooth_localisation: whether the positives above are summed by the smooth step, as the
             definition has it, or by the hard order of the scores, as the published code does.
 

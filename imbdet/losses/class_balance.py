@@ -11,6 +11,7 @@ from torch import Tensor
 
 from imbdet.losses.class_cross_entropy import check_class_numbers
 from imbdet.methods.options import Momentum, checked
+from imbdet.ops.precision import wide_dtype
 
 
 @checked
@@ -34,5 +35,5 @@ def class_balanced_weights(counts: Tensor, *, beta: Momentum = 0.999) -> Tensor:
     log_beta = math.log(beta) if beta > 0 else -math.inf
     # 1 - beta^n, without the cancellation of beta near 1
     weights = 1 / -torch.expm1(counts.double().clamp(min=1) * log_beta)
-    dtype = torch.promote_types(counts.dtype, torch.float32)
+    dtype = wide_dtype(counts.dtype)
     return (weights / weights.mean()).to(dtype)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from imbdet.kernels.entrywise import entry_weights, entrywise_loss
+from imbdet.kernels.entrywise import entry_weights, entrywise_loss, fused_as
 from imbdet.losses.class_cross_entropy import used_logits
 from imbdet.losses.reduction import reduce_losses
 from imbdet.methods import CLS_LOSSES
@@ -78,6 +78,7 @@ def sigmoid_cross_entropy_loss(
     return reduce_losses(losses, weights, reduction)
 
 
+@fused_as("cross_entropy", "sign", "weight")
 @dataclass(frozen=True)
 class CrossEntropyEntry:
     """Cross-entropy of one class's sigmoid; see :class:`imbdet.kernels.entrywise.EntryLoss`.

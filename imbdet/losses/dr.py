@@ -20,9 +20,10 @@ from torch.nn import functional as F
 
 from imbdet.kernels.negative_softmax import negative_softmax
 from imbdet.methods import CLS_LOSSES
-from imbdet.methods.options import Positive
+from imbdet.methods.options import NonNegative, Positive
 from imbdet.ops.exchange import gather
 from imbdet.ops.labels import labelled_rows, rank_segments
+from imbdet.ops.precision import wide_dtype
 
 
 @CLS_LOSSES.register(
@@ -37,7 +38,7 @@ def dr_loss(
     group: ProcessGroup | None = None,
     margin: float = 0.5,
     sharpness: Positive = 6.0,
-    tau: float = 4.0,
+    tau: NonNegative = 4.0,
     lambda_pos: Positive = 1.0,
     lambda_neg: Positive = 0.1 / math.log(3.5),
 ) -> Tensor:
@@ -87,7 +88,7 @@ def dr_loss(
     is_empty = neg_mass.isneginf() & pos_mass.isneginf()
     excess = neg - pos.masked_fill(pos_mass.isneginf(), 1) + margin
     losses = (tau / sharpness * F.softplus(sharpness * excess)).masked_fill(is_empty, 0)
-    dtype = torch.promote_types(pred_logits.dtype, torch.float32)
+    dtype = wide_dtype(pred_logits.dtype)
     return (losses.sum() / num_scopes).to(dtype)
 
 

@@ -1,4 +1,4 @@
-"""Equalized focal losses: more focus, and more weight, for classes whose positives pull little.
+"""Equalized focal losses: more focus and weight for classes whose positives have small gradients.
 
 Li et al., "Equalized Focal Loss for Dense Long-Tailed Object Detection", CVPR 2022,
 https://arxiv.org/abs/2201.02593
@@ -73,7 +73,7 @@ class _Equalized(GradientRatio):
 
 @CLS_LOSSES.register(
     "efl",
-    "Focal loss with more focus, and more weight, for classes whose positives pull little.",
+    "Focal loss with more focus and weight for classes whose positives have had small gradients.",
     "Li et al., CVPR 2022, https://arxiv.org/abs/2201.02593",
     takes=("group", "normalizer"),
     balances_classes=True,
@@ -137,7 +137,8 @@ class EqualizedFocalLoss(_Equalized):
 
 @CLS_LOSSES.register(
     "eqfl",
-    "Quality focal loss with more focus, and more weight, for such classes.",
+    "Quality focal loss with more focus and weight for classes whose positives have had small "
+    "gradients.",
     "Li et al., CVPR 2022, https://arxiv.org/abs/2201.02593",
     uses_quality=True,
     takes=("group", "normalizer"),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from imbdet.kernels.entrywise import entry_weights, entrywise_loss
+from imbdet.kernels.entrywise import entry_weights, entrywise_loss, fused_as
 from imbdet.losses.reduction import reduce_losses
 from imbdet.methods import CLS_LOSSES
 from imbdet.methods.options import Balance, NonNegative
@@ -52,6 +52,7 @@ def focal_loss(
     return reduce_losses(losses, weights, reduction)
 
 
+@fused_as("focal", "sign", "weight", "gamma")
 @dataclass(frozen=True)
 class FocalEntry:
     """Focal loss of one entry; see :class:`imbdet.kernels.entrywise.EntryLoss`.
@@ -83,6 +84,7 @@ class FocalEntry:
         return slope.mul_(wrongness.pow_(self.gamma)).mul_(self.sign * self.weight)
 
 
+@fused_as("detached_focal", "sign", "weight", "gamma")
 @dataclass(frozen=True)
 class DetachedFocalEntry(FocalEntry):
     """Focal loss of one entry with w^gamma a constant of the gradient, unlike a derivative:

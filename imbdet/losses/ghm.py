@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.distributed import ProcessGroup
 from torch.nn import functional as F
 
-from imbdet.kernels.entrywise import sum_entries
+from imbdet.kernels.entrywise import fused_as, sum_entries
 from imbdet.kernels.norm_histogram import bins_of, count_bins, norm_histogram
 from imbdet.losses.asl1 import asl1
 from imbdet.losses.reduction import reduce_losses
@@ -85,7 +85,14 @@ class _Harmonizer(KeepsMissingBuffers):
         """The losses of all rows, with a call for each level; see :meth:`GHMCLoss.forward`.
 
         In evaluation mode the averages stay as they are.
+
+        Raises:
+            ValueError: levels are given without ``by_level``, or the other way round.
         """
+        if self.by_level and levels is None:
+            raise ValueError("by_level is True: levels, the rows of each level, must be given")
+        if levels is not None and not self.by_level:
+            raise ValueError("levels are given, but by_level is False: build the loss with it")
         with contextlib.nullcontext() if self.training else untouched_buffers(self):
             if levels is None:
                 return harmonize(predictions, targets, weights)
@@ -121,8 +128,8 @@ class GHMCLoss(_Harmonizer):
             momentum: weight of the past in their counts; 0 uses each batch alone.
             correct_bias: whether to correct the counts for their start at 0; without it, as
                 published, the losses of the first batch are 1 / (1 - momentum) times too large.
-            by_level: whether a dense head gives the ``levels`` of its feature pyramid, each of
-                which is then harmonised separately, as in the published heads.
+            by_level: whether each level of a feature pyramid is harmonised separately, as in the
+                published heads; calls must then tell the ``levels``, as a dense head does.
         """
         super().__init__(bins, momentum, correct_bias, by_level)
 
@@ -141,14 +148,18 @@ class GHMCLoss(_Harmonizer):
             pred_logits: (M, K) logits.
             gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
             group: processes whose batches are counted together; None is this one alone.
-            levels: int64 rows of each level, together all rows; the levels are harmonised one after
-                the other. None harmonises all rows at once.
+            levels: int64 rows of each level, together all rows, if ``by_level``; the levels are
+                harmonised one after the other. Otherwise None: all rows are harmonised at once.
             weights: (M,) finite weights >= 0 of the samples, or None for ones. A row of weight 0
                 counts as ignored.
 
         Returns:
             (M,) losses, summed over the classes and weighted, 0 for ignored samples. Their sum,
             over all processes, is the loss.
+
+        Raises:
+            ValueError: levels are given without ``by_level``, or the other way round, or an
+                argument does not fit.
         """
         check_labels(pred_logits, gt_labels)
         gt_labels = weighted_labels(gt_labels, weights)
@@ -199,8 +210,8 @@ class GHMRLoss(_Harmonizer):
             bins: number of bins of the gradient norm |d| / sqrt(d^2 + mu^2).
             momentum: weight of the past in their counts; 0 uses each batch alone.
             correct_bias: whether to correct the counts for their start at 0.
-            by_level: whether a dense head gives the ``levels`` of its feature pyramid, each of
-                which is then harmonised separately.
+            by_level: whether each level of a feature pyramid is harmonised separately; calls must
+                then tell the ``levels``, as a dense head does.
         """
         super().__init__(bins, momentum, correct_bias, by_level)
         self.mu = mu
@@ -246,6 +257,7 @@ class GHMRLoss(_Harmonizer):
         return (losses * bin_weights.to(losses.dtype)[bins].view_as(losses)).sum(dim=1)
 
 
+@fused_as("harmonized", "sign", table="weights")
 @dataclass(frozen=True, eq=False)
 class HarmonizedEntry:
     """Cross-entropy by the weight of its bin; see :class:`imbdet.kernels.entrywise.EntryLoss`.

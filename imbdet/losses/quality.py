@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from imbdet.kernels.entrywise import sum_entries
+from imbdet.kernels.entrywise import fused_as, sum_entries
 from imbdet.losses.focal import DetachedFocalEntry, FocalEntry
 from imbdet.losses.reduction import reduce_losses
 from imbdet.methods import CLS_LOSSES
 from imbdet.methods.options import NonNegative
 from imbdet.ops.labels import check_labels, has_positive
+from imbdet.ops.precision import wide_dtype
 
 
 @CLS_LOSSES.register(
@@ -122,9 +123,10 @@ def soft_targets(pred_logits: Tensor, gt_labels: Tensor, ious: Tensor) -> Tensor
             f"ious must have the shape ({num_positives},), one for each positive, "
             f"not {tuple(ious.shape)}"
         )
-    return ious.detach().to(torch.promote_types(pred_logits.dtype, torch.float32))
+    return ious.detach().to(wide_dtype(pred_logits.dtype))
 
 
+@fused_as("quality_focal", "beta", "weight")
 @dataclass(frozen=True)
 class QualityFocalPositive:
     """Quality focal loss of a positive entry; see :class:`imbdet.kernels.entrywise.EntryLoss`.
@@ -154,6 +156,7 @@ class QualityFocalPositive:
         return self.weight * distance.abs() ** self.beta * (distance + self.beta * slope)
 
 
+@fused_as("varifocal")
 @dataclass(frozen=True)
 class VarifocalPositive:
     """y BCE(p, y), of a positive entry; see :class:`imbdet.kernels.entrywise.EntryLoss`."""

@@ -11,8 +11,10 @@ from torch.distributed import ProcessGroup
 from imbdet.kernels.error_driven import Update, apply_updates
 from imbdet.kernels.ranking import Ranking, rank
 from imbdet.kernels.sorting import WrongPairs
+from imbdet.methods.options import NonNegative, checked
 
 
+@checked
 def rank_sort_loss(
     pred_logits: Tensor,
     gt_labels: Tensor,
@@ -21,7 +23,7 @@ def rank_sort_loss(
     weights: Tensor | None = None,
     image_idxs: Tensor | None = None,
     group: ProcessGroup | None = None,
-    delta: float = 0.5,
+    delta: NonNegative = 0.5,
 ) -> tuple[Tensor, Tensor]:
     """Ranking and sorting error over all entries of the batch.
 
@@ -38,7 +40,7 @@ def rank_sort_loss(
             is the mean over the images that have positives. None is one ranking of all.
         group: processes whose batches are ranked together, see :mod:`imbdet.ops.exchange`; the
             loss is that of all, the same on each. None is this process alone.
-        delta: half a step's width in logits, >= 0; 0 is the hard step, which counts ties fully.
+        delta: half a step's width in logits; 0 is the hard step, which counts ties fully.
 
     Returns:
         Two scalars with gradients of their own, means over the positives by their weights;

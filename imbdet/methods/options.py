@@ -55,6 +55,8 @@ class Range:
             ends.append(f"{'above' if self.above else 'at least'} {self.lowest}")
         if self.highest < math.inf:
             ends.append(f"{'below' if self.below else 'at most'} {self.highest}")
+        elif self.below:
+            ends.append("finite")
         text = " and ".join(ends)
         if len(ends) == 2 and not self.above and not self.below:
             text = f"from {self.lowest} to {self.highest}"
@@ -143,14 +145,19 @@ def _meanings(docstring: str) -> dict[str, str]:
 
 
 def checked(call: T) -> T:
-    """A function, or a class, that raises ValueError if an option is out of range."""
-    options = {option.name: option for option in options_of(call)}
-    if not options:
-        return call
+    """A function, or a class, that raises ValueError if an argument is out of its range.
+
+    Options are checked, and so are arguments without a default whose type says a range.
+    """
     if isinstance(call, type):
         call.__init__ = checked(call.__init__)  # type: ignore[misc]
         return call
-    names = list(inspect.signature(call).parameters)
+    parameters = inspect.signature(call, eval_str=True).parameters
+    kinds = {name: _range(parameter.annotation) for name, parameter in parameters.items()}
+    options = {name: Option(name, None, "", kind) for name, kind in kinds.items() if kind}
+    if not options:
+        return call
+    names = list(parameters)
 
     @functools.wraps(call)
     def wrapper(*args: Any, **kwargs: Any) -> Any:

@@ -14,8 +14,7 @@ from detectron2.utils.memory import retry_if_cuda_oom
 from torch import Tensor
 
 from imbdet.assigners import Assignment, Priors, Targets
-from imbdet.assigners.pairs import MAX_PAIRS
-from imbdet.ops.box_matrices import box_area, by_columns, intersection
+from imbdet.ops.box_matrices import MAX_PAIRS, box_area, by_columns, intersection
 from imbdet.ops.image_rows import image_of_rows, images_together
 from imbdet.ops.transfer import to_device
 
@@ -44,7 +43,7 @@ class BatchMatcher:
     @torch.no_grad()
     def __call__(self, priors: Priors, targets: Targets) -> Assignment:
         """See :class:`imbdet.assigners.Assigner`; ``ious`` are those of all rows."""
-        counts = _counts(targets)
+        counts = targets.counts
         firsts = list(accumulate(counts, initial=0))
         matched = []
         for start, stop in _groups(priors, targets):
@@ -142,16 +141,12 @@ class _Objects(NamedTuple):
 
 def _groups(priors: Priors, targets: Targets) -> Iterator[tuple[int, int]]:
     """First images, and those after the last, that are matched together."""
-    counts, of_priors = _counts(targets), priors.counts(targets.num_images)
+    counts, of_priors = targets.counts, priors.counts(targets.num_images)
 
     def are_small(start: int, stop: int) -> bool:
         return sum(of_priors[start:stop]) * max(counts[start:stop]) <= MAX_PAIRS
 
     return images_together(targets.num_images, are_small)
-
-
-def _counts(targets: Targets) -> list[int]:
-    return [len(targets)] if targets.num_per_image is None else list(targets.num_per_image)
 
 
 def _of_images(priors: Priors, start: int, stop: int) -> Priors:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 from detectron2.config import CfgNode, get_cfg
 from detectron2.utils.events import get_event_storage
@@ -15,8 +16,20 @@ from imbdet.modeling.registry import lookup, read_options
 from imbdet.modeling.site_keys import Site, refuse_levels_of_proposals
 
 
-def box_loss_key(cfg: CfgNode, site: Site) -> tuple[str, str]:
-    """The name of a site's box loss and the key that gives it: ours, or detectron2's.
+class ChosenBoxLoss(NamedTuple):
+    """What the keys of a site say.
+
+    Attributes:
+        name: of the box loss.
+        key: that gives the name: ours, or detectron2's.
+    """
+
+    name: str
+    key: str
+
+
+def chosen_box_loss(cfg: CfgNode, site: Site) -> ChosenBoxLoss:
+    """The name of a site's box loss, and the key that gives it.
 
     Raises:
         UserError: both keys give one, and not the same.
@@ -24,14 +37,14 @@ def box_loss_key(cfg: CfgNode, site: Site) -> tuple[str, str]:
     key = f"{site.box_loss}.NAME"
     name, detectron2_name = get_key(cfg, key), get_key(cfg, site.box_reg_loss_type)
     if not name:
-        return detectron2_name, site.box_reg_loss_type
+        return ChosenBoxLoss(detectron2_name, site.box_reg_loss_type)
     default = get_key(get_cfg(), site.box_reg_loss_type)
     if detectron2_name not in (default, name):
         raise UserError(
             f"{key} is {name!r} and {site.box_reg_loss_type} is {detectron2_name!r}: "
             f"set only one of them."
         )
-    return name, key
+    return ChosenBoxLoss(name, key)
 
 
 def build_box_loss(cfg: CfgNode, site: Site) -> BoxLoss:
@@ -40,7 +53,7 @@ def build_box_loss(cfg: CfgNode, site: Site) -> BoxLoss:
     Raises:
         UserError: it does not exist or has no meaning here, or an option is out of range.
     """
-    name, key = box_loss_key(cfg, site)
+    name, key = chosen_box_loss(cfg, site)
     method = lookup(BOX_LOSSES, name, key)
     options = read_options(cfg, site, site.box_loss, method)
     by_level = options.get("by_level", False)

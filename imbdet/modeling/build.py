@@ -19,7 +19,7 @@ from imbdet.learning.criteria import (
 )
 from imbdet.learning.qualities import QUALITIES
 from imbdet.methods import ASSIGNERS
-from imbdet.modeling.box_losses import box_loss_key, build_box_loss
+from imbdet.modeling.box_losses import build_box_loss, chosen_box_loss
 from imbdet.modeling.cls_losses import ClsLoss, build_cls_loss, cls_loss_method
 from imbdet.modeling.registry import read_choice
 from imbdet.modeling.samplers import build_pool_sampler
@@ -94,8 +94,8 @@ def _build_pool_sampler(cfg: CfgNode, site: Site, kind: str, name: str) -> PoolS
         loss_key = f"{site.cls_loss}.NAME"
         raise UserError(
             f"{key} is {name!r}, which looks at each sample's classification loss, but "
-            f"{loss_key} is {get_key(cfg, loss_key)!r}, a loss of the whole ranking that no single "
-            "sample pays. Choose another of the two."
+            f"{loss_key} is {get_key(cfg, loss_key)!r}, a ranking loss, which has no loss per "
+            "sample. Change one of the two keys."
         )
     return sampler
 
@@ -137,10 +137,10 @@ def _pointwise_options(
         keys["carl"] = f"{site.carl}.ENABLED"
         options["carl"] = build_carl(cfg, site)
         if box_loss.compares != "deltas":
-            name, key = box_loss_key(cfg, site)
+            chosen = chosen_box_loss(cfg, site)
             raise UserError(
-                f"{keys['carl']} is True, which weighs a loss of the box deltas, but {key} is "
-                f"{name!r}, a loss of decoded boxes. Use 'smooth_l1', for instance."
+                f"{keys['carl']} is True, which weighs a loss of the box deltas, but {chosen.key} "
+                f"is {chosen.name!r}, a loss of decoded boxes. Use 'smooth_l1', for instance."
             )
     if get_key(cfg, f"{site.cls_loss}.GUIDED_SCALE"):
         keys["guided_scale"] = f"{site.cls_loss}.GUIDED_SCALE"
@@ -149,8 +149,8 @@ def _pointwise_options(
         name = f"{site.cls_loss}.NAME"
         raise UserError(
             f"{' and '.join(keys.values())} would weigh each sample's classification loss, but "
-            f"{name} is {get_key(cfg, name)!r}, a loss of the whole ranking that no single sample "
-            "pays. Choose another of the two."
+            f"{name} is {get_key(cfg, name)!r}, a ranking loss, which has no loss per sample. "
+            "Change one of the two keys."
         )
     return options
 
@@ -175,10 +175,10 @@ def _positive_options(
         keys["box_quality"] = key = f"{site.parts}.BOX_QUALITY"
         options["box_quality"] = QUALITIES[name]
         if box_loss.is_normalized:
+            chosen = chosen_box_loss(cfg, site)
             raise UserError(
-                f"{key} is {name!r}, by whose sum box losses are divided, but "
-                f"{box_loss_key(cfg, site)[0]!r} has a divisor of its own. Choose another of the "
-                "two."
+                f"{key} is {name!r}, by whose sum box losses are divided, but {chosen.key} is "
+                f"{chosen.name!r}, which has a divisor of its own. Change one of the two keys."
             )
     if options and cls_loss.is_criterion:
         raise UserError(

@@ -5,7 +5,7 @@ from typing import Any
 from detectron2.config import CfgNode
 
 from imbdet.config_files.keys import get_key
-from imbdet.modeling.box_losses import box_loss_key
+from imbdet.modeling.box_losses import chosen_box_loss
 from imbdet.modeling.detector_kind import is_one_stage
 from imbdet.modeling.site_keys import RETINANET, ROI_HEADS, cls_loss_name, sampler_names
 
@@ -18,7 +18,7 @@ def chosen_methods(cfg: CfgNode) -> dict[str, Any]:
     """
     site = RETINANET if is_one_stage(cfg) else ROI_HEADS
     positive, negative = sampler_names(cfg, site)
-    box_loss, _ = box_loss_key(cfg, site)
+    box_loss = chosen_box_loss(cfg, site).name
     if (
         box_loss == "smooth_l1"
         and get_key(cfg, site.option_key(site.box_loss, "smooth_l1", "beta")) == 0

@@ -11,7 +11,7 @@ from imbdet.errors import UserError
 from imbdet.learning.criteria import PointwiseCriterion, RankingCriterion, SampleLoss
 from imbdet.losses import FrequencyLoss
 from imbdet.methods import CLS_LOSSES, ClsLossMethod
-from imbdet.modeling.box_losses import box_loss_key
+from imbdet.modeling.box_losses import chosen_box_loss
 from imbdet.modeling.registry import lookup, read_options
 from imbdet.modeling.site_keys import (
     Site,
@@ -94,11 +94,11 @@ def _refuse_without_meaning(cfg: CfgNode, site: Site, method: ClsLossMethod) -> 
             f"{what}, which treats classes by how frequent they are, but {site.module} only tells "
             "objects from background: choose another one."
         )
-    box_name, box_key = box_loss_key(cfg, site)
-    if method.box_loss not in ("", box_name):
+    chosen = chosen_box_loss(cfg, site)
+    if method.box_loss not in ("", chosen.name):
         raise UserError(
-            f"{what}, which ranks by a bounded localisation error, but {box_key} is "
-            f"{box_name!r}: set {site.box_loss}.NAME to {method.box_loss!r}."
+            f"{what}, which ranks by a bounded localisation error, but {chosen.key} is "
+            f"{chosen.name!r}: set {site.box_loss}.NAME to {method.box_loss!r}."
         )
 
 

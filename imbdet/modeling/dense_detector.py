@@ -1,5 +1,7 @@
 """The dense detector: one head whose priors, boxes, quality, assigner and losses are keys."""
 
+from collections.abc import Callable
+
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec
@@ -11,7 +13,7 @@ from torch import Tensor
 from imbdet.assigners import Assigner
 from imbdet.learning import Learner
 from imbdet.learning.criteria import Criterion
-from imbdet.learning.normalizers import Count, num_positives, sum_of_quality
+from imbdet.learning.normalizers import Count, Normalizer, num_positives, sum_of_quality
 from imbdet.losses import expected_distance
 from imbdet.modeling import site_keys
 from imbdet.modeling.assigners import build_assigner
@@ -34,7 +36,11 @@ from imbdet.ops.buffers import KeepsMissingBuffers
 from imbdet.samplers import Sampler
 from imbdet.structures import Candidates
 
-NORMALIZERS = ("running_positives", "positives", "quality")
+NORMALIZERS: dict[str, Callable[["ImbDense"], Normalizer]] = {
+    "running_positives": lambda detector: detector.update_normalizer,
+    "positives": lambda _: num_positives,
+    "quality": lambda _: sum_of_quality,
+}
 
 
 @META_ARCH_REGISTRY.register()
@@ -80,21 +86,19 @@ class ImbDense(KeepsMissingBuffers, RetinaNet):
                 and distributions, see :class:`imbdet.modeling.dense_head.DenseHead`.
 
         Raises:
+            ValueError: there is no such normalizer.
             UserError: the sampler needs losses that the criterion does not tell.
         """
+        if normalizer not in NORMALIZERS:
+            raise ValueError(f"normalizer is {normalizer!r}: it must be one of {[*NORMALIZERS]}")
         super().__init__(**kwargs)
         self.criterion = criterion
-        normalizers = {
-            "running_positives": self._update_normalizer,
-            "positives": num_positives,
-            "quality": sum_of_quality,
-        }
         self.learner = Learner(
             self.site.place,
             assigner=assigner or matching_assigner(self.anchor_matcher),
             sampler=sampler,
             criterion=criterion,
-            normalizer=normalizers[normalizer],
+            normalizer=NORMALIZERS[normalizer](self),
             num_classes=self.num_classes,
             log=get_event_storage,
         )
@@ -130,7 +134,7 @@ class ImbDense(KeepsMissingBuffers, RetinaNet):
             "anchor_generator": priors,
             "head": build_dense_head(cfg, shapes, priors),
             "box2box_transform": build_transform(cfg, shapes, priors),
-            "normalizer": read_choice(cfg, "MODEL.DENSE.NORMALIZER", NORMALIZERS),
+            "normalizer": read_choice(cfg, "MODEL.DENSE.NORMALIZER", list(NORMALIZERS)),
         }
 
     def forward_training(
@@ -143,8 +147,8 @@ class ImbDense(KeepsMissingBuffers, RetinaNet):
         """Assign, sample, weigh and pay; returns scalars named "loss_*"."""
         view = self.view(features, predictions, gt_instances)
         chosen = self.learner.choose(view.priors, view.targets, view.outputs)
-        num_positives = len(chosen.pos_idxs)
-        get_event_storage().put_scalar("num_pos_anchors", num_positives / len(gt_instances))
+        positives_per_image = len(chosen.pos_idxs) / len(gt_instances)
+        get_event_storage().put_scalar("num_pos_anchors", positives_per_image)
         losses = self.learner.pay(chosen, view.outputs.take(chosen.rows), view.by_level)
         return {name: loss * self.loss_weight.get(name, 1.0) for name, loss in losses.items()}
 
@@ -207,8 +211,8 @@ class ImbDense(KeepsMissingBuffers, RetinaNet):
             levels["quality"] = quality[0]
         return levels
 
-    def _update_normalizer(self, chosen: Candidates, count: Count) -> Tensor:
-        """The running number of positives."""
+    def update_normalizer(self, chosen: Candidates, count: Count) -> Tensor:
+        """Count the positives of a batch in and return their running number."""
         momentum = self.NORMALIZER_MOMENTUM
         # A new tensor: graphs of earlier batches may still hold the old one.
         self.loss_normalizer = momentum * self.loss_normalizer + (1 - momentum) * num_positives(

@@ -2,19 +2,8 @@
 
 import torch
 from detectron2.config import configurable
-from detectron2.layers import get_norm
-from detectron2.modeling.meta_arch import retinanet
 from detectron2.modeling.meta_arch.retinanet import RetinaNetHead
 from torch import Tensor, nn
-
-
-def _get_norm(norm: str, out_channels: int) -> nn.Module | None:
-    return get_norm(norm, 32 if out_channels == 1 else out_channels)
-
-
-# v0.6 asks for a norm of one channel to learn of which class it is, which today's torch refuses of
-# 32 groups; the main branch asks for one of 32 channels.
-retinanet.get_norm = _get_norm
 
 
 class DenseHead(RetinaNetHead):

@@ -17,7 +17,7 @@ from imbdet.methods import (
     WEIGHTINGS,
     Registry,
 )
-from imbdet.modeling.box_losses import box_loss_key
+from imbdet.modeling.box_losses import chosen_box_loss
 from imbdet.modeling.detector_kind import NUM_CLASSES_KEYS, bases_of, modules_of, num_classes_key
 from imbdet.modeling.site_keys import CASCADE, SITES, Site, cls_loss_name, sampler_names
 from imbdet.modeling.sites import sites_of
@@ -119,7 +119,8 @@ def _unread_options(cfg: CfgNode, site: Site) -> Iterator[tuple[str, str]]:
         if keys and not any(key.startswith(site.cls_loss) for key in keys):
             reason = f"{site.module} reads {' and '.join(keys)}: set those instead"
             yield f"{site.cls_loss}.{name.upper()}", reason
-    yield from _options_of_others(site.box_loss, "NAME", [box_loss_key(cfg, site)[0]], BOX_LOSSES)
+    chosen = [chosen_box_loss(cfg, site).name]
+    yield from _options_of_others(site.box_loss, "NAME", chosen, BOX_LOSSES)
 
     names = sampler_names(cfg, site)
     keys = "POSITIVE.NAME and NEGATIVE.NAME"

@@ -5,9 +5,11 @@ from collections.abc import Callable
 from detectron2.config import CfgNode
 from torch import Tensor
 
+from imbdet.config.values import refuse_out_of_range
 from imbdet.config_files.keys import get_key
 from imbdet.errors import UserError
 from imbdet.methods import NEGATIVE_SAMPLERS, WEIGHTINGS
+from imbdet.methods.options import options_of
 from imbdet.modeling.registry import lookup, read_options
 from imbdet.modeling.site_keys import Site
 from imbdet.structures import Samples
@@ -33,10 +35,18 @@ def build_weighting(cfg: CfgNode, site: Site, name: str) -> Weighting:
 
 
 def build_carl(cfg: CfgNode, site: Site) -> Callable[[Samples], Tensor]:
-    """The (P,) weights of CARL, with gradient."""
-    node = get_key(cfg, site.carl)
+    """The (P,) weights of CARL, with gradient.
+
+    Raises:
+        UserError: an option is out of range.
+    """
+    options = {}
+    for option in options_of(carl_weights):
+        key = f"{site.carl}.{option.name.upper()}"
+        options[option.name] = value = get_key(cfg, key)
+        refuse_out_of_range(option._replace(name=key), value)
 
     def weigh(samples: Samples) -> Tensor:
-        return carl_weights(gt_class_scores(samples), k=node.K, bias=node.BIAS)
+        return carl_weights(gt_class_scores(samples), **options)
 
     return weigh

@@ -6,6 +6,16 @@ Boxes are (..., 4) XYXY in pixels.
 import torch
 from torch import Tensor
 
+# Largest number of pairs in a matrix: 64 MB in float32.
+MAX_PAIRS = 1 << 24
+# The same on a CPU, in whose cache they stay: 1 MB.
+MAX_PAIRS_ON_CPU = 1 << 18
+
+
+def max_pairs(device: torch.device) -> int:
+    """How many pairs of boxes are compared at a time; the matrix of more is computed in parts."""
+    return MAX_PAIRS_ON_CPU if device.type == "cpu" else MAX_PAIRS
+
 
 def by_columns(boxes: Tensor) -> Tensor:
     """The same (..., R, 4) boxes or (..., R, 2) points, each coordinate contiguous in memory.

@@ -6,9 +6,12 @@ Boxes are XYXY in pixels with x2 >= x1 and y2 >= y1.
 import torch
 from torch import Tensor
 
+from imbdet.ops.box_matrices import box_area
 from imbdet.ops.paired import paired
 
-# Keeps quotients finite where neither box has an area.
+# Added to denominators, it keeps quotients finite where neither box has an area: the value of
+# fvcore, whose losses of overlap ours equal. Matrices of pairs follow other published code:
+# assigners raise small unions (``assigners/pairs.py``), NMS and Detectron2's matcher do not.
 EPS = 1e-7
 
 
@@ -22,7 +25,7 @@ def overlap(boxes: Tensor, gt_boxes: Tensor) -> tuple[Tensor, Tensor]:
     top_left = torch.maximum(boxes[:, :2], gt_boxes[:, :2])
     bottom_right = torch.minimum(boxes[:, 2:], gt_boxes[:, 2:])
     intersection = area(top_left, torch.maximum(top_left, bottom_right))
-    union = area(*boxes.split(2, dim=1)) + area(*gt_boxes.split(2, dim=1)) - intersection
+    union = box_area(boxes) + box_area(gt_boxes) - intersection
     return intersection / (union + EPS), union
 
 

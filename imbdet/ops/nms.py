@@ -6,14 +6,10 @@ import torch
 from torch import Tensor
 from torchvision.ops import nms
 
-from imbdet.ops.box_matrices import box_area, by_columns, intersection
+from imbdet.ops.box_matrices import box_area, by_columns, intersection, max_pairs
 from imbdet.ops.image_rows import consecutive_rows, image_after_image, images_together
 from imbdet.ops.precision import at_least_float32
 
-# Pairs whose IoUs are computed at a time: 32 MB each.
-MAX_PAIRS = 1 << 23
-# The same on a CPU, in whose cache they stay: 1 MB.
-MAX_PAIRS_ON_CPU = 1 << 18
 # Rounds between two looks at whether any box is left to settle, for which the program waits.
 NUM_ROUNDS = 4
 
@@ -38,10 +34,10 @@ def nms_clusters(
     """
     numbers = [len(boxes)] if num_per_image is None else num_per_image
     order = image_after_image(scores.argsort(descending=True, stable=True), numbers)
-    boxes, max_pairs = at_least_float32(boxes)[order], _max_pairs(boxes.device)
+    boxes, most = at_least_float32(boxes)[order], max_pairs(boxes.device)
 
     def are_small(start: int, stop: int) -> bool:
-        return (stop - start) * max(numbers[start:stop]) ** 2 <= max_pairs
+        return (stop - start) * max(numbers[start:stop]) ** 2 <= most
 
     heads, end = [], 0
     for start, stop in images_together(len(numbers), are_small):
@@ -68,10 +64,6 @@ def suppressed_last(boxes: Tensor, iou_thresh: float) -> Tensor:
     is_suppressed = torch.ones_like(places, dtype=torch.bool)
     is_suppressed[kept] = False
     return torch.cat([kept, places[is_suppressed]])
-
-
-def _max_pairs(device: torch.device) -> int:
-    return MAX_PAIRS_ON_CPU if device.type == "cpu" else MAX_PAIRS
 
 
 def _heads(rows: Tensor, boxes: Tensor, counts: Sequence[int], iou_thresh: float) -> Tensor:
@@ -103,10 +95,11 @@ def _overlaps_before(boxes: Tensor, iou_thresh: float) -> Tensor:
     num_images, num_boxes, _ = boxes.shape
     overlaps = boxes.new_zeros(num_images, num_boxes, num_boxes, dtype=torch.bool)
     boxes, areas = by_columns(boxes), box_area(boxes)
-    step = max(_max_pairs(boxes.device) // (num_images * num_boxes), 1)
+    step = max(max_pairs(boxes.device) // (num_images * num_boxes), 1)
     for start in range(0, num_boxes, step):
         end = start + step
         shared = intersection(boxes[:, start:end, None], boxes[:, None, :end])
+        # As in torchvision's NMS: two boxes without an area have an IoU of NaN: no overlap.
         union = (areas[:, start:end, None] + areas[:, None, :end]).sub_(shared)
         overlaps[:, start:end, :end] = shared.div_(union) >= iou_thresh
     return overlaps.tril_(diagonal=-1)

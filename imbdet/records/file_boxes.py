@@ -3,6 +3,9 @@
 import torch
 from torch import Tensor
 
+# The names of their edges in tables.
+EDGES = ("x0", "y0", "x1", "y1")
+
 
 def boxes_in_files(boxes: Tensor, to_file: Tensor) -> Tensor:
     """(R, 4) XYXY boxes in pixels of the image files.

@@ -18,24 +18,23 @@ IOU_EDGES = torch.arange(21) / 20
 LOSS_EDGES = (10 ** torch.linspace(-6, 2, 33, dtype=torch.float64)).float()
 NUM_IOU_BINS = len(IOU_EDGES) - 1
 NUM_LOSS_BINS = len(LOSS_EDGES) + 2
+# Side of a bin in a picture, in pixels.
+CELL_SIZE = 12
 
 KINDS = ("available", "chosen")
 SIGNS = ("pos", "neg")
 
 
-def joint_histogram(
-    ious: Tensor, losses: Tensor | None = None, weights: Tensor | None = None
-) -> Tensor:
+def joint_histogram(ious: Tensor, losses: Tensor | None = None) -> Tensor:
     """Count samples by IoU and loss.
 
     Args:
         ious: (M,) IoUs in [0, 1].
         losses: (M,) losses >= 0, NaN where unknown; None if all are unknown.
-        weights: (M,) weights of the samples in the counts; None is 1 for all.
 
     Returns:
-        (20, 35) int64, or float64 with weights. The columns are: losses below ``LOSS_EDGES[0]``, 32
-        bins, losses from ``LOSS_EDGES[-1]`` on, unknown losses.
+        (20, 35) int64. The columns are: losses below ``LOSS_EDGES[0]``, 32 bins, losses from
+        ``LOSS_EDGES[-1]`` on, unknown losses.
     """
     if losses is None:
         losses = torch.full_like(ious, torch.nan)
@@ -44,8 +43,7 @@ def joint_histogram(
     columns = torch.bucketize(losses, LOSS_EDGES.to(losses), right=True)
     columns = columns.masked_fill(losses.isnan(), NUM_LOSS_BINS - 1)
     bins = rows * NUM_LOSS_BINS + columns
-    weights = None if weights is None else weights.double()
-    counts = bins.bincount(weights, minlength=NUM_IOU_BINS * NUM_LOSS_BINS)
+    counts = bins.bincount(minlength=NUM_IOU_BINS * NUM_LOSS_BINS)
     return counts.view(NUM_IOU_BINS, NUM_LOSS_BINS)
 
 
@@ -103,19 +101,18 @@ class JointHistograms:
         }
 
 
-def picture(counts: np.ndarray, cell_size: int = 12) -> np.ndarray:
+def picture(counts: np.ndarray) -> np.ndarray:
     """A histogram as an image: IoU to the right, loss upwards, darker where there are more samples.
 
     Args:
         counts: (20, 35); those of unknown loss are left out.
-        cell_size: side of a bin, in pixels.
 
     Returns:
         (3, height, width) uint8, grey by the logarithm of the counts.
     """
     shades = np.log1p(counts[:, -2::-1].T)  # (34, 20), the highest losses first
     grey = 255 * (1 - shades / max(shades.max(), 1))
-    cells = grey.astype(np.uint8).repeat(cell_size, axis=0).repeat(cell_size, axis=1)
+    cells = grey.astype(np.uint8).repeat(CELL_SIZE, axis=0).repeat(CELL_SIZE, axis=1)
     return np.stack([cells] * 3)
 
 

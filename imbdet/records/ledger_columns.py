@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
+from imbdet.records.file_boxes import EDGES
 from imbdet.records.ledger import Ledger
 from imbdet.records.ledger_rows import LedgerRows
 from imbdet.records.places import EMPTY, mean_boxes
@@ -84,7 +85,6 @@ PLACES = pa.schema(
         _column("y1", pa.float64(), "lower edge"),
     ],
 )
-_EDGES = ("x0", "y0", "x1", "y1")
 
 
 def objects_table(ledger: Ledger, rows: LedgerRows, metadata: Mapping[str, str]) -> pa.Table:
@@ -153,7 +153,7 @@ def places_table(ledger: Ledger, rows: LedgerRows, metadata: Mapping[str, str]) 
         "sights": own["place_sights"],
         "votes": own["place_votes"].astype(np.float64),
         "lead": own["place_lead"],
-        **dict(zip(_EDGES, boxes.T, strict=True)),
+        **dict(zip(EDGES, boxes.T, strict=True)),
     }
     return _table(columns, PLACES, metadata)
 
@@ -173,7 +173,7 @@ def _shifts(own: Mapping[str, np.ndarray]) -> dict[str, pa.Array]:
     means = _divided(own["shift"].T, weight)
     # Variances of the four sides together.
     variances = _variances_of(_divided(own["shift_square"], weight), (means**2).mean(axis=0))
-    columns = {f"shift_{edge}": _known(mean) for edge, mean in zip(_EDGES, means, strict=True)}
+    columns = {f"shift_{edge}": _known(mean) for edge, mean in zip(EDGES, means, strict=True)}
     return {**columns, "shift_spread": _known(np.sqrt(variances))}
 
 

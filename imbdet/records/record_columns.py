@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from imbdet.ops.precision import at_least_float32
-from imbdet.records.file_boxes import boxes_in_files
+from imbdet.records.file_boxes import EDGES, boxes_in_files
 from imbdet.records.sample_record import SampleRecord
 from imbdet.records.strata import NegativeStrata
 from imbdet.structures import Candidates
@@ -141,12 +141,11 @@ def _corners(
     candidates: Candidates, rows: Tensor, to_file: Tensor | None
 ) -> dict[str, Tensor | None]:
     """Edges of the boxes of some rows, in pixels of the image files."""
-    names = ("x0", "y0", "x1", "y1")
     if to_file is None:
-        return dict.fromkeys(names)
+        return dict.fromkeys(EDGES)
     own = to_file.to(rows.device)[candidates.image_idxs[rows]]
     edges = boxes_in_files(candidates.boxes_of(rows), own)
-    return dict(zip(names, edges.unbind(1), strict=True))
+    return dict(zip(EDGES, edges.unbind(1), strict=True))
 
 
 def _of_positives(

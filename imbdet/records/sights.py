@@ -14,6 +14,7 @@ from imbdet.ops.precision import at_least_float32
 from imbdet.records.file_boxes import boxes_in_files
 from imbdet.records.places import look_at_places
 from imbdet.records.sample_record import SampleRecord
+from imbdet.weighting import times
 
 Columns = Mapping[str, Tensor]
 
@@ -145,17 +146,11 @@ def _losses_of_images(record: SampleRecord, counts: list[int]) -> Tensor:
     samples = record.samples
     if record.cls_losses is None:
         return torch.full((len(counts),), torch.nan, dtype=torch.float64)
-    losses = _times(record.cls_losses.double(), samples.weights, record.cls_weights)
+    losses = times(record.cls_losses.double(), samples.weights, record.cls_weights)
     losses = losses.masked_fill(samples.gt_labels < 0, 0.0)  # ignored
-    box_losses = _times(record.box_losses.double(), samples.pos_weights, record.box_weights)
+    box_losses = times(record.box_losses.double(), samples.pos_weights, record.box_weights)
     losses = losses.index_add(0, samples.pos_idxs, box_losses)
     return torch.stack([of_image.sum() for of_image in losses.split(counts)]).cpu()
-
-
-def _times(values: Tensor, *factors: Tensor | None) -> Tensor:
-    for factor in factors:
-        values = values if factor is None else values * factor
-    return values
 
 
 class _Positives:
@@ -174,7 +169,7 @@ class _Positives:
         self.pred_classes = classifier.best_classes(logits).cpu()
         scores = classifier.scores_of(labels, logits)
         cls_losses, cls_weights = record.cls_losses, record.cls_weights
-        gradients = _times(
+        gradients = times(
             1 - scores, samples.pos_weights, None if cls_weights is None else cls_weights[rows]
         )
         columns = {

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from imbdet.ops.local_rank import position_in_group
 from imbdet.ops.masks import split_idxs
-from imbdet.samplers.uniform import shuffle
+from imbdet.samplers.uniform import random_order, shuffle
 
 
 def share_evenly(
@@ -22,7 +22,7 @@ def share_evenly(
     Returns:
         (n,) the pool in its new order; the others are in random order.
     """
-    order = torch.randperm(len(pool), device=pool.device, generator=generator)
+    order = random_order(pool, generator)
     pool, groups = pool[order], groups[order]
     is_first = position_in_group(groups) < share
     first, others = split_idxs(is_first)

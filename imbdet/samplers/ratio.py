@@ -1,10 +1,12 @@
 """Sampling for one-stage detectors: all positives and a fixed number of negatives for each."""
 
-import math
+from typing import Annotated
 
-from imbdet.samplers.sampler import PairSampler, PoolSampler, floor_quota
+from imbdet.methods.options import Range, checked
+from imbdet.samplers.sampler import PairSampler, PoolSampler, Quota, floor_quota
 
 
+@checked
 class RatioSampler(PairSampler):
     """Chooses all positives of each image and a multiple of their number of negatives.
 
@@ -17,26 +19,18 @@ class RatioSampler(PairSampler):
         positive: PoolSampler,
         negative: PoolSampler,
         *,
-        neg_pos_ratio: float = 3.0,
-        min_negatives: int,
+        neg_pos_ratio: Annotated[float, Range(0, below=True)] = 3.0,
+        min_negatives: Quota,
     ):
         """Combine two samplers.
 
         Args:
             positive: picks the positives; its quota is all of them.
             negative: picks the negatives.
-            neg_pos_ratio: quota of negatives per positive of the image, >= 0, rounded down.
-            min_negatives: lowest quota of negatives, >= 0, so that an image without objects
-                contributes, too.
-
-        Raises:
-            ValueError: a number is out of its range.
+            neg_pos_ratio: quota of negatives per positive of the image, rounded down.
+            min_negatives: lowest quota of negatives, so that an image without objects contributes,
+                too.
         """
-        if not 0 <= neg_pos_ratio < math.inf or min_negatives < 0:
-            raise ValueError(
-                "neg_pos_ratio must be finite and >= 0, and min_negatives >= 0, not "
-                f"{neg_pos_ratio} and {min_negatives}"
-            )
         super().__init__(positive, negative)
         self.neg_pos_ratio = neg_pos_ratio
         self.min_negatives = min_negatives

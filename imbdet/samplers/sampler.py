@@ -5,13 +5,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import accumulate
-from typing import NamedTuple, Protocol
+from typing import Annotated, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from imbdet.methods.options import NonNegative, Range, Share, checked
 from imbdet.ops.transfer import to_device
 from imbdet.structures import Candidates, Choice, needs_of
+
+# How many samples of an image are asked for.
+Quota = Annotated[int, Range(0)]
 
 
 class Pick(NamedTuple):
@@ -137,6 +141,7 @@ class PairSampler(ABC):
         return _join(picks)
 
 
+@checked
 class QuotaSampler(PairSampler):
     """Fills each image's quota with positives up to a fraction, and with negatives.
 
@@ -148,31 +153,21 @@ class QuotaSampler(PairSampler):
         positive: PoolSampler,
         negative: PoolSampler,
         *,
-        batch_size_per_image: int,
-        positive_fraction: float,
-        max_neg_pos_ratio: float = math.inf,
+        batch_size_per_image: Quota,
+        positive_fraction: Share,
+        max_neg_pos_ratio: NonNegative = math.inf,
     ):
         """Combine two samplers.
 
         Args:
             positive: picks the positives.
             negative: picks the negatives.
-            batch_size_per_image: quota B of an image, >= 0.
-            positive_fraction: in [0, 1]; at most floor(B * fraction) positives are asked for.
-            max_neg_pos_ratio: largest number of negatives per positive, >= 0; an image without
-                positives counts as one with a single positive.
-
-        Raises:
-            ValueError: a number is out of its range.
+            batch_size_per_image: quota B of an image.
+            positive_fraction: at most floor(B * fraction) positives are asked for.
+            max_neg_pos_ratio: largest number of negatives per positive; an image without positives
+                counts as one with a single positive.
         """
         super().__init__(positive, negative)
-        if batch_size_per_image < 0 or not 0 <= positive_fraction <= 1:
-            raise ValueError(
-                "batch_size_per_image must be >= 0 and positive_fraction in [0, 1], "
-                f"not {batch_size_per_image} and {positive_fraction}"
-            )
-        if max_neg_pos_ratio < 0:
-            raise ValueError(f"max_neg_pos_ratio must be >= 0, not {max_neg_pos_ratio}")
         self.batch_size_per_image = batch_size_per_image
         self.max_neg_pos_ratio = max_neg_pos_ratio
         self.positive_quota = floor_quota(batch_size_per_image * positive_fraction)

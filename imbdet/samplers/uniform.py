@@ -20,8 +20,7 @@ def pick_random(
     generator: torch.Generator | None = None,
 ) -> Pick:
     """Pick uniformly without replacement; see :class:`PoolSampler`."""
-    order = torch.randperm(len(pool), device=pool.device, generator=generator)
-    return Pick(pool[order[:quota]])
+    return Pick(pool[random_order(pool, generator)[:quota]])
 
 
 @POSITIVE_SAMPLERS.register(
@@ -40,6 +39,11 @@ def pick_all(
     return Pick(pool)
 
 
+def random_order(pool: Tensor, generator: torch.Generator | None) -> Tensor:
+    """(n,) int64, places in a pool (n,) in random order."""
+    return torch.randperm(len(pool), device=pool.device, generator=generator)
+
+
 def shuffle(pool: Tensor, generator: torch.Generator | None) -> Tensor:
     """The pool (n,) in random order."""
-    return pool[torch.randperm(len(pool), device=pool.device, generator=generator)]
+    return pool[random_order(pool, generator)]

@@ -25,3 +25,8 @@ __all__ = [
     "Targets",
     "needs_of",
 ]
+
+
+def __dir__() -> list[str]:
+    """What the package offers, without the modules that it is made of."""
+    return __all__

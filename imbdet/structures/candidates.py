@@ -237,6 +237,7 @@ class Candidates:
             quality=None if self.quality is None else self.quality[choice.idxs],
             importance=choice.importance,
             num_positives=choice.num_positives,
+            is_in_region=None if self.is_in_region is None else self.is_in_region[choice.idxs],
         )
 
     def _rows_of_batch(self, idxs: Tensor) -> Tensor:

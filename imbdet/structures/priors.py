@@ -86,7 +86,7 @@ class Priors:
                 raise ValueError(
                     f"{name} of {list(sizes)} priors do not add up to {len(boxes)} priors"
                 )
-        for size in self.require_level_sizes():
+        for size in self.sizes_of_levels():
             if size % num_per_point:
                 raise ValueError(f"{size} priors of a level do not share points by {num_per_point}")
         if points is not None:
@@ -116,8 +116,8 @@ class Priors:
             raise ValueError("this assigner measures in strides, which the priors lack")
         return self.strides
 
-    def require_level_sizes(self) -> list[int]:
-        """``level_sizes``; priors that belong to no level are of one."""
+    def sizes_of_levels(self) -> list[int]:
+        """``level_sizes``; priors that belong to no level count as one."""
         return [len(self)] if self.level_sizes is None else self.level_sizes
 
     def counts(self, num_images: int) -> list[int]:

@@ -61,21 +61,25 @@ class Targets:
         return len(self.boxes)
 
     @property
+    def counts(self) -> list[int]:
+        """Number of objects of each image."""
+        return [len(self)] if self.num_per_image is None else list(self.num_per_image)
+
+    @property
     def num_images(self) -> int:
         """B."""
-        return 1 if self.num_per_image is None else len(self.num_per_image)
+        return len(self.counts)
 
     @cached_property
     def image_idxs(self) -> Tensor:
         """(G,) int64, the image of each object."""
-        return image_of_rows(self.num_per_image or [len(self)], self.boxes.device)
+        return image_of_rows(self.counts, self.boxes.device)
 
     def by_image(self) -> Iterator["Targets"]:
         """The objects of each image, as if it were a batch."""
-        counts = [len(self)] if self.num_per_image is None else list(self.num_per_image)
         regions = None if self.regions is None else list(self.regions.by_image())
         start = 0
-        for i, count in enumerate(counts):
+        for i, count in enumerate(self.counts):
             own, image = slice(start, start + count), slice(i, i + 1)
             start = own.stop
             yield Targets(

@@ -15,6 +15,7 @@ from imbdet.analysis.analysed_images import build_loader
 from imbdet.analysis.frozen_detector import FrozenDetector
 from imbdet.data.training_records import load_training_records
 from imbdet.engine.progress import with_progress
+from imbdet.ops.box_matrices import box_area
 from imbdet.records import SampleRecord
 from imbdet.records.ledger import Ledger
 from imbdet.records.ledger_columns import images_table, objects_table
@@ -129,7 +130,7 @@ class _Observer:
         targets = candidates.targets
         own = candidates.gt_idxs[: len(candidates) - self._num_appended]
         numbers = own[own >= 0].bincount(minlength=len(targets))
-        sides = (targets.boxes[:, 2:] - targets.boxes[:, :2]).prod(dim=1).sqrt()
+        sides = box_area(targets.boxes).sqrt()
         # Objects of weight 0 shall have no positives.
         is_meant = slice(None) if targets.weights is None else targets.weights > 0
         self._sides.append(sides[is_meant].cpu())

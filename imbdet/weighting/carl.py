@@ -7,11 +7,13 @@ https://arxiv.org/abs/1904.04821
 import torch
 from torch import Tensor
 
+from imbdet.methods.options import NonNegative, Share, checked
 from imbdet.ops.precision import at_least_float32
 from imbdet.structures import Samples
 
 
-def carl_weights(scores: Tensor, *, k: float = 1.0, bias: float = 0.2) -> Tensor:
+@checked
+def carl_weights(scores: Tensor, *, k: NonNegative = 1.0, bias: Share = 0.2) -> Tensor:
     """c_i = v_i / mean(v) with v_i = ((1 - bias) p_i + bias)^k; the mean has a gradient, too.
 
     The loss is sum_i c_i L_i of the box losses L_i, (P,), with gradient: it lowers the scores of
@@ -20,17 +22,12 @@ def carl_weights(scores: Tensor, *, k: float = 1.0, bias: float = 0.2) -> Tensor
 
     Args:
         scores: (P,) scores p of the ground-truth classes in [0, 1], with gradient.
-        k: exponent, >= 0; the larger, the more the confident samples weigh.
-        bias: v of a score of 0, before the power, in [0, 1].
+        k: exponent; the larger, the more the confident samples weigh.
+        bias: v of a score of 0, before the power.
 
     Returns:
         (P,) weights with mean 1.
-
-    Raises:
-        ValueError: ``k`` or ``bias`` is out of its range.
     """
-    if k < 0 or not 0 <= bias <= 1:
-        raise ValueError(f"CARL needs k >= 0 and a bias in [0, 1], not {k} and {bias}")
     scores = at_least_float32(scores)
     base = (1 - bias) * scores + bias
     # v / sum(v) as the softmax of log v: powers of small scores vanish in float32, logarithms not.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from imbdet.methods import WEIGHTINGS
-from imbdet.methods.options import NonNegative, Share
+from imbdet.methods.options import NonNegative, Share, checked
 from imbdet.ops.local_rank import hierarchical_local_rank
 from imbdet.ops.precision import at_least_float32
 from imbdet.ops.sums import sum_by
@@ -18,22 +18,18 @@ from imbdet.structures import Samples
 from imbdet.weighting.weights import Weights
 
 
-def importance_weights(importance: Tensor, *, k: float, bias: float) -> Tensor:
+@checked
+def importance_weights(importance: Tensor, *, k: NonNegative, bias: Share) -> Tensor:
     """((1 - bias) u + bias)^k: the larger k, the more the important samples stand out.
 
     Args:
         importance: (R,) u in (0, 1], linear in the rank; 1 = most important.
-        k: exponent, >= 0; 0 is 1 for all.
-        bias: weight of a sample without importance before the power, in [0, 1]; 1 is 1 for all.
+        k: exponent; 0 is 1 for all.
+        bias: weight of a sample without importance before the power; 1 is 1 for all.
 
     Returns:
         (R,) weights in [0, 1].
-
-    Raises:
-        ValueError: ``k`` or ``bias`` is out of its range.
     """
-    if k < 0 or not 0 <= bias <= 1:
-        raise ValueError(f"importance needs k >= 0 and a bias in [0, 1], not {k} and {bias}")
     return ((1 - bias) * at_least_float32(importance) + bias) ** k
 
 

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 
 from imbdet import assigners
-from imbdet.assigners import Outputs, Priors, Targets, pairs
+from imbdet.assigners import Outputs, Priors, Targets
+from imbdet.ops import box_matrices
 from tests.assigners import definitions
 from tests.assigners.scenes import pyramid, random_outputs, random_targets, scenes
 
@@ -108,7 +109,7 @@ def test_chunks_of_objects_change_nothing(name, monkeypatch):
     targets = random_targets(generator, [3, 0, 4], 48, 64)
     outputs = random_outputs(generator, priors, targets)
     at_once = ASSIGNERS[name](priors, targets, outputs)
-    monkeypatch.setattr(pairs, "MAX_PAIRS", 2 * len(priors))
+    monkeypatch.setattr(box_matrices, "MAX_PAIRS_ON_CPU", 2 * len(priors))
     in_chunks = ASSIGNERS[name](priors, targets, outputs)
     assert at_once.gt_idxs.tolist() == in_chunks.gt_idxs.tolist()
     torch.testing.assert_close(at_once.ious, in_chunks.ious)

@@ -1,5 +1,6 @@
 """Properties that every assigner has."""
 
+import inspect
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from imbdet import assigners
 from imbdet.assigners import Outputs, Priors, Targets, assign, join_images, pairs
 from imbdet.methods import ASSIGNERS
+from imbdet.ops import box_matrices
+from imbdet.structures import needs_of
 from tests.assigners.scenes import NUM_CLASSES, pyramid, random_outputs, random_targets, scenes
 from tests.assigners.test_definitions import ASSIGNERS as CALLS
 from tests.assigners.test_definitions import double, image
@@ -128,11 +131,11 @@ def test_the_memory_of_a_thousand_objects_is_bounded(name, monkeypatch):
     targets = random_targets(generator, [1000], 96, 128)
     outputs = random_outputs(generator, priors, targets)
     outputs = replace(outputs, logits=outputs.logits.repeat(1, 20))  # 60 classes
-    monkeypatch.setattr(pairs, "MAX_PAIRS", 100 * len(priors))
+    monkeypatch.setattr(box_matrices, "MAX_PAIRS_ON_CPU", 100 * len(priors))
     with LargestTensor() as largest:
         CALLS[name](priors, targets, outputs)
     # The boxes of pairs have four coordinates.
-    assert largest.number <= 4 * pairs.MAX_PAIRS < len(priors) * len(targets)
+    assert largest.number <= 4 * box_matrices.MAX_PAIRS_ON_CPU < len(priors) * len(targets)
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -180,6 +183,15 @@ def test_options_that_are_bound_leave_the_needs():
         assign(bound, priors, targets, None, NUM_CLASSES)
 
 
+@pytest.mark.parametrize("method", [method for _, method in ASSIGNERS], ids=lambda m: m.name)
+def test_arguments_are_what_it_looks_at(method):
+    assigner = method.build()
+    call = getattr(assigner, "forward", assigner)
+    parameters = inspect.signature(call).parameters.values()
+    expected = ["priors", "targets"] + ["outputs"] * ("outputs" in needs_of(assigner))
+    assert [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY] == expected
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [("atss", {"topk": 0}), ("paa", {"iou_threshold": 2.0}), ("ddod", {"alpha": 1.5})],
@@ -187,4 +199,4 @@ def test_options_that_are_bound_leave_the_needs():
 def test_options_out_of_range(name, options):
     (option,) = options
     with pytest.raises(ValueError, match=option):
-        getattr(assigners, name)(None, None, None, **options)
+        getattr(assigners, name)(None, None, **options)

@@ -25,14 +25,12 @@ def launches(monkeypatch):
     monkeypatch.syspath_prepend(str(CONFIGS.parent / "benchmarks"))
     import launches
 
-    from imbdet.assigners import pairs
     from imbdet.kernels import chunks
-    from imbdet.ops import nms
+    from imbdet.ops import box_matrices
 
     # Put back what `as_on_a_gpu` changes.
-    monkeypatch.setattr(pairs, "MAX_PAIRS_ON_CPU", pairs.MAX_PAIRS_ON_CPU)
+    monkeypatch.setattr(box_matrices, "MAX_PAIRS_ON_CPU", box_matrices.MAX_PAIRS_ON_CPU)
     monkeypatch.setattr(chunks, "CHUNK_ENTRIES_CPU", chunks.CHUNK_ENTRIES_CPU)
-    monkeypatch.setattr(nms, "MAX_PAIRS_ON_CPU", nms.MAX_PAIRS_ON_CPU)
     launches.as_on_a_gpu()
     return launches
 

@@ -10,8 +10,8 @@ from imbdet.compare.ground_truth import GroundTruth
 from imbdet.compare.jackknife import draw_groups, replicated_ap
 from imbdet.compare.run_folders import RunFolder
 from imbdet.evaluation.matches import match
-from imbdet.evaluation.metrics import compute_coco_metrics
 from imbdet.figures.coco_table import coco_table, group_classes
+from tests.coco_metrics import compute_coco_metrics
 from tests.compare.problems import OBJECTS, ground_truth, worked_example
 from tests.evaluation.conftest import imperfect_detections
 

@@ -8,8 +8,9 @@ from PIL import Image
 
 from imbdet.config import add_imbdet_config
 from imbdet.errors import UserError
-from imbdet.evaluation import COCOEvaluator, build_coco_evaluator, compute_coco_metrics
+from imbdet.evaluation import COCOEvaluator, build_coco_evaluator
 from imbdet.evaluation.marked_images import draw_panel
+from tests.coco_metrics import compute_coco_metrics
 from tests.evaluation.conftest import SAMPLE_FILE, imperfect_detections
 
 # isort: split

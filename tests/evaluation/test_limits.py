@@ -9,7 +9,7 @@ from imbdet.errors import UserError
 from imbdet.evaluation.comparison import compare
 from imbdet.evaluation.limits import describe_limits
 from imbdet.evaluation.matches import match
-from imbdet.evaluation.metrics import compute_coco_metrics
+from tests.coco_metrics import compute_coco_metrics
 
 LIBRARIES = pytest.mark.parametrize("library", ["faster-coco-eval", "pycocotools"])
 

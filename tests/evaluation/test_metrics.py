@@ -9,8 +9,8 @@ from pycocotools.cocoeval import COCOeval
 
 from imbdet.errors import UserError
 from imbdet.evaluation.comparison import check_library
-from imbdet.evaluation.metrics import compute_coco_metrics
 from imbdet.evaluation.tables import format_overall, format_per_class
+from tests.coco_metrics import compute_coco_metrics
 from tests.evaluation.conftest import SAMPLE_FILE, imperfect_detections
 
 LIBRARIES = ("faster-coco-eval", "pycocotools")

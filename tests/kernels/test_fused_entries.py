@@ -1,11 +1,14 @@
 """Kernels of Triton, by its interpreter, against PyTorch's operations."""
 
+import dataclasses
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imbdet.kernels import backend
+from imbdet.kernels.entrywise import fused_as
 from imbdet.losses import (
     GHMCLoss,
     focal_loss,
@@ -13,9 +16,24 @@ from imbdet.losses import (
     sigmoid_cross_entropy_loss,
     varifocal_loss,
 )
+from imbdet.losses.cross_entropy import CrossEntropyEntry
+from imbdet.losses.focal import DetachedFocalEntry, FocalEntry
+from imbdet.losses.ghm import HarmonizedEntry
+from imbdet.losses.quality import QualityFocalPositive, VarifocalPositive
 
 pytest.importorskip("triton")
 
+from imbdet.kernels.fused.entries import fused_entry
+from imbdet.kernels.fused.entrywise import fused_entries
+
+ENTRIES = [
+    CrossEntropyEntry(-1, 0.5),
+    FocalEntry(1, 0.5, 2.0),
+    DetachedFocalEntry(1, 0.5, 2.0),
+    QualityFocalPositive(2.0, 0.5),
+    VarifocalPositive(),
+    HarmonizedEntry(-1, torch.ones(4)),
+]
 LOSSES = {
     "cross entropy": lambda x, y, q: sigmoid_cross_entropy_loss(x, y),
     "balanced cross entropy": lambda x, y, q: sigmoid_cross_entropy_loss(x, y, alpha=0.3),
@@ -134,13 +152,38 @@ def test_another_backend_is_refused():
 
 
 def test_an_entry_without_a_kernel_is_computed_by_pytorch():
-    from imbdet.kernels.fused.entrywise import fused_entries
-    from imbdet.losses.focal import FocalEntry
-
     plain, of_classes = FocalEntry(1, 0.5, 2.0), FocalEntry(1, 0.5, torch.ones(3))
     assert fused_entries(plain, plain, 0) is not None
     assert fused_entries(plain, of_classes, 0) is None
     assert fused_entries(plain, plain, 2) is None
+
+
+class TestWhichKernel:
+    """A kernel is chosen by what an entry loss declares, and by nothing that it happens to have."""
+
+    def test_an_entry_of_the_same_name_and_fields_may_have_another_formula(self):
+        foreign = dataclasses.make_dataclass("FocalEntry", ["sign", "weight", "gamma"], frozen=True)
+        assert fused_entry(FocalEntry(1, 0.5, 2.0)) is not None
+        assert fused_entry(foreign(1, 0.5, 2.0)) is None
+
+    @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: type(entry).__name__)
+    def test_a_subclass_may_have_another_formula(self, entry):
+        subclass = type("Other", (type(entry),), {})
+        assert fused_entry(subclass(**vars(entry))) is None
+
+    def test_names_and_the_order_of_fields_do_not_matter(self):
+        fields = ["weight", ("more", str, "unused"), ("gamma", float, 2.0), ("sign", int, 1)]
+        renamed = dataclasses.make_dataclass("Renamed", fields)
+        fused_as("focal", "sign", "weight", "gamma")(renamed)
+        assert fused_entry(renamed(0.5)) == fused_entry(FocalEntry(1, 0.5, 2.0))
+
+    @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: type(entry).__name__)
+    def test_the_entries_of_the_losses_have_one(self, entry):
+        found = fused_entry(entry)
+        values = list(vars(entry).values())
+        numbers = [float(value) for value in values if not isinstance(value, torch.Tensor)]
+        assert list(found.numbers) == [*numbers, 0.0, 0.0, 0.0][:3]
+        assert (found.table is None) == (len(numbers) == len(values))
 
 
 @pytest.mark.parametrize("num_columns", [1, 2, 3, 16, 17, 20, 80, 91, 365, 1203])

@@ -269,8 +269,11 @@ def shuffled_levels(num_rows, num_levels, seed):
     seed=st.integers(0, 2**30),
 )
 def test_levels_are_calls_one_after_the_other(num_rows, num_levels, correct_bias, seed):
-    at_once, one_by_one = (GHMCLoss(correct_bias=correct_bias) for _ in range(2))
-    boxes_at_once, boxes_one_by_one = (GHMRLoss(correct_bias=correct_bias) for _ in range(2))
+    at_once, one_by_one, boxes_at_once, boxes_one_by_one = (
+        loss(correct_bias=correct_bias, by_level=by_level)
+        for loss in (GHMCLoss, GHMRLoss)
+        for by_level in (True, False)
+    )
     for step in range(3):
         logits, labels = random_problem(num_rows, 3, seed + step)
         levels = shuffled_levels(num_rows, num_levels, seed + step)
@@ -295,11 +298,22 @@ def test_levels_are_calls_one_after_the_other(num_rows, num_levels, correct_bias
             torch.testing.assert_close(losses[rows], expected)
 
 
+@pytest.mark.parametrize("loss", [GHMCLoss, GHMRLoss])
+def test_levels_are_harmonised_separately_or_refused(loss):
+    pred = torch.zeros(6, 4)
+    target = torch.zeros(6).long() if loss is GHMCLoss else torch.zeros(6, 4)
+    levels = shuffled_levels(6, 2, seed=0)
+    with pytest.raises(ValueError, match="by_level is True: levels, the rows of each level, must"):
+        loss(by_level=True)(pred, target)
+    with pytest.raises(ValueError, match="levels are given, but by_level is False"):
+        loss()(pred, target, levels=levels)
+
+
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
 def test_levels_equal_published_calls(path):
     case = np.load(path)
     # The steps of a case are calls of one module: the same as the levels of one batch.
-    module = GHMCLoss(case["bins"].item(), case["momentum"].item())
+    module = GHMCLoss(case["bins"].item(), case["momentum"].item(), by_level=True)
     logits, labels = [], []
     for pred, target, valid in zip(
         case["pred"], case["target"], case["label_weight"] > 0, strict=True
@@ -314,7 +328,7 @@ def test_levels_equal_published_calls(path):
 
 
 def test_evaluation_by_level_weighs_as_training_would_and_keeps_the_averages():
-    module = GHMCLoss()
+    module = GHMCLoss(by_level=True)
     logits, labels = random_problem(30, 2, seed=0)
     levels = shuffled_levels(30, 3, seed=0)
     evaluated = module.eval()(logits, labels, levels=levels)

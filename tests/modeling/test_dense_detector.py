@@ -117,7 +117,7 @@ def test_a_step_is_finite_without_objects(keys, build):
         (["MODEL.DENSE.BOXES", "distances"], "each must be a square of as many strides"),
         (
             ["MODEL.DENSE.BOX_QUALITY", "iou", "MODEL.BOX_LOSS.NAME", "ghm_r"],
-            "'ghm_r' has a divisor of its own",
+            "MODEL.BOX_LOSS.NAME is 'ghm_r', which has a divisor of its own",
         ),
         (
             ["MODEL.DENSE.QUALITY", "iou", "MODEL.CLS_LOSS.NAME", "rank_sort"],

@@ -21,6 +21,7 @@ from imbdet.modeling import (
     RankingCriterion,
     SampleLoss,
 )
+from imbdet.modeling.dense_detector import NORMALIZERS
 from imbdet.samplers import HardSampler, QuotaSampler, RatioSampler, pick_all, sample_all
 from imbdet.structures.classifiers import SIGMOID, SOFTMAX
 from tests.modeling.conftest import make_batch, small_config, train_step
@@ -150,3 +151,10 @@ def test_no_image_costs_nothing(build):
         "loss_cls": 0,
         "loss_box_reg": 0,
     }
+
+
+def test_a_normalizer_that_does_not_exist_is_refused_with_those_that_do():
+    arguments = {"sampler": sample_all, "criterion": criterion(), "normalizer": "x"}
+    with pytest.raises(ValueError, match="normalizer is 'x': it must be one of") as error:
+        retinanet(small_config("retinanet"), **arguments)
+    assert all(repr(name) in str(error.value) for name in NORMALIZERS)

@@ -74,7 +74,8 @@ ALRP = ["MODEL.CLS_LOSS.NAME", "alrp", "MODEL.BOX_LOSS.NAME", "giou"]
         (
             "faster_rcnn",
             ["MODEL.SAMPLER.NEGATIVE.NAME", "ohem", "MODEL.CLS_LOSS.NAME", "ap"],
-            "looks at each sample's classification loss, but MODEL.CLS_LOSS.NAME is 'ap'",
+            "looks at each sample's classification loss, but MODEL.CLS_LOSS.NAME is 'ap', a "
+            "ranking loss, which has no loss per sample. Change one of the two keys.",
         ),
         (
             "faster_rcnn",
@@ -84,7 +85,7 @@ ALRP = ["MODEL.CLS_LOSS.NAME", "alrp", "MODEL.BOX_LOSS.NAME", "giou"]
         (
             "faster_rcnn",
             ["MODEL.RPN_SAMPLER.MAX_NEG_POS_RATIO", -1.0],
-            "MODEL.RPN_SAMPLER: max_neg_pos_ratio must be >= 0, not -1.0",
+            "MODEL.RPN_SAMPLER: max_neg_pos_ratio is -1.0: it must be at least 0.",
         ),
         (
             "retinanet",
@@ -100,7 +101,8 @@ ALRP = ["MODEL.CLS_LOSS.NAME", "alrp", "MODEL.BOX_LOSS.NAME", "giou"]
             "retinanet",
             ["MODEL.WEIGHTING.NAMES", ["isr_p"], "MODEL.CLS_LOSS.NAME", "rank_sort"],
             "MODEL.WEIGHTING.NAMES would weigh each sample's classification loss, but "
-            "MODEL.CLS_LOSS.NAME is 'rank_sort'",
+            "MODEL.CLS_LOSS.NAME is 'rank_sort', a ranking loss, which has no loss per sample. "
+            "Change one of the two keys.",
         ),
         (
             "retinanet",
@@ -116,7 +118,7 @@ ALRP = ["MODEL.CLS_LOSS.NAME", "alrp", "MODEL.BOX_LOSS.NAME", "giou"]
         (
             "faster_rcnn",
             ["MODEL.CARL.ENABLED", True, "MODEL.CARL.K", -1.0],
-            "CARL needs k >= 0 and a bias in [0, 1], not -1.0",
+            "MODEL.CARL.K is -1.0: it must be at least 0.",
         ),
         (
             "retinanet",

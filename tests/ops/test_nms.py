@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.ops import box_iou, nms
 
-from imbdet.ops import nms as nms_module
+from imbdet.ops import box_matrices
 from imbdet.samplers import nms_clusters
 
 
@@ -61,13 +61,20 @@ def test_images_are_as_each_by_itself(images, max_pairs):
     scores = torch.tensor([float(score) for *_, score in rows])
     counts = [len(image) for image in images]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nms_module, "MAX_PAIRS_ON_CPU", max_pairs)
+        patch.setattr(box_matrices, "MAX_PAIRS_ON_CPU", max_pairs)
         found = nms_clusters(boxes, scores, 0.5, counts)
     expected, first = [], 0
     for of_image in zip(boxes.split(counts), scores.split(counts), strict=True):
         expected.append(first + nms_clusters(*of_image, 0.5))
         first += len(of_image[0])
     assert found.equal(torch.cat(expected))
+
+
+@pytest.mark.parametrize(("device", "expected"), [("cpu", 7), ("cuda", 3)])
+def test_each_kind_of_device_has_its_own_limit(device, expected, monkeypatch):
+    monkeypatch.setattr(box_matrices, "MAX_PAIRS_ON_CPU", 7)
+    monkeypatch.setattr(box_matrices, "MAX_PAIRS", 3)
+    assert box_matrices.max_pairs(torch.device(device)) == expected
 
 
 def test_keeps_what_nms_keeps():

@@ -1,6 +1,7 @@
 """Declarations that are read from the sources are those of the imported modules."""
 
 import dataclasses
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,12 @@ def test_methods_that_are_read_are_those_that_register(registry):
         for name, method in methods.REGISTRIES[registry]
     }
     assert dict(read_registries()[registry]) == registered
+
+
+@pytest.mark.parametrize("registry", methods.REGISTRIES)
+def test_summaries_refer_to_nothing_that_stands_elsewhere(registry):
+    summaries = [method.summary for _, method in methods.REGISTRIES[registry]]
+    assert not [text for text in summaries if re.search(r"\b(such (?!as\b)|these\b)", text)]
 
 
 def test_pieces_are_described_and_set_what_their_files_say():

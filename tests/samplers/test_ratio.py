@@ -54,7 +54,15 @@ def test_a_generator_makes_the_choice_repeatable():
     assert not torch.equal(first, third)
 
 
-@pytest.mark.parametrize(("ratio", "minimum"), [(-1, 0), (math.inf, 0), (math.nan, 0), (3, -1)])
-def test_refuses_numbers_without_a_meaning(ratio, minimum):
-    with pytest.raises(ValueError, match=f"not {ratio} and {minimum}"):
+@pytest.mark.parametrize(
+    ("ratio", "minimum", "message"),
+    [
+        (-1, 0, "neg_pos_ratio is -1: it must be at least 0 and finite"),
+        (math.inf, 0, "neg_pos_ratio is inf"),
+        (math.nan, 0, "neg_pos_ratio is nan"),
+        (3, -1, "min_negatives is -1: it must be at least 0"),
+    ],
+)
+def test_refuses_numbers_without_a_meaning(ratio, minimum, message):
+    with pytest.raises(ValueError, match=message):
         RatioSampler(pick_all, pick_random, neg_pos_ratio=ratio, min_negatives=minimum)

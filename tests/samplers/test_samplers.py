@@ -115,15 +115,21 @@ def test_no_candidates_at_all(sampler):
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "fraction"), [(-1, 0.5), (8, -0.1), (8, 1.1), (8, math.nan)]
+    ("batch_size", "fraction", "message"),
+    [
+        (-1, 0.5, "batch_size_per_image is -1: it must be at least 0"),
+        (8, -0.1, "positive_fraction is -0.1: it must be from 0 to 1"),
+        (8, 1.1, "positive_fraction is 1.1"),
+        (8, math.nan, "positive_fraction is nan"),
+    ],
 )
-def test_refuses_what_is_no_quota(batch_size, fraction):
-    with pytest.raises(ValueError, match=f"not {batch_size} and {fraction}"):
+def test_refuses_what_is_no_quota(batch_size, fraction, message):
+    with pytest.raises(ValueError, match=message):
         quota_sampler(batch_size, fraction)
 
 
 def test_refuses_a_ratio_below_zero():
-    with pytest.raises(ValueError, match="max_neg_pos_ratio must be >= 0, not -1"):
+    with pytest.raises(ValueError, match="max_neg_pos_ratio is -1: it must be at least 0"):
         QuotaSampler(
             pick_random,
             pick_random,

@@ -1,9 +1,10 @@
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
+from torch import Tensor
 
-from imbdet.structures import Priors
+from imbdet.structures import Choice, Priors, Targets
 from tests.flow import make_candidates
 
 # Two classes: 2 is the background, -1 ignored.
@@ -28,6 +29,17 @@ def test_signs_are_those_of_replaced_labels():
     assert len(changed.pos_idxs) == len(changed.neg_idxs) == 0
 
 
+@pytest.mark.parametrize("idxs", [torch.tensor([2, 3, 5]), slice(None)], ids=["some", "all"])
+def test_what_is_known_of_rows_is_known_of_chosen_ones(idxs):
+    known = {name: torch.rand(6) for name in ("ious", "quality")}
+    candidates = replace(CANDIDATES, **known, is_in_region=CANDIDATES.gt_labels == -1)
+    chosen = candidates.take(Choice(idxs, [len(candidates.gt_labels[idxs])]))
+    columns = {f.name for f in fields(chosen) if isinstance(getattr(candidates, f.name), Tensor)}
+    assert columns == {"gt_labels", "gt_idxs", "ious", "quality", "is_in_region"}
+    for name in columns:
+        assert getattr(chosen, name).equal(getattr(candidates, name)[idxs]), name
+
+
 @pytest.mark.parametrize(
     ("shapes", "message"),
     [
@@ -39,3 +51,15 @@ def test_signs_are_those_of_replaced_labels():
 def test_priors_of_other_shapes_are_refused(shapes, message):
     with pytest.raises(ValueError, match=message):
         Priors(**{name: torch.zeros(shape) for name, shape in shapes.items()})
+
+
+@pytest.mark.parametrize(
+    ("num_per_image", "expected"), [(None, [3]), ([2, 0, 1], [2, 0, 1]), ([], [])]
+)
+def test_targets_have_a_count_for_each_image(num_per_image, expected):
+    size = sum(expected)
+    targets = Targets(torch.zeros(size, 4), torch.zeros(size, dtype=torch.int64), num_per_image)
+    assert targets.counts == expected
+    assert targets.num_images == len(expected)
+    assert [len(own) for own in targets.by_image()] == expected
+    assert targets.image_idxs.bincount(minlength=len(expected)).tolist() == expected

@@ -84,5 +84,6 @@ def test_no_positives_give_a_connected_zero(labels, activation):
 
 @pytest.mark.parametrize("options", [{"k": -1.0}, {"bias": -0.1}, {"bias": 1.1}])
 def test_refuses_what_is_no_weight(options):
-    with pytest.raises(ValueError, match="CARL needs"):
+    ((name, value),) = options.items()
+    with pytest.raises(ValueError, match=f"{name} is {value}: it must be"):
         carl_weights(torch.ones(2), **options)

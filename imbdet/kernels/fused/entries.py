@@ -1,4 +1,6 @@
-"""What an entry pays for its logit, in Triton's language: the names are those of the dataclasses.
+"""What an entry pays for its logit, in Triton's language.
+
+The dataclasses of the losses choose functions by :func:`imbdet.kernels.entrywise.fused_as`.
 
 Each function takes the logit x, the target y of a positive, up to three numbers and a table with
 its size. With z = sign x, the loss of a negative entry or its mirror image, a = sign.
@@ -11,7 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from imbdet.kernels.entrywise import EntryLoss
+from imbdet.kernels.entrywise import EntryLoss, fused_formula
 
 # Below, log(1 + e) would lose the digits of e, all the more as a GPU approximates it.
 SMALL = tl.constexpr(0.1)
@@ -140,12 +142,12 @@ class FusedEntry(NamedTuple):
 
 
 _FUNCTIONS = {
-    "CrossEntropyEntry": (cross_entropy_value, cross_entropy_grad),
-    "FocalEntry": (focal_value, focal_grad),
-    "DetachedFocalEntry": (focal_value, detached_focal_grad),
-    "QualityFocalPositive": (quality_focal_value, quality_focal_grad),
-    "VarifocalPositive": (varifocal_value, varifocal_grad),
-    "HarmonizedEntry": (harmonized_value, harmonized_grad),
+    "cross_entropy": (cross_entropy_value, cross_entropy_grad),
+    "focal": (focal_value, focal_grad),
+    "detached_focal": (focal_value, detached_focal_grad),
+    "quality_focal": (quality_focal_value, quality_focal_grad),
+    "varifocal": (varifocal_value, varifocal_grad),
+    "harmonized": (harmonized_value, harmonized_grad),
 }
 
 
@@ -154,12 +156,12 @@ def fused_entry(entry: EntryLoss) -> FusedEntry | None:
 
     Exponents and weights must be numbers: those of each class have no kernel.
     """
-    functions = _FUNCTIONS.get(type(entry).__name__)
-    if functions is None:
+    formula = fused_formula(entry)
+    if formula is None:
         return None
-    values = list(vars(entry).values())
-    table = next((value for value in values if isinstance(value, Tensor)), None)
-    if table is not None and functions[0] is not harmonized_value:
+    numbers = [getattr(entry, name) for name in formula.numbers]
+    if any(isinstance(number, Tensor) for number in numbers):
         return None
-    first, second, third, *_ = (*(x for x in values if not isinstance(x, Tensor)), 0, 0, 0)
-    return FusedEntry(*functions, (float(first), float(second), float(third)), table)
+    first, second, third, *_ = (*map(float, numbers), 0.0, 0.0, 0.0)
+    table = getattr(entry, formula.table) if formula.table else None
+    return FusedEntry(*_FUNCTIONS[formula.name], (first, second, third), table)
