@@ -46,7 +46,7 @@ class Forecast:
 
     @property
     def verdict(self) -> str:
-        """Whether it is "better" or "worse" than the first rule, or "undecided"; else ""."""
+        """Beside the first rule, "better", "worse" or "undecided"; "" for the first rule itself."""
         return "" if self.difference is None else self.difference.verdict
 
 

@@ -107,7 +107,7 @@ def _build_learner(
 
 
 def _one(chosen: Candidates, count: Count) -> float:
-    """A divisor that is the same for all batches, as a running one soon is; its value is free."""
+    """A divisor that is the same for all batches, as a running one soon is; any value would do."""
     return 1.0
 
 

@@ -43,7 +43,7 @@ def select(
         scores: (N,) finite scores.
         number: number of units to keep, in [0, N].
         pairs: units and classes, each pair once.
-        floor: least number of units to keep of each class that has as many.
+        floor: least number of units to keep of each class, or all that it has.
         generator: source of randomness, also for the order of equal scores.
 
     Raises:
