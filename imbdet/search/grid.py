@@ -19,9 +19,9 @@ from imbdet.errors import UserError
 from imbdet.files import opening_output, replacing
 from imbdet.programs.signals import Stopped, passing_on
 from imbdet.report.search_tab import SEARCH_FILE
+from imbdet.search.chosen_launcher import make_launcher
 from imbdet.search.launcher import Launcher
 from imbdet.search.overwriting import refuse_overwriting
-from imbdet.search.places import make_launcher
 from imbdet.search.space import Arm, Space
 from imbdet.untrusted.reading import read_json
 from imbdet.untrusted.schema import NUMBER, Each, require_form

@@ -8,6 +8,7 @@ from pathlib import Path
 from imbdet.errors import UserError
 from imbdet.files import opening_output
 from imbdet.search.checkpoints import CheckpointRemover
+from imbdet.search.chosen_launcher import make_launcher
 from imbdet.search.findings import (
     FinalFigure,
     arm_rows,
@@ -19,7 +20,6 @@ from imbdet.search.grid import holds_grid
 from imbdet.search.halving import Measured, Plan, Progress, Task, advance, dropped_for_good
 from imbdet.search.launcher import Launcher
 from imbdet.search.overwriting import refuse_overwriting
-from imbdet.search.places import make_launcher
 from imbdet.search.results import print_table, write_results, write_winner
 from imbdet.search.searched_configs import check_arms
 from imbdet.search.space import Final, Space
