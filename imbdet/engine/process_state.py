@@ -115,11 +115,13 @@ def running_quantities(model: nn.Module) -> dict[str, Tensor]:
     return {name: buffer for name, buffer in model.named_buffers() if name in names}
 
 
-def changing_buffers(model: nn.Module) -> list[tuple[str, Tensor]]:
-    """Buffers that a forward pass may change, by name."""
+def changing_buffers(
+    model: nn.Module, but: tuple[type[nn.Module], ...] = ()
+) -> list[tuple[str, Tensor]]:
+    """Buffers that a forward pass may change, by name, without those of some kinds of modules."""
     return [
         (f"{prefix}.{name}" if prefix else name, buffer)
         for prefix, module in model.named_modules()
-        if not isinstance(module, FrozenBatchNorm2d)
+        if not isinstance(module, (FrozenBatchNorm2d, *but))
         for name, buffer in module.named_buffers(recurse=False)
     ]

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer, HookBase, TrainerBase
-from detectron2.engine.hooks import IterationTimer, LRScheduler, PreciseBN
+from detectron2.engine.hooks import IterationTimer, LRScheduler
 from detectron2.utils import comm
 from detectron2.utils.events import (
     CommonMetricPrinter,
@@ -35,6 +35,7 @@ from imbdet.engine.leftovers import remove_earlier, remove_half_written
 from imbdet.engine.loggers import build_loggers
 from imbdet.engine.observers import build_observers
 from imbdet.engine.optimizer import adopt_state, build_optimizer
+from imbdet.engine.precise_statistics import PreciseStatistics
 from imbdet.engine.process_state import (
     find_own_state,
     gather_process_states,
@@ -108,7 +109,7 @@ class Trainer(DefaultTrainer):
             number = cfg.TEST.PRECISE_BN.NUM_ITER
             # Always of the same images, so that a checkpoint need not know which ones are next.
             batches = self.data_loader.first_batches(number)
-            hooks.append(PreciseBN(cfg.TEST.EVAL_PERIOD, self.model, batches, number))
+            hooks.append(PreciseStatistics(cfg.TEST.EVAL_PERIOD, self.model, batches, number))
         if self._average is not None:
             hooks.append(WeightAverager(self._average))
         if self._stop is not None:
