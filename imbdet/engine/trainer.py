@@ -279,7 +279,8 @@ class Trainer(DefaultTrainer):
         # Not DefaultTrainer's: the main branch's would load the optimizer with the options of the
         # checkpoint, while v0.6's forgets it.
         TrainerBase.load_state_dict(self, state_dict)
-        step = state_dict["_trainer"]
+        # A scaler of gradients that the run had none of before begins as a new one.
+        step = {**self._trainer.state_dict(), **state_dict["_trainer"]}
         state = adopt_state(self.optimizer, step["optimizer"])
         self._trainer.load_state_dict({**step, "optimizer": state})
         seed = state_dict.get("seed", self.data_loader.seed)
