@@ -145,6 +145,17 @@ def test_a_training_that_pauses_is_the_same_in_the_end(tmp_path, capsys):
     assert "--until is 5: it must be from 1 to SOLVER.MAX_ITER, 4" in capsys.readouterr().err
 
 
+def test_a_training_of_fewer_processes_than_its_reference_is_longer(tmp_path, capsys):
+    keys = {"SOLVER.REFERENCE_WORLD_SIZE": 2, "SOLVER.IMS_PER_BATCH": 4, "SOLVER.MAX_ITER": 1}
+    keys |= {"DATASETS.TEST": "()"}
+    assert train_net.main(arguments("retinanet", tmp_path, "--until", "3", **keys)) == 2
+    assert "--until is 3: it must be from 1 to SOLVER.MAX_ITER, 2" in capsys.readouterr().err
+    for flags, end in ((["--until", "1"], 1), (["--resume"], 2)):
+        assert train_net.main(arguments("retinanet", tmp_path, *flags, **keys)) == 0
+        state = torch.load(tmp_path / "model_final.pth", weights_only=True)
+        assert state["iteration"] == end - 1
+
+
 def test_a_loss_for_long_tails_goes_on_with_its_frequencies_and_draws(tmp_path, monkeypatch):
     keys = {"MODEL.CLS_LOSS.NAME": "bags", "MODEL.CLS_LOSS.BAGS.BETA": 0.5, "SEED": 1}
     keys |= {"MODEL.CLS_LOSS.BAGS.BOUNDS": "(5, 20)", "SOLVER.CHECKPOINT_PERIOD": 2}

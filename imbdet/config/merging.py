@@ -8,7 +8,6 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
 from detectron2.config import CfgNode, downgrade_config, get_cfg, upgrade_config
 from detectron2.config.compat import guess_version
 
@@ -164,7 +163,7 @@ def _parsed(text: str) -> Any:
     """What a text on a command line means as YAML; itself, if nothing."""
     try:
         return load_yaml(text)
-    except yaml.YAMLError:
+    except ValueError:
         return text
 
 

@@ -3,7 +3,7 @@
 import io
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,9 @@ from imbdet.engine.checkpoint_writer import CheckpointWriter
 from imbdet.engine.fit import check_fit, check_kinds, find_dropped
 from imbdet.engine.weight_average import ENTRY
 from imbdet.errors import UserError
+from imbdet.ops.buffers import running_names
 from imbdet.untrusted.reading import suggest_file
+from imbdet.wording import listed
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +50,9 @@ class SafeCheckpointer(DetectionCheckpointer):
         model: the detector, also inside ``DistributedDataParallel``.
         save_dir: folder of the checkpoints.
         strict: whether every tensor of the model must be in the file, with its shape, as for an
-            evaluation. Otherwise the file may lack tensors, and predictors for another number of
-            classes are left out with a warning. A resumed run is always strict.
+            evaluation. Otherwise a training begins with the file: it may lack tensors, predictors
+            for another number of classes are left out with a warning, and running quantities, such
+            as what losses count, stay as they are. A resumed run is always strict.
         must_be_finite: whether weights that are NaN or infinite are refused.
         keep: how many of the newest numbered files stay; 0 = all.
         data: what the model learns from, to be kept in the files; None keeps nothing.
@@ -218,6 +221,7 @@ class SafeCheckpointer(DetectionCheckpointer):
     def _load_model(self, checkpoint: dict[str, Any]) -> Any:
         check_kinds(self.model, checkpoint["model"])
         shapes = {name: tuple(value.shape) for name, value in checkpoint["model"].items()}
+        begins = {} if self.strict else self._copy_running_quantities()
         incompatible = super()._load_model(checkpoint)
         if checkpoint.get("matching_heuristics"):
             dropped = find_dropped(self.model, incompatible, shapes)
@@ -225,9 +229,33 @@ class SafeCheckpointer(DetectionCheckpointer):
         # The parent counts what it skipped for its shape as missing too.
         skipped = {name for name, *_ in incompatible.incorrect_shapes}
         missing = [name for name in incompatible.missing_keys if name not in skipped]
-        incompatible = incompatible._replace(missing_keys=missing)
+        fitting = [entry for entry in incompatible.incorrect_shapes if entry[0] not in begins]
+        incompatible = incompatible._replace(missing_keys=missing, incorrect_shapes=fitting)
+        self._begin_anew(begins, skipped)
         check_fit(self.model, incompatible, shapes, strict=self.strict)
         return incompatible
+
+    def _copy_running_quantities(self) -> dict[str, Tensor]:
+        state = self.model.state_dict()
+        return {name: state[name].clone() for name in sorted(running_names(self.model))}
+
+    def _begin_anew(self, begins: Mapping[str, Tensor], skipped: Collection[str]) -> None:
+        """Give running quantities the values back that they begin with.
+
+        Args:
+            begins: the values by name.
+            skipped: names that were not loaded for their shape.
+        """
+        state = self.model.state_dict()
+        others = [name for name, value in begins.items() if not state[name].equal(value)]
+        for name in others:
+            state[name].copy_(begins[name])
+        others += sorted(begins.keys() & skipped)
+        if others:
+            logger.info(
+                "Running quantities begin anew, as those in the file are of another training: "
+                f"{listed([repr(name) for name in others])}."
+            )
 
     def _log_incompatible_keys(self, incompatible: Any) -> None:
         if incompatible.incorrect_shapes:

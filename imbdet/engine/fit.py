@@ -11,11 +11,9 @@ from torch import Tensor, nn
 from imbdet.errors import UserError
 
 # detectron2's names for the last layers, whose width depends on the number of classes or anchors:
-# of the box heads and RetinaNet, of mask and semantic heads, of the keypoint head, of the RPN. Of
-# the same length is what losses know of classes.
+# of the box heads and RetinaNet, of mask and semantic heads, of the keypoint head, of the RPN.
 _PREDICTOR = re.compile(
     r"\b(cls_score|bbox_pred|predictor|score_lowres|objectness_logits|anchor_deltas)\.(weight|bias)$"
-    r"|\bcls_loss\.loss\.(class_counts|class_scores|pos_grads|neg_grads|frequencies\.(images|instances))$"
 )
 # How the names of their last layers begin.
 _KINDS = {"head.": "a one-stage detector", "roi_heads.": "a two-stage detector"}

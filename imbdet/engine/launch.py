@@ -95,8 +95,6 @@ def _join_torchrun(run: Run, args: argparse.Namespace) -> int:
             f"{counted(num_gpus, 'GPU')}: start as many, or hide the GPUs "
             '(CUDA_VISIBLE_DEVICES="") to train on the CPU.'
         )
-    if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0:
-        args.resume = True  # a restarted job continues
     place = Place(
         rank=rank,
         local_rank=local_rank,

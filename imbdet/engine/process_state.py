@@ -64,6 +64,8 @@ def find_own_state(states: list[dict[str, Any]]) -> dict[str, Any] | None:
 def restore_process_state(quantities: Mapping[str, Tensor], state: dict[str, Any]) -> None:
     """Restore the quantities, in place, and random states of this process.
 
+    A quantity that the config no longer asks for, such as an average of weights, is left out.
+
     Args:
         quantities: as for :func:`gather_process_states`, after those of the main process are
             loaded.
@@ -74,9 +76,12 @@ def restore_process_state(quantities: Mapping[str, Tensor], state: dict[str, Any
     """
     check_weights(state["buffers"])
     for name, value in state["buffers"].items():
-        if name not in quantities or value.shape != quantities[name].shape:
+        quantity = quantities.get(name)
+        if quantity is None:
+            continue
+        if value.shape != quantity.shape:
             raise UserError(f"its buffer '{name}' of a process is of another model.")
-        quantities[name].copy_(value)
+        quantity.copy_(value)
     with taking_up("random numbers"):
         set_random_states(state["random"])
 
@@ -110,11 +115,13 @@ def running_quantities(model: nn.Module) -> dict[str, Tensor]:
     return {name: buffer for name, buffer in model.named_buffers() if name in names}
 
 
-def changing_buffers(model: nn.Module) -> list[tuple[str, Tensor]]:
-    """Buffers that a forward pass may change, by name."""
+def changing_buffers(
+    model: nn.Module, but: tuple[type[nn.Module], ...] = ()
+) -> list[tuple[str, Tensor]]:
+    """Buffers that a forward pass may change, by name, without those of some kinds of modules."""
     return [
         (f"{prefix}.{name}" if prefix else name, buffer)
         for prefix, module in model.named_modules()
-        if not isinstance(module, FrozenBatchNorm2d)
+        if not isinstance(module, (FrozenBatchNorm2d, *but))
         for name, buffer in module.named_buffers(recurse=False)
     ]

@@ -10,11 +10,14 @@ from imbdet.errors import UserError
 
 logger = logging.getLogger(__name__)
 
+# The part of the base rate that a warm-up should come to; a cosine begins to fall during any.
+_LEAST_SHARE = 0.5
+
 
 def build_schedule(
     cfg: CfgNode, optimizer: torch.optim.Optimizer
 ) -> torch.optim.lr_scheduler.LRScheduler:
-    """detectron2's schedule.
+    """detectron2's schedule, with a warning where its warm-up never comes to ``SOLVER.BASE_LR``.
 
     Raises:
         UserError: the keys make none.
@@ -35,6 +38,22 @@ def build_schedule(
         cfg.defrost()
         cfg.SOLVER.STEPS = reached
     try:
-        return build_lr_scheduler(cfg, optimizer)
+        schedule = build_lr_scheduler(cfg, optimizer)
     except ValueError as error:
         raise UserError(f"The keys under SOLVER make no schedule: {error}.") from error
+    _warn_of_long_warm_up(cfg, schedule)
+    return schedule
+
+
+def _warn_of_long_warm_up(cfg: CfgNode, schedule: torch.optim.lr_scheduler.LRScheduler) -> None:
+    """detectron2 warms up to the rate that the schedule has where the warm-up ends."""
+    keys = cfg.SOLVER
+    ends = 0.0, min(keys.WARMUP_ITERS / keys.MAX_ITER, 1.0)
+    highest = max(schedule._multiplier(end) for end in ends)
+    if highest < _LEAST_SHARE:
+        logger.warning(
+            f"SOLVER.WARMUP_ITERS is {keys.WARMUP_ITERS}, where the schedule has lowered the rate: "
+            f"it never exceeds {highest * keys.BASE_LR:.2g}, far below SOLVER.BASE_LR, "
+            f"{keys.BASE_LR:.2g}. Lower SOLVER.WARMUP_ITERS, or lengthen the schedule "
+            "(SOLVER.MAX_ITER, SOLVER.STEPS)."
+        )

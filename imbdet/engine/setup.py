@@ -27,6 +27,7 @@ from imbdet.engine.agreement import require_agreement
 from imbdet.engine.checkpoint_folder import CheckpointFolder
 from imbdet.engine.lock import lock_folder
 from imbdet.engine.logs import setup_logging
+from imbdet.engine.restarts import has_begun, note_begin
 from imbdet.engine.run_info import write_run_info
 from imbdet.errors import UserError
 from imbdet.files import replacing
@@ -46,7 +47,8 @@ def setup(
     """Load and check the config, and prepare the process for it. A collective call.
 
     Args:
-        args: with ``config_file``, ``opts`` and ``resume``.
+        args: with ``config_file``, ``opts`` and ``resume``, which becomes True where torchrun has
+            restarted a training that had begun.
         task: what ``run.json`` calls it, "training" or another one, which leaves the training in
             the output folder alone.
 
@@ -65,6 +67,9 @@ def setup(
     require_agreement(config_text)
     no_gpu = check_config(cfg)
     is_training = task == "training"
+    if is_training:
+        # Not after a start that was refused: the run in the folder is another one.
+        args.resume = args.resume or has_begun()
     _prepare_output_dir(cfg.OUTPUT_DIR, is_training=is_training, resume=args.resume)
     setup_logging(cfg.OUTPUT_DIR, comm.get_rank())
     if no_gpu:
@@ -85,6 +90,8 @@ def setup(
                 # Of the device that was asked for: the next machine may have it.
                 draft.write_text(config_text)
         write_run_info(cfg, args, task, PACKAGES, data)
+        if is_training:
+            note_begin()
 
     return cfg, keep_start
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer, HookBase, TrainerBase
-from detectron2.engine.hooks import IterationTimer, LRScheduler, PreciseBN
+from detectron2.engine.hooks import IterationTimer, LRScheduler
 from detectron2.utils import comm
 from detectron2.utils.events import (
     CommonMetricPrinter,
@@ -35,6 +35,7 @@ from imbdet.engine.leftovers import remove_earlier, remove_half_written
 from imbdet.engine.loggers import build_loggers
 from imbdet.engine.observers import build_observers
 from imbdet.engine.optimizer import adopt_state, build_optimizer
+from imbdet.engine.precise_statistics import PreciseStatistics
 from imbdet.engine.process_state import (
     find_own_state,
     gather_process_states,
@@ -108,7 +109,7 @@ class Trainer(DefaultTrainer):
             number = cfg.TEST.PRECISE_BN.NUM_ITER
             # Always of the same images, so that a checkpoint need not know which ones are next.
             batches = self.data_loader.first_batches(number)
-            hooks.append(PreciseBN(cfg.TEST.EVAL_PERIOD, self.model, batches, number))
+            hooks.append(PreciseStatistics(cfg.TEST.EVAL_PERIOD, self.model, batches, number))
         if self._average is not None:
             hooks.append(WeightAverager(self._average))
         if self._stop is not None:
@@ -278,7 +279,8 @@ class Trainer(DefaultTrainer):
         # Not DefaultTrainer's: the main branch's would load the optimizer with the options of the
         # checkpoint, while v0.6's forgets it.
         TrainerBase.load_state_dict(self, state_dict)
-        step = state_dict["_trainer"]
+        # A scaler of gradients that the run had none of before begins as a new one.
+        step = {**self._trainer.state_dict(), **state_dict["_trainer"]}
         state = adopt_state(self.optimizer, step["optimizer"])
         self._trainer.load_state_dict({**step, "optimizer": state})
         seed = state_dict.get("seed", self.data_loader.seed)

@@ -3,6 +3,7 @@
 import logging
 
 from detectron2.config import CfgNode
+from detectron2.utils import comm
 from torch import nn
 
 from imbdet.data import check_data_keys, check_test_sets, explained_worker_deaths
@@ -50,6 +51,8 @@ def train(cfg: CfgNode, *, resume: bool, on_start: OnStart, until: int | None = 
     Raises:
         UserError: the training cannot start, or not end there.
     """
+    # For the number of processes that there are, where SOLVER.REFERENCE_WORLD_SIZE is another.
+    cfg = Trainer.auto_scale_workers(cfg, comm.get_world_size())
     end = cfg.SOLVER.MAX_ITER
     if until is not None and not 1 <= until <= end:
         raise UserError(f"--until is {until}: it must be from 1 to SOLVER.MAX_ITER, {end}.")

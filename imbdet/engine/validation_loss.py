@@ -10,14 +10,13 @@ from typing import Any
 import torch
 from detectron2.config import CfgNode
 from detectron2.utils import comm
-from detectron2.utils.events import EventStorage
+from detectron2.utils.events import EventStorage, get_event_storage
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
-from imbdet.data.seeding import seed_sequence, seeded_globals
 from imbdet.data.validation import KEY, build_validation_loader
-from imbdet.engine.process_state import changing_buffers, get_random_states, set_random_states
+from imbdet.engine.unnoticed import unnoticed_buffers, unnoticed_draws
 from imbdet.engine.unwrapping import unwrapped
 from imbdet.errors import UserError
 from imbdet.losses import ClassFrequencies
@@ -81,34 +80,29 @@ class ValidationLoss:
         return {**means, "total_loss": sum(means.values())}
 
     def _losses(self, batch: list[dict[str, Any]]) -> dict[str, float]:
-        before = {name: buffer.clone() for name, buffer in changing_buffers(self._model)}
+        precision = torch.autocast(self._device.type, enabled=self._is_mixed_precision)
         try:
-            with torch.autocast(self._device.type, enabled=self._is_mixed_precision):
+            with unnoticed_buffers(self._model), precision:
                 losses = self._model(batch)
         except FloatingPointError as error:  # not to end a training that may go on
             logger.warning(f"The losses on a test set are not finite: {error}")
             return {"total_loss": math.nan}
-        finally:
-            for name, buffer in changing_buffers(self._model):
-                buffer.copy_(before[name])
         return {name: float(loss) for name, loss in losses.items()}
 
     @contextlib.contextmanager
     def _unnoticed(self) -> Iterator[None]:
         modes = {module: module.training for module in self._model.modules()}
-        states = get_random_states()
         self._model.train()
         self._model.backbone.eval()  # timm's networks have more kinds of dropout
         for module in self._model.modules():
             if isinstance(module, _BatchNorm | _DropoutNd):
                 module.eval()
         try:
-            with seeded_globals(seed_sequence(0)), EventStorage(), torch.no_grad():
-                if torch.cuda.is_initialized():
-                    torch.cuda.manual_seed(0)
+            # Some losses change with the iterations.
+            storage = EventStorage(get_event_storage().iter)
+            with unnoticed_draws(self._model), storage, torch.no_grad():
                 yield
         finally:
-            set_random_states(states)
             for module, mode in modes.items():
                 module.training = mode
 

@@ -9,9 +9,10 @@ from torch import nn
 
 
 class KeepsMissingBuffers(nn.Module):
-    """Mixin: a persistent buffer that a loaded state lacks keeps its value.
+    """Mixin of modules with running quantities, which are their persistent buffers.
 
-    So that a state of detectron2, which lacks our buffers, loads with ``strict=True``.
+    One that a loaded state lacks keeps its value, so that a state of detectron2, which lacks our
+    buffers, loads with ``strict=True``. They are of one training: :func:`running_names`.
     """
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
@@ -19,6 +20,20 @@ class KeepsMissingBuffers(nn.Module):
             if name not in self._non_persistent_buffers_set:
                 state_dict.setdefault(prefix + name, buffer)
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def running_names(model: nn.Module) -> set[str]:
+    """The names in the model's state of what its modules gather in a training.
+
+    Another training, which begins with the weights of the first one, gathers anew.
+    """
+    return {
+        f"{prefix}.{name}" if prefix else name
+        for prefix, module in model.named_modules()
+        if isinstance(module, KeepsMissingBuffers)
+        for name, _ in module.named_buffers(recurse=False)
+        if name not in module._non_persistent_buffers_set
+    }
 
 
 @contextlib.contextmanager

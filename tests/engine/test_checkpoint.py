@@ -20,7 +20,7 @@ from imbdet.engine.checkpoint_file import read_checkpoint
 from imbdet.engine.checkpoint_folder import CheckpointFolder
 from imbdet.engine.saver import PeriodicSaver
 from imbdet.errors import UserError
-from imbdet.losses import SeesawLoss
+from imbdet.ops.buffers import KeepsMissingBuffers
 from imbdet.untrusted.array_pickle import load_arrays
 from tests.messages import assert_says, error_of
 
@@ -285,20 +285,58 @@ def test_predictors_for_other_classes_are_left_out_with_one_warning(saved, caplo
     assert_same_state(model.backbone, other.backbone)
 
 
-def test_what_a_loss_knows_of_other_classes_is_left_out_with_the_predictors(tmp_path, caplog):
-    def detector(num_classes):
-        model = Detector(num_classes=num_classes)
-        cls_loss = nn.ModuleDict({"loss": SeesawLoss(num_classes)})
-        model.criterion = nn.ModuleDict({"cls_loss": cls_loss})
-        return model
+class Gathering(Detector):
+    """With running quantities, of classes or not."""
 
-    learned, model = detector(3), detector(5)
-    learned.criterion.cls_loss.loss.class_counts += 7
+    def __init__(self, num_classes=3):
+        super().__init__(num_classes)
+        self.loss = KeepsMissingBuffers()
+        self.loss.register_buffer("normalizer", torch.tensor(100.0))
+        self.loss.register_buffer("sums_of_classes", torch.zeros(num_classes))
+        self.loss.register_buffer("seed", torch.randint(2**31, ()))
+        self.norm = nn.BatchNorm2d(4)
+
+    def gather(self):
+        with torch.no_grad():
+            for value in self.state_dict().values():
+                value += 1
+
+
+@pytest.mark.parametrize("num_classes", [3, 5])
+def test_a_training_from_weights_gathers_anew(tmp_path, num_classes, caplog):
+    learned, model = Gathering(), Gathering(num_classes)
+    learned.gather()
+    before = copy.deepcopy(model)
     save(learned, tmp_path, "a")
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.INFO):
         SafeCheckpointer(model).load(str(tmp_path / "a.pth"))
-    assert_says(caplog.text, "'criterion.cls_loss.loss.class_counts' (3,) for (5,)")
-    assert not model.criterion.cls_loss.loss.class_counts.any()
+    for name in ("loss.normalizer", "loss.sums_of_classes", "loss.seed"):
+        assert model.state_dict()[name].equal(before.state_dict()[name])
+    assert model.norm.running_mean.equal(learned.norm.running_mean)
+    (said,) = [r.getMessage() for r in caplog.records if "Running quantities" in r.getMessage()]
+    assert_says(said, "'loss.normalizer'", "'loss.seed'", "'loss.sums_of_classes'")
+    assert "sums_of_classes" not in "".join(
+        record.getMessage() for record in caplog.records if record.levelno == logging.WARNING
+    )
+
+
+def test_a_training_from_weights_without_running_quantities_says_nothing(tmp_path, caplog):
+    save(Detector(), tmp_path, "a")
+    with caplog.at_level(logging.INFO):
+        SafeCheckpointer(Gathering()).load(str(tmp_path / "a.pth"))
+    assert "Running quantities" not in caplog.text
+
+
+def test_evaluations_and_resumed_trainings_have_what_was_gathered(tmp_path):
+    learned, evaluated, resumed = Gathering(), Gathering(), Gathering()
+    learned.gather()
+    save(learned, tmp_path, "a")
+    SafeCheckpointer(evaluated, strict=True).load(str(tmp_path / "a.pth"))
+    SafeCheckpointer(resumed, str(tmp_path)).resume_or_load("", resume=True)
+    assert_same_state(evaluated, learned)
+    assert_same_state(resumed, learned)
+    message = error_of(SafeCheckpointer(Gathering(5), strict=True).load, str(tmp_path / "a.pth"))
+    assert_says(message, "'loss.sums_of_classes' has shape (3,) in the file, (5,) in the model")
 
 
 @pytest.mark.parametrize("strict", [False, True])

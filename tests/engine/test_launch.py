@@ -108,6 +108,72 @@ def test_torchruns_processes_train_as_one_job(free_port, tmp_path):
     assert (tmp_path / "o" / "model_final.pth").exists()
 
 
+@pytest.fixture
+def torchruns_store():
+    """The port of the store that torchrun's own process has; it outlives those that it starts."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        store = torch.distributed.TCPStore(
+            "127.0.0.1",
+            port,
+            is_master=True,
+            wait_for_workers=False,
+            master_listen_fd=os.dup(listener.fileno()),
+        )
+        yield port
+        del store
+
+
+def attempt(number, argv, port):
+    """Start the only process of a job as torchrun does for the ``number``-th time."""
+
+    def job(rank):
+        os.environ.update(torchrun_environment(rank, port))
+        os.environ.update(
+            WORLD_SIZE="1",
+            LOCAL_WORLD_SIZE="1",
+            TORCHELASTIC_USE_AGENT_STORE="True",
+            TORCHELASTIC_RESTART_COUNT=str(number),
+        )
+        sys.exit(train_net.main(argv))
+
+    return run_in_processes(job, num_processes=1)[0].exitcode
+
+
+def test_torchruns_restart_goes_on_with_a_training_that_had_begun(torchruns_store, tmp_path):
+    keys = {"SOLVER.CHECKPOINT_PERIOD": 1, "SOLVER.MAX_ITER": 2}
+    fails = {"DATASETS.TEST": "('shapes_val', 'nowhere')"}
+    assert attempt(0, arguments(tmp_path, **keys, **fails), torchruns_store) == 2  # not begun
+    assert attempt(1, arguments(tmp_path, **keys), torchruns_store) == 0
+    keys["SOLVER.MAX_ITER"] = 3
+    assert attempt(2, arguments(tmp_path, **keys), torchruns_store) == 0
+    assert "Continuing after iteration 2 of 3" in (tmp_path / "log.txt").read_text()
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_torchruns_restart_repeats_a_refusal(torchruns_store, tmp_path, capfd):
+    (tmp_path / "model_final.pth").write_bytes(b"of another run")
+    before = contents(tmp_path)
+    for number in range(2):
+        argv = arguments(tmp_path, **{"SOLVER.BASE_LR": 0.5})
+        assert attempt(number, argv, torchruns_store) == 2
+        assert "already holds a run" in capfd.readouterr().err
+    assert contents(tmp_path) == before
+
+
+def test_torchruns_restart_evaluates_the_same_weights(torchruns_store, tmp_path, capfd):
+    assert attempt(0, arguments(tmp_path, **{"SOLVER.MAX_ITER": 1}), torchruns_store) == 0
+    for number in range(1, 3):
+        argv = arguments(tmp_path, "--eval-only", **{"MODEL.WEIGHTS": "nowhere.pth"})
+        assert attempt(number, argv, torchruns_store) == 2
+        assert "nowhere.pth" in capfd.readouterr().err
+
+
 def run_in_processes(function, *args, num_processes=2):
     """Call a function of the rank in processes, and return these when they have ended."""
     processes = torch.multiprocessing.start_processes(

@@ -14,6 +14,7 @@ from imbdet.engine.process_state import (
     restore_process_state,
     running_quantities,
 )
+from tests.messages import error_of
 
 
 def make_model(value):
@@ -55,6 +56,17 @@ def save_and_resume(rank, folder):
 
 def test_each_process_gets_its_own_back(tmp_path):
     mp.start_processes(save_and_resume, args=(tmp_path,), nprocs=2, start_method="fork")
+
+
+def test_what_the_config_no_longer_asks_for_is_left_out():
+    (state,) = gather_process_states({}, {})
+    quantities = {"stays": torch.zeros(2)}
+    own = state | {"buffers": {"gone": torch.ones(3), "stays": torch.ones(2)}}
+    restore_process_state(quantities, own)
+    assert quantities["stays"].tolist() == [1, 1]
+    own = state | {"buffers": {"stays": torch.ones(3)}}
+    message = error_of(restore_process_state, quantities, own)
+    assert message == "its buffer 'stays' of a process is of another model."
 
 
 @pytest.mark.parametrize(

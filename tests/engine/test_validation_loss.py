@@ -29,6 +29,12 @@ RUNS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _iteration():
+    with EventStorage(100_000):  # at which losses that change with the iterations have changed
+        yield
+
+
 def train(folder, *flags, **keys):
     return train_net.main(arguments(folder, *flags, **{**RUNS, **keys}))
 
@@ -82,12 +88,14 @@ def test_nothing_is_changed_and_the_order_does_not_matter(options):
             assert value == pytest.approx((2 * alone[0][name] + alone[1][name]) / 3)
 
 
-def test_is_the_loss_of_training_with_running_statistics_of_batch_norm():
-    cfg, model = make_model("retinanet", "MODEL.RESNETS.NORM", "BN")
+@pytest.mark.parametrize("box_loss", ["l1", "decayed_smooth_l1"])  # that of the iteration
+def test_is_the_loss_of_training_with_running_statistics_of_batch_norm(box_loss):
+    keys = ("MODEL.RESNETS.NORM", "BN", "MODEL.BOX_LOSS.NAME", box_loss)
+    cfg, model = make_model("retinanet", *keys)
     batch = make_batch([3, 1])
     model.backbone.eval()
     normalizer = model.loss_normalizer.clone() if hasattr(model, "loss_normalizer") else None
-    with EventStorage(), torch.no_grad():
+    with torch.no_grad():
         expected = {name: float(loss) for name, loss in model(batch).items()}
     if normalizer is not None:
         model.loss_normalizer.copy_(normalizer)

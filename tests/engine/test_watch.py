@@ -162,6 +162,28 @@ def test_all_processes_skip_what_is_bad_in_one(bad, tmp_path):
     assert names == expected | {"weights_0000001.pth"}
 
 
+@pytest.mark.parametrize("norm", ["naiveSyncBN", "BN"])
+def test_all_processes_skip_together_where_norms_are_of_all(norm, tmp_path, monkeypatch, capfd):
+    from imbdet.engine import Trainer
+
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path / "datasets"))
+    run_step = Trainer.run_step
+
+    def run_step_with_bad_logits(self):
+        is_bad = self.iter == 1 and comm.get_rank() == 1
+        layer = self.model.module.head.cls_score
+        hook = layer.register_forward_hook(lambda *args: args[-1] * torch.nan if is_bad else None)
+        run_step(self)
+        hook.remove()
+
+    monkeypatch.setattr(Trainer, "run_step", run_step_with_bad_logits)
+    keys = {"MODEL.RESNETS.NORM": norm, "SOLVER.MAX_SKIPPED": 1, "DATASETS.TEST": "()"}
+    assert train_net.main(arguments(tmp_path / "o", "--num-processes", "2", **keys)) == 0
+    log = (tmp_path / "o" / "log.txt").read_text()
+    assert_says(log, "Rank 1: The losses of ImbRetinaNet are not finite", "Skipped, 1 of at most 1")
+    assert capfd.readouterr().err == ""
+
+
 def test_all_processes_stop_at_what_is_bad_in_one(tmp_path, capfd):
     def run(args):
         ToyTrainer(tmp_path, "loss" if comm.get_rank() == 1 else "").train()

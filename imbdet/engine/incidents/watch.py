@@ -1,13 +1,14 @@
 """Notices losses and gradients that are not finite, keeps the iteration, and stops or skips it."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase
+from detectron2.layers import NaiveSyncBatchNorm
 from detectron2.utils import comm
 from torch import Tensor, nn
 
@@ -16,6 +17,7 @@ from imbdet.engine.incidents.incident import Incident
 from imbdet.engine.process_state import changing_buffers, get_random_states
 from imbdet.engine.unwrapping import unwrapped
 from imbdet.errors import UserError
+from imbdet.learning import learners_of
 from imbdet.untrusted.schema import require_form
 from imbdet.wording import counted
 
@@ -28,8 +30,9 @@ class Watch(HookBase):
     All processes must decide alike, and none may leave the others waiting. So a process that finds
     losses which are not finite continues with the backward pass and gradients of NaN, which the
     averaging brings to all processes. The norm of all gradients then tells each of them, without
-    any further communication. With mixed precision the scaler skips infinite gradients, which are
-    no incident.
+    any further communication. Where norms are of all processes, these meet in each of them, forward
+    and backward: there the learners tell each other at once, and all continue like that. With mixed
+    precision the scaler skips infinite gradients, which are no incident.
     """
 
     def __init__(self, cfg: CfgNode, model: nn.Module) -> None:
@@ -48,6 +51,9 @@ class Watch(HookBase):
         self._folder = Path(cfg.OUTPUT_DIR) / "watch"
         self._model = unwrapped(model)
         self._num_skipped = 0
+        if comm.get_world_size() > 1 and _has_shared_norms(model):
+            for learner in learners_of(self._model):
+                learner.is_shared = True
 
     def state_dict(self) -> dict[str, int]:
         return {"num_skipped": self._num_skipped}
@@ -112,7 +118,7 @@ class Watch(HookBase):
         """Save the incident, then stop or skip the step, as all processes do."""
         if not any(complaints):
             complaints = [self._describe_gradients()] * len(complaints)
-        culprit = next(rank for rank, complaint in enumerate(complaints) if complaint)
+        culprit = self._find_culprit(complaints)
         reason = complaints[culprit]
         if len(complaints) > 1:
             reason = f"Rank {culprit}: {reason}"
@@ -135,6 +141,16 @@ class Watch(HookBase):
         with torch.no_grad():
             for name, buffer in changing_buffers(self._model):
                 buffer.copy_(self._buffers[name])
+
+    def _find_culprit(self, complaints: Sequence[str]) -> int:
+        """The first process that has a sample to blame or, if none has, that complains."""
+        blames = comm.all_gather(any(map(len, self._samples().values())))
+        ranks = [rank for rank, complaint in enumerate(complaints) if complaint]
+        return next((rank for rank in ranks if blames[rank]), ranks[0])
+
+    def _samples(self) -> Mapping[str, Tensor]:
+        """Those that are not finite, as far as they are known."""
+        return getattr(self._error, "samples", {})
 
     def _describe_gradients(self) -> str:
         named = list(self._model.named_parameters())
@@ -159,10 +175,16 @@ class Watch(HookBase):
             num_processes=comm.get_world_size(),
             reason=complaint,
             losses=getattr(self._error, "losses", losses),
-            samples=getattr(self._error, "samples", {}),
+            samples=self._samples(),
             inputs=self._inputs,
             config=self._config,
             is_mixed_precision=hasattr(self.trainer._trainer, "grad_scaler"),
             random_states=self._random,
             buffers=self._buffers,
         ).save(self._folder)
+
+
+def _has_shared_norms(model: nn.Module) -> bool:
+    """Whether modules normalize by the statistics of all processes."""
+    kinds = (nn.SyncBatchNorm, NaiveSyncBatchNorm)
+    return any(isinstance(module, kinds) for module in model.modules())

@@ -1,0 +1,15 @@
+"""Exact statistics of BatchNorm, which nothing else of a training notices."""
+
+from detectron2.engine.hooks import PreciseBN
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from imbdet.engine.unnoticed import unnoticed_buffers, unnoticed_draws
+
+
+class PreciseStatistics(PreciseBN):
+    """detectron2's hook, whose passes would count in the running quantities of losses, too."""
+
+    def update_stats(self) -> None:
+        """Compute the statistics of BatchNorm. A collective call."""
+        with unnoticed_draws(self._model), unnoticed_buffers(self._model, but=(_BatchNorm,)):
+            super().update_stats()
