@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from imbdet.classifiers import SIGMOID, Classifier
+from imbdet.ops.precision import at_least_float32
 
 
 class BoxTransform(Protocol):
@@ -46,6 +47,11 @@ class Outputs:
     quality_logits: Tensor | None = None
     box2box_transform: BoxTransform | None = None
     classifier: Classifier = SIGMOID
+
+    def __post_init__(self) -> None:
+        """Widen the boxes."""
+        if self.boxes is not None:
+            object.__setattr__(self, "boxes", at_least_float32(self.boxes))
 
     def __len__(self) -> int:
         return len(self.logits)
