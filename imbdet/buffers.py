@@ -1,24 +1,38 @@
 """Running quantities: those that plain detectron2 lacks, and passes that leave all as they are."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class KeepsMissingBuffers(nn.Module):
-    """Mixin: a persistent buffer that a loaded state lacks keeps its value.
+    """Mixin: a persistent buffer keeps its value where a loaded state lacks it, and its type.
 
-    So that a state of detectron2, which lacks our buffers, loads with ``strict=True``.
+    So that a state of detectron2, which lacks our buffers, loads with ``strict=True``; and that a
+    detector in half precision goes on counting exactly.
     """
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        for name, buffer in self._persistent_buffers():
+            state_dict.setdefault(prefix + name, buffer)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> "KeepsMissingBuffers":
+        before = list(self._persistent_buffers())
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name, buffer in before:
+            changed = self.get_buffer(name)
+            if changed.dtype != buffer.dtype:
+                setattr(self, name, buffer.to(changed.device))
+        return self
+
+    def _persistent_buffers(self) -> Iterator[tuple[str, Tensor]]:
         for name, buffer in self.named_buffers(recurse=False):
             if name not in self._non_persistent_buffers_set:
-                state_dict.setdefault(prefix + name, buffer)
-        super()._load_from_state_dict(state_dict, prefix, *args)
+                yield name, buffer
 
 
 @contextlib.contextmanager
