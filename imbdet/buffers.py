@@ -37,14 +37,18 @@ class KeepsMissingBuffers(nn.Module):
 
 @contextlib.contextmanager
 def untouched_buffers(module: nn.Module) -> Iterator[None]:
-    """Let a module compute, and give its buffers the values back that they had.
+    """Let a module compute, and give it the buffers back that it had, with their values.
 
     So that statistics of batch normalization, for instance, do not count a pass that only looks.
     """
-    before = [(buffer, buffer.clone()) for buffer in module.buffers()]
+    owners = [(owner._buffers, dict(owner._buffers)) for owner in module.modules()]
+    values = [(buffer, buffer.clone()) for buffer in module.buffers()]
     try:
         yield
     finally:
+        for buffers, before in owners:
+            buffers.clear()
+            buffers.update(before)
         with torch.no_grad():
-            for buffer, value in before:
+            for buffer, value in values:
                 buffer.copy_(value)

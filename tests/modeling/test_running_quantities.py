@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from imbdet.buffers import untouched_buffers
 from imbdet.methods import BOX_LOSSES, CLS_LOSSES
 from imbdet.modeling import give_class_frequencies, site_keys
 from imbdet.modeling.build import build_criterion
@@ -64,3 +65,19 @@ def test_a_conversion_changes_no_running_quantity(criterion, convert):
     assert_same_buffers(converted, criterion)
     assert pay(converted, 1, 2).equal(pay(criterion, 1, 2))
     assert_same_buffers(converted, criterion)
+
+
+def test_an_evaluation_changes_no_running_quantity(criterion):
+    pay(criterion, 0)
+    before = copy.deepcopy(criterion)
+    pay(criterion.eval(), 1, 2)
+    assert_same_buffers(criterion, before)
+
+
+def test_a_look_changes_no_running_quantity(criterion):
+    pay(criterion, 0)
+    before, buffers = copy.deepcopy(criterion), dict(criterion.named_buffers())
+    with untouched_buffers(criterion):
+        pay(criterion, 1, 2)
+    assert_same_buffers(criterion, before)
+    assert all(buffer is buffers[name] for name, buffer in criterion.named_buffers())
