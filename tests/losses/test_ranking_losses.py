@@ -63,6 +63,20 @@ def test_losses_equal_their_definitions(num_rows, num_classes, seed, kind, delta
         check(sorting, *expected_sorting, np.zeros(len(n)))
 
 
+@pytest.mark.parametrize("loss", [alrp_loss, rank_sort_loss])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int64])
+def test_qualities_of_a_narrow_type_are_those_of_their_float64(loss, dtype):
+    # So many positives that the share of each vanishes in half precision.
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(40_000, 1, generator=generator)
+    labels = torch.arange(len(logits)) % 40 // 39
+    quality = torch.rand(int((labels == 0).sum()), generator=generator).mul(2).round().to(dtype)
+    found, expected = (torch.stack(loss(logits, labels, q)) for q in (quality, quality.double()))
+    assert found.dtype in (torch.float32, torch.float64)
+    assert expected.all()
+    torch.testing.assert_close(found.double(), expected.double(), rtol=1e-5, atol=0)
+
+
 @ALL_LOSSES
 @pytest.mark.parametrize("scale", [0.25, 8.0])
 def test_scores_count_in_units_of_delta(loss, scale):
