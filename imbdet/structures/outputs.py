@@ -58,7 +58,7 @@ class Outputs:
 
     @cached_property
     def scores(self) -> Tensor:
-        """(M, K) scores of the classes, in [0, 1]."""
+        """(M, K) scores of the classes, in [0, 1], float32 at least."""
         return self.classifier.scores(self.logits)
 
     def take(self, idxs: Tensor | slice) -> "Outputs":
