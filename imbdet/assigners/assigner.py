@@ -120,7 +120,7 @@ def _max_ious(priors: Priors, targets: Targets) -> Tensor:
     for chunk in chunks(priors, targets):
         ious = box_iou(boxes, targets.boxes[chunk, None])  # (g, R)
         rows = targets.image_idxs[chunk, None].expand_as(ious)
-        highest.scatter_reduce_(0, rows, ious, "amax")
+        highest.scatter_reduce_(0, rows, ious.to(highest.dtype), "amax")
     return highest.flatten()
 
 

@@ -59,12 +59,12 @@ def task_aligned(
     """
     best, predicted = BestObject(priors, targets), PredictedBoxes(priors, targets, outputs)
     for chunk in chunks(priors, targets):
-        # Nearly all pairs do not overlap, and have no alignment.
-        is_overlapping = predicted.overlap(chunk)  # (g, R)
-        objects, idxs = is_overlapping.nonzero().unbind(dim=1)
+        # Nearly all pairs do not overlap, and have no alignment; but 0^0 is 1.
+        may_align = predicted.overlap(chunk) | (beta == 0)  # (g, R)
+        objects, idxs = may_align.nonzero().unbind(dim=1)
         ious = predicted.iou_at(objects + chunk.start, idxs)
         scores = _scores(outputs, priors, targets, objects + chunk.start, idxs)
-        costs = ious.new_full(is_overlapping.shape, torch.inf)
+        costs = ious.new_full(may_align.shape, torch.inf)
         costs[objects, idxs] = -(scores**alpha * ious**beta)  # eq. 3
 
         idxs = lowest(costs, min(topk, len(priors)))  # (g, C)

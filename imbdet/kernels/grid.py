@@ -41,8 +41,8 @@ class Grid:
         self.buckets = buckets.where(~has_end, 0)
         self.has_end = has_end
         self.has_any_end = bool(has_end.any())
-        # No step has a slope beyond the ends. Clamping by numbers is faster than by tensors.
-        self.bounds = (float(steps.ends[0]), float(steps.ends[-1])) if len(steps.ends) else (0, 0)
+        # No step has a slope beyond these. Clamping by numbers is faster than by tensors.
+        self.bounds = steps.bounds.tolist()
 
     def histogram(self, parts: Parts) -> Tensor:
         total = self.steps.ends.new_zeros(2, self.steps.num_buckets)

@@ -13,9 +13,14 @@ bucket give the sums over positives (backward). The cost is O((P + N) log P), th
 Scores may come in segments, such as images, that are not compared with each other: each segment has
 its own line and its own buckets, which follow those of the segment before it.
 
+The numbers of a line grow with the score of its positive, and those of a positive very far from 0
+would drown all others. So the step of such a positive is 1/2 all along its ramp, where no other
+score of single precision lies.
+
 Shape shorthand: P positives, N scores, G segments, B = 2P + G buckets. Everything is float64.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -24,6 +29,10 @@ import torch
 from torch import Tensor
 
 from imbdet.ops.sums import sum_by
+
+# A positive is far from 0 above this, in units of delta: numbers of single precision that differ
+# are more than delta apart there.
+FAR = 2.0**24
 
 
 class Part(NamedTuple):
@@ -89,7 +98,7 @@ class Steps:
         num_segments: G.
 
     Raises:
-        ValueError: ``delta`` is negative.
+        ValueError: ``delta`` is negative, infinite or NaN.
     """
 
     def __init__(
@@ -99,15 +108,26 @@ class Steps:
         pos_segments: Tensor | None = None,
         num_segments: int = 1,
     ):
-        if delta < 0:
-            raise ValueError(f"delta must be >= 0, not {delta}")
+        if not 0 <= delta < math.inf:
+            raise ValueError(f"delta must be >= 0 and finite, not {delta}")
         self.delta, self.num_segments = delta, num_segments
         self.pos_scores = pos_scores.detach().double()
         if pos_segments is None:
             pos_segments = torch.zeros_like(self.pos_scores, dtype=torch.int64)
         self.pos_segments = own = pos_segments
+        low, high = self.pos_scores - delta, self.pos_scores + delta
+        self.is_far = torch.zeros_like(pos_segments, dtype=torch.bool)
+        if delta > 0:
+            self.is_far = self.pos_scores.abs() > FAR * delta
+            # Where delta is lost beside a score, the score alone is on its ramp.
+            high = high.maximum(self.pos_scores.nextafter(torch.full_like(high, math.inf)))
+        # The range of the ramps with a slope.
+        self.bounds = low.new_zeros(2)
+        if len(low) > 0:
+            lowest, highest = low.masked_fill(self.is_far, 0), high.masked_fill(self.is_far, 0)
+            self.bounds = torch.stack([lowest.min(), highest.max()])
         # The ends by score; their places in that order, by segment and within each by score.
-        self.ends, order = torch.cat([self.pos_scores - delta, self.pos_scores + delta]).sort()
+        self.ends, order = torch.cat([low, high]).sort()
         self.end_segments, self.places = own.repeat(2)[order].sort(stable=True)
         self.keys = self._keys(self.end_segments, self.places)
         rank = torch.empty_like(order)
@@ -151,9 +171,8 @@ class Steps:
         return segments * (len(self.ends) + 1) + places
 
     def clamp(self, scores: Tensor) -> Tensor:
-        """Scores clamped to the range of the ends, beyond which no step has a slope."""
-        ends = self.ends if len(self.ends) > 0 else scores.new_zeros(1)
-        return scores.clamp(ends[0], ends[-1])
+        """Scores clamped to the range of the ramps, beyond which no step has a slope."""
+        return scores.clamp(*self.bounds)
 
     def bucket_sums(self, part: Part) -> Tensor:
         """(2, B) weight and weighted sum of the clamped scores in each bucket.
@@ -176,7 +195,8 @@ class Steps:
         (on_ramp, beyond), moment = weights.unbind(), moments[0]
         if self.delta == 0:
             return beyond
-        return beyond + (moment - (self.pos_scores - self.delta) * on_ramp) / (2 * self.delta)
+        on_slope = (moment - (self.pos_scores - self.delta) * on_ramp) / (2 * self.delta)
+        return beyond + torch.where(self.is_far, on_ramp / 2, on_slope)
 
     def sum_over_positives(self, pos_weights: Tensor) -> Lines:
         """The function sum_i w_i H(s - p_i) of a score s.
@@ -186,7 +206,9 @@ class Steps:
         """
         pos_weights = pos_weights.double()
         slope = pos_weights / (2 * self.delta) if self.delta > 0 else torch.zeros_like(pos_weights)
+        slope = slope.masked_fill(self.is_far, 0)
         intercept = slope * (self.delta - self.pos_scores)
+        intercept = torch.where(self.is_far, pos_weights / 2, intercept)
         # The changes where ramps begin, then those where they end.
         intercepts = torch.cat([intercept, pos_weights - intercept])
         changes = torch.stack([intercepts, torch.cat([slope, -slope])])

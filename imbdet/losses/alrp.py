@@ -12,6 +12,7 @@ from imbdet.kernels.error_driven import Update, apply_updates
 from imbdet.kernels.ranking import Ranking, rank
 from imbdet.kernels.steps import Steps
 from imbdet.methods.options import NonNegative, checked
+from imbdet.ops.precision import at_least_float32
 
 # FP_i is a difference of large sums; up to this share of v_i it means "no negative above".
 NO_NEGATIVES = 1e-5
@@ -51,10 +52,11 @@ def alrp_loss(
             definition has it, or by the hard order of the scores, as the published code does.
 
     Returns:
-        Two scalars, means over the positives by their weights; connected zeros without any.
+        Two scalars, float32 or wider, means over the positives by their weights; connected zeros
+        without any.
     """
     ranking = rank(pred_logits, gt_labels, delta, image_idxs, group, weights)
-    loc_errors = ranking.join(loc_errors, "loc_errors")
+    loc_errors = ranking.join(at_least_float32(loc_errors), "loc_errors")
     update = alrp_update(ranking, loc_errors.detach().double())
     (cls_loss,) = apply_updates(pred_logits, ranking, [update])
     factors = _localisation_factors(ranking, smooth_localisation).to(loc_errors.dtype)

@@ -3,6 +3,7 @@
 Li et al., "Gradient Harmonized Single-stage Detector", AAAI 2019, https://arxiv.org/abs/1811.05181
 """
 
+import torch
 from torch import Tensor
 
 from imbdet.losses.reduction import reduce_losses
@@ -48,7 +49,9 @@ def asl1(pred_deltas: Tensor, target_deltas: Tensor, mu: float) -> tuple[Tensor,
     """
     pred_deltas, target_deltas = paired(pred_deltas, target_deltas)
     differences = pred_deltas - target_deltas
-    roots = (differences.square() + mu**2).sqrt()
+    # A width that is 0 in this precision would leave the gradient at 0 undefined.
+    mu = max(mu, torch.finfo(differences.dtype).tiny)
+    roots = differences.hypot(differences.new_tensor(mu))  # squares would overflow
     # Equal to roots - mu, but without cancellation, so that small losses keep their digits.
-    losses = differences.square() / (roots + mu)
+    losses = differences * (differences / (roots + mu))
     return losses, (differences.abs() / roots).detach()

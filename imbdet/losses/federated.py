@@ -9,6 +9,7 @@ Zhou et al., "Probabilistic two-stage detection", 2021, https://arxiv.org/abs/21
 import torch
 from torch import Tensor
 from torch.distributed import ProcessGroup
+from torch.nn import functional as F
 
 from imbdet.losses.class_cross_entropy import check_class_numbers, weighted_sigmoid_cross_entropy
 from imbdet.losses.reduction import reduce_losses
@@ -16,6 +17,7 @@ from imbdet.methods import CLS_LOSSES
 from imbdet.methods.options import Count, NonNegative, checked
 from imbdet.ops.exchange import total
 from imbdet.ops.labels import check_labels
+from imbdet.ops.precision import at_least_float32
 
 
 @CLS_LOSSES.register(
@@ -121,7 +123,7 @@ def draw_federated_classes(
         raise ValueError("class_weights must be finite")
     own: Tensor = gt_labels[gt_labels >= 0].unique().to(class_weights.device)
     # A column for the background, as the published code has it: so the same seed draws the same.
-    weights = torch.cat([class_weights, class_weights.new_zeros(1)])
+    weights = F.pad(at_least_float32(class_weights), (0, 1))
     weights[own] = 0
     num_drawn = min(num_classes - len(own), int((weights > 0).sum()))
     if num_drawn > 0:

@@ -1,25 +1,40 @@
 """Running quantities: those that plain detectron2 lacks, and passes that leave all as they are."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class KeepsMissingBuffers(nn.Module):
     """Mixin of modules with running quantities, which are their persistent buffers.
 
     One that a loaded state lacks keeps its value, so that a state of detectron2, which lacks our
-    buffers, loads with ``strict=True``. They are of one training: :func:`running_names`.
+    buffers, loads with ``strict=True``. All keep their type, so that a detector in half precision
+    goes on counting exactly. They belong to one training: see :func:`running_names`.
     """
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        for name, buffer in self.persistent_buffers():
+            state_dict.setdefault(prefix + name, buffer)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> "KeepsMissingBuffers":
+        before = list(self.persistent_buffers())
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name, buffer in before:
+            changed = self.get_buffer(name)
+            if changed.dtype != buffer.dtype:
+                setattr(self, name, buffer.to(changed.device))
+        return self
+
+    def persistent_buffers(self) -> Iterator[tuple[str, Tensor]]:
+        """The names of the running quantities, and their values."""
         for name, buffer in self.named_buffers(recurse=False):
             if name not in self._non_persistent_buffers_set:
-                state_dict.setdefault(prefix + name, buffer)
-        super()._load_from_state_dict(state_dict, prefix, *args)
+                yield name, buffer
 
 
 def running_names(model: nn.Module) -> set[str]:
@@ -31,21 +46,24 @@ def running_names(model: nn.Module) -> set[str]:
         f"{prefix}.{name}" if prefix else name
         for prefix, module in model.named_modules()
         if isinstance(module, KeepsMissingBuffers)
-        for name, _ in module.named_buffers(recurse=False)
-        if name not in module._non_persistent_buffers_set
+        for name, _ in module.persistent_buffers()
     }
 
 
 @contextlib.contextmanager
 def untouched_buffers(module: nn.Module) -> Iterator[None]:
-    """Let a module compute, and give its buffers the values back that they had.
+    """Let a module compute, and give it the buffers back that it had, with their values.
 
     So that statistics of batch normalization, for instance, do not count a pass that only looks.
     """
-    before = [(buffer, buffer.clone()) for buffer in module.buffers()]
+    owners = [(owner._buffers, dict(owner._buffers)) for owner in module.modules()]
+    values = [(buffer, buffer.clone()) for buffer in module.buffers()]
     try:
         yield
     finally:
+        for buffers, before in owners:
+            buffers.clear()
+            buffers.update(before)
         with torch.no_grad():
-            for buffer, value in before:
+            for buffer, value in values:
                 buffer.copy_(value)

@@ -2,7 +2,8 @@
 
 Shape shorthand: B images of a batch; R priors; M rows, candidates or samples of the whole batch
 (image after image), P positives and N negatives among them; G objects of the batch; K classes.
-Boxes are XYXY in pixels.
+Boxes are XYXY in pixels, in float32 at least whatever they are given in: areas overflow in half
+precision.
 """
 
 from imbdet.structures.candidates import Assignment, Candidates, Choice, needs_of

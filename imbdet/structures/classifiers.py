@@ -28,7 +28,7 @@ class Classifier(ABC):
 
     @abstractmethod
     def scores(self, logits: Tensor) -> Tensor:
-        """(M, K) scores of the classes, in [0, 1], with gradient."""
+        """(M, K) scores of the classes, in [0, 1], float32 at least, with gradient."""
 
     @abstractmethod
     def scores_of(self, classes: Tensor, logits: Tensor) -> Tensor:
@@ -63,7 +63,7 @@ class Sigmoid(Classifier):
     name, num_extra, has_prior, sums_to_one = "sigmoid", 0, True, False
 
     def scores(self, logits: Tensor) -> Tensor:
-        return logits.sigmoid()
+        return at_least_float32(logits).sigmoid()
 
     def scores_of(self, classes: Tensor, logits: Tensor) -> Tensor:
         return _of_classes(logits, classes).sigmoid()
@@ -82,7 +82,7 @@ class Softmax(Classifier):
     name, num_extra, has_prior, sums_to_one = "softmax", 1, False, True
 
     def scores(self, logits: Tensor) -> Tensor:
-        return logits.softmax(dim=-1)[:, :-1]
+        return at_least_float32(logits).softmax(dim=-1)[:, :-1]
 
     def scores_of(self, classes: Tensor, logits: Tensor) -> Tensor:
         return (

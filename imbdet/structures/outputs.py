@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from imbdet.ops.precision import at_least_float32
 from imbdet.structures.classifiers import SIGMOID, Classifier
 
 
@@ -47,12 +48,17 @@ class Outputs:
     box2box_transform: BoxTransform | None = None
     classifier: Classifier = SIGMOID
 
+    def __post_init__(self) -> None:
+        """Widen the boxes."""
+        if self.boxes is not None:
+            object.__setattr__(self, "boxes", at_least_float32(self.boxes))
+
     def __len__(self) -> int:
         return len(self.logits)
 
     @cached_property
     def scores(self) -> Tensor:
-        """(M, K) scores of the classes, in [0, 1]."""
+        """(M, K) scores of the classes, in [0, 1], float32 at least."""
         return self.classifier.scores(self.logits)
 
     def take(self, idxs: Tensor | slice) -> "Outputs":

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from imbdet.ops.boxes import centers
+from imbdet.ops.precision import at_least_float32
 from imbdet.ops.transfer import to_device
 
 
@@ -71,6 +72,10 @@ class Priors:
             ValueError: there are neither boxes nor points with strides, or their numbers or shapes
                 do not fit.
         """
+        boxes, points, strides = (
+            None if column is None else at_least_float32(column)
+            for column in (boxes, points, strides)
+        )
         if boxes is None:
             if points is None or strides is None:
                 raise ValueError("priors need boxes, or points and their strides")

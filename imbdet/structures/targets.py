@@ -10,6 +10,7 @@ from functools import cached_property
 from torch import Tensor
 
 from imbdet.ops.image_rows import image_of_rows
+from imbdet.ops.precision import at_least_float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +27,10 @@ class Regions:
     boxes: Tensor
     num_per_image: Sequence[int]
     min_overlap: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Widen the boxes."""
+        object.__setattr__(self, "boxes", at_least_float32(self.boxes))
 
     def by_image(self) -> Iterator["Regions"]:
         """Those of each image."""
@@ -56,6 +61,10 @@ class Targets:
     weights: Tensor | None = None
     image_weights: Tensor | None = None
     regions: Regions | None = None
+
+    def __post_init__(self) -> None:
+        """Widen the boxes."""
+        object.__setattr__(self, "boxes", at_least_float32(self.boxes))
 
     def __len__(self) -> int:
         return len(self.boxes)

@@ -4,12 +4,14 @@ Cao et al., "Prime Sample Attention in Object Detection", CVPR 2020,
 https://arxiv.org/abs/1904.04821
 """
 
-import torch
 from torch import Tensor
 
 from imbdet.methods.options import NonNegative, Share, checked
 from imbdet.ops.precision import at_least_float32
 from imbdet.structures import Samples
+
+# Values below count as this one: the gradient of their logarithm would overflow in float32.
+LOWEST = 1e-30
 
 
 @checked
@@ -31,7 +33,7 @@ def carl_weights(scores: Tensor, *, k: NonNegative = 1.0, bias: Share = 0.2) -> 
     scores = at_least_float32(scores)
     base = (1 - bias) * scores + bias
     # v / sum(v) as the softmax of log v: powers of small scores vanish in float32, logarithms not.
-    log_values = k * base.clamp(min=torch.finfo(scores.dtype).eps).log()
+    log_values = k * base.clamp(min=LOWEST).log()
     return len(scores) * log_values.softmax(dim=0)
 
 

@@ -5,7 +5,7 @@ import torch
 
 from imbdet.assigners import Priors, Targets, assign, atss, max_iou
 from imbdet.assigners.pairs import box_iou
-from imbdet.structures import Assignment
+from imbdet.structures import Assignment, Regions
 
 
 def random_boxes(number, generator):
@@ -40,3 +40,25 @@ def test_ious_are_the_highest_with_any_object_of_the_image(assigner, counts, are
         for box in boxes
     ]
     torch.testing.assert_close(found.ious, torch.tensor(expected))
+
+
+@pytest.mark.parametrize("assigner", [max_iou, atss, nobody], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "dtypes",
+    [
+        (torch.float16, torch.float16),
+        (torch.float16, torch.float32),
+        (torch.float32, torch.float64),
+        (torch.float64, torch.float16),
+    ],
+)
+def test_ious_and_regions_of_boxes_in_any_types(assigner, dtypes):
+    # Areas of 300 x 300 pixels are beyond float16.
+    boxes = torch.tensor([[0.0, 0, 300, 300], [0, 0, 310, 310], [600, 0, 900, 300]])
+    of_priors, of_targets = (boxes.to(dtype) for dtype in dtypes)
+    regions = Regions(of_targets[2:], [1])
+    targets = Targets(of_targets[:1], torch.tensor([0]), [1], regions=regions)
+    candidates = assign(assigner, Priors(of_priors), targets, None, 1)
+    expected = torch.tensor([1, 300**2 / 310**2, 0], dtype=candidates.ious.dtype)
+    torch.testing.assert_close(candidates.ious, expected)
+    assert candidates.is_in_region.tolist() == [False, False, True]

@@ -91,6 +91,18 @@ def test_the_definition(name, scene):
         num_before += len(own)
 
 
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+@pytest.mark.parametrize("beta", [0.0, 0.5])
+@settings(max_examples=15)
+@given(scene=scenes())
+def test_the_definition_of_task_aligned_with_other_exponents(alpha, beta, scene):
+    priors, targets, outputs = double(*scene)
+    for number in range(targets.num_images):
+        problem = priors, *image(number, priors, targets, outputs)
+        found = assigners.task_aligned(*problem, topk=5, alpha=alpha, beta=beta)
+        assert found.gt_idxs.tolist() == definitions.task_aligned(*problem, 5, alpha, beta)
+
+
 def test_where_points_are_equally_far_atss_takes_them_with_all_of_their_priors():
     """This holds though the centres of the boxes of a point differ by rounding."""
     priors = pyramid(64, 64, num_per_point=3)

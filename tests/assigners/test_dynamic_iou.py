@@ -1,5 +1,7 @@
 """Dynamic R-CNN's threshold against its definition, and its state in a checkpoint."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -44,6 +46,17 @@ def test_images_without_objects_do_not_count():
     none = Targets(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), [0, 0])
     assert assign(assigner, priors, none, None, 1).gt_labels.tolist() == [1] * 4
     assert assigner.recorded.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("convert", ["half", "bfloat16", "float", "double"])
+def test_a_conversion_changes_no_running_quantity(convert):
+    assigner = DynamicIoU(iou_topk=1, update_iter_interval=2)
+    converted = getattr(copy.deepcopy(assigner), convert)()
+    for ious in ([0.61, 0.2], [0.72, 0.1], [0.83, 0.3]):
+        step(assigner, ious)
+        step(converted, ious)
+    assert converted.iou_threshold.equal(assigner.iou_threshold)
+    assert converted.recorded.equal(assigner.recorded)
 
 
 def test_only_trainings_learn():

@@ -110,6 +110,40 @@ def test_predictions_in_half_precision(name, dtype):
     assert found.ious.dtype == torch.float32
 
 
+def in_type(priors, targets, outputs, dtypes):
+    """The same boxes, and strides, with a type for each of the three."""
+    of_priors, of_targets, of_outputs = dtypes
+    return (
+        Priors(
+            priors.boxes.to(of_priors),
+            strides=priors.strides.to(of_priors),
+            level_sizes=priors.level_sizes,
+        ),
+        replace(targets, boxes=targets.boxes.to(of_targets)),
+        replace(outputs, boxes=outputs.boxes.to(of_outputs)),
+    )
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.int64])
+@pytest.mark.parametrize("is_narrow", [(1, 1, 1), (1, 0, 0), (0, 1, 0), (0, 0, 1)])
+def test_boxes_in_a_narrow_type_are_those_of_their_float32(name, dtype, is_narrow):
+    generator = torch.Generator().manual_seed(0)
+    # Areas of most of these boxes are beyond float16, and have more digits than bfloat16.
+    priors = pyramid(1024, 1536, strides=(32, 64, 128), anchor_scale=5)
+    targets = random_targets(generator, [6, 4], 1024, 1536)
+    outputs = random_outputs(generator, priors, targets)
+    dtypes = [dtype if is_one else torch.float32 for is_one in is_narrow]
+    narrow = in_type(priors, targets, outputs, dtypes)
+    wide = in_type(*narrow, [torch.float32] * 3)
+    found, expected = CALLS[name](*narrow), CALLS[name](*wide)
+    assert (expected.gt_idxs >= 0).any()
+    assert found.gt_idxs.tolist() == expected.gt_idxs.tolist()
+    torch.testing.assert_close(found.ious, expected.ious, rtol=0, atol=0)
+    if expected.quality is not None:
+        torch.testing.assert_close(found.quality, expected.quality, rtol=0, atol=0)
+
+
 class LargestTensor(TorchDispatchMode):
     """Notes the number of elements of the largest tensor that is made."""
 

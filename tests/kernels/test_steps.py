@@ -19,6 +19,10 @@ INFINITY = torch.tensor(float("inf"))
 def random_scores(num, seed, kind):
     generator = torch.Generator().manual_seed(seed)
     scores = torch.randn(num, generator=generator) * SCALES.get(kind, 3.0)
+    if kind == "far":  # numbers beside each other, and equal ones, of all sizes
+        sizes = 2.0 ** torch.randint(15, 121, (num,), generator=generator).div(8).ceil().mul(8)
+        sizes = torch.where(scores.abs() < 1, sizes, sizes.nextafter(INFINITY))
+        scores = torch.where(scores.abs() < 3, sizes * scores.sign(), scores)
     return (2 * scores).round() / 2 if kind == "quantised" else scores
 
 
@@ -32,8 +36,9 @@ PROBLEMS = given(
     num_scores=st.integers(0, 60),
     num_segments=st.integers(1, 4),
     seed=st.integers(0, 2**31),
-    kind=st.sampled_from(["random", "quantised", *SCALES]),
-    delta=st.sampled_from([0.0, 0.25, 1.0]),
+    kind=st.sampled_from(["random", "quantised", "far", *SCALES]),
+    # The last one is less than the distance between two scores.
+    delta=st.sampled_from([0.0, 0.25, 1.0, 1e-17]),
 )
 
 
@@ -80,7 +85,7 @@ def test_the_look_up_equals_the_search(
     dtype, num_positives, num_scores, num_segments, seed, kind, delta
 ):
     segments = random_segments(num_positives, num_segments, seed)
-    positives = random_scores(num_positives, seed, kind).to(dtype)
+    positives = random_scores(num_positives, seed, kind).to(dtype).nan_to_num()
     steps = Steps(positives, delta, segments, num_segments)
     # Scores on the ends and beside them, where an inexact cell would show.
     ends = steps.ends.float()
@@ -142,6 +147,7 @@ def test_float64_scores_are_searched_and_narrower_ones_looked_up_on_a_cpu():
     assert chosen == {torch.half: Grid, torch.double: Search}
 
 
-def test_a_negative_delta_is_refused():
-    with pytest.raises(ValueError, match="delta must be >= 0"):
-        Steps(torch.zeros(1), -0.1)
+@pytest.mark.parametrize("delta", [-0.1, float("nan"), float("inf")])
+def test_a_delta_without_a_step_is_refused(delta):
+    with pytest.raises(ValueError, match="delta must be >= 0 and finite"):
+        Steps(torch.zeros(1), delta)

@@ -7,6 +7,8 @@ from imbdet.losses import alrp_loss, ap_loss, auc_loss, rank_sort_loss
 
 DELTAS = [0.0, 0.25, 0.5, 1.0, 2.0]
 KINDS = ["random", "quantised", "constant", "extreme"]
+# Beyond half precision.
+WIDE_KINDS = [*KINDS, "far"]
 
 # Each loss as a function of logits, labels and the positives' quality that returns scalars.
 LOSSES = {
@@ -28,6 +30,10 @@ def random_problem(num_rows, num_classes, seed, kind):
         logits = torch.full_like(logits, -4.6)
     elif kind == "extreme":
         logits = 100 * logits.sign()
+    elif kind == "far":  # some of them equal, and far from others
+        scales = torch.tensor([1.0, 1e12, 1e20, 1e38], dtype=torch.float64)
+        drawn = torch.randint(0, 8, logits.shape, generator=generator)
+        logits = torch.where(drawn < 4, scales[drawn % 4] * logits.sign(), logits)
     labels = torch.randint(-1, num_classes + 1, (num_rows,), generator=generator)
     num_positives = ((labels >= 0) & (labels < num_classes)).sum()
     quality = (torch.rand(num_positives, generator=generator, dtype=torch.float64) * 8).round() / 8

@@ -5,7 +5,18 @@ import math
 import pytest
 import torch
 
-from imbdet.losses import asl1_loss, balanced_l1_loss, decayed_smooth_l1_loss, smooth_l1_loss
+from imbdet.losses import (
+    GHMRLoss,
+    asl1_loss,
+    balanced_l1_loss,
+    decayed_smooth_l1_loss,
+    smooth_l1_loss,
+)
+
+
+def harmonized(pred_deltas, target_deltas, mu):
+    return GHMRLoss(mu=mu)(pred_deltas, target_deltas)
+
 
 LOSSES = pytest.mark.parametrize("loss", [balanced_l1_loss, asl1_loss])
 
@@ -51,6 +62,19 @@ def test_asl1_is_smooth_at_zero_and_l1_far_away():
     # d^2 / (2 mu) near zero, |d| - mu far away; in float32 small ones keep their digits.
     loss = asl1_loss(torch.tensor([[1e-5], [50.0]]), torch.zeros(2, 1))
     torch.testing.assert_close(loss, torch.tensor([1e-10 / 0.04, 50 - 0.02]), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("mu", [1e-50, 1e-23, 0.02, 1e30])
+@pytest.mark.parametrize("loss", [asl1_loss, harmonized], ids=["asl1", "ghm_r"])
+def test_asl1_of_any_finite_distance_and_width_is_that_of_double_precision(loss, mu):
+    distances = torch.tensor([[0.0, 1e-30, 1e-4, 1.0, 1e10, 2e19, 1e25, 3e38]]).t()
+    results = []
+    for dtype in (torch.float32, torch.float64):
+        pred = distances.to(dtype).requires_grad_()
+        losses = loss(pred, torch.zeros_like(pred), mu=mu)
+        (grad,) = torch.autograd.grad(losses.sum() / 16, pred)
+        results.append((losses.detach().float(), grad.float()))
+    torch.testing.assert_close(*results, rtol=1e-5, atol=1e-37)
 
 
 @LOSSES

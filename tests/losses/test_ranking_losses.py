@@ -14,6 +14,7 @@ from tests.losses.ranking_problems import (
     DELTAS,
     KINDS,
     LOSSES,
+    WIDE_KINDS,
     random_problem,
     split,
     values_and_grads,
@@ -23,7 +24,7 @@ PROBLEMS = given(
     num_rows=st.integers(0, 30),
     num_classes=st.integers(1, 4),
     seed=st.integers(0, 2**31),
-    kind=st.sampled_from(KINDS),
+    kind=st.sampled_from(WIDE_KINDS),
     delta=st.sampled_from(DELTAS),
     chunk_size=st.sampled_from([1, 16, 2**17]),
 )
@@ -62,6 +63,20 @@ def test_losses_equal_their_definitions(num_rows, num_classes, seed, kind, delta
         check(sorting, *expected_sorting, np.zeros(len(n)))
 
 
+@pytest.mark.parametrize("loss", [alrp_loss, rank_sort_loss])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int64])
+def test_qualities_of_a_narrow_type_are_those_of_their_float64(loss, dtype):
+    # So many positives that the share of each vanishes in half precision.
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(40_000, 1, generator=generator)
+    labels = torch.arange(len(logits)) % 40 // 39
+    quality = torch.rand(int((labels == 0).sum()), generator=generator).mul(2).round().to(dtype)
+    found, expected = (torch.stack(loss(logits, labels, q)) for q in (quality, quality.double()))
+    assert found.dtype in (torch.float32, torch.float64)
+    assert expected.all()
+    torch.testing.assert_close(found.double(), expected.double(), rtol=1e-5, atol=0)
+
+
 @ALL_LOSSES
 @pytest.mark.parametrize("scale", [0.25, 8.0])
 def test_scores_count_in_units_of_delta(loss, scale):
@@ -72,7 +87,7 @@ def test_scores_count_in_units_of_delta(loss, scale):
     torch.testing.assert_close(scaled, (values, grads), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", WIDE_KINDS)
 def test_float32_on_a_large_problem_equals_float64(kind):
     logits, labels, quality = random_problem(20_000, 8, 0, kind)
     for loss in LOSSES.values():

@@ -196,6 +196,18 @@ def test_federated_classes(labels, num, class_weights):
     assert len(others) == min(max(num - len(own), 0), possible)
 
 
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.float16, torch.bfloat16])
+def test_federated_classes_of_weights_of_any_type(dtype):
+    labels, weights = torch.tensor([0, 5, -1]), torch.tensor([4, 9, 0, 1, 200])
+    first, second = (
+        draw_federated_classes(
+            labels, numbers, num_classes=4, generator=torch.Generator().manual_seed(0)
+        )
+        for numbers in (weights.to(dtype), weights.float())
+    )
+    assert first.tolist() == second.tolist()
+
+
 def test_federated_classes_are_drawn_by_their_weights():
     generator = torch.Generator().manual_seed(0)
     empty, weights = torch.zeros(0, dtype=torch.int64), torch.tensor([1.0, 3.0])

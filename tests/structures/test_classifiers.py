@@ -90,6 +90,19 @@ def test_scores_are_their_definition(name, num_rows, seed):
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_scores_of_half_precision_are_those_of_their_float32(name, dtype):
+    classifier, _ = CLASSIFIERS[name]
+    generator = torch.Generator().manual_seed(0)
+    logits = 9 * torch.randn(50, NUM_CLASSES + classifier.num_extra, generator=generator)
+    logits, classes = logits.to(dtype), torch.arange(50) % NUM_CLASSES
+    scores, wide = (classifier.scores(x) for x in (logits, logits.float()))
+    torch.testing.assert_close(scores, wide, rtol=0, atol=0)
+    of_classes, wide = (classifier.scores_of(classes, x) for x in (logits, logits.float()))
+    torch.testing.assert_close(of_classes, wide, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
 @pytest.mark.parametrize("value", [-1e4, 1e4])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_extreme_logits_have_scores(name, value, dtype):

@@ -27,6 +27,22 @@ def test_equals_the_definition(scores, k, bias):
 
 
 @pytest.mark.parametrize("k", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("logits", [[-20.0, -18.0, -25.0], [-40.0, -60.0, -50.0], [-30.0, 0.0]])
+def test_scores_near_0_differ_without_a_bias(logits, k):
+    def pay(dtype):
+        scores = torch.tensor(logits, dtype=dtype, requires_grad=True)
+        loss = carl_loss(scores.sigmoid(), torch.arange(1, len(logits) + 1), k=k, bias=0.0)
+        (grad,) = torch.autograd.grad(loss, scores)
+        return torch.stack([carl_weights(scores.sigmoid(), k=k, bias=0.0).detach(), grad])
+
+    values = torch.tensor(logits, dtype=torch.float64).sigmoid() ** k
+    weights, grads = pay(torch.float32)
+    torch.testing.assert_close(weights, (values / values.mean()).float(), rtol=1e-5, atol=0)
+    torch.testing.assert_close(grads, pay(torch.float64)[1].float(), rtol=1e-3, atol=1e-6)
+    assert grads.any()
+
+
+@pytest.mark.parametrize("k", [0.5, 1.0, 2.0])
 def test_gradient_of_scores_and_box_losses(k):
     generator = torch.Generator().manual_seed(0)
     scores, box_losses = (
@@ -43,7 +59,9 @@ def test_scores_move_towards_good_boxes():
     assert scores.grad.sum() == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize("scores", [[0.0, 0.0], [1.0, 1.0], [0.0, 1.0], [1e-30, 1e-38], [0.0]])
+@pytest.mark.parametrize(
+    "scores", [[0.0, 0.0], [1.0, 1.0], [0.0, 1.0], [1e-30, 1e-38], [2e-38, 1e-44], [0.0]]
+)
 @pytest.mark.parametrize("bias", [0.0, 0.2])
 @pytest.mark.parametrize("k", [0.5, 1.0, 2.0, 20.0])
 def test_saturated_scores_stay_finite(scores, bias, k):

@@ -163,7 +163,7 @@ class _Table(NamedTuple):
     Attributes:
         ends: (E,) float64 by segment, then by score; one of infinity if there is none.
         firsts: (G + 1,) int64, where those of each segment begin, and where all end.
-        bounds: (2,) float64, the lowest and the highest of all.
+        bounds: (2,) float64, beyond which no step has a slope.
     """
 
     ends: Tensor
@@ -175,8 +175,7 @@ class _Table(NamedTuple):
         numbers = 2 * sum_by(steps.pos_segments, None, steps.num_segments).long()
         firsts = torch.cat([numbers.new_zeros(1), numbers.cumsum(dim=0)])
         ends, zero = steps.ends[steps.places], steps.ends.new_zeros(1)
-        bounds = torch.stack([steps.clamp(zero - torch.inf), steps.clamp(zero + torch.inf)])
-        return cls(ends if len(ends) else zero + torch.inf, firsts, bounds)
+        return cls(ends if len(ends) else zero + torch.inf, firsts, steps.bounds)
 
 
 class FusedSums:

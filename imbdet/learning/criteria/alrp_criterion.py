@@ -86,7 +86,7 @@ class ALRPCriterion(KeepsMissingBuffers, Criterion):
             smooth_localisation=self.smooth_localisation,
             **self.ranking_arguments(samples),
         )
-        if self.count(len(box_losses), box_losses.device) > 0:
+        if self.training and self.count(len(box_losses), box_losses.device) > 0:
             self._update(cls_part, box_part)
         losses = {"loss_cls": cls_part, "loss_box_reg": self.balance * box_part}
         return losses, SampleRecord.of(samples, box_losses=box_losses)
