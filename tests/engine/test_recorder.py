@@ -83,7 +83,9 @@ def read_rows(tmp_path):
 
 def histogram_of_rows(table):
     columns = (table[name].to_numpy() for name in ("iou", "cls_loss", "stratum_weight"))
-    return joint_histogram(*(torch.tensor(column) for column in columns)).numpy()
+    ious, losses, weights = (torch.tensor(column) for column in columns)
+    own = [(weight, weights == weight) for weight in weights.unique()]
+    return sum(weight.double() * joint_histogram(ious[i], losses[i]) for weight, i in own).numpy()
 
 
 def rows_by_kind(table):
