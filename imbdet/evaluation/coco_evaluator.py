@@ -19,6 +19,7 @@ from detectron2.structures import Instances
 from detectron2.utils import comm
 from detectron2.utils.logger import log_first_n
 
+from imbdet.data.coco import require_folder_name
 from imbdet.data.summary import summarize_content
 from imbdet.evaluation.comparison import RECALLS, Comparison, check_library, compare_nothing
 from imbdet.evaluation.confusion import confuse
@@ -108,7 +109,7 @@ class COCOEvaluator(DatasetEvaluator):
         frequency_bounds: see :func:`imbdet.evaluation.frequency_groups.group_by_images`.
 
     Raises:
-        UserError: the library does not exist.
+        UserError: the library does not exist, or the name cannot be that of a folder.
     """
 
     def __init__(
@@ -126,6 +127,7 @@ class COCOEvaluator(DatasetEvaluator):
         frequency_bounds: tuple[int, int] = (10, 100),
     ) -> None:
         check_library(library)
+        require_folder_name(dataset_name, "The data set of an evaluation")
         self._dataset_name = dataset_name
         self._output_dir = Path(output_dir) / dataset_name
         self._iou_types = iou_types

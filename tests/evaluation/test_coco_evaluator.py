@@ -11,6 +11,7 @@ from imbdet.errors import UserError
 from imbdet.evaluation import COCOEvaluator, build_coco_evaluator, compute_coco_metrics
 from imbdet.evaluation.marked_images import draw_panel
 from tests.evaluation.conftest import SAMPLE_FILE, imperfect_detections
+from tests.messages import assert_says, error_of
 
 # isort: split
 from detectron2.config import get_cfg
@@ -75,6 +76,12 @@ def read(output_dir, name):
     """A file of the evaluation, if it is there; NaN in it is an error."""
     path = output_dir / "ours" / name
     return json.loads(path.read_text(), parse_constant=pytest.fail) if path.exists() else None
+
+
+@pytest.mark.parametrize("name", ["/photos", "../photos", "birds/val", "..", ""])
+def test_no_folder_but_one_of_its_own_is_written_to(tmp_path, name):
+    """In another one the pictures of an earlier evaluation, which are removed, may be anybody's."""
+    assert_says(error_of(COCOEvaluator, name, tmp_path), repr(name), "folders")
 
 
 def test_results_and_files(register, tmp_path, caplog):
