@@ -1,15 +1,18 @@
 """The best of the evaluations of a training, by one of their metrics."""
 
 import math
+import re
 from dataclasses import dataclass
 
-# How the names of metrics begin that are the better, the lower they are; "/" follows.
+# The group of the metrics that are the better, the lower they are: "validation/total_loss", or
+# "cells_val/validation/total_loss" of one of several data sets, which may be called so itself.
 LOSSES = "validation"
+_LOSS = re.compile(rf"([^/]+/)?{LOSSES}/[^/]+")
 
 
 def is_loss(metric: str) -> bool:
     """Whether a metric, such as "bbox/AP", is the better, the lower it is."""
-    return LOSSES in metric.split("/")[:-1]
+    return _LOSS.fullmatch(metric) is not None
 
 
 @dataclass
