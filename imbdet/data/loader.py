@@ -32,9 +32,9 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
         UserError: a data set or a key is wrong. While iterating: an image is broken.
     """
     check_data_keys(cfg)
-    records, summary, class_frequencies = load_training_records(cfg)
-    build_order = _plan_order(cfg, records)
-    dataset = DatasetFromList(records, copy=False)
+    data = load_training_records(cfg)
+    build_order = _plan_order(cfg, data.records)
+    dataset = DatasetFromList(data.records, copy=False)
     mapper = build_train_mapper(cfg)
     if skips_broken_images(cfg):
         mapper = SkippingMapper(mapper, dataset)
@@ -46,11 +46,12 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
         dataset,
         mapper,
         build_order,
-        summary=summary,
-        class_frequencies=class_frequencies,
+        summary=data.summary,
+        class_frequencies=data.class_frequencies,
+        class_weights=data.class_weights,
         seed=seed,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
-        periods=read_periods(cfg, len(records)),
+        periods=read_periods(cfg, len(data.records)),
     )
 
 

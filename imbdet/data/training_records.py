@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, zip_longest
+from typing import NamedTuple
 
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
@@ -25,16 +26,29 @@ from imbdet.wording import counted
 logger = logging.getLogger(__name__)
 
 
-def load_training_records(cfg: CfgNode) -> tuple[list[dict], DataSummary, ClassFrequencies]:
+class TrainingData(NamedTuple):
+    """What a training learns from.
+
+    Attributes:
+        records: detectron2's dicts, checked, weighed and each with its "dataset_name"; without
+            objects only where DATALOADER.FILTER_EMPTY_ANNOTATIONS is False.
+        summary: of the data sets, of all of their images.
+        class_frequencies: of the same.
+        class_weights: factors of the detector's classes by MODEL.CLASS_WEIGHTS; 1 for those that
+            the data do not have.
+    """
+
+    records: list[dict]
+    summary: DataSummary
+    class_frequencies: ClassFrequencies
+    class_weights: list[float]
+
+
+def load_training_records(cfg: CfgNode) -> TrainingData:
     """The images that a training learns from, of all data sets in DATASETS.TRAIN.
 
     Args:
         cfg: the config.
-
-    Returns:
-        detectron2's dicts, checked, weighed and each with its "dataset_name"; without objects only
-        where DATALOADER.FILTER_EMPTY_ANNOTATIONS is False. What the data sets are, and how frequent
-        their classes: both of all images.
 
     Raises:
         UserError: a data set is wrong, their classes differ, or no image has an object.
@@ -64,7 +78,8 @@ def load_training_records(cfg: CfgNode) -> tuple[list[dict], DataSummary, ClassF
     factors = class_weights(cfg, counts, summary.classes)
     table = format_class_table(counts, summary.classes, factors)
     logger.info(f"{counted(len(records), 'training image')}{without}:\n{table}")
-    return weigh_records(records, factors), summary, class_frequencies
+    of_detector = [*factors, *[1.0] * (num_classes - len(factors))]
+    return TrainingData(weigh_records(records, factors), summary, class_frequencies, of_detector)
 
 
 def require_same_classes(names: Sequence[str], pair: Callable[..., Iterable]) -> None:

@@ -1,8 +1,10 @@
 """The loader by which a training knows its losses on the test sets."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from detectron2.config import CfgNode
-from detectron2.data import DatasetFromList, MapDataset, MetadataCatalog
+from detectron2.data import DatasetFromList, MapDataset
 from detectron2.data import detection_utils as utils
 from detectron2.data.build import (
     filter_images_with_only_crowd_annotations,
@@ -15,17 +17,16 @@ from imbdet.data.broken_images import StrictMapper
 from imbdet.data.checks import load_dataset
 from imbdet.data.mappers import TrainMapper
 from imbdet.data.proposals import with_proposals
-from imbdet.data.weights import class_weights, weigh_records
+from imbdet.data.weights import weigh_records
 from imbdet.data.workers import leave_stopping_to_parent
 from imbdet.errors import UserError
-from imbdet.losses import ClassFrequencies
 from imbdet.wording import counted
 
 # The key that asks for it.
 KEY = "TEST.VALIDATION_LOSS"
 
 
-def build_validation_loader(cfg: CfgNode, name: str, training: ClassFrequencies) -> DataLoader:
+def build_validation_loader(cfg: CfgNode, name: str, class_weights: Sequence[float]) -> DataLoader:
     """The images of a test set with their objects, as those of training are, in its batches.
 
     Each image comes once, resized as for a test and not augmented otherwise. All processes have
@@ -35,7 +36,8 @@ def build_validation_loader(cfg: CfgNode, name: str, training: ClassFrequencies)
     Args:
         cfg: the config.
         name: of the data set.
-        training: of the training data, by which MODEL.CLASS_WEIGHTS weighs classes.
+        class_weights: by which the training weighs objects, see
+            :class:`imbdet.data.training_records.TrainingData`.
 
     Raises:
         UserError: the data set is wrong, or has too few images with objects. While iterating: an
@@ -50,9 +52,7 @@ def build_validation_loader(cfg: CfgNode, name: str, training: ClassFrequencies)
             f"{KEY} is True, but data set '{name}' has {counted(len(records), 'image')} with an "
             f"object, for {counted(num_processes, 'process', 'processes')}: set it to False."
         )
-    classes = MetadataCatalog.get(name).thing_classes
-    factors = class_weights(cfg, training.instances.tolist(), classes)
-    dataset = DatasetFromList(weigh_records(records, factors), copy=False)
+    dataset = DatasetFromList(weigh_records(records, class_weights), copy=False)
     augmentations = utils.build_augmentation(cfg, is_train=False)
     mapper = TrainMapper(cfg, is_train=True, augmentations=augmentations)
     return DataLoader(
