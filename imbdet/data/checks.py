@@ -11,6 +11,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
 from detectron2.utils.logger import log_first_n
 
+from imbdet.data.augmentation import require_polygon_cropping
 from imbdet.data.coco import CocoDataset, describe_origin, evaluator_type_of
 from imbdet.data.coco_records import optional_fields
 from imbdet.data.plausibility import describe_box, find_implausible
@@ -243,6 +244,7 @@ def describe_invalid(name: str, found: dict[str, list[str]]) -> str:
 
 
 def _require_masks(cfg: CfgNode, name: str, records: list[dict]) -> None:
+    has_polygons = False
     for record in records:
         for annotation in record["annotations"]:
             if annotation.get("iscrowd"):
@@ -253,6 +255,9 @@ def _require_masks(cfg: CfgNode, name: str, records: list[dict]) -> None:
                     f"MODEL.MASK_ON is True, but data set '{name}' has objects {problem} (first: "
                     f"in '{os.path.basename(record['file_name'])}'). {remedy}"
                 )
+            has_polygons |= isinstance(annotation["segmentation"], list)
+    if has_polygons:
+        require_polygon_cropping(cfg)
 
 
 def _find_mask_problem(cfg: CfgNode, mask: list | dict | None, record: dict) -> tuple[str, str]:

@@ -78,13 +78,13 @@ class TrainMapper(DatasetMapper):
         factors = 1 / (end - start)
         dataset_dict["to_file"] = torch.stack([factors, -start * factors]).float()
         regions = [note for note in dataset_dict["annotations"] if self._is_region(note)]
+        objects = self._transform_objects(dataset_dict, transforms, image_shape)
         if "weight" not in dataset_dict and not regions and not self.tells_places:
-            super()._transform_annotations(dataset_dict, transforms, image_shape)
+            dataset_dict["instances"] = objects
             return
         boxes = transforms.apply_box(_xyxy_boxes(regions))
         found = Boxes(torch.as_tensor(boxes, dtype=torch.float32))
         found.clip(image_shape)
-        objects = self._transform_objects(dataset_dict, transforms, image_shape)
         dataset_dict["instances"] = GroundTruth(
             objects.image_size,
             regions=found[found.nonempty()],
@@ -101,7 +101,8 @@ class TrainMapper(DatasetMapper):
     ) -> Instances:
         """The objects with the fields "gt_weights", if the record has weights, and "gt_places".
 
-        Detectron2's method drops empty objects without saying which, hence its steps one by one.
+        These are the steps of Detectron2's method, which drops empty objects without saying which,
+        and fails where masks are cropped in an image without objects.
         """
         notes = [note for note in dataset_dict.pop("annotations") if not note.get("iscrowd", 0)]
         for note in notes:
@@ -119,7 +120,7 @@ class TrainMapper(DatasetMapper):
             objects.gt_weights = torch.tensor([note["weight"] for note in notes]).float()
         if self.tells_places:
             objects.gt_places = torch.tensor([note["place"] for note in notes], dtype=torch.int64)
-        if self.recompute_boxes:
+        if self.recompute_boxes and objects.has("gt_masks"):  # as they have if there are any
             objects.gt_boxes = objects.gt_masks.get_bounding_boxes()
         return utils.filter_empty_instances(objects)
 
