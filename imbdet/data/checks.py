@@ -14,6 +14,7 @@ from detectron2.utils.logger import log_first_n
 from imbdet.data.augmentation import require_polygon_cropping
 from imbdet.data.coco import CocoDataset, describe_origin, evaluator_type_of
 from imbdet.data.coco_records import optional_fields
+from imbdet.data.keypoints import require_keypoints
 from imbdet.data.plausibility import describe_box, find_implausible
 from imbdet.errors import UserError
 from imbdet.formats.annotation_files import READERS
@@ -51,6 +52,8 @@ def load_dataset(cfg: CfgNode, name: str, *, training: bool = False) -> list[dic
         present = valid = _remove_invalid_boxes(cfg, name, present)
         if cfg.MODEL.MASK_ON:
             _require_masks(cfg, name, present)
+        if cfg.MODEL.KEYPOINT_ON:
+            require_keypoints(cfg, name, present)
     else:
         valid = _report_invalid_boxes(name, present)
     if not present:
