@@ -61,6 +61,8 @@ def instances(*found):
     }
 
 
+# The mask of an annotation.
+SQUARE = {"segmentation": [[4, 4, 24, 4, 24, 24, 4, 24]]}
 CAT, DOG = (0, [4, 4, 20, 20], 0.9), (1, [8, 8, 30, 30], 0.8)
 
 
@@ -262,19 +264,42 @@ def test_refuses_boxes_that_nothing_can_be_compared_with(register, tmp_path, bbo
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation")  # of detectron2's mask encoding
 def test_masks_are_compared_where_there_are_any(register, tmp_path, caplog):
-    polygon = {"segmentation": [[4, 4, 24, 4, 24, 24, 4, 24]]}
-    register({**TOY, "annotations": [{**TOY["annotations"][0], **polygon}]})
+    register({**TOY, "annotations": [{**TOY["annotations"][0], **SQUARE}]})
     output = instances(CAT)
     output["instances"].pred_masks = torch.zeros(1, 48, 64, dtype=torch.bool)
     output["instances"].pred_masks[:, 4:24, 4:24] = True
     results, summary = evaluate(tmp_path, {5: output}, iou_types=("bbox", "segm"))
     assert results["segm"]["AP-cat"] == pytest.approx(100)
     assert summary["metrics"].keys() == results.keys() == {"bbox", "segm"}
+    assert "masks are not evaluated" not in caplog.text
 
     register(TOY)  # boxes only
     results, _ = evaluate(tmp_path, {5: output}, iou_types=("bbox", "segm"))
     assert results.keys() == {"bbox"}
-    assert "Masks are not evaluated" in caplog.text
+    assert "'ours': masks are not evaluated" in caplog.text
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation")  # of detectron2's mask encoding
+@pytest.mark.parametrize(
+    "annotations",
+    [
+        [],
+        TOY["annotations"],
+        [{**TOY["annotations"][0], **SQUARE}],
+        [{**TOY["annotations"][0], **SQUARE}, {**TOY["annotations"][1], "iscrowd": 1}],
+    ],
+    ids=["no objects", "boxes", "masks", "a crowd without a mask"],
+)
+@pytest.mark.parametrize("iou_types", [("bbox",), ("bbox", "segm")])
+def test_foretells_which_metrics_there_will_be(register, tmp_path, annotations, iou_types):
+    register({**TOY, "annotations": annotations})
+    foretold = COCOEvaluator("ours", tmp_path, iou_types=iou_types).undefined()
+    output = instances(CAT)
+    output["instances"].pred_masks = torch.ones(1, 48, 64, dtype=torch.bool)
+    results, _ = evaluate(tmp_path, {5: output}, iou_types=iou_types)
+    assert {kind: list(values) for kind, values in foretold.items()} == {
+        kind: list(values) for kind, values in results.items()
+    }
 
 
 def test_build_reads_the_config(register, tmp_path):
