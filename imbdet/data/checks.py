@@ -15,6 +15,7 @@ from imbdet.data.augmentation import require_polygon_cropping
 from imbdet.data.coco import CocoDataset, describe_origin, evaluator_type_of
 from imbdet.data.coco_records import optional_fields
 from imbdet.data.keypoints import require_keypoints
+from imbdet.data.objects import objects_of
 from imbdet.data.plausibility import describe_box, find_implausible
 from imbdet.errors import UserError
 from imbdet.formats.annotation_files import READERS
@@ -249,9 +250,7 @@ def describe_invalid(name: str, found: dict[str, list[str]]) -> str:
 def _require_masks(cfg: CfgNode, name: str, records: list[dict]) -> None:
     has_polygons = False
     for record in records:
-        for annotation in record["annotations"]:
-            if annotation.get("iscrowd"):
-                continue
+        for annotation in objects_of(record):
             problem, remedy = _find_mask_problem(cfg, annotation.get("segmentation"), record)
             if problem:
                 raise UserError(

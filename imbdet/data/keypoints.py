@@ -7,6 +7,7 @@ import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 
+from imbdet.data.objects import objects_of
 from imbdet.errors import UserError
 from imbdet.wording import counted
 
@@ -55,8 +56,8 @@ def require_keypoints(cfg: CfgNode, name: str, records: Iterable[Mapping]) -> No
     """
     number = cfg.MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS
     for record in records:
-        for note in record["annotations"]:
-            if not note.get("iscrowd") and np.size(note.get("keypoints", ())) != 3 * number:
+        for note in objects_of(record):
+            if np.size(note.get("keypoints", ())) != 3 * number:
                 raise UserError(
                     f"MODEL.KEYPOINT_ON is True, but data set '{name}' has objects without "
                     f"'keypoints', three numbers for each of {number} (first: in "

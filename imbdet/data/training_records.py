@@ -7,13 +7,11 @@ from typing import NamedTuple
 
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
-from detectron2.data.build import (
-    filter_images_with_few_keypoints,
-    filter_images_with_only_crowd_annotations,
-)
+from detectron2.data.build import filter_images_with_few_keypoints
 
 from imbdet.data.checks import load_dataset
 from imbdet.data.class_table import format_class_table
+from imbdet.data.objects import classes_of, objects_of
 from imbdet.data.proposals import with_proposals
 from imbdet.data.summary import DataSummary
 from imbdet.data.weights import class_weights, count_objects, weigh_records
@@ -57,7 +55,7 @@ def load_training_records(cfg: CfgNode) -> TrainingData:
     loaded = [load_dataset(cfg, name, training=True) for name in names]
     require_same_classes(names, zip_longest)
     num_classes = get_key(cfg, num_classes_key(cfg))
-    class_frequencies = ClassFrequencies.of(chain.from_iterable(loaded), num_classes)
+    class_frequencies = ClassFrequencies.of(map(classes_of, chain(*loaded)), num_classes)
     summary = DataSummary.of(dict(zip(names, loaded, strict=True)), class_frequencies)
     records = list(
         {**record, "dataset_name": name}
@@ -66,7 +64,7 @@ def load_training_records(cfg: CfgNode) -> TrainingData:
     )
     num_images = len(records)
     if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
-        records = filter_images_with_only_crowd_annotations(records)
+        records = [record for record in records if objects_of(record)]
     if cfg.MODEL.KEYPOINT_ON:
         least = cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE
         records = filter_images_with_few_keypoints(records, least)

@@ -6,16 +6,14 @@ import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import DatasetFromList, MapDataset
 from detectron2.data import detection_utils as utils
-from detectron2.data.build import (
-    filter_images_with_only_crowd_annotations,
-    trivial_batch_collator,
-)
+from detectron2.data.build import trivial_batch_collator
 from detectron2.utils import comm
 from torch.utils.data import DataLoader
 
 from imbdet.data.broken_images import StrictMapper
 from imbdet.data.checks import load_dataset
 from imbdet.data.mappers import TrainMapper
+from imbdet.data.objects import objects_of
 from imbdet.data.proposals import with_proposals
 from imbdet.data.weights import weigh_records
 from imbdet.data.workers import leave_stopping_to_parent
@@ -45,7 +43,7 @@ def build_validation_loader(cfg: CfgNode, name: str, class_weights: Sequence[flo
     """
     records = with_proposals(cfg, load_dataset(cfg, name, training=True), name)
     if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
-        records = filter_images_with_only_crowd_annotations(records)
+        records = [record for record in records if objects_of(record)]
     num_processes = comm.get_world_size()
     if len(records) < num_processes:
         raise UserError(

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from imbdet.data import build_train_loader, load_dataset, register_datasets
+from imbdet.data.objects import classes_of
 from imbdet.data.summary import (
     Annotations,
     DataSummary,
@@ -27,7 +28,7 @@ def records(toy):
 
 
 def test_knows_classes_ids_and_annotations(records):
-    summary = DataSummary.of({"toy": records}, ClassFrequencies.of(records, 2))
+    summary = DataSummary.of({"toy": records}, ClassFrequencies.of(map(classes_of, records), 2))
     assert (summary.classes, summary.category_ids) == (["cat", "dog"], [3, 7])
     assert summary.training_images == {"cat": 1, "dog": 3}  # without the crowd
     assert str(summary.annotations["toy"]) == "4 images with 5 boxes"
