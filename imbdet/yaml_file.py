@@ -22,6 +22,9 @@ BASE_KEY = "_BASE_"
 # That one file may stand on: of two bases each, thirty files are a billion.
 MAX_BASES = 100
 
+# What messages call a file of a config.
+_CONFIG = "Config file"
+
 # The anchor sizes of detectron2's RetinaNet, which its config has Python compute.
 _RETINANET_SIZES_CODE = "[[x, x * 2**(1.0/3), x * 2**(2.0/3) ] for x in [32, 64, 128, 256, 512 ]]"
 _RETINANET_SIZES = [[x * 2 ** (i / 3) for i in range(3)] for x in (32, 64, 128, 256, 512)]
@@ -73,20 +76,24 @@ def read_entries(path: str, origin: str = "") -> list[Entry]:
     Raises:
         UserError: it cannot be used.
     """
-    loader, root = _parse(path, _read(path, origin))
+    loader, root = _parse(path, _read(path, _CONFIG, origin), _CONFIG)
     return [
         Entry(names, loader.construct_object(node, True), f"{path}:{line}")
         for names, node, line in _walk(root)
     ]
 
 
-def read_values(path: str) -> dict[Any, Any]:
+def read_values(path: str, kind: str) -> dict[Any, Any]:
     """The values of one file as they are nested, for a file that is no config.
+
+    Args:
+        path: of the file.
+        kind: what it is, as a message begins.
 
     Raises:
         UserError: it cannot be used.
     """
-    loader, root = _parse(path, _read(path, ""))
+    loader, root = _parse(path, _read(path, kind), kind)
     values: dict[Any, Any] = loader.construct_object(root, True)
     return values
 
@@ -132,8 +139,8 @@ def _origin(entry: Entry) -> str:
     return f", the {BASE_KEY} of {entry.where},"
 
 
-def _read(path: str, origin: str) -> str:
-    subject = f"Config file '{path}'{origin}"
+def _read(path: str, kind: str, origin: str = "") -> str:
+    subject = f"{kind} '{path}'{origin}"
     if "://" in path:
         raise UserError(f"{subject} is not fetched: download it, and name the file on the disk.")
     try:
@@ -144,18 +151,18 @@ def _read(path: str, origin: str) -> str:
         hint = suggest_file(path, (".yaml", ".yml"))
         raise UserError(f"{subject} does not exist. {hint}") from error
     except UnicodeDecodeError as error:
-        raise _not_text(path) from error
+        raise _not_text(path, kind) from error
     except OSError as error:
         raise UserError(f"{subject} cannot be read: {error.strerror or error}.") from error
     except ValueError as error:
-        raise UserError(f"{subject} is none: {error}.") from error
+        raise UserError(f"{subject} cannot be read: {error}.") from error
 
 
-def _not_text(path: str) -> UserError:
-    return UserError(f"Config file '{path}' is not a text file: name a YAML file.")
+def _not_text(path: str, kind: str) -> UserError:
+    return UserError(f"{kind} '{path}' is not a text file: name a YAML file.")
 
 
-def _parse(path: str, text: str) -> tuple[PlainLoader, yaml.MappingNode]:
+def _parse(path: str, text: str, kind: str) -> tuple[PlainLoader, yaml.MappingNode]:
     """The root of a document, all of which has a value, and the loader that has the values."""
     try:
         loader = PlainLoader(text)
@@ -164,13 +171,13 @@ def _parse(path: str, text: str) -> tuple[PlainLoader, yaml.MappingNode]:
         if root is not None:
             loader.construct_document(root)
     except yaml.reader.ReaderError as error:
-        raise _not_text(path) from error
+        raise _not_text(path, kind) from error
     except yaml.MarkedYAMLError as error:
         raise _yaml_error(path, text, error) from error
     if root is None:
-        raise UserError(f"Config file '{path}' is empty.")
+        raise UserError(f"{kind} '{path}' is empty.")
     if not isinstance(root, yaml.MappingNode):
-        raise UserError(f"Config file '{path}' holds no keys: write 'KEY: value' lines.")
+        raise UserError(f"{kind} '{path}' holds no keys: write 'KEY: value' lines.")
     if repeated is not None:
         where = f"'{repeated.value}' in {path}:{repeated.start_mark.line + 1}"
         if str(repeated.value).endswith(")"):  # the end of a tuple
