@@ -22,6 +22,9 @@ BASE_KEY = "_BASE_"
 # Limit of the bases of one file: with two bases each, thirty levels are a billion files.
 MAX_BASES = 100
 
+# What messages call a file of a config.
+_CONFIG = "Config file"
+
 # The anchor sizes of detectron2's RetinaNet, which its config has Python compute.
 _RETINANET_SIZES_CODE = "[[x, x * 2**(1.0/3), x * 2**(2.0/3) ] for x in [32, 64, 128, 256, 512 ]]"
 _RETINANET_SIZES = [[x * 2 ** (i / 3) for i in range(3)] for x in (32, 64, 128, 256, 512)]
@@ -74,20 +77,24 @@ def read_entries(path: str, origin: str = "") -> list[Entry]:
     Raises:
         UserError: the file cannot be used.
     """
-    loader, root = _parse(path, _read(path, origin))
+    loader, root = _parse(path, _read(path, _CONFIG, origin), _CONFIG)
     return [
         Entry(names, loader.construct_object(node, True), f"{path}:{line}")
         for names, node, line in _walk(root)
     ]
 
 
-def read_values(path: str) -> dict[Any, Any]:
+def read_values(path: str, kind: str) -> dict[Any, Any]:
     """The nested values of one file, for a file that is no config.
+
+    Args:
+        path: path of the file.
+        kind: noun for the file, with which messages begin, such as "Search space".
 
     Raises:
         UserError: the file cannot be used.
     """
-    loader, root = _parse(path, _read(path, ""))
+    loader, root = _parse(path, _read(path, kind), kind)
     values: dict[Any, Any] = loader.construct_object(root, True)
     return values
 
@@ -133,8 +140,8 @@ def _origin(entry: Entry) -> str:
     return f", the {BASE_KEY} of {entry.where},"
 
 
-def _read(path: str, origin: str) -> str:
-    subject = f"Config file '{path}'{origin}"
+def _read(path: str, kind: str, origin: str = "") -> str:
+    subject = f"{kind} '{path}'{origin}"
     if "://" in path:
         raise UserError(f"{subject} is not fetched: download it, and name the file on the disk.")
     try:
@@ -145,18 +152,18 @@ def _read(path: str, origin: str) -> str:
         hint = suggest_file(path, (".yaml", ".yml"))
         raise UserError(f"{subject} does not exist. {hint}") from error
     except UnicodeDecodeError as error:
-        raise _not_text(path) from error
+        raise _not_text(path, kind) from error
     except OSError as error:
         raise UserError(f"{subject} cannot be read: {error.strerror or error}.") from error
     except ValueError as error:
-        raise UserError(f"{subject} is none: {error}.") from error
+        raise UserError(f"{subject} cannot be read: {error}.") from error
 
 
-def _not_text(path: str) -> UserError:
-    return UserError(f"Config file '{path}' is not a text file: name a YAML file.")
+def _not_text(path: str, kind: str) -> UserError:
+    return UserError(f"{kind} '{path}' is not a text file: name a YAML file.")
 
 
-def _parse(path: str, text: str) -> tuple[PlainLoader, yaml.MappingNode]:
+def _parse(path: str, text: str, kind: str) -> tuple[PlainLoader, yaml.MappingNode]:
     """The loader of a document, which holds its values, and the root, all of which is valid."""
     try:
         loader = PlainLoader(text)
@@ -165,13 +172,13 @@ def _parse(path: str, text: str) -> tuple[PlainLoader, yaml.MappingNode]:
         if root is not None:
             loader.construct_document(root)
     except yaml.reader.ReaderError as error:
-        raise _not_text(path) from error
+        raise _not_text(path, kind) from error
     except yaml.MarkedYAMLError as error:
         raise _yaml_error(path, text, error) from error
     if root is None:
-        raise UserError(f"Config file '{path}' is empty.")
+        raise UserError(f"{kind} '{path}' is empty.")
     if not isinstance(root, yaml.MappingNode):
-        raise UserError(f"Config file '{path}' holds no keys: write 'KEY: value' lines.")
+        raise UserError(f"{kind} '{path}' holds no keys: write 'KEY: value' lines.")
     if repeated is not None:
         where = f"'{repeated.value}' in {path}:{repeated.start_mark.line + 1}"
         if str(repeated.value).endswith(")"):  # the end of a tuple

@@ -9,6 +9,7 @@ from detectron2.data import MetadataCatalog
 
 from imbdet.advice.annotated_images import AnnotatedImages
 from imbdet.data.checks import describe_invalid, read_dataset, split_by_validity
+from imbdet.data.objects import is_object
 from imbdet.data.plausibility import corners, find_misread
 from imbdet.errors import UserError
 
@@ -52,7 +53,7 @@ def read_annotation_columns(names: Sequence[str]) -> ReadColumns:
         image_idxs=np.arange(len(records)).repeat(numbers),
         boxes=corners(records),
         labels=np.array([note["category_id"] for note in notes], dtype=np.int64),
-        is_region=np.array([bool(note.get("iscrowd", 0)) for note in notes], dtype=bool),
+        is_region=np.array([not is_object(note) for note in notes], dtype=bool),
         is_ignored=np.array([bool(note.get("ignore", 0)) for note in notes], dtype=bool),
         classes=MetadataCatalog.get(names[0]).thing_classes,
         file_names=[os.path.basename(record["file_name"]) for record in records],

@@ -1,5 +1,7 @@
 """Which augmentation a training image gets: ``INPUT.AUGMENTATION``."""
 
+import importlib.util
+
 from detectron2.config import CfgNode
 from detectron2.data import DatasetMapper
 from detectron2.data import transforms as T
@@ -14,8 +16,11 @@ def build_train_mapper(cfg: CfgNode) -> DatasetMapper:
     """Detectron2's mapper of training records, with the augmentation ``INPUT.AUGMENTATION``.
 
     Raises:
-        UserError: the key, or one of ``INPUT.SSD``, has a value that does not exist or fit.
+        UserError: the key, or one of ``INPUT.SSD``, has a value that does not exist or fit; or
+            polygons cannot be cropped.
     """
+    if cfg.MODEL.MASK_ON and cfg.INPUT.MASK_FORMAT == "polygon":
+        require_polygon_cropping(cfg)
     if cfg.INPUT.AUGMENTATION == "":
         return TrainMapper(cfg, is_train=True)
     if cfg.INPUT.AUGMENTATION == "ssd":
@@ -25,6 +30,19 @@ def build_train_mapper(cfg: CfgNode) -> DatasetMapper:
         f"INPUT.AUGMENTATION is {cfg.INPUT.AUGMENTATION!r}; it can be '' (resize the short edge "
         "and flip, as detectron2) or 'ssd'."
     )
+
+
+def require_polygon_cropping(cfg: CfgNode) -> None:
+    """Refuse ``INPUT.CROP`` where the polygons of masks cannot be cropped.
+
+    Raises:
+        UserError: the library by which fvcore does it is not installed.
+    """
+    if cfg.INPUT.CROP.ENABLED and importlib.util.find_spec("shapely") is None:
+        raise UserError(
+            "INPUT.CROP.ENABLED is True, but masks are polygons, and 'shapely', which crops these, "
+            "is not installed: install it by `pip install shapely`, or set the key to False."
+        )
 
 
 def _build_ssd(cfg: CfgNode) -> list[T.Augmentation]:

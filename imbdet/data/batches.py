@@ -4,7 +4,7 @@ With factors from a ledger it is one of these and of the factors.
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from detectron2.data import DatasetFromList
@@ -26,6 +26,8 @@ class TrainLoader:
         records: all images, as detectron2's dicts.
         summary: of the data sets.
         class_frequencies: of the data sets.
+        class_weights: by which their objects are weighed, see
+            :class:`imbdet.data.training_records.TrainingData`.
         periods: whose factors rule how often images come; None if nothing changes that.
         seed: of the order and of the augmentations.
         start: iteration of the first batch. Both count when the first batch is asked for, so that a
@@ -40,6 +42,7 @@ class TrainLoader:
         *,
         summary: DataSummary,
         class_frequencies: ClassFrequencies,
+        class_weights: Sequence[float],
         seed: int,
         num_workers: int,
         periods: ImagePeriods | None = None,
@@ -52,6 +55,7 @@ class TrainLoader:
             build_order: makes the order from its ``seed``.
             summary: of the data sets that the records are of.
             class_frequencies: of the same.
+            class_weights: by which their objects are weighed.
             seed: at least 0.
             num_workers: processes that map images; 0 maps them in this one.
             periods: rule how often images come; None leaves it to the order.
@@ -62,6 +66,7 @@ class TrainLoader:
         self._num_workers = num_workers
         self.summary = summary
         self.class_frequencies = class_frequencies
+        self.class_weights = class_weights
         self.periods = periods
         self.seed = seed
         self.start = 0

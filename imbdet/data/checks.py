@@ -12,8 +12,11 @@ from detectron2.structures import BoxMode
 from detectron2.utils.logger import log_first_n
 
 from imbdet.config_files.keys import get_key
+from imbdet.data.augmentation import require_polygon_cropping
 from imbdet.data.coco import CocoDataset, describe_origin, evaluator_type_of
 from imbdet.data.coco_records import optional_fields
+from imbdet.data.keypoints import require_keypoints
+from imbdet.data.objects import objects_of
 from imbdet.data.plausibility import describe_box, find_implausible
 from imbdet.errors import UserError
 from imbdet.formats.annotation_files import READERS
@@ -50,6 +53,8 @@ def load_dataset(cfg: CfgNode, name: str, *, training: bool = False) -> list[dic
         present = valid = _remove_invalid_boxes(cfg, name, present)
         if cfg.MODEL.MASK_ON:
             _require_masks(cfg, name, present)
+        if cfg.MODEL.KEYPOINT_ON:
+            require_keypoints(cfg, name, present)
     else:
         valid = _report_invalid_boxes(name, present)
     if not present:
@@ -243,16 +248,18 @@ def describe_invalid(name: str, found: dict[str, list[str]]) -> str:
 
 
 def _require_masks(cfg: CfgNode, name: str, records: list[dict]) -> None:
+    has_polygons = False
     for record in records:
-        for annotation in record["annotations"]:
-            if annotation.get("iscrowd"):
-                continue
+        for annotation in objects_of(record):
             problem, remedy = _find_mask_problem(cfg, annotation.get("segmentation"), record)
             if problem:
                 raise UserError(
                     f"MODEL.MASK_ON is True, but data set '{name}' has objects {problem} (first: "
                     f"in '{os.path.basename(record['file_name'])}'). {remedy}"
                 )
+            has_polygons |= isinstance(annotation["segmentation"], list)
+    if has_polygons:
+        require_polygon_cropping(cfg)
 
 
 def _find_mask_problem(cfg: CfgNode, mask: list | dict | None, record: dict) -> tuple[str, str]:

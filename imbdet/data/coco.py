@@ -15,6 +15,8 @@ from imbdet.formats.annotation_files import READERS
 from imbdet.formats.folders import datasets_root
 
 _BUILT_IN_NAMES = frozenset(DatasetCatalog.list())  # nothing else is registered yet
+# Bytes that file systems take.
+_MAX_NAME = 255
 _ENTRY_KEYS = ("NAME", "JSON", "IMAGES")
 _ENTRY_FORM = "{NAME: my_train, JSON: path/to/train.json, IMAGES: path/to/images}"
 
@@ -52,7 +54,8 @@ def register_datasets(cfg: CfgNode) -> None:
     May be called again, with the same or with other entries: the last entry of a name counts.
 
     Raises:
-        UserError: an entry is malformed, or a name is taken or does not exist.
+        UserError: an entry is malformed, or a name is taken, does not exist or cannot be that of a
+            folder.
     """
     register_shapes(cfg)
     optional = optional_fields(cfg)
@@ -61,6 +64,7 @@ def register_datasets(cfg: CfgNode) -> None:
         key = _key_of(evaluator_type)
         for index, entry in enumerate(cfg.DATASETS[evaluator_type.upper()]):
             dataset = CocoDataset(*_parse_entry(f"{key}[{index}]", entry), optional)
+            require_folder_name(dataset.name, f"{key}[{index}]")
             if dataset.name in names:
                 raise UserError(f"{key} has several entries with NAME '{dataset.name}'.")
             names.add(dataset.name)
@@ -69,6 +73,8 @@ def register_datasets(cfg: CfgNode) -> None:
         for name in cfg.DATASETS[key]:
             require_registered(name, f"DATASETS.{key}")
             _read_like_own(name, optional)
+    for name in cfg.DATASETS.TEST:
+        require_folder_name(name, "A data set in DATASETS.TEST")
 
 
 def describe_origin(name: str) -> str:
@@ -158,4 +164,24 @@ def require_registered(name: str, key: str) -> None:
     raise UserError(
         f"{key} names a data set '{name}' that does not exist. {suggest(name, options)} "
         f"For data of your own, add an entry to DATASETS.COCO: {_ENTRY_FORM}."
+    )
+
+
+def require_folder_name(name: str, where: str) -> None:
+    """Refuse the name of a data set that is none of a folder, since evaluations write into such.
+
+    Args:
+        name: of the data set.
+        where: what has the name, for the message.
+
+    Raises:
+        UserError: says which names can be.
+    """
+    is_component = name not in ("", ".", "..") and not set(name) & set("/\\")
+    if is_component and name.isprintable() and len(os.fsencode(name)) <= _MAX_NAME:
+        return
+    raise UserError(
+        f"{where} has the name {name!r}, but evaluations write into folders with the names of data "
+        "sets: choose one without slashes, backslashes and control characters, neither '.' nor "
+        f"'..', of at most {_MAX_NAME} bytes."
     )

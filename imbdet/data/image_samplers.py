@@ -9,6 +9,7 @@ from detectron2.config import CfgNode
 
 from imbdet.data.epochs import ClassAwareImages, Epochs, RepeatedImages
 from imbdet.data.image_periods import ImagePeriods, length_of_period
+from imbdet.data.objects import classes_of
 from imbdet.data.repeat_factors import by_class, by_data_set, by_instances, by_loss
 from imbdet.errors import UserError, suggest
 from imbdet.wording import counted
@@ -115,7 +116,7 @@ def _repeat_classes_of_data_sets(cfg: CfgNode, records: Records) -> Epochs:
 def _class_aware(cfg: CfgNode, records: Records) -> Epochs:
     images: dict[int, list[int]] = {}
     for row, record in enumerate(records):
-        for number in sorted({note["category_id"] for note in _objects(record)}):
+        for number in sorted(set(classes_of(record))):
             images.setdefault(number, []).append(row)
     if not images:
         raise UserError("ClassAwareTrainingSampler needs objects, and the training data have none.")
@@ -130,10 +131,6 @@ def _repeat_by_loss(cfg: CfgNode, records: Records) -> Epochs:
 def _by_class(cfg: CfgNode, records: Records) -> np.ndarray:
     node = cfg.DATALOADER
     return by_class(records, node.REPEAT_THRESHOLD, sqrt=node.REPEAT_SQRT)
-
-
-def _objects(record: Mapping[str, Any]) -> list[dict]:
-    return [note for note in record["annotations"] if not note.get("iscrowd", 0)]
 
 
 def _data_set_factors(cfg: CfgNode) -> dict[str, float]:

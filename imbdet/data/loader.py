@@ -14,6 +14,7 @@ from imbdet.data.batches import TrainLoader
 from imbdet.data.broken_images import SkippingMapper, StrictMapper
 from imbdet.data.checks import drops_invalid_boxes, load_dataset, skips_broken_images
 from imbdet.data.image_samplers import check_sampler, read_periods, read_sampler
+from imbdet.data.keypoints import check_keypoint_names
 from imbdet.data.order import BatchOrder
 from imbdet.data.proposals import with_proposals
 from imbdet.data.training_records import load_training_records, require_same_classes
@@ -32,9 +33,9 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
         UserError: a data set or a key is wrong. While iterating: an image is broken.
     """
     check_data_keys(cfg)
-    records, summary, class_frequencies = load_training_records(cfg)
-    build_order = _plan_order(cfg, records)
-    dataset = DatasetFromList(records, copy=False)
+    data = load_training_records(cfg)
+    build_order = _plan_order(cfg, data.records)
+    dataset = DatasetFromList(data.records, copy=False)
     mapper = build_train_mapper(cfg)
     if skips_broken_images(cfg):
         mapper = SkippingMapper(mapper, dataset)
@@ -46,11 +47,12 @@ def build_train_loader(cfg: CfgNode) -> TrainLoader:
         dataset,
         mapper,
         build_order,
-        summary=summary,
-        class_frequencies=class_frequencies,
+        summary=data.summary,
+        class_frequencies=data.class_frequencies,
+        class_weights=data.class_weights,
         seed=seed,
         num_workers=cfg.DATALOADER.NUM_WORKERS,
-        periods=read_periods(cfg, len(records)),
+        periods=read_periods(cfg, len(data.records)),
     )
 
 
@@ -60,6 +62,7 @@ def build_test_loader(cfg: CfgNode, name: str) -> DataLoader:
     Raises:
         UserError: the data set is wrong. While iterating: an image is broken.
     """
+    check_keypoint_names(cfg)
     records = with_proposals(cfg, load_dataset(cfg, name), name)
     dataset = DatasetFromList(records, copy=False)
     mapper = StrictMapper(DatasetMapper(cfg, is_train=False), dataset)
@@ -85,6 +88,7 @@ def check_data_keys(cfg: CfgNode) -> None:
     skips_broken_images(cfg)
     check_sampler(cfg)
     read_class_weights(cfg)
+    check_keypoint_names(cfg)
     build_train_mapper(cfg)
 
 

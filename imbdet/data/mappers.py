@@ -12,6 +12,7 @@ from detectron2.data import detection_utils as utils
 from detectron2.data import transforms as T
 from detectron2.structures import Boxes, BoxMode, Instances
 
+from imbdet.data.objects import is_object, objects_of
 from imbdet.data.ssd import has_centre_inside
 from imbdet.modeling.ground_truth import GroundTruth
 
@@ -78,13 +79,13 @@ class TrainMapper(DatasetMapper):
         factors = 1 / (end - start)
         dataset_dict["to_file"] = torch.stack([factors, -start * factors]).float()
         regions = [note for note in dataset_dict["annotations"] if self._is_region(note)]
+        objects = self._transform_objects(dataset_dict, transforms, image_shape)
         if "weight" not in dataset_dict and not regions and not self.tells_places:
-            super()._transform_annotations(dataset_dict, transforms, image_shape)
+            dataset_dict["instances"] = objects
             return
         boxes = transforms.apply_box(_xyxy_boxes(regions))
         found = Boxes(torch.as_tensor(boxes, dtype=torch.float32))
         found.clip(image_shape)
-        objects = self._transform_objects(dataset_dict, transforms, image_shape)
         dataset_dict["instances"] = GroundTruth(
             objects.image_size,
             regions=found[found.nonempty()],
@@ -101,9 +102,11 @@ class TrainMapper(DatasetMapper):
     ) -> Instances:
         """The objects with the fields "gt_weights", if the record has weights, and "gt_places".
 
-        Detectron2's method drops empty objects without saying which, hence its steps one by one.
+        These are the steps of Detectron2's method, which drops empty objects without saying which,
+        and fails where masks are cropped in an image without objects.
         """
-        notes = [note for note in dataset_dict.pop("annotations") if not note.get("iscrowd", 0)]
+        notes = objects_of(dataset_dict)
+        del dataset_dict["annotations"]
         for note in notes:
             if not self.use_instance_mask:
                 note.pop("segmentation", None)
@@ -119,7 +122,7 @@ class TrainMapper(DatasetMapper):
             objects.gt_weights = torch.tensor([note["weight"] for note in notes]).float()
         if self.tells_places:
             objects.gt_places = torch.tensor([note["place"] for note in notes], dtype=torch.int64)
-        if self.recompute_boxes:
+        if self.recompute_boxes and objects.has("gt_masks"):  # as they have if there are any
             objects.gt_boxes = objects.gt_masks.get_bounding_boxes()
         return utils.filter_empty_instances(objects)
 
@@ -127,19 +130,19 @@ class TrainMapper(DatasetMapper):
 class CentreMapper(TrainMapper):
     """A mapper for crops that look at the objects and keep those centred inside.
 
-    It shows the augmentations the boxes of the objects (crowds aside) as ``AugInput.boxes``, and
-    drops the objects whose box has its centre outside the augmented image; of the others, and of
-    crowds, it keeps the part inside, as detectron2 does.
+    It shows the augmentations the boxes of the objects as ``AugInput.boxes``, and drops the objects
+    whose box has its centre outside the augmented image; of the others, and of crowds and ignored
+    regions, it keeps the part inside, as detectron2 does.
     """
 
     def __call__(self, dataset_dict: dict) -> dict:
         """See :class:`DatasetMapper`."""
-        annotations = dataset_dict.get("annotations", [])
-        objects = [annotation for annotation in annotations if not annotation.get("iscrowd", 0)]
         # DatasetMapper makes the AugInput itself, without boxes: they join it on its way to the
         # augmentations. The mapper is copied, so that it keeps no boxes.
         mapper = copy.copy(self)
-        mapper.augmentations = functools.partial(self._augment, boxes=_xyxy_boxes(objects))
+        mapper.augmentations = functools.partial(
+            self._augment, boxes=_xyxy_boxes(objects_of(dataset_dict))
+        )
         return super(CentreMapper, mapper).__call__(dataset_dict)
 
     def _augment(self, aug_input: T.AugInput, boxes: np.ndarray) -> T.TransformList:
@@ -153,7 +156,7 @@ class CentreMapper(TrainMapper):
         height, width = image_shape
         boxes = transforms.apply_box(_xyxy_boxes(annotations))
         is_kept = has_centre_inside(boxes, np.array([0, 0, width, height]))
-        is_kept |= np.array([note.get("iscrowd", 0) for note in annotations], dtype=bool)
+        is_kept |= np.array([not is_object(note) for note in annotations], dtype=bool)
         dataset_dict["annotations"] = [annotations[i] for i in np.flatnonzero(is_kept)]
         super()._transform_annotations(dataset_dict, transforms, image_shape)
 

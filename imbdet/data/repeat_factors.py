@@ -21,7 +21,7 @@ def by_class(records: Sequence[Mapping], threshold: float, *, sqrt: bool = True)
     """(N,) float32: max(1, sqrt(t / f)) of the rarest class of each image, f the share of images.
 
     Gupta et al., "LVIS", CVPR 2019, https://arxiv.org/abs/1908.03195. As detectron2,
-    which counts crowds, too.
+    which counts crowds, too, but without what is ignored.
 
     Args:
         records: of the images.
@@ -126,12 +126,16 @@ def _count_images(records: Sequence[Mapping]) -> Counter[int]:
 
 
 def _count_objects(records: Sequence[Mapping]) -> Counter[int]:
-    notes = (note for record in records for note in record["annotations"])
-    return Counter(note["category_id"] for note in notes)
+    return Counter(number for record in records for number in _labels_of(record))
 
 
 def _classes_of(record: Mapping) -> set[int]:
-    return {note["category_id"] for note in record["annotations"]}
+    return set(_labels_of(record))
+
+
+def _labels_of(record: Mapping) -> list[int]:
+    """The class of each annotation that is not ignored, of crowds as well."""
+    return [note["category_id"] for note in record["annotations"] if not note.get("ignore")]
 
 
 def _of_rarest(records: Sequence[Mapping], factor: Callable[[int], float]) -> np.ndarray:

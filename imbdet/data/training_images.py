@@ -8,6 +8,7 @@ from detectron2.data import MetadataCatalog
 
 from imbdet.data.checks import check_classes, read_dataset
 from imbdet.data.coco import evaluator_type_of
+from imbdet.data.objects import classes_of
 from imbdet.data.summary import DataSummary
 from imbdet.errors import UserError
 from imbdet.losses import ClassFrequencies
@@ -44,7 +45,7 @@ def find_training_images(cfg: CfgNode, learned: DataSummary | None) -> dict[str,
             records = read_dataset(name)
             check_classes(cfg, name, records)
             classes = MetadataCatalog.get(name).thing_classes
-            known = ClassFrequencies.of(records, len(classes)).images.tolist()
+            known = ClassFrequencies.of(map(classes_of, records), len(classes)).images.tolist()
             images.update(dict(zip(classes, known, strict=True)))
     except UserError as error:
         logger.info(f"APr, APc and APf are left out, as the training data are not known: {error}")

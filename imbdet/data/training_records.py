@@ -3,17 +3,16 @@
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, zip_longest
+from typing import NamedTuple
 
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
-from detectron2.data.build import (
-    filter_images_with_few_keypoints,
-    filter_images_with_only_crowd_annotations,
-)
+from detectron2.data.build import filter_images_with_few_keypoints
 
 from imbdet.config_files.keys import get_key
 from imbdet.data.checks import load_dataset
 from imbdet.data.class_table import format_class_table
+from imbdet.data.objects import classes_of, objects_of
 from imbdet.data.proposals import with_proposals
 from imbdet.data.summary import DataSummary
 from imbdet.data.weights import class_weights, count_objects, weigh_records
@@ -25,16 +24,29 @@ from imbdet.wording import counted
 logger = logging.getLogger(__name__)
 
 
-def load_training_records(cfg: CfgNode) -> tuple[list[dict], DataSummary, ClassFrequencies]:
+class TrainingData(NamedTuple):
+    """What a training learns from.
+
+    Attributes:
+        records: detectron2's dicts, checked, weighed and each with its "dataset_name"; without
+            objects only where DATALOADER.FILTER_EMPTY_ANNOTATIONS is False.
+        summary: of the data sets, of all of their images.
+        class_frequencies: of the same.
+        class_weights: factors of the detector's classes by MODEL.CLASS_WEIGHTS; 1 for those that
+            the data do not have.
+    """
+
+    records: list[dict]
+    summary: DataSummary
+    class_frequencies: ClassFrequencies
+    class_weights: list[float]
+
+
+def load_training_records(cfg: CfgNode) -> TrainingData:
     """The images that a training learns from, of all data sets in DATASETS.TRAIN.
 
     Args:
         cfg: the config.
-
-    Returns:
-        detectron2's dicts, checked, weighed and each with its "dataset_name"; without objects only
-        where DATALOADER.FILTER_EMPTY_ANNOTATIONS is False. What the data sets are, and how frequent
-        their classes: both of all images.
 
     Raises:
         UserError: a data set is wrong, their classes differ, or no image has an object.
@@ -43,7 +55,7 @@ def load_training_records(cfg: CfgNode) -> tuple[list[dict], DataSummary, ClassF
     loaded = [load_dataset(cfg, name, training=True) for name in names]
     require_same_classes(names, zip_longest)
     num_classes = get_key(cfg, num_classes_key(cfg))
-    class_frequencies = ClassFrequencies.of(chain.from_iterable(loaded), num_classes)
+    class_frequencies = ClassFrequencies.of(map(classes_of, chain(*loaded)), num_classes)
     summary = DataSummary.of(dict(zip(names, loaded, strict=True)), class_frequencies)
     records = list(
         {**record, "dataset_name": name}
@@ -52,7 +64,7 @@ def load_training_records(cfg: CfgNode) -> tuple[list[dict], DataSummary, ClassF
     )
     num_images = len(records)
     if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
-        records = filter_images_with_only_crowd_annotations(records)
+        records = [record for record in records if objects_of(record)]
     if cfg.MODEL.KEYPOINT_ON:
         least = cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE
         records = filter_images_with_few_keypoints(records, least)
@@ -64,7 +76,8 @@ def load_training_records(cfg: CfgNode) -> tuple[list[dict], DataSummary, ClassF
     factors = class_weights(cfg, counts, summary.classes)
     table = format_class_table(counts, summary.classes, factors)
     logger.info(f"{counted(len(records), 'training image')}{without}:\n{table}")
-    return weigh_records(records, factors), summary, class_frequencies
+    of_detector = [*factors, *[1.0] * (num_classes - len(factors))]
+    return TrainingData(weigh_records(records, factors), summary, class_frequencies, of_detector)
 
 
 def require_same_classes(names: Sequence[str], pair: Callable[..., Iterable]) -> None:

@@ -1,31 +1,30 @@
 """The loader by which a training knows its losses on the test sets."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from detectron2.config import CfgNode
-from detectron2.data import DatasetFromList, MapDataset, MetadataCatalog
+from detectron2.data import DatasetFromList, MapDataset
 from detectron2.data import detection_utils as utils
-from detectron2.data.build import (
-    filter_images_with_only_crowd_annotations,
-    trivial_batch_collator,
-)
+from detectron2.data.build import trivial_batch_collator
 from detectron2.utils import comm
 from torch.utils.data import DataLoader
 
 from imbdet.data.broken_images import StrictMapper
 from imbdet.data.checks import load_dataset
 from imbdet.data.mappers import TrainMapper
+from imbdet.data.objects import objects_of
 from imbdet.data.proposals import with_proposals
-from imbdet.data.weights import class_weights, weigh_records
+from imbdet.data.weights import weigh_records
 from imbdet.data.workers import leave_stopping_to_parent
 from imbdet.errors import UserError
-from imbdet.losses import ClassFrequencies
 from imbdet.wording import counted
 
 # The key that asks for it.
 KEY = "TEST.VALIDATION_LOSS"
 
 
-def build_validation_loader(cfg: CfgNode, name: str, training: ClassFrequencies) -> DataLoader:
+def build_validation_loader(cfg: CfgNode, name: str, class_weights: Sequence[float]) -> DataLoader:
     """The images of a test set with their objects, as those of training are, in its batches.
 
     Each image comes once, resized as for a test and not augmented otherwise. All processes have
@@ -35,7 +34,8 @@ def build_validation_loader(cfg: CfgNode, name: str, training: ClassFrequencies)
     Args:
         cfg: the config.
         name: of the data set.
-        training: of the training data, by which MODEL.CLASS_WEIGHTS weighs classes.
+        class_weights: by which the training weighs objects, see
+            :class:`imbdet.data.training_records.TrainingData`.
 
     Raises:
         UserError: the data set is wrong, or has too few images with objects. While iterating: an
@@ -43,16 +43,14 @@ def build_validation_loader(cfg: CfgNode, name: str, training: ClassFrequencies)
     """
     records = with_proposals(cfg, load_dataset(cfg, name, training=True), name)
     if cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS:
-        records = filter_images_with_only_crowd_annotations(records)
+        records = [record for record in records if objects_of(record)]
     num_processes = comm.get_world_size()
     if len(records) < num_processes:
         raise UserError(
             f"{KEY} is True, but data set '{name}' has {counted(len(records), 'image')} with an "
             f"object, for {counted(num_processes, 'process', 'processes')}: set it to False."
         )
-    classes = MetadataCatalog.get(name).thing_classes
-    factors = class_weights(cfg, training.instances.tolist(), classes)
-    dataset = DatasetFromList(weigh_records(records, factors), copy=False)
+    dataset = DatasetFromList(weigh_records(records, class_weights), copy=False)
     augmentations = utils.build_augmentation(cfg, is_train=False)
     mapper = TrainMapper(cfg, is_train=True, augmentations=augmentations)
     return DataLoader(

@@ -3,13 +3,14 @@
 import logging
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from detectron2.config import CfgNode
 from torch import Tensor
 
+from imbdet.data.objects import classes_of, is_object, objects_of
 from imbdet.data.plausibility import describe_box
 from imbdet.errors import UserError, suggest
 from imbdet.losses import class_balanced_weights
@@ -41,7 +42,7 @@ def weigh_records(records: Sequence[dict], factors: Sequence[float]) -> list[dic
     """
     _check_weights(records)
     images = [record.get("weight", 1) for record in records]
-    notes = [note for record in records for note in _objects(record)]
+    notes = [note for record in records for note in objects_of(record)]
     weights = [note.get("weight", 1) * factors[note["category_id"]] for note in notes]
     if all(weight == 1 for weight in (*images, *weights)):
         return list(records)
@@ -94,7 +95,7 @@ def read_class_weights(cfg: CfgNode) -> str | Mapping[str, float]:
 
 def count_objects(records: Iterable[Mapping], num_classes: int) -> list[int]:
     """Number of objects of each class, without crowds and ignored objects."""
-    counts = Counter(note["category_id"] for record in records for note in _objects(record))
+    counts = Counter(number for record in records for number in classes_of(record))
     return [counts[number] for number in range(num_classes)]
 
 
@@ -158,16 +159,12 @@ def _is_weight(value: Any) -> bool:
     return is_number and 0 <= value < math.inf
 
 
-def _objects(record: Mapping) -> Iterator[dict]:
-    yield from (note for note in record.get("annotations", ()) if not note.get("iscrowd", 0))
-
-
 def _weighted(record: dict, factors: Sequence[float]) -> dict:
     """A copy, as records may be the catalog's."""
     notes = [
-        note
-        if note.get("iscrowd", 0)
-        else {**note, "weight": note.get("weight", 1) * factors[note["category_id"]]}
+        {**note, "weight": note.get("weight", 1) * factors[note["category_id"]]}
+        if is_object(note)
+        else note
         for note in record.get("annotations", ())
     ]
     return {**record, "weight": float(record.get("weight", 1)), "annotations": notes}

@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 import torchvision
 from detectron2.config import CfgNode
+from detectron2.modeling.anchor_generator import ANCHOR_GENERATOR_REGISTRY
 from detectron2.utils import comm
 from detectron2.utils.env import seed_all_rng
 
@@ -31,12 +32,32 @@ from imbdet.engine.restarts import has_begun, note_begin
 from imbdet.engine.run_info import write_run_info
 from imbdet.errors import UserError
 from imbdet.files import replacing
+from imbdet.keys import MAX_SEED, changed_keys, get_key
 from imbdet.modeling.augmented_tests import refuse_test_augmentation
+from imbdet.modeling.detector_kind import bases_of, modules_of
+from imbdet.modeling.registry import lookup
 from imbdet.modeling.unread_keys import refuse_unread_keys
 from imbdet.untrusted.plain_yaml import load_yaml
 from imbdet.untrusted.reading import read_text
 
 logger = logging.getLogger(__name__)
+
+# What detectron2 has beside detectors of objects in upright boxes.
+_OTHER_DETECTORS = {
+    "PanopticFPN": "also segments what is no object",
+    "SemanticSegmentor": "segments images",
+    "ProposalNetwork": "finds boxes without classes",
+    "RRPN": "finds rotated boxes",
+    "RROIHeads": "finds rotated boxes",
+    "RotatedAnchorGenerator": "makes rotated boxes",
+}
+# Keys that name them, and of each a name of a detector of upright boxes.
+_PARTS = {
+    "MODEL.META_ARCHITECTURE": "GeneralizedRCNN",
+    "MODEL.PROPOSAL_GENERATOR.NAME": "RPN",
+    "MODEL.ROI_HEADS.NAME": "StandardROIHeads",
+    "MODEL.ANCHOR_GENERATOR.NAME": "DefaultAnchorGenerator",
+}
 
 PACKAGES = (torch, torchvision, detectron2, numpy)
 
@@ -137,6 +158,7 @@ def check_config(cfg: CfgNode) -> bool:
 
 
 def _refuse_unsupported(cfg: CfgNode) -> None:
+    _refuse_other_detectors(cfg)
     check_proposal_keys(cfg)
     refuse_test_augmentation(cfg)
     if cfg.SOLVER.AMP.ENABLED and cfg.MODEL.DEVICE == "cpu":
@@ -146,6 +168,21 @@ def _refuse_unsupported(cfg: CfgNode) -> None:
         raise UserError("MODEL.DEVICE is 'cpu': start its processes by --num-processes.")
     # With a REFERENCE_WORLD_SIZE detectron2 scales the batch to the number of processes.
     require_equal_shares(cfg, cfg.SOLVER.REFERENCE_WORLD_SIZE or num_processes)
+
+
+def _refuse_other_detectors(cfg: CfgNode) -> None:
+    anchors = cfg.MODEL.ANCHOR_GENERATOR.NAME
+    parts = {
+        **modules_of(cfg),
+        anchors: lookup(ANCHOR_GENERATOR_REGISTRY, anchors, "MODEL.ANCHOR_GENERATOR.NAME"),
+    }
+    for name, part in parts.items():
+        for base in _OTHER_DETECTORS.keys() & set(bases_of(part)):
+            key = next(key for key in _PARTS if get_key(cfg, key) == name)
+            raise UserError(
+                f"{key} is {name!r}, which {_OTHER_DETECTORS[base]}, but imbdet is for detectors "
+                f"of objects in upright boxes: choose another one, such as {_PARTS[key]!r}."
+            )
 
 
 def _set_float32_precision(precision: str, device: str) -> None:

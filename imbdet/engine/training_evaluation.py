@@ -46,7 +46,7 @@ class TrainingEvaluation:
         self._model = model
         self._data_loader = data_loader
         self._average = average
-        self._validation_loss = build_validation_loss(cfg, model, data_loader.class_frequencies)
+        self._validation_loss = build_validation_loss(cfg, model, data_loader.class_weights)
         self.results: OrderedDict = OrderedDict()
 
     def evaluate(self) -> dict[str, float]:

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,7 +19,6 @@ from imbdet.data.validation import KEY, build_validation_loader
 from imbdet.engine.unnoticed import unnoticed_buffers, unnoticed_draws
 from imbdet.engine.unwrapping import unwrapped
 from imbdet.errors import UserError
-from imbdet.losses import ClassFrequencies
 from imbdet.run_files.best_evaluation import LOSSES
 
 logger = logging.getLogger(__name__)
@@ -108,14 +107,14 @@ class ValidationLoss:
 
 
 def build_validation_loss(
-    cfg: CfgNode, model: nn.Module, training: ClassFrequencies
+    cfg: CfgNode, model: nn.Module, class_weights: Sequence[float]
 ) -> ValidationLoss | None:
     """The losses that ``TEST.VALIDATION_LOSS`` asks for; None where it does not.
 
     Args:
         cfg: the config.
         model: the detector, also inside ``DistributedDataParallel``.
-        training: see :func:`build_validation_loader`.
+        class_weights: see :func:`build_validation_loader`.
 
     Raises:
         UserError: there is no test set, or it is wrong.
@@ -125,5 +124,5 @@ def build_validation_loss(
     names = cfg.DATASETS.TEST
     if not names:
         raise UserError(f"{KEY} is True, but DATASETS.TEST is empty: name a data set.")
-    loaders = {name: build_validation_loader(cfg, name, training) for name in names}
+    loaders = {name: build_validation_loader(cfg, name, class_weights) for name in names}
     return ValidationLoss(cfg, model, loaders)

@@ -3,7 +3,7 @@
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
@@ -19,6 +19,7 @@ from detectron2.structures import Instances
 from detectron2.utils import comm
 from detectron2.utils.logger import log_first_n
 
+from imbdet.data.coco import require_folder_name
 from imbdet.data.summary import summarize_content
 from imbdet.evaluation.comparison import RECALLS, Comparison, check_library, compare_nothing
 from imbdet.evaluation.confusion import confuse
@@ -108,7 +109,7 @@ class COCOEvaluator(DatasetEvaluator):
         frequency_bounds: see :func:`imbdet.evaluation.frequency_groups.group_by_images`.
 
     Raises:
-        UserError: the library does not exist.
+        UserError: the library does not exist, or the name cannot be that of a folder.
     """
 
     def __init__(
@@ -126,6 +127,7 @@ class COCOEvaluator(DatasetEvaluator):
         frequency_bounds: tuple[int, int] = (10, 100),
     ) -> None:
         check_library(library)
+        require_folder_name(dataset_name, "The data set of an evaluation")
         self._dataset_name = dataset_name
         self._output_dir = Path(output_dir) / dataset_name
         self._iou_types = iou_types
@@ -155,14 +157,15 @@ class COCOEvaluator(DatasetEvaluator):
             self._detections[image_id] = instances_to_coco_json(instances, image_id)
 
     def undefined(self) -> dict[str, dict[str, float]]:
-        """What :meth:`evaluate` gives if there are objects and masks, with NaN for all values."""
+        """What :meth:`evaluate` gives, with NaN for all values."""
         ground_truth = self._load_ground_truth()
-        if not ground_truth.get("annotations"):
+        annotations = ground_truth.get("annotations")
+        if not annotations:
             return {}
         protocol = self._protocol(ground_truth)
         nothing = compare_nothing(ground_truth, protocol.limits)
         values = CocoMetrics.of(nothing, protocol.frequencies()).flatten()
-        return dict.fromkeys(self._iou_types, values)
+        return dict.fromkeys(self._compared(annotations), values)
 
     def evaluate(self) -> dict[str, dict[str, float]]:
         """Compare the detections of all processes with the ground truth.
@@ -215,8 +218,7 @@ class COCOEvaluator(DatasetEvaluator):
         selected = protocol.select(detections)
         comparisons = {
             iou_type: protocol.compare(selected, iou_type=iou_type, library=self._library)
-            for iou_type in self._iou_types
-            if iou_type != "segm" or _have_masks(annotations, detections)
+            for iou_type in self._compared(chain(annotations, detections))
         }
         frequencies = protocol.frequencies()
         metrics = {kind: CocoMetrics.of(found, frequencies) for kind, found in comparisons.items()}
@@ -225,6 +227,17 @@ class COCOEvaluator(DatasetEvaluator):
         self._report(metrics, best, protocol, len(detections))
         self._write("curves.json", _describe_curves(comparisons, matches, best))
         return metrics, best
+
+    def _compared(self, records: Iterable[Mapping]) -> list[str]:
+        """What can be compared of annotations and detections: masks only if each has one."""
+        # Files of boxes alone have no "segmentation", or an empty one.
+        if "segm" not in self._iou_types or all(record.get("segmentation") for record in records):
+            return list(self._iou_types)
+        message = (
+            f"'{self._dataset_name}': masks are not evaluated, since not every object has one."
+        )
+        log_first_n(logging.WARNING, message, key="message")  # not at each evaluation
+        return [iou_type for iou_type in self._iou_types if iou_type != "segm"]
 
     def _load_ground_truth(self) -> dict:
         metadata = MetadataCatalog.get(self._dataset_name)
@@ -312,11 +325,3 @@ def _restore_category_ids(detections: list[dict], category_ids: dict[int, Any]) 
             f"their classes are beyond the {len(category_ids)} of the data set."
         )
     return known
-
-
-def _have_masks(annotations: list[dict], detections: list[dict]) -> bool:
-    # Files of boxes alone have no "segmentation", or an empty one.
-    if all(record.get("segmentation") for record in chain(annotations, detections)):
-        return True
-    logger.warning("Masks are not evaluated, since not every object has one.")
-    return False

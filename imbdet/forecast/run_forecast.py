@@ -56,12 +56,12 @@ def forecast(args: argparse.Namespace, space: Space) -> None:
     )
     cfg = setup_frozen(first, "forecast")
     _refuse_config(cfg)
-    training, _, frequencies = load_training_records(cfg)
+    data = load_training_records(cfg)
     validation = load_dataset_dicts(cfg, cfg.DATASETS.TEST[0], None)
-    training = _draw(training, cfg, args.num_images, "DATASETS.TRAIN")
+    training = _draw(data.records, cfg, args.num_images, "DATASETS.TRAIN")
     validation = _draw(validation, cfg, args.num_images, "DATASETS.TEST")
     detector = FrozenDetector(cfg)
-    rules = build_rules(arms, args.opts, detector, cfg, frequencies)
+    rules = build_rules(arms, args.opts, detector, cfg, data.class_frequencies)
     logger.info(
         f"Forecasting {counted(len(rules), 'rule')} by {counted(len(training), 'training image')} "
         f"and {counted(len(validation), 'validation image')}."

@@ -20,9 +20,9 @@ def read_coco_json(
     """The content of a COCO-format annotation file with boxes, checked for training and testing.
 
     It differs from the file as follows: ``OPTIONAL_FIELDS`` that are not requested are left out,
-    unchecked; sizes of images are integers; ignored objects become crowds, on which an evaluation
-    counts no detection as wrong; control characters in the names of classes are escaped; parts of
-    masks without area are left out. The numbers of a box are not checked, since
+    unchecked; sizes of images and ids of categories are integers; ignored objects become crowds, on
+    which an evaluation counts no detection as wrong; control characters in the names of classes are
+    escaped; parts of masks without area are left out. The numbers of a box are not checked, since
     DATASETS.INVALID_BOXES decides what happens to invalid ones.
 
     Args:
@@ -78,11 +78,12 @@ def _tidy(content: dict[str, Any], optional: Collection[str]) -> None:
     for image in content["images"]:
         image["width"], image["height"] = int(image["width"]), int(image["height"])
     for category in content["categories"]:
-        category["name"] = printable(category["name"])
+        category["id"], category["name"] = int(category["id"]), printable(category["name"])
     unread = [field for field in OPTIONAL_FIELDS if field not in optional]
     for note in content["annotations"]:
         for field in unread:
             note.pop(field, None)
+        note["category_id"] = int(note["category_id"])
         if note.get("ignore"):
             note["iscrowd"] = 1
         if "segmentation" in note:

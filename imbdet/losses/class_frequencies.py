@@ -1,6 +1,6 @@
 """How frequent classes are in the training data, as losses for long tails know it."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,16 +26,14 @@ class ClassFrequencies:
     instances: Tensor
 
     @classmethod
-    def of(cls, records: Iterable[Mapping[str, Any]], num_classes: int) -> "ClassFrequencies":
-        """Those of detectron2's dicts, without crowds."""
+    def of(cls, classes: Iterable[Collection[int]], num_classes: int) -> "ClassFrequencies":
+        """Count the classes of the objects of each image, below K = ``num_classes``."""
         num_images, images, instances = 0, [0] * num_classes, [0] * num_classes
-        for record in records:
+        for of_image in classes:
             num_images += 1
-            notes = record.get("annotations", ())
-            classes = [note["category_id"] for note in notes if not note.get("iscrowd", 0)]
-            for label in classes:
+            for label in of_image:
                 instances[label] += 1
-            for label in set(classes):
+            for label in set(of_image):
                 images[label] += 1
         return cls(num_images, torch.tensor(images), torch.tensor(instances))
 

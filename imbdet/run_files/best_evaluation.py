@@ -1,15 +1,18 @@
 """The best evaluation of a training by one metric."""
 
 import math
+import re
 from dataclasses import dataclass
 
-# Part of the names of metrics, before a "/", for which lower is better.
+# The group of the metrics for which lower is better: "validation/total_loss", or
+# "cells_val/validation/total_loss" of one of several data sets, which may itself have this name.
 LOSSES = "validation"
+_LOSS = re.compile(rf"([^/]+/)?{LOSSES}/[^/]+")
 
 
 def is_loss(metric: str) -> bool:
-    """Whether lower values of a metric, such as "bbox/AP", are better."""
-    return LOSSES in metric.split("/")[:-1]
+    """Whether lower values of a metric, such as "validation/total_loss", are better."""
+    return _LOSS.fullmatch(metric) is not None
 
 
 @dataclass

@@ -114,7 +114,7 @@ def read_space(path: Path, config_files: Sequence[str] = ()) -> Space:
     Raises:
         UserError: the file cannot be read or has another form.
     """
-    values = read_values(str(path))
+    values = read_values(str(path), "Search space")
     _refuse_unknown(values, _FORM, f"'{path}'")
     try:
         require_form(values, _FORM, "space")

@@ -48,7 +48,7 @@ def look_at_checkpoint(
             samples, the training data cannot be used, or a loss is not finite.
     """
     cfg = _of_training(cfg, weights)
-    records, *_ = load_training_records(cfg)
+    records = load_training_records(cfg).records
     order = np.random.default_rng(_SEED).permutation(len(records))
     drawn = [records[i] for i in order[:num_images].tolist()]
     observer = _Observer(FrozenDetector(cfg), drawn)

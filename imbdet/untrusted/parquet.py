@@ -39,13 +39,13 @@ def read_parquet(
     """
     require_file(path)
     try:
-        file = pq.ParquetFile(path)
-        names = file.schema_arrow.names if columns is None else list(columns)
-        if missing := sorted(set(names) - set(file.schema_arrow.names)):
-            raise ValueError(f"it has no column '{missing[0]}'")
-        texts = [name for name in names if _is_text(file.schema_arrow.field(name))]
-        num_rows, groups = file.metadata.num_rows, range(file.num_row_groups)
-        packed = sum(file.metadata.row_group(i).total_byte_size for i in groups)
+        with pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names if columns is None else list(columns)
+            if missing := sorted(set(names) - set(file.schema_arrow.names)):
+                raise ValueError(f"it has no column '{missing[0]}'")
+            texts = [name for name in names if _is_text(file.schema_arrow.field(name))]
+            num_rows, groups = file.metadata.num_rows, range(file.num_row_groups)
+            packed = sum(file.metadata.row_group(i).total_byte_size for i in groups)
         _require_bytes(max(packed, num_rows * len(names) * _BYTES_OF_NUMBER), max_bytes)
         # Texts are read as dictionaries, since one long text may stand for many rows.
         table = pq.read_table(

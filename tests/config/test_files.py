@@ -156,7 +156,7 @@ def test_not_a_mapping_of_plain_values(write, text, words):
         (f"SEED: 1\nVIS_PERIOD: {'9' * 5000}", ["a.yaml:2", "not what its tag or form says"]),
         ("SEED: 1\nOUTPUT_DIR: 2026-01-01", ["a.yaml:2", "a date", "quote it"]),
         ("SEED: 1\nDATASETS: {TRAIN: !!set {a}}", ["a.yaml:2", "holds a YAML tag"]),
-        (f"OUTPUT_DIR: {'a' * 300_000}", ["'a.yaml' is none", "more than 262,144 bytes"]),
+        (f"OUTPUT_DIR: {'a' * 300_000}", ["'a.yaml' cannot be read", "more than 262,144 bytes"]),
         ("SEED: 1\nDATASETS: {COCO: [{NAME: a, NAME: b}]}", ["'NAME' in a.yaml:2", "twice"]),
         (f"SEED: {'a' * 5000}", ["'SEED' must be a whole number", "aaa..."]),
     ],

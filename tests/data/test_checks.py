@@ -1,16 +1,19 @@
 import logging
 import re
 import shutil
+import sys
 from contextlib import nullcontext
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 
 import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.modeling import META_ARCH_REGISTRY
 
-from imbdet.data import load_dataset
+from imbdet.data import check_data_keys, load_dataset
 from imbdet.errors import UserError
 from imbdet.modeling import ImbRetinaNet
-from tests.messages import assert_says
+from tests.messages import assert_says, error_of
 
 
 def num_boxes(records: list[dict]) -> int:
@@ -117,6 +120,50 @@ def test_refuses_masks_that_cannot_be_used(toy, mask, mask_format, words):
     cfg = toy.config("MODEL.MASK_ON", True, "INPUT.MASK_FORMAT", mask_format)
     with pytest.raises(UserError, match=words) if words else nullcontext():
         load_dataset(cfg, "toy", training=True)
+
+
+@pytest.fixture
+def set_installed(monkeypatch):
+    """Says whether shapely is installed."""
+
+    def set_module(is_installed):
+        module = ModuleType("shapely")
+        module.__spec__ = ModuleSpec("shapely", None)
+        monkeypatch.setitem(sys.modules, "shapely", module if is_installed else None)
+
+    return set_module
+
+
+RUNS = {"size": [30, 40], "counts": [1199, 1]}
+
+
+@pytest.mark.parametrize(
+    ("masks", "is_refused"),
+    [([RUNS, RUNS], False), ([RUNS, [[5, 5, 25, 5, 25, 15]]], True)],
+    ids=["run lengths", "a polygon among them"],
+)
+def test_refuses_to_crop_polygons_without_their_library(toy, set_installed, masks, is_refused):
+    for annotation in toy.content["annotations"]:
+        annotation["segmentation"] = masks[annotation["id"] == 4]
+    keys = ("MODEL.MASK_ON", True, "INPUT.MASK_FORMAT", "bitmask", "INPUT.CROP.ENABLED")
+    set_installed(False)
+    load_dataset(toy.config(*keys, False), "toy", training=True)
+    cfg = toy.config(*keys, True)
+    if is_refused:
+        message = error_of(load_dataset, cfg, "toy", training=True)
+        assert_says(message, "INPUT.CROP.ENABLED", "pip install shapely")
+    else:
+        load_dataset(cfg, "toy", training=True)
+    set_installed(True)
+    load_dataset(cfg, "toy", training=True)
+
+
+def test_tells_without_data_that_polygons_cannot_be_cropped(toy, set_installed):
+    cfg = toy.config("MODEL.MASK_ON", True, "INPUT.CROP.ENABLED", True)
+    set_installed(True)
+    check_data_keys(cfg)
+    set_installed(False)
+    assert_says(error_of(check_data_keys, cfg), "INPUT.CROP.ENABLED", "pip install shapely")
 
 
 def test_counts_invalid_boxes_by_kind(toy, log):

@@ -5,6 +5,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from imbdet.data import load_dataset, register_datasets
 from imbdet.errors import UserError
+from tests.messages import assert_says, error_of
 
 
 def test_registers_as_detectron2_does(toy):
@@ -66,6 +67,35 @@ def test_refuses_a_malformed_entry(toy, change, words):
 def test_refuses_an_entry_that_is_no_mapping(toy):
     with pytest.raises(UserError, match=r"DATASETS.COCO\[0\] is 'toy.json'.*NAME: my_train"):
         toy.config("DATASETS.COCO", ["toy.json"])
+
+
+NO_FOLDERS = pytest.mark.parametrize(
+    "name",
+    [".", "..", "birds/val", "../val", "/tmp/val", "birds\\val", "val\0", "val\n", 256 * "v"],
+)
+
+
+@NO_FOLDERS
+def test_refuses_a_name_that_is_no_folder(toy, name):
+    message = error_of(toy.config, "DATASETS.COCO", [toy.entry(), toy.entry(name)])
+    assert_says(message, "DATASETS.COCO[1]", repr(name), "without slashes")
+
+
+@NO_FOLDERS
+def test_refuses_to_test_on_a_registered_name_that_is_no_folder(toy, name):
+    """To train on it is no mistake, as no folder has its name."""
+    DatasetCatalog.register(name, list)
+    try:
+        toy.config("DATASETS.TRAIN", (name,))
+        message = error_of(toy.config, "DATASETS.TEST", ("toy", name))
+        assert_says(message, "DATASETS.TEST", repr(name), "without slashes")
+    finally:
+        DatasetCatalog.pop(name)
+
+
+@pytest.mark.parametrize("name", ["birds_v0.5_val", "Vögel, 2. Lauf", ".hidden", 255 * "v"])
+def test_takes_any_name_of_a_folder(toy, name):
+    toy.config("DATASETS.COCO", [toy.entry(name)], "DATASETS.TRAIN", (), "DATASETS.TEST", (name,))
 
 
 @pytest.mark.parametrize(

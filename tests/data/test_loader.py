@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from imbdet.data import build_test_loader, build_train_loader, check_test_sets
+from imbdet.data.training_records import TrainingData
 from imbdet.errors import UserError
 
 
@@ -262,6 +263,7 @@ def test_the_first_batches_come_again_and_again(toy):
 def test_sizes_are_needed_to_group(toy, monkeypatch):
     cfg = toy.config()
     records = [{"file_name": "a.png", "annotations": [toy.annotation(category_id=0, bbox_mode=1)]}]
-    monkeypatch.setattr("imbdet.data.loader.load_training_records", lambda _: (records, None, None))
+    data = TrainingData(records, None, None, [1.0])
+    monkeypatch.setattr("imbdet.data.loader.load_training_records", lambda _: data)
     with pytest.raises(UserError, match=r"'a\.png' has no 'width' and 'height'"):
         build_train_loader(cfg)

@@ -1,4 +1,5 @@
 import numpy as np
+import pycocotools.mask as mask_util
 import pytest
 
 from imbdet.data.augmentation import build_train_mapper
@@ -35,6 +36,26 @@ def test_keeps_the_objects_centred_in_the_crop(tmp_path):
     # Centres are (15, 15), (10, 15) on the edge, (35, 26), (4, 4), and that of the crowd.
     assert instances.gt_classes.tolist() == [0, 2]
     assert instances.gt_boxes.tensor.tolist() == [[10, 0, 30, 20], [0, 12, 28, 20]]
+
+
+@pytest.mark.parametrize("is_weighted", [False, True])
+@pytest.mark.parametrize("box", [None, (5, 5, 45, 35)])
+def test_masks_are_cropped_also_where_no_object_has_one(tmp_path, box, is_weighted):
+    record = make_record(tmp_path, [box] if box else [])
+    for note in record["annotations"]:
+        mask = np.zeros((40, 60), dtype=np.uint8, order="F")
+        mask[5:35, 5:45] = 1
+        note["segmentation"] = mask_util.encode(mask)
+        note["weight"] = 1.0
+    record |= {"weight": 1.0} if is_weighted else {}
+    keys = ("MODEL.MASK_ON", True, "INPUT.MASK_FORMAT", "bitmask", "INPUT.CROP.ENABLED", True)
+    mapper = build_train_mapper(make_cfg("INPUT.AUGMENTATION", "", *keys))
+    for seed in range(5):
+        instances = mapped(mapper, record, seed)["instances"]
+        assert len(instances) == len(record["annotations"])
+        if box:
+            tight = instances.gt_masks.get_bounding_boxes().tensor
+            assert instances.gt_boxes.tensor.tolist() == tight.tolist()
 
 
 @pytest.mark.parametrize("augmentation", ["", "ssd"])

@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from imbdet.data import load_dataset, register_datasets
+from imbdet.data import build_train_loader, load_dataset, register_datasets
+from imbdet.data.objects import classes_of
 from imbdet.data.summary import (
     Annotations,
     DataSummary,
@@ -14,6 +15,7 @@ from imbdet.data.summary import (
     summarize,
     summarize_content,
 )
+from imbdet.formats.coco_json import read_coco_json
 from imbdet.losses import ClassFrequencies
 from tests.messages import assert_says, error_of
 
@@ -26,11 +28,25 @@ def records(toy):
 
 
 def test_knows_classes_ids_and_annotations(records):
-    summary = DataSummary.of({"toy": records}, ClassFrequencies.of(records, 2))
+    summary = DataSummary.of({"toy": records}, ClassFrequencies.of(map(classes_of, records), 2))
     assert (summary.classes, summary.category_ids) == (["cat", "dog"], [3, 7])
     assert summary.training_images == {"cat": 1, "dog": 3}  # without the crowd
     assert str(summary.annotations["toy"]) == "4 images with 5 boxes"
     assert DataSummary.parse(json.loads(json.dumps(summary.state()))) == summary
+
+
+def test_ids_of_categories_may_be_written_with_a_point(toy):
+    """As pandas writes a column of whole numbers that had a gap."""
+    for note in toy.content["annotations"]:
+        note["category_id"] = float(note["category_id"])
+    for category in toy.content["categories"]:
+        category["id"] = float(category["id"])
+    summary = build_train_loader(toy.config()).summary
+    assert summary.training_images == {"cat": 1, "dog": 3}
+    assert DataSummary.parse(json.loads(json.dumps(summary.state()))) == summary
+    content = read_coco_json(str(toy.json_file))
+    written = [(note["category_id"], type(note["category_id"])) for note in content["annotations"]]
+    assert written == [(7, int), (3, int), (7, int), (7, int), (3, int)]
 
 
 def test_earlier_versions_did_not_count_images():

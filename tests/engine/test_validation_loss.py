@@ -159,6 +159,13 @@ def test_a_training_does_not_notice(tmp_path):
     assert read(tmp_path / "True", "model_best")["best"]["value"] <= min(curve)
 
 
+def test_classes_that_the_data_lack_have_no_weight(tmp_path):
+    """NUM_CLASSES above the number of classes is a warning alone."""
+    keys = {"MODEL.RETINANET.NUM_CLASSES": 5, "MODEL.CLASS_WEIGHTS": "inverse"}
+    assert train(tmp_path, **keys, **{"SOLVER.MAX_ITER": 1}) == 0
+    assert "validation/loss_cls" in (tmp_path / "metrics.json").read_text()
+
+
 def test_two_processes_have_the_same_losses(tmp_path):
     keys = {"SOLVER.IMS_PER_BATCH": 4, "SOLVER.MAX_ITER": 1, "MODEL.CLS_LOSS.SCOPE": "global"}
     assert train(tmp_path, "--num-processes", "2", **keys) == 0

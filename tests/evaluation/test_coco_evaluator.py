@@ -12,6 +12,7 @@ from imbdet.evaluation import COCOEvaluator, build_coco_evaluator
 from imbdet.evaluation.marked_images import draw_panel
 from tests.coco_metrics import compute_coco_metrics
 from tests.evaluation.conftest import SAMPLE_FILE, imperfect_detections
+from tests.messages import assert_says, error_of
 
 # isort: split
 from detectron2.config import get_cfg
@@ -61,6 +62,8 @@ def instances(*found):
     }
 
 
+# The mask of an annotation.
+SQUARE = {"segmentation": [[4, 4, 24, 4, 24, 24, 4, 24]]}
 CAT, DOG = (0, [4, 4, 20, 20], 0.9), (1, [8, 8, 30, 30], 0.8)
 
 
@@ -76,6 +79,12 @@ def read(output_dir, name):
     """The content of a file of the evaluation, if it exists; NaN in it is an error."""
     path = output_dir / "ours" / name
     return json.loads(path.read_text(), parse_constant=pytest.fail) if path.exists() else None
+
+
+@pytest.mark.parametrize("name", ["/photos", "../photos", "birds/val", "..", ""])
+def test_no_folder_but_one_of_its_own_is_written_to(tmp_path, name):
+    """In another one the pictures of an earlier evaluation, which are removed, may be anybody's."""
+    assert_says(error_of(COCOEvaluator, name, tmp_path), repr(name), "folders")
 
 
 def test_results_and_files(register, tmp_path, caplog):
@@ -256,19 +265,42 @@ def test_refuses_boxes_that_nothing_can_be_compared_with(register, tmp_path, bbo
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation")  # from detectron2's mask encoding
 def test_masks_are_compared_where_there_are_any(register, tmp_path, caplog):
-    polygon = {"segmentation": [[4, 4, 24, 4, 24, 24, 4, 24]]}
-    register({**TOY, "annotations": [{**TOY["annotations"][0], **polygon}]})
+    register({**TOY, "annotations": [{**TOY["annotations"][0], **SQUARE}]})
     output = instances(CAT)
     output["instances"].pred_masks = torch.zeros(1, 48, 64, dtype=torch.bool)
     output["instances"].pred_masks[:, 4:24, 4:24] = True
     results, summary = evaluate(tmp_path, {5: output}, iou_types=("bbox", "segm"))
     assert results["segm"]["AP-cat"] == pytest.approx(100)
     assert summary["metrics"].keys() == results.keys() == {"bbox", "segm"}
+    assert "masks are not evaluated" not in caplog.text
 
     register(TOY)  # boxes only
     results, _ = evaluate(tmp_path, {5: output}, iou_types=("bbox", "segm"))
     assert results.keys() == {"bbox"}
-    assert "Masks are not evaluated" in caplog.text
+    assert "'ours': masks are not evaluated" in caplog.text
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation")  # of detectron2's mask encoding
+@pytest.mark.parametrize(
+    "annotations",
+    [
+        [],
+        TOY["annotations"],
+        [{**TOY["annotations"][0], **SQUARE}],
+        [{**TOY["annotations"][0], **SQUARE}, {**TOY["annotations"][1], "iscrowd": 1}],
+    ],
+    ids=["no objects", "boxes", "masks", "a crowd without a mask"],
+)
+@pytest.mark.parametrize("iou_types", [("bbox",), ("bbox", "segm")])
+def test_foretells_which_metrics_there_will_be(register, tmp_path, annotations, iou_types):
+    register({**TOY, "annotations": annotations})
+    foretold = COCOEvaluator("ours", tmp_path, iou_types=iou_types).undefined()
+    output = instances(CAT)
+    output["instances"].pred_masks = torch.ones(1, 48, 64, dtype=torch.bool)
+    results, _ = evaluate(tmp_path, {5: output}, iou_types=iou_types)
+    assert {kind: list(values) for kind, values in foretold.items()} == {
+        kind: list(values) for kind, values in results.items()
+    }
 
 
 def test_build_reads_the_config(register, tmp_path):

@@ -28,7 +28,17 @@ def look_at_all(values, sign, min_delta):
 
 @given(values=VALUES, min_delta=st.sampled_from([0.0, 0.5, 1.0]))
 @pytest.mark.parametrize(
-    ("metric", "sign"), [("bbox/AP", 1), ("validation/total_loss", -1), ("a/validation/x", -1)]
+    ("metric", "sign"),
+    [
+        ("bbox/AP", 1),
+        ("validation/total_loss", -1),
+        ("a/validation/x", -1),
+        # Of data sets and classes that are called as the losses are.
+        ("validation/bbox/AP", 1),
+        ("validation/validation/x", -1),
+        ("a/bbox/AP-validation", 1),
+        ("bbox/AP-a/validation/b", 1),
+    ],
 )
 def test_is_what_a_look_at_all_finds(metric, sign, values, min_delta):
     best = BestEvaluation(metric, min_delta)

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from imbdet.errors import UserError
+from imbdet.plain_yaml import MAX_BYTES
 from imbdet.search.space import RATE_KEY, Final, read_space
+from tests.messages import assert_says, error_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SPACE = """
@@ -116,6 +118,25 @@ def test_a_bad_file_is_one_sentence_with_its_name(text, message, read):
         read(text)
     assert message in str(caught.value)
     assert "space.yaml" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty."),
+        (b"3", "holds no keys"),
+        (b"\xff\xfe\xfd", "is not a text file"),
+        (b"\0", "is not a text file"),
+        (b"#" * (MAX_BYTES + 1), f"cannot be read: it has more than {MAX_BYTES:,} bytes."),
+        (None, "does not exist"),
+    ],
+    ids=["empty", "no keys", "bytes", "NUL", "too large", "nothing"],
+)
+def test_a_file_that_cannot_be_read_is_called_what_it_is(content, words, tmp_path):
+    path = tmp_path / "space.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    assert_says(error_of(read_space, path), f"Search space '{path}' {words}")
 
 
 def test_the_example_names_files_that_exist():

@@ -74,7 +74,7 @@ def count(cfg, weights):
     detector = FrozenDetector(cfg)
     found = [
         detector.collect(image).candidates
-        for (image,) in build_loader(cfg, load_training_records(cfg)[0])
+        for (image,) in build_loader(cfg, load_training_records(cfg).records)
     ]
     labels = torch.cat([candidates.gt_labels for candidates in found])
     return int((labels == 2).sum()), [int((labels == k).sum()) for k in range(2)]

@@ -1,6 +1,7 @@
 """Parquet files that other programs wrote."""
 
 import resource
+from contextlib import nullcontext
 
 import numpy as np
 import pyarrow as pa
@@ -47,6 +48,23 @@ def test_what_is_no_table_of_ours_is_refused_before_it_is_unpacked(kind, tmp_pat
     with pytest.raises(ValueError, match=message):
         read_parquet(tmp_path / "x.parquet", max_bytes=MAX_BYTES, columns=columns)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
+
+
+@pytest.mark.parametrize("columns", [["x"], ["y"]], ids=["read", "refused"])
+def test_a_file_is_closed_before_the_garbage_is_collected(columns, tmp_path, monkeypatch):
+    kept = []
+
+    class KeptFile(pq.ParquetFile):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            kept.append(self)
+
+    monkeypatch.setattr(pq, "ParquetFile", KeptFile)
+    pq.write_table(pa.table({"x": [1.0]}), tmp_path / "x.parquet")
+    is_refused = pytest.raises(ValueError, match="it has no column 'y'")
+    with is_refused if columns == ["y"] else nullcontext():
+        read_parquet(tmp_path / "x.parquet", max_bytes=MAX_BYTES, columns=columns)
+    assert [file.closed for file in kept] == [True]
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1\xff\xff\xff\x7fPAR1", b"x" * 100])
