@@ -19,7 +19,7 @@ from detectron2.utils.env import seed_all_rng
 
 from imbdet.config import load_config
 from imbdet.config.values import refuse_values
-from imbdet.config_files.keys import MAX_SEED, changed_keys
+from imbdet.config_files.keys import MAX_SEED, changed_keys, get_key
 from imbdet.data import register_datasets, require_equal_shares
 from imbdet.data.proposals import check_proposal_keys
 from imbdet.data.summary import DataSummary
@@ -32,7 +32,6 @@ from imbdet.engine.restarts import has_begun, note_begin
 from imbdet.engine.run_info import write_run_info
 from imbdet.errors import UserError
 from imbdet.files import replacing
-from imbdet.keys import MAX_SEED, changed_keys, get_key
 from imbdet.modeling.augmented_tests import refuse_test_augmentation
 from imbdet.modeling.detector_kind import bases_of, modules_of
 from imbdet.modeling.registry import lookup

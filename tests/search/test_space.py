@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from imbdet.errors import UserError
-from imbdet.plain_yaml import MAX_BYTES
 from imbdet.search.space import RATE_KEY, Final, read_space
+from imbdet.untrusted.plain_yaml import MAX_BYTES
 from tests.messages import assert_says, error_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
