@@ -1,4 +1,4 @@
-"""The keys of a YAML file, and how a file becomes a config."""
+"""The keys of a config, and the merging of YAML files into one."""
 
 from imbdet import compat  # noqa: F401  (before detectron2)
 from imbdet.config.added_keys import add_imbdet_config, add_modeling_config

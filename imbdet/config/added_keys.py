@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from detectron2.config import CfgNode
 
-# Methods register, and so declare their options, where they are imported.
+# Methods register, and so declare their options, when they are imported.
 from imbdet import assigners, losses, samplers, weighting  # noqa: F401
 from imbdet.learning import criteria  # noqa: F401
 from imbdet.methods import REGISTRIES
@@ -29,7 +29,7 @@ def add_modeling_config(cfg: CfgNode) -> None:
 
 
 def _add(cfg: CfgNode, keys: Iterable[Option]) -> None:
-    """Add keys that are not there yet: detectron2's main branch has one of ours."""
+    """Add the keys that are missing: detectron2's main branch already has one of imbdet's."""
     for key in keys:
         *groups, name = key.name.split(".")
         node = cfg

@@ -1,4 +1,4 @@
-"""How a YAML file and the overrides of a command line become a config.
+"""Merges YAML files and the overrides of a command line into a config.
 
 detectron2 does the merging; this module turns every failure into one sentence about the file, the
 line and the key.
@@ -18,7 +18,7 @@ from imbdet.errors import UserError
 from imbdet.untrusted.plain_yaml import load_yaml
 from imbdet.wording import shortened
 
-# How to write a value of a type, said when another type is given.
+# How to write a value of a type, for the message when another type is given.
 _HOW_TO_WRITE = {
     bool: "True or False",
     int: "a whole number",
@@ -43,11 +43,11 @@ def load_config(
         config_files: YAML files or addresses of imbdet's, each with its ``_BASE_`` files; a later
             one wins.
         opts: overrides KEY, VALUE, KEY, VALUE, ... as they stand on a command line.
-        where: the overrides stand, for messages.
+        where: place of the overrides, for messages.
 
     Raises:
-        UserError: a file cannot be read or merged, or an override does not fit. Whether a value
-            means something is not checked here.
+        UserError: a file cannot be read or merged, or an override does not fit. Whether a value is
+            valid is not checked here.
     """
     cfg = get_cfg()
     add_imbdet_config(cfg)
@@ -65,7 +65,7 @@ def _merge_file(cfg: CfgNode, path: str) -> None:
         root[group][name] = _in_list(root[group][name])
     try:
         _merge_versioned(cfg, CfgNode(root), path)
-    except Exception as error:  # detectron2, fvcore and yacs each raise their own
+    except Exception as error:  # detectron2, fvcore and yacs each raise errors of their own
         _blame(cfg, entries)
         raise UserError(f"Cannot load the config file '{path}': {error}") from error
     if _empty_keys(cfg):
@@ -73,7 +73,7 @@ def _merge_file(cfg: CfgNode, path: str) -> None:
 
 
 def _nest(entries: Sequence[Entry]) -> dict[str, Any]:
-    """The groups of keys that entries are in; a later one wins."""
+    """Nested groups of keys from entries; a later entry wins."""
     root: dict[str, Any] = {}
     for names, value, _ in entries:
         node = root
@@ -87,7 +87,7 @@ def _nest(entries: Sequence[Entry]) -> dict[str, Any]:
 
 
 def _merge_versioned(cfg: CfgNode, loaded: CfgNode, path: str) -> None:
-    """Merge as detectron2's ``merge_from_file``, which would read the files once more."""
+    """Merge as detectron2's ``merge_from_file`` does, which would read the files once more."""
     version = loaded.get("VERSION") or guess_version(loaded, path)
     if version == cfg.VERSION:
         cfg.merge_from_other_cfg(loaded)
@@ -113,7 +113,7 @@ def _merge_overrides(cfg: CfgNode, opts: Sequence[str], where: str) -> None:
 
 
 def _blame(cfg: CfgNode, entries: Sequence[Entry]) -> None:
-    """Raise for the first problem in files that did not merge."""
+    """Raise a UserError for the first problem in files that did not merge."""
     for names, value, where in entries:
         key = ".".join(names)
         if names[:2] == _LONE and len(names) > 2:
@@ -135,10 +135,10 @@ def set_key(cfg: CfgNode, key: str, value: Any, where: str) -> None:
     """Give a key a value, as it stands in a file or on a command line.
 
     Args:
-        cfg: changed in place.
-        key: full name.
-        value: of its type, or a text that means one.
-        where: it stands, such as "on the command line", for the message.
+        cfg: config, changed in place.
+        key: full name of the key.
+        value: value of the key's type, or a text that stands for one.
+        where: place of the value, such as "on the command line", for the message.
 
     Raises:
         UserError: there is no such key, or the value is of another type.
@@ -160,7 +160,7 @@ def _in_list(value: Any) -> Any:
 
 
 def _parsed(text: str) -> Any:
-    """What a text on a command line means as YAML; itself, if nothing."""
+    """A text of a command line parsed as YAML; the text itself if that fails."""
     try:
         return load_yaml(text)
     except ValueError:
@@ -168,7 +168,7 @@ def _parsed(text: str) -> Any:
 
 
 def _empty_keys(cfg: CfgNode) -> set[str]:
-    """Keys with None, which yacs takes for a value of any type, that may not have it."""
+    """Keys that are None, which yacs accepts for any type, although they may not be."""
     return {key for key, value in leaves(cfg) if value is None} - _optional_keys()
 
 
@@ -178,7 +178,7 @@ def _optional_keys() -> frozenset[str]:
 
 
 def _misfit(cfg: CfgNode, key: str, value: Any, where: str) -> str:
-    """Why ``cfg`` does not take the value: the key does not exist, or has another type."""
+    """Why ``cfg`` rejects the value: the key does not exist, or has another type."""
     node, parents = cfg, []
     for name in key.split("."):
         if not isinstance(node, CfgNode):

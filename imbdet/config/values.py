@@ -18,11 +18,11 @@ from imbdet.methods.options import Option, Range
 from imbdet.reference.declared_keys import imbdet_keys
 from imbdet.wording import shortened
 
-# What numbers of detectron2's keys must be; those of imbdet's are declared with them.
+# Ranges of detectron2's numbers; those of imbdet's are declared with their keys.
 _RANGES = {
     "SEED": Range(highest=MAX_SEED),
     "SOLVER.MAX_ITER": Range(1),
-    # The upper ends are far above all that fits into a memory.
+    # The upper bounds are far above what fits into memory.
     "MODEL.RETINANET.NUM_CLASSES": Range(1, 100_000),
     "MODEL.ROI_HEADS.NUM_CLASSES": Range(1, 100_000),
     "MODEL.RESNETS.NUM_GROUPS": Range(1, 100_000),
@@ -39,7 +39,7 @@ _RANGES = {
     "SOLVER.CLIP_GRADIENTS.CLIP_VALUE": Range(0),
     "DATALOADER.NUM_WORKERS": Range(0),
     "INPUT.MAX_SIZE_TRAIN": Range(1),
-    "INPUT.MIN_SIZE_TEST": Range(0),  # 0: as large as they are
+    "INPUT.MIN_SIZE_TEST": Range(0),  # 0 leaves images as large as they are
     "INPUT.MAX_SIZE_TEST": Range(1),
     "TEST.AUG.MAX_SIZE": Range(1),
     "MODEL.ANCHOR_GENERATOR.OFFSET": Range(0, 1),
@@ -59,7 +59,7 @@ _RANGES = {
     "MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION": Range(1),
     "MODEL.ROI_MASK_HEAD.POOLER_RESOLUTION": Range(1),
 }
-# Of products and convolutions on a GPU, exact first.
+# Precisions of products and convolutions on a GPU, the exact one first.
 FLOAT32_PRECISIONS = ("highest", "high", "medium")
 _POOLERS = ("ROIAlign", "ROIAlignV2", "ROIPool", "ROIAlignRotated")
 _OPTIONS = {
@@ -75,7 +75,7 @@ _OPTIONS = {
 
 
 def _above_0(at_least: int) -> Callable[[Sequence[float]], bool]:
-    """Whether there are at least that many values, all above 0."""
+    """A check that there are at least so many values, all above 0."""
     return lambda values: len(values) >= at_least and all(value > 0 for value in values)
 
 
@@ -98,7 +98,7 @@ def _are_weights_of_stages(values: Sequence[Any]) -> bool:
 
 _READS_FEATURES = ("RPN.IN_FEATURES", "RETINANET.IN_FEATURES", "ROI_HEADS.IN_FEATURES")
 _FEATURES = (lambda values: values and _names(values), "names of one or more features")
-# What other values must be.
+# Checks of other values, and what they expect.
 _RULES = {
     "MODEL.FPN.IN_FEATURES": (_names, "names of features"),  # none where there is no FPN
     "MODEL.RESNETS.OUT_FEATURES": _FEATURES,
@@ -126,10 +126,10 @@ _RULES = {
 
 
 def refuse_values(cfg: CfgNode) -> None:
-    """Look at the values that each config has, whatever its model.
+    """Refuse invalid values of the keys that each config has, whatever its model.
 
     Raises:
-        UserError: one is out of range or does not exist.
+        UserError: a value is out of range or does not exist.
     """
     values = dict(leaves(cfg))
     for key, value in values.items():
@@ -159,10 +159,10 @@ def refuse_values(cfg: CfgNode) -> None:
 
 
 def refuse_declared_values(cfg: CfgNode, group: str = "") -> None:
-    """Look at the numbers of imbdet's keys, or of a group of them such as "INPUT.SSD.".
+    """Refuse invalid numbers of imbdet's keys, or of a group of them such as "INPUT.SSD.".
 
     Raises:
-        UserError: one is out of range.
+        UserError: a number is out of range.
     """
     values = dict(leaves(cfg))
     for key in imbdet_keys(REGISTRIES):
@@ -180,7 +180,7 @@ def refuse_out_of_range(key: Option, value: Any) -> None:
 
 @functools.cache
 def _kinds() -> dict[str, tuple[set[type], int]]:
-    """What the defaults hold, by key, and how deep; nothing of lists that are empty."""
+    """The types in each default, by key, and its nesting depth; empty lists have no types."""
     defaults = get_cfg()
     add_imbdet_config(defaults)
     return {
@@ -190,7 +190,7 @@ def _kinds() -> dict[str, tuple[set[type], int]]:
 
 
 def _refuse_parts(key: str, value: Any) -> None:
-    """Values in a list must be of the kind that the default's are; and numbers must be some."""
+    """Refuse lists unlike the default in type or depth, NaN, and integers above 64 bits."""
     kinds, depth = _kinds().get(key, (set(), 0))
     if kinds and depth and _depth(value) > depth:
         raise UserError(f"{key} is {shortened(value)}: its lists are nested too deep.")
@@ -214,7 +214,7 @@ def _kind(part: Any) -> type:
 
 
 def _depth(value: Any) -> int:
-    """Of nested lists; 0 of anything else."""
+    """Nesting depth of lists; 0 of anything else."""
     if not isinstance(value, list | tuple):
         return 0
     return 1 + max(map(_depth, value), default=0)
@@ -240,7 +240,7 @@ def _refuse_channels(cfg: CfgNode) -> None:
 
 
 def _num_channels(image_format: str) -> int:
-    """Of images as detectron2 reads them: its own formats, or a mode of Pillow."""
+    """Number of channels of an image format: one of detectron2's own, or a mode of Pillow."""
     if image_format in ("BGR", "YUV-BT.601"):
         return 3
     try:
@@ -252,7 +252,7 @@ def _num_channels(image_format: str) -> int:
 
 
 def _refuse_thresholds(values: Mapping[str, Any], node: str) -> None:
-    """Those of the IoU by which anchors or proposals become positives, negatives or neither."""
+    """Refuse IoU thresholds of an assigner that do not ascend, and labels that do not fit them."""
     thresholds, labels = values[f"{node}.IOU_THRESHOLDS"], values[f"{node}.IOU_LABELS"]
     bounds = [0, *thresholds]
     if not all(lower < upper for lower, upper in itertools.pairwise(bounds)):

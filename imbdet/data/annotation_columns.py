@@ -15,12 +15,13 @@ from imbdet.errors import UserError
 
 
 class ReadColumns(NamedTuple):
-    """What is in data sets.
+    """The annotations of data sets.
 
     Attributes:
-        images: with the boxes that are valid.
-        num_invalid: boxes that are not.
-        remarks: sentences about these, and about boxes that seem to be in another unit or form.
+        images: images with their valid boxes.
+        num_invalid: number of invalid boxes.
+        remarks: sentences about invalid boxes, and about boxes that seem to be in another unit or
+            form.
     """
 
     images: AnnotatedImages
@@ -32,10 +33,10 @@ def read_annotation_columns(names: Sequence[str]) -> ReadColumns:
     """Read data sets with the same classes.
 
     Args:
-        names: in detectron2's catalogs.
+        names: names in detectron2's catalogs.
 
     Raises:
-        UserError: one of them does not load, or has no sizes of images.
+        UserError: a data set does not load, or has no sizes of images.
     """
     records: list[dict] = []
     num_invalid, remarks = 0, []

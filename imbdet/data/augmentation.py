@@ -1,4 +1,4 @@
-"""Which augmentation a training image gets: ``INPUT.AUGMENTATION``."""
+"""The augmentation of training images: ``INPUT.AUGMENTATION``."""
 
 import importlib.util
 
@@ -16,8 +16,8 @@ def build_train_mapper(cfg: CfgNode) -> DatasetMapper:
     """Detectron2's mapper of training records, with the augmentation ``INPUT.AUGMENTATION``.
 
     Raises:
-        UserError: the key, or one of ``INPUT.SSD``, has a value that does not exist or fit; or
-            polygons cannot be cropped.
+        UserError: the key, or one of ``INPUT.SSD``, has an invalid value; or polygons cannot be
+            cropped.
     """
     if cfg.MODEL.MASK_ON and cfg.INPUT.MASK_FORMAT == "polygon":
         require_polygon_cropping(cfg)
@@ -36,7 +36,7 @@ def require_polygon_cropping(cfg: CfgNode) -> None:
     """Refuse ``INPUT.CROP`` where the polygons of masks cannot be cropped.
 
     Raises:
-        UserError: the library by which fvcore does it is not installed.
+        UserError: the library by which fvcore crops polygons is not installed.
     """
     if cfg.INPUT.CROP.ENABLED and importlib.util.find_spec("shapely") is None:
         raise UserError(

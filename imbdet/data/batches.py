@@ -1,6 +1,6 @@
 """The endless training loader: every batch is a function of the seed and the iteration.
 
-With factors from a ledger it is one of these and of the factors.
+With factors from a ledger a batch is also a function of the factors.
 """
 
 import functools
@@ -23,15 +23,16 @@ class TrainLoader:
     """Mapped images in batches, the same for any number of worker processes.
 
     Attributes:
-        records: all images, as detectron2's dicts.
-        summary: of the data sets.
-        class_frequencies: of the data sets.
-        class_weights: by which their objects are weighed, see
+        records: records of all images, as detectron2's dicts.
+        summary: summary of the data sets.
+        class_frequencies: frequencies of the classes in the data sets.
+        class_weights: weights of the classes, see
             :class:`imbdet.data.training_records.TrainingData`.
-        periods: whose factors rule how often images come; None if nothing changes that.
-        seed: of the order and of the augmentations.
-        start: iteration of the first batch. Both count when the first batch is asked for, so that a
-            checkpoint may set them after detectron2's trainer has made its iterator.
+        periods: periods whose factors determine how often images are drawn; None if nothing changes
+            that.
+        seed: seed of the order and of the augmentations.
+        start: iteration of the first batch. Seed and start are read when the first batch is asked
+            for, so that a checkpoint may set them after detectron2's trainer has made its iterator.
     """
 
     def __init__(
@@ -50,15 +51,15 @@ class TrainLoader:
         """Store the parts of which batches are made.
 
         Args:
-            records: all images, as detectron2's dicts.
-            mapper: reads, augments and converts a record.
-            build_order: makes the order from its ``seed``.
-            summary: of the data sets that the records are of.
-            class_frequencies: of the same.
-            class_weights: by which their objects are weighed.
-            seed: at least 0.
-            num_workers: processes that map images; 0 maps them in this one.
-            periods: rule how often images come; None leaves it to the order.
+            records: records of all images, as detectron2's dicts.
+            mapper: function that reads, augments and converts a record.
+            build_order: function that makes the order from its argument ``seed``.
+            summary: summary of the data sets of the records.
+            class_frequencies: frequencies of the classes in these data sets.
+            class_weights: weights of the classes, by which the objects are weighed.
+            seed: seed of the order and of the augmentations, at least 0.
+            num_workers: number of processes that map images; 0 maps them in this one.
+            periods: periods that determine how often images are drawn; None leaves it to the order.
         """
         self.records = records
         self._mapper = mapper
@@ -75,7 +76,7 @@ class TrainLoader:
         return self.batches()
 
     def batches(self) -> Iterator[list[dict]]:
-        """From iteration ``start`` on."""
+        """The batches from iteration ``start`` on."""
         yield from DataLoader(
             SeededImages(self.records, self._mapper, self.seed),
             batch_sampler=self._draws(),
@@ -93,9 +94,9 @@ class TrainLoader:
         return self.periods.batches(build_order, self.start)
 
     def first_batches(self, number: int) -> Iterator[list[dict]]:
-        """Those of the first iterations, again and again, mapped in this process.
+        """The batches of the first iterations, again and again, mapped in this process.
 
-        Factors do not rule them.
+        Factors of periods do not change them.
         """
         dataset = SeededImages(self.records, self._mapper, self.seed)
         while True:
@@ -107,7 +108,7 @@ class TrainLoader:
 class SeededImages(Dataset):
     """Mapped images, augmented by random numbers that depend on the draw alone.
 
-    Not on the image: an epoch that repeats it shall show it differently.
+    They do not depend on the image, so that an epoch which repeats it shows it differently.
     """
 
     def __init__(self, records: DatasetFromList, mapper: Callable[[dict], dict], seed: int) -> None:

@@ -1,4 +1,4 @@
-"""Mapping images of which some may be broken: refuse them, or use others instead."""
+"""Maps images of which some may be broken, which are refused or replaced by others."""
 
 import functools
 import logging
@@ -26,15 +26,15 @@ class ImageError(UserError):
 
 
 class StrictMapper:
-    """Refuses a broken image, and says how many others are broken too.
+    """Refuses a broken image, and counts the others that are broken.
 
     Args:
-        mapper: reads, augments and converts a record.
-        dataset: all records.
-        advice: a sentence that ends the message.
+        mapper: mapper that reads, augments and converts a record.
+        dataset: records of all images.
+        advice: sentence that ends the message.
     """
 
-    # How long to look for others that are broken.
+    # Seconds for the search for other broken images.
     MAX_SECONDS = 30.0
 
     def __init__(
@@ -45,7 +45,7 @@ class StrictMapper:
         self._advice = advice
 
     def __call__(self, record: dict) -> dict:
-        """What ``mapper`` returns for ``record``."""
+        """The result of the mapper for ``record``."""
         try:
             return map_image(self._mapper, record)
         except ImageError as error:
@@ -72,8 +72,8 @@ class SkippingMapper:
     """Takes another image in place of a broken one, with a warning per broken file.
 
     Args:
-        mapper: reads, augments and converts a record.
-        dataset: all records. The next one that is not broken is the substitute.
+        mapper: mapper that reads, augments and converts a record.
+        dataset: records of all images. The next image that is not broken is the substitute.
 
     Reading fails before any random number is drawn, so that the substitute is the same whether the
     image was known to be broken or not.
@@ -82,11 +82,12 @@ class SkippingMapper:
     def __init__(self, mapper: DatasetMapper, dataset: DatasetFromList) -> None:
         self._mapper = mapper
         self._dataset = dataset
-        # Shared by the worker processes: one of them warns, but for those that meet it at once.
+        # Shared by the worker processes: only one of them warns of an image, unless several meet it
+        # at once.
         self._is_broken = torch.zeros(len(dataset), dtype=torch.bool).share_memory_()
 
     def __call__(self, record: dict) -> dict:
-        """What ``mapper`` returns for ``record`` or for its substitute."""
+        """The result of the mapper for ``record`` or for its substitute."""
         try:
             return map_image(self._mapper, record)
         except ImageError as error:
@@ -103,7 +104,7 @@ class SkippingMapper:
 
     @functools.cached_property
     def _indices(self) -> dict[str, int]:
-        # Only made where there is a broken image.
+        # They are collected only where there is a broken image.
         return {self._dataset[i]["file_name"]: i for i in range(len(self._dataset))}
 
     def _note(self, index: int, error: ImageError) -> None:
@@ -113,10 +114,10 @@ class SkippingMapper:
 
 
 def map_image(mapper: DatasetMapper, record: dict) -> dict:
-    """What ``mapper`` returns for ``record``.
+    """The result of ``mapper`` for ``record``.
 
     Raises:
-        ImageError: its image cannot be used.
+        ImageError: the record's image cannot be used.
     """
     try:
         require_8_bits(record["file_name"])

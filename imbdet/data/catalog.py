@@ -10,9 +10,9 @@ def replace_dataset(name: str, load: Callable[[], list[dict]], **metadata: Any) 
     """Register a data set, in place of an earlier one of the same name.
 
     Args:
-        name: in DATASETS.TRAIN or DATASETS.TEST.
-        load: returns detectron2's dicts.
-        metadata: such as ``evaluator_type``.
+        name: name in DATASETS.TRAIN or DATASETS.TEST.
+        load: function that returns detectron2's dicts.
+        metadata: metadata of the data set, such as ``evaluator_type``.
     """
     DatasetCatalog.pop(name, None)
     DatasetCatalog.register(name, load)

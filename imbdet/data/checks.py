@@ -1,4 +1,4 @@
-"""Loading a registered data set, and reporting, dropping or refusing its defects."""
+"""Loads a registered data set, and reports, drops or refuses its defects."""
 
 import logging
 import math
@@ -31,18 +31,18 @@ def load_dataset(cfg: CfgNode, name: str, *, training: bool = False) -> list[dic
     """Load and check a registered data set.
 
     Args:
-        cfg: the config; read are NUM_CLASSES of the detector and, in training, the policies
+        cfg: config with NUM_CLASSES of the detector and, for training, the policies
             ``DATASETS.INVALID_BOXES`` and ``DATASETS.BROKEN_IMAGES``.
-        name: a name in DATASETS.TRAIN or DATASETS.TEST.
-        training: drop or refuse boxes and images by the policies. Otherwise every image must be
-            there, and boxes of four numbers stay as they are, with a warning, since an evaluation
-            reads the annotation file.
+        name: name in DATASETS.TRAIN or DATASETS.TEST.
+        training: whether boxes and images are dropped or refused by the policies. Otherwise every
+            image must be there, and boxes of four numbers stay as they are, with a warning, since
+            an evaluation reads the annotation file.
 
     Returns:
         Detectron2's dicts, one per image.
 
     Raises:
-        UserError: names the data set, the file and the record that is wrong.
+        UserError: a record is wrong; the message names it, the data set and the file.
     """
     records = read_dataset(name, optional=optional_fields(cfg))
     check_classes(cfg, name, records)
@@ -59,7 +59,7 @@ def load_dataset(cfg: CfgNode, name: str, *, training: bool = False) -> list[dic
         valid = _report_invalid_boxes(name, present)
     if not present:
         raise UserError(f"Data set '{name}' has no images. {describe_origin(name)}")
-    for sentence in find_implausible(valid):  # the others are reported already
+    for sentence in find_implausible(valid):  # invalid boxes are reported already
         message = f"Data set '{name}': {sentence}"
         if training:
             logger.warning(message)
@@ -72,7 +72,7 @@ def read_policy(cfg: CfgNode, key: str, options: tuple[str, str]) -> str:
     """The value of ``DATASETS.<key>``.
 
     Raises:
-        UserError: it is none of the ``options``.
+        UserError: the value is none of the ``options``.
     """
     value = cfg.DATASETS[key]
     if value not in options:
@@ -91,15 +91,15 @@ def drops_invalid_boxes(cfg: CfgNode) -> bool:
 
 
 def read_dataset(name: str, *, optional: Collection[str] = ()) -> list[dict]:
-    """A registered data set as it stands there; UserError if it does not load.
+    """The records of a registered data set, unchanged; UserError if it does not load.
 
     Args:
-        name: in detectron2's catalogs.
+        name: name in detectron2's catalogs.
         optional: see :func:`imbdet.data.coco_records.optional_fields`.
     """
     read = READERS.get(evaluator_type_of(name))
     if read and not _is_own(name):
-        # What its loader does with the file is not known, so that it is read once more.
+        # It is unknown what its loader does with the file, which is therefore checked separately.
         read(MetadataCatalog.get(name).json_file, optional=optional)
     try:
         return DatasetCatalog.get(name)
@@ -113,7 +113,7 @@ def read_dataset(name: str, *, optional: Collection[str] = ()) -> list[dict]:
 
 
 def _is_own(name: str) -> bool:
-    """Whether the data set's loader is ours, which checks what it reads."""
+    """Whether the data set's loader is imbdet's, which checks the file that it reads."""
     return name.startswith("shapes_") or isinstance(DatasetCatalog[name], CocoDataset)
 
 
@@ -121,13 +121,13 @@ def check_classes(cfg: CfgNode, name: str, records: list[dict]) -> None:
     """Refuse a data set that the detector has too few classes for, and warn of too many.
 
     Raises:
-        UserError: says so, or what is wrong with the classes.
+        UserError: there are too few classes, or those of the data set are wrong.
     """
     classes = MetadataCatalog.get(name).get("thing_classes")
     if classes is None:
         raise UserError(f"Data set '{name}' has no 'thing_classes': it is not for detection.")
     for class_name in classes:
-        # Those of annotation files are escaped where they are read.
+        # Names of annotation files are escaped where they are read.
         if printable(class_name) != class_name:
             raise UserError(
                 f"Data set '{name}' has a class {class_name!r}, whose name has control characters: "
@@ -138,12 +138,12 @@ def check_classes(cfg: CfgNode, name: str, records: list[dict]) -> None:
     if len(classes) > get_key(cfg, num_classes_key(cfg)):
         raise UserError(message)
     if message:
-        # Once, although each evaluation during a training loads its data set again.
+        # It is logged once, although each evaluation during a training loads its data set again.
         log_first_n(logging.WARNING, message, key="message")
 
 
 def describe_class_numbers(cfg: CfgNode, name: str) -> str:
-    """What to set if the detector has more or fewer classes than a data set; or nothing."""
+    """The key to set if the detector has more or fewer classes than a data set; else ""."""
     number, key = len(MetadataCatalog.get(name).thing_classes), num_classes_key(cfg)
     if number == get_key(cfg, key):
         return ""
@@ -154,7 +154,7 @@ def describe_class_numbers(cfg: CfgNode, name: str) -> str:
 
 
 def _check_category_ids(name: str, records: list[dict], num_classes: int) -> None:
-    # Only other programs' data sets can fail: detectron2 maps the ids of COCO-format ones.
+    # Only data sets of other programs can fail: detectron2 maps the ids of COCO-format ones.
     category_ids = {
         annotation["category_id"] for record in records for annotation in _annotations(record)
     }
@@ -167,7 +167,7 @@ def _check_category_ids(name: str, records: list[dict], num_classes: int) -> Non
 
 
 def _split_by_existence(records: list[dict]) -> tuple[list[dict], list[dict]]:
-    # One listing per folder: asking for each file takes minutes on a network drive.
+    # Each folder is listed once: checks of single files take minutes on a network drive.
     listings: dict[str, set[str]] = {}
     present, missing = [], []
     for record in records:
@@ -209,7 +209,7 @@ def _remove_invalid_boxes(cfg: CfgNode, name: str, records: list[dict]) -> list[
 
 
 def _report_invalid_boxes(name: str, records: list[dict]) -> list[dict]:
-    """Returns the records without them."""
+    """Refuse or report invalid boxes, and return the records without them."""
     valid, found = split_by_validity(records)
     for problem in found.keys() & COORDINATE_PROBLEMS:
         raise UserError(
@@ -263,7 +263,7 @@ def _require_masks(cfg: CfgNode, name: str, records: list[dict]) -> None:
 
 
 def _find_mask_problem(cfg: CfgNode, mask: list | dict | None, record: dict) -> tuple[str, str]:
-    """What is wrong with the mask of an object, and what to do; both empty if nothing is."""
+    """The problem of an object's mask, and the remedy; both "" if there is none."""
     if not mask:
         return "without a 'segmentation'", "Set MODEL.MASK_ON to False."
     if isinstance(mask, dict):  # run lengths

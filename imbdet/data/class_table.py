@@ -1,4 +1,4 @@
-"""The table of the classes by which a training tells how unequal they are."""
+"""The table of a training's classes, which shows their imbalance."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,11 @@ _HEAD, _TAIL = 10, 10  # rows that are shown of a longer table
 def format_class_table(
     counts: Sequence[int], classes: Sequence[str], weights: Sequence[float]
 ) -> str:
-    """Number and share of the boxes of each class, the most frequent class first.
+    """A table with the number and share of boxes of each class, the most frequent class first.
 
     Args:
         counts: number of boxes, by class number.
-        classes: names.
+        classes: names of the classes.
         weights: factors of the losses; they are shown unless all are 1.
 
     Returns:

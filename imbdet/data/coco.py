@@ -14,8 +14,8 @@ from imbdet.errors import UserError, suggest
 from imbdet.formats.annotation_files import READERS
 from imbdet.formats.folders import datasets_root
 
-_BUILT_IN_NAMES = frozenset(DatasetCatalog.list())  # nothing else is registered yet
-# Bytes that file systems take.
+_BUILT_IN_NAMES = frozenset(DatasetCatalog.list())  # no other data set is registered yet
+# Highest number of bytes in a name that file systems accept.
 _MAX_NAME = 255
 _ENTRY_KEYS = ("NAME", "JSON", "IMAGES")
 _ENTRY_FORM = "{NAME: my_train, JSON: path/to/train.json, IMAGES: path/to/images}"
@@ -26,9 +26,9 @@ class CocoDataset:
     """A data set in COCO's or LVIS's format. Calling it loads the data set, as the catalog demands.
 
     Attributes:
-        name: in the catalogs.
-        json_file: its annotation file.
-        image_root: folder of its images.
+        name: name in the catalogs.
+        json_file: path of the annotation file.
+        image_root: folder of the images.
         optional: see :func:`imbdet.data.coco_records.optional_fields`.
     """
 
@@ -38,7 +38,7 @@ class CocoDataset:
     optional: tuple[str, ...]
 
     def __call__(self) -> list[dict]:
-        """Detectron2's dicts; sets ``thing_classes`` and the category ids in the metadata."""
+        """Load detectron2's dicts, and set ``thing_classes`` and category ids in the metadata."""
         return load_coco_records(
             self.json_file,
             self.image_root,
@@ -51,11 +51,11 @@ class CocoDataset:
 def register_datasets(cfg: CfgNode) -> None:
     """Register the shapes and the entries of DATASETS.COCO and LVIS; check DATASETS.TRAIN and TEST.
 
-    May be called again, with the same or with other entries: the last entry of a name counts.
+    It may be called again, with the same or with other entries: the last entry of a name counts.
 
     Raises:
-        UserError: an entry is malformed, or a name is taken, does not exist or cannot be that of a
-            folder.
+        UserError: an entry is malformed, or a name is taken, does not exist, or no folder can have
+            it.
     """
     register_shapes(cfg)
     optional = optional_fields(cfg)
@@ -90,7 +90,7 @@ def describe_origin(name: str) -> str:
 
 
 def evaluator_type_of(name: str) -> str:
-    """How a registered data set is evaluated, in detectron2's words; "" if that is not known."""
+    """Detectron2's ``evaluator_type`` of a registered data set; "" if it is not known."""
     return str(MetadataCatalog.get(name).get("evaluator_type", ""))
 
 
@@ -99,7 +99,7 @@ def _key_of(evaluator_type: str) -> str:
 
 
 def _parse_entry(where: str, entry: object) -> tuple[str, str, str]:
-    """The name, the annotation file and the folder of images."""
+    """The name, the annotation file and the folder of images in an entry."""
     form = f"An entry looks like {_ENTRY_FORM}."
     if not isinstance(entry, Mapping):
         raise UserError(f"{where} is {entry!r}. {form}")
@@ -115,7 +115,7 @@ def _parse_entry(where: str, entry: object) -> tuple[str, str, str]:
 
 
 def _resolve(path: str) -> str:
-    # Where detectron2 looks for its own data sets, whether the variable is set or not.
+    # Detectron2 has a default folder for its own data sets where the variable is not set.
     path = path.replace("$DETECTRON2_DATASETS", str(datasets_root()))
     # Absolute, so that error messages are unambiguous.
     return os.path.abspath(os.path.expandvars(os.path.expanduser(path)))
@@ -152,11 +152,11 @@ def require_registered(name: str, key: str) -> None:
     """Refuse the name of a data set that does not exist.
 
     Args:
-        name: of the data set.
-        key: that names it, for the message.
+        name: name of the data set.
+        key: key that names it, for the message.
 
     Raises:
-        UserError: says which name is near.
+        UserError: there is no such data set; the message suggests a similar name.
     """
     if name in DatasetCatalog:
         return
@@ -168,14 +168,14 @@ def require_registered(name: str, key: str) -> None:
 
 
 def require_folder_name(name: str, where: str) -> None:
-    """Refuse the name of a data set that is none of a folder, since evaluations write into such.
+    """Refuse the name of a data set that no folder can have, as evaluations write to such a folder.
 
     Args:
-        name: of the data set.
-        where: what has the name, for the message.
+        name: name of the data set.
+        where: description of the data set, for the message.
 
     Raises:
-        UserError: says which names can be.
+        UserError: no folder can have the name; the message says which names are possible.
     """
     is_component = name not in ("", ".", "..") and not set(name) & set("/\\")
     if is_component and name.isprintable() and len(os.fsencode(name)) <= _MAX_NAME:

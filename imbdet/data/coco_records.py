@@ -21,12 +21,12 @@ from imbdet.wording import counted
 
 logger = logging.getLogger(__name__)
 
-# What records have of an image beside its file, size and id.
+# Fields of an image that records have beside its file, size and id.
 _IMAGE_FIELDS: dict[str, tuple[str, ...]] = {"coco": (), "lvis": (NEGATIVE, NOT_EXHAUSTIVE)}
 
 
 def optional_fields(cfg: CfgNode) -> tuple[str, ...]:
-    """The fields of an annotation that this detector reads and one of boxes alone does not."""
+    """The fields of annotations that this detector reads in addition to boxes."""
     return tuple(field for field, key in OPTIONAL_FIELDS.items() if get_key(cfg, key))
 
 
@@ -38,22 +38,23 @@ def load_coco_records(
     optional: Collection[str] = (),
     if_missing: str = "",
 ) -> list[dict]:
-    """What detectron2's ``load_coco_json`` and ``load_lvis_json`` return, with ids of annotations.
+    """The records of detectron2's ``load_coco_json`` or ``load_lvis_json``, with annotation ids.
 
-    These functions parse the file by themselves, in as much time as a check needs; the first leaves
-    out objects for masks that are no polygons, although only boxes may be read, the second needs
-    the package lvis.
+    These functions are not used, as they parse the file once more, which takes as long as a check;
+    the first leaves out objects for masks that are no polygons, although only boxes may be read,
+    the second needs the package lvis.
 
     Args:
-        json_file: the annotation file.
-        image_root: folder of its images.
-        name: of the data set, whose ``evaluator_type`` "lvis" says that the file is in that format;
-            gets ``thing_classes`` and ``thing_dataset_id_to_contiguous_id``.
+        json_file: path of the annotation file.
+        image_root: folder of the images.
+        name: name of the data set, whose ``evaluator_type`` is "lvis" if the file is in that
+            format; its metadata get ``thing_classes`` and ``thing_dataset_id_to_contiguous_id``.
         optional: see :func:`imbdet.formats.coco_json.read_coco_json`.
-        if_missing: a sentence that helps when there is no such file.
+        if_missing: sentence of advice for when there is no such file.
 
     Raises:
-        UserError: names the file and the record, or the classes that the data set must have.
+        UserError: the file is wrong, or has other classes than the data set; the message names
+            them.
     """
     with without_collections():
         return _load(json_file, image_root, name, optional, if_missing)
@@ -97,8 +98,8 @@ def _load(
 
 
 def _set_classes(name: str, json_file: str, found: dict[Any, str]) -> dict[Any, int]:
-    """The class of each category id; ``found`` are the names by id, which ascend."""
-    # Detectron2's own data sets and the shapes say beforehand which classes they have.
+    """Set and return the class of each category id; ``found`` has names by ascending ids."""
+    # Detectron2's own data sets and the shapes have classes in their metadata beforehand.
     metadata = MetadataCatalog.get(name)
     class_of = {category_id: index for index, category_id in enumerate(found)}
     ids = metadata.get("thing_dataset_id_to_contiguous_id", class_of)
@@ -116,13 +117,13 @@ def _set_classes(name: str, json_file: str, found: dict[Any, str]) -> dict[Any, 
 
 
 def _set_lvis_classes(name: str, json_file: str, found: dict[Any, str]) -> dict[Any, int]:
-    """The same of an LVIS data set."""
+    """Set and return the class of each category id of an LVIS data set; see `_set_classes`."""
     metadata = MetadataCatalog.get(name)
     names = metadata.get("thing_classes")
     if names is None:
         return _set_classes(name, json_file, found)
-    # Detectron2 has other words for some classes than the files, whose ids count from 1; and
-    # files that are cut down to COCO's classes lack some of these.
+    # Detectron2 has other names for some classes than the files, whose ids count from 1; and files
+    # that are cut down to COCO's classes lack some of these.
     ids = {index + 1: index for index in range(len(names))}
     class_of = metadata.get("thing_dataset_id_to_contiguous_id", ids)
     strays = found.keys() - class_of.keys()

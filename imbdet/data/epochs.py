@@ -1,6 +1,6 @@
-"""Which images an epoch shows, and in what order: a function of a seed and the epoch's number.
+"""The images of an epoch in their order, which is a function of a seed and the epoch's number.
 
-N images of the data set, M of an epoch.
+Shape shorthand: N images of the data set, M of an epoch.
 """
 
 from collections.abc import Sequence
@@ -18,28 +18,28 @@ class Epochs(Protocol):
         """(M,) indices in [0, N) of an epoch, the same in all processes.
 
         Args:
-            seed: of the training, at least 0.
-            number: of the epoch, from 0.
+            seed: seed of the training, at least 0.
+            number: number of the epoch, from 0.
         """
         ...
 
 
 class RepeatedImages:
-    """Each image some times an epoch, shuffled; all of them, or a part of the data set."""
+    """Epochs that repeat each image, shuffled; of all images, or of a part of the data set."""
 
     def __init__(self, repeats: np.ndarray, subset_size: int | None = None) -> None:
-        """Say how often.
+        """Store how often images are repeated.
 
         Args:
-            repeats: (N,) float >= 0: how often an epoch shows each image, on average.
-            subset_size: in [1, N], number of images, drawn at random, that are shown at all; None
-                is all.
+            repeats: (N,) float >= 0, mean number of times that an epoch shows each image.
+            subset_size: number of images in [1, N], drawn at random, that are shown at all; None is
+                all.
         """
         self._repeats = repeats
         self._subset_size = len(repeats) if subset_size is None else subset_size
 
     def __call__(self, seed: int, number: int) -> np.ndarray:
-        """See :class:`Epochs`; of a repeat with a fraction, this is the chance of one more."""
+        """See :class:`Epochs`; the fraction of a repeat is the probability of one more."""
         order = np.random.default_rng(seed_sequence(seed, SUBSET)).permutation(len(self._repeats))
         images = np.sort(order[: self._subset_size])
         repeats = self._repeats[images]
@@ -50,21 +50,20 @@ class RepeatedImages:
 
 
 class ClassAwareImages:
-    """All classes equally often: a class, then one of its images, and so on, N times an epoch.
+    """Epochs with all classes equally often: N times, a class and one of its images are drawn.
 
-    Classes take turns in an order that is shuffled each time; so do the images of each class.
+    Classes are drawn without replacement, then shuffled again; so are the images of each class.
 
     Shen et al., "Relay Backpropagation for Effective Learning of Deep Convolutional Neural
     Networks", ECCV 2016, https://arxiv.org/abs/1512.05830
     """
 
     def __init__(self, images_of_classes: Sequence[np.ndarray], num_images: int) -> None:
-        """Say which images have which class.
+        """Store the images of each class.
 
         Args:
-            images_of_classes: indices of the images of each class, without classes that no image
-                has.
-            num_images: N.
+            images_of_classes: indices of the images of each class, except classes without images.
+            num_images: number of images, N.
         """
         self._images_of_classes = images_of_classes
         self._num_images = num_images
@@ -81,6 +80,6 @@ class ClassAwareImages:
 
 
 def _turns(generator: np.random.Generator, values: np.ndarray, number: int) -> np.ndarray:
-    """(number,) of the values, all of them in an order of their own before any comes again."""
+    """(number,) values: shuffled permutations of all values, one after the other."""
     rounds = [generator.permutation(values) for _ in range(-(-number // len(values)))]
     return np.concatenate([*rounds, values[:0]])[:number]

@@ -1,6 +1,6 @@
-"""Which images a period of a training draws, and how often: by factors that it learns meanwhile.
+"""The images that a period of a training draws, by factors that become known meanwhile.
 
-N images of the data set.
+Shape shorthand: N images of the data set.
 """
 
 import itertools
@@ -12,29 +12,29 @@ from imbdet.data.epochs import RepeatedImages
 from imbdet.data.order import BatchOrder, Draw
 from imbdet.errors import UserError
 
-# How many batches each process of torch's DataLoader reads ahead, by default.
+# Number of batches that each process of torch's DataLoader reads ahead, by default.
 _BATCHES_AHEAD = 2
 
 
 class ImagePeriods:
-    """Periods of as many iterations, each with an order of its own.
+    """Periods of equally many iterations, each with an order of its own.
 
     Batches of a period depend on the seed, the number of the period and its factors alone, so that
-    nothing of earlier periods need be known to go on. What is left of an epoch at the end of a
-    period is not shown. Factors of a period must be known before the one before it has begun, since
-    images are read ahead.
+    a training goes on without data of earlier periods. The rest of an epoch at the end of a period
+    is not shown. Factors of a period must be known before the previous period begins, since images
+    are read ahead.
     """
 
     def __init__(self, num_images: int, length: int, num_workers: int) -> None:
-        """Begin with equal factors in the first two periods.
+        """Start with equal factors in the first two periods.
 
         Args:
-            num_images: N.
-            length: iterations of a period.
-            num_workers: processes that read images ahead.
+            num_images: number of images, N.
+            length: length of a period in iterations.
+            num_workers: number of processes that read images ahead.
 
         Raises:
-            UserError: they read beyond the next period.
+            UserError: the processes read further ahead than a period.
         """
         ahead = num_workers * _BATCHES_AHEAD
         if length < ahead:
@@ -47,11 +47,11 @@ class ImagePeriods:
         self._factors = {number: np.ones(num_images, np.float32) for number in (0, 1)}
 
     def set_factors(self, number: int, factors: np.ndarray) -> None:
-        """Say how a period draws images; those before the last one are forgotten.
+        """Set the factors of a period; only those of the period before it are kept beside them.
 
         Args:
-            number: of the period, from 0.
-            factors: (N,) float32 >= 0, how often an epoch shows each image, on average.
+            number: number of the period, from 0.
+            factors: (N,) float32 >= 0, mean number of times that an epoch shows each image.
         """
         before = self._factors.get(number - 1)
         self._factors = {number: factors}
@@ -64,24 +64,24 @@ class ImagePeriods:
         """The endless batches from iteration ``start`` on.
 
         Args:
-            build_order: makes the order of images, of its argument ``epochs``.
-            start: from 0.
+            build_order: function that makes the order of images from its argument ``epochs``.
+            start: iteration, from 0.
         """
         now, start = divmod(start, self._length)
         for number in itertools.count(now):
             order = build_order(epochs=RepeatedImages(self._factors[number]))
-            # Epochs of all periods have other numbers, by which images are augmented.
+            # Epochs of different periods have different numbers, which seed the augmentations.
             batches = order.batches(start, first_epoch=number << 32)
             yield from itertools.islice(batches, self._length - start)
             start = 0
 
 
 def length_of_period(period: int, num_images: int, batch_size: int) -> int:
-    """The iterations of a period: LEDGER.FEEDBACK.PERIOD, or as many as show each image once.
+    """The iterations of a period: LEDGER.FEEDBACK.PERIOD, or as many as an epoch has.
 
     Args:
-        period: the key; 0 is an epoch.
-        num_images: N.
-        batch_size: of all processes together.
+        period: value of the key; 0 is an epoch.
+        num_images: number of images, N.
+        batch_size: number of images in a batch of all processes together.
     """
     return period or -(-num_images // batch_size)

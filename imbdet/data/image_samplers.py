@@ -1,4 +1,4 @@
-"""Which images an epoch shows, and how often: ``DATALOADER.SAMPLER_TRAIN``."""
+"""Samplers of the images of an epoch: ``DATALOADER.SAMPLER_TRAIN``."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ from imbdet.wording import counted
 
 Records = Sequence[Mapping[str, Any]]
 
-# Whose factors come from the ledger of the training itself.
+# The sampler whose factors come from the ledger of the training itself.
 BY_LEDGER = "LedgerTrainingSampler"
 
 
@@ -35,7 +35,7 @@ def check_sampler(cfg: CfgNode) -> None:
 
 
 def read_sampler(cfg: CfgNode, records: Records) -> Epochs:
-    """The sampler of that name, detectron2's or one of these.
+    """The epochs of the sampler ``DATALOADER.SAMPLER_TRAIN``.
 
     Args:
         cfg: the config.
@@ -48,11 +48,11 @@ def read_sampler(cfg: CfgNode, records: Records) -> Epochs:
 
 
 def read_periods(cfg: CfgNode, num_images: int) -> ImagePeriods | None:
-    """The periods whose factors the ledger gives; None of other samplers.
+    """The periods whose factors come from the ledger; None for other samplers.
 
     Args:
         cfg: the config.
-        num_images: N.
+        num_images: number of images.
 
     Raises:
         UserError: images are read too far ahead.
@@ -96,8 +96,10 @@ def _repeat_data_sets(cfg: CfgNode, records: Records) -> Epochs:
 
 
 def _repeat_classes_of_data_sets(cfg: CfgNode, records: Records) -> Epochs:
-    """Classes are counted in each data set; the least repeated image is shown once, as detectron2's
-    main branch does."""
+    """Repeat images by classes, counted in each data set, and by the factors of data sets.
+
+    The least repeated image is shown once, as in detectron2's main branch.
+    """
     of_classes = np.ones(len(records), np.float32)
     for name in cfg.DATASETS.TRAIN:
         rows = [row for row, record in enumerate(records) if record["dataset_name"] == name]
@@ -174,5 +176,5 @@ SAMPLERS: Mapping[str, Callable[[CfgNode, Records], Epochs]] = {
     "InstanceAwareTrainingSampler": _repeat_instances,
     "ClassAwareTrainingSampler": _class_aware,
     "LossTrainingSampler": _repeat_by_loss,
-    BY_LEDGER: _all,  # and from there on by its periods
+    BY_LEDGER: _all,  # replaced by the epochs of its periods
 }

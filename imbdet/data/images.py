@@ -13,14 +13,15 @@ _JPEG_SIGNATURE = b"\xff\xd8\xff"
 
 
 def find_image_problem(record: dict, image_format: str) -> str | None:
-    """Read the image of a detectron2 dict as detectron2 does.
+    """Read the image of a record as detectron2 does, and find its problem.
 
     Args:
-        record: "file_name" and, optionally, "width" and "height" are used.
+        record: detectron2's dict, of which "file_name" and, optionally, "width" and "height" are
+            used.
         image_format: ``INPUT.FORMAT``.
 
     Returns:
-        None, or what is wrong, to be put after the name of the file.
+        None, or the problem, to be put after the name of the file.
     """
     path = record["file_name"]
     try:
@@ -41,14 +42,14 @@ def find_image_problem(record: dict, image_format: str) -> str | None:
 
 
 def find_resize_problem(record: dict, augmentations: T.AugmentationList) -> str | None:
-    """Whether resizing would round a side of the image to 0 pixels, by which Pillow fails.
+    """Find out whether resizing would round a side of the image to 0 pixels, where Pillow fails.
 
     Args:
-        record: "file_name" and, optionally, "width" and "height" are used.
-        augmentations: of a mapper.
+        record: see :func:`find_image_problem`.
+        augmentations: augmentations of a mapper.
 
     Returns:
-        None, or what is wrong, to be put after the name of the file.
+        None, or the problem, to be put after the name of the file.
     """
     if {"width", "height"} <= record.keys():
         width, height = record["width"], record["height"]
@@ -70,14 +71,15 @@ def find_resize_problem(record: dict, augmentations: T.AugmentationList) -> str 
 
 
 def require_8_bits(path: str) -> None:
-    """Refuse an image of whose values detectron2 would cut off all above 255.
+    """Refuse an image whose values detectron2 would clip at 255.
 
     Raises:
-        ValueError: it has 16 or 32 bits, or floating point numbers.
+        ValueError: the image has 16 or 32 bits, or floating-point numbers.
     """
     require_file(path)
     with PathManager.open(path, "rb") as file:
-        # JPEG files, which most images are, have 8 bits. Their name does not make them one.
+        # JPEG files, which most images are, have 8 bits. The name of a file does not tell its
+        # format.
         if file.read(len(_JPEG_SIGNATURE)) == _JPEG_SIGNATURE:
             return
         file.seek(0)

@@ -1,4 +1,4 @@
-"""What the data of a detector of keypoints must say: MODEL.KEYPOINT_ON."""
+"""Checks of the data of a detector of keypoints: MODEL.KEYPOINT_ON."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -13,12 +13,13 @@ from imbdet.wording import counted
 
 
 def check_keypoint_names(cfg: CfgNode) -> None:
-    """Refuse MODEL.KEYPOINT_ON if DATASETS.TRAIN does not say which keypoints there are.
+    """Refuse MODEL.KEYPOINT_ON if DATASETS.TRAIN does not define the keypoints.
 
-    Detectron2's mappers look there, those of tests as well.
+    Detectron2's mappers read their names there, also for tests.
 
     Raises:
-        UserError: names the data set or the key.
+        UserError: the keypoints are not defined or differ; the message names the data set or the
+            key.
     """
     if not cfg.MODEL.KEYPOINT_ON:
         return
@@ -47,12 +48,12 @@ def require_keypoints(cfg: CfgNode, name: str, records: Iterable[Mapping]) -> No
     """Refuse a data set unless each of its objects has all keypoints.
 
     Args:
-        cfg: of a detector of keypoints.
-        name: of the data set.
+        cfg: config of a detector of keypoints.
+        name: name of the data set.
         records: detectron2's dicts.
 
     Raises:
-        UserError: names the first image with an object that has not.
+        UserError: an object lacks keypoints; the message names its image.
     """
     number = cfg.MODEL.ROI_KEYPOINT_HEAD.NUM_KEYPOINTS
     for record in records:
@@ -67,7 +68,7 @@ def require_keypoints(cfg: CfgNode, name: str, records: Iterable[Mapping]) -> No
 
 
 def _keypoints_of(name: str) -> tuple[list[str], list[tuple[str, str]]]:
-    """The names of all, and which of them are exchanged where an image is mirrored."""
+    """The names of the keypoints, and the pairs that are exchanged where an image is mirrored."""
     metadata = MetadataCatalog.get(name)
     names, exchanged = metadata.get("keypoint_names"), metadata.get("keypoint_flip_map")
     if names is None or exchanged is None:

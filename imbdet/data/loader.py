@@ -1,4 +1,4 @@
-"""The data loaders of training and test."""
+"""Builds the data loaders of training and test."""
 
 import functools
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from imbdet.wording import counted
 
 
 def build_train_loader(cfg: CfgNode) -> TrainLoader:
-    """The endless loader over the data sets in DATASETS.TRAIN, by the keys of detectron2's.
+    """The endless loader over the data sets in DATASETS.TRAIN, by the keys of detectron2's loader.
 
     With SEED below 0, all processes share a random one.
 
@@ -77,7 +77,7 @@ def check_data_keys(cfg: CfgNode) -> None:
     """Refuse values of keys by which :func:`build_train_loader` would fail whatever the data.
 
     Raises:
-        UserError: names the key.
+        UserError: a key has such a value.
     """
     if not cfg.DATASETS.TRAIN:
         raise UserError(
@@ -93,7 +93,7 @@ def check_data_keys(cfg: CfgNode) -> None:
 
 
 def check_test_sets(cfg: CfgNode) -> None:
-    """Refuse at the start of a training what would fail or mislead at its first evaluation.
+    """Refuse, at the start of a training, test sets on which evaluations would fail or mislead.
 
     The training data must be loaded already.
 
@@ -118,7 +118,7 @@ def require_equal_shares(cfg: CfgNode, num_processes: int) -> None:
 
 
 def _plan_order(cfg: CfgNode, records: list[dict]) -> Callable[..., BatchOrder]:
-    """All of the order but its seed."""
+    """A constructor of the order, which lacks only the seed."""
     epochs = read_sampler(cfg, records)
     num_processes = comm.get_world_size()
     require_equal_shares(cfg, num_processes)
@@ -135,7 +135,7 @@ def _plan_order(cfg: CfgNode, records: list[dict]) -> Callable[..., BatchOrder]:
 
 
 def _find_wide(records: list[dict]) -> np.ndarray:
-    """(N,) bool: the two groups of detectron2."""
+    """(N,) bool, whether images are wider than high: detectron2's two groups."""
     for record in records:
         # Only data sets of other programs may lack the size.
         if not {"width", "height"} <= record.keys():

@@ -1,4 +1,4 @@
-"""Mappers of training records: the annotations of augmented images."""
+"""Mappers of training records, which transform annotations with the images."""
 
 import copy
 import functools
@@ -18,16 +18,15 @@ from imbdet.modeling.ground_truth import GroundTruth
 
 
 class TrainMapper(DatasetMapper):
-    """Detectron2's mapper of training records, which also tells what the data say of each image.
+    """Detectron2's mapper of training records, with weights, ignored regions and places of objects.
 
-    Of a record with weights or ignored regions, the "instances" are a :class:`GroundTruth`. With
-    ``tells_places`` they have the field "gt_places", (G,) int64, the place of each object's
-    annotation among all those of its record.
+    For a record with weights or ignored regions, "instances" is a :class:`GroundTruth`. With
+    ``tells_places`` it has the field "gt_places", (G,) int64, the place of each object's annotation
+    among those of its record.
 
-    The key "to_file" of what it returns is (2, 2), the way back to the image file: the factors of x
-    and y, then what is added, by which pixels of the augmented image become pixels of the file
-    (turned by its EXIF orientation). Augmentations keep the axes: they resize, crop, expand and
-    flip.
+    The key "to_file" of the result is a (2, 2) tensor that maps pixels of the augmented image to
+    those of the file (turned by its EXIF orientation): the factors of x and y, then their offsets.
+    Augmentations keep the axes: they resize, crop, expand and flip.
     """
 
     @configurable
@@ -39,7 +38,7 @@ class TrainMapper(DatasetMapper):
         tells_places: bool = False,
         **kwargs: Any,
     ):
-        """Set what is ignored and what is told.
+        """Store the options.
 
         Args:
             args: see :class:`DatasetMapper`.
@@ -100,7 +99,7 @@ class TrainMapper(DatasetMapper):
     def _transform_objects(
         self, dataset_dict: dict, transforms: T.TransformList, image_shape: tuple[int, int]
     ) -> Instances:
-        """The objects with the fields "gt_weights", if the record has weights, and "gt_places".
+        """The objects with "gt_weights", if the record has weights, and "gt_places", if asked for.
 
         These are the steps of Detectron2's method, which drops empty objects without saying which,
         and fails where masks are cropped in an image without objects.
@@ -122,22 +121,22 @@ class TrainMapper(DatasetMapper):
             objects.gt_weights = torch.tensor([note["weight"] for note in notes]).float()
         if self.tells_places:
             objects.gt_places = torch.tensor([note["place"] for note in notes], dtype=torch.int64)
-        if self.recompute_boxes and objects.has("gt_masks"):  # as they have if there are any
+        if self.recompute_boxes and objects.has("gt_masks"):  # missing without objects
             objects.gt_boxes = objects.gt_masks.get_bounding_boxes()
         return utils.filter_empty_instances(objects)
 
 
 class CentreMapper(TrainMapper):
-    """A mapper for crops that look at the objects and keep those centred inside.
+    """A mapper for crops that depend on the boxes of the objects and keep those centred inside.
 
-    It shows the augmentations the boxes of the objects as ``AugInput.boxes``, and drops the objects
-    whose box has its centre outside the augmented image; of the others, and of crowds and ignored
-    regions, it keeps the part inside, as detectron2 does.
+    It passes the boxes of the objects to the augmentations as ``AugInput.boxes``, and drops the
+    objects whose box has its centre outside the augmented image; of the others, and of crowds and
+    ignored regions, it keeps the part inside, as detectron2 does.
     """
 
     def __call__(self, dataset_dict: dict) -> dict:
         """See :class:`DatasetMapper`."""
-        # DatasetMapper makes the AugInput itself, without boxes: they join it on its way to the
+        # DatasetMapper makes the AugInput itself, without boxes: they are added before the
         # augmentations. The mapper is copied, so that it keeps no boxes.
         mapper = copy.copy(self)
         mapper.augmentations = functools.partial(
@@ -162,6 +161,6 @@ class CentreMapper(TrainMapper):
 
 
 def _xyxy_boxes(annotations: list[dict]) -> np.ndarray:
-    """(N, 4) float64."""
+    """(N, 4) float64 boxes, XYXY in pixels."""
     boxes = [BoxMode.convert(a["bbox"], a["bbox_mode"], BoxMode.XYXY_ABS) for a in annotations]
     return np.array(boxes, dtype=np.float64).reshape(-1, 4)

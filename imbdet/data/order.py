@@ -1,6 +1,6 @@
-"""Which images are in which batch: a function of a seed and the iteration alone.
+"""The images of each batch, which are a function of a seed and the iteration alone.
 
-N images, B images in a batch of a process, W processes.
+Shape shorthand: N images, M of an epoch, B in a batch of a process, W processes.
 """
 
 import itertools
@@ -15,21 +15,21 @@ from imbdet.data.epochs import Epochs
 class Draw(NamedTuple):
     """One image of a batch. A pair (epoch, place) is drawn once in a training."""
 
-    index: int  # of the image in the data set
+    index: int  # place of the image in the data set
     epoch: int
-    place: int  # in the shuffled epoch
+    place: int  # place in the shuffled epoch
 
 
 class BatchOrder:
     """The batches of one process from any iteration on.
 
-    All processes share one endless sequence, epochs one after the other; this one takes its
-    elements ``rank``, ``rank + W``, ``rank + 2 W``, ... as detectron2's samplers do. Wide and other
-    images fill batches of their own, in the order in which batches are full, and what is left waits
-    for the next epoch.
+    All processes share one endless sequence, one epoch after the other; this one takes the elements
+    ``rank``, ``rank + W``, ``rank + 2 W``, ... as detectron2's samplers do. Wide and other images
+    fill batches of their own, in the order in which batches become full, and the rest waits for the
+    next epoch.
 
     To find an iteration, epochs are shuffled and grouped from the first one on, which takes
-    hundredths of a second for 100,000 images. Nothing is read.
+    hundredths of a second for 100,000 images. No image is read.
     """
 
     def __init__(
@@ -42,15 +42,15 @@ class BatchOrder:
         rank: int = 0,
         num_processes: int = 1,
     ) -> None:
-        """Describe the order.
+        """Store the parameters of the order.
 
         Args:
-            epochs: the images of each epoch.
-            is_wide: (N,) bool. No batch mixes images of both kinds.
-            seed: at least 0, the same in all processes.
-            batch_size: B.
-            rank: of this process, from 0.
-            num_processes: W.
+            epochs: images of each epoch.
+            is_wide: (N,) bool, whether images are wide. No batch mixes images of both kinds.
+            seed: seed of the epochs, at least 0, the same in all processes.
+            batch_size: number of images in a batch of this process, B.
+            rank: rank of this process, from 0.
+            num_processes: number of processes, W.
         """
         self._epochs = epochs
         self._is_wide = is_wide
@@ -60,14 +60,14 @@ class BatchOrder:
         self._num_processes = num_processes
 
     def epoch(self, number: int) -> np.ndarray:
-        """(M,) the images of an epoch, for all processes."""
+        """(M,) indices of the images of an epoch, for all processes."""
         return self._epochs(self._seed, number)
 
     def batches(self, start: int = 0, first_epoch: int = 0) -> Iterator[list[Draw]]:
         """The endless batches of this process from iteration ``start`` on.
 
         Args:
-            start: counted from the first batch of ``first_epoch``.
+            start: iteration, counted from the first batch of ``first_epoch``.
             first_epoch: number of the epoch with which the order begins.
         """
         waiting = np.empty((0, 3), dtype=np.int64)
@@ -84,7 +84,7 @@ class BatchOrder:
             num_before += len(indices)
 
     def _fill_batches(self, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Full batches (., B, 3) of draws (., 3), and the draws that are left."""
+        """Full batches (..., B, 3) of draws (..., 3), and the draws that are left."""
         is_wide = self._is_wide[draws[:, 0]]
         full, left = [], []
         for rows in (np.flatnonzero(is_wide), np.flatnonzero(~is_wide)):
@@ -92,5 +92,5 @@ class BatchOrder:
             full.append(full_rows.reshape(-1, self._batch_size))
             left.append(left_rows)
         rows = np.concatenate(full)
-        rows = rows[np.argsort(rows[:, -1])]  # by when the last image came
+        rows = rows[np.argsort(rows[:, -1])]  # by the last image of each
         return draws[rows], draws[np.sort(np.concatenate(left))]

@@ -1,4 +1,4 @@
-"""Checks that single boxes may fail, but hardly all boxes of a data set."""
+"""Checks of all boxes of a data set, of which single boxes may fail."""
 
 import os
 from collections import Counter
@@ -9,7 +9,7 @@ from detectron2.structures import BoxMode
 
 from imbdet.wording import counted
 
-# Annotated by hand, a box reaches beyond its image now and then, by rounding most of all.
+# Boxes that are annotated by hand may reach beyond their image now and then, mostly by rounding.
 MAX_SHARE = 0.05
 _MIN_EXCESS = 2  # pixels
 _MIN_RELATIVE_EXCESS = 0.01  # of the image's side
@@ -19,7 +19,7 @@ def find_implausible(records: Sequence[dict]) -> Iterator[str]:
     """Sentences of :func:`find_misread`, and about duplicates.
 
     Args:
-        records: as for :func:`find_misread`.
+        records: see :func:`find_misread`.
     """
     yield from find_misread(records)
     yield from _find_repeated(records)
@@ -61,7 +61,7 @@ def corners(records: Sequence[dict]) -> np.ndarray:
 
 
 def _overreach(records: Sequence[dict], boxes: np.ndarray) -> np.ndarray:
-    """(N,) bool."""
+    """(N,) bool, whether boxes reach beyond their image; see :func:`reach_beyond`."""
     sides = [[record.get(side, np.inf) for side in ("width", "height")] for record in records]
     numbers = [len(record.get("annotations", [])) for record in records]
     borders = np.repeat(np.array(sides, dtype=float).reshape(-1, 2), numbers, axis=0)
@@ -72,15 +72,15 @@ def reach_beyond(boxes: np.ndarray, borders: np.ndarray) -> np.ndarray:
     """(N,) bool, whether boxes reach beyond their image by more than rounding.
 
     Args:
-        boxes: (N, 4) XYXY.
-        borders: (N, 2) width and height of the image of each.
+        boxes: (N, 4) XYXY in pixels.
+        borders: (N, 2) width and height of each box's image in pixels.
     """
     excess = np.maximum(boxes[:, 2:] - borders, -boxes[:, :2])
     return (excess > np.maximum(_MIN_EXCESS, _MIN_RELATIVE_EXCESS * borders)).any(axis=1)
 
 
 def _describe(records: Sequence[dict], index: int) -> str:
-    """The box of a place among all boxes."""
+    """A description of the box at a place among all boxes."""
     for record in records:
         notes = record.get("annotations", [])
         if index < len(notes):
@@ -116,7 +116,7 @@ def _find_repeated(records: Sequence[dict]) -> Iterator[str]:
 
 
 def describe_box(annotation: dict, record: dict) -> str:
-    """Where a box is found: its numbers, its annotation and the file of its image."""
+    """A description of a box: its numbers, its annotation and the file of its image."""
     # Data sets that detectron2 registers have no ids.
     note = f" of annotation {annotation['id']}" if "id" in annotation else ""
     return f"{annotation.get('bbox')}{note} in '{os.path.basename(record['file_name'])}'"

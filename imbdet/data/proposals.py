@@ -1,4 +1,4 @@
-"""Proposals that were computed before, from detectron2's files: MODEL.LOAD_PROPOSALS."""
+"""Loads precomputed proposals from detectron2's files: MODEL.LOAD_PROPOSALS."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from imbdet.modeling.detector_kind import PRECOMPUTED, is_one_stage
 from imbdet.untrusted.array_pickle import load_arrays
 from imbdet.untrusted.reading import require_file
 
-# A minute of work. A file of COCO's training images has 4 million operations.
+# Limit of a pickle, a minute of work. A file of COCO's training images has 4 million operations.
 MAX_OPERATIONS = 20_000_000
 
 _GENERATOR = "MODEL.PROPOSAL_GENERATOR.NAME"
@@ -52,16 +52,16 @@ def with_proposals(
     """The records of a data set, with the proposals of each image if the config loads them.
 
     Args:
-        cfg: passed :func:`check_proposal_keys`.
+        cfg: config that passed :func:`check_proposal_keys`.
         records: detectron2's dicts.
-        name: of the data set, in DATASETS.TRAIN or DATASETS.TEST.
-        training: which of the two.
+        name: name of the data set in DATASETS.TRAIN or DATASETS.TEST.
+        training: whether it is in DATASETS.TRAIN.
 
     Returns:
-        The records, as ``detectron2.data.load_proposals_into_dataset`` has them.
+        The records, in the form of ``detectron2.data.load_proposals_into_dataset``.
 
     Raises:
-        UserError: the file is none of proposals, asks to run code, or lacks an image.
+        UserError: the file has no proposals, asks to run code, or lacks an image.
     """
     if not cfg.MODEL.LOAD_PROPOSALS:
         return records

@@ -1,6 +1,6 @@
-"""How often an epoch shows each image, so that what is rare or badly learned comes more often.
+"""How often an epoch shows each image, so that rare or badly learned objects come more often.
 
-N images. Records are detectron2's dicts.
+Shape shorthand: N images. Records are detectron2's dicts.
 """
 
 import math
@@ -13,19 +13,19 @@ import numpy as np
 from imbdet.errors import UserError
 from imbdet.untrusted.parquet import read_parquet
 
-# Of the records of a run, read file by file.
+# Size limit of a file with records of a run.
 _MAX_BYTES = 1 << 30
 
 
 def by_class(records: Sequence[Mapping], threshold: float, *, sqrt: bool = True) -> np.ndarray:
-    """(N,) float32: max(1, sqrt(t / f)) of the rarest class of each image, f the share of images.
+    """(N,) float32: max(1, sqrt(t / f)) of each image's rarest class, in the share f of images.
 
-    Gupta et al., "LVIS", CVPR 2019, https://arxiv.org/abs/1908.03195. As detectron2,
-    which counts crowds, too, but without what is ignored.
+    Gupta et al., "LVIS", CVPR 2019, https://arxiv.org/abs/1908.03195. Crowds are counted, as by
+    detectron2, but ignored annotations are not.
 
     Args:
-        records: of the images.
-        threshold: t, the share of the images below which a class is shown more often.
+        records: records of the images.
+        threshold: t, the share of images below which a class is shown more often.
         sqrt: False takes t / f without the square root.
     """
     images = _count_images(records)
@@ -34,13 +34,13 @@ def by_class(records: Sequence[Mapping], threshold: float, *, sqrt: bool = True)
 
 
 def by_instances(records: Sequence[Mapping], threshold: float) -> np.ndarray:
-    """(N,) float32: the same with f the geometric mean of the shares of images and of objects.
+    """(N,) float32: :func:`by_class` with the geometric mean of shares of images and objects as f.
 
     Yaman et al., "Instance-Aware Repeat Factor Sampling for Long-Tailed Object Detection", 2023,
     https://arxiv.org/abs/2305.08069
 
     Args:
-        records: of the images.
+        records: records of the images.
         threshold: t, the frequency below which a class is shown more often.
     """
     images, objects = _count_images(records), _count_objects(records)
@@ -54,29 +54,29 @@ def by_instances(records: Sequence[Mapping], threshold: float) -> np.ndarray:
 
 
 def by_data_set(records: Sequence[Mapping], factors: Mapping[str, float]) -> np.ndarray:
-    """(N,) float32: the factor of each image's data set, 1 of those without one.
+    """(N,) float32: the factor of each image's data set, 1 for data sets without one.
 
     Args:
-        records: of the images, with "dataset_name".
-        factors: by the name of the data set, >= 0.
+        records: records of the images, with "dataset_name".
+        factors: factors >= 0 by the name of the data set.
     """
     return np.array([factors.get(record["dataset_name"], 1) for record in records], np.float32)
 
 
 def by_loss(records: Sequence[Mapping], run: str, max_repeats: float) -> np.ndarray:
-    """(N,) float32: an image's mean loss in relation to that of all, in [1, ``max_repeats``].
+    """(N,) float32 in [1, ``max_repeats``]: an image's mean loss relative to that of all images.
 
     The loss is the classification loss of the positives of RoI heads or dense heads, a mean over
-    all that a training recorded of the image. Images of which nothing was recorded have 1.
+    all records of the image in a training. Images without records have 1.
 
     Args:
-        records: of the images, with "dataset_name".
+        records: records of the images, with "dataset_name".
         run: folder of a training with records.
-        max_repeats: the highest factor.
+        max_repeats: highest factor.
 
     Raises:
         UserError: the folder has no records, or none with the losses of these images; or images of
-            two data sets have the same id, by which alone records know them.
+            two data sets have the same id, by which alone records identify them.
     """
     _require_own_ids(records)
     sums: defaultdict[str, float] = defaultdict(float)
@@ -115,7 +115,7 @@ def by_hardness(hardness: np.ndarray, max_repeats: float) -> np.ndarray:
 
     Args:
         hardness: (N,) in [0, 1], see :func:`imbdet.records.hardness.hardness_of_images`.
-        max_repeats: the highest factor, at least 1.
+        max_repeats: highest factor, at least 1.
     """
     return (1 + (max_repeats - 1) * hardness).astype(np.float32)
 
@@ -134,7 +134,7 @@ def _classes_of(record: Mapping) -> set[int]:
 
 
 def _labels_of(record: Mapping) -> list[int]:
-    """The class of each annotation that is not ignored, of crowds as well."""
+    """The class of each annotation that is not ignored, crowds included."""
     return [note["category_id"] for note in record["annotations"] if not note.get("ignore")]
 
 
@@ -159,7 +159,7 @@ def _part_files(run: str) -> list[Path]:
 
 
 def _losses_in(path: Path) -> list[tuple[str, float]]:
-    """Images and losses of positives."""
+    """Ids of images and classification losses of their positives."""
     columns = ["site", "image_id", "is_positive", "cls_loss"]
     try:
         table = read_parquet(path, max_bytes=_MAX_BYTES, columns=columns)

@@ -1,20 +1,20 @@
-"""By how much training images are resized."""
+"""The factors by which training images are resized."""
 
 import numpy as np
 from detectron2.config import CfgNode
 
 
 def training_scales(cfg: CfgNode, sizes: np.ndarray) -> tuple[np.ndarray, str]:
-    """Factors of width and height, before crops and expansions.
+    """The factors of width and height, before crops and expansions.
 
-    Of several sizes or a range of them, the middle one counts.
+    For several sizes or a range of them, the median counts.
 
     Args:
         cfg: the config.
         sizes: (I, 2) widths and heights in pixels.
 
     Returns:
-        (I, 2), and the size in words.
+        (I, 2) factors, and the size in words.
     """
     if cfg.INPUT.AUGMENTATION == "ssd":
         side = cfg.INPUT.SSD.SIZE

@@ -1,4 +1,4 @@
-"""Random numbers that are functions of a seed and of what they are for."""
+"""Random numbers that are functions of a seed and of their purpose."""
 
 import contextlib
 import random
@@ -7,21 +7,21 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-# What random numbers of the data are for, the first number of a key.
+# Purposes of random numbers of the data: the first number of a key.
 SUBSET, EPOCH, IMAGE = range(3)
 
 
 def seed_sequence(seed: int, *key: int) -> np.random.SeedSequence:
-    """Where random numbers start: other keys of the same seed, or other seeds, share nothing."""
+    """The start of random numbers, which are independent for different seeds and keys."""
     return np.random.SeedSequence(seed, spawn_key=key)
 
 
 @contextlib.contextmanager
 def seeded_globals(sequence: np.random.SeedSequence) -> Iterator[None]:
-    """Start the global generators of Python, numpy and torch at ``sequence``, for a while.
+    """Seed the global generators of Python, numpy and torch by ``sequence`` in a block.
 
-    Augmentations draw from them. Afterwards they go on as if nothing had been drawn. Those of GPUs
-    stay as they are.
+    Augmentations draw from these. Afterwards they continue as if no number had been drawn. The
+    generators of GPUs are not changed.
     """
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     words = sequence.generate_state(4)

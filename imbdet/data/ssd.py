@@ -1,4 +1,4 @@
-"""The training augmentation of SSD: distort colours, expand, crop, resize to a square, flip.
+"""Augmentations of SSD's training: distorted colours, expansion and crop.
 
 Liu et al., "SSD: Single Shot MultiBox Detector", ECCV 2016, https://arxiv.org/abs/1512.02325
 (sec. 2.2, and 3.6 for the expansion). Probabilities, which the paper does not state, are those of
@@ -27,7 +27,7 @@ class PhotometricDistortion(T.Augmentation):
     """Random brightness, contrast, saturation and hue, each with probability 1/2.
 
     Contrast comes before or after saturation and hue, at random. Images are uint8, BGR or RGB
-    alike: to exchange red and blue mirrors the hues, and they turn both ways equally often.
+    alike: an exchange of red and blue mirrors the hues, which are turned both ways equally often.
 
     Args:
         brightness_delta: largest change of a value in [0, 255].
@@ -66,7 +66,7 @@ class PhotometricDistortion(T.Augmentation):
 
 
 def _change_hsv(image: np.ndarray, *, saturation: float, hue: float) -> np.ndarray:
-    # Of floats, OpenCV gives the hue in degrees, saturation and value in [0, 1].
+    # For floats, OpenCV returns the hue in degrees, saturation and value in [0, 1].
     hsv = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_BGR2HSV)
     hsv[..., 0] = (hsv[..., 0] + hue) % 360
     hsv[..., 1] = np.minimum(hsv[..., 1] * saturation, 1)
@@ -78,8 +78,8 @@ class RandomExpand(T.Augmentation):
 
     Args:
         max_ratio: largest ratio of the canvas's sides to the image's, >= 1.
-        prob: how often to expand.
-        fill: the canvas's colour, one value for each channel.
+        prob: probability of an expansion.
+        fill: colour of the canvas, one value for each channel.
     """
 
     def __init__(self, max_ratio: float, prob: float, fill: Sequence[float]) -> None:
@@ -99,7 +99,7 @@ class RandomExpand(T.Augmentation):
 
 
 class _ColourPadTransform(PadTransform):
-    # fvcore's pads all channels with the same value.
+    # fvcore's transform pads all channels with the same value.
     def apply_image(self, img: np.ndarray) -> np.ndarray:
         margins = self.y0, self.y1, self.x0, self.x1
         return cv2.copyMakeBorder(img, *margins, cv2.BORDER_CONSTANT, value=self.pad_value)
@@ -110,17 +110,17 @@ class MinIoURandomCrop(T.Augmentation):
 
     A mode is drawn: the whole image, any window, or one of ``min_ious``. A window is accepted if
     the centre of a box lies inside and its IoU with *at least one* box reaches the minimum; without
-    boxes every window is. If all tries fail, another mode is drawn.
+    boxes every window is accepted. If all tries fail, another mode is drawn.
 
     The paper's "minimum jaccard overlap with the objects" leaves open with how many. The published
-    code of SSD and AP loss asks for one. MMDetection, on which aLRP loss's is built, asks for all,
-    which an image of several objects hardly ever grants.
+    code of SSD and AP loss requires one. MMDetection, on which that of aLRP loss is built, requires
+    all, which hardly ever holds for an image of several objects.
 
-    Dropping the boxes whose centre is outside is the mapper's part.
+    The mapper drops the boxes whose centre is outside.
 
     Args:
-        min_ious: the minimum IoUs, in [0, 1].
-        min_size: shortest sides of a window, relative to the image's, in (0, 1].
+        min_ious: minimum IoUs, in [0, 1].
+        min_size: lowest ratio of a window's sides to the image's, in (0, 1].
     """
 
     NUM_TRIES = 50
@@ -141,7 +141,7 @@ class MinIoURandomCrop(T.Augmentation):
         return NoOpTransform()
 
     def _draw_windows(self, height: int, width: int) -> np.ndarray:
-        """(W, 4) int, XYXY, of at most NUM_TRIES windows with aspect ratios in [1/2, 2]."""
+        """(W, 4) int windows, XYXY, at most NUM_TRIES, with aspect ratios in [1/2, 2]."""
         image_size = np.array([width, height])
         sizes = self._rand_range(self.min_size, 1, (self.NUM_TRIES, 2)) * image_size
         sizes = np.maximum(np.rint(sizes).astype(int), 1)
@@ -151,13 +151,13 @@ class MinIoURandomCrop(T.Augmentation):
 
 
 class _PlainCropTransform(CropTransform):
-    # fvcore's also cuts polygons, which needs another package. Their parts outside the image do not
-    # matter: masks are drawn inside boxes or the image.
+    # fvcore's transform also cuts polygons, which needs another package. Their parts outside the
+    # image do not matter: masks are drawn inside boxes or the image.
     apply_polygons = Transform.apply_polygons
 
 
 def _is_accepted(windows: np.ndarray, boxes: np.ndarray, min_iou: float) -> np.ndarray:
-    """(W,) bool."""
+    """(W,) bool, whether each window has a box with enough IoU, and one with its centre inside."""
     if len(boxes) == 0:
         return np.ones(len(windows), dtype=bool)
     ious = pairwise_iou(Boxes(windows), Boxes(boxes)).numpy()  # (W, N)

@@ -1,7 +1,7 @@
-"""The data of a training in brief: its classes in their order, and a summary of its annotations.
+"""Summaries of the data of a training: its classes in their order, and its annotations.
 
-Classes are numbers to a detector. A run and its checkpoints keep what they were called, so that
-weights are not used on data whose classes have other numbers.
+Classes are numbers to a detector. A run and its checkpoints store the names, so that weights are
+not used on data whose classes have other numbers.
 """
 
 import hashlib
@@ -22,19 +22,19 @@ from imbdet.wording import counted
 
 logger = logging.getLogger(__name__)
 
-# Number of classes that a message names.
+# Highest number of classes that a message names.
 _FEW = 8
 
 
 @dataclass(frozen=True)
 class Annotations:
-    """The annotations of a data set.
+    """A summary of the annotations of a data set.
 
     Attributes:
-        images: their number.
-        boxes: the number of boxes, crowds included.
-        fingerprint: of images, boxes, classes, crowds and weights, in their order; not of where
-            files are.
+        images: number of images.
+        boxes: number of boxes, crowds included.
+        fingerprint: hash of images, boxes, classes, crowds and weights, in their order; folders of
+            files do not change it.
     """
 
     images: int
@@ -47,14 +47,14 @@ class Annotations:
 
 @dataclass(frozen=True)
 class DataSummary:
-    """What the data sets of a training are.
+    """A summary of the data sets of a training.
 
     Attributes:
-        classes: names, by class number.
-        category_ids: of the same, in the annotation file.
-        annotations: by the name of the data set.
-        images_of_class: the number of images with objects of each class, by class number; empty
-            where it is not known, of runs of earlier versions.
+        classes: names of the classes, by class number.
+        category_ids: ids of the classes in the annotation file, by class number.
+        annotations: summaries of the annotations, by the name of the data set.
+        images_of_class: number of images with objects of each class, by class number; empty where
+            it is not known, as in runs of earlier versions.
     """
 
     classes: Sequence[str]
@@ -70,7 +70,8 @@ class DataSummary:
 
         Args:
             records: detectron2's dicts, by the name of a registered data set.
-            frequencies: of the classes, or of these and others behind them, in the data sets.
+            frequencies: frequencies of the classes in the data sets, possibly followed by those of
+                others.
         """
         name = next(iter(records))
         classes = list(MetadataCatalog.get(name).thing_classes)
@@ -81,7 +82,7 @@ class DataSummary:
 
     @classmethod
     def parse(cls, state: object) -> "DataSummary | None":
-        """What :meth:`state` returned; None if it is something else."""
+        """Restore a result of :meth:`state`; None if it is something else."""
         try:
             summary = cls(
                 [_require(str, name) for name in state["classes"]],
@@ -101,11 +102,11 @@ class DataSummary:
         return dict(zip(self.classes, self.images_of_class, strict=False))
 
     def state(self) -> dict[str, Any]:
-        """As plain lists, dicts, texts and numbers."""
+        """The summary as plain lists, dicts, texts and numbers."""
         return asdict(self)
 
     def warn_of_changes(self, now: "DataSummary") -> None:
-        """Warn if a training that goes on meets other annotations than it began with."""
+        """Warn if a training goes on with other annotations than it began with."""
         changes = [
             f"'{name}' had {before} and has {after}"
             + (", others or in another order" if str(before) == str(after) else "")
@@ -123,12 +124,12 @@ def require_classes(learned: Sequence[str], name: str, weights: str) -> None:
     """Refuse a data set whose classes are not, in their order, the first ones that were learned.
 
     Args:
-        learned: names, by class number.
-        name: of the data set, which is loaded.
-        weights: what learned them, as a message begins.
+        learned: names of the classes that were learned, by class number.
+        name: name of the data set, which is loaded.
+        weights: description of the weights that learned them, with which the message begins.
 
     Raises:
-        UserError: names the first class that differs.
+        UserError: a class differs; the message names the first one.
     """
     classes = MetadataCatalog.get(name).thing_classes
     number = min(len(learned), len(classes))
@@ -143,7 +144,7 @@ def require_classes(learned: Sequence[str], name: str, weights: str) -> None:
 
 
 def find_difference(before: Sequence[str], now: Sequence[str]) -> str:
-    """The first class that differs, in words, or ""."""
+    """A description of the first class that differs, or ""."""
     for index, names in enumerate(zip_longest(before, now)):
         if names[0] != names[1]:
             was, is_now = ("nothing" if name is None else repr(name) for name in names)
@@ -152,7 +153,7 @@ def find_difference(before: Sequence[str], now: Sequence[str]) -> str:
 
 
 def category_ids_of(name: str, num_classes: int) -> list[int]:
-    """The ids of a loaded data set's classes in its annotation file; else 1, 2, ..."""
+    """The ids of a loaded data set's classes in its annotation file; 1, 2, ... without one."""
     class_of = MetadataCatalog.get(name).get("thing_dataset_id_to_contiguous_id")
     if class_of is None:
         return list(range(1, num_classes + 1))
@@ -175,7 +176,7 @@ def summarize(records: Iterable[Mapping]) -> Annotations:
 
 
 def summarize_content(content: Mapping) -> Annotations:
-    """The same of the content of an annotation file."""
+    """Count and fingerprint the content of an annotation file; see :func:`summarize`."""
     notes_of: defaultdict[Any, list[Mapping]] = defaultdict(list)
     for note in content.get("annotations", ()):
         notes_of[note["image_id"]].append(note)

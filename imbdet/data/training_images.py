@@ -1,4 +1,4 @@
-"""In how many training images the classes of a detector are, where no training tells."""
+"""The numbers of training images with each class, for evaluations outside of a training."""
 
 import logging
 from collections import Counter
@@ -15,23 +15,23 @@ from imbdet.losses import ClassFrequencies
 
 logger = logging.getLogger(__name__)
 
-# All of its classes are in more than 100 images, and its file takes half a minute to read.
+# A data set whose classes are all in more than 100 images; its file takes half a minute to read.
 _ALL_FREQUENT, _IMAGES = "coco_2017_train", 100
 
 
 def find_training_images(cfg: CfgNode, learned: DataSummary | None) -> dict[str, int]:
     """The number of training images with each class, by name, to evaluate weights.
 
-    Weights of an earlier version, or of other programs, do not say. Then the annotations of
-    DATASETS.TRAIN are read, if they are there, but not for LVIS alone, whose test sets need none,
-    and not those of COCO where all of its classes are frequent.
+    Weights of an earlier version, or of other programs, lack these numbers. Then the annotations of
+    DATASETS.TRAIN are read, if they exist, except where all test sets are LVIS's, which need none,
+    and for COCO where all of its classes are frequent.
 
     Args:
         cfg: the config.
-        learned: what the weights say of the data they learned from.
+        learned: summary of the data that the weights learned from, if they have one.
 
     Returns:
-        Empty where it is not known.
+        The numbers; empty where they are not known.
     """
     if learned is not None and learned.images_of_class:
         return learned.training_images

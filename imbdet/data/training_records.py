@@ -1,4 +1,4 @@
-"""The images of a training: those of all its data sets that have something to learn from."""
+"""Loads the images of a training: those of all its data sets that have objects."""
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
@@ -25,14 +25,14 @@ logger = logging.getLogger(__name__)
 
 
 class TrainingData(NamedTuple):
-    """What a training learns from.
+    """The data that a training learns from.
 
     Attributes:
         records: detectron2's dicts, checked, weighed and each with its "dataset_name"; without
             objects only where DATALOADER.FILTER_EMPTY_ANNOTATIONS is False.
-        summary: of the data sets, of all of their images.
-        class_frequencies: of the same.
-        class_weights: factors of the detector's classes by MODEL.CLASS_WEIGHTS; 1 for those that
+        summary: summary of the data sets, with all of their images.
+        class_frequencies: frequencies of the classes in all of these images.
+        class_weights: weights of the detector's classes by MODEL.CLASS_WEIGHTS; 1 for classes that
             the data do not have.
     """
 
@@ -84,11 +84,11 @@ def require_same_classes(names: Sequence[str], pair: Callable[..., Iterable]) ->
     """Compare the classes of data sets with those of the first one.
 
     Args:
-        names: of the data sets.
-        pair: ``zip_longest``, or ``zip``, which leaves out what only one of them has.
+        names: names of the data sets.
+        pair: ``zip_longest``, or ``zip``, which leaves out classes that only one of them has.
 
     Raises:
-        UserError: names the first class that differs.
+        UserError: a class differs; the message names the first one.
     """
     classes = [MetadataCatalog.get(name).thing_classes for name in names]
     for name, others in zip(names, classes, strict=True):

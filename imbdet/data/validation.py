@@ -1,4 +1,4 @@
-"""The loader by which a training knows its losses on the test sets."""
+"""Builds the loaders for the losses of a training on the test sets."""
 
 from collections.abc import Sequence
 
@@ -20,21 +20,21 @@ from imbdet.data.workers import leave_stopping_to_parent
 from imbdet.errors import UserError
 from imbdet.wording import counted
 
-# The key that asks for it.
+# The key that asks for these losses.
 KEY = "TEST.VALIDATION_LOSS"
 
 
 def build_validation_loader(cfg: CfgNode, name: str, class_weights: Sequence[float]) -> DataLoader:
-    """The images of a test set with their objects, as those of training are, in its batches.
+    """A loader of the images of a test set with their objects, in batches as those of a training.
 
     Each image comes once, resized as for a test and not augmented otherwise. All processes have
-    equally many batches, as losses over all processes want it, of at most as many images as in
+    equally many batches, as losses over all processes require, of at most as many images as in
     training.
 
     Args:
         cfg: the config.
-        name: of the data set.
-        class_weights: by which the training weighs objects, see
+        name: name of the data set.
+        class_weights: weights of the classes in the training, see
             :class:`imbdet.data.training_records.TrainingData`.
 
     Raises:
@@ -70,10 +70,11 @@ def share_batches(
     """The indices of the images in each batch of a process.
 
     Args:
-        num_images: at least one for each process.
-        batch_size: the most images of a batch; 2 where there would be batches without any.
-        rank: of the process.
-        num_processes: which all have equally many batches, none of them empty.
+        num_images: number of images, at least one for each process.
+        batch_size: highest number of images of a batch; 2 instead of 1 where a batch would be
+            empty.
+        rank: rank of the process.
+        num_processes: number of processes, which all have equally many batches, none of them empty.
     """
     num_batches = min(-(-num_images // (batch_size * num_processes)), num_images // num_processes)
     parts = np.array_split(np.arange(num_images), num_batches * num_processes)

@@ -1,4 +1,4 @@
-"""What the data say how much their objects and images count: "weight", and MODEL.CLASS_WEIGHTS."""
+"""Weights of the objects and images of data: "weight", and MODEL.CLASS_WEIGHTS."""
 
 import logging
 import math
@@ -31,14 +31,14 @@ def weigh_records(records: Sequence[dict], factors: Sequence[float]) -> list[dic
 
     Args:
         records: detectron2's dicts.
-        factors: of the classes, see :func:`class_weights`; an object's weight is that of its
-            annotation times that of its class.
+        factors: weights of the classes, see :func:`class_weights`; an object's weight is that of
+            its annotation times that of its class.
 
     Returns:
-        The records; without weights the same, otherwise copies.
+        The records themselves if there are no weights, otherwise copies.
 
     Raises:
-        UserError: a weight is no number of at least 0, or an ignored object has one.
+        UserError: a weight is not a number of at least 0, or an ignored object has one.
     """
     _check_weights(records)
     images = [record.get("weight", 1) for record in records]
@@ -58,11 +58,11 @@ def class_weights(cfg: CfgNode, counts: Sequence[int], classes: Sequence[str]) -
 
     Args:
         cfg: the config.
-        counts: number of objects of each class.
-        classes: their names.
+        counts: numbers of objects of each class.
+        classes: names of the classes.
 
     Raises:
-        UserError: see :func:`read_class_weights`; or it names a class that does not exist.
+        UserError: see :func:`read_class_weights`; or the key names a class that does not exist.
     """
     value = read_class_weights(cfg)
     if isinstance(value, str):
@@ -74,7 +74,7 @@ def read_class_weights(cfg: CfgNode) -> str | Mapping[str, float]:
     """MODEL.CLASS_WEIGHTS: one of ``RULES``, or numbers by the names of classes.
 
     Raises:
-        UserError: it has another form, or a number is none of at least 0.
+        UserError: the value has another form, or a weight is not a number of at least 0.
     """
     value = cfg.MODEL.CLASS_WEIGHTS
     if len(value) == 0:
@@ -117,7 +117,7 @@ def _by_rule(
 
 
 def _rule(rule: str, numbers: Tensor, beta: float) -> Tensor:
-    """(K,) up to a common factor."""
+    """(K,) weights of the classes, up to a common factor."""
     if rule == "effective_number":
         return class_balanced_weights(numbers, beta=beta)
     power = {"inverse": -1.0, "sqrt_inverse": -0.5}[rule]
@@ -160,7 +160,7 @@ def _is_weight(value: Any) -> bool:
 
 
 def _weighted(record: dict, factors: Sequence[float]) -> dict:
-    """A copy, as records may be the catalog's."""
+    """A copy of a record with weights, as records may be the catalog's."""
     notes = [
         {**note, "weight": note.get("weight", 1) * factors[note["category_id"]]}
         if is_object(note)

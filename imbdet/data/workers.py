@@ -1,4 +1,4 @@
-"""The worker processes of data loaders: who may end them, and what is reported when one dies."""
+"""The worker processes of data loaders: how they are ended, and reports of their death."""
 
 import contextlib
 import multiprocessing
@@ -14,7 +14,8 @@ from torch.utils.data import dataloader
 
 from imbdet.errors import UserError
 
-# An ended process frees its memory before its parent is notified: in far less than a second.
+# An ended process frees its memory before its parent is notified: this takes far less than a
+# second.
 _SECONDS_TO_END = 5
 
 
@@ -33,10 +34,10 @@ def leave_stopping_to_parent(worker_id: int) -> None:
     SLURM and other programs that end a job send it to all of its processes. The training then
     finishes the running iteration or evaluation, for which it needs its workers, and ends them
     itself. That holds for forked workers. A spawned one has other threads, which do not block the
-    signal, and ends as torch's workers do.
+    signal, and ends like torch's workers.
 
     Args:
-        worker_id: a number that torch passes; not used.
+        worker_id: number that torch passes; not used.
     """
     if not hasattr(signal, "sigwaitinfo"):  # macOS: no way to learn who sent a signal
         return
@@ -46,20 +47,20 @@ def leave_stopping_to_parent(worker_id: int) -> None:
 
 
 def _end_for_parent() -> None:
-    parent = multiprocessing.parent_process()  # of the system, it may be a server of forks
+    parent = multiprocessing.parent_process()  # the system's parent may be a fork server
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent.pid:
         pass
-    os._exit(0)  # as torch's own answer to it, also amid the reading of an image
+    os._exit(0)  # like torch's own handler, also while an image is read
 
 
 @contextlib.contextmanager
 def explained_worker_deaths() -> Iterator[None]:
     """Report in a sentence that a worker process of a loader has died.
 
-    torch notices that at once or within seconds and raises, wherever the main thread is.
+    torch notices a death at once or within seconds and raises, wherever the main thread is.
 
     Raises:
-        UserError: a worker process was killed or has left.
+        UserError: a worker process was killed or has exited.
     """
     try:
         try:
@@ -67,12 +68,13 @@ def explained_worker_deaths() -> Iterator[None]:
         except (ConnectionError, EOFError) as error:
             if not _came_from_a_loader(error):
                 raise
-            # torch's own word, a RuntimeError by a signal, names the process and what killed it. It
-            # comes as soon as the process has ended; if it came before, it may have been swallowed.
+            # torch's own error, a RuntimeError by a signal, names the process and the cause. It is
+            # raised as soon as the process has ended; if that was earlier, it may have been
+            # swallowed.
             time.sleep(_SECONDS_TO_END)
             raise _DeadWorkerError(str(error)) from error
     except RuntimeError as error:
-        # What a worker raised itself comes as "Caught ... in DataLoader worker process 0".
+        # An error of the worker's own code says "Caught ... in DataLoader worker process 0".
         if not isinstance(error, _DeadWorkerError) and "DataLoader worker (pid" not in str(error):
             raise
         raise UserError(
@@ -82,7 +84,7 @@ def explained_worker_deaths() -> Iterator[None]:
 
 
 class _DeadWorkerError(RuntimeError):
-    """It can no longer deliver the images that it announced."""
+    """A worker can no longer deliver the images that it announced."""
 
 
 def _came_from_a_loader(error: Exception) -> bool:

@@ -1,4 +1,4 @@
-"""How a detector is trained and evaluated: trainer, hooks, logs, checkpoints."""
+"""Trains and evaluates detectors: trainer, hooks, logs, checkpoints."""
 
 from imbdet import compat  # noqa: F401  (before detectron2)
 from imbdet.engine.evaluation import evaluate

@@ -12,13 +12,14 @@ from imbdet.errors import UserError
 
 
 def require_agreement(config_text: str) -> None:
-    """Compare this process with that of rank 0. A collective call.
+    """Compare the processes with that of rank 0. A collective call.
 
     Args:
-        config_text: the whole config.
+        config_text: whole config as YAML.
 
     Raises:
-        UserError: on all ranks, which of them differ from rank 0 and in what.
+        UserError: ranks differ from rank 0; it is raised on all ranks, and says which ones and in
+            what.
     """
     mine = {
         "imbdet's source files": hash_sources(Path(imbdet.__file__).parent),

@@ -37,10 +37,10 @@ _STATE = {
 
 
 def check_best_keys(cfg: CfgNode) -> None:
-    """Refuse keys under TEST.BEST that cannot do anything.
+    """Refuse keys under TEST.BEST that have no effect.
 
     Raises:
-        UserError: names the key.
+        UserError: a key has no effect; the message names it.
     """
     keys = cfg.TEST.BEST
     if not keys.METRIC:
@@ -63,10 +63,10 @@ def require_metric(metric: str, known: Iterable[str]) -> None:
 
     Args:
         metric: the value.
-        known: what the evaluation gives.
+        known: names of the metrics that the evaluation gives.
 
     Raises:
-        UserError: names the metrics that there are.
+        UserError: the metric is not among them; the message suggests one.
     """
     known = list(known)
     if metric not in known:
@@ -76,17 +76,17 @@ def require_metric(metric: str, known: Iterable[str]) -> None:
         )
 
 
-class StoppedEarly(BaseException):  # no error: nothing that handles errors may take it for one
-    """The training has come to its end before its last iteration."""
+class StoppedEarly(BaseException):  # no Exception, so that no handler of errors catches it
+    """The training has ended before its last iteration."""
 
 
 class BestKeeper(HookBase):
-    """Writes ``model_best.pth``: the weights of the best evaluation, which one it was, its value.
+    """Writes ``model_best.pth``: the weights of the best evaluation, its iteration and value.
 
-    ``best.json`` says what there is to say after the last evaluation.
+    ``best.json`` has the state after the last evaluation.
 
-    It is a watcher of :class:`Evaluation`, on all processes, and its state is of the evaluations
-    before a checkpoint.
+    It is a watcher of :class:`Evaluation` on all processes. Its state covers the evaluations before
+    a checkpoint.
     """
 
     def __init__(
@@ -95,12 +95,12 @@ class BestKeeper(HookBase):
         checkpointer: SafeCheckpointer,
         weights: Callable[[], Mapping[str, Tensor]],
     ) -> None:
-        """Start with no evaluation.
+        """Start without evaluations.
 
         Args:
-            cfg: ``TEST.BEST``.
-            checkpointer: writes the file.
-            weights: that the metric is of.
+            cfg: config with ``TEST.BEST``.
+            checkpointer: checkpointer that writes the file.
+            weights: function that returns the weights that the metric is of.
         """
         keys = cfg.TEST.BEST
         self.patience = keys.PATIENCE
@@ -110,7 +110,7 @@ class BestKeeper(HookBase):
 
     @property
     def has_stalled(self) -> bool:
-        """Whether the training is to end, as all processes find."""
+        """Whether the training is to end, which is the same on all processes."""
         return self._best.has_stalled(self.patience)
 
     def state_dict(self) -> dict[str, Any]:
@@ -134,7 +134,8 @@ class BestKeeper(HookBase):
         path = Path(self._checkpointer.save_dir, f"{NAME}.pth")
         kept = _read_kept(path)
         if kept.iteration and kept.iteration == self.trainer.start_iter:
-            # The evaluation at what was an end came after the checkpoint, and is not repeated.
+            # The evaluation at the end of a training came after the checkpoint, and is not
+            # repeated.
             if kept.metric == self._best.metric:
                 self._best = dataclasses.replace(
                     self._best, value=kept.value, iteration=kept.iteration
@@ -142,7 +143,7 @@ class BestKeeper(HookBase):
             return
         if self._best.iteration in (0, kept.iteration):
             return
-        if kept.iteration < self.trainer.start_iter:  # a later one is evaluated again
+        if kept.iteration < self.trainer.start_iter:  # later iterations are evaluated again
             what = "is missing or damaged"
             if kept.iteration:
                 what = f"is of {counted(kept.iteration, 'iteration')}"
@@ -150,24 +151,24 @@ class BestKeeper(HookBase):
                 f"'{path}' {what}, but the best evaluation was that after "
                 f"{self._best.iteration:,}: the next one replaces it."
             )
-        # What stalls stays as it is, as all processes know it.
+        # The counts of evaluations without a gain stay, as all processes have them.
         self._best = dataclasses.replace(self._best, value=math.nan, iteration=0)
 
     def look(self, metrics: Mapping[str, float], num_done: int) -> None:
         """Take an evaluation into account, and keep the weights if it is the best one.
 
         Args:
-            metrics: by name.
-            num_done: iterations.
+            metrics: metrics by name.
+            num_done: number of iterations that were done.
 
         Raises:
-            UserError: the metric is not among them.
+            UserError: the metric ``TEST.BEST.METRIC`` is not among them.
         """
         best = self._best
         require_metric(best.metric, metrics)
         is_best = best.see(metrics[best.metric], num_done)
         if comm.is_main_process():
-            # For the report: metrics.json may lack evaluations that follow each other closely.
+            # The report reads it: metrics.json may lack evaluations that follow each other closely.
             with replacing(Path(self._checkpointer.save_dir, "best.json")) as draft:
                 draft.write_text(json.dumps(dataclasses.asdict(best)))
         if is_best:
@@ -183,7 +184,7 @@ class BestKeeper(HookBase):
             )
 
     def describe(self) -> str:
-        """Why the training is to end, in a sentence."""
+        """A sentence on why the training is to end."""
         best = self._best
         return (
             f"{best.metric} did not get better by more than {best.min_delta} in "
@@ -193,12 +194,12 @@ class BestKeeper(HookBase):
 
 
 class _Kept(NamedTuple):
-    """What weights in a file are the best of.
+    """The evaluation of the weights in a file.
 
     Attributes:
-        iteration: how many iterations they have learnt; 0 if the file cannot be read.
-        metric: that they were judged by.
-        value: of it.
+        iteration: number of iterations before it; 0 if the file cannot be read.
+        metric: name of the metric.
+        value: value of the metric.
     """
 
     iteration: int = 0

@@ -1,4 +1,4 @@
-"""Checkpoints that run no code, fit their model, and are whole on the disk."""
+"""Checkpoints that run no code, fit their model, and are complete on the disk."""
 
 import io
 import logging
@@ -27,12 +27,12 @@ from imbdet.wording import listed
 
 logger = logging.getLogger(__name__)
 
-# The entry with what the model learned from.
+# The entry with a summary of the training data.
 _DATA = "data"
-# Entries that a run may begin to have when it goes on.
+# Entries that the checkpoint of a resumed run may lack.
 _ADDED_LATER = {ENTRY}
 
-# After a path: match names by their ends, as in detectron2's main branch.
+# The query after a path that matches names by their ends, as in detectron2's main branch.
 _MATCHING = "?matching_heuristics="
 
 
@@ -43,19 +43,19 @@ class SafeCheckpointer(DetectionCheckpointer):
     architecture are refused, and a file appears under its name only when it is complete.
 
     Attributes:
-        learned: what the model learned from, as the file says that was loaded last; None if it says
-            nothing, as those of Detectron2.
+        learned: summary of the data that the weights loaded last learned from; None if the file has
+            none, as those of Detectron2.
 
     Args:
-        model: the detector, also inside ``DistributedDataParallel``.
+        model: detector, possibly inside ``DistributedDataParallel``.
         save_dir: folder of the checkpoints.
         strict: whether every tensor of the model must be in the file, with its shape, as for an
             evaluation. Otherwise a training begins with the file: it may lack tensors, predictors
             for another number of classes are left out with a warning, and running quantities, such
-            as what losses count, stay as they are. A resumed run is always strict.
+            as counts of losses, stay as they are. A resumed run is always strict.
         must_be_finite: whether weights that are NaN or infinite are refused.
-        keep: how many of the newest numbered files stay; 0 = all.
-        data: what the model learns from, to be kept in the files; None keeps nothing.
+        keep: number of the newest numbered files that stay; 0 is all.
+        data: summary of the training data, to be kept in the files; None keeps nothing.
         kwargs: ``save_to_disk`` and the checkpointables, such as ``optimizer``.
     """
 
@@ -81,33 +81,33 @@ class SafeCheckpointer(DetectionCheckpointer):
         self.writer = CheckpointWriter(self._folder, keep)
 
     def save(self, name: str, **kwargs: Any) -> None:
-        """Save the present state as ``name``.pth, and tag it as the last one.
+        """Save the current state as ``name``.pth, and tag it as the last one.
 
         A collective call: all processes take part, the main one writes. It returns as soon as the
         state is copied to memory; ``writer`` writes it to the disk.
 
         Args:
-            name: without the ending.
-            kwargs: more that goes into the file, such as ``iteration``.
+            name: name of the file without its ending.
+            kwargs: other entries of the file, such as ``iteration``.
 
         Raises:
-            UserError: the file before could not be written.
+            UserError: the previous file could not be written.
         """
         states = {key: value.state_dict() for key, value in self.checkpointables.items()}
         self._write(name, {"model": self.model.state_dict(), **states, **kwargs}, is_last=True)
 
     def save_weights(self, name: str, weights: Mapping[str, Tensor], **kwargs: Any) -> None:
-        """Save weights as ``name``.pth, for ``MODEL.WEIGHTS``: no training goes on from them.
+        """Save weights as ``name``.pth, for ``MODEL.WEIGHTS``: no training can resume from them.
 
         On other processes than the main one it does nothing.
 
         Args:
-            name: without the ending.
-            weights: the state of the model.
-            kwargs: more that goes into the file.
+            name: name of the file without its ending.
+            weights: state of the model.
+            kwargs: other entries of the file.
 
         Raises:
-            UserError: the file before could not be written.
+            UserError: the previous file could not be written.
         """
         self._write(name, {"model": weights, **kwargs}, is_last=False)
 
@@ -118,7 +118,8 @@ class SafeCheckpointer(DetectionCheckpointer):
         content = io.BytesIO()
         torch.save({**parts, **self._kept}, content)
         logger.debug(f"Saving checkpoint '{name}.pth'.")
-        # Not its buffer: Python 3.12.1 and 3.13.0 crash when they collect one after an error.
+        # The buffer is not used: Python 3.12.1 and 3.13.0 crash when they collect one after an
+        # error.
         self.writer.start(f"{name}.pth", content.getvalue(), is_last=is_last)
 
     def load(self, path: str, checkpointables: list[str] | None = None) -> dict[str, Any]:
@@ -135,20 +136,20 @@ class SafeCheckpointer(DetectionCheckpointer):
         except UserError as error:
             raise UserError(f"Cannot load '{path}': {error}") from error
         finally:
-            # The main branch forgets to after an error, and then refuses every later call.
+            # The main branch does not reset it after an error, and then refuses every later call.
             self._parsed_url_during_load = None
 
     def has_checkpoint(self) -> bool:
-        """Whether the folder has a run to go on with."""
+        """Whether the folder has a run that can be resumed."""
         return bool(self.save_dir) and self._folder.holds_run()
 
     def resume_or_load(self, path: str, *, resume: bool = True) -> dict[str, Any]:
         """See :class:`DetectionCheckpointer`. Incomplete files are skipped.
 
-        A collective call: all processes load what the main one finds.
+        A collective call: all processes load the file that the main one finds.
 
         Raises:
-            UserError: as for :meth:`load`; or the file lacks what the run would go on from.
+            UserError: see :meth:`load`; or the file lacks entries that a resumed run needs.
         """
         if not (resume and self.has_checkpoint()):
             return super().resume_or_load(path, resume=False)
@@ -167,7 +168,7 @@ class SafeCheckpointer(DetectionCheckpointer):
             try:
                 found = self._folder.find_intact()
             except UserError as error:
-                found = error  # for all processes
+                found = error  # raised below, on all processes
         found = comm.all_gather(found)[0]
         if isinstance(found, UserError):
             raise found
@@ -214,7 +215,7 @@ class SafeCheckpointer(DetectionCheckpointer):
         check_weights(blobs)
         blobs = {name: blob for name, blob in blobs.items() if not name.endswith("_momentum")}
         self._convert_ndarray_to_tensor(blobs)
-        # Renamed here, not by the parent: `_load_model` needs the names that it matches.
+        # It is renamed here, not by the parent: `_load_model` needs the names that it matches.
         model, _ = convert_c2_detectron_names(blobs)
         return {"model": model, "matching_heuristics": True}
 
@@ -226,7 +227,7 @@ class SafeCheckpointer(DetectionCheckpointer):
         if checkpoint.get("matching_heuristics"):
             dropped = find_dropped(self.model, incompatible, shapes)
             incompatible.incorrect_shapes.extend(dropped)
-        # The parent counts what it skipped for its shape as missing too.
+        # The parent also counts tensors that it skipped for their shape as missing.
         skipped = {name for name, *_ in incompatible.incorrect_shapes}
         missing = [name for name in incompatible.missing_keys if name not in skipped]
         fitting = [entry for entry in incompatible.incorrect_shapes if entry[0] not in begins]
@@ -240,11 +241,11 @@ class SafeCheckpointer(DetectionCheckpointer):
         return {name: state[name].clone() for name in sorted(running_names(self.model))}
 
     def _begin_anew(self, begins: Mapping[str, Tensor], skipped: Collection[str]) -> None:
-        """Give running quantities the values back that they begin with.
+        """Restore the initial values of running quantities, and log their names.
 
         Args:
-            begins: the values by name.
-            skipped: names that were not loaded for their shape.
+            begins: initial values by name.
+            skipped: names of tensors that were not loaded for their shape.
         """
         state = self.model.state_dict()
         others = [name for name, value in begins.items() if not state[name].equal(value)]
@@ -271,7 +272,7 @@ class SafeCheckpointer(DetectionCheckpointer):
 
 
 def _split_query(path: str) -> tuple[str, bool]:
-    """A path without the query _MATCHING, and whether it has one that says yes."""
+    """A path without the query `_MATCHING`, and whether the query is there and true."""
     file, found, answer = (path or "").partition(_MATCHING)
     if found and answer not in ("True", "False"):
         raise UserError(f"Cannot load '{path}': '{_MATCHING}' must be followed by True or False.")

@@ -1,7 +1,7 @@
-"""Checkpoint files: reading them without running code, and telling whether they are whole.
+"""Reads checkpoint files without running code, and checks that they are complete.
 
-A file that is written here is torch's own, which any version of torch reads. It is a zip archive,
-and its comment is a checksum of all bytes before.
+Files are written in torch's format, which any version of torch reads. It is a zip archive, and its
+comment is a checksum of all bytes before.
 """
 
 import hashlib
@@ -33,12 +33,12 @@ _SEAL_START = struct.pack("<H", _COMMENT_SIZE) + _TAG
 
 
 def write_sealed(path: Path, content: bytes) -> None:
-    """Write what ``torch.save`` made, with a checksum; the file appears when it is complete.
+    """Write an output of ``torch.save`` with a checksum; the file appears when it is complete.
 
     Raises:
-        UserError: the disk does not take it.
+        UserError: the file cannot be written.
     """
-    body = memoryview(content)[:-2]  # without the length of the comment, which is 0
+    body = memoryview(content)[:-2]  # without the length of its comment, 0
     with replacing(path) as draft, open(draft, "wb") as file:
         file.write(body)
         file.write(_SEAL_START + hashlib.sha256(body).hexdigest().encode())
@@ -48,12 +48,12 @@ def read_checkpoint(path: str, extra_types: Sequence[type] = ()) -> Any:
     """Read a file of torch, or a pickle of arrays (.pkl), onto the CPU; no code of it is run.
 
     Args:
-        path: of the file.
-        extra_types: that a file of torch may hold beside tensors and plain values.
+        path: path of the file.
+        extra_types: types that a file of torch may hold beside tensors and plain values.
 
     Raises:
-        UserError: it cannot be read, is truncated, altered or no checkpoint, or asks to run code,
-            for hours or for more memory than it has bytes.
+        UserError: the file cannot be read, is truncated, altered or no checkpoint, asks to run
+            code, or would take hours or more memory than it has bytes.
     """
     try:
         require_file(path)
@@ -87,11 +87,11 @@ def check_weights(model: Any, *, must_be_finite: bool = True) -> None:
     """Refuse anything but a dict of tensors or arrays of real numbers.
 
     Args:
-        model: to look at.
+        model: object to check.
         must_be_finite: whether NaN and infinite values are refused, too.
 
     Raises:
-        UserError: names the first entry that is not right.
+        UserError: an entry is wrong; the message names the first one.
     """
     if not isinstance(model, dict):
         raise not_weights("its model", model)
@@ -109,7 +109,7 @@ def check_weights(model: Any, *, must_be_finite: bool = True) -> None:
 
 
 def not_weights(what: str, value: Any) -> UserError:
-    """The error of a file that holds something else."""
+    """The error for a file that holds something other than weights."""
     return UserError(
         f"{what} is of type {type(value).__name__}, but weights are tensors by name. Save the "
         "state dict alone: torch.save({'model': state_dict}, ...)."
@@ -117,7 +117,7 @@ def not_weights(what: str, value: Any) -> UserError:
 
 
 def _check_seal(path: str) -> bool:
-    """Whether a file has a checksum of all of it.
+    """Whether a file has a checksum of all its bytes.
 
     Raises:
         UserError: the checksum is wrong.
@@ -126,7 +126,7 @@ def _check_seal(path: str) -> bool:
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         seal = data[-_SEAL_SIZE:]
         if not is_archive(file):
-            return False  # torch's format before 1.6, or nothing that torch can read
+            return False  # torch's format before 1.6, or no file of torch
         if not seal.startswith(_SEAL_START):
             if data[-_END_SIZE:].startswith(_END):
                 return False  # the comment of another program

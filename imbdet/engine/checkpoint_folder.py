@@ -1,4 +1,4 @@
-"""The checkpoints of a run: which one it can go on from, which ones stay."""
+"""The checkpoints of a run: which one it can be resumed from, which ones stay."""
 
 import logging
 import os
@@ -37,16 +37,16 @@ class CheckpointFolder:
 
     @property
     def last(self) -> Path:
-        """The file that the tag names or, without one, that of the end of a training."""
+        """The file that the tag names or, without a tag, that of the end of a training."""
         return self.find_tagged() or self.root / _FINAL
 
     def find_intact(self) -> Path:
-        """The tagged file, or the newest one before that is whole, with a warning for each other.
+        """The tagged file or, if it is damaged, the newest intact one before, with a warning.
 
-        Where the tag is lost or damaged, all files count, with a warning.
+        Where the tag is lost or damaged, all files are candidates, with a warning.
 
         Raises:
-            UserError: there is none.
+            UserError: there is no intact file.
         """
         tagged = self.find_tagged()
         if tagged is None:
@@ -66,14 +66,14 @@ class CheckpointFolder:
         raise UserError(" ".join(problems))
 
     def set_tag(self, name: str) -> None:
-        """Make a file the last one."""
+        """Tag a file as the last one."""
         with replacing(self.tag) as draft:
             draft.write_text(name)
 
     def remove_old(self, name: str, keep: int) -> None:
         """Remove all numbered files up to the file ``name`` but the ``keep`` newest.
 
-        Files of later iterations, which another run has left, count as none.
+        Files of later iterations, which another run has left, are not counted.
         """
         upto = [path for number, path in self._numbered() if number <= _iteration(Path(name))]
         for path in upto[keep:]:
@@ -87,9 +87,10 @@ class CheckpointFolder:
             path.unlink(missing_ok=True)
 
     def remove_all(self) -> None:
-        """Remove all weights, also those beside the checkpoints, and what is half written.
+        """Remove all weights, also those beside the checkpoints, and half-written files.
 
-        The tag goes first, so that a run goes on from what is left if this comes to no end.
+        The tag is removed first, so that a run resumes from the remaining files if this is
+        interrupted.
         """
         self.tag.unlink(missing_ok=True)
         for pattern in ("model_*.pth", ".model_*.tmp"):
@@ -97,7 +98,7 @@ class CheckpointFolder:
                 path.unlink(missing_ok=True)
 
     def _newest_first(self) -> list[Path]:
-        """All files; that of the end of a training may be of one that went on later."""
+        """All files; the final one may be of a training that was resumed for more iterations."""
         paths = [path for _, path in self._numbered()]
         final = self.root / _FINAL
         if final.exists():
@@ -107,7 +108,7 @@ class CheckpointFolder:
         return paths
 
     def _numbered(self) -> list[tuple[int, Path]]:
-        """Newest first."""
+        """Iterations and paths of the numbered files, the newest first."""
         paths = [path for path in self.root.glob("model_*.pth") if _NUMBERED.fullmatch(path.name)]
         return sorted(((int(_iteration(path)), path) for path in paths), reverse=True)
 
@@ -117,7 +118,7 @@ def _is_name(name: str) -> bool:
 
 
 def _iteration_inside(path: Path) -> float:
-    """Of a file whose name does not tell it; -1 if it cannot be read."""
+    """The iteration of a file whose name does not have it; -1 if it cannot be read."""
     try:
         checkpoint = read_checkpoint(str(path))
     except UserError:

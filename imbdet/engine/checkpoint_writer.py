@@ -1,4 +1,4 @@
-"""Brings checkpoints to the disk while the training goes on."""
+"""Writes checkpoints to the disk while the training goes on."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -10,8 +10,8 @@ class CheckpointWriter:
     """Writes one file at a time in a thread, which the program waits for before it ends.
 
     Args:
-        folder: of the files.
-        keep: how many of the newest numbered files stay; 0 = all.
+        folder: folder of the files.
+        keep: number of the newest numbered files that stay; 0 is all.
     """
 
     def __init__(self, folder: CheckpointFolder, keep: int = 0) -> None:
@@ -20,15 +20,15 @@ class CheckpointWriter:
         self._writing: Future | None = None
 
     def start(self, name: str, content: bytes, *, is_last: bool = True) -> None:
-        """Begin to write a file, once the one before is written.
+        """Start to write a file, once the previous one is written.
 
         Args:
-            name: of the file.
-            content: what ``torch.save`` made.
-            is_last: whether a training goes on from it, so that the tag names it.
+            name: name of the file.
+            content: output of ``torch.save``.
+            is_last: whether a training can be resumed from it, so that the tag names it.
 
         Raises:
-            UserError: the file before could not be written.
+            UserError: the previous file could not be written.
         """
         self.wait()
         executor = ThreadPoolExecutor(max_workers=1)
@@ -36,15 +36,15 @@ class CheckpointWriter:
         executor.shutdown(wait=False)  # the thread ends with the file
 
     def check(self) -> None:
-        """Raise the error of the last file, if there was one by now."""
+        """Raise the error of the last file, if there has been one so far."""
         if self._writing is not None and self._writing.done():
             self.wait()
 
     def wait(self) -> None:
-        """Wait until all is on the disk.
+        """Wait until all files are on the disk.
 
         Raises:
-            UserError: the disk did not take it. The files before are intact.
+            UserError: the last file could not be written. The previous ones are intact.
         """
         writing, self._writing = self._writing, None
         if writing is not None:

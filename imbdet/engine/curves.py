@@ -1,4 +1,4 @@
-"""Curves of a training that continue at a checkpoint as if the training had never ended."""
+"""Curves of a training that continue at a checkpoint as if it had not been interrupted."""
 
 import contextlib
 from collections import defaultdict
@@ -14,10 +14,10 @@ from imbdet.files import replacing
 from imbdet.untrusted.reading import parse_json, require_file
 from imbdet.untrusted.schema import NUMBER, Each, Row, require_form
 
-# How many of a scalar's last values the writers smooth over.
+# Number of a scalar's last values that the writers smooth over.
 WINDOW = 20
 
-# For each scalar whether it is smoothed, and its values, each with its iteration.
+# The form of the state: for each scalar, whether it is smoothed, and values with iterations.
 _STATE = {"scalars": Each(Row((bool, [Row((NUMBER, int))]))), "written_to": int}
 
 
@@ -34,11 +34,12 @@ class CurveWriter(PeriodicWriter):
         self._state: dict[str, Any] | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """The last values of each scalar, and up to which iteration scalars are written."""
+        """The last values of each scalar, and the iteration up to which scalars are written."""
         storage = self.trainer.storage
         hints = storage.smoothing_hints()
         return {
-            # Of scalars that are not smoothed, such as the AP of a thousand classes, the last one.
+            # Scalars that are not smoothed, such as the AP of a thousand classes, need the last
+            # one.
             "scalars": {
                 name: (hints[name], history.values()[-WINDOW if hints[name] else -1 :])
                 for name, history in storage.histories().items()
@@ -50,7 +51,7 @@ class CurveWriter(PeriodicWriter):
         """Go on from ``state`` when the training starts.
 
         Raises:
-            UserError: it is of another form.
+            UserError: the state is of another form.
         """
         require_form(state, _STATE, "CurveWriter")
         self._state = state
@@ -66,7 +67,7 @@ class CurveWriter(PeriodicWriter):
 
     def after_train(self):
         is_complete = self.trainer.iter >= self.trainer.max_iter
-        # Each writes what is left and closes, also after an error of another.
+        # Each writer writes the rest and closes, also after an error of another.
         with contextlib.ExitStack() as stack:
             for writer in reversed(self._writers):
                 if isinstance(writer, RunLogger):
@@ -75,7 +76,7 @@ class CurveWriter(PeriodicWriter):
                 stack.callback(writer.write)
 
     def _forgetful_writers(self) -> list[JSONWriter | TensorboardXWriter | RunLogger]:
-        """Those that write no scalar twice, if they know which ones they have written."""
+        """The writers that write each scalar once, for which they store the last iteration."""
         kinds = JSONWriter | TensorboardXWriter | RunLogger
         return [writer for writer in self._writers if isinstance(writer, kinds)]
 

@@ -30,8 +30,9 @@ def evaluate(cfg: CfgNode, *, resume: bool, on_start: OnStart) -> OrderedDict:
 
     Args:
         cfg: the config.
-        resume: take the weights of the last checkpoint in ``OUTPUT_DIR``, not ``MODEL.WEIGHTS``.
-        on_start: called when the weights are loaded, with None.
+        resume: whether to take the weights of the last checkpoint in ``OUTPUT_DIR``, not
+            ``MODEL.WEIGHTS``.
+        on_start: function that is called with None when the weights are loaded.
 
     Raises:
         UserError: there is nothing to evaluate on, or the weights do not fit.
@@ -55,7 +56,7 @@ def evaluate(cfg: CfgNode, *, resume: bool, on_start: OnStart) -> OrderedDict:
             require_classes(checkpointer.learned.classes, name, weights)
     on_start(None)
     with explained_worker_deaths():
-        is_main = comm.is_main_process()  # which alone computes metrics
+        is_main = comm.is_main_process()  # only it computes metrics
         images = find_training_images(cfg, checkpointer.learned) if is_main else {}
         results = evaluate_model(cfg, model, images)
         if cfg.TEST.AUG.ENABLED:
@@ -70,13 +71,13 @@ def evaluate_model(
 
     Args:
         cfg: the config.
-        model: the detector.
+        model: detector to evaluate.
         training_images: see :class:`imbdet.evaluation.COCOEvaluator`.
-        suffix: goes behind the name of the folder and those of the results.
+        suffix: suffix of the names of the folder and the results.
 
     Returns:
-        On the main process the metrics by their kind, such as "bbox"; those of several data sets by
-        the data set, as detectron2 has them.
+        On the main process the metrics by IoU type, such as "bbox"; those of several data sets by
+        the data set, as in detectron2.
     """
     results = {}
     for name, evaluator in _build_evaluators(cfg, training_images, suffix):
@@ -90,7 +91,7 @@ def evaluate_model(
 def undefined_metrics(
     cfg: CfgNode, training_images: Mapping[str, int], suffix: str = ""
 ) -> OrderedDict:
-    """What :func:`evaluate_model` returns, with NaN for each metric, without an evaluation."""
+    """The result of :func:`evaluate_model` with NaN for each metric, without an evaluation."""
     evaluators = _build_evaluators(cfg, training_images, suffix)
     return _name({name: evaluator.undefined() for name, evaluator in evaluators}, suffix)
 
@@ -112,7 +113,7 @@ def _build_evaluators(
 
 
 def _name(results: Mapping[str, dict], suffix: str) -> OrderedDict:
-    """The results of each data set by detectron2's names."""
+    """The results of the data sets by detectron2's names, each with the suffix."""
     if len(results) == 1:
         (results,) = results.values()
     return OrderedDict((f"{name}{suffix}", values) for name, values in results.items())

@@ -1,11 +1,11 @@
-"""Evaluates on the way and at the end, and tells others the metrics."""
+"""Evaluates during a training and at its end, and passes the metrics to watchers."""
 
 from collections.abc import Callable, Mapping, Sequence
 
 from detectron2.engine.hooks import EvalHook
 from detectron2.utils import comm
 
-# Takes the metrics by name, such as "bbox/AP", and how many iterations were done.
+# A function of the metrics by name, such as "bbox/AP", and the number of iterations done.
 Watcher = Callable[[Mapping[str, float], int], None]
 
 
@@ -13,9 +13,11 @@ class Evaluation(EvalHook):
     """detectron2's hook, which evaluates each iteration once, also where the training ends there.
 
     Args:
-        period: of the evaluations, in iterations; 0 is at the end alone.
-        evaluate: returns the metrics by name, those of the detections on the main process alone.
-        watchers: called on all processes after each evaluation, with the same metrics.
+        period: period of the evaluations in iterations; 0 evaluates at the end only.
+        evaluate: function that returns the metrics by name, those of detections on the main process
+            only.
+        watchers: functions that are called on all processes after each evaluation, with the same
+            metrics.
     """
 
     def __init__(
@@ -29,7 +31,7 @@ class Evaluation(EvalHook):
         self._num_done = 0  # iterations at the last evaluation
 
     def after_train(self) -> None:
-        # detectron2's evaluates also where the last iteration failed.
+        # detectron2's hook also evaluates where the last iteration failed.
         if self.trainer.iter >= self.trainer.max_iter:
             self._do_eval()
 

@@ -1,4 +1,4 @@
-"""Whether the weights of a file belong to a model."""
+"""Checks that the weights of a file belong to a model."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,23 +11,23 @@ from torch import Tensor, nn
 from imbdet.errors import UserError
 
 # detectron2's names for the last layers, whose width depends on the number of classes or anchors:
-# of the box heads and RetinaNet, of mask and semantic heads, of the keypoint head, of the RPN.
+# those of box heads and RetinaNet, mask and semantic heads, the keypoint head, the RPN.
 _PREDICTOR = re.compile(
     r"\b(cls_score|bbox_pred|predictor|score_lowres|objectness_logits|anchor_deltas)\.(weight|bias)$"
 )
-# How the names of their last layers begin.
+# Prefixes of tensors' names, and the detectors that have them.
 _KINDS = {"head.": "a one-stage detector", "roi_heads.": "a two-stage detector"}
 
 
 def find_dropped(
     model: nn.Module, incompatible: Any, shapes: dict[str, tuple]
 ) -> Iterator[tuple[str, tuple, tuple]]:
-    """The tensors that detectron2 matched by guessing names and left out for their shape.
+    """The tensors that detectron2 matched by similar names and left out for their shape.
 
     Args:
-        model: the detector.
-        incompatible: detectron2's account of what did not fit.
-        shapes: of all tensors in the file, by name.
+        model: detector that is loaded.
+        incompatible: detectron2's report of keys that did not fit.
+        shapes: shapes of all tensors in the file, by name.
 
     Yields:
         Name in the model, shape in the file, shape in the model.
@@ -50,7 +50,7 @@ def check_fit(
         strict: whether nothing may be missing, and predictors must have their shapes, too.
 
     Raises:
-        UserError: names the tensors.
+        UserError: tensors do not fit; the message names them.
     """
     misfits = [
         f"'{name}' has shape {in_file} in the file, {in_model} in the model"
@@ -75,10 +75,10 @@ def check_fit(
 
 
 def check_kinds(model: nn.Module, weights: Mapping[str, Tensor | np.ndarray]) -> None:
-    """Refuse whole numbers for a tensor of floating point ones, such as quantized weights.
+    """Refuse whole numbers for a floating-point tensor, such as quantized weights.
 
     Raises:
-        UserError: names the tensor.
+        UserError: a tensor has whole numbers; the message names it.
     """
     state = model.state_dict()
     for name, values in weights.items():
@@ -92,7 +92,7 @@ def check_kinds(model: nn.Module, weights: Mapping[str, Tensor | np.ndarray]) ->
 
 
 def _kind(names: Iterable[str]) -> str | None:
-    """What kind of detector has tensors of these names, if it can be told."""
+    """The kind of detector that has tensors of these names; None if it is not known."""
     names = list(names)
     for start, kind in _KINDS.items():
         if any(name.startswith(start) for name in names):

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a training between two iterations, with a checkpoint to go on from."""
+"""Ends a training on Ctrl-C and SIGTERM between two iterations, with a checkpoint to resume."""
 
 import logging
 import os
@@ -11,8 +11,8 @@ from imbdet.programs.signals import Stopped, stop
 
 logger = logging.getLogger(__name__)
 
-# Seconds within which a second signal counts as the first: a terminal and SLURM send it to all
-# processes of a job, and the program that started them, such as torchrun, passes it on.
+# Seconds within which a second signal is taken for the first one: a terminal and SLURM send it to
+# all processes of a job, and the program that started them, such as torchrun, passes it on.
 ECHO_TIME = 1.0
 
 
@@ -20,7 +20,7 @@ class StopOnSignal(HookBase):
     """After a signal, saves a checkpoint at the end of the running iteration and raises Stopped.
 
     All processes stop if one of them receives a signal. A second signal stops at once, and so does
-    any before the first iteration or after the last checkpoint, when there is nothing to lose.
+    any before the first iteration or after the last checkpoint, when nothing would be lost.
     ``on_signal`` must be the handler of the signals before the loader's workers are made, which
     inherit it. The hook comes after those that change the state and before those that save and
     evaluate it.
@@ -29,11 +29,11 @@ class StopOnSignal(HookBase):
     def __init__(self) -> None:
         self._process = os.getpid()
         self._is_underway = False
-        self._received = 0  # number of the signal
+        self._received = 0  # number of the signal, 0 for none
         self._received_at = 0.0
 
     def on_signal(self, number: int, frame: object) -> None:
-        """The handler, for :func:`imbdet.programs.signals.hearing`."""
+        """Handle a signal; see :func:`imbdet.programs.signals.hearing`."""
         if os.getpid() != self._process:
             return  # a worker of the loader: its parent ends it
         if not self._is_underway:
@@ -49,7 +49,7 @@ class StopOnSignal(HookBase):
         self._is_underway = True
 
     def after_step(self):
-        is_last = self.trainer.iter + 1 >= self.trainer.max_iter  # what follows saves it anyway
+        is_last = self.trainer.iter + 1 >= self.trainer.max_iter  # a checkpoint follows anyway
         number = self._agree()
         if number and not is_last:
             iteration = self.trainer.iter
@@ -58,17 +58,18 @@ class StopOnSignal(HookBase):
 
     def after_train(self):
         if self.trainer.iter < self.trainer.max_iter:
-            return  # it failed
+            return  # the training failed
         number = self._agree()
         self._is_underway = False
         if number:
             self._leave(number)
 
     def _agree(self) -> int:
-        # All processes stop after the same iteration: one alone would leave the others waiting.
+        # All processes stop after the same iteration, as others would wait for one that stopped
+        # alone.
         return max(comm.all_gather(self._received))
 
     def _leave(self, number: int) -> None:
         self.trainer.checkpointer.writer.wait()
-        comm.synchronize()  # if one left early, the others would be ended before it is written
+        comm.synchronize()  # one that left early would end the others before the file is written
         raise Stopped(number, "With --resume, the same command goes on.")

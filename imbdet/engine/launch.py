@@ -1,4 +1,4 @@
-"""Starting the processes of a job: one, several by this program, or several by torchrun."""
+"""Starts the processes of a job: one, several by this program, or several by torchrun."""
 
 import argparse
 import os
@@ -16,7 +16,7 @@ from imbdet.wording import counted
 
 LOCALHOST = "127.0.0.1"
 
-# Connections that may wait before they are accepted.
+# Number of connections that may wait before they are accepted.
 BACKLOG = 4096
 
 # The variables that torchrun sets for each process; other launchers may set them, too.
@@ -34,11 +34,12 @@ def launch(run: Run, args: argparse.Namespace) -> int:
     """Call ``run(args)`` in all processes of this machine.
 
     Args:
-        run: the work of one process.
-        args: ``num_processes`` on the CPU or, if that is 0, ``num_gpus`` with a GPU each, on each
-            of ``num_machines`` that meet at ``dist_url``. One process on one machine is this
-            process itself, with or without a GPU. Where torchrun started this process, it is one
-            of torchrun's. ``timeout``: seconds that a process waits for the others.
+        run: function that does the work of one process.
+        args: arguments with the numbers of processes: ``num_processes`` on the CPU or, if that is
+            0, ``num_gpus`` with a GPU each, on each of ``num_machines`` that connect at
+            ``dist_url``. One process on one machine is this process itself, with or without a GPU.
+            Where torchrun started this process, it is one of torchrun's. ``timeout`` is the time in
+            seconds that a process waits for the others.
 
     Returns:
         The exit status.
@@ -79,7 +80,7 @@ def launch(run: Run, args: argparse.Namespace) -> int:
 
 
 def _join_torchrun(run: Run, args: argparse.Namespace) -> int:
-    """This process is one of torchrun's."""
+    """Join a job of torchrun, which started this process."""
     if args.num_processes or args.num_gpus != 1 or args.num_machines != 1:
         raise UserError(
             "torchrun sets the number of processes and machines: leave out --num-processes, "
@@ -131,7 +132,7 @@ def _count_processes(args: argparse.Namespace) -> int:
 
 
 def _meeting_point(args: argparse.Namespace) -> tuple[str, int]:
-    """Host and port; port 0 is any that is free."""
+    """The host and port at which processes connect; port 0 is any that is free."""
     if args.dist_url == "auto":
         if args.num_machines == 1:
             return LOCALHOST, 0
@@ -145,7 +146,7 @@ def _meeting_point(args: argparse.Namespace) -> tuple[str, int]:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A socket of this machine at a port, at all addresses unless ``host`` is the machine alone."""
+    """A socket of this machine at a port, on all addresses unless ``host`` is LOCALHOST."""
     family = socket.AF_INET
     if host != LOCALHOST:
         host = ""
@@ -163,7 +164,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _wait_for(host: str, port: int, timeout: float) -> None:
-    """Until the machine of rank 0 listens."""
+    """Wait until the machine of rank 0 listens; ``timeout`` is in seconds."""
     deadline = time.monotonic() + timeout
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Whether weights learned from the data that a training is about to show them."""
+"""Compares the data that weights learned from with those of a training."""
 
 import logging
 
@@ -16,13 +16,13 @@ def compare_data(
     """Refuse to go on, or warn, if the weights learned from other data.
 
     Args:
-        cfg: the config.
-        learned: what they learned from; None if it is not known.
-        now: what they are to learn from.
-        is_resumed: whether the training goes on, rather than begins with them.
+        cfg: config of the training.
+        learned: summary of the data that the weights learned from; None if it is not known.
+        now: summary of the data of the training.
+        is_resumed: whether the training is resumed, rather than started with the weights.
 
     Raises:
-        UserError: a training would go on with other classes.
+        UserError: a resumed training would have other classes.
     """
     if learned is None:
         return

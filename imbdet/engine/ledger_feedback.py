@@ -1,4 +1,4 @@
-"""The ledger of a training rules how often its images come and what its objects weigh."""
+"""Repeats images and weights objects of a training by its ledger."""
 
 import logging
 from collections.abc import Mapping
@@ -29,11 +29,11 @@ _STATE = {"length": int, "first_iteration": int, "looks": [[Tensor]]}
 
 
 class Look(NamedTuple):
-    """What the ledger says at one time.
+    """The hardness and weights that follow from the ledger at one time.
 
     Attributes:
         hardness: (I,) float64, see :func:`imbdet.records.hardness.hardness_of_images`.
-        weights: (A,) float32, factors of the losses of each object.
+        weights: (A,) float32 in [0, 1], factors of the losses of each object.
     """
 
     hardness: Tensor
@@ -41,30 +41,31 @@ class Look(NamedTuple):
 
 
 class LedgerFeedback(HookBase):
-    """Looks into the ledger at the beginning of each period; see docs/ledger.md.
+    """Reads the ledger at the start of each period; see docs/ledger.md.
 
-    A look is a function of the ledger at that iteration, and all processes have the same. Objects
-    weigh by that of the period, images come by that of the period before, since they are read
-    ahead. A checkpoint has both. It must come after the keeper and before the hooks that save one.
+    A :class:`Look` is a function of the ledger at that iteration, and the same on all processes.
+    Weights of objects are by the look of the period, repeats of images by that of the previous one,
+    since they are read ahead. A checkpoint has both looks. The hook must come after the keeper and
+    before the hooks that save a checkpoint.
     """
 
     def __init__(self, cfg: CfgNode, keeper: LedgerKeeper):
-        """Read the keys.
+        """Store the keys.
 
         Args:
-            cfg: the config.
-            keeper: of the ledger.
+            cfg: config of the training.
+            keeper: keeper of the ledger.
         """
         self._keys = cfg.LEDGER.FEEDBACK
         self._batch_size = cfg.SOLVER.IMS_PER_BATCH
         self._max_repeats = cfg.DATALOADER.MAX_REPEATS
         self._keeper = keeper
-        self._looks: list[Look] = []  # of the period before and of this one
+        self._looks: list[Look] = []  # of the previous period and of this one
         self._state: Mapping[str, Any] | None = None
         self._batch_hook: RemovableHandle | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """The looks, on the main process, which tells the others."""
+        """The looks, on the main process, which sends them to the others."""
         if not (comm.is_main_process() and self._looks):
             return {}
         return {
@@ -77,7 +78,7 @@ class LedgerFeedback(HookBase):
         """Go on from ``state`` when the training starts.
 
         Raises:
-            UserError: it is of another form.
+            UserError: the state is of another form.
         """
         if comm.is_main_process():
             require_form(state, _STATE, "LedgerFeedback")
@@ -116,7 +117,7 @@ class LedgerFeedback(HookBase):
             self._batch_hook = None
 
     def _take_up(self, state: Mapping[str, Any] | None) -> list[Look]:
-        """The looks of a checkpoint, if they are of this ledger and of such periods."""
+        """The looks of a checkpoint, if they are of this ledger and of periods of this length."""
         own = {"length": self._length, "first_iteration": self._keeper.first_iteration}
         if state is None or any(state[name] != value for name, value in own.items()):
             return []
@@ -129,7 +130,7 @@ class LedgerFeedback(HookBase):
             return looks
 
     def _look(self) -> Look:
-        """A collective call."""
+        """The look of the current ledger; a collective call."""
         ledger = self._keeper.up_to_now()
         return _told_by_main(None if ledger is None else self._judge(ledger))
 
@@ -138,7 +139,7 @@ class LedgerFeedback(HookBase):
         judged = objects["judged"]
         rival = objects["rival"] / judged.clamp(min=1)
         doubts = torch.from_numpy(doubts_of_classes(judged.numpy(), rival.numpy(), rows.classes))
-        # A wrong label is never learnt: it shall not bring its image more often.
+        # A wrong label is never learnt, and should not repeat its image.
         hardness = hardness_of_objects(objects) * (1 - doubts)
         numbers = torch.from_numpy(rows.num_objects)
         weights = (1 - doubts).clamp(min=self._keys.MIN_WEIGHT).float()
@@ -151,7 +152,7 @@ class LedgerFeedback(HookBase):
             periods.set_factors(number, by_hardness(hardness, self._max_repeats))
 
     def _weigh(self, model: nn.Module, args: tuple[list[dict[str, Any]]]) -> None:
-        """Multiply the weights of a batch's objects, before the model sees them."""
+        """Multiply the weights of a batch's objects by those of the look, before the model runs."""
         (inputs,) = args
         weights = self._looks[-1].weights[self._keeper.rows.of_objects(inputs)]
         of_images = [image["instances"] for image in inputs]
@@ -161,10 +162,10 @@ class LedgerFeedback(HookBase):
 
 
 def needs_feedback(cfg: CfgNode) -> bool:
-    """Whether a key asks for it. Warns where it would come too late.
+    """Whether a key asks for the feedback. Warns where it would start too late.
 
     Raises:
-        UserError: there is no ledger to look into.
+        UserError: there is no ledger for it.
     """
     keys = cfg.LEDGER.FEEDBACK
     if keys.OBJECT_WEIGHTS and not cfg.LEDGER.ENABLED:
@@ -181,5 +182,5 @@ def needs_feedback(cfg: CfgNode) -> bool:
 
 
 def _told_by_main(value: Any) -> Any:
-    """What the main process has; a collective call."""
+    """The value of the main process; a collective call."""
     return comm.all_gather(value)[0]

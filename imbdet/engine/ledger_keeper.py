@@ -30,7 +30,7 @@ from imbdet.untrusted.schema import Each, require_form
 
 logger = logging.getLogger(__name__)
 
-# Iterations whose sights a process keeps before the main one adds those of all to the ledger.
+# Highest number of iterations between two additions of all processes' sights to the ledger.
 ITERATIONS_PER_SUM = 100
 
 _STATE = {
@@ -44,37 +44,37 @@ _STATE = {
 class LedgerKeeper(HookBase):
     """Writes ``OUTPUT_DIR/ledger``; see docs/ledger.md.
 
-    The main process has the ledger; the others hand over what they saw, so that it is that of one
-    process with all images. It is attached to the model in the steps alone, since other hooks call
-    the model as well. It must come before the hooks that save a checkpoint.
+    The main process has the ledger; the others send their sights to it, so that the ledger is the
+    same as with one process. The hook is attached to the model in the steps only, since other hooks
+    call the model as well. It must come before the hooks that save a checkpoint.
     """
 
     def __init__(self, cfg: CfgNode, model: nn.Module):
         """Find the part of the detector whose samples count.
 
         Raises:
-            UserError: there is none.
+            UserError: there is no such part.
         """
         self._folder = Path(cfg.OUTPUT_DIR) / "ledger"
         self._checkpoint_period = cfg.SOLVER.CHECKPOINT_PERIOD
         self._learner = _find_learner(cfg, model)
-        self._ledger: Ledger | None = None  # of the main process alone, in a training
+        self._ledger: Ledger | None = None  # on the main process only, in a training
         self._state: Mapping[str, Any] | None = None
         self._seen: list[Sights] = []
         self._batch_hook: RemovableHandle | None = None
 
     @property
     def rows(self) -> LedgerRows:
-        """Which row is whose, in a training."""
+        """The rows of objects and images, in a training."""
         return self._rows
 
     @property
     def first_iteration(self) -> int:
-        """The iteration with which the ledger began, in a training."""
+        """The first iteration of the ledger, in a training."""
         return self._first_iteration
 
     def up_to_now(self) -> Ledger | None:
-        """The ledger of all that all processes saw, on the main process; a collective call."""
+        """The ledger with the sights of all processes, on the main one; a collective call."""
         self._sum_up()
         return self._ledger
 
@@ -93,7 +93,7 @@ class LedgerKeeper(HookBase):
         """Go on from ``state`` when the training starts.
 
         Raises:
-            UserError: it is of another form.
+            UserError: the state is of another form.
         """
         if comm.is_main_process():
             require_form(state, _STATE, "LedgerKeeper")
@@ -103,7 +103,7 @@ class LedgerKeeper(HookBase):
         self._rows = LedgerRows(self.trainer.data_loader.records)
         self._first_iteration = self.trainer.start_iter
         if comm.is_main_process():
-            # Only then it is one to be written: what fails to begin leaves the files as they are.
+            # It is made here, as a training that fails to start must leave the files as they are.
             self._ledger = self._take_up()
 
     def before_step(self):
@@ -121,7 +121,7 @@ class LedgerKeeper(HookBase):
 
     def after_train(self):
         self._stop_looking()
-        # After an error in one process the others do not come here: nothing is summed up.
+        # After an error in one process the others do not come here, so that no sights are gathered.
         self._write()
 
     def _stop_looking(self) -> None:
@@ -146,7 +146,7 @@ class LedgerKeeper(HookBase):
         )
 
     def _sum_up(self) -> None:
-        """Add to the ledger what all processes saw since the last time; a collective call."""
+        """Add the sights of all processes since the last call to the ledger; a collective call."""
         seen = comm.gather(self._seen)
         self._seen = []
         parts = [sights for of_process in seen for sights in of_process]
@@ -154,7 +154,7 @@ class LedgerKeeper(HookBase):
             self._ledger.add(Sights.together(parts))
 
     def _take_up(self) -> Ledger:
-        """That of the checkpoint, if it has one of the same data, or an empty one."""
+        """The ledger of the checkpoint, if it has one of the same data, or an empty one."""
         ledger = Ledger(len(self._rows.object_ids), len(self._rows.image_ids))
         state, self._state = self._state, None
         if state is None:
@@ -176,7 +176,7 @@ class LedgerKeeper(HookBase):
         return {name: of_set.fingerprint for name, of_set in annotations.items()}
 
     def _drop_files(self) -> None:
-        """Remove those of an earlier training."""
+        """Remove the files of an earlier training."""
         for name in TABLES:
             self._path(name).unlink(missing_ok=True)
 
@@ -189,7 +189,7 @@ class LedgerKeeper(HookBase):
             "first_iteration": str(self._first_iteration),
             "data": json.dumps(self._fingerprints()),
         }
-        # The tables belong together: all drafts are whole before the first one replaces a file.
+        # The tables belong together: all drafts are complete before the first one replaces a file.
         with contextlib.ExitStack() as drafts:
             for name, to_table in TABLES.items():
                 table = to_table(
@@ -203,7 +203,7 @@ class LedgerKeeper(HookBase):
 
 
 def _find_learner(cfg: CfgNode, model: nn.Module) -> Learner:
-    """That of the dense head or the RoI heads, of a cascade the first stage."""
+    """The learner of the dense head or the RoI heads; of a cascade, that of the first stage."""
     learners = [learner for learner in learners_of(model) if learner.place != RPN.place]
     if not learners:
         modules = [site.module for site in SITES if site != RPN]

@@ -1,4 +1,4 @@
-"""One job at a time in an output folder."""
+"""Locks output folders, so that only one job runs in each."""
 
 import contextlib
 import fcntl
@@ -21,12 +21,12 @@ def lock_folder(folder: Path) -> None:
     """Keep other jobs out of ``folder`` for as long as this process lives.
 
     The lock is one of POSIX (``fcntl.lockf``) on the file ``.lock``. The system frees it however
-    the process ends, so that none is ever stale; NFS keeps it across machines; and workers of a
-    loader, which may outlive a killed process by seconds, do not inherit it. In the same process
-    it may be asked for again.
+    the process ends, so that it is never stale; NFS keeps it across machines; and workers of a
+    loader, which may outlive a killed process by seconds, do not inherit it. The same process may
+    ask for it again.
 
     Raises:
-        UserError: another process has it, and which.
+        UserError: another process has the lock; the message says which.
     """
     path = folder.resolve() / ".lock"
     if (path, os.getpid()) in _held:
@@ -54,13 +54,13 @@ def lock_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def trying_to_lock(folder: Path) -> Iterator[bool]:
-    """Keep other jobs out of ``folder`` until the end of the block, unless one is there.
+    """Keep other jobs out of ``folder`` until the end of the block, unless one runs there.
 
     It is for folders that this process has no job in.
 
     Yields:
-        Whether there was none; a file system without locks, or a folder that is not there or may
-        not be written to, has none.
+        Whether no job runs there; True on a file system without locks, and for a folder that does
+        not exist or cannot be written to.
     """
     with contextlib.ExitStack() as stack:
         is_free = True
@@ -74,6 +74,6 @@ def trying_to_lock(folder: Path) -> Iterator[bool]:
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether another process has the folder; one without locks has none."""
+    """Whether another process has locked the folder; False on a file system without locks."""
     with trying_to_lock(folder) as is_free:
         return not is_free

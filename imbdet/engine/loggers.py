@@ -1,4 +1,4 @@
-"""Curves for programs that keep those of many trainings: Weights & Biases and MLflow."""
+"""Sends curves to trackers of experiments: Weights & Biases and MLflow."""
 
 import importlib
 import importlib.util
@@ -26,20 +26,20 @@ from imbdet.untrusted.reading import read_json
 logger = logging.getLogger(__name__)
 
 KEY = "LOGGERS.NAMES"
-# How many of a scalar's last values are smoothed over, as in metrics.json.
+# Number of a scalar's last values that are smoothed over, as in metrics.json.
 _WINDOW = 20
-# Of what MLflow takes in the name of a metric.
+# Characters that MLflow does not accept in the name of a metric.
 _NOT_IN_NAMES = re.compile(r"[^\w\-. /]")
 
 
 class RunLogger(EventWriter):
-    """Hands each scalar over once, with its iteration.
+    """Sends each scalar once, with its iteration.
 
-    A program that cannot be reached any more ends no training: it is told, and ``metrics.json`` has
-    all.
+    A tracker that cannot be reached any more does not end a training: a warning is logged, and
+    ``metrics.json`` has all scalars.
 
     Attributes:
-        is_complete: whether the training came to its end, which the program is told by ``close``.
+        is_complete: whether the training came to its end, which ``close`` tells the tracker.
     """
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class RunLogger(EventWriter):
             return
         try:
             action(*args)
-        except Exception as error:  # each library, and each network, raises its own
+        except Exception as error:  # each library and network raises errors of its own
             self._is_reached = False
             logger.warning(
                 f"{type(self).__name__} takes no more scalars ({type(error).__name__}: {error}). "
@@ -74,11 +74,11 @@ class RunLogger(EventWriter):
 
     @abstractmethod
     def _log(self, scalars: Mapping[str, float], iteration: int) -> None:
-        """Hand over the scalars of an iteration, by name."""
+        """Send the scalars of an iteration, by name."""
 
     @abstractmethod
     def _finish(self) -> None:
-        """Tell that no more will come, and whether all is there."""
+        """Tell the tracker that the run has ended, and whether it is complete."""
 
 
 class WandbLogger(RunLogger):
@@ -87,7 +87,7 @@ class WandbLogger(RunLogger):
     package = "wandb"
 
     def __init__(self, cfg: CfgNode, run_id: str | None) -> None:
-        """Begin a run, or go on with one; see :func:`build_loggers`."""
+        """Start a run, or resume one; see :func:`build_loggers`."""
         super().__init__()
         self.run_id = run_id or uuid.uuid4().hex
         self._run = importlib.import_module(self.package).init(
@@ -107,12 +107,12 @@ class WandbLogger(RunLogger):
 
 
 class MlflowLogger(RunLogger):
-    """A run of MLflow, where MLFLOW_TRACKING_URI says; see https://mlflow.org/docs/latest."""
+    """A run of MLflow at MLFLOW_TRACKING_URI; see https://mlflow.org/docs/latest."""
 
     package = "mlflow"
 
     def __init__(self, cfg: CfgNode, run_id: str | None) -> None:
-        """Begin a run, or go on with one; see :func:`build_loggers`."""
+        """Start a run, or resume one; see :func:`build_loggers`."""
         super().__init__()
         self._entities = importlib.import_module(f"{self.package}.entities")
         self._client = importlib.import_module(self.package).MlflowClient()
@@ -143,16 +143,16 @@ LOGGERS = {"wandb": WandbLogger, "mlflow": MlflowLogger}
 
 
 def check_loggers(cfg: CfgNode) -> None:
-    """Refuse names under ``LOGGERS.NAMES`` that do not exist, or whose package is not there.
+    """Refuse names under ``LOGGERS.NAMES`` that do not exist, or whose package is not installed.
 
     Raises:
-        UserError: says so.
+        UserError: there is such a name.
     """
     for name in cfg.LOGGERS.NAMES:
         if name not in LOGGERS:
             raise UserError(f"{KEY} has {name!r}. {suggest(str(name), LOGGERS)}")
         spec = importlib.util.find_spec(LOGGERS[name].package)
-        # A folder of its files in the working directory has the same name.
+        # A folder of the tracker's files in the working directory may have the package's name.
         if spec is None or spec.origin is None:
             raise UserError(
                 f"{KEY} has '{name}', but the package is not installed: "
@@ -166,19 +166,19 @@ def build_loggers(cfg: CfgNode, *, goes_on: bool) -> Iterator[RunLogger]:
     The ids of their runs are kept in ``OUTPUT_DIR/loggers.json``.
 
     Args:
-        cfg: the config, which passed :func:`check_loggers`.
-        goes_on: whether the training began before, so that its runs go on, too.
+        cfg: config that passed :func:`check_loggers`.
+        goes_on: whether the training is resumed, so that its runs are, too.
 
     Raises:
-        UserError: one cannot begin.
+        UserError: a logger cannot start.
     """
     path = Path(cfg.OUTPUT_DIR, "loggers.json")
     ids = _read_ids(path) if goes_on else {}
-    states = get_random_states()  # the libraries may draw
+    states = get_random_states()  # the libraries may draw random numbers
     for name in cfg.LOGGERS.NAMES:
         try:
             run = LOGGERS[name](cfg, ids.get(name))
-        except Exception as error:  # each library raises its own
+        except Exception as error:  # each library raises errors of its own
             raise UserError(
                 f"'{name}' of {KEY} cannot begin ({type(error).__name__}: {error}). Set it up, or "
                 "leave it out."

@@ -1,4 +1,4 @@
-"""Logging: everything goes to ``log.txt``, the console gets what a person wants to read."""
+"""Sets up logging: all messages to ``log.txt``, those for people also to the console."""
 
 import logging
 import os
@@ -10,7 +10,7 @@ from imbdet.engine.progress import at_a_terminal
 
 PYTHON_WARNINGS = "py.warnings"
 LOGGERS = ("detectron2", "fvcore", "imbdet", PYTHON_WARNINGS)
-# Loggers of detectron2 that tell how far training and evaluation are, where no progress bar does.
+# Loggers of detectron2 with the progress of training and evaluation, shown without a terminal.
 PROGRESS_LOGGERS = ("detectron2.utils.events", "detectron2.evaluation.evaluator")
 
 
@@ -19,7 +19,7 @@ def setup_logging(output_dir: str, rank: int) -> None:
 
     The console shows imbdet's lines, warnings of detectron2 and fvcore, and their progress where
     standard error is not a terminal. Python's own warnings, which are for developers, go to the
-    file alone. Handlers of an earlier call are replaced.
+    file only. Handlers of an earlier call are replaced.
     """
     logging.captureWarnings(True)
     name = "log.txt" if rank == 0 else f"log.txt.rank{rank}"
@@ -59,7 +59,7 @@ class _ConsoleFormatter(logging.Formatter):
 
 
 def _is_for_people(record: logging.LogRecord) -> bool:
-    # An exception is on its way to whoever started the program, by itself.
+    # An exception is printed where it ends the program.
     if record.exc_info or record.name == PYTHON_WARNINGS:
         return False
     if record.levelno >= logging.WARNING or record.name.startswith("imbdet"):

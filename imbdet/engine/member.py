@@ -1,4 +1,4 @@
-"""One process of a job with several: how it joins the others, and how it reports its failure."""
+"""One process of a job with several: it joins the others, and reports its failure."""
 
 import argparse
 import contextlib
@@ -23,26 +23,26 @@ Run = Callable[[argparse.Namespace], None]
 # Seconds within which all processes notice that one of them has ended, once the first has.
 NOTICE_TIME = 5.0
 
-# Exit status of a process that fails because another did, which has reported why.
+# Exit status of a process that fails because another one did, which has reported the reason.
 FOLLOWED = 3
 
-# What tells errors of gloo, which are plain RuntimeErrors, from others.
+# Texts in errors of gloo, which are plain RuntimeErrors.
 GLOO_SIGNS = ("gloo", "Timed out waiting", "pair closure")
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a process stands in its job.
+    """The place of a process in its job.
 
     Attributes:
-        rank: in [0, world_size).
-        local_rank: in [0, local_size), among the processes of its machine.
+        rank: rank in [0, world_size).
+        local_rank: rank in [0, local_size) among the processes of its machine.
         world_size: number of processes of the job.
         local_size: number of processes of each machine.
-        url: where the processes meet: "tcp://host:port", where a store already listens, or
-            "env://" with torchrun's variables.
+        url: address at which the processes connect: "tcp://host:port", where a store already
+            listens, or "env://" with torchrun's variables.
         backend: "nccl" with a GPU for each process, "gloo" on the CPU.
-        timeout: how long a process waits for the others.
+        timeout: time that a process waits for the others.
     """
 
     rank: int
@@ -59,15 +59,15 @@ def take_part(
 ) -> int:
     """Join the other processes, call ``run(args)`` and return the exit status.
 
-    The first process that fails reports why, in a sentence or a traceback. The others, which fail
-    as a consequence, are silent and return ``FOLLOWED``. Other exit statuses are those of
+    The first process that fails reports the reason, in a sentence or a traceback. The others, which
+    fail as a consequence, are silent and return ``FOLLOWED``. Other exit statuses are those of
     :func:`run_program`, and 1 after a bug or when another process has ended without a report.
 
     Args:
-        run: the work.
-        args: the argument of ``run``.
-        place: the place of this process.
-        on_start: called as soon as the process handles signals.
+        run: function that does the work.
+        args: argument of ``run``.
+        place: place of this process.
+        on_start: function that is called as soon as the process handles signals.
     """
     store: dist.Store | None = None
 
@@ -91,11 +91,11 @@ def speak(store: dist.Store | None, text: str) -> bool:
     """Print to standard error, unless another process of the job has printed before.
 
     Args:
-        store: shared by all processes. If it cannot be reached, each prints for itself.
-        text: the message.
+        store: store of all processes. If it cannot be reached, each process prints for itself.
+        text: message to print.
 
     Returns:
-        Whether this one was the first.
+        Whether this process was the first.
     """
     is_first = True
     if store is not None:
@@ -117,7 +117,7 @@ def _connect(place: Place) -> dist.Store:
 
 @contextlib.contextmanager
 def _group(store: dist.Store, place: Place) -> Iterator[None]:
-    """The process is a member of torch's process group, as detectron2 expects it."""
+    """Make the process a member of torch's process group, as detectron2 expects it."""
     dist.init_process_group(
         place.backend,
         store=dist.PrefixStore("group", store),
@@ -125,7 +125,7 @@ def _group(store: dist.Store, place: Place) -> Iterator[None]:
         world_size=place.world_size,
         timeout=place.timeout,
     )
-    # Processes of the same machine. v0.6 has no function for it, and both keep it under this name.
+    # Groups of processes of a machine: v0.6 has no function for them; all versions use this name.
     for start in range(0, place.world_size, place.local_size):
         ranks = list(range(start, start + place.local_size))
         group = dist.new_group(ranks, timeout=place.timeout)
@@ -134,13 +134,13 @@ def _group(store: dist.Store, place: Place) -> Iterator[None]:
     if place.backend == "nccl":
         torch.cuda.set_device(place.local_rank)
     else:
-        # detectron2 asks for a GPU of each process.
+        # detectron2 requires a GPU for each process.
         defaults.create_ddp_model = functools.partial(defaults.create_ddp_model, device_ids=None)
         if "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(max(1, torch.get_num_threads() // place.local_size))
     comm.synchronize()
     yield
-    # Only after success: otherwise the others may still use it, and it would wait for them.
+    # The group ends only after success: otherwise others may still use it, and this would wait.
     dist.destroy_process_group()
 
 
@@ -148,7 +148,7 @@ def _explain(error: Exception, store: dist.Store | None, place: Place) -> str:
     is_lost = isinstance(error, dist.DistError) or any(sign in str(error) for sign in GLOO_SIGNS)
     if not is_lost:
         return f"Rank {place.rank}:\n{traceback.format_exc()}"
-    # Such as "[pair.cc:561] Connection closed by peer [127.0.0.1]:6529. This is ..."
+    # The text is such as "[pair.cc:561] Connection closed by peer [127.0.0.1]:6529. This is ..."
     reason = str(error).partition("] ")[2].partition(". ")[0] or str(error)
     return (
         f"error: Rank {place.rank} lost contact with the others ({reason}). "
@@ -157,7 +157,7 @@ def _explain(error: Exception, store: dist.Store | None, place: Place) -> str:
 
 
 def _describe_silent(store: dist.Store | None, place: Place) -> str:
-    """The processes that did not notice the failure: the one that failed is among them."""
+    """A sentence on the processes that did not notice the failure: the failed one is among them."""
     if store is None:
         return f"No process answers at {place.url}."
     deadline = time.monotonic() + NOTICE_TIME

@@ -1,4 +1,4 @@
-"""Hooks that look at what the model computes in a step, or see to what it is given."""
+"""Hooks that observe the outputs of the model in a step, or change its inputs."""
 
 from detectron2.config import CfgNode
 from detectron2.engine import HookBase
@@ -14,7 +14,7 @@ def build_observers(cfg: CfgNode, model: nn.Module) -> list[HookBase]:
     """The observers that a config asks for, in their order.
 
     Raises:
-        UserError: a key of theirs has a value that cannot be.
+        UserError: a key of an observer has an invalid value.
     """
     observers: list[HookBase] = [Watch(cfg, model)]
     if cfg.RECORD.PERIOD != 0:

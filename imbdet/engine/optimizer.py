@@ -13,7 +13,7 @@ from imbdet.engine.checkpoint_file import check_weights
 from imbdet.errors import UserError, suggest
 from imbdet.untrusted.schema import require_form
 
-# Each with an option that it alone has, and what it keeps of a parameter.
+# Each optimizer with an option that only it has, and its state of a parameter.
 OPTIMIZERS = {
     "SGD": ("momentum", ("momentum_buffer",)),
     "AdamW": ("betas", ("step", "exp_avg", "exp_avg_sq")),
@@ -21,10 +21,10 @@ OPTIMIZERS = {
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-    """Optimizer ``SOLVER.OPTIMIZER`` with detectron2's keys for rates, decay and clipping.
+    """Build ``SOLVER.OPTIMIZER`` with detectron2's keys for rates, decay and clipping.
 
     Raises:
-        UserError: unknown optimizer.
+        UserError: the optimizer does not exist.
     """
     name = cfg.SOLVER.OPTIMIZER
     if name not in OPTIMIZERS:
@@ -46,7 +46,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
 def adopt_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
     """The state of a checkpoint with the options of an optimizer, such as rates and weight decay.
 
-    So that a training goes on by its config, as its schedule does.
+    A resumed training then follows its config, as its schedule does.
 
     Raises:
         UserError: the state is of another optimizer, or of other parameters.
@@ -69,10 +69,10 @@ def adopt_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict
 
 
 def _check_kept(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Refuse what the optimizer would stumble over in its first step."""
+    """Refuse a state with which the optimizer's first step would fail."""
     own = optimizer.param_groups
     if own[0].get("momentum") == 0:
-        return  # it keeps nothing
+        return  # it has no state
     names = next(names for option, names in OPTIMIZERS.values() if option in own[0])
     ids = [i for group in state["param_groups"] for i in group["params"]]
     parameters = dict(zip(ids, (p for group in own for p in group["params"]), strict=True))

@@ -1,4 +1,4 @@
-"""Exact statistics of BatchNorm, which nothing else of a training notices."""
+"""Exact statistics of BatchNorm, whose passes change nothing else of a training."""
 
 from detectron2.engine.hooks import PreciseBN
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -7,7 +7,7 @@ from imbdet.engine.unnoticed import unnoticed_buffers, unnoticed_draws
 
 
 class PreciseStatistics(PreciseBN):
-    """detectron2's hook, whose passes would count in the running quantities of losses, too."""
+    """detectron2's hook, whose passes would also change the running quantities of losses."""
 
     def update_stats(self) -> None:
         """Compute the statistics of BatchNorm. A collective call."""

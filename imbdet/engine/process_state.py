@@ -1,4 +1,4 @@
-"""The state of each process that differs between processes and belongs in a checkpoint."""
+"""The states that differ between processes and belong in a checkpoint."""
 
 import logging
 import random
@@ -22,15 +22,15 @@ logger = logging.getLogger(__name__)
 def gather_process_states(
     quantities: Mapping[str, Tensor], hooks: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """The states of all processes, by rank; on other processes than the main one, nothing.
+    """The states of all processes, by rank; an empty list on other processes than the main one.
 
     A collective call.
 
     Args:
-        quantities: by name, which each process has for itself, such as
+        quantities: tensors by name, which each process has for itself, such as
             :func:`running_quantities`. Only those that differ from the main process's are kept.
-        hooks: the state of the hooks of this process. That of the main one, which may be large, is
-            left out: it is in the checkpoint by itself.
+        hooks: state of the hooks of this process. That of the main one, which may be large, is left
+            out, as the checkpoint already has it.
     """
     buffers = {name: value.cpu() for name, value in quantities.items()}
     own = {} if comm.is_main_process() else {"hooks": hooks}
@@ -45,7 +45,7 @@ def gather_process_states(
 
 
 def find_own_state(states: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The one of this process, or None and a warning where another number of them was saved."""
+    """The state of this process; None, with a warning, where another number was saved."""
     num_now = comm.get_world_size()
     if len(states) == num_now:
         return states[comm.get_rank()]
@@ -62,17 +62,16 @@ def find_own_state(states: list[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def restore_process_state(quantities: Mapping[str, Tensor], state: dict[str, Any]) -> None:
-    """Restore the quantities, in place, and random states of this process.
+    """Restore the quantities, in place, and the random states of this process.
 
-    A quantity that the config no longer asks for, such as an average of weights, is left out.
+    Quantities that the config no longer asks for, such as averages of weights, are left out.
 
     Args:
-        quantities: as for :func:`gather_process_states`, after those of the main process are
-            loaded.
-        state: of this process.
+        quantities: see :func:`gather_process_states`; those of the main process are loaded already.
+        state: state of this process.
 
     Raises:
-        UserError: they are of another model, or not as :func:`gather_process_states` has them.
+        UserError: the state is of another model, or not one of :func:`gather_process_states`.
     """
     check_weights(state["buffers"])
     for name, value in state["buffers"].items():
@@ -87,7 +86,7 @@ def restore_process_state(quantities: Mapping[str, Tensor], state: dict[str, Any
 
 
 def get_random_states() -> dict[str, Any]:
-    """Of the global generators, as tensors and plain numbers."""
+    """The states of the global generators, as tensors and plain numbers."""
     name, keys, *rest = np.random.get_state()
     states = {
         "python": random.getstate(),
@@ -100,7 +99,7 @@ def get_random_states() -> dict[str, Any]:
 
 
 def set_random_states(states: dict[str, Any]) -> None:
-    """Go on from ``states``; a GPU that was not used then, or is not used now, is left alone."""
+    """Restore ``states``; a GPU that was not used then, or is not used now, is left alone."""
     random.setstate(states["python"])
     name, keys, *rest = states["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
@@ -118,7 +117,7 @@ def running_quantities(model: nn.Module) -> dict[str, Tensor]:
 def changing_buffers(
     model: nn.Module, but: tuple[type[nn.Module], ...] = ()
 ) -> list[tuple[str, Tensor]]:
-    """Buffers that a forward pass may change, by name, without those of some kinds of modules."""
+    """Names and tensors of the buffers that a forward pass may change, except in some modules."""
     return [
         (f"{prefix}.{name}" if prefix else name, buffer)
         for prefix, module in model.named_modules()

@@ -1,4 +1,4 @@
-"""The progress of long work: a bar at a terminal, occasional lines elsewhere."""
+"""Shows the progress of long work: a bar at a terminal, occasional lines elsewhere."""
 
 import logging
 import sys
@@ -45,7 +45,7 @@ class ProgressBar(HookBase):
     """Shows iterations done, iterations a second, time left and the smoothed total loss."""
 
     def __init__(self) -> None:
-        self._bar = tqdm(disable=True)  # if a hook before this one fails
+        self._bar = tqdm(disable=True)  # for `after_train` if an earlier hook fails
 
     def before_train(self):
         self._bar = tqdm(
@@ -59,7 +59,7 @@ class ProgressBar(HookBase):
     def after_step(self):
         if self._bar.disable:
             return
-        # Not at every step: the histories are on the CPU, but their median is not free.
+        # The loss is not updated in every step, as its median takes time.
         if self._bar.n % 5 == 0:
             losses = self.trainer.storage.histories().get("total_loss")
             self._bar.set_postfix(loss=f"{losses.median(20):.3f}" if losses else "?", refresh=False)

@@ -1,4 +1,4 @@
-"""Records the samples of every N-th iteration: histograms of all, rows of some."""
+"""Records the samples of every N-th iteration: histograms of all samples, rows of some."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ from imbdet.structures import Candidates
 
 logger = logging.getLogger(__name__)
 
-# Recorded iterations between two parts: what a killed run loses at most.
+# Highest number of recorded iterations in a part, which a killed run may lose.
 BATCHES_PER_PART = 50
 
 BYTES_PER_MB = 10**6
@@ -37,16 +37,16 @@ BYTES_PER_MB = 10**6
 class SampleRecorder(HookBase):
     """Writes ``OUTPUT_DIR/records``; see docs/records.md.
 
-    It is attached to the model in the iterations that are due and detached in all others. It has
-    its own random numbers, so that a training is the same with it and without. It must come before
-    the hooks that save a checkpoint, since a part file must end there.
+    The hook is attached to the model only in the iterations to record. It has its own random
+    numbers, so that a training is the same with and without it. It must come before the hooks that
+    save a checkpoint, since a part file must end there.
     """
 
     def __init__(self, cfg: CfgNode, model: nn.Module):
         """Find the parts of the detector that report their samples.
 
         Raises:
-            UserError: a key is out of range, or there is no such place.
+            UserError: a key is out of range, or there is no such part.
         """
         refuse_declared_values(cfg, "RECORD.")
         self._keys = cfg.RECORD
@@ -105,7 +105,7 @@ class SampleRecorder(HookBase):
 
     def after_train(self):
         self._stop_listening()
-        # After an error in one process the others do not come here: nothing may wait for them.
+        # After an error in one process the others do not come here, and must not be waited for.
         self._end_part(is_together=False)
 
     def _listen(self) -> None:
@@ -151,14 +151,14 @@ class SampleRecorder(HookBase):
         self._num_batches = 0
 
     def _end_part(self, *, is_together: bool) -> None:
-        """Write what was recorded since the last part.
+        """Write the records since the last part.
 
         Args:
-            is_together: whether all processes are here. Then one writes the sum of the histograms;
+            is_together: whether all processes call it. Then one writes the sum of the histograms;
                 otherwise each writes its own.
         """
         rows, seen = self._rows, [(self._histograms.take(), self._num_batches)]
-        self._start_part()  # also where this one cannot be written: nothing counts twice
+        self._start_part()  # even if writing fails, so that no record counts twice
         if is_together:
             seen = comm.gather(seen[0])
         contents = {}

@@ -1,10 +1,10 @@
-"""What processes under torchrun leave for those that torchrun starts in their place."""
+"""A note from processes of torchrun to those that it starts in their place."""
 
 import os
 
 import torch.distributed as dist
 
-# Whether the training of this job has begun, whatever other programs keep in the store.
+# The key that is set once the training of this job has begun; other programs may use the store.
 _BEGUN = "imbdet/begun"
 
 
@@ -16,9 +16,9 @@ def note_begin() -> None:
 
 
 def has_begun() -> bool:
-    """Whether processes that torchrun started before, for the same job, have begun the training.
+    """Whether earlier processes of torchrun, of the same job, have begun the training.
 
-    Where torchrun keeps no store, or has lost it with the machine of rank 0, nobody knows.
+    It is False where torchrun keeps no store, or has lost it with the machine of rank 0.
     """
     store = _open_store()
     return store is not None and store.check([_BEGUN])

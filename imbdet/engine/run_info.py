@@ -1,4 +1,4 @@
-"""What a run is: ``run.json``, which says what was started, on what, with which settings."""
+"""Writes ``run.json``: commands, data, machines and settings of the starts of a run."""
 
 import importlib.metadata
 import json
@@ -29,7 +29,7 @@ from imbdet.untrusted.reading import read_json
 
 logger = logging.getLogger(__name__)
 
-# Of run.json: thousands of starts.
+# Size limit of run.json, enough for thousands of starts.
 MAX_BYTES = 1 << 24
 
 
@@ -42,15 +42,15 @@ def write_run_info(
 ) -> None:
     """Add a start to ``OUTPUT_DIR/run.json``, a list with the latest one last.
 
-    A training from the beginning opens a new list. A list that cannot be read is given up, with a
+    A training from the beginning starts a new list. A list that cannot be read is replaced, with a
     warning.
 
     Args:
         cfg: the config.
-        args: with ``config_file``, ``opts`` and ``resume``.
-        task: "training" or another one.
-        packages: whose versions matter.
-        data: what a training learns from; None of other tasks.
+        args: arguments with ``config_file``, ``opts`` and ``resume``.
+        task: name of the task, such as "training".
+        packages: packages whose versions are written.
+        data: summary of the data of a training; None for other tasks.
 
     Raises:
         UserError: the file cannot be written.
@@ -107,7 +107,7 @@ def _version(package: ModuleType) -> str:
 
 
 def _commit_of(folder: str) -> str | None:
-    """What is checked out in a folder; None if it is gone or no repository."""
+    """The commit that is checked out in a folder; None if it is missing or no repository."""
     command = ["git", "-C", folder, "rev-parse", "HEAD"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=5)
@@ -117,7 +117,7 @@ def _commit_of(folder: str) -> str | None:
 
 
 def _program(path: Path) -> str:
-    """Its name; of ``python -m imbdet.cli`` that of the same program on the path."""
+    """The name of a program; "imbdet" for ``python -m imbdet.cli``."""
     return "imbdet" if path.name == "__main__.py" else path.name
 
 

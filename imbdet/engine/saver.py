@@ -4,10 +4,10 @@ from detectron2.engine.hooks import PeriodicCheckpointer
 
 
 class PeriodicSaver(PeriodicCheckpointer):
-    """detectron2's hook for a checkpointer that writes in a thread. It is there on all processes.
+    """detectron2's hook for a checkpointer that writes in a thread, on all processes.
 
-    It stops the training if a checkpoint cannot be written, also the last one, before others that
-    take long after a training begin.
+    It stops the training if a checkpoint cannot be written, also the last one, before other hooks
+    do long work after the training.
     """
 
     def after_step(self):

@@ -10,17 +10,17 @@ from imbdet.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-# The part of the base rate that a warm-up should come to; a cosine begins to fall during any.
+# Lowest share of the base rate that a warm-up should reach; a cosine falls during any warm-up.
 _LEAST_SHARE = 0.5
 
 
 def build_schedule(
     cfg: CfgNode, optimizer: torch.optim.Optimizer
 ) -> torch.optim.lr_scheduler.LRScheduler:
-    """detectron2's schedule, with a warning where its warm-up never comes to ``SOLVER.BASE_LR``.
+    """Build detectron2's schedule; warn where its warm-up ends far below ``SOLVER.BASE_LR``.
 
     Raises:
-        UserError: the keys make none.
+        UserError: the keys are invalid for a schedule.
     """
     lowest = cfg.SOLVER.get("BASE_LR_END", 0)  # a key of the main branch
     if not 0 <= lowest <= cfg.SOLVER.BASE_LR:
@@ -31,7 +31,7 @@ def build_schedule(
     end, steps = cfg.SOLVER.MAX_ITER, cfg.SOLVER.STEPS
     reached = tuple(step for step in steps if step < end)
     if reached != tuple(steps):
-        # detectron2 would warn as of a mistake, and refuse a step at the very end.
+        # detectron2 would warn of these steps as a mistake, and refuse a step at the very end.
         later = ", ".join(str(step) for step in steps if step >= end)
         logger.info(f"The training ends at SOLVER.MAX_ITER {end}, before SOLVER.STEPS {later}.")
         cfg = cfg.clone()
@@ -46,7 +46,7 @@ def build_schedule(
 
 
 def _warn_of_long_warm_up(cfg: CfgNode, schedule: torch.optim.lr_scheduler.LRScheduler) -> None:
-    """detectron2 warms up to the rate that the schedule has where the warm-up ends."""
+    """Warn of a long warm-up: detectron2's ends at the rate that the schedule has there."""
     keys = cfg.SOLVER
     ends = 0.0, min(keys.WARMUP_ITERS / keys.MAX_ITER, 1.0)
     highest = max(schedule._multiplier(end) for end in ends)

@@ -1,4 +1,4 @@
-"""From the command line to a checked config, a log and seeded random numbers."""
+"""Prepares a run from the command line: a checked config, a log and seeded random numbers."""
 
 import argparse
 import logging
@@ -41,7 +41,7 @@ from imbdet.untrusted.reading import read_text
 
 logger = logging.getLogger(__name__)
 
-# What detectron2 has beside detectors of objects in upright boxes.
+# Parts of detectron2 that are not for detectors of objects in upright boxes.
 _OTHER_DETECTORS = {
     "PanopticFPN": "also segments what is no object",
     "SemanticSegmentor": "segments images",
@@ -50,7 +50,7 @@ _OTHER_DETECTORS = {
     "RROIHeads": "finds rotated boxes",
     "RotatedAnchorGenerator": "makes rotated boxes",
 }
-# Keys that name them, and of each a name of a detector of upright boxes.
+# Keys that name such parts, each with a part of a detector of upright boxes.
 _PARTS = {
     "MODEL.META_ARCHITECTURE": "GeneralizedRCNN",
     "MODEL.PROPOSAL_GENERATOR.NAME": "RPN",
@@ -67,20 +67,20 @@ def setup(
     """Load and check the config, and prepare the process for it. A collective call.
 
     Args:
-        args: with ``config_file``, ``opts`` and ``resume``, which becomes True where torchrun has
-            restarted a training that had begun.
-        task: what ``run.json`` calls it, "training" or another one, which leaves the training in
-            the output folder alone.
+        args: arguments with ``config_file``, ``opts`` and ``resume``, which becomes True where
+            torchrun has restarted a training that had begun.
+        task: name of the task in ``run.json``: "training", or another one, which leaves a training
+            in the output folder alone.
 
     Returns:
-        The frozen config, whose ``MODEL.DEVICE`` is "cpu" where there is no GPU; and what keeps
-        ``config.yaml`` and ``run.json`` in the output folder, to be called when the run can begin:
-        one that is refused shall not overwrite those of another. It takes a summary of the data
-        that the run learns from, or None.
+        The frozen config, whose ``MODEL.DEVICE`` is "cpu" where there is no GPU; and a function
+        that writes ``config.yaml`` and ``run.json`` to the output folder, to be called when the run
+        can start, as a run that is refused must not overwrite those of another. It takes a summary
+        of the data that the run learns from, or None.
 
     Raises:
-        UserError: a bad config, an unknown data set, an output folder that cannot be used, or
-            processes that differ.
+        UserError: the config is bad, a data set is unknown, the output folder cannot be used, or
+            processes differ.
     """
     cfg = load_config(*args.config_file, opts=args.opts)
     config_text = cfg.dump()
@@ -88,7 +88,7 @@ def setup(
     no_gpu = check_config(cfg)
     is_training = task == "training"
     if is_training:
-        # Not after a start that was refused: the run in the folder is another one.
+        # A restart after a refused start does not resume: the run in the folder is another one.
         args.resume = args.resume or has_begun()
     _prepare_output_dir(cfg.OUTPUT_DIR, is_training=is_training, resume=args.resume)
     setup_logging(cfg.OUTPUT_DIR, comm.get_rank())
@@ -107,7 +107,7 @@ def setup(
             if args.resume:
                 _tell_changes(cfg)
             with replacing(Path(cfg.OUTPUT_DIR, "config.yaml")) as draft:
-                # Of the device that was asked for: the next machine may have it.
+                # The config has the device that was asked for, as the next machine may have it.
                 draft.write_text(config_text)
         write_run_info(cfg, args, task, PACKAGES, data)
         if is_training:
@@ -117,15 +117,15 @@ def setup(
 
 
 def setup_frozen(args: argparse.Namespace, task: str, opts: Sequence[str] = ()) -> CfgNode:
-    """:func:`setup` for a program that looks at trained weights and writes to a folder.
+    """:func:`setup` for a program that reads trained weights and writes to a folder.
 
     Args:
-        args: with ``config_file``, ``opts``, ``weights`` (None leaves MODEL.WEIGHTS) and
+        args: arguments with ``config_file``, ``opts``, ``weights`` (None leaves MODEL.WEIGHTS) and
             ``output``, which becomes OUTPUT_DIR.
-        task: as for :func:`setup`.
-        opts: overrides that count more than those of ``args``.
+        task: see :func:`setup`.
+        opts: overrides that take precedence over those of ``args``.
     """
-    # Quoted, so that a name that looks like a number stays a name.
+    # Names are quoted, so that one that looks like a number stays a name.
     opts = [*args.opts, "OUTPUT_DIR", repr(args.output), *opts]
     if args.weights is not None:
         opts += ["MODEL.WEIGHTS", repr(args.weights)]
@@ -142,8 +142,7 @@ def check_config(cfg: CfgNode) -> bool:
         Whether the device was changed.
 
     Raises:
-        UserError: a key that nothing reads, that is not supported or out of range, or an unknown
-            data set.
+        UserError: a key is not read, not supported or out of range, or a data set is unknown.
     """
     no_gpu = cfg.MODEL.DEVICE.startswith("cuda") and not _has_gpu()
     if no_gpu:
@@ -185,21 +184,21 @@ def _refuse_other_detectors(cfg: CfgNode) -> None:
 
 
 def _set_float32_precision(precision: str, device: str) -> None:
-    """As `default_setup` of detectron2's main branch does by its key; "" leaves torch's."""
+    """Set torch's precision as `default_setup` of detectron2's main branch; "" leaves it."""
     if precision and device.startswith("cuda"):
         torch.set_float32_matmul_precision(precision)
         torch.backends.cudnn.allow_tf32 = precision != "highest"
 
 
 def _tell_changes(cfg: CfgNode) -> None:
-    """Warn of keys that were others when the run in the output folder was last started."""
+    """Warn of keys that differ from those at the last start of the run in the output folder."""
     folder = Path(cfg.OUTPUT_DIR)
     file = folder / "config.yaml"
     if not (CheckpointFolder(folder).holds_run() and file.exists()):
-        return  # it begins
+        return  # no run is resumed
     try:
         before = load_yaml(read_text(file))
-        # Both as they are written, where tuples are lists.
+        # Both are compared as YAML, where tuples are lists.
         changes = changed_keys(load_yaml(cfg.dump()), before)
     except (OSError, ValueError, AttributeError) as error:
         logger.warning(
@@ -223,7 +222,7 @@ def _has_gpu() -> bool:
 
 
 def _describe_environment() -> str:
-    # Not detectron2's collect_env: it calls into the compiled extension, which v0.6 may lack.
+    # detectron2's collect_env calls the compiled extension, which v0.6 may lack.
     packages = ", ".join(f"{module.__name__} {module.__version__}" for module in PACKAGES)
     num_gpus = torch.cuda.device_count()
     gpu = f"{num_gpus} x {torch.cuda.get_device_name()}" if num_gpus else "no GPU"

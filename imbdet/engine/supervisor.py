@@ -1,4 +1,4 @@
-"""The processes of this machine: started together, ended together."""
+"""Starts and ends the processes of this machine together."""
 
 import argparse
 import ctypes
@@ -18,10 +18,10 @@ from imbdet.data.workers import share_temporary_folder
 from imbdet.engine.member import FOLLOWED, Place, Run, speak, take_part
 from imbdet.programs.signals import PATIENCE, holding_back, passing_on
 
-# Seconds that processes have to end by themselves once one of them has failed. As torchrun's.
+# Seconds for processes to end by themselves once one of them has failed, as with torchrun.
 GRACE = 30.0
 
-# Of Linux: the signal that a process gets when its parent ends.
+# Linux's option for the signal that a process gets when its parent ends.
 PR_SET_PDEATHSIG = 1
 
 
@@ -30,19 +30,19 @@ def supervise(
 ) -> int:
     """Run a process at each place of this machine until all are done or one fails.
 
-    Signals that end a job go on to all processes. Once one has failed, the others have ``GRACE``
-    seconds to end, and ``PATIENCE`` after a signal; then they are killed. None survives.
+    Signals that end a job are passed on to all processes. Once one has failed, the others have
+    ``GRACE`` seconds to end, and ``PATIENCE`` seconds after a signal; then they are killed.
 
     Args:
         run: see :func:`take_part`.
-        args: of ``run``.
-        places: of the processes of this machine.
-        listener: where the processes meet, if that is on this machine.
+        args: arguments of ``run``.
+        places: places of the processes of this machine.
+        listener: socket at which the processes connect, if that is on this machine.
 
     Returns:
-        The exit status: of a process that failed by itself, or 1 if that was killed, or 0.
+        The exit status: that of a process that failed by itself, 1 if it was killed, or 0.
     """
-    # A forked process need not import everything again, but CUDA does not survive a fork.
+    # A forked process imports nothing again, but CUDA does not survive a fork.
     method = "fork" if places[0].backend == "gloo" else "spawn"
     is_listening = torch.multiprocessing.get_context(method).RawArray("b", len(places))
     processes: list[BaseProcess] = []
@@ -51,7 +51,7 @@ def supervise(
     def send(number: int) -> None:
         for process, listens in zip(processes, is_listening, strict=False):
             if process.is_alive():
-                # One that is still at its imports has nothing to put in order.
+                # A process that is still importing has nothing to clean up.
                 os.kill(process.pid, number if listens else signal.SIGKILL)
 
     with passing_on(send) as received:
@@ -64,7 +64,7 @@ def supervise(
                 start_method=method,
             )
             processes += context.processes
-        for number in received:  # before they were there
+        for number in received:  # signals before the processes existed
             send(number)
         try:
             store = _open_store(listener)
@@ -81,9 +81,9 @@ def supervise(
 
 
 def _open_store(listener: socket.socket | None) -> dist.Store | None:
-    """The store that all processes share. In this process, since it outlives each of them.
+    """Open the store that all processes share, in this process, since it outlives the others.
 
-    Only after they are forked: it has a thread, of whose locks a fork would keep the state.
+    Call it only after they are forked: the store has a thread, and a fork would copy its locks.
     """
     if listener is None:
         return None
@@ -105,7 +105,7 @@ def _work(
     is_listening: ctypes.Array,
 ) -> None:
     if sys.platform == "linux":
-        # When who started it is killed; torch's own choice, SIGINT, is ignored under nohup.
+        # The signal of a killed parent: torch's own choice, SIGINT, is ignored under nohup.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
     def listen() -> None:
@@ -115,7 +115,7 @@ def _work(
 
 
 def _wait_for_failure(processes: Sequence[BaseProcess]) -> None:
-    """Until the first process fails or all are done."""
+    """Wait until the first process fails or all are done."""
     running = list(processes)
     while running and all(process.exitcode in (None, 0) for process in processes):
         wait([process.sentinel for process in running])
@@ -128,7 +128,7 @@ def _tell_killed(
     store: dist.Store | None,
     received: Sequence[int],
 ) -> None:
-    # At once: the others know only that a process has ended.
+    # It is reported at once, as the others know only that a process has ended.
     for process, place in zip(processes, places, strict=True):
         code = process.exitcode or 0
         if code < 0 and not received:
@@ -137,7 +137,7 @@ def _tell_killed(
 
 
 def _wait_for_end(processes: Sequence[BaseProcess], grace: float) -> list[int | None]:
-    """Exit codes at the end of the grace (seconds); None of those who did not use it."""
+    """Wait up to ``grace`` seconds; return exit codes, None for processes that still run."""
     deadline = time.monotonic() + grace
     for process in processes:
         process.join(max(0.0, deadline - time.monotonic()))
@@ -145,10 +145,10 @@ def _wait_for_end(processes: Sequence[BaseProcess], grace: float) -> list[int | 
 
 
 def _status_of(codes: Sequence[int | None], received: Sequence[int]) -> int:
-    """One status for all: that of the process that failed by itself."""
+    """The exit status of the job: that of the first process that failed by itself."""
     causes = [code for code in codes if code not in (None, 0, FOLLOWED)]
     if not causes:
         return 0 if set(codes) == {0} else 1
-    if causes[0] < 0 and received:  # before it listened
+    if causes[0] < 0 and received:  # killed before it handled signals
         return 128 + received[0]
     return max(1, causes[0])

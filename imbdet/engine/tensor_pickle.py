@@ -1,8 +1,8 @@
-"""Looks at a file of ``torch.save`` before torch reads it.
+"""Checks a file of ``torch.save`` before torch reads it.
 
 With ``weights_only``, ``torch.load`` runs no code of a file, but trusts the sizes that it states:
-those of tensors, even if the file has fewer bytes, and those of values to be made. Here the pickle
-in the file is read with stand-ins for tensors.
+those of tensors, even if the file has fewer bytes, and those of other values. Here the pickle in
+the file is read with stand-ins for tensors.
 """
 
 import io
@@ -20,10 +20,10 @@ from imbdet.errors import UserError
 from imbdet.untrusted.array_pickle import array_functions
 from imbdet.untrusted.bounded_pickle import Allowance, BoundedUnpickler
 
-# Of the pickle of a checkpoint, without the tensors' values.
+# Size limit of the pickle of a checkpoint in bytes, without the tensors' values.
 _MAX_PICKLE = 1 << 26
-# How a file without an archive, of torch before 1.6, begins: this number, then two pickles before
-# that of the value, and one after it.
+# A file without an archive, of torch before 1.6, starts with this number, then has two pickles
+# before that of the value, and one after it.
 _MAGIC = 0x1950A86A20F9469CFC6C
 
 _BYTES = {
@@ -46,16 +46,16 @@ def is_archive(file: BinaryIO) -> bool:
 
 
 def check_tensors(path: str, extra_types: Iterable[type] = ()) -> None:
-    """Refuse a file that ``torch.load`` would not survive in a reasonable time and memory.
+    """Refuse a file that would take ``torch.load`` unreasonable time or memory.
 
     Args:
-        path: of a file of ``torch.save``.
-        extra_types: admitted beside tensors and plain values.
+        path: path of a file of ``torch.save``.
+        extra_types: types that are admitted beside tensors and plain values.
 
     Raises:
-        UserError: it holds tensors that are not plain.
-        pickle.UnpicklingError: it asks for anything else; the message has "GLOBAL" and the dotted
-            name. Any other exception: it is damaged.
+        UserError: the file holds tensors that are not plain.
+        pickle.UnpicklingError: the file asks for anything else; the message has "GLOBAL" and the
+            dotted name. Any other exception: the file is damaged.
     """
     with open(path, "rb") as file:
         if is_archive(file):
@@ -69,7 +69,7 @@ def _check_archive(file: BinaryIO, extra_types: Iterable[type]) -> None:
     size = os.fstat(file.fileno()).st_size
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
-        # torch does not compress; what it has not written may unpack to anything.
+        # torch does not compress; other programs' files may unpack to any size.
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             raise UserError("it is compressed, which torch.save never does.")
         sizes = {entry.filename: entry.file_size for entry in entries}
@@ -88,7 +88,7 @@ def _check_archive(file: BinaryIO, extra_types: Iterable[type]) -> None:
 
 
 def _check_sequence(data: mmap.mmap, size: int, extra_types: Iterable[type]) -> None:
-    """The same of torch's format before 1.6."""
+    """Check a file of torch's format before 1.6."""
     num_bytes: dict[Any, int] = {}
 
     def check_storage(key: Any, number: int) -> None:
@@ -132,14 +132,14 @@ class _PlainUnpickler(BoundedUnpickler):
 
 
 class _Storage:
-    """Stands for values, or for their type."""
+    """A stand-in for a storage of values, or for its type."""
 
     def __init__(self, item_bytes: int) -> None:
         self.item_bytes = item_bytes
 
 
 class _Object:
-    """Stands for anything else, whatever it is made of."""
+    """A stand-in for any other object, whatever its arguments."""
 
     def __init__(self, *args: Any) -> None: ...
     def __setstate__(self, state: Any) -> None: ...
@@ -157,17 +157,17 @@ def _element_types() -> dict[str, Any]:
 
 
 def _tensor_functions(allowance: Allowance, size: int) -> dict[str, Any]:
-    """What pickles of tensors in plain containers ask for, by dotted name."""
+    """The functions that pickles of tensors in plain containers call, by dotted name."""
 
     class Dict(dict):
-        """An ``OrderedDict``."""
+        """A stand-in for ``OrderedDict``."""
 
         def __init__(self, items: Sequence[tuple[Any, Any]] = ()) -> None:
             allowance.take(len(items))
             super().__init__(items)
 
         def __setstate__(self, state: Mapping[str, Any]) -> None:
-            # Beside what torch's modules write there, attributes would take the place of methods.
+            # Attributes other than those of torch's modules could replace methods.
             versions = state["_metadata"].values()
             numbers = [version.get("version") or 0 for version in versions]
             if len(state) > 1 or not all(isinstance(number, int) for number in numbers):

@@ -58,14 +58,14 @@ METRICS_FILE = "metrics.json"
 
 
 class Trainer(DefaultTrainer):
-    """Trains, saves and evaluates what a config describes."""
+    """Trains, saves and evaluates the detector that a config describes."""
 
     def __init__(self, cfg: CfgNode, stop: StopOnSignal | None = None):
-        """Build everything.
+        """Build the detector, the data, the optimizer and the hooks.
 
         Args:
             cfg: the config.
-            stop: ends the training after a signal; None lets signals end the process.
+            stop: hook that ends the training after a signal; None lets signals end the process.
         """
         self._stop = stop
         super().__init__(cfg)
@@ -99,15 +99,16 @@ class Trainer(DefaultTrainer):
             cfg.OUTPUT_DIR,
             keep=cfg.SOLVER.CHECKPOINT_KEEP,
             data=self.data_loader.summary,
-            # Before the trainer, which restores what is of this process alone.
+            # It comes before the trainer, which restores the quantities of this process.
             **({} if self._average is None else {ENTRY: self._average}),
             trainer=weakref.proxy(self),
         )
-        # The observers first: others call the model after a step, too.
+        # The observers come first, as other hooks call the model after a step.
         hooks = [*build_observers(cfg, self.model), IterationTimer(), LRScheduler()]
         if cfg.TEST.PRECISE_BN.ENABLED and get_bn_modules(self.model):
             number = cfg.TEST.PRECISE_BN.NUM_ITER
-            # Always of the same images, so that a checkpoint need not know which ones are next.
+            # They are always of the same images, so that a checkpoint need not store which ones are
+            # next.
             batches = self.data_loader.first_batches(number)
             hooks.append(PreciseStatistics(cfg.TEST.EVAL_PERIOD, self.model, batches, number))
         if self._average is not None:
@@ -125,7 +126,7 @@ class Trainer(DefaultTrainer):
             watchers.append(self._best.look)
         hooks.append(Evaluation(cfg.TEST.EVAL_PERIOD, self.evaluation.evaluate, watchers))
         if cfg.TEST.AUG.ENABLED and cfg.DATASETS.TEST:
-            # At the end, as detectron2.
+            # It is evaluated at the end only, as by detectron2.
             hooks.append(Evaluation(0, self.evaluation.evaluate_augmented))
         if comm.is_main_process():
             hooks.append(CurveWriter(Path(cfg.OUTPUT_DIR, METRICS_FILE)))
@@ -133,7 +134,7 @@ class Trainer(DefaultTrainer):
         return hooks
 
     def build_writers(self) -> list[EventWriter]:
-        """For a training that starts at ``start_iter``."""
+        """The writers of scalars for a training that starts at ``start_iter``."""
         folder = self.cfg.OUTPUT_DIR
         return [
             CommonMetricPrinter(self.max_iter),
@@ -143,7 +144,7 @@ class Trainer(DefaultTrainer):
         ]
 
     @property
-    def _last_eval_results(self) -> OrderedDict:  # detectron2 looks at them
+    def _last_eval_results(self) -> OrderedDict:  # detectron2 reads them
         return self.evaluation.results
 
     def train(self) -> None:
@@ -159,7 +160,7 @@ class Trainer(DefaultTrainer):
             if self.start_iter == 0:
                 remove_earlier(Path(self.cfg.OUTPUT_DIR))
         if self.start_iter >= self.max_iter:
-            # No iteration is left: it is at its end when detectron2 has counted one more.
+            # No iteration is left: the training is at its end when detectron2 has counted one more.
             self.iter = self.max_iter - 1
         super().before_train()
         if self.start_iter > 0:
@@ -167,7 +168,7 @@ class Trainer(DefaultTrainer):
             self._stop_if_stalled(self.start_iter - 1)
 
     def _finish_iteration(self, iteration: int) -> None:
-        """Do what was still due in the iteration of the checkpoint when it was saved."""
+        """Run the hooks that come after the checkpoint in its iteration."""
         start = self.iter
         self.iter = self.storage.iter = iteration
         for hook in self._hooks:
@@ -176,17 +177,17 @@ class Trainer(DefaultTrainer):
         self.iter = self.storage.iter = start
 
     def after_step(self) -> None:
-        """Let the hooks act, and end the training if the evaluations stall."""
+        """Run the hooks, and end the training if the evaluations stall."""
         super().after_step()
         self._stop_if_stalled(self.iter)
 
     def after_train(self) -> None:
-        """Let all hooks act, and wait for what they write, such as the best weights.
+        """Run all hooks, and wait for the files that they write, such as the best weights.
 
-        Where something fails, the rest takes it for a failed training, which it brings to its end.
+        If a hook fails, the others end the training as a failed one.
 
         Raises:
-            UserError: the disk did not take it.
+            UserError: a file could not be written.
         """
         self.storage.iter = self.iter
         ends = iter([*(hook.after_train for hook in self._hooks), self.checkpointer.writer.wait])
@@ -202,7 +203,7 @@ class Trainer(DefaultTrainer):
             raise
 
     def _stop_if_stalled(self, iteration: int) -> None:
-        """End the training after an iteration as if it was the last one."""
+        """End the training after ``iteration``, as if it was the last one, if evaluations stall."""
         if self._best is None or not self._best.has_stalled or iteration + 1 >= self.max_iter:
             return
         logger.info(
@@ -212,15 +213,15 @@ class Trainer(DefaultTrainer):
         )
         self.iter = iteration
         self.checkpointer.save("model_final", iteration=iteration)
-        # As after the last iteration, for all that comes at the end.
+        # The hooks at the end then see the last iteration.
         self.iter = self.max_iter = iteration + 1
         raise StoppedEarly
 
     def resume_or_load(self, resume: bool = True) -> None:
-        """Take up the last checkpoint of ``OUTPUT_DIR``, or the weights to start from.
+        """Load the last checkpoint of ``OUTPUT_DIR``, or the weights to start from.
 
         Raises:
-            UserError: they cannot be loaded, or the run is longer than the config's.
+            UserError: the file cannot be loaded, or the run is longer than the config's.
         """
         super().resume_or_load(resume)
         is_resumed = resume and self.checkpointer.has_checkpoint()
@@ -233,13 +234,14 @@ class Trainer(DefaultTrainer):
                 f"is to end after {self.max_iter:,}. For a shorter one choose another OUTPUT_DIR; "
                 "to go on, a higher SOLVER.MAX_ITER or --until."
             )
-        # Of the config that counts from here on, not of the one that the checkpoint was made with.
+        # The rates are those of the present config, not of the one that the checkpoint was made
+        # with.
         for group, rate in zip(self.optimizer.param_groups, self.scheduler.get_lr(), strict=True):
             group["lr"] = rate
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a training goes on from, of all processes; a collective call."""
-        # Not DefaultTrainer's, as in `load_state_dict`.
+        """The state to resume a training from, of all processes; a collective call."""
+        # DefaultTrainer's is not used, as in `load_state_dict`.
         state = TrainerBase.state_dict(self)
         return {
             **state,
@@ -250,7 +252,7 @@ class Trainer(DefaultTrainer):
         }
 
     def _quantities(self) -> dict[str, Tensor]:
-        """What each process has for itself."""
+        """The running quantities, which each process has for itself."""
         quantities = running_quantities(self.checkpointer.model)
         if self._average is not None:
             averages = self._average.running_quantities()
@@ -258,11 +260,12 @@ class Trainer(DefaultTrainer):
         return quantities
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a state; what is not exact then is said in a warning.
+        """Restore a state, with a warning of parts that are not exact.
 
         Raises:
-            UserError: it is of a program that does not keep the optimizer, such as detectron2 v0.6,
-                of another optimizer than the config's, or not as a training writes it.
+            UserError: the state is of a program that does not keep the optimizer, such as
+                detectron2 v0.6, of another optimizer than the config's, or not as a training writes
+                it.
         """
         check_training_state(state_dict)
         with taking_up("the training"):
@@ -273,13 +276,13 @@ class Trainer(DefaultTrainer):
         if own is not None:
             restore_process_state(self._quantities(), own)
             state_dict = {**state_dict, "hooks": own.get("hooks", state_dict["hooks"])}
-        # Of the schedule only how far it is: its rates are the config's.
+        # Only the progress of the schedule is restored: its rates are the config's.
         schedule = {"last_epoch": state_dict["hooks"]["LRScheduler"]["last_epoch"]}
         state_dict = {**state_dict, "hooks": {**state_dict["hooks"], "LRScheduler": schedule}}
-        # Not DefaultTrainer's: the main branch's would load the optimizer with the options of the
-        # checkpoint, while v0.6's forgets it.
+        # DefaultTrainer's is not used: the main branch's would load the optimizer with the options
+        # of the checkpoint, while v0.6's does not load it.
         TrainerBase.load_state_dict(self, state_dict)
-        # A scaler of gradients that the run had none of before begins as a new one.
+        # A gradient scaler that the checkpoint lacks starts anew.
         step = {**self._trainer.state_dict(), **state_dict["_trainer"]}
         state = adopt_state(self.optimizer, step["optimizer"])
         self._trainer.load_state_dict({**step, "optimizer": state})
@@ -290,13 +293,13 @@ class Trainer(DefaultTrainer):
 
 
 def _end_failed(ends: Iterable[Callable[[], None]]) -> None:
-    """What comes at the end of a training that failed, each part also after an error of another.
+    """Run the end of a training that failed, each part also after an error of another one.
 
-    The first error, which is on its way, is the one to be told: those that follow are logged.
+    The first error, which is being raised, is the one to report; those that follow are logged.
     """
     for end in ends:
         try:
             end()
-        except Exception as error:  # each library raises its own
+        except Exception as error:  # each library raises errors of its own
             logger.debug("At the end of a training that failed:", exc_info=True)
             logger.error(f"This failed as well, at the end of the training: {error}")

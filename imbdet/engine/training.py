@@ -1,4 +1,4 @@
-"""From a checked config to a training: its plan, its start and its end."""
+"""Runs a training by a checked config."""
 
 import logging
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 def check_training(cfg: CfgNode) -> nn.Module:
-    """Build what a training needs beside its data, and return the detector.
+    """Build the parts of a training except its data, and return the detector.
 
     Raises:
         UserError: a key has a value that a training would refuse.
@@ -39,19 +39,21 @@ def check_training(cfg: CfgNode) -> nn.Module:
 
 
 def train(cfg: CfgNode, *, resume: bool, on_start: OnStart, until: int | None = None) -> None:
-    """Train.
+    """Train a detector.
 
     Args:
         cfg: the config.
-        resume: go on from the last checkpoint in ``OUTPUT_DIR``, not from ``MODEL.WEIGHTS``.
-        on_start: called when data and weights are loaded, with a summary of the data.
-        until: the iteration to end after, with a checkpoint and an evaluation; the schedule stays
-            that of ``SOLVER.MAX_ITER``. None is its end.
+        resume: whether to go on from the last checkpoint in ``OUTPUT_DIR``, not from
+            ``MODEL.WEIGHTS``.
+        on_start: function that is called with a summary of the data when data and weights are
+            loaded.
+        until: number of iterations to end after, with a checkpoint and an evaluation; the schedule
+            stays that of ``SOLVER.MAX_ITER``. None is that number.
 
     Raises:
-        UserError: the training cannot start, or not end there.
+        UserError: the training cannot start, or cannot end there.
     """
-    # For the number of processes that there are, where SOLVER.REFERENCE_WORLD_SIZE is another.
+    # The config is scaled to the number of processes if SOLVER.REFERENCE_WORLD_SIZE is another.
     cfg = Trainer.auto_scale_workers(cfg, comm.get_world_size())
     end = cfg.SOLVER.MAX_ITER
     if until is not None and not 1 <= until <= end:

@@ -1,4 +1,4 @@
-"""What a training evaluates: its weights, their averages, its losses on the test sets."""
+"""Evaluates a training: its weights, their averages, its losses on the test sets."""
 
 import logging
 from collections import OrderedDict
@@ -23,16 +23,16 @@ logger = logging.getLogger(__name__)
 class TrainingEvaluation:
     """Evaluates the model of a training with random numbers of its own.
 
-    So the training is the same whether it is evaluated or not.
+    The training is therefore the same whether it is evaluated or not.
 
     Attributes:
-        results: of the last evaluation, as detectron2 nests them.
+        results: results of the last evaluation, nested as in detectron2.
 
     Args:
         cfg: the config.
-        model: the detector, also inside ``DistributedDataParallel``.
-        data_loader: of the training.
-        average: of the weights, if there is one.
+        model: detector, possibly inside ``DistributedDataParallel``.
+        data_loader: loader of the training.
+        average: average of the weights, if there is one.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class TrainingEvaluation:
         self.results: OrderedDict = OrderedDict()
 
     def evaluate(self) -> dict[str, float]:
-        """Return the metrics by name, on the main process, and losses. A collective call."""
+        """Return metrics by name, on the main process, and losses, on all. A collective call."""
         self.results = self._run(evaluate_model)
         if self._average is not None:
             logger.info("Evaluating the averaged weights.")
@@ -66,7 +66,7 @@ class TrainingEvaluation:
         return flatten_results_dict(results)
 
     def weights_of(self, metric: str) -> Mapping[str, Tensor]:
-        """Those that a metric is of: of the model, or their averages."""
+        """The weights that a metric is of: those of the model, or their averages."""
         if self._average is not None and is_of_averages(metric):
             return self._average.weights()
         return unwrapped(self._model).state_dict()
@@ -75,10 +75,10 @@ class TrainingEvaluation:
         """Refuse a metric that no evaluation will give.
 
         Raises:
-            UserError: names those that there are.
+            UserError: no evaluation gives the metric; the message suggests one.
         """
         if self._validation_loss is not None and is_loss(metric):
-            return  # the model tells which losses there are when it has some
+            return  # the names of losses are known only after a forward pass
         metrics = undefined_metrics(self._cfg, self._training_images)
         if self._average is not None:
             metrics.update(undefined_metrics(self._cfg, self._training_images, SUFFIX))

@@ -1,4 +1,4 @@
-"""The form that the state of a training must have before any of it is loaded."""
+"""Checks the form of the state of a training before any of it is loaded."""
 
 import contextlib
 import logging
@@ -12,7 +12,7 @@ from imbdet.untrusted.schema import Each, Maybe, require_form
 
 logger = logging.getLogger(__name__)
 
-_HOOKS = Each(dict)  # each hook looks at its own
+_HOOKS = Each(dict)  # each hook checks its own state
 _FORM = {
     "iteration": int,
     "hooks": _HOOKS,
@@ -26,11 +26,10 @@ def check_training_state(state: Any) -> None:
     """Refuse a state that would make a training fail, possibly much later.
 
     Args:
-        state: of ``Trainer.state_dict``, or of another program of detectron2's that keeps the
-            optimizer.
+        state: state of ``Trainer``, or of another program with detectron2 that keeps the optimizer.
 
     Raises:
-        UserError: names the part that is missing or wrong.
+        UserError: a part is missing or wrong; the message names it.
     """
     if isinstance(state, dict) and "_trainer" not in state:
         raise UserError("it has no state of the optimizer: start from it by MODEL.WEIGHTS.")
@@ -51,10 +50,10 @@ def check_training_state(state: Any) -> None:
 
 @contextlib.contextmanager
 def taking_up(what: str) -> Iterator[None]:
-    """Turns the errors that a state of another form causes in the block into a sentence.
+    """Turn the errors that a state of another form causes in the block into a sentence.
 
     Args:
-        what: whose state it is.
+        what: name of the part whose state it is, for the message.
 
     Raises:
         UserError: the block failed.
@@ -63,7 +62,7 @@ def taking_up(what: str) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except Exception as error:  # detectron2, torch and numpy each raise their own
+    except Exception as error:  # detectron2, torch and numpy raise errors of their own
         logger.debug(f"The state of {what} was refused:", exc_info=True)
         raise UserError(
             f"its state of {what} is not as a training writes it ({type(error).__name__})."

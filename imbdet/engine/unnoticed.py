@@ -1,4 +1,4 @@
-"""Passes through a detector in the middle of a training that does not notice them."""
+"""Lets passes through a detector leave the state of a training as it is."""
 
 import contextlib
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ from imbdet.engine.process_state import changing_buffers, get_random_states, set
 
 @contextlib.contextmanager
 def unnoticed_draws(model: nn.Module) -> Iterator[None]:
-    """Let random numbers start at a seed of their own, and draw no pictures, for a while.
+    """Use random numbers of a fixed seed, and draw no pictures, in a block.
 
     Afterwards the random numbers of the training go on as if nothing had been drawn.
 
     Args:
-        model: the detector; ``VIS_PERIOD`` asks for pictures of batches of the training alone.
+        model: detector; ``VIS_PERIOD`` is for pictures of training batches only.
     """
     states = get_random_states()
     periods = {
@@ -38,17 +38,17 @@ def unnoticed_draws(model: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def unnoticed_buffers(model: nn.Module, but: tuple[type[nn.Module], ...] = ()) -> Iterator[None]:
-    """Let passes change buffers, such as running quantities of losses, and give these back.
+    """Restore buffers, such as running quantities of losses, after a block.
 
     Args:
-        model: the detector.
-        but: kinds of modules whose buffers keep what the passes make of them.
+        model: detector whose buffers may change.
+        but: kinds of modules whose buffers are not restored.
     """
     before = {name: buffer.clone() for name, buffer in changing_buffers(model, but)}
     try:
         yield
     finally:
         with torch.no_grad():
-            # Looked up anew: a pass may put another tensor in the place of one.
+            # Buffers are looked up anew, as a pass may replace a tensor.
             for name, buffer in changing_buffers(model, but):
                 buffer.copy_(before[name])

@@ -1,4 +1,4 @@
-"""The detector inside of what trains it."""
+"""Unwraps the detector from ``DistributedDataParallel``."""
 
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel

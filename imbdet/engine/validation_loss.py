@@ -1,4 +1,4 @@
-"""The losses of a detector on the test sets, in the middle of a training that does not notice."""
+"""The losses of a detector on the test sets during a training, which they do not change."""
 
 import contextlib
 import logging
@@ -23,27 +23,27 @@ from imbdet.run_files.best_evaluation import LOSSES
 
 logger = logging.getLogger(__name__)
 
-# The entry of sums that is no loss.
+# The entry of the sums with the number of images.
 _NUM_IMAGES = "images"
 
 Batches = Iterable[list[dict[str, Any]]]
 
 
 class ValidationLoss:
-    """Computes what batches of the test sets would pay if they came next in the training.
+    """Computes the losses of batches of the test sets as if they came next in the training.
 
-    That is the losses of training, by the samples that its samplers choose of them, without
-    gradients. Layers act as in a test: BatchNorm by its running statistics, no dropout. Random
-    numbers, statistics and running quantities are afterwards what they were before.
+    These are the training losses of the samples that its samplers choose, without gradients. Layers
+    act as in a test: BatchNorm by its running statistics, no dropout. Random numbers, statistics
+    and running quantities are restored afterwards.
     """
 
     def __init__(self, cfg: CfgNode, model: nn.Module, loaders: Mapping[str, Batches]) -> None:
-        """Prepare.
+        """Store the model and the loaders.
 
         Args:
             cfg: the config.
-            model: the detector, also inside ``DistributedDataParallel``.
-            loaders: of each data set, by name.
+            model: detector, possibly inside ``DistributedDataParallel``.
+            loaders: loaders of the data sets, by name.
         """
         self._model = unwrapped(model)
         self._loaders = loaders
@@ -51,12 +51,12 @@ class ValidationLoss:
         self._device = torch.device(cfg.MODEL.DEVICE)
 
     def __call__(self) -> dict[str, Any]:
-        """Compute. A collective call.
+        """Compute the losses. A collective call.
 
         Returns:
             On all processes "validation" -> loss -> its mean over the images, with the sum as
-            "total_loss"; NaN if one is not finite. Of several data sets by their names, as
-            detectron2's results are.
+            "total_loss"; NaN if a loss is not finite. Results of several data sets are by name, as
+            in detectron2.
         """
         found = {name: {LOSSES: self._mean(loader)} for name, loader in self._loaders.items()}
         return next(iter(found.values())) if len(found) == 1 else found
@@ -68,7 +68,7 @@ class ValidationLoss:
                 sums[_NUM_IMAGES] += len(batch)
                 for name, loss in self._losses(batch).items():
                     sums[name] += loss * len(batch)
-        # In the order of the ranks, and so the same on all processes.
+        # Sums are taken in the order of the ranks, and so are the same on all processes.
         totals: defaultdict[str, float] = defaultdict(float)
         for part in comm.all_gather(sums):
             for name, value in part.items():
@@ -83,7 +83,7 @@ class ValidationLoss:
         try:
             with unnoticed_buffers(self._model), precision:
                 losses = self._model(batch)
-        except FloatingPointError as error:  # not to end a training that may go on
+        except FloatingPointError as error:  # the training may go on
             logger.warning(f"The losses on a test set are not finite: {error}")
             return {"total_loss": math.nan}
         return {name: float(loss) for name, loss in losses.items()}
@@ -97,7 +97,7 @@ class ValidationLoss:
             if isinstance(module, _BatchNorm | _DropoutNd):
                 module.eval()
         try:
-            # Some losses change with the iterations.
+            # Some losses depend on the iteration.
             storage = EventStorage(get_event_storage().iter)
             with unnoticed_draws(self._model), storage, torch.no_grad():
                 yield
@@ -113,11 +113,11 @@ def build_validation_loss(
 
     Args:
         cfg: the config.
-        model: the detector, also inside ``DistributedDataParallel``.
+        model: detector, possibly inside ``DistributedDataParallel``.
         class_weights: see :func:`build_validation_loader`.
 
     Raises:
-        UserError: there is no test set, or it is wrong.
+        UserError: there is no test set, or one is wrong.
     """
     if not cfg.TEST.VALIDATION_LOSS:
         return None

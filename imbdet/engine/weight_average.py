@@ -18,26 +18,26 @@ from imbdet.wording import counted
 
 logger = logging.getLogger(__name__)
 
-# Behind the names of what is evaluated and kept with averaged weights.
+# Suffix of the names of folders and metrics of averaged weights.
 SUFFIX = "_EMA"
-# The file, without its ending, of the averages at the end.
+# Name of the file with the averages at the end, without its ending.
 NAME = "model_final_ema"
 # The entry of a checkpoint, as d2go names it.
 ENTRY = "ema_state"
 
 
 class WeightAverage:
-    """The mean of a model's weights over the past, in which the latest ones count most.
+    """The mean of a model's weights over past iterations, in which the latest ones count most.
 
     All floating-point values of the state are averaged, the statistics of BatchNorm among them, as
     EfficientNet's training and YOLOX do it; whole numbers are copied. Before the first update the
     averages are the weights themselves.
 
     Args:
-        model: the detector, also inside ``DistributedDataParallel``.
-        decay: the weight of the past in an update, from 0 to below 1.
-        warm_up_factor: F, at least 1. In the n-th update the decay is at most (1 + n) / (F + n), as
-            TensorFlow's ``ExponentialMovingAverage`` has it with an F of 10; 1 is no warm-up.
+        model: detector, possibly inside ``DistributedDataParallel``.
+        decay: weight of the averages in an update, in [0, 1).
+        warm_up_factor: factor F >= 1. In the n-th update the decay is at most (1 + n) / (F + n), as
+            in TensorFlow's ``ExponentialMovingAverage`` with F = 10; 1 is no warm-up.
     """
 
     def __init__(self, model: nn.Module, decay: float, warm_up_factor: float) -> None:
@@ -53,18 +53,18 @@ class WeightAverage:
         return bool(self._averages)
 
     def begin(self) -> None:
-        """Start at the present weights."""
+        """Start with the current weights."""
         self._averages = {name: value.clone() for name, value in self._model.state_dict().items()}
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take the present weights into the averages."""
+        """Update the averages with the current weights."""
         self._num_updates += 1
         n, factor = self._num_updates, self._warm_up_factor
         decay = min(self._decay, (1 + n) / (factor + n))
         state = self._model.state_dict()
         floating = [name for name, value in state.items() if value.is_floating_point()]
-        # average + (1 - decay) (weight - average): what does not change stays to the last bit.
+        # average + (1 - decay) (weight - average) leaves constant weights the same to the last bit.
         torch._foreach_lerp_(
             [self._averages[name] for name in floating],
             [state[name] for name in floating],
@@ -84,7 +84,7 @@ class WeightAverage:
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
-        """For a while the model has the averages for weights."""
+        """Use the averages as the weights of the model in a block."""
         own = {name: value.clone() for name, value in self._model.state_dict().items()}
         try:
             self._copy(self._averages)
@@ -94,7 +94,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def _copy(self, weights: Mapping[str, Tensor]) -> None:
-        # In place: a compiled model and DistributedDataParallel know its tensors.
+        # It copies in place, as a compiled model and DistributedDataParallel refer to the tensors.
         for name, value in self._model.state_dict().items():
             value.copy_(weights[name])
 
@@ -102,10 +102,10 @@ class WeightAverage:
         return {"num_updates": self._num_updates, "model": self._averages}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from ``state``.
+        """Restore ``state``.
 
         Raises:
-            UserError: it is of another form, or of another model.
+            UserError: the state is of another form, or of another model.
         """
         require_form(state, {"num_updates": int, "model": Each(Tensor)}, ENTRY)
         check_weights(state["model"])
@@ -120,9 +120,9 @@ class WeightAverage:
 
 
 class WeightAverager(HookBase):
-    """Averages the weights after each iteration, and keeps ``model_final_ema.pth`` at the end.
+    """Averages the weights after each iteration, and saves ``model_final_ema.pth`` at the end.
 
-    It comes after the hooks that change the model and before those that save it.
+    The hook must come after those that change the model and before those that save it.
     """
 
     def __init__(self, average: WeightAverage) -> None:
@@ -143,18 +143,18 @@ class WeightAverager(HookBase):
 
     def after_train(self):
         if self.trainer.iter < self.trainer.max_iter:
-            return  # it failed
+            return  # the training failed
         self.trainer.checkpointer.save_weights(
             NAME, self.average.weights(), iteration=self.trainer.iter - 1
         )
 
 
 def build_weight_average(cfg: CfgNode, model: nn.Module) -> WeightAverage | None:
-    """The average by the keys ``MODEL_EMA``; None where there shall be none.
+    """The average by the keys ``MODEL_EMA``; None if it is not enabled.
 
     Args:
         cfg: the config.
-        model: the detector, also inside ``DistributedDataParallel``.
+        model: detector, possibly inside ``DistributedDataParallel``.
     """
     keys = cfg.MODEL_EMA
     return WeightAverage(model, keys.DECAY, keys.DECAY_WARM_UP_FACTOR) if keys.ENABLED else None

@@ -1,4 +1,4 @@
-"""COCO's metrics of a detector, and pictures of what it finds."""
+"""COCO's metrics of a detector, and pictures of its detections."""
 
 from imbdet import compat  # noqa: F401  (before detectron2)
 from imbdet.evaluation.coco_evaluator import COCOEvaluator, build_coco_evaluator

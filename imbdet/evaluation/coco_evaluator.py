@@ -45,16 +45,16 @@ def build_coco_evaluator(
     output_dir: str,
     training_images: Mapping[str, int] = MappingProxyType({}),
 ) -> "COCOEvaluator":
-    """A :class:`COCOEvaluator` as the keys ``TEST.*`` and ``MODEL.MASK_ON`` want it.
+    """Build a :class:`COCOEvaluator` from the keys ``TEST.*`` and ``MODEL.MASK_ON``.
 
     Args:
         cfg: the config.
-        dataset_name: a name of detectron2's catalogs.
+        dataset_name: name of a data set in detectron2's catalogs.
         output_dir: see :class:`COCOEvaluator`.
         training_images: see :class:`COCOEvaluator`.
 
     Raises:
-        UserError: a key has a value that cannot be.
+        UserError: ``TEST.COCO_LIBRARY`` does not exist.
     """
     if cfg.MODEL.KEYPOINT_ON:
         message = "Keypoints are in the file of results, but only boxes and masks are compared."
@@ -81,31 +81,31 @@ class COCOEvaluator(DatasetEvaluator):
     finds nothing has an AP of 0. The annotation file is taken as it is, boxes without area
     included; see :func:`load_ground_truth`.
 
-    Files in the folder ``<output_dir>/<dataset_name>``, each complete or not there:
+    Files in the folder ``<output_dir>/<dataset_name>``, each complete or missing:
 
     - ``coco_instances_results.json``: the detections in COCO's result format;
     - ``metrics.json``: the metrics, with null for those that no ground truth defines, the optimal
-      LRP of each class, with the score threshold that belongs to it, which classes are rare, common
-      and frequent, and what the ground truth was;
+      LRP of each class with its score threshold, which classes are rare, common and frequent, and a
+      summary of the ground truth;
     - ``curves.json``: precision by recall of each class, and which classes are confused at these
       thresholds;
     - ``pictures/*.png``: see :func:`imbdet.evaluation.draw_detections`.
 
     Args:
-        dataset_name: a name of detectron2's catalogs. Without a ``json_file`` in its metadata, the
-            registered dicts are the ground truth.
+        dataset_name: name of a data set in detectron2's catalogs. Without a ``json_file`` in its
+            metadata, the registered dicts are the ground truth.
         output_dir: folder of the evaluation's files, detectron2's ``OUTPUT_DIR/inference``.
-        iou_types: what is compared: "bbox", "segm".
-        library: "faster-coco-eval" or "pycocotools"; the numbers are the same.
-        num_pictures: how many images to draw.
+        iou_types: kinds of IoU that are compared: "bbox", "segm".
+        library: "faster-coco-eval" or "pycocotools"; the metrics are the same.
+        num_pictures: number of images to draw.
         picture_score_thresh: lowest score of a detection that is drawn; below 0 the threshold of
             each class's optimal LRP, or 0.3 without ground truth.
         max_detections: number of detections of a class in an image that count; COCO's is 100, and
-            LVIS has none.
-        detections_per_image: number that the detector returns for an image, for a warning where
-            that is too few.
-        training_images: of a data set in COCO's format, the number of training images with each
-            class, by name; LVIS's files say themselves which classes are rare.
+            LVIS has no such limit.
+        detections_per_image: number of detections that the detector returns for an image, for a
+            warning where it is too small.
+        training_images: number of training images with each class, by name, for a data set in
+            COCO's format; LVIS's files say themselves which classes are rare.
         frequency_bounds: see :func:`imbdet.evaluation.frequency_groups.group_by_images`.
 
     Raises:
@@ -148,8 +148,9 @@ class COCOEvaluator(DatasetEvaluator):
         """Keep the detections of some images.
 
         Args:
-            inputs: the detector's input dicts, of which "image_id" is used.
-            outputs: its output dicts, with "instances" in the coordinates of the original image.
+            inputs: input dicts of the detector, of which "image_id" is used.
+            outputs: output dicts of the detector, with "instances" in the coordinates of the
+                original image.
         """
         for image, output in zip(inputs, outputs, strict=True):
             instances = drop_non_finite(output["instances"].to("cpu"))
@@ -157,7 +158,7 @@ class COCOEvaluator(DatasetEvaluator):
             self._detections[image_id] = instances_to_coco_json(instances, image_id)
 
     def undefined(self) -> dict[str, dict[str, float]]:
-        """What :meth:`evaluate` gives, with NaN for all values."""
+        """The result of :meth:`evaluate` with NaN for all values."""
         ground_truth = self._load_ground_truth()
         annotations = ground_truth.get("annotations")
         if not annotations:
@@ -199,13 +200,13 @@ class COCOEvaluator(DatasetEvaluator):
             thresholds=self._choose_thresholds(best),
         )
         for path in set(folder.glob("*.png")).difference(drawn):
-            path.unlink()  # of an earlier evaluation, of other weights
+            path.unlink()  # a picture of an earlier evaluation, with other weights
         return {iou_type: values.flatten() for iou_type, values in metrics.items()}
 
     def _compare(
         self, ground_truth: dict, detections: list[dict]
     ) -> tuple[dict[str, CocoMetrics], dict[str, OptimalLRP]]:
-        """The metrics by kind, and the best thresholds by class; both empty without objects."""
+        """The metrics by IoU type, and optimal LRP by class; both empty without objects."""
         annotations = ground_truth.get("annotations")
         if not annotations:
             logger.info(f"'{self._dataset_name}' has no annotations to compare detections with.")
@@ -287,7 +288,7 @@ class COCOEvaluator(DatasetEvaluator):
 
 
 def drop_non_finite(instances: Instances) -> Instances:
-    """Without boxes and scores of NaN or infinity, which detectron2's RetinaNet may return."""
+    """Drop boxes and scores of NaN or infinity, which detectron2's RetinaNet may return."""
     values = torch.column_stack([instances.pred_boxes.tensor, instances.scores])
     return instances[values.isfinite().all(dim=1)]
 

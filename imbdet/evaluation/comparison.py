@@ -19,12 +19,12 @@ from imbdet.evaluation import federated
 from imbdet.evaluation.matching import NUM_AREAS, NUM_THRESHOLDS
 from imbdet.formats.lvis_json import NEGATIVE, NOT_EXHAUSTIVE
 
-# At which COCO looks at the precision.
+# Recalls at which COCO samples the precision.
 RECALLS = np.linspace(0, 1, 101)
 
 
 class _FederatedCOCOeval(pycocotools.cocoeval.COCOeval):
-    """pycocotools' comparison, by LVIS's rule of what is on nothing."""
+    """pycocotools' comparison with LVIS's rule for unmatched detections."""
 
     def evaluateImg(self, imgId, catId, aRng, maxDet):  # noqa: N802, N803
         found = super().evaluateImg(imgId, catId, aRng, maxDet)
@@ -35,12 +35,12 @@ class _FederatedCOCOeval(pycocotools.cocoeval.COCOeval):
 
 @dataclass(frozen=True)
 class _Library:
-    """Both libraries have COCO's own interface.
+    """A library for comparisons, with the interface of pycocotools.
 
     Attributes:
-        dataset: makes a data set.
-        coco: makes COCO's comparison of two data sets.
-        lvis: makes LVIS's.
+        dataset: constructor of a data set.
+        coco: constructor of COCO's comparison of two data sets.
+        lvis: constructor of LVIS's comparison.
     """
 
     dataset: Callable[..., Any]
@@ -64,16 +64,16 @@ _LIBRARIES = {
 class Comparison:
     """Precision and recall, -1 where there is no ground truth.
 
-    T IoU thresholds, R = 101 recalls, K classes, A = 4 areas (all, small, medium, large) and M
-    numbers of detections that count.
+    Shape shorthand: T IoU thresholds, R = 101 recalls, K classes, A = 4 areas (all, small, medium,
+    large) and M numbers of detections that count.
 
     Attributes:
-        precision: (T, R, K, A, M).
-        recall: (T, K, A, M).
+        precision: (T, R, K, A, M) values in [0, 1].
+        recall: (T, K, A, M) values in [0, 1].
         objects: (K,) names of the classes, in the order of their ids, each with its number of
             objects, crowds excluded.
-        limits: (M,) the numbers of detections: of a class in an image, COCO's are 1, 10 and 100; of
-            all classes in an image, LVIS's is 300.
+        limits: (M,) numbers of detections that count: COCO's 1, 10 and 100 of a class in an image,
+            or LVIS's 300 of all classes in an image.
     """
 
     precision: np.ndarray
@@ -97,7 +97,7 @@ def coco_limits(max_detections: int) -> list[int]:
 
 
 def compare_nothing(ground_truth: Mapping, limits: Sequence[int]) -> Comparison:
-    """A comparison before there are detections, with -1 everywhere.
+    """A comparison without detections, with -1 everywhere.
 
     Args:
         ground_truth: the content of an annotation file.
@@ -126,7 +126,7 @@ def compare(
         detections: records of COCO's result format: "image_id", "category_id", "bbox" (XYWH,
             pixels), "score" and, for masks, "segmentation" (run lengths).
         iou_type: "bbox", or "segm", for which every record must have a "segmentation".
-        library: "faster-coco-eval" or "pycocotools". The numbers are the same.
+        library: "faster-coco-eval" or "pycocotools". The results are the same.
         max_detections: number of detections of a class in an image that count, those of the highest
             scores; at least 10. COCO's is 100.
     """
@@ -146,15 +146,15 @@ def compare_federated(
 ) -> Comparison:
     """Compare detections with ground truth as LVIS does.
 
-    Class after class: the libraries keep something for each pair of an image and a class, of which
-    LVIS's validation set has 24 million.
+    Classes are compared one by one: the libraries store a record for each pair of an image and a
+    class, of which LVIS's validation set has 24 million.
 
     Args:
         ground_truth: the content of an LVIS-format annotation file, not changed.
-        detections: those that are compared, of :func:`federated.select_judged`.
+        detections: detections from :func:`federated.select_judged`.
         iou_type: see :func:`compare`.
         library: see :func:`compare`.
-        not_exhaustive: of :func:`federated.find_not_exhaustive`.
+        not_exhaustive: pairs from :func:`federated.find_not_exhaustive`.
     """
     chosen = _LIBRARIES[library]
     limits = [federated.MAX_DETECTIONS]
@@ -177,7 +177,7 @@ def compare_federated(
 
 
 def _ask_for(category_id: Any, image: Mapping, not_exhaustive: Set[federated.Pair]) -> dict:
-    """An image of which one category is looked at, which has the number 1 in its frame."""
+    """An image that is compared for one category, which has the number 1 in its frame."""
     is_open = (image["id"], category_id) in not_exhaustive
     return {**image, NEGATIVE: [1], NOT_EXHAUSTIVE: [1] if is_open else []}
 
@@ -228,13 +228,13 @@ class Frame:
 
 
 def _number(records: Iterable[Mapping]) -> dict[Any, dict]:
-    # In the order of the ids, in which the libraries take detections of equal score.
+    # Numbers follow the order of the ids, in which the libraries take detections of equal score.
     ordered = sorted(records, key=lambda record: record["id"])
     return {record["id"]: {**record, "id": number} for number, record in enumerate(ordered, 1)}
 
 
 def box_area(record: Mapping) -> float:
-    """Square pixels of a record's box."""
+    """Area of a record's box in square pixels."""
     return record["bbox"][2] * record["bbox"][3]
 
 
@@ -250,7 +250,7 @@ def _by_category(records: Iterable[Mapping]) -> defaultdict[Any, list[Mapping]]:
 
 
 def _count_objects(ground_truth: Mapping) -> list[tuple[str, int]]:
-    """The attribute ``objects`` of a comparison."""
+    """Names of the classes with their numbers of objects; see :class:`Comparison`."""
     listed = {image["id"] for image in ground_truth["images"]}
     counts = Counter(
         note["category_id"]

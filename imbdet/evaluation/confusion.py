@@ -14,19 +14,19 @@ from imbdet.evaluation.matching import Detections, Objects, boxes_of, match_boxe
 
 @dataclass(frozen=True)
 class Confusion:
-    """How many objects of a class were detected as a class, at IoU 0.5.
+    """Numbers of objects of each class that were detected as each class, at IoU 0.5.
 
     Attributes:
-        counts: by the class of the object, None for background, and that of the detection, None
-            for a missed object. Pairs that never occur are left out. Of the class of an object
-            they add up to its objects, of that of a detection to those kept; crowds and what is
-            on them are in neither.
+        counts: numbers by the class of the object, None for background, and the class of the
+            detection, None for a missed object. Pairs that never occur are left out. The numbers of
+            an object's class add up to its objects, those of a detection's class to its kept
+            detections; crowds and detections on them are not counted.
     """
 
     counts: Mapping[tuple[str | None, str | None], int]
 
     def rows(self) -> list[dict[str, Any]]:
-        """As JSON keeps them, the most frequent first."""
+        """Rows for JSON, the most frequent pair first."""
         return [
             {"object": of_object, "detection": of_detection, "count": number}
             for (of_object, of_detection), number in sorted(
@@ -38,12 +38,12 @@ class Confusion:
 def confuse(matches: Matches, kept: Kept) -> Confusion:
     """Match the wrong detections with the missed objects, whatever their classes.
 
-    A detection that is right in its own class stays so: its class and object have been matched as
-    COCO does. The rest are matched by the same rule, the highest score first.
+    A detection that is right in its own class stays so, as COCO's matching gives it that object.
+    The rest are matched by the same rule, the highest score first.
 
     Args:
-        matches: of the run.
-        kept: its right and wrong detections, and the objects that it missed.
+        matches: matches of the run.
+        kept: right and wrong detections of the run, and the objects that it missed.
     """
     names = list(matches.by_class)
     found = [names[matches.detections[i]["category_id"] - 1] for i in kept.right]

@@ -1,4 +1,4 @@
-"""Pictures of ground truth beside detections, for a quick look at what a detector finds."""
+"""Pictures of ground truth beside detections, for a quick check of a detector."""
 
 import math
 import os
@@ -26,17 +26,17 @@ def draw_detections(
 ) -> list[Path]:
     """Draw images of a data set with their ground truth on the left, detections on the right.
 
-    The images are spread evenly over the data set and are the same every time; those without
-    objects come only when there are too few others. A class has one color on both sides; crowds
-    are dashed. Images are turned by their EXIF orientation, and small ones are enlarged.
+    The images are spread evenly over the data set and are the same every time; images without
+    objects are drawn only when there are too few others. A class has one color on both sides;
+    crowds are dashed. Images are turned by their EXIF orientation, and small ones are enlarged.
 
     Args:
         ground_truth: the content of a COCO-format annotation file; "annotations" may be missing.
         detections: records of COCO's result format.
         image_root: folder of the images.
         output_dir: folder of the pictures, one ``<name of the image>.png`` each.
-        num_pictures: how many images to draw, at most.
-        thresholds: which detections are drawn.
+        num_pictures: highest number of images to draw.
+        thresholds: lowest scores of the detections that are drawn.
 
     Returns:
         The files of the pictures.
@@ -83,7 +83,7 @@ def spread(items: Sequence[Any], number: int) -> list[Any]:
 
 
 def name_pictures(images: Sequence[Mapping]) -> list[str]:
-    """Different names for the pictures of some images: the files' without ending, if possible."""
+    """Unique names for the pictures of some images: the stems of their files, if possible."""
     stems = [Path(image["file_name"]).stem for image in images]
     with_ids = [f"{stem}_{image['id']}" for image, stem in zip(images, stems, strict=True)]
     # Folders of video frames, for example, repeat the same file names.
@@ -95,8 +95,8 @@ def name_pictures(images: Sequence[Mapping]) -> list[str]:
 def find_earlier_pictures(output: Path) -> list[Path]:
     """The pictures of an earlier call, possibly of other weights, in ``output/pictures``.
 
-    To be called before this call starts its log: a folder without a log may be that of another
-    program, whose pictures are not returned.
+    Call it before the log starts: a folder without a log may be that of another program, whose
+    pictures are not returned.
     """
     if not (output / "log.txt").exists():
         return []
@@ -104,7 +104,7 @@ def find_earlier_pictures(output: Path) -> list[Path]:
 
 
 def describe_classes(categories: Iterable[Mapping]) -> dict[Any, tuple[str, Color]]:
-    """Name and color by id."""
+    """Names and colors of categories by id."""
     ordered = sorted(categories, key=lambda category: category["id"])
     return {
         category["id"]: (category["name"], class_color(i)) for i, category in enumerate(ordered)
@@ -113,7 +113,7 @@ def describe_classes(categories: Iterable[Mapping]) -> dict[Any, tuple[str, Colo
 
 def mark_objects(annotations: Iterable[Mapping], classes: Mapping) -> list[Mark]:
     """Annotations to draw, crowds dashed; for ``classes`` see :func:`describe_classes`."""
-    # An annotation file may have NaN in it. Small boxes first, over the large ones.
+    # An annotation file may contain NaN. Small boxes come first, to be drawn over large ones.
     finite = [note for note in annotations if all(map(math.isfinite, note["bbox"]))]
     marks = []
     for note in sorted(finite, key=lambda note: note["bbox"][2] * note["bbox"][3]):

@@ -1,9 +1,9 @@
 """Which detections count in a federated data set such as LVIS.
 
-An image is annotated for some classes alone. Of a class, LVIS looks at the images that have objects
-of it and at those that are known to have none; and where not all objects of a class are annotated,
-a detection on nothing is neither right nor wrong (Gupta et al., "LVIS: A Dataset for Large
-Vocabulary Instance Segmentation", CVPR 2019, https://arxiv.org/abs/1908.03195, section 2).
+An image is annotated for some classes only. LVIS evaluates a class on the images that have objects
+of it and on those that are known to have none; where not all objects of a class are annotated, an
+unmatched detection is neither right nor wrong (Gupta et al., "LVIS: A Dataset for Large Vocabulary
+Instance Segmentation", CVPR 2019, https://arxiv.org/abs/1908.03195, section 2).
 """
 
 from collections import defaultdict
@@ -12,7 +12,7 @@ from typing import Any
 
 from imbdet.formats.lvis_json import NEGATIVE, NOT_EXHAUSTIVE
 
-# Of an image, of all its classes.
+# Limit of an image, over all classes.
 MAX_DETECTIONS = 300
 
 # The id of an image and that of a category.
@@ -20,11 +20,11 @@ Pair = tuple[Any, Any]
 
 
 def select_judged(ground_truth: Mapping, detections: Iterable[Mapping]) -> list[Mapping]:
-    """The detections that are compared: of the 300 best of an image those of classes looked at.
+    """The detections that are compared: among the 300 best of an image, those of annotated classes.
 
     Args:
         ground_truth: the content of an LVIS-format annotation file.
-        detections: records of COCO's result format, of equal scores the earlier ones are better.
+        detections: records of COCO's result format, where the earlier of equal scores is better.
     """
     looked_at = {(note["image_id"], note["category_id"]) for note in ground_truth["annotations"]}
     looked_at |= _pairs(ground_truth, NEGATIVE)
@@ -40,7 +40,7 @@ def select_judged(ground_truth: Mapping, detections: Iterable[Mapping]) -> list[
 
 
 def find_not_exhaustive(ground_truth: Mapping) -> set[Pair]:
-    """Where a detection on nothing may be right."""
+    """The pairs for which an unmatched detection may be right."""
     return _pairs(ground_truth, NOT_EXHAUSTIVE)
 
 

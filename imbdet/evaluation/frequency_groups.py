@@ -1,7 +1,7 @@
-"""Rare, common and frequent classes: LVIS's groups, by how many training images have a class.
+"""Rare, common and frequent classes: LVIS's groups, by the number of training images with a class.
 
-Of a mean over all classes, those with many examples are the most in most data sets, and hide what
-becomes of the others.
+In most data sets, classes with many examples dominate a mean over all classes, and hide the results
+of the others.
 """
 
 from bisect import bisect_left
@@ -14,8 +14,9 @@ def group_by_images(images_of_class: Mapping[str, int], bounds: tuple[int, int])
     """The group of each class: one of ``FREQUENCIES``.
 
     Args:
-        images_of_class: by name, the number of training images that have an object of the class.
-        bounds: the most images of a rare class, and of a common one; LVIS's are 10 and 100.
+        images_of_class: number of training images with an object of each class, by name.
+        bounds: highest numbers of images of a rare class and of a common one; LVIS's are 10 and
+            100.
     """
     letters = list(FREQUENCIES)
     return {name: letters[bisect_left(bounds, number)] for name, number in images_of_class.items()}

@@ -1,4 +1,4 @@
-"""What detections are compared with: the content of a data set's annotation file."""
+"""Loads what detections are compared with: the content of a data set's annotation file."""
 
 import logging
 
@@ -13,16 +13,16 @@ from imbdet.wording import counted
 
 
 def load_ground_truth(metadata: Metadata, *, masks: bool = False) -> dict:
-    """The content of a data set's annotation file, or what it would be of registered dicts.
+    """The content of a data set's annotation file, or the same made of registered dicts.
 
-    All that compares detections has it from here: checked, and each annotation with an area.
+    All comparisons of detections use it: files are checked, and each annotation has an area.
 
     Args:
-        metadata: of detectron2's catalogs.
-        masks: whether they are compared; else annotations have none.
+        metadata: metadata of the data set in detectron2's catalogs.
+        masks: whether masks are compared; otherwise annotations have none.
 
     Raises:
-        UserError: names what is wrong in the file.
+        UserError: the file cannot be read or is invalid.
     """
     path = metadata.get("json_file")
     if path is None:
@@ -44,7 +44,7 @@ def load_ground_truth(metadata: Metadata, *, masks: bool = False) -> dict:
 
 def _name_categories(content: dict, metadata: Metadata) -> None:
     """Give categories the names by which a detector knows them."""
-    # Those of LVIS's files are others where detectron2 has names of its own.
+    # The names in LVIS's files differ where detectron2 has names of its own.
     class_of = metadata.get("thing_dataset_id_to_contiguous_id", {})
     for category in content["categories"]:
         if category["id"] in class_of:

@@ -10,12 +10,13 @@ from imbdet.evaluation.matches import Matches
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """What is right and wrong in a run's detections at IoU 0.5, above each class's threshold.
+    """Right and wrong detections above each class's threshold, and missed objects, at IoU 0.5.
 
     Attributes:
         right: places of the right detections in :attr:`Matches.detections`.
-        wrong: of the wrong ones; those on crowds are neither.
-        missed: places of the objects in :attr:`Matches.objects` that nothing is matched to.
+        wrong: places of the wrong detections; those on crowds are neither right nor wrong.
+        missed: places of the objects in :attr:`Matches.objects` that no right detection is matched
+            to.
     """
 
     right: np.ndarray
@@ -23,7 +24,7 @@ class Kept:
     missed: np.ndarray
 
     def counts(self, matches: Matches) -> np.ndarray:
-        """(3, I) int64, how many are right, wrong and missed in each image."""
+        """(3, I) int64, numbers of right, wrong and missed ones in each image."""
         return np.stack(
             [
                 np.bincount(
@@ -43,8 +44,8 @@ def keep(matches: Matches, thresholds: Mapping[str, float]) -> Kept:
     """Drop the detections below the thresholds.
 
     Args:
-        matches: of the run.
-        thresholds: by class, the lowest score to keep; NaN, or none, keeps nothing.
+        matches: matches of the run.
+        thresholds: lowest score to keep, by class; NaN or a missing class keeps nothing.
     """
     right, wrong, found = [], [], []
     for name, of_class in matches.by_class.items():

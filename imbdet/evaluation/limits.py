@@ -1,4 +1,4 @@
-"""How many objects can be found at all, given the limits on the number of detections."""
+"""The number of objects that can be found at all, given the limits on detections."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from imbdet.evaluation import federated
 from imbdet.evaluation.comparison import RECALLS
 from imbdet.wording import counted
 
-# COCO's own, of an image and class.
+# COCO's own limit of an image and class.
 MAX_DETECTIONS = 100
 
 
@@ -55,7 +55,7 @@ def describe_limits(ground_truth: Mapping, *, per_class: int | None, per_image: 
 
 
 def _describe_rules(per_class: int | None) -> tuple[str, str]:
-    """What else limits the detections, and what to do."""
+    """Texts on what else limits the detections, and on what to do."""
     if per_class is None:
         return "", f"LVIS counts up to {federated.MAX_DETECTIONS}."
     return (

@@ -21,11 +21,11 @@ class OptimalLRP:
     """The lowest error over all score thresholds, in percent; lower is better.
 
     Attributes:
-        olrp: the whole error: 100 if no threshold gets anything right that helps.
-        localisation: mean 1 - IoU of the right detections; NaN of none.
+        olrp: total error; 100 if it is best to keep no detection.
+        localisation: mean 1 - IoU of the right detections; NaN without any.
         fp: share of wrong detections (1 - precision); NaN where nothing is detected.
         fn: share of missed objects (1 - recall).
-        threshold: detections with this score or more are kept; NaN if it is best to keep none.
+        threshold: lowest score to keep, in [0, 1]; NaN if it is best to keep none.
     """
 
     olrp: float
@@ -36,7 +36,7 @@ class OptimalLRP:
 
 
 def optimal_lrp(matches: ClassMatches) -> OptimalLRP:
-    """Optimal LRP of a class; NaN without objects. Of equally good thresholds the highest counts.
+    """Optimal LRP of a class; NaN without objects. Of equally good thresholds the highest is taken.
 
     LRP = (sum of (1 - IoU) / (1 - 0.5) over the right detections + wrong detections + missed
     objects) / (right + wrong + missed).

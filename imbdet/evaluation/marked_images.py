@@ -26,9 +26,9 @@ _FONT_FILE = os.path.join(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSan
 
 @dataclass(frozen=True)
 class Mark:
-    """An object to draw: its box XYWH in pixels of the image, and what is written at it.
+    """An object to draw: its box XYWH in pixels of the image, and its label.
 
-    With an empty label it is a thin line, for one of many.
+    With an empty label the box is a thin line, for one of many.
     """
 
     box: Sequence[float]
@@ -49,7 +49,7 @@ def draw_panel(pixels: np.ndarray, marks: Sequence[Mark], title: str) -> Image.I
 
     Args:
         pixels: (H, W, 3) uint8, RGB.
-        marks: the most important first: they are drawn over those after them.
+        marks: marks, the most important first: each is drawn over those after it.
         title: one short line.
     """
     scale = _choose_scale(*pixels.shape[:2])
@@ -69,7 +69,7 @@ def draw_panel(pixels: np.ndarray, marks: Sequence[Mark], title: str) -> Image.I
 
 
 def join_panels(panels: Sequence[Image.Image]) -> Image.Image:
-    """Panels of one height side by side."""
+    """Join panels of one height side by side."""
     width = sum(panel.width for panel in panels) + _GAP * (len(panels) - 1)
     picture = Image.new("RGB", (width, panels[0].height), _WHITE)
     left = 0
@@ -102,7 +102,7 @@ def _measure(text: str, font: ImageFont.FreeTypeFont) -> Size:
 def _place_labels(
     sizes: Sequence[Size], boxes: Sequence[Corners], image_size: Size
 ) -> list[Corners]:
-    """At each box a place that no earlier label covers, beside the box rather than on it."""
+    """Place each label where no earlier one is if possible, beside its box rather than on it."""
     placed: list[Corners] = []
     for size, box in zip(sizes, boxes, strict=True):
         places = [_shift_inside(place, size, image_size) for place in _places_around(box, size)]

@@ -27,16 +27,16 @@ class ClassMatches:
     Detections of equal score stand in the order of the images' ids.
 
     Attributes:
-        scores: (D,).
+        scores: (D,) scores, descending.
         image_idxs: (D,) int64, places in :attr:`Matches.images`.
         detection_idxs: (D,) int64, places in :attr:`Matches.detections`.
         object_idxs: (D,) int64, the object matched at IoU 0.5, a place in :attr:`Matches.objects`;
             -1 for none.
         ious: (D,) highest IoU with an object of the class, crowds excluded; 0 without any.
         match_ious: (D,) IoU with the object matched at IoU 0.5; NaN without any.
-        is_correct: (A, T, D) bool, whether it is matched to an object that counts.
-        is_counted: (A, T, D) bool; the others are neither right nor wrong.
-        num_objects: (A, I) int64, objects that count.
+        is_correct: (A, T, D) bool, whether a detection is matched to an object that counts.
+        is_counted: (A, T, D) bool, whether a detection is right or wrong; the others are neither.
+        num_objects: (A, I) int64, numbers of objects that count.
     """
 
     scores: np.ndarray
@@ -55,12 +55,13 @@ class Matches:
     """A run's detections and the objects that they are matched to.
 
     Attributes:
-        images: the annotation file's, by id; I of them.
-        objects: the annotations. Like the detections they have ids that count from 1:
-            "image_id" is the place of the image plus 1.
-        detections: in COCO's result format.
-        by_class: K classes' matches by their names.
-        max_detections: of a class in an image that count, those of the highest scores.
+        images: I images of the annotation file, in the order of their ids.
+        objects: annotations. Like the detections they have ids that count from 1: "image_id" is the
+            place of the image plus 1.
+        detections: detections in COCO's result format.
+        by_class: matches of the K classes by name.
+        max_detections: number of detections of a class in an image that count, those of the highest
+            scores.
     """
 
     images: Sequence[Mapping]
@@ -71,17 +72,17 @@ class Matches:
 
     @property
     def num_objects(self) -> np.ndarray:
-        """(K,) int64, objects of each class, crowds excluded."""
+        """(K,) int64, numbers of objects of each class, crowds excluded."""
         return np.array([found.num_objects[0].sum() for found in self.by_class.values()])
 
     @property
     def images_of_class(self) -> np.ndarray:
-        """(K,) int64, images with objects of each class, crowds excluded."""
+        """(K,) int64, numbers of images with objects of each class, crowds excluded."""
         return np.array([np.count_nonzero(c.num_objects[0]) for c in self.by_class.values()])
 
     @property
     def images_of_area(self) -> np.ndarray:
-        """(A,) int64, images with objects of each area, crowds excluded."""
+        """(A,) int64, numbers of images with objects of each area, crowds excluded."""
         return np.count_nonzero(sum(c.num_objects for c in self.by_class.values()), axis=1)
 
 
@@ -91,13 +92,13 @@ def match(
     max_detections: int = 100,
     not_exhaustive: Set[Pair] = frozenset(),
 ) -> Matches:
-    """Match the detections of boxes; for the arguments see :func:`compare`.
+    """Match detected boxes with objects as COCO does.
 
     Args:
         ground_truth: the content of a COCO-format annotation file.
         results: records of COCO's result format.
-        max_detections: of a class in an image that count; COCO's is 100.
-        not_exhaustive: images and categories whose detections are not wrong on nothing.
+        max_detections: number of detections of a class in an image that count; COCO's is 100.
+        not_exhaustive: ids of images and categories whose unmatched detections are not wrong.
     """
     frame = Frame.of(ground_truth)
     objects = frame.place_objects(ground_truth["annotations"])
@@ -120,7 +121,7 @@ def match(
     by_class = {}
     for category in frame.categories.values():
         start, end = ends[category["id"] - 1 : category["id"] + 1]
-        # By image, then by score; equal scores stay so.
+        # Detections come by image, then by score; those of equal score stay in this order.
         order = start + np.argsort(-scores[ranked[start:end]], kind="stable")
         by_class[category["name"]] = ClassMatches(
             scores=scores[ranked[order]],
@@ -137,14 +138,14 @@ def match(
 
 
 def _groups(frame: Frame, records: Sequence[Mapping]) -> np.ndarray:
-    """(N,) a number for each class and image, images of a class side by side."""
+    """(N,) int64, a number for each class and image; images of a class are consecutive."""
     places = [(record["category_id"] - 1, record["image_id"] - 1) for record in records]
     classes, images = np.array(places, dtype=np.int64).reshape(-1, 2).T
     return classes * len(frame.images) + images
 
 
 def _count_objects(frame: Frame, objects: Objects) -> np.ndarray:
-    """(K, A, I) objects that count."""
+    """(K, A, I) int64, numbers of objects that count."""
     shape = len(frame.categories), len(frame.images)
     counts = [
         np.bincount(objects.groups[of_area], minlength=shape[0] * shape[1]).reshape(shape)

@@ -1,4 +1,4 @@
-"""COCO's matching of boxes, of all images and classes, areas and IoU thresholds at once.
+"""COCO's matching of boxes, for all images, classes, areas and IoU thresholds at once.
 
 The rule is that of pycocotools, which goes through one image and class after the other: the highest
 score first, a detection takes the object with the highest IoU that no other detection has. Here all
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pycocotools.mask
 
-# In square pixels: all, small, medium, large. Both ends belong to an area.
+# Ranges of areas in square pixels: all, small, medium, large. Both ends belong to a range.
 AREA_RANGES = np.array([[0, 1e5**2], [0, 32**2], [32**2, 96**2], [96**2, 1e5**2]])
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 NUM_AREAS, NUM_THRESHOLDS = len(AREA_RANGES), len(IOU_THRESHOLDS)
@@ -22,7 +22,7 @@ NUM_AREAS, NUM_THRESHOLDS = len(AREA_RANGES), len(IOU_THRESHOLDS)
 
 @dataclass(frozen=True, eq=False)
 class Objects:
-    """What is to be found.
+    """The objects that detections are matched to.
 
     Attributes:
         groups: (G,) int64, a number for each image and class.
@@ -44,13 +44,13 @@ class Objects:
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """What was found; detections of a group stand together, the highest score first.
+    """Detections, of which those of a group stand together, the highest score first.
 
     Attributes:
         groups: (N,) int64, ascending.
         boxes: (N, 4) XYWH in pixels.
-        is_wrong_on_nothing: (N,) bool, or one for all; else a detection that is not matched is
-            neither right nor wrong.
+        is_wrong_on_nothing: (N,) bool, or one for all: whether a detection without a match is
+            wrong; otherwise it is neither right nor wrong.
     """
 
     groups: np.ndarray
@@ -60,14 +60,14 @@ class Detections:
 
 @dataclass(frozen=True, eq=False)
 class BoxMatches:
-    """What the detections are matched to.
+    """The result of :func:`match_boxes`.
 
     Attributes:
         object_idxs: (N,) int64, the object matched at IoU 0.5 among all areas; -1 for none.
-        match_ious: (N,) IoU with it, of a crowd the covered share; NaN for none.
+        match_ious: (N,) IoU with that object, or the share that a crowd covers; NaN for none.
         best_ious: (N,) highest IoU with an object of the group, crowds excluded; 0 without any.
-        is_correct: (A, T, N) bool, whether it is matched to an object that counts.
-        is_counted: (A, T, N) bool; the others are neither right nor wrong.
+        is_correct: (A, T, N) bool, whether a detection is matched to an object that counts.
+        is_counted: (A, T, N) bool, whether a detection is right or wrong; the others are neither.
     """
 
     object_idxs: np.ndarray
@@ -80,15 +80,15 @@ class BoxMatches:
 def rank_detections(
     groups: np.ndarray, scores: np.ndarray, max_detections: int = 100
 ) -> np.ndarray:
-    """Places of the detections that COCO looks at, ``max_detections`` of a group.
+    """Places of the detections that COCO compares, at most ``max_detections`` of a group.
 
     Args:
         groups: (N,) int64.
-        scores: (N,); equal ones stay in their order.
-        max_detections: of a group; COCO's is 100.
+        scores: (N,) scores; equal ones stay in their order.
+        max_detections: limit of a group; COCO's is 100.
 
     Returns:
-        (n,) int64, by group, then the highest score first.
+        (n,) int64, ordered by group, then by score, the highest first.
     """
     order = np.lexsort([-scores, groups])
     return order[_places_in_groups(groups[order]) < max_detections]
@@ -100,7 +100,7 @@ def boxes_of(records: Sequence[Mapping]) -> np.ndarray:
 
 
 def match_boxes(objects: Objects, detections: Detections) -> BoxMatches:
-    """Match as COCO does."""
+    """Match detections to objects as COCO does."""
     num = len(detections.groups)
     pairs = _pair(objects, detections)
     object_counts = objects.counts
@@ -119,7 +119,7 @@ def match_boxes(objects: Objects, detections: Detections) -> BoxMatches:
         object_idxs[found[at_half]] = matched[at_half]
         match_ious[found[at_half]] = turn.ious[chosen[at_half]]
     is_correct = is_counted.copy()
-    # What is on nothing is wrong among the objects of its own size.
+    # A detection without a match is wrong among the objects of its own size.
     areas = detections.boxes[:, 2] * detections.boxes[:, 3]
     is_counted |= ~is_matched & (_is_within(areas) & detections.is_wrong_on_nothing)[:, None]
     best_ious = np.zeros(num)
@@ -135,7 +135,7 @@ class _Pairs:
     Attributes:
         detections: (E,) int64.
         objects: (E,) int64; those of a detection ascend.
-        ious: (E,) of crowds the covered share of the detection.
+        ious: (E,) IoUs; of a crowd, the share of the detection that it covers.
     """
 
     detections: np.ndarray
@@ -143,19 +143,19 @@ class _Pairs:
     ious: np.ndarray
 
     def choose(self, is_free: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Where detections, each of another group, are matched: areas, thresholds and pairs.
+        """The areas, thresholds and pairs at which detections, each of another group, are matched.
 
         Args:
             is_free: (A, T, E) bool, whether the object can be taken.
-            counts: (A, 1, E) bool, whether it counts.
+            counts: (A, 1, E) bool, whether the object counts.
         """
-        starts = np.flatnonzero(np.diff(self.detections, prepend=-1))  # of each detection's pairs
+        starts = np.flatnonzero(np.diff(self.detections, prepend=-1))  # first of each detection
         sizes = np.diff(starts, append=len(self.detections))
         fits = is_free & (self.ious >= IOU_THRESHOLDS[:, None])
         # An object that counts is taken before one that does not.
         best = np.logical_or.reduceat(fits & counts, starts, axis=-1)
         fits &= counts | ~best.repeat(sizes, axis=-1)
-        # Of equal IoUs the last one.
+        # Of equal IoUs the last one is taken.
         best = np.maximum.reduceat(np.where(fits, self.ious, -1), starts, axis=-1)
         fits &= self.ious == best.repeat(sizes, axis=-1)
         last = np.maximum.reduceat(np.where(fits, np.arange(fits.shape[-1]), -1), starts, axis=-1)
@@ -195,12 +195,12 @@ def _turns(pairs: _Pairs, ranks: np.ndarray) -> Iterator[_Pairs]:
 
 
 def _places_in_groups(groups: np.ndarray) -> np.ndarray:
-    """(N,) 0, 1, ... in each of the groups, which ascend."""
+    """(N,) int64, ranks 0, 1, ... within each of the groups, which ascend."""
     _, starts, counts = np.unique(groups, return_index=True, return_counts=True)
     return np.arange(len(groups)) - np.repeat(starts, counts)
 
 
 def _is_within(areas: np.ndarray) -> np.ndarray:
-    """(A, N) bool, which of N areas are in which range."""
+    """(A, N) bool, whether each of N areas is in each range."""
     low, high = AREA_RANGES.T[..., None]
     return (low <= areas) & (areas <= high)

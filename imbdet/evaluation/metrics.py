@@ -18,10 +18,10 @@ class CocoMetrics:
         overall: "AP" (mean over the IoU thresholds 0.5, 0.55, ..., 0.95), "AP50" and "AP75" (at one
             of them), "APs", "APm" and "APl" (objects of less than 32^2 pixels, in between, of more
             than 96^2), "APr", "APc" and "APf" (of classes that are rare, common and frequent in the
-            training data; a group without objects is left out), all from as many detections as
-            count; "AR@1", "AR@10" and "AR@100", or other limits, the average recall of at most that
-            number.
-        per_class: for each class name the number of "objects", crowds excluded, "AP" and "AP50".
+            training data; a group without objects is left out), all from the largest number of
+            detections; "AR@1", "AR@10" and "AR@100", or other limits, the average recall of at most
+            that many detections.
+        per_class: by class name, the number of "objects", crowds excluded, "AP" and "AP50".
     """
 
     overall: dict[str, float]
@@ -35,8 +35,7 @@ class CocoMetrics:
 
         Args:
             comparison: see :mod:`imbdet.evaluation.comparison`.
-            frequencies: the group of each class, "r", "c" or "f"; without those of which it is not
-                known.
+            frequencies: group of each class, "r", "c" or "f", by name, where it is known.
         """
         precision, recall = comparison.precision, comparison.recall
         per_class = {
@@ -52,7 +51,7 @@ class CocoMetrics:
         return cls({**by_size, **by_frequency, **by_limit}, per_class)
 
     def flatten(self) -> dict[str, float]:
-        """All in one dict as detectron2's hooks take it, with keys like "AP50-person"."""
+        """All metrics in one dict as detectron2's hooks take it, with keys like "AP50-person"."""
         of_classes = {
             f"{metric}-{name}": values[metric]
             for metric in ("AP", "AP50")

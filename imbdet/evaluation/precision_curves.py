@@ -2,9 +2,9 @@
 
 from imbdet.evaluation.comparison import Comparison
 
-# Which of the IoU thresholds of COCO's libraries are kept.
+# Places of the IoU thresholds that are kept, among those of COCO's libraries.
 IOU_PLACES = {"0.5": 0, "0.75": 5, "0.9": 8}
-# Shorter numbers make a file of a third.
+# Rounded numbers make the file a third as large.
 _DIGITS = 4
 
 

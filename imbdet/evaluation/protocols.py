@@ -1,7 +1,7 @@
 """How detections are compared with objects: by COCO's protocol, or by LVIS's.
 
-Both answer the same questions: which detections are compared, by which comparison, and which
-classes are rare, common and frequent.
+Both define which detections are compared, by which comparison, and which classes are rare, common
+and frequent.
 """
 
 from collections.abc import Mapping, Sequence, Set
@@ -18,12 +18,12 @@ from imbdet.evaluation.matches import Matches, match
 
 @dataclass(frozen=True)
 class CocoProtocol:
-    """COCO's: of each class in an image the best detections are compared.
+    """COCO's protocol: the best detections of each class in an image are compared.
 
     Attributes:
-        ground_truth: the content of an annotation file.
-        max_detections: how many; COCO's number is 100.
-        training_images: the number of training images with each class, by name, where it is known.
+        ground_truth: content of an annotation file.
+        max_detections: number of detections of a class in an image that count; COCO's is 100.
+        training_images: number of training images with each class, by name, where it is known.
         frequency_bounds: see :func:`group_by_images`.
     """
 
@@ -36,11 +36,11 @@ class CocoProtocol:
 
     @property
     def limits(self) -> Sequence[int]:
-        """Of the recalls; see :class:`Comparison`."""
+        """Limits of the recalls; see :class:`Comparison`."""
         return coco_limits(self.max_detections)
 
     def select(self, detections: Sequence[Mapping]) -> Sequence[Mapping]:
-        """All of them: each comparison has the limit for itself."""
+        """All detections, as each comparison applies the limit itself."""
         return detections
 
     def compare(self, selected: Sequence[Mapping], *, iou_type: str, library: str) -> Comparison:
@@ -70,14 +70,14 @@ class CocoProtocol:
         )
 
     def describe_departure(self) -> str:
-        """What is not COCO's, for a title; or ""."""
+        """The difference from COCO's protocol, for a title; "" without one."""
         number = self.max_detections
         if number == MAX_DETECTIONS:
             return ""
         return f", {number} detections of a class in an image instead of COCO's {MAX_DETECTIONS}"
 
     def summary(self) -> dict[str, Any]:
-        """What tells the metrics from those of another protocol."""
+        """Settings that distinguish the metrics from those of another protocol."""
         return {
             "evaluator_type": self.evaluator_type,
             "max_detections": self.max_detections,
@@ -88,10 +88,10 @@ class CocoProtocol:
 
 @dataclass(frozen=True)
 class LvisProtocol:
-    """LVIS's: the 300 best detections of an image, of the classes that the image is annotated for.
+    """LVIS's protocol: the 300 best detections of an image, of the classes annotated in it, count.
 
     Attributes:
-        ground_truth: the content of an annotation file in LVIS's format, with objects.
+        ground_truth: content of an annotation file in LVIS's format, with objects.
     """
 
     evaluator_type: ClassVar[str] = "lvis"
@@ -127,11 +127,11 @@ class LvisProtocol:
         return describe_limits(self.ground_truth, per_class=None, per_image=per_image)
 
     def describe_departure(self) -> str:
-        """What is not LVIS's: nothing."""
+        """The difference from LVIS's protocol, which is always ""."""
         return ""
 
     def summary(self) -> dict[str, Any]:
-        """What tells the metrics from those of another protocol."""
+        """Settings that distinguish the metrics from those of another protocol."""
         return {
             "evaluator_type": self.evaluator_type,
             "max_detections": federated.MAX_DETECTIONS,

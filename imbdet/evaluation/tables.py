@@ -15,12 +15,12 @@ _CLASS_HEADERS = ("class", "objects", "AP", "AP50")
 
 
 def format_overall(metrics: CocoMetrics) -> str:
-    """One row, a column for each metric."""
+    """A table of one row with a column for each metric."""
     return _format(metrics.overall, [map(_format_percent, metrics.overall.values())])
 
 
 def format_per_class(metrics: CocoMetrics) -> str:
-    """One row for each class; more than 20 classes stand in blocks side by side."""
+    """A table of one row for each class; more than 20 classes stand in blocks side by side."""
     classes = [
         (
             name,

@@ -1,7 +1,7 @@
-"""The score from which detections are shown.
+"""The lowest scores of detections that are shown.
 
-A ranking loss may move all scores up or down, so that no fixed threshold suits all
-detectors. The best threshold of each class is known after an evaluation: that of optimal LRP.
+A ranking loss may shift all scores up or down, so that no fixed threshold suits all detectors. The
+best threshold of each class is known after an evaluation: that of optimal LRP.
 """
 
 import math
@@ -17,9 +17,9 @@ from imbdet.wording import counted
 
 # Used if no evaluation provides a better one.
 FALLBACK = 0.3
-# The entry of metrics.json.
+# The entry of metrics.json that has the thresholds.
 ENTRY = "optimal_lrp"
-# Largest number that a sentence names.
+# Largest number of classes that a sentence names.
 _MAX_NAMED = 10
 
 
@@ -28,8 +28,8 @@ class ScoreThresholds:
     """The lowest score of a detection that is shown.
 
     Attributes:
-        by_class: by the name of a class; infinity shows none of it.
-        other: of classes that are not in ``by_class``.
+        by_class: lowest score by name of the class; infinity shows no detection of it.
+        other: lowest score of classes that are not in ``by_class``.
     """
 
     by_class: Mapping[str, float]
@@ -37,14 +37,14 @@ class ScoreThresholds:
 
     @classmethod
     def fixed(cls, score: float) -> "ScoreThresholds":
-        """One for all classes."""
+        """One threshold for all classes."""
         return cls({}, score)
 
     @classmethod
     def best(cls, values: Mapping[str, OptimalLRP]) -> "ScoreThresholds":
-        """Those of optimal LRP by class; classes without objects get the median of the others.
+        """Thresholds of optimal LRP by class; classes without objects get the median of the others.
 
-        A class of which it is best to keep no detection shows none.
+        No detection is shown of a class of which it is best to keep none.
         """
         known = {
             name: math.inf if math.isnan(value.threshold) else value.threshold
@@ -64,7 +64,7 @@ class ScoreThresholds:
         return bool(self.by_class) and min(self.by_class.values()) == math.inf
 
     def __str__(self) -> str:
-        """In a few words, for a title."""
+        """The thresholds in a few words, for a title."""
         if not self.by_class:
             return f"≥ {self.other:g}"
         if self.shows_nothing:
@@ -89,14 +89,14 @@ class ScoreThresholds:
 
 
 def read_thresholds(path: Path) -> ScoreThresholds:
-    """The best thresholds that an evaluation has kept.
+    """Read the best thresholds of an evaluation.
 
     Args:
-        path: of its ``metrics.json``.
+        path: path of its ``metrics.json``.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it has none, or is damaged.
+        OSError: the file cannot be read.
+        ValueError: the file has no thresholds, or is damaged.
     """
     evaluation = read_json(path)
     values = evaluation.get(ENTRY) if isinstance(evaluation, dict) else None

@@ -1,4 +1,4 @@
-"""Annotations in COCO's layout, computed from the pixels of an object."""
+"""Computes annotations in COCO's layout from the pixels of an object."""
 
 import cv2
 import numpy as np
@@ -8,9 +8,9 @@ def describe(mask: np.ndarray, is_crowd: bool) -> dict:
     """The geometry of an object: `bbox`, `area`, `segmentation` and `iscrowd`.
 
     Args:
-        mask: its visible pixels, bool (H, W), at least one.
-        is_crowd: whether it is a crowd. Then the segmentation is a run-length encoding, else one
-            polygon for each connected part, along the edges of its pixels and without holes.
+        mask: visible pixels of the object, bool (H, W), at least one.
+        is_crowd: whether it is a crowd. Then the segmentation is a run-length encoding, otherwise
+            one polygon for each connected part, along the edges of its pixels and without holes.
     """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     x, y = int(columns[0]), int(rows[0])
@@ -40,9 +40,9 @@ def _run_lengths(mask: np.ndarray) -> dict:
 
 
 def _polygons(mask: np.ndarray) -> list[np.ndarray]:
-    """The outer boundaries of a mask's parts: the corners (P, 2) on the grid between pixels."""
+    """The outer boundaries of a mask's parts: corners (P, 2) on the grid between pixels."""
     # OpenCV's contours run through the centres of the outermost pixels. With pixels halved, the
-    # centres of a pixel's halves, 2i and 2i + 1, tell its two edges, i and i + 1, apart.
+    # centres of a pixel's halves, 2i and 2i + 1, distinguish its two edges, i and i + 1.
     halves = mask.astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
     contours = cv2.findContours(halves, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
     return [_corners((contour.reshape(-1, 2) + 1) // 2) for contour in contours]

@@ -1,8 +1,8 @@
-"""How the images are drawn: background, objects, clutter, and which pixels remain visible.
+"""Draws the images: background, objects, clutter, and which pixels remain visible.
 
 The same options give the same pixels everywhere. Each image has a random generator of its own, so
-that it does not depend on how many there are, and colours are computed in float64, so that machines
-that differ in the last digit round to the same result.
+that it does not depend on the number of images, and colours are computed in float64, so that
+machines that differ in the last digit round to the same result.
 """
 
 import colorsys
@@ -16,21 +16,21 @@ from numpy.random import PCG64, Generator
 from imbdet.data.shapes.geometry import Outline, class_outline, clutter_outline, turn
 from imbdet.data.shapes.shapes_options import ShapesOptions
 
-# Samples across a pixel, for smooth edges.
+# Number of samples across a pixel, for smooth edges.
 _OVERSAMPLING = 8
-# Share of an item that has to remain visible; as much has to lie over nothing else.
+# Share of an item that has to remain visible, and that may not cover other items.
 _MIN_VISIBLE = 0.7
-# Attempts to find a place for an item; in the second half of them it has the smallest size.
+# Number of attempts to find a place for an item; in the second half it has the smallest size.
 _MAX_ATTEMPTS = 40
-# Distance of an object's colour from what it lies on; black and white are 441 apart.
+# Distance of an object's colour from its backdrop; black and white are 441 apart.
 _MIN_CONTRAST = 70.0
-# Largest change of a pixel by noise, of 255.
+# Largest change of a pixel's values in [0, 255] by noise.
 _GRAIN = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
 class PlannedItem:
-    """Something to be drawn: an object of a class, or clutter if ``category`` is None."""
+    """An item to be drawn: an object of a class, or clutter if ``category`` is None."""
 
     category: int | None  # [0, K)
     is_crowd: bool = False
@@ -47,19 +47,19 @@ class DrawnObject:
 
 @dataclasses.dataclass(frozen=True)
 class Drawing:
-    """An image and what is in it."""
+    """An image and the objects in it."""
 
     pixels: np.ndarray  # uint8, (H, W, 3), RGB
     objects: list[DrawnObject]
     num_clutter: int
-    num_left_out: int  # planned, but without a place
+    num_left_out: int  # planned items that found no place
 
 
 def image_rng(options: ShapesOptions, split: str, index: int, purpose: str) -> Generator:
-    """The random numbers of one image.
+    """The generator of random numbers of one image.
 
-    Those of a ``purpose``, "scene" or a kind of fault ("labels", "boxes", "missing", "duplicates"),
-    do not depend on how many the others draw.
+    The numbers for a ``purpose``, "scene" or a kind of fault ("labels", "boxes", "missing",
+    "duplicates"), do not depend on how many are drawn for others.
     """
     split_id = {"train": 0, "val": 1}[split]
     purpose_id = {"scene": 0, "labels": 1, "boxes": 2, "missing": 3, "duplicates": 4}[purpose]
@@ -67,7 +67,7 @@ def image_rng(options: ShapesOptions, split: str, index: int, purpose: str) -> G
 
 
 def plan_scene(options: ShapesOptions, split: str, rng: Generator) -> list[PlannedItem]:
-    """What an image is to contain, from back to front."""
+    """The items that an image is to contain, from back to front."""
     frequencies = np.array(options.class_frequencies)
     if split == "val":
         frequencies = np.ones_like(frequencies)
@@ -107,12 +107,12 @@ def _round_at_random(value: float, rng: Generator) -> int:
 
 
 class _Canvas:
-    """An image in the making, which knows the item on top of each pixel."""
+    """An unfinished image, which stores the item on top of each pixel."""
 
     def __init__(self, background: np.ndarray) -> None:
         self._pixels = background  # float64, (H, W, 3)
         self._owner = np.full(background.shape[:2], -1)  # [H, W]
-        self._num_pixels: list[int] = []  # of each item, if nothing covered it
+        self._num_pixels: list[int] = []  # area of each item if nothing covered it
 
     def has_place(self, mask: np.ndarray, x: int, y: int) -> bool:
         """Whether an item (h, w) fits at (x, y) without hiding or being lost in another one."""
@@ -134,8 +134,8 @@ class _Canvas:
         """Add an item at (x, y).
 
         Args:
-            layers: the opacity of its parts, (P, h, w) in [0, 1].
-            colours: theirs, (P, h, w, 3).
+            layers: opacity of its parts, (P, h, w) in [0, 1].
+            colours: colours of its parts, (P, h, w, 3) in [0, 255].
         """
         height, width = layers.shape[1:]
         window = self._pixels[y : y + height, x : x + width]
@@ -155,7 +155,7 @@ class _Canvas:
 
 
 def _add_item(canvas: _Canvas, item: PlannedItem, options: ShapesOptions, rng: Generator) -> bool:
-    """Draw ``item`` if there is a place for it."""
+    """Draw ``item``, and return whether there was a place for it."""
     smallest, largest = options.object_size
     size = smallest * (largest / smallest) ** rng.random()
     for attempt in range(_MAX_ATTEMPTS):
@@ -183,8 +183,8 @@ def _outlines(
     name = options.class_names[item.category]
     if not item.is_crowd:
         return [_resize(class_outline(name, rng), size)]
-    # Sunflower seeds: every member touches its neighbours, wherever the crowd ends. Members are
-    # small, as a crowd is several times larger than they are.
+    # Members are arranged like sunflower seeds: each touches its neighbours. Members are small, as
+    # a crowd is several times larger than they are.
     size = min(size, max(options.object_size[0], options.image_size / 8))
     outlines = []
     for k in range(rng.integers(5, 11)):
@@ -221,10 +221,11 @@ def _mask_of(layers: np.ndarray) -> np.ndarray:
 
 
 def _colours(layers: np.ndarray, backdrop: np.ndarray, rng: Generator) -> np.ndarray:
-    """The colours (P, h, w, 3) of an item's parts: similar ones, and lighter on one side."""
+    """The colours (P, h, w, 3) of an item's parts, which are similar and lighter on one side."""
     num_layers, height, width = layers.shape
     for _ in range(10):
-        # Low contrast where the random colour is close to the backdrop or mixed with much of it.
+        # The contrast is low where the random colour is close to the backdrop or mixed with much of
+        # it.
         colour = _random_colour(rng, saturation=(0.3, 0.95), value=(0.25, 1.0))
         colour = backdrop + rng.uniform(0.6, 1.0) * (colour - backdrop)
         if math.dist(colour, backdrop) >= _MIN_CONTRAST:
@@ -251,7 +252,7 @@ def _background(size: int, rng: Generator) -> np.ndarray:
 
 
 def _ramp(height: int, width: int, angle: float) -> np.ndarray:
-    """A plane (h, w) that rises from -1 to 1 along a direction, in radians."""
+    """A plane (h, w) that rises from -1 to 1 along a direction ``angle``, in radians."""
     x = np.linspace(-1, 1, width) * math.cos(angle)
     y = np.linspace(-1, 1, height) * math.sin(angle)
     return (x[None, :] + y[:, None]) / (abs(math.cos(angle)) + abs(math.sin(angle)))
@@ -260,6 +261,6 @@ def _ramp(height: int, width: int, angle: float) -> np.ndarray:
 def _random_colour(
     rng: Generator, saturation: tuple[float, float], value: tuple[float, float]
 ) -> np.ndarray:
-    """A colour (3,) of any hue in [0, 255], with saturation and value from their ranges."""
+    """A colour (3,) in [0, 255] of any hue, with saturation and value from their ranges."""
     rgb = colorsys.hsv_to_rgb(rng.random(), rng.uniform(*saturation), rng.uniform(*value))
     return 255 * np.array(rgb)

@@ -1,4 +1,4 @@
-"""Faults of annotations, planted on purpose, with the truth beside them.
+"""Plants faults in annotations, and stores the truth beside them.
 
 The random numbers of a kind of fault depend neither on its share nor on the other kinds: objects
 that have it at a low share have it at a high one, and in the same way.
@@ -15,20 +15,20 @@ from imbdet.data.shapes.shapes_options import ShapesOptions
 
 Box = list[float]  # left, top, width and height in pixels
 
-# Halvings of an interval, after which its ends are the same number.
+# Number of halvings of an interval after which its ends are the same number.
 _BISECTIONS = 60
 
 
 @dataclass(frozen=True)
 class FaultyImage:
-    """The annotations of an image, as a careless annotator leaves them.
+    """The annotations of an image with planted faults.
 
     Attributes:
-        annotations: with wrong classes and boxes. All have "true_category_id", those that are badly
-            placed "true_bbox".
-        copies: second annotations of objects, as the first but for the box, which is a slightly
-            different one; "duplicate_of" in place of "id".
-        missing: what was left out, without faults.
+        annotations: annotations, some with wrong classes or boxes. All have "true_category_id",
+            those with a wrong box "true_bbox".
+        copies: second annotations of objects, which have a slightly different box, and
+            "duplicate_of" in place of "id".
+        missing: annotations that were left out, without faults.
     """
 
     annotations: list[dict] = field(default_factory=list)
@@ -39,13 +39,13 @@ class FaultyImage:
 def plant_faults(options: ShapesOptions, index: int, annotations: Sequence[dict]) -> FaultyImage:
     """Plant the faults of a training image.
 
-    Crowds have none. An object may have several: what is missing has no other, and a copy has
+    Crowds have none. An object may have several, but a missing one has no other, and a copy has
     those of its original.
 
     Args:
-        options: how many faults, and how large they are.
-        index: of the image, from 0.
-        annotations: of COCO's form, without faults.
+        options: shares and sizes of the faults.
+        index: index of the image, from 0.
+        annotations: annotations of the image in COCO's layout, without faults.
     """
     image = FaultyImage()
     image.annotations.extend(note for note in annotations if note["iscrowd"])
@@ -64,7 +64,7 @@ def plant_faults(options: ShapesOptions, index: int, annotations: Sequence[dict]
 
 
 def _random_numbers(options: ShapesOptions, index: int, num_objects: int) -> list[np.ndarray]:
-    """For each kind of fault (num_objects, ...) numbers; the first decides whether there is one."""
+    """Numbers (num_objects, ...) in [0, 1) for each kind of fault; the first decides about it."""
     numbers = {"labels": 2, "boxes": 6, "missing": 1, "duplicates": 6}
     return [
         image_rng(options, "train", index, purpose).random((num_objects, count))
@@ -73,7 +73,7 @@ def _random_numbers(options: ShapesOptions, index: int, num_objects: int) -> lis
 
 
 def _mislabelled(note: dict, options: ShapesOptions, numbers: np.ndarray) -> dict:
-    """With a probability of LABEL_NOISE of any of the other classes."""
+    """``note`` with another class, any of which is equally likely, with probability LABEL_NOISE."""
     is_noisy, shift = numbers[0] < options.label_noise, numbers[1]
     if not is_noisy:
         return note
@@ -84,7 +84,7 @@ def _mislabelled(note: dict, options: ShapesOptions, numbers: np.ndarray) -> dic
 
 
 def _misplaced(note: dict, options: ShapesOptions, numbers: np.ndarray) -> dict:
-    """With a probability of BOX_NOISE with another box."""
+    """``note`` with another box, with probability BOX_NOISE."""
     if numbers[0] >= options.box_noise:
         return note
     box = _displaced(note["bbox"], options, options.box_noise_iou, numbers[1:])
@@ -101,15 +101,15 @@ def _copied(note: dict, options: ShapesOptions, numbers: np.ndarray) -> dict:
 def _displaced(
     box: Box, options: ShapesOptions, ious: tuple[float, float], numbers: np.ndarray
 ) -> Box:
-    """A box inside the image, whose IoU with ``box`` is anywhere in a range.
+    """A random box inside the image, whose IoU with ``box`` is in a range.
 
     Args:
-        box: of an object.
-        options: of the image.
-        ious: the range. Boxes that grow until they are cut off by the image keep an IoU below
-            ``MIN_IOU``, since an object takes half of its side at most.
-        numbers: (5,) in [0, 1): of the IoU, and of the changes of centre and sides in relation to
-            each other.
+        box: box of an object.
+        options: options of the data set.
+        ious: range of the IoU. Boxes that grow until they are cut off by the image reach an IoU
+            below ``MIN_IOU``, since an object takes half of its side at most.
+        numbers: (5,) random numbers in [0, 1) that determine the IoU, and the proportions of the
+            changes of centre and sides.
     """
     iou = ious[0] + float(numbers[0]) * (ious[1] - ious[0])
     change = 2 * numbers[1:] - 1
@@ -126,7 +126,7 @@ def _displaced(
 
 
 def _changed(box: Box, change: np.ndarray, image_size: int) -> Box:
-    """Centre (x, y) and sides of ``box`` changed by parts of its sides; inside the image."""
+    """``box`` with centre (x, y) and sides changed by shares of its sides, inside the image."""
     corner, sides = np.array(box[:2]), np.array(box[2:])
     centre = corner + sides / 2 + change[:2] * sides
     sides = sides * (1 + change[2:])

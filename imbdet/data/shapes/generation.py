@@ -18,7 +18,7 @@ from imbdet.wording import counted
 
 SPLITS = ("train", "val")
 
-# Share of the objects without a place from which on a warning says so.
+# Ratio of items without a place to objects above which a warning is logged.
 _MANY_LEFT_OUT = 0.05
 
 logger = logging.getLogger(__name__)
@@ -30,13 +30,13 @@ def json_path(folder: Path, split: str) -> Path:
 
 
 def ensure_generated(options: ShapesOptions, folder: Path) -> None:
-    """Generate the data set in ``folder`` unless it is there.
+    """Generate the data set in ``folder`` unless it exists.
 
     The folder appears at once when it is complete, so that an interruption leaves no part of it and
     several processes may call this at the same time.
 
     Raises:
-        UserError: ``folder`` cannot be written, or exists without the annotations.
+        UserError: ``folder`` cannot be written, or exists without annotations.
     """
     if folder.exists():
         if not _is_complete(folder):
@@ -84,7 +84,7 @@ def _generate(options: ShapesOptions, folder: Path) -> None:
 def _draw_and_save(options: ShapesOptions, split: str, folder: Path) -> Iterator[Drawing]:
     for index in range(options.num_images(split)):
         drawing = draw_image(options, split, index)
-        # OpenCV wants BGR. Its `imwrite` would keep silent about a full disk.
+        # OpenCV expects BGR. Its `imwrite` would not report a full disk.
         png = cv2.imencode(".png", drawing.pixels[:, :, ::-1])[1]
         (folder / _file_name(index)).write_bytes(png.tobytes())
         yield drawing
@@ -97,10 +97,10 @@ def _file_name(index: int) -> str:
 def coco_content(options: ShapesOptions, split: str, drawings: Iterable[Drawing]) -> dict:
     """The content of a split's annotation file, from the drawings of its images in order.
 
-    Beyond COCO's own keys, an image has ``num_clutter`` and an annotation ``true_category_id``.
-    The training split has the faults of ``options``; ids are those that it has without faults, and
-    copies come last. See :class:`FaultyImage` for what tells the truth; the annotations that are
-    missing are in the image's ``missing``.
+    Beyond COCO's own keys, an image has ``num_clutter`` and an annotation ``true_category_id``. The
+    training split has the faults of ``options``; ids are the same as without faults, and copies
+    come last. See :class:`FaultyImage` for the keys with the truth; missing annotations are in the
+    image's ``missing``.
     """
     images, annotations, copies = [], [], []
     num_objects = num_left_out = 0

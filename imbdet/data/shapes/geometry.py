@@ -1,7 +1,7 @@
 """The outlines of the classes and of the clutter that resembles them.
 
 An outline is a list of contours, float arrays of shape (P, 2) with x to the right and y downwards
-around the origin, about 1 in radius. Where contours lie within each other, the inner one is a hole.
+around the origin, about 1 in radius. A contour inside another one is a hole.
 """
 
 import math
@@ -11,12 +11,12 @@ from numpy.random import Generator
 
 Outline = list[np.ndarray]
 
-# Points of a closed curve: at 64 pixels across, its corners are far smaller than a pixel.
+# Number of points of a closed curve: at 64 pixels across, its corners are far smaller than a pixel.
 _CURVE_POINTS = 48
 
 
 def _regular(num_points: int, inner_radius: float = 1.0) -> np.ndarray:
-    """A regular polygon that stands on its base; every second point may lie further inside."""
+    """A regular polygon with its first point at the top; every second one may be further inside."""
     angles = [2 * math.pi * k / num_points - math.pi / 2 for k in range(num_points)]
     radii = [inner_radius if k % 2 else 1.0 for k in range(num_points)]
     return np.array(
@@ -39,7 +39,7 @@ _CLASS_CONTOURS = {
     "hexagon": _regular(6),
 }
 
-# How far an object may be turned either way, in degrees: a square on its corner would be a diamond.
+# Largest turn of an object either way, in degrees: a square on its corner would be a diamond.
 _MAX_TURN = {"circle": 0.0, "square": 20.0, "diamond": 20.0}
 
 
@@ -48,7 +48,7 @@ _EMPTY_SHARE = 0.3
 
 
 def class_outline(name: str, rng: Generator) -> Outline:
-    """The outline of an object of class ``name``, turned at random as far as it stays one."""
+    """The outline of an object of class ``name``, turned at random as far as it keeps its class."""
     max_turn = _MAX_TURN.get(name, 180.0)
     return [turn(_CLASS_CONTOURS[name], rng.uniform(-max_turn, max_turn))]
 

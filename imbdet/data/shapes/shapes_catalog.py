@@ -1,4 +1,4 @@
-"""Makes the data set `shapes` known to detectron2."""
+"""Registers the data set `shapes` in detectron2's catalogs."""
 
 import dataclasses
 import functools
@@ -16,9 +16,9 @@ from imbdet.formats.folders import datasets_root
 def register_shapes(cfg: CfgNode) -> None:
     """Register "shapes_train", "shapes_val" and "shapes_test" by ``cfg.DATASETS.SHAPES``.
 
-    They are generated when one of them is first loaded, in a folder of their own for each set of
-    options in ``$DETECTRON2_DATASETS`` (default: "datasets"). A later call with other options
-    replaces the earlier ones.
+    They are generated when first loaded, each set of options in a folder of its own in
+    ``$DETECTRON2_DATASETS`` (default: "datasets"). A later call with other options replaces the
+    earlier ones.
 
     Raises:
         UserError: an option is out of its range.
@@ -26,7 +26,7 @@ def register_shapes(cfg: CfgNode) -> None:
     options = ShapesOptions.from_config(cfg)
     for split in SPLITS:
         _register(f"shapes_{split}", options, split, cfg)
-    # What the next seed has for validation; of what it has for training, only a needed image.
+    # The test split is the validation split of the next seed, with the one training image it needs.
     others = dataclasses.replace(options, seed=(options.seed + 1) % MAX_SEED, num_train=1)
     _register("shapes_test", others, "val", cfg)
 

@@ -13,17 +13,17 @@ from imbdet.errors import UserError
 
 CLASS_NAMES = ("circle", "square", "triangle", "star", "cross", "diamond", "pentagon", "hexagon")
 
-# To be raised with every change of what the same options generate: data sets generated before
-# then stay apart from new ones.
+# Raise it with every change of the data that the same options generate: older data sets then keep
+# folders of their own.
 GENERATOR_VERSION = 1
 
 _MIN_OBJECT_SIZE = 4
 
-# Least IoU of a displaced box with the right one.
+# Lowest IoU of a displaced box with the right one.
 MIN_IOU = 0.3
 
-# Shares of faults that came later, and how large these are. Without them nothing is written of
-# them, so that data sets from before keep their digest.
+# Options that were added later: shares of faults, with the options of their size. They are left out
+# of the digest where the share is 0, so that older data sets keep theirs.
 _LATER_FAULTS = {
     "box_noise": ("box_noise_iou",),
     "missing_fraction": (),
@@ -86,7 +86,7 @@ class ShapesOptions:
         return {"train": self.num_train, "val": self.num_val}[split]
 
     def as_json(self) -> str:
-        """All that decides what is generated, in a form that can be compared."""
+        """All options that determine the generated data, in a form that can be compared."""
         values = {"generator_version": GENERATOR_VERSION, **dataclasses.asdict(self)}
         for share, sizes in _LATER_FAULTS.items():
             if values[share] == 0:
@@ -118,7 +118,7 @@ class ShapesOptions:
         object.__setattr__(self, name, ious)
 
     def _check_object_size(self) -> None:
-        # With objects of more than half the image there would soon be no place for a second one.
+        # Objects larger than half the image would leave no place for a second one.
         largest = self.image_size // 2
         sizes = _as_floats(self.object_size)
         if len(sizes) != 2 or not _MIN_OBJECT_SIZE <= sizes[0] <= sizes[1] <= largest:

@@ -1,4 +1,4 @@
-"""Iterations whose losses or gradients are not finite: noticed, kept, stopped or skipped, repeated.
+"""Detects, saves, skips and repeats iterations whose losses or gradients are not finite.
 
-:mod:`imbdet.learning.finite` finds the samples to blame.
+:mod:`imbdet.learning.finite` finds the samples that cause them.
 """

@@ -1,4 +1,4 @@
-"""One iteration of one process that went wrong, with all that is needed to repeat it."""
+"""One iteration of one process that went wrong, with all data that are needed to repeat it."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,7 +15,7 @@ from imbdet.files import replacing
 from imbdet.modeling.ground_truth import GroundTruth
 from imbdet.untrusted.schema import NUMBER, Each, require_form
 
-# What a batch consists of beside tensors: nothing else is read from a file.
+# Types in a batch beside tensors: no others are read from a file.
 BATCH_TYPES = [
     *(BitMasks, Boxes, BoxMode, GroundTruth, Instances, Keypoints, PolygonMasks),
     *(np.ndarray, np.dtype, type(np.dtype("f4")), type(np.dtype("f8"))),
@@ -35,23 +35,22 @@ _FORM = {
 
 @dataclass(frozen=True)
 class Incident:
-    """What a process knew of the iteration.
+    """The data of one process in the iteration.
 
-    The weights, which all processes share, are in a file of their own beside it: large, and a
-    checkpoint like any other.
+    The weights, which are large and the same on all processes, are in a separate checkpoint.
 
     Attributes:
-        iteration: from 0.
-        rank: of the process.
-        num_processes: of the job.
-        reason: why it is an incident, in a sentence.
-        losses: of this process by name, as far as it got.
-        samples: see :class:`NotFiniteError`; empty where none is to blame.
-        inputs: the batch as the model received it.
-        config: the whole, as YAML.
+        iteration: iteration, from 0.
+        rank: rank of the process.
+        num_processes: number of processes of the job.
+        reason: sentence on why it is an incident.
+        losses: losses of this process by name, as far as they were computed.
+        samples: samples that are not finite, see :class:`NotFiniteError`; empty without any.
+        inputs: batch as the model received it.
+        config: whole config as YAML.
         is_mixed_precision: whether the forward pass was under autocast.
-        random_states: as they were before the forward pass; see :func:`get_random_states`.
-        buffers: those that a forward pass changes, as they were before it.
+        random_states: random states before the forward pass; see :func:`get_random_states`.
+        buffers: buffers that a forward pass changes, as they were before it.
     """
 
     iteration: int
@@ -68,12 +67,12 @@ class Incident:
 
     @staticmethod
     def path(folder: Path, iteration: int, rank: int) -> Path:
-        """Its file in a folder."""
+        """The file of an incident in a folder."""
         return folder / f"iteration_{iteration:07d}_rank{rank}.pth"
 
     @staticmethod
     def weights_path(folder: Path, iteration: int) -> Path:
-        """The file of its weights in a folder."""
+        """The file of the weights of an iteration in a folder."""
         return folder / f"weights_{iteration:07d}.pth"
 
     @classmethod
@@ -83,17 +82,17 @@ class Incident:
             torch.save({"model": model.state_dict()}, draft)
 
     def save(self, folder: Path) -> None:
-        """Write all but the weights."""
+        """Write all data but the weights."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         with replacing(self.path(folder, self.iteration, self.rank)) as draft:
             torch.save(values, draft)
 
     @classmethod
     def load(cls, path: Path) -> "Incident":
-        """Read a file of :meth:`save`, onto the CPU; no code of it is run.
+        """Read a file of :meth:`save` onto the CPU, without running code from it.
 
         Raises:
-            UserError: there is no such file, or it is another one.
+            UserError: there is no such file, or it is of another kind.
         """
         try:
             values = read_checkpoint(str(path), BATCH_TYPES)

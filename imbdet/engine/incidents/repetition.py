@@ -22,15 +22,15 @@ from imbdet.modeling import build_model
 from imbdet.modeling.detector_kind import num_classes_key
 from imbdet.untrusted.plain_yaml import load_yaml
 
-# Rows of samples that are shown.
+# Highest number of samples that are shown.
 MAX_ROWS = 20
 
 
 def replay(path: Path) -> dict[str, float]:
-    """Repeat the forward pass of an incident, and print what comes out beside what was saved.
+    """Repeat the forward pass of an incident, and print its losses beside the saved ones.
 
     Returns:
-        The losses by name, as far as the model gets.
+        The losses by name, as far as they can be computed.
 
     Raises:
         UserError: the file or the weights beside it cannot be read.
@@ -63,7 +63,7 @@ def _read_config(path: Path, incident: Incident) -> CfgNode:
     cfg = load_config()
     try:
         cfg.merge_from_other_cfg(CfgNode(load_yaml(incident.config)))
-    except Exception as error:  # yacs raises its own
+    except Exception as error:  # yacs raises errors of its own
         raise UserError(
             f"'{path}' has a config that does not fit this version of imbdet: {error}."
         ) from error
@@ -72,7 +72,7 @@ def _read_config(path: Path, incident: Incident) -> CfgNode:
 
 @contextlib.contextmanager
 def _blaming(path: Path) -> Iterator[None]:
-    """Names the file in errors of what it holds."""
+    """Name the file in errors of its content."""
     try:
         yield
     except UserError as error:
@@ -80,7 +80,7 @@ def _blaming(path: Path) -> Iterator[None]:
 
 
 def _check_inputs(incident: Incident, cfg: CfgNode) -> None:
-    """Refuse what the model of the config never received."""
+    """Refuse inputs that the model of the config cannot have received."""
     num_channels, num_classes = len(cfg.MODEL.PIXEL_MEAN), get_key(cfg, num_classes_key(cfg))
     with taking_up("inputs"):
         for image in incident.inputs:
@@ -106,7 +106,7 @@ def _require(is_right: bool | Tensor) -> None:
 
 
 def _restore(incident: Incident, model: nn.Module) -> None:
-    """Bring generators and buffers to where they were."""
+    """Restore the states of generators and buffers."""
     with taking_up("buffers"):
         for name, buffer in model.named_buffers():
             if name in incident.buffers:

@@ -1,4 +1,4 @@
-"""Notices losses and gradients that are not finite, keeps the iteration, and stops or skips it."""
+"""Detects losses and gradients that are not finite, saves the iteration, and stops or skips it."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -30,17 +30,17 @@ class Watch(HookBase):
     All processes must decide alike, and none may leave the others waiting. So a process that finds
     losses which are not finite continues with the backward pass and gradients of NaN, which the
     averaging brings to all processes. The norm of all gradients then tells each of them, without
-    any further communication. Where norms are of all processes, these meet in each of them, forward
-    and backward: there the learners tell each other at once, and all continue like that. With mixed
-    precision the scaler skips infinite gradients, which are no incident.
+    any further communication. Where norms are synchronized, processes wait for each other in each
+    of them, forward and backward: there the learners exchange this at once, and all continue in
+    this way. With mixed precision the scaler skips infinite gradients, which are no incident.
     """
 
     def __init__(self, cfg: CfgNode, model: nn.Module) -> None:
-        """Watch a model.
+        """Prepare to watch a model.
 
         Args:
-            cfg: ``SOLVER.MAX_SKIPPED`` and what describes the run.
-            model: as it is trained.
+            cfg: config of the training, with ``SOLVER.MAX_SKIPPED``.
+            model: model as it is trained, possibly inside ``DistributedDataParallel``.
 
         Raises:
             UserError: ``SOLVER.MAX_SKIPPED`` is negative.
@@ -63,7 +63,7 @@ class Watch(HookBase):
         self._num_skipped = state["num_skipped"]
 
     def before_train(self):
-        # In every version, detectron2 calls it between the backward pass and the optimizer's step.
+        # All versions of detectron2 call it between the backward pass and the optimizer's step.
         step = self.trainer._trainer
         self._write_metrics = step._write_metrics
         step._write_metrics = self._check
@@ -72,7 +72,7 @@ class Watch(HookBase):
         self._model.forward = self._forward
 
     def after_step(self):
-        self._model.__dict__.pop("forward", None)  # others call the model after a step, too
+        self._model.__dict__.pop("forward", None)  # other hooks call the model after a step
 
     after_train = after_step
 
@@ -89,7 +89,7 @@ class Watch(HookBase):
             parameters = [p for p in self._model.parameters() if p.requires_grad]
             losses = {"loss": torch.nan * sum(p.sum() for p in parameters)}
         self._losses = {name: loss.detach() for name, loss in losses.items()}
-        # Times 1 or NaN: some losses have hand-written gradients, which may be finite.
+        # The factor is 1 or NaN, as hand-written gradients of a loss of NaN may be finite.
         return {name: loss * (1 + 0 * loss.detach()) for name, loss in losses.items()}
 
     def _check(self, losses: dict[str, Tensor], *args: Any, **kwargs: Any) -> None:
@@ -105,7 +105,7 @@ class Watch(HookBase):
         self._write_metrics(losses, *args, **kwargs)
 
     def _complain(self) -> str:
-        """What is wrong with this process's losses, or nothing."""
+        """A sentence on losses of this process that are not finite, or ""."""
         if self._error is not None:
             return str(self._error).replace("\n", " ")
         values = {name: loss.item() for name, loss in self._losses.items()}
@@ -143,13 +143,13 @@ class Watch(HookBase):
                 buffer.copy_(self._buffers[name])
 
     def _find_culprit(self, complaints: Sequence[str]) -> int:
-        """The first process that has a sample to blame or, if none has, that complains."""
+        """The first process with samples that are not finite or, without any, with a complaint."""
         blames = comm.all_gather(any(map(len, self._samples().values())))
         ranks = [rank for rank, complaint in enumerate(complaints) if complaint]
         return next((rank for rank in ranks if blames[rank]), ranks[0])
 
     def _samples(self) -> Mapping[str, Tensor]:
-        """Those that are not finite, as far as they are known."""
+        """The samples that are not finite, as far as they are known."""
         return getattr(self._error, "samples", {})
 
     def _describe_gradients(self) -> str:
@@ -163,7 +163,7 @@ class Watch(HookBase):
         )
 
     def _save(self, complaint: str) -> None:
-        """Save what this process knows, if its losses are the cause, and the shared weights."""
+        """Save the data of this process, if its losses are the cause, and the shared weights."""
         if comm.is_main_process():
             Incident.save_weights(self._folder, self.trainer.iter, self._model)
         if not complaint:
