@@ -125,7 +125,7 @@ class _Objects(NamedTuple):
 
     @classmethod
     def of(cls, gt_boxes: Tensor, starts: Sequence[int], counts: Sequence[int]) -> "_Objects":
-        """Those of (G, 4) boxes of images with ``counts`` objects from ``starts`` on, not all 0."""
+        """Objects, (G, 4), of images that have ``counts``, not all 0, from ``starts`` on."""
         firsts = to_device(starts, gt_boxes.device)[:, None]
         places = torch.arange(max(counts), device=gt_boxes.device)
         if min(counts) == max(counts):

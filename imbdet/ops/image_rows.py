@@ -19,7 +19,7 @@ def image_of_rows(num_per_image: Sequence[int], device: torch.device) -> Tensor:
 
 
 def repeat_each(values: Tensor, times: Sequence[int]) -> Tensor:
-    """(sum of ``times``,) values, each of the (B,) repeated as often as its one of ``times``."""
+    """(sum of ``times``,) the values, (B,), with ``values[i]`` repeated ``times[i]`` times."""
     if len(values) == 1:
         return values.expand(times[0])
     counts = to_device(times, values.device)
@@ -27,7 +27,7 @@ def repeat_each(values: Tensor, times: Sequence[int]) -> Tensor:
 
 
 def consecutive_rows(starts: Sequence[int], counts: Sequence[int], device: torch.device) -> Tensor:
-    """(S,) int64, consecutive rows from each of ``starts`` on, in the numbers of ``counts``.
+    """(S,) int64, ``counts[i]`` consecutive rows from ``starts[i]`` on, for each image i.
 
     Args:
         starts: first row of each image.

@@ -70,7 +70,7 @@ class LabelledRows(NamedTuple):
         gt_labels: (M,) int64, -1 also in rows of weight 0.
         has_ignored: whether any label is -1.
         pos_entries: (P,) rows and (P,) classes of the positive entries.
-        kept: (P,) int64, their indices among the positives with and without weight; None is all.
+        kept: (P,) int64, their indices among the positives with and without weight; None if all.
         num_labelled: number of the positives with and without weight.
     """
 

@@ -3,7 +3,7 @@
 The dataclasses of the losses choose functions by :func:`imbdet.kernels.entrywise.fused_as`.
 
 Each function takes the logit x, the target y of a positive, up to three numbers and a table with
-its size. With z = sign x it has the loss of a negative entry (sign = 1) or its mirror image.
+its size. At z = sign x it computes the loss of a negative entry (sign = 1) or its mirror image.
 """
 
 from collections.abc import Callable
@@ -154,7 +154,7 @@ _FUNCTIONS = {
 def fused_entry(entry: EntryLoss) -> FusedEntry | None:
     """The functions and numbers of an entry loss; None if there are none for it.
 
-    Exponents and weights must be numbers: there is no kernel for tensors of them, one for a class.
+    Exponents and weights must be numbers: there is no kernel for those of each class.
     """
     formula = fused_formula(entry)
     if formula is None:
