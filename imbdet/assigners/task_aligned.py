@@ -59,7 +59,7 @@ def task_aligned(
     """
     best, predicted = BestObject(priors, targets), PredictedBoxes(priors, targets, outputs)
     for chunk in chunks(priors, targets):
-        # Nearly all pairs do not overlap, and have no alignment; but 0^0 is 1.
+        # Nearly all pairs do not overlap, and have the alignment 0; but 0^0 is 1.
         may_align = predicted.overlap(chunk) | (beta == 0)  # (g, R)
         objects, idxs = may_align.nonzero().unbind(dim=1)
         ious = predicted.iou_at(objects + chunk.start, idxs)

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 class KeepsMissingBuffers(nn.Module):
     """Mixin of modules with running quantities, which are their persistent buffers.
 
-    One that a loaded state lacks keeps its value, so that a state of detectron2, which lacks our
-    buffers, loads with ``strict=True``. All keep their type, so that a detector in half precision
-    goes on counting exactly. They belong to one training: see :func:`running_names`.
+    A buffer that a loaded state lacks keeps its value, so that a state of detectron2, which lacks
+    our buffers, loads with ``strict=True``. All keep their type, so that a detector in half
+    precision goes on counting exactly. They belong to one training: see :func:`running_names`.
     """
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
@@ -52,7 +52,7 @@ def running_names(model: nn.Module) -> set[str]:
 
 @contextlib.contextmanager
 def untouched_buffers(module: nn.Module) -> Iterator[None]:
-    """Let a module compute, and give it the buffers back that it had, with their values.
+    """Restore the buffers of a module, and their values, after the block.
 
     Statistics of batch normalization, for instance, thus do not count a pass without training.
     """

@@ -161,9 +161,9 @@ class _Table(NamedTuple):
     """The ends of steps as kernels take them.
 
     Attributes:
-        ends: (E,) float64 by segment, then by score; one of infinity if there is none.
-        firsts: (G + 1,) int64, where those of each segment begin, and where all end.
-        bounds: (2,) float64, beyond which no step has a slope.
+        ends: (E,) float64 ends by segment, then by score; a single infinity if there are none.
+        firsts: (G + 1,) int64 indices at which the ends of each segment begin, then E.
+        bounds: (2,) float64 scores beyond which no step has a slope.
     """
 
     ends: Tensor
