@@ -1,4 +1,4 @@
-"""What an assigner is, and how a batch is assigned by one."""
+"""The protocol of assigners, and the assignment of a batch by one."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,9 +18,9 @@ T = TypeVar("T", bound=Callable[..., Any])
 class Assigner(Protocol):
     """Decides to which object each prior belongs.
 
-    The functions of this package are assigners. One that looks at outputs declares it by an
-    attribute ``needs`` and takes them as a third argument; see :func:`imbdet.structures.needs_of`.
-    One with an attribute ``takes_batches`` that is True gets the proposals of all images at once.
+    The functions of this package are assigners. One that uses outputs declares it by an attribute
+    ``needs`` and takes them as a third argument; see :func:`imbdet.structures.needs_of`. One with
+    an attribute ``takes_batches`` that is True gets the proposals of all images at once.
     """
 
     def __call__(self, priors: Priors, targets: Targets) -> Assignment:
@@ -29,7 +29,7 @@ class Assigner(Protocol):
 
 
 def looks_at_outputs(assigner: T) -> T:
-    """A decorator: the assigner takes outputs as a third argument."""
+    """Declare that the decorated assigner takes outputs as a third argument."""
     assigner.needs = frozenset({"outputs"})  # type: ignore[attr-defined]
     return assigner
 
@@ -47,10 +47,10 @@ def assign(
     Rows that have no weight, and background in ignored regions, are ignored.
 
     Args:
-        assigner: decides.
-        priors: of the batch.
-        targets: the objects of the batch.
-        outputs: what the head says of all rows, for an assigner that needs it.
+        assigner: assigner of the batch.
+        priors: priors of the batch.
+        targets: objects of the batch.
+        outputs: outputs of the head for all rows, for an assigner that needs them.
         num_classes: K.
     """
     if priors.num_per_image is None or getattr(assigner, "takes_batches", False):
@@ -79,7 +79,7 @@ def assign(
 def assign_images(
     assigner: Assigner, priors: Priors, targets: Targets, outputs: Outputs | None = None
 ) -> Assignment:
-    """The assignment of a batch, one image after the other."""
+    """Assign a batch, one image after the other."""
     assignments, start = [], 0
     for own, objects in zip(priors.by_image(targets.num_images), targets.by_image(), strict=True):
         rows = slice(start, start + len(own))
@@ -90,7 +90,7 @@ def assign_images(
 
 
 def join_images(assignments: Sequence[Assignment], targets: Targets) -> Assignment:
-    """The assignment of a batch from those of its images, whose objects count from 0 each."""
+    """Join the assignments of the images of a batch, in each of which objects count from 0."""
     gt_idxs, num_objects = [], 0
     for assignment, objects in zip(assignments, targets.by_image(), strict=True):
         own = assignment.gt_idxs
@@ -105,7 +105,7 @@ def join_images(assignments: Sequence[Assignment], targets: Targets) -> Assignme
 
 
 def _join(columns: Sequence[Tensor | None]) -> Tensor | None:
-    """Columns of all images; None if that of any is."""
+    """The columns of all images in one; None if the column of any image is None."""
     known = [column for column in columns if column is not None]
     return torch.cat(known) if len(known) == len(columns) else None
 

@@ -33,7 +33,7 @@ from imbdet.structures import Assignment, Outputs, Priors, Targets
     inside=True,
 )
 def atss(priors: Priors, targets: Targets, *, topk: Count = 9) -> Assignment:
-    """Of the priors near an object's centre, those with an IoU of at least mean + deviation.
+    """Assign to an object the priors near its centre with an IoU of at least mean + deviation.
 
     A prior that several objects claim goes to the one with the highest IoU, among equal ones to the
     first. Among points at the same distance from the centre the first are taken, and as in the
@@ -73,7 +73,7 @@ def ddod(
     Args:
         priors: anchors on the levels of a feature pyramid.
         targets: the objects.
-        outputs: what the head predicts.
+        outputs: outputs of the head.
         topk: number of points on each level whose priors are candidates of an object, at most.
         alpha: exponent of the IoU; that of the score is 1 - alpha.
 
@@ -95,13 +95,14 @@ def ddod(
 def _above_threshold(
     priors: Priors, targets: Targets, topk: int, measure: Callable[[slice, Tensor], Tensor]
 ) -> Assignment:
-    """Of the candidates in an object, those whose measure is at least mean + deviation.
+    """Assign to an object the candidates in it whose measure is at least mean + deviation.
 
     Args:
         priors: anchors on the levels of a feature pyramid.
         targets: the objects.
         topk: see :func:`atss`.
-        measure: (g, C) values of the objects in a slice at their candidates, (g, C) int64 priors.
+        measure: function of a slice of objects and their candidates, (g, C) int64 priors, that
+            returns (g, C) values.
 
     Returns:
         ``ious`` are the measures.
@@ -122,7 +123,7 @@ def _above_threshold(
 
 def _candidates(priors: Priors, gt_boxes: Tensor, topk: int) -> Tensor:
     """(g, C) int64, the priors of the ``topk`` points nearest to each object on each level."""
-    # The centres of boxes of one point differ by rounding: its first one speaks for all.
+    # The centres of boxes of one point differ by rounding: its first box stands for all.
     points = priors.points[:: priors.num_per_point]
     sizes = [size // priors.num_per_point for size in priors.sizes_of_levels()]
     levels = squared_center_distance(points, gt_boxes).split(sizes, dim=1)

@@ -19,15 +19,15 @@ class IgnoreOutside:
         """Wrap an assigner.
 
         Args:
-            assigner: decides about the others.
-            boundary_thresh: how far an anchor may leave the image, in pixels, >= 0.
+            assigner: assigner of all anchors.
+            boundary_thresh: distance by which an anchor may leave the image, in pixels, >= 0.
         """
         self.assigner = assigner
         self.needs = needs_of(assigner)
         self.boundary_thresh = boundary_thresh
 
     def __call__(self, priors: Priors, targets: Targets, *outputs: Outputs) -> Assignment:
-        """See :class:`Assigner`; the targets must know the sizes of their images."""
+        """See :class:`Assigner`; the targets must have the sizes of their images."""
         assignment = self.assigner(priors, targets, *outputs)
         x0, y0, x1, y1 = priors.boxes.unbind(dim=1)
         thresh, is_inside = self.boundary_thresh, []

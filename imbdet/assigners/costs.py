@@ -1,16 +1,16 @@
-"""What the costs of several assigners are made of."""
+"""Terms that the costs of several assigners share."""
 
 from torch import Tensor
 from torch.nn.functional import softplus
 
-# Of the focal loss (published values).
+# Balance and focusing exponent of the focal loss (published values).
 ALPHA, GAMMA = 0.25, 2
 # Keeps the logarithm finite where nothing overlaps (published value).
 EPS = 1e-7
 
 
 def focal_cost(logits: Tensor, weight: float = 1.0) -> Tensor:
-    """(...,) focal loss of classes that are absent; of classes that are present with -logits."""
+    """(...,) focal loss of logits of absent classes; -logits give that of present classes."""
     return weight * softplus(logits) * logits.sigmoid() ** GAMMA
 
 

@@ -24,15 +24,15 @@ from imbdet.structures import Assignment, Priors, Targets
     places=("RoI heads",),
 )
 class DynamicIoU(KeepsMissingBuffers):
-    """A proposal belongs to the object of the highest IoU, from a threshold on that is learned.
+    """A proposal belongs to the object of the highest IoU if that reaches a moving threshold.
 
-    In training, the threshold becomes the mean of an IoU over the last iterations, but not less
-    than the initial one: that of the (``iou_topk`` * B)-th best proposal of a batch with B images.
+    In training, the threshold becomes the mean, over the last iterations, of the IoU of the
+    (``iou_topk`` * B)-th best proposal of a batch with B images, but not less than the initial one.
     As in the authors' code, the ground truth counts where it is among the proposals. Images without
-    objects do not count, where the authors' code skips their whole batch.
+    objects do not count; the authors' code skips their whole batch.
 
-    Each process has its own threshold, as published. It and what is summed up for the next one are
-    buffers, so that a checkpoint keeps them.
+    Each process has its own threshold, as published. It and the sums for the next one are buffers,
+    so that a checkpoint keeps them.
     """
 
     takes_batches = True
@@ -47,8 +47,8 @@ class DynamicIoU(KeepsMissingBuffers):
         """Start with the initial threshold.
 
         Args:
-            iou_topk: place of the proposal whose IoU is recorded, for each image (the paper's K_I).
-            update_iter_interval: iterations from one threshold to the next (the paper's C).
+            iou_topk: rank of the proposal whose IoU is recorded, per image (the paper's K_I).
+            update_iter_interval: number of iterations between thresholds (the paper's C).
             initial_iou: the first threshold, and the lowest.
         """
         super().__init__()

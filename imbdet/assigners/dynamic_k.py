@@ -37,10 +37,10 @@ def match_dynamic_k(
     Args:
         priors: anchors or points.
         targets: the objects.
-        outputs: what the head predicts.
+        outputs: outputs of the head.
         is_candidate: (M,) bool, rows that may become positive.
-        cost: computes the (g, R) costs, in float64, of a slice of objects, given the (g, R) IoUs of
-            the predicted boxes.
+        cost: function of a slice of objects and the (g, R) IoUs of the predicted boxes that returns
+            (g, R) costs in float64.
         topk: largest number of IoUs in the sum.
     """
     cheapest, chosen = (BestObject(priors, targets, torch.float64) for _ in range(2))

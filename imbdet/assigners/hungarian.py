@@ -32,7 +32,7 @@ from imbdet.structures.classifiers import SOFTMAX
 # Keeps the logarithms of scores finite. The published cost adds it, so that scores near 0 or 1 cost
 # less than by :func:`imbdet.assigners.costs.focal_cost`.
 EPS = 1e-12
-# In place of costs of predictions that are not finite.
+# Replaces costs of predictions that are not finite.
 HIGHEST_COST = 1e10
 
 
@@ -55,23 +55,23 @@ def hungarian(
 ) -> Assignment:
     """Each object gets one prior, so that the costs of all pairs have the lowest sum.
 
-    The cost is cls_weight * focal loss of the object's class less that of its absence + l1_weight *
+    The cost is cls_weight * (focal loss of the object's class - that of its absence) + l1_weight *
     L1 distance of the boxes, relative to the image, - giou_weight * GIoU. For softmax logits -score
-    replaces the focal loss. If there are more objects than priors, some stay without. Which of the
-    cheapest matchings is found depends on nothing but the costs.
+    replaces the difference of focal losses. If there are more objects than priors, some get none.
+    Which of the cheapest matchings is found depends on the costs alone.
 
     It needs the costs of all priors and all objects of an image at once, and solves the matching on
     the CPU, for the few priors that can be in it.
 
     Args:
-        priors: of which only the number matters: those of queries may have any boxes.
+        priors: priors, of which only the number matters: those of queries may have any boxes.
         targets: the objects, with the sizes of their images.
-        outputs: what the head predicts.
-        cls_weight: of the classification cost.
-        l1_weight: of the L1 distance of the boxes.
-        giou_weight: of the GIoU.
-        box_format: between which numbers the L1 distance is taken: "cxcywh", centres and sizes, or
-            "xyxy", corners.
+        outputs: outputs of the head.
+        cls_weight: weight of the classification cost.
+        l1_weight: weight of the L1 distance of the boxes.
+        giou_weight: weight of the GIoU.
+        box_format: format of the boxes in the L1 distance: "cxcywh", centres and sizes, or "xyxy",
+            corners.
 
     Returns:
         ``ious`` are those of the predicted boxes.
@@ -106,26 +106,27 @@ def topk_hungarian(
     giou_weight: NonNegative = 2.0,
     box_format: str = "xyxy",
 ) -> Assignment:
-    """:func:`hungarian` with ``topk`` copies of each object, or as many as there are priors for.
+    """:func:`hungarian` with ``topk`` copies of each object, or fewer if priors do not suffice.
 
     Zhang et al., "Dense Distinct Query for End-to-End Object Detection", CVPR 2023,
     https://arxiv.org/abs/2303.12776. If there are more objects than priors, all priors are
     background, as published.
 
     Args:
-        priors: see :func:`hungarian`, also for what is not listed here.
-        targets: see there.
-        outputs: see there.
+        priors: priors, of which only the number matters.
+        targets: the objects, with the sizes of their images.
+        outputs: outputs of the head.
         topk: number of copies of an object.
         alpha: exponent of the score in the quality.
         beta: exponent of the IoU in the quality.
-        cls_weight: see there.
-        l1_weight: see there.
-        giou_weight: see there.
-        box_format: see there.
+        cls_weight: weight of the classification cost.
+        l1_weight: weight of the L1 distance of the boxes.
+        giou_weight: weight of the GIoU.
+        box_format: format of the boxes in the L1 distance: "cxcywh", centres and sizes, or "xyxy",
+            corners.
 
     Returns:
-        ``ious`` and ``quality`` as of :func:`imbdet.assigners.task_aligned`.
+        ``ious`` and ``quality`` as :func:`imbdet.assigners.task_aligned` returns them.
     """
     weights = cls_weight, l1_weight, giou_weight
     cost = _Cost(priors, targets, outputs, weights, box_format)
@@ -203,12 +204,13 @@ def _match(
     """(M,) int64, the object of each row or -1.
 
     Args:
-        priors: of each image.
+        priors: priors of each image.
         targets: the objects.
-        cost: of the objects in a slice.
-        copies_of: how many rows each object of an image has at most, by their number, which is > 0.
+        cost: function of a slice of objects that returns (g, R) costs.
+        copies_of: function of the number of objects of an image, > 0, that returns the largest
+            number of rows of each.
     """
-    # Not at the top: it takes longer than all else that the package imports but torch.
+    # Imported here, as it takes longer than all other imports of the package but torch.
     from scipy.optimize import linear_sum_assignment
 
     num_images, num_priors = targets.num_images, len(priors)
@@ -230,7 +232,7 @@ def _costs_of_image(
 ) -> tuple[NDArray[np.float64], Tensor]:
     """Costs of the objects of an image at the priors, (C,) int64, that may be in a matching."""
     parts, is_useful = [], torch.zeros(len(priors), dtype=torch.bool, device=priors.boxes.device)
-    # With others for all other objects, a copy never needs more than that many priors.
+    # All other copies take most - 1 priors at most, so that one of the cheapest ``most`` is free.
     most = min(copies * (objects.stop - objects.start), len(priors))
     for chunk in chunks_between(objects.start, objects.stop, priors):
         parts.append(cost(chunk))

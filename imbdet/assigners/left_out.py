@@ -1,4 +1,4 @@
-"""Rows that the data take out of the learning, whatever the assigner says of them.
+"""Rows that the data exclude from training, whatever the assigner decided.
 
 Shape shorthand: see :mod:`imbdet.structures`.
 """
@@ -15,7 +15,7 @@ from imbdet.structures import Assignment, Priors, Regions, Targets
 
 
 def ignore_without_weight(assignment: Assignment, priors: Priors, targets: Targets) -> Assignment:
-    """Ignores positives of objects of weight 0, and all rows of images of weight 0."""
+    """Ignore positives of objects of weight 0, and all rows of images of weight 0."""
     gt_idxs = assignment.gt_idxs
     if targets.weights is not None:
         # The indices -1 and -2 are those of the two entries at the end.
@@ -28,7 +28,7 @@ def ignore_without_weight(assignment: Assignment, priors: Priors, targets: Targe
 
 
 def background_in_regions(assignment: Assignment, priors: Priors, regions: Regions) -> Tensor:
-    """(M,) bool, rows of the background of which enough lies in one ignored region."""
+    """(M,) bool, background rows with at least ``min_overlap`` of their area in one region."""
     is_background = assignment.gt_idxs == -1
     if priors.num_per_image is None:
         return is_background & _is_inside(priors, regions)
@@ -37,7 +37,7 @@ def background_in_regions(assignment: Assignment, priors: Priors, regions: Regio
 
 
 def _is_inside(priors: Priors, regions: Regions) -> Tensor:
-    """(M,) bool; a prior without an area is in no region."""
+    """(M,) bool, whether each prior is in a region; one without an area is in none."""
     boxes = by_columns(priors.boxes)
     areas = box_area(boxes)
     objects = Targets(regions.boxes, regions.boxes[:, 0].long(), regions.num_per_image)

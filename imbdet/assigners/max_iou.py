@@ -38,8 +38,8 @@ def max_iou(
         negative_below: IoU below which a prior is background.
         positive_from: IoU from which it is positive, >= ``negative_below``; between the two it is
             ignored.
-        allow_low_quality_matches: make the priors that overlap an object most positive, whatever
-            their IoU. As in detectron2, they belong to the object that overlaps *them* most, and an
+        allow_low_quality_matches: whether the priors that overlap an object most are positive, at
+            any IoU. As in detectron2, they belong to the object that overlaps *them* most, and an
             object that no prior touches makes all priors of its image positive.
 
     Returns:
@@ -65,8 +65,7 @@ def highest_ious(
         above: IoU that the best priors of an object exceed; below 0 is any.
 
     Returns:
-        The objects; and (M,) int64, the last object with which a row has the highest IoU of its
-        image, or -1.
+        The objects; and (M,) int64, the last object whose highest IoU the row has, or -1.
     """
     best = BestObject(priors, targets)
     best_of = torch.full_like(best.gt_idxs, -1)

@@ -15,7 +15,7 @@ MIN_VARIANCE = 1e-6
 # The fit ends where the mean log-likelihood changes by less.
 TOLERANCE = 1e-3
 MAX_ITERATIONS = 100
-# Iterations between two questions whether all sets have ended: on a GPU each waits for the result.
+# Iterations between two checks whether all fits have ended: each waits for the GPU.
 ITERATIONS_UNASKED = 10
 
 
@@ -37,8 +37,8 @@ def fit_two_gaussians(values: Tensor, is_valid: Tensor) -> Mixture:
     """Fit from the lowest and the highest value as means, variances of 1 and equal weights.
 
     Args:
-        values: (S, n) float64, n >= 1.
-        is_valid: (S, n) bool, which of the values a set has.
+        values: (S, n) float64 values, n >= 1.
+        is_valid: (S, n) bool, whether a value belongs to the set.
     """
     lowest = values.masked_fill(~is_valid, torch.inf).amin(dim=1)
     highest = values.masked_fill(~is_valid, -torch.inf).amax(dim=1)
@@ -59,7 +59,7 @@ def fit_two_gaussians(values: Tensor, is_valid: Tensor) -> Mixture:
 
 
 def _step(mixture: Mixture, values: Tensor, is_valid: Tensor) -> tuple[Mixture, Tensor]:
-    """An iteration, and the (S,) mean log-likelihood before it."""
+    """The mixture after an iteration, and the (S,) mean log-likelihood before it."""
     log_densities = mixture.log_densities(values)
     log_density = log_densities.logsumexp(dim=2)
     number = is_valid.sum(dim=1)

@@ -1,4 +1,4 @@
-"""PAA: a mixture of two distributions of losses says how many priors an object gets.
+"""PAA: a mixture of two distributions, fitted to losses, decides how many priors an object gets.
 
 Kim and Lee, "Probabilistic Anchor Assignment with IoU Prediction for Object Detection", ECCV 2020,
 https://arxiv.org/abs/2007.08103, section 3 and algorithm 1
@@ -35,7 +35,7 @@ def paa(
     iou_threshold: Share = 0.1,
     giou_weight: NonNegative = 1.3,
 ) -> Assignment:
-    """Of the priors that overlap an object, those that :func:`split_losses` calls positive.
+    """Assign to an object the priors overlapping it that :func:`split_losses` makes positive.
 
     A prior is a candidate of the object that it overlaps most, from an IoU of ``iou_threshold`` on.
     The prior that overlaps an object most of all priors is a candidate of that object instead, as
@@ -47,10 +47,10 @@ def paa(
     Args:
         priors: anchors or points on the levels of a feature pyramid.
         targets: the objects.
-        outputs: what the head predicts.
+        outputs: outputs of the head.
         topk: number of candidates of an object on each level, at most.
         iou_threshold: IoU of a prior from which it is a candidate.
-        giou_weight: of 1 - GIoU in the loss; the authors' code has 1.
+        giou_weight: weight of 1 - GIoU in the loss; the authors' code has 1.
 
     Returns:
         ``ious`` are those of the predicted boxes.
@@ -70,7 +70,7 @@ def paa(
 
 
 def split_losses(losses: Tensor, gt_idxs: Tensor, level_idxs: Tensor, *, topk: int = 9) -> Tensor:
-    """Which candidates are positive, by the losses of each object's candidates.
+    """Decide which candidates are positive, by the losses of each object's candidates.
 
     The ``topk`` lowest losses of each level take part, of equal ones the first. Two normal
     distributions are fitted to them; positive are the losses from the lowest up to that of the
@@ -82,13 +82,13 @@ def split_losses(losses: Tensor, gt_idxs: Tensor, level_idxs: Tensor, *, topk: i
     of the losses.
 
     Args:
-        losses: (P,) of the candidates.
-        gt_idxs: (P,) int64, their objects.
-        level_idxs: (P,) int64, their levels.
+        losses: (P,) losses of the candidates.
+        gt_idxs: (P,) int64, objects of the candidates.
+        level_idxs: (P,) int64, levels of the candidates.
         topk: number of candidates of an object on each level, at most.
 
     Returns:
-        (P,) bool.
+        (P,) bool, whether each candidate is positive.
     """
     is_positive = torch.zeros_like(gt_idxs, dtype=torch.bool)
     if len(losses) == 0:
@@ -107,7 +107,7 @@ def split_losses(losses: Tensor, gt_idxs: Tensor, level_idxs: Tensor, *, topk: i
 
 
 def _number_of_positives(values: Tensor, is_valid: Tensor) -> Tensor:
-    """(S,) int64, how many of the (S, n) ascending losses are positive."""
+    """(S,) int64 numbers of positives among the (S, n) ascending losses."""
     log_densities = fit_two_gaussians(values, is_valid).log_densities(values)
     is_lower = (log_densities[..., 0] >= log_densities[..., 1]) & is_valid
     log_density = log_densities.logsumexp(dim=2).masked_fill(~is_lower, -torch.inf)

@@ -1,4 +1,4 @@
-"""Pairs of an object and a prior: measures of them, and ways to choose among them.
+"""Pairs of an object and a prior: distances and overlaps of them, and choices among them.
 
 A matrix of pairs is (G, R): a row is an object of the batch, a column a prior of that object's
 image; a chunk of it has g objects. For shapes see :mod:`imbdet.structures`.
@@ -13,10 +13,11 @@ from imbdet.ops.box_matrices import box_area, by_columns, intersection, max_pair
 from imbdet.ops.boxes import centers
 from imbdet.structures import Assignment, Outputs, Priors, Targets
 
-# The least union and hull, which keeps quotients finite where neither box has an area: the value
-# of MMDetection, whose assigners ours equal. Losses of overlap follow fvcore: ``ops/boxes.py``.
+# The least union and hull, which keeps quotients finite where neither box has an area. This is the
+# value of MMDetection, whose assigners these equal. Losses of overlap follow fvcore instead
+# (``ops/boxes.py``).
 EPS = 1e-6
-# Numbers of which one stands for all where the lowest of many are searched.
+# Number of costs whose minimum stands for all where the lowest of many costs are searched.
 BLOCK = 32
 # A positive's point is farther than this inside its object, in pixels (published value).
 MIN_BORDER_DISTANCE = 0.01
@@ -28,7 +29,7 @@ def chunks(priors: Priors, targets: Targets) -> Iterator[slice]:
 
 
 def chunks_between(start: int, stop: int, priors: Priors) -> Iterator[slice]:
-    """The same of the objects from ``start`` to ``stop``; without priors there is no pair."""
+    """Slices of the objects from ``start`` to ``stop``; none without priors."""
     step = max(1, max_pairs(priors.boxes.device) // max(len(priors), 1))
     for first in range(start, stop if len(priors) else start, step):
         yield slice(first, min(first + step, stop))
@@ -61,8 +62,8 @@ def border_distance(points: Tensor, gt_boxes: Tensor) -> Tensor:
     """(...,) distances from points to the nearest side of an object, in pixels; negative outside.
 
     Args:
-        points: (..., 2) xy.
-        gt_boxes: (..., 4), of which the leading sizes and those of the points are broadcast.
+        points: (..., 2) points, xy.
+        gt_boxes: (..., 4) objects, whose leading sizes and those of the points are broadcast.
     """
     x, y = points.unbind(dim=-1)
     x1, y1, x2, y2 = gt_boxes.unbind(dim=-1)
@@ -78,7 +79,7 @@ def squared_center_distance(points: Tensor, gt_boxes: Tensor) -> Tensor:
 
 
 def center_offset(priors: Priors, gt_boxes: Tensor) -> Tensor:
-    """(g, R) the larger of the horizontal and vertical distances of points from centres."""
+    """(g, R) larger one of the horizontal and vertical distances of points from centres, pixels."""
     x, y = by_columns(priors.points).unbind(dim=1)
     gt_x, gt_y = centers(gt_boxes).unbind(dim=1)
     return torch.maximum((gt_x[:, None] - x).abs(), (gt_y[:, None] - y).abs())
@@ -100,7 +101,7 @@ class PredictedBoxes:
     """The boxes predicted on each object's image, paired with the objects of a chunk."""
 
     def __init__(self, priors: Priors, targets: Targets, outputs: Outputs):
-        """Say for which batch."""
+        """Store the boxes of a batch."""
         self._boxes = outputs.require_boxes().detach().to(targets.boxes.dtype)
         shape = targets.num_images, len(priors)
         self._corners = self._boxes.t().reshape(4, *shape)
@@ -108,7 +109,7 @@ class PredictedBoxes:
         self._targets = targets
 
     def iou(self, chunk: slice) -> Tensor:
-        """(g, R), in [0, 1]."""
+        """(g, R) IoU in [0, 1]."""
         images, gt_boxes = self._images(chunk), self._targets.boxes[chunk, None]
         areas = self._areas.index_select(0, images)
         return _iou_and_union(self._corners_of(images), areas, gt_boxes)[0]
@@ -126,7 +127,7 @@ class PredictedBoxes:
 
     def _images(self, chunk: slice) -> Tensor:
         images = self._targets.image_idxs[chunk]
-        # Boxes of a single image are broadcast; on a GPU, asking would cost more.
+        # Boxes of a single image are broadcast; on a GPU, the comparison would cost more.
         is_one = images.device.type == "cpu" and images[0] == images[-1]
         return images[:1] if is_one else images
 
@@ -144,7 +145,7 @@ def iou_of_assigned(outputs: Outputs, targets: Targets, gt_idxs: Tensor) -> Tens
 
 
 def any_object(priors: Priors, targets: Targets, holds: Callable[[slice], Tensor]) -> Tensor:
-    """(M,) bool, rows for which (g, R) bool ``holds`` with any object of their image."""
+    """(M,) bool, rows for which ``holds``, (g, R) bool, is True for any object of their image."""
     rows = targets.num_images, len(priors)
     found = torch.zeros(rows, dtype=torch.int32, device=priors.boxes.device)
     for chunk in chunks(priors, targets):
@@ -156,8 +157,8 @@ def choose_lowest(costs: Tensor, number: int | Tensor) -> Tensor:
     """(G, R) bool, the ``number`` lowest costs of each object; ties go to the lowest index.
 
     Args:
-        costs: (G, R), infinity for pairs that must not be chosen.
-        number: how many of each object, at most R; or (G,) int64, at least 1.
+        costs: (G, R) costs, infinity for pairs that must not be chosen.
+        number: number of choices of each object, at most R; or (G,) int64, at least 1.
     """
     if costs.shape[1] == 0:
         return torch.zeros_like(costs, dtype=torch.bool)
@@ -175,11 +176,11 @@ def choose_lowest(costs: Tensor, number: int | Tensor) -> Tensor:
 
 
 def lowest(costs: Tensor, number: int) -> Tensor:
-    """(G, number) int64, where the lowest of (G, R) costs are; ties go to the lowest index.
+    """(G, number) int64 columns of the lowest of (G, R) costs; ties go to the lowest index.
 
     Args:
-        costs: (G, R); which infinite ones are among the lowest is left open.
-        number: how many of each object, at most R.
+        costs: (G, R) costs; which infinite ones are among the lowest is left open.
+        number: number of columns of each object, at most R.
     """
     if number == costs.shape[1]:
         return torch.arange(number, device=costs.device).expand(len(costs), -1)
@@ -192,12 +193,12 @@ def lowest(costs: Tensor, number: int) -> Tensor:
 
 
 def _lowest(costs: Tensor, number: int) -> tuple[Tensor, Tensor]:
-    """Values and places of the lowest costs, ascending; which of equal ones is left open."""
+    """Values and columns of the lowest costs, ascending; which of equal costs is left open."""
     num_blocks = costs.shape[1] // BLOCK
     if num_blocks <= 2 * number:
         values, idxs = costs.topk(number, dim=1, largest=False)
         return values, idxs
-    # The lowest of all are among the blocks with the lowest minima, and in what is left over.
+    # The lowest of all are in the blocks with the lowest minima, and in the columns after them.
     end = num_blocks * BLOCK
     minima = costs[:, :end].unflatten(1, (-1, BLOCK)).amin(dim=2)
     blocks = minima.topk(number, dim=1, largest=False).indices
@@ -248,7 +249,7 @@ class BestObject:
         self.values = torch.where(is_higher, highest.flatten(), self.values)
 
     def update_at(self, values: Tensor, idxs: Tensor, chunk: slice) -> None:
-        """The same of (g, C) values of some priors alone, (g, C) int64; minus infinity is none."""
+        """Add (g, C) values at some priors, (g, C) int64; minus infinity is no value."""
         rows = (self._targets.image_idxs[chunk, None] * self._num_priors + idxs).flatten()
         values = values.flatten().to(self.values.dtype)
         highest = self.values.scatter_reduce(0, rows, values, "amax")
@@ -262,5 +263,5 @@ class BestObject:
         self.values = highest
 
     def assignment(self) -> Assignment:
-        """Rows with an object are positive, with the values as IoUs; all others are background."""
+        """Make rows with an object positive, with the values as IoUs, and all others background."""
         return Assignment(self.gt_idxs, self.values.masked_fill(self.gt_idxs < 0, 0))

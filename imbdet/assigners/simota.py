@@ -51,11 +51,11 @@ def simota(
     Args:
         priors: anchors or points with strides.
         targets: the objects.
-        outputs: what the head predicts.
+        outputs: outputs of the head.
         center_radius: half the side of the square around an object's centre, in strides.
         candidate_topk: number of IoUs whose sum is the number of an object's positives.
-        iou_weight: of - ln IoU in the cost.
-        cls_weight: of the cross-entropy in the cost.
+        iou_weight: weight of -ln IoU in the cost.
+        cls_weight: weight of the cross-entropy in the cost.
 
     Returns:
         ``ious`` are those of the predicted boxes.

@@ -48,10 +48,10 @@ def soft_label(
     Args:
         priors: anchors or points with strides.
         targets: the objects.
-        outputs: what the head predicts.
-        soft_center_radius: distance from an object's centre, in strides, at which it costs 1.
+        outputs: outputs of the head.
+        soft_center_radius: distance from an object's centre, in strides, whose cost is 1.
         topk: number of IoUs whose sum is the number of an object's positives.
-        iou_weight: of - ln IoU in the cost.
+        iou_weight: weight of -ln IoU in the cost.
 
     Returns:
         ``ious`` are those of the predicted boxes.

@@ -39,7 +39,7 @@ def task_aligned(
     alpha: NonNegative = 1.0,
     beta: NonNegative = 6.0,
 ) -> Assignment:
-    """Of the ``topk`` priors that align best with an object, those whose point lies in it.
+    """Assign to an object those of the ``topk`` priors aligned best whose point lies in it.
 
     The alignment is t = score^alpha * IoU^beta of the predicted box (eq. 3), and must be above 0. A
     prior that several objects claim goes to the one with the highest IoU, among equal ones to the
@@ -48,7 +48,7 @@ def task_aligned(
     Args:
         priors: anchors or points.
         targets: the objects.
-        outputs: what the head predicts.
+        outputs: outputs of the head.
         topk: largest number of priors of an object.
         alpha: exponent of the score.
         beta: exponent of the IoU.
@@ -59,7 +59,7 @@ def task_aligned(
     """
     best, predicted = BestObject(priors, targets), PredictedBoxes(priors, targets, outputs)
     for chunk in chunks(priors, targets):
-        # Nearly all pairs do not overlap, and have no alignment; but 0^0 is 1.
+        # Nearly all pairs do not overlap, and have the alignment 0; but 0^0 is 1.
         may_align = predicted.overlap(chunk) | (beta == 0)  # (g, R)
         objects, idxs = may_align.nonzero().unbind(dim=1)
         ious = predicted.iou_at(objects + chunk.start, idxs)
@@ -91,7 +91,7 @@ def _scores(
 def grade(
     assignment: Assignment, targets: Targets, outputs: Outputs, alpha: float, beta: float
 ) -> Assignment:
-    """The same with normalised alignments as ``quality``; see :func:`task_aligned`."""
+    """The assignment with normalised alignments as ``quality``; see :func:`task_aligned`."""
     quality = _normalized_alignment(assignment, targets, outputs, alpha, beta)
     return Assignment(assignment.gt_idxs, assignment.ious, quality)
 

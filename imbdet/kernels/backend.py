@@ -1,4 +1,4 @@
-"""Whether losses compute by PyTorch's operations or by kernels of Triton."""
+"""Choice between PyTorch's operations and kernels of Triton for the computation of losses."""
 
 import functools
 import logging
@@ -9,20 +9,20 @@ from torch import Tensor
 logger = logging.getLogger(__name__)
 
 BACKENDS = ("auto", "torch", "triton")
-# Others, float64 above all, are for tests and small problems.
+# Types of logits that have kernels; others, such as float64, are for tests and small problems.
 FUSED_TYPES = (torch.float32, torch.bfloat16, torch.float16)
-# Of an NVIDIA GPU that Triton compiles for.
+# Least compute capability of an NVIDIA GPU that Triton compiles for.
 MIN_CAPABILITY = (7, 0)
 
 _chosen = "auto"
 
 
 def choose_backend(name: str) -> None:
-    """Choose what computes losses from now on, in this process.
+    """Choose the backend that computes losses from now on, in this process.
 
     Args:
         name: "torch"; "triton", also on a CPU by Triton's interpreter (TRITON_INTERPRET=1); or
-            "auto", Triton on a GPU where it works.
+            "auto", which is "triton" on a GPU where it works, and else "torch".
 
     Raises:
         ValueError: there is no such backend.

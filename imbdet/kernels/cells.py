@@ -12,11 +12,11 @@ from torch import Tensor
 class EqualCells:
     """Cells of equal width over the range of the ends of each segment.
 
-    The arithmetic that leads from a score to its cell is monotone, rounding included.
+    The arithmetic from a score to its cell is monotone, rounding included.
 
     Args:
-        ends: (2P,) float64, grouped by segment.
-        segments: (2P,) of the ends.
+        ends: (2P,) float64 ends of steps, grouped by segment.
+        segments: (2P,) int64 segments of the ends.
         num_segments: G.
         per_segment: number of cells of each segment, at least 2.
     """
@@ -35,7 +35,7 @@ class EqualCells:
         self.scale = ((self.per_segment - 1) / (high - low)).float()
 
     def __call__(self, scores: Tensor, segments: Tensor | None) -> Tensor:
-        """(N,) int32; NaN falls in the first cell of its segment."""
+        """(N,) int32 cells of scores; NaN falls in the first cell of its segment."""
         low: Tensor | float
         scale: Tensor | float
         if segments is None:  # numbers are faster than tensors of one
@@ -64,7 +64,7 @@ class PatternCells:
         return torch.arange(self.per_segment).short().view(self.dtype).double()
 
     def __call__(self, scores: Tensor, segments: Tensor | None) -> Tensor:
-        """(N,) int32."""
+        """(N,) int32 cells of scores."""
         cells = scores.to(self.dtype).view(torch.int16).int().bitwise_and_(self.per_segment - 1)
         return _of_segments(cells, segments, self.per_segment)
 

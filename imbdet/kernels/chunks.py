@@ -1,4 +1,4 @@
-"""Walking over a large matrix of logits with temporaries of a small, fixed size."""
+"""Iteration over a large matrix of logits with temporaries of a small, fixed size."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -20,11 +20,11 @@ class Chunk(NamedTuple):
     """Some consecutive rows of an (M, K) matrix.
 
     Attributes:
-        rows: the rows of the matrix.
-        logits: (C, K), a view where no conversion is needed.
+        rows: C rows of the matrix.
+        logits: (C, K) logits, a view where no conversion is needed.
         pos_entries: rows within the chunk and classes of its positive entries.
-        positives: which of all the matrix's positives they are.
-        is_ignored: (C,) bool.
+        positives: slice of these among all positives of the matrix.
+        is_ignored: (C,) bool, whether a row is ignored.
     """
 
     rows: slice

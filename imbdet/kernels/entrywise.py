@@ -19,11 +19,11 @@ from imbdet.ops.precision import wide_dtype
 
 
 class EntryLoss(Protocol):
-    """What an entry pays for its logit: a frozen dataclass with two methods.
+    """The loss of an entry as a function of its logit: a frozen dataclass with two methods.
 
     They are elementwise functions of logits of any shape, float32 or float64. Those of positive
-    entries take the ``pos_args`` of :func:`entrywise_loss` as further arguments. If a kernel of
-    Triton computes the same, :func:`fused_as` says which.
+    entries take the ``pos_args`` of :func:`entrywise_loss` as further arguments. A kernel of Triton
+    that computes the same is declared by :func:`fused_as`.
     """
 
     @property
@@ -32,16 +32,16 @@ class EntryLoss(Protocol):
 
     @property
     def grad(self) -> Callable[..., Tensor]:
-        """Its derivative with respect to the logit."""
+        """The derivative of the loss with respect to the logit."""
 
 
 class FusedFormula(NamedTuple):
-    """What a kernel of Triton computes in place of an entry loss.
+    """The functions that a kernel of Triton computes in place of an entry loss.
 
     Attributes:
-        name: of the functions in ``kernels/fused/entries.py``.
-        numbers: the attributes of the entry loss that are their numbers, in order, at most three.
-        table: the attribute that is their table, or empty.
+        name: name of the functions in ``kernels/fused/entries.py``.
+        numbers: attributes of the entry loss that are their numbers, in order, at most three.
+        table: attribute that is their table, or empty.
     """
 
     name: str
@@ -54,9 +54,9 @@ E = TypeVar("E", bound=type)
 
 
 def fused_as(name: str, *numbers: str, table: str = "") -> Callable[[E], E]:
-    """A decorator of an entry loss that a kernel of Triton computes, too.
+    """Declare that a kernel of Triton computes the decorated entry loss, too.
 
-    It holds for the class itself: a subclass may have another formula, and declares its own.
+    This holds for the class itself: a subclass may have another formula, and declares its own.
 
     Args:
         name, numbers, table: see :class:`FusedFormula`.
@@ -70,7 +70,7 @@ def fused_as(name: str, *numbers: str, table: str = "") -> Callable[[E], E]:
 
 
 def fused_formula(entry: EntryLoss) -> FusedFormula | None:
-    """What a kernel of Triton computes in place of an entry loss; None if there is no kernel."""
+    """The formula of a kernel of Triton for an entry loss; None if there is no kernel."""
     return _FORMULAS.get(type(entry))
 
 
@@ -87,18 +87,18 @@ def entrywise_loss(
     negative: EntryLoss,
     pos_args: Sequence[Tensor] = (),
 ) -> Tensor:
-    """Sum over the entries of each row.
+    """Sum the losses of the entries of each row.
 
     Args:
         pred_logits: (M, K) logits of any floating type; the sums are in float32 at least.
-        gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored (the row pays nothing).
+        gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored (the row has no loss).
         positive: loss of the entry (row, label of the row).
         negative: loss of every other entry.
         pos_args: tensors (P,) on which the loss of a positive depends, such as its soft target, in
             the order of the rows; detached.
 
     Returns:
-        (M,) float. Differentiable once.
+        (M,) losses, float32 at least, differentiable once.
     """
     check_labels(pred_logits, gt_labels)
     return sum_entries(
@@ -126,7 +126,7 @@ class EntryKernel(Protocol):
     """
 
     def losses(self, pred_logits: Tensor, gt_labels: Tensor, pos_args: Sequence[Tensor]) -> Tensor:
-        """(M,) losses, float32 at least; 0 of ignored rows."""
+        """(M,) losses, float32 at least; 0 for ignored rows."""
         ...
 
     def grads(
@@ -136,12 +136,12 @@ class EntryKernel(Protocol):
         pos_args: Sequence[Tensor],
         grad_losses: Tensor,
     ) -> Tensor:
-        """(M, K) gradients of the logits, in their type, of the (M,) gradients of the losses."""
+        """(M, K) gradients of the logits, in their type, from the (M,) gradients of the losses."""
         ...
 
 
 class ChunkedEntries:
-    """Chunk after chunk, by PyTorch's operations; see :class:`EntryKernel`."""
+    """Computes chunk after chunk, by PyTorch's operations; see :class:`EntryKernel`."""
 
     def __init__(self, positive: EntryLoss, negative: EntryLoss):
         self.positive, self.negative = positive, negative

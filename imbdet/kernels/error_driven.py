@@ -1,9 +1,9 @@
 """Error-driven updates: the gradients of ranking losses, whose derivatives are useless.
 
-A ranking loss states its value, how strongly each positive is pulled up, and the weight w_i by
-which each positive pushes the negatives down: the gradient of a negative's logit s_j, whose sample
-weighs u_j, is u_j sum_i w_i H(s_j - p_i). All the rest is common to the ranking losses and is done
-here, such as the weights of the positives.
+A ranking loss defines its value, the gradient of each positive's logit, and the weight w_i of each
+positive in those of the negatives: the gradient of a negative's logit s_j, whose sample weighs u_j,
+is u_j sum_i w_i H(s_j - p_i). All the rest is common to the ranking losses and is done here, such
+as the weights of the positives.
 
 Shape shorthand: P positives, L losses that share one set of logits; for the ranking itself see
 :mod:`imbdet.kernels.ranking`.
@@ -23,8 +23,8 @@ class Update(NamedTuple):
     """A loss and its error-driven update, before the weighted mean over the positives.
 
     Attributes:
-        errors: (P,) float64, whose weighted mean is the loss.
-        pos_grads: (P,) float64, gradient of each positive's logit.
+        errors: (P,) float64 errors, whose weighted mean is the loss.
+        pos_grads: (P,) float64 gradients of the positives' logits.
         neg_weights: (P,) float64 w_i; a negative's gradient is u_j sum_i w_i H(s_j - p_i).
     """
 

@@ -1,4 +1,4 @@
-"""Finding the bucket of a score by a look-up instead of a search, for many scores on a CPU.
+"""Buckets of scores by a look-up instead of a search, for many scores on a CPU.
 
 A binary search among the ends of all ramps costs tens of nanoseconds for each score. The number of
 a score's cell takes little arithmetic, and nearly all cells lie within one bucket. Only scores in
@@ -28,7 +28,7 @@ class Grid:
 
     Args:
         steps: the steps whose buckets are found.
-        cells: scores and segments to (N,) int32 cells.
+        cells: function of scores and segments that returns (N,) int32 cells.
         buckets: (C,) int64, the bucket of all scores in a cell, if it holds no end.
         has_end: (C,) bool, whether a cell holds ends.
     """
@@ -67,7 +67,7 @@ class Grid:
 
     def evaluator(self, lines: Lines) -> Callable[[Tensor, Tensor | None], Tensor]:
         intercept, slope = (values[self.buckets] for values in (lines.intercept, lines.slope))
-        # A pair is looked up at once.
+        # A complex number holds both, so that one look-up finds them.
         pairs = torch.complex(intercept, slope)
         return partial(self._evaluate, lines, pairs)
 
@@ -104,7 +104,7 @@ class Grid:
 
 
 def make_grid(steps: Steps, logits: Tensor) -> Grid:
-    """The grid that suits the type, of at most 32 bits, and the number of the logits."""
+    """The grid for logits of this type, of at most 32 bits, and number."""
     num_patterns = steps.num_segments * PatternCells.per_segment
     if logits.element_size() == 2 and logits.numel() > num_patterns:
         return _pattern_grid(steps, logits.dtype)

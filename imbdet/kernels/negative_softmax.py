@@ -23,18 +23,18 @@ def negative_softmax(
     pos_entries: tuple[Tensor, Tensor],
     temperature: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The softmax of p / temperature over the negatives of each row, p being their sigmoid.
+    """The softmax of p / temperature over the negatives of each row, p being the sigmoid scores.
 
     Args:
         pred_logits: (M, K) logits.
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
         pos_entries: (P,) rows and classes of the positives.
-        temperature: above 0.
+        temperature: temperature, above 0.
 
     Returns:
-        In float64, its (M,) log-sum-exp, -inf in rows without negatives, the (M,) means of p under
-        it, 0 there, and the (P,) logits of the positives: indexing them outside would cost a second
-        gradient of the size of the logits. Differentiable once.
+        In float64, the (M,) log-sum-exps, -inf in rows without negatives, the (M,) means of p under
+        the softmax, 0 in such rows, and the (P,) logits of the positives: indexing them outside
+        would need a second gradient of the size of the logits. All are differentiable once.
     """
     found: tuple[Tensor, Tensor, Tensor] = _NegativeSoftmax.apply(
         pred_logits, gt_labels, *pos_entries, temperature
@@ -45,7 +45,7 @@ def negative_softmax(
 class SoftmaxKernel(Protocol):
     """Computes the softmax of each row's negatives, and the gradient of the logits.
 
-    Arguments are those of :func:`negative_softmax` and what it returns.
+    Arguments are those of :func:`negative_softmax`, its results and their gradients.
     """
 
     def reduce(self, pred_logits: Tensor, gt_labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -66,7 +66,7 @@ class SoftmaxKernel(Protocol):
 
 
 class ChunkedSoftmax:
-    """Chunk after chunk, by PyTorch's operations; see :class:`SoftmaxKernel`."""
+    """Computes chunk after chunk, by PyTorch's operations; see :class:`SoftmaxKernel`."""
 
     def __init__(self, temperature: float):
         self.temperature = temperature

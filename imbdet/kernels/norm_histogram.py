@@ -1,4 +1,4 @@
-"""How many entries of a matrix of logits have gradients of which norm, by sigmoid cross-entropy.
+"""The histogram of gradient norms of sigmoid cross-entropy over the entries of a matrix of logits.
 
 The norm of an entry's gradient is |p - p*|, in [0, 1], and falls into bins of equal width.
 
@@ -22,8 +22,8 @@ def norm_histogram(
     Args:
         pred_logits: (M, K) logits.
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored (the row is not counted).
-        num_bins: of the norm; the last one includes 1.
-        weights: (M,) of the rows, or None for ones.
+        num_bins: number of bins of the norm; the last one includes 1.
+        weights: (M,) weights of the rows, or None for ones.
     """
     if is_fused(pred_logits):
         from imbdet.kernels.fused.norm_histogram import count_norms  # Triton is not everywhere

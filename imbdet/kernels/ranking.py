@@ -28,21 +28,21 @@ class Ranking(NamedTuple):
     """The positives of a batch among the entries of their segment.
 
     Attributes:
-        steps: the positives' step functions.
-        sums: sums the steps over many logits.
+        steps: step functions of the positives.
+        sums: sums of the steps over many logits.
         rows: labels, -1 also in rows of weight 0; segments; and weights u_j of a row's entries.
         pos_entries: rows and classes of this process's positives, those of weight 0 left out.
-        num_labelled: of this process's positives, those of weight 0 included.
-        pos_kept: which of them are in ``pos_entries``; None is all.
-        pool: the positives of all processes.
-        pos_weights: (P,) float64, v_i > 0.
+        num_labelled: number of this process's positives, those of weight 0 included.
+        pos_kept: indices, among these, of the positives in ``pos_entries``; None is all.
+        pool: pool of the positives of all processes.
+        pos_weights: (P,) float64 weights v_i > 0.
         positives_above: (P,) float64, sum_k v_k H(p_k - p_i) over the positives, i itself included.
         false_positives: (P,) float64, FP_i = sum_j u_j H(s_j - p_i) over the negatives, >= 0. It is
             a difference of large sums and may be 1e-10 where the truth is 0.
-        shares: (P,) float64, what each positive counts for in the mean over segments of the
-            weighted means over positives; NaN with ``poison``.
-        poison: scalar float64, NaN if a logit that counts is, or a positive's is infinite;
-            otherwise 0.
+        shares: (P,) float64, factor of each positive in the mean over segments of the weighted
+            means over positives; NaN with ``poison``.
+        poison: scalar float64, NaN if a ranked logit is NaN or a positive's is infinite; otherwise
+            0.
     """
 
     steps: Steps
@@ -69,7 +69,7 @@ class Ranking(NamedTuple):
         return self.rank_among_positives + self.false_positives
 
     def join(self, values: Tensor, name: str) -> Tensor:
-        """(P,) values of all positives, with gradient, from the values of this process's.
+        """(P,) values of all positives, with gradient, from those of this process's positives.
 
         Raises:
             ValueError: ``values``, called ``name`` in the message, has another shape.
@@ -102,7 +102,8 @@ def rank(
             ranking of all rows.
         group: processes whose batches are ranked together; None is this process alone. Either all
             of them have weights or none.
-        weights: (M,) of the samples, >= 0, or None for ones. A row of weight 0 counts as ignored.
+        weights: (M,) weights of the samples, >= 0, or None for ones. A row of weight 0 counts as
+            ignored.
     """
     gt_labels, has_ignored, pos_entries, pos_kept, num_labelled = labelled_rows(
         pred_logits, gt_labels, weights

@@ -22,8 +22,8 @@ class WrongPairs:
     """The pairs k, i of positives of one segment with IoU_k < IoU_i, each counted by H(s_k - s_i).
 
     Args:
-        steps: the positives and their segments.
-        ious: (P,) float64.
+        steps: steps of the positives and their segments.
+        ious: (P,) float64 IoUs of the positives.
     """
 
     def __init__(self, steps: Steps, ious: Tensor):
@@ -32,7 +32,7 @@ class WrongPairs:
         num_bits = max(len(ious) - 1, 0).bit_length()
         bits = torch.arange(num_bits, device=ious.device)[:, None]
         is_higher = ((numbers >> bits) & 1).flatten() == 1  # [bits, P]
-        # Segments and higher bits of the numbers ascend together: their sum tells groups apart.
+        # Segments and higher bits of the numbers ascend together, so that their sum is a group.
         num_other = steps.num_segments - 1
         firsts = 2**num_bits - (torch.full_like(bits, 2**num_bits) >> bits) + num_other * bits
         group_idxs = (firsts + segments + (numbers >> (bits + 1))).flatten()
@@ -65,12 +65,12 @@ class WrongPairs:
         return self._total(self.lower, lines.at(self.lower_scores, self.lower_groups))
 
     def _total(self, positives: Tensor, sums: Tensor) -> Tensor:
-        """(P,) the sum over all groups of each positive."""
+        """(P,) sums over all groups of each positive."""
         return sums.new_zeros(self.num_positives).index_add_(0, positives, sums)
 
 
 def _ascending_numbers(ious: Tensor, steps: Steps) -> Tensor:
-    """(P,) int64 from 0 on, by segment and in it by IoU; equal where both are."""
+    """(P,) int64 numbers from 0 on, by segment and then by IoU; equal where both are equal."""
     order = ious.argsort()
     if steps.num_segments > 1:
         order = order[steps.pos_segments[order].argsort(stable=True)]

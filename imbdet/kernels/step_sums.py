@@ -1,4 +1,4 @@
-"""Sums of steps over all entries of a matrix of logits: one protocol, and what fits the logits.
+"""Sums of steps over all entries of a matrix of logits: a protocol, and the choice of a class.
 
 Shape shorthand: M rows, K classes, P positives, B buckets.
 """
@@ -17,12 +17,12 @@ from imbdet.ops.precision import at_least_float32
 
 
 class Rows(NamedTuple):
-    """What is known of the rows of a matrix of logits.
+    """Labels, segments and weights of the rows of a matrix of logits.
 
     Attributes:
-        gt_labels: (M,) int64; rows with -1 are not ranked.
+        gt_labels: (M,) int64 labels; rows with -1 are not ranked.
         segments: (M, 1) int64 in [0, G), or None if there is one segment.
-        weights: (M, 1) float64 of a row's entries, or None for ones.
+        weights: (M, 1) float64 weights of a row's entries, or None for ones.
         has_ignored: whether rows with -1 may be among them.
     """
 
@@ -44,13 +44,13 @@ class Rows(NamedTuple):
             yield Part(logits, segments, weights)
 
     def ignored(self, rows: slice) -> Tensor | None:
-        """(C,) bool, which of some rows are not ranked; None if all are, as a minimum tells."""
+        """(C,) bool, whether each of some rows is not ranked; None if all rows are ranked."""
         gt_labels = self.gt_labels[rows]
         return gt_labels < 0 if self.has_ignored and gt_labels.min() < 0 else None
 
 
 class StepSums(Protocol):
-    """Sums over the pairs of a positive, of which there are few, and an entry of very many."""
+    """Sums over the pairs of one of few positives and one of very many entries."""
 
     def histogram(self, pred_logits: Tensor, rows: Rows) -> Tensor:
         """(2, B) :meth:`Steps.bucket_sums` of all entries of ranked rows, positives included.
@@ -60,24 +60,24 @@ class StepSums(Protocol):
         ...
 
     def push(self, lines: Lines, pred_logits: Tensor, rows: Rows) -> Tensor:
-        """(M, K) of the type of the logits: values of lines times weights, 0 in other rows."""
+        """(M, K) values of lines times weights, 0 in rows not ranked; in the type of the logits."""
         ...
 
 
 class PartSums(Protocol):
-    """The same of parts of the scores, which are float32 or float64 on the device of the steps."""
+    """Sums as of :class:`StepSums`, of parts of float32 or float64 scores on the steps' device."""
 
     def histogram(self, parts: Parts) -> Tensor:
         """(2, B) sum of :meth:`Steps.bucket_sums` over parts of the scores."""
         ...
 
     def evaluator(self, lines: Lines) -> Callable[[Tensor, Tensor | None], Tensor]:
-        """A function of scores and their segments, to be called often: see :meth:`Lines.at`."""
+        """The function :meth:`Lines.at` of scores and their segments, prepared for many calls."""
         ...
 
 
 class Search:
-    """Searches for the bucket of each score; see :class:`PartSums`."""
+    """Finds the bucket of each score by a search; see :class:`PartSums`."""
 
     def __init__(self, steps: Steps):
         self.steps = steps
@@ -91,7 +91,7 @@ class Search:
 
 
 class ChunkedSums:
-    """Chunk after chunk, by PyTorch's operations; see :class:`StepSums`."""
+    """Computes chunk after chunk, by PyTorch's operations; see :class:`StepSums`."""
 
     def __init__(self, sums: PartSums):
         self.sums = sums
@@ -114,7 +114,7 @@ class ChunkedSums:
 
 
 def step_sums(steps: Steps, logits: Tensor) -> StepSums:
-    """What sums the steps over logits of this device, type and number fastest.
+    """The fastest sums of the steps for logits of this device, type and number.
 
     The look-up takes scores of at most 32 bits on a CPU. A GPU searches fast enough.
     """

@@ -39,9 +39,9 @@ class Part(NamedTuple):
     """Some of the scores.
 
     Attributes:
-        scores: of any shape.
+        scores: scores of any shape.
         segments: int64 in [0, G), of a shape that broadcasts to it; None if there is one segment.
-        weights: float64, likewise; None for ones.
+        weights: float64 weights, of a shape that broadcasts to it; None for ones.
     """
 
     scores: Tensor
@@ -74,7 +74,7 @@ class Lines:
     Attributes:
         steps: the steps that define the buckets.
         intercept: (B,) values at score 0.
-        slope: (B,).
+        slope: (B,) slopes.
     """
 
     steps: "Steps"
@@ -146,19 +146,19 @@ class Steps:
 
     @property
     def at_zero(self) -> float:
-        """H(0): what a score counts against itself."""
+        """H(0), the step of a score at itself."""
         return 0.5 if self.delta > 0 else 1.0
 
     @property
     def num_buckets(self) -> int:
-        """B."""
+        """B, the number of buckets."""
         return len(self.first_of_bucket)
 
     def bucket(self, scores: Tensor, segments: Tensor | None = None) -> Tensor:
         """Buckets of scores of any shape: the number of ends of the segment at or below a score.
 
         Args:
-            scores: float64; NaN goes to the last bucket of its segment.
+            scores: float64 scores; NaN goes to the last bucket of its segment.
             segments: int64 in [0, G), of a shape that broadcasts; None if there is one segment.
         """
         places = torch.bucketize(scores.contiguous(), self.ends, right=True)

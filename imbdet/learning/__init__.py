@@ -1,4 +1,4 @@
-"""How a place of a detector learns from its samples; torch alone."""
+"""Learners, which choose the samples of a place of a detector and compute their losses."""
 
 from imbdet.learning.learner import Learner, Place, learners_of
 

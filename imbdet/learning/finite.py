@@ -9,7 +9,7 @@ from torch import Tensor
 from imbdet.errors import UserError
 from imbdet.records import SampleRecord
 
-# How many offending samples are told of.
+# Largest number of offending samples in an error.
 MAX_SAMPLES = 1000
 
 
@@ -17,7 +17,7 @@ class NotFiniteError(UserError, FloatingPointError):
     """Losses that are not finite.
 
     Attributes:
-        losses: by name.
+        losses: losses by name.
         samples: columns of the offending samples, (S,) or (S, 4) each, S <= ``MAX_SAMPLES``:
             "image" in the batch, "box" (XYXY, pixels of the network's input), "level" (-1 where it
             is not known), "gt_label", "iou", "cls_loss" (NaN where no sample has one).
@@ -42,10 +42,10 @@ def require_finite(
 
     Args:
         losses: scalars by name.
-        predictions: logits or deltas of any shape by what they are, such as "logits of p3".
-        module: whose they are.
-        record: of the samples.
-        iteration: of the training, from 0.
+        predictions: logits or deltas of any shape by their descriptions, such as "logits of p3".
+        module: class of the detector's part, for the message.
+        record: record of the samples.
+        iteration: iteration of the training, from 0.
     """
     values = torch.stack([loss.detach().float() for loss in losses.values()]).tolist()
     if all(map(math.isfinite, values)):

@@ -1,4 +1,4 @@
-"""How a place of a detector learns: it assigns, samples, weighs, pays and records."""
+"""The learner of a place of a detector: it assigns, samples, weights, computes losses, records."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -19,12 +19,12 @@ from imbdet.structures import Candidates, Outputs, Priors, Samples, Targets, nee
 
 @dataclass(frozen=True)
 class Place:
-    """Where in a detector samples learn.
+    """A place of a detector whose samples have losses of their own.
 
     Attributes:
-        name: by which records name it.
-        prefix: of the scalars that it logs.
-        module: class that a user meets in error messages.
+        name: name of the place in records.
+        prefix: prefix of the scalars that it logs.
+        module: name of its class in error messages.
     """
 
     name: str
@@ -41,23 +41,24 @@ def learners_of(model: nn.Module) -> list["Learner"]:
 
 
 class Learner:
-    """One place of a detector: which of its priors learn, and what they pay.
+    """Chooses which priors of a place learn, and computes their losses.
 
-    It is no module. Its criterion is one, and belongs to the detector as well, in whose states it
-    has had its name since the first version.
+    It is no module. Its criterion is one, which the detector registers, so that names in the
+    detector's states do not depend on the learner.
 
     Attributes:
-        place: where it is.
-        assigner: finds the object of each prior.
-        sampler: chooses which priors learn.
-        criterion: what they pay to.
-        normalizer: by what their losses are divided.
+        place: place in the detector.
+        assigner: assigner of the priors.
+        sampler: sampler that chooses which priors learn.
+        criterion: criterion that computes their losses.
+        normalizer: normalizer that computes the divisor of their losses.
         num_classes: K.
-        log: gives what takes scalars in a training, such as detectron2's ``get_event_storage``.
-        is_shared: whether losses that are not finite in one process are made so in all of them, so
-            that none waits for it where the processes meet next.
-        candidate_sink: called with all that the sampler could choose from; None is off.
-        record_sinks: each is called with the record of each training batch.
+        log: function that returns the log of a training's scalars, such as detectron2's
+            ``get_event_storage``.
+        is_shared: whether losses that are not finite in one process are made NaN in all of them, so
+            that all stop at once and none waits for another.
+        candidate_sink: function that is called with all candidates of each batch; None is off.
+        record_sinks: functions that are called with the record of each training batch.
     """
 
     candidate_sink: Callable[[Candidates], None] | None = None
@@ -74,10 +75,10 @@ class Learner:
         log: Callable[[], Log],
         is_shared: bool = False,
     ):
-        """Put the stages of a place together; see the attributes.
+        """Combine the stages of a place; see the attributes.
 
         Raises:
-            UserError: the sampler needs losses that the criterion does not tell.
+            UserError: the sampler needs losses that the criterion does not return.
         """
         if "losses" in needs_of(sampler) and not criterion.tells_losses:
             raise UserError(
@@ -102,15 +103,15 @@ class Learner:
         """Assign and sample.
 
         Args:
-            priors: of the batch.
-            targets: the objects of the batch.
-            outputs: what the head says of all priors; or a function that finds it, which is called
-                if a part needs it.
+            priors: priors of the batch.
+            targets: objects of the batch.
+            outputs: outputs of the head for all priors; or a function that returns them, which is
+                called if a part needs them.
 
         Returns:
-            The chosen ones.
+            The chosen candidates.
         """
-        # Whoever records losses gets them where they cost no further pass through the head.
+        # The sink gets losses where they need no further pass through the head.
         is_told = self.candidate_sink is not None and isinstance(outputs, Outputs)
         needs = frozenset({"losses"} if is_told and self.criterion.tells_losses else ())
         candidates = self.candidates(priors, targets, outputs, needs)
@@ -128,14 +129,13 @@ class Learner:
         outputs: Outputs | Callable[[], Outputs],
         needs: frozenset[str] = frozenset(),
     ) -> Candidates:
-        """Assign, and look at the outputs if a part needs it.
+        """Assign, and add outputs and losses if a part needs them.
 
         Args:
             priors: see :meth:`choose`.
             targets: see :meth:`choose`.
             outputs: see :meth:`choose`.
-            needs: what is to be known beside what the sampler needs; see
-                :func:`imbdet.structures.needs_of`.
+            needs: needs beside those of the sampler; see :func:`imbdet.structures.needs_of`.
         """
         needs |= needs_of(self.sampler)
         seen = None
@@ -150,19 +150,19 @@ class Learner:
     def pay(
         self, chosen: Candidates, outputs: Outputs, predictions: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """Weigh, pay and record.
+        """Weight the samples, compute their losses and record them.
 
         Args:
-            chosen: what :meth:`choose` returned.
-            outputs: of the same rows, with gradient.
-            predictions: all of the batch by what they are, such as "logits of p3", for the message
-                if one is not finite.
+            chosen: candidates that :meth:`choose` returned.
+            outputs: outputs of the same rows, with gradient.
+            predictions: all predictions of the batch by their descriptions, such as "logits of p3",
+                for the message if one is not finite.
 
         Returns:
-            Scalars "loss_cls", "loss_box_reg" and optionally "loss_carl".
+            Scalar losses by name, such as "loss_cls" and "loss_box_reg"; see the criterion.
 
         Raises:
-            NotFiniteError: one of them is not finite.
+            NotFiniteError: a loss is not finite.
         """
         samples = Samples(chosen, outputs)
         device = chosen.gt_labels.device

@@ -1,4 +1,4 @@
-"""By what the losses of a place are divided: counts of samples, of one process or of several."""
+"""Divisors of the losses of a place: counts of samples, of one process or of several."""
 
 from typing import Protocol, TypeVar
 
@@ -13,19 +13,19 @@ class Count(Protocol):
     """Adds a number up over the processes whose losses belong together."""
 
     def __call__(self, number: N, /) -> N:
-        """The sum of what all of them count, each of which calls it once."""
+        """The sum of the numbers of all processes, each of which calls it once."""
         ...
 
 
 class Normalizer(Protocol):
-    """Gives the divisor of a batch's losses."""
+    """Computes the divisor of a batch's losses."""
 
     def __call__(self, chosen: Candidates, count: Count) -> float | Tensor:
         """The divisor, > 0.
 
         Args:
             chosen: the samples.
-            count: adds up over processes.
+            count: sum over processes.
         """
         ...
 
@@ -53,7 +53,7 @@ def sum_of_quality(chosen: Candidates, count: Count) -> float:
     Feng et al., "TOOD", ICCV 2021, https://arxiv.org/abs/2108.07755, as published in its code.
 
     Raises:
-        ValueError: the assigner gives none.
+        ValueError: the assigner gives no qualities.
     """
     if chosen.quality is None:
         raise ValueError(
@@ -64,13 +64,13 @@ def sum_of_quality(chosen: Candidates, count: Count) -> float:
 
 
 def _weigh(chosen: Candidates, is_counted: Tensor, count: Count) -> float:
-    """The weight of some samples, (M,) bool, which have one."""
+    """The sum of the weights of some samples, (M,) bool; weights must be known."""
     assert chosen.weights is not None
     return count(float(chosen.weights[is_counted].sum()))
 
 
 def unit_weight(chosen: Candidates, count: Count) -> float:
-    """What a sample weighs: 1, or the mean weight, so that a common factor changes no loss."""
+    """Weight of one sample: 1, or the mean weight, so that a common factor changes no loss."""
     if chosen.weights is None:
         return 1
     is_sample = chosen.gt_labels >= 0
@@ -82,7 +82,7 @@ class Quota:
     """A number of samples for each image, however many were chosen: the RPN's divisor."""
 
     def __init__(self, batch_size_per_image: int):
-        """Say the number, > 0."""
+        """Store the number, > 0."""
         self.batch_size_per_image = batch_size_per_image
 
     def __call__(self, chosen: Candidates, count: Count) -> float:

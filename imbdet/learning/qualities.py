@@ -1,4 +1,4 @@
-"""How good each positive is, in [0, 1]: what a quality branch learns and what box losses weigh by.
+"""Qualities of positives in [0, 1]: targets of a quality branch, and weights of box losses.
 
 Shape shorthand: P positives.
 """
@@ -10,7 +10,7 @@ from torch import Tensor
 from imbdet.ops.distances import DistanceTransform
 from imbdet.structures import Samples
 
-# (P,) detached.
+# Returns (P,) qualities, detached.
 Quality = Callable[[Samples], Tensor]
 
 
@@ -38,7 +38,7 @@ def score(samples: Samples) -> Tensor:
 
 
 def assigned(samples: Samples) -> Tensor:
-    """What the assigner says, if it grades positives; otherwise the IoU."""
+    """The quality of the assigner, if it grades positives; otherwise the IoU."""
     return samples.pos_quality
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from imbdet.records import SampleRecord
 from imbdet.structures import Candidates
 
-# As often as detectron2 writes its metrics: each value waits for the device.
+# Iterations between two logs, as detectron2 writes its metrics: each value waits for the device.
 PERIOD = 20
 
 
@@ -25,13 +25,13 @@ def log_choice(log: Log, prefix: str, candidates: Candidates, chosen: Candidates
 
     For positives and negatives, as "prefix/neg_chosen_iou" and so on: numbers per image and mean
     IoUs; where losses of the candidates are known, also their means; and where there are ignored
-    regions, how many candidates they make ignored, as "prefix/ignored_region_count".
+    regions, the number of candidates ignored for them per image, as "prefix/ignored_region_count".
 
     Args:
-        log: takes the scalars.
-        prefix: of their names.
-        candidates: what was available.
-        chosen: what the sampler took.
+        log: log of the scalars.
+        prefix: prefix of their names.
+        candidates: available candidates.
+        chosen: candidates that the sampler chose.
     """
     if not _is_due(log):
         return
@@ -52,9 +52,9 @@ def log_losses(log: Log, prefix: str, record: SampleRecord) -> None:
     """Log, every ``PERIOD`` iterations, the mean classification losses of samples that have one.
 
     Args:
-        log: takes the scalars.
-        prefix: of their names.
-        record: of the chosen samples.
+        log: log of the scalars.
+        prefix: prefix of their names.
+        record: record of the chosen samples.
     """
     if _is_due(log) and record.cls_losses is not None:
         for sign, mask in _signs(record.samples.candidates):

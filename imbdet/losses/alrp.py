@@ -65,7 +65,7 @@ def alrp_loss(
 
 @torch.no_grad()
 def alrp_update(ranking: Ranking, loc_errors: Tensor) -> Update:
-    """Errors FP_i / rank_i and the update that takes localisation along (eq. 10-12)."""
+    """Errors FP_i / rank_i and the update that includes the localisation errors (eq. 10-12)."""
     # error_i = FP_i / rank_i,   rank_i = rank+_i + FP_i
     # pull_i = (FP_i + sum_{k != i} v_k H(p_k - p_i) e_k) / rank_i where FP_i > 0, else 0
     # Gradient of p_i: -v_i pull_i;   of s_j: u_j sum_i v_i pull_i H(s_j - p_i) / FP_i

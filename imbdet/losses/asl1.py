@@ -1,4 +1,4 @@
-"""Authentic smooth L1: smooth everywhere, so that its gradient norm tells small errors apart.
+"""Authentic smooth L1: smooth everywhere, so that its gradient norm distinguishes small errors.
 
 Li et al., "Gradient Harmonized Single-stage Detector", AAAI 2019, https://arxiv.org/abs/1811.05181
 """

@@ -27,13 +27,14 @@ from imbdet.structures.classifiers import Classifier
 class BalancedGroups:
     """Classes by the number of their samples, and the background in a group of its own, the last.
 
-    Each group has columns of logits: one for all others, then its classes, ascending.
+    Each group has columns of logits: one for the classes of all other groups ("others"), then its
+    own classes, ascending.
 
     Attributes:
         num_classes: K.
         sizes: G numbers of columns.
-        targets: (G, K + 1) int64, the column within each group that is right for a label; 0 where
-            the label belongs to the others.
+        targets: (G, K + 1) int64, the target column within each group for a label; 0 where the
+            label belongs to the others.
     """
 
     def __init__(self, counts: Tensor, bounds: Sequence[int] = (10, 100, 1000)):
@@ -41,8 +42,8 @@ class BalancedGroups:
 
         Args:
             counts: (K,) number of training samples of each class.
-            bounds: ascending; a class goes to the group after the last bound that is not above its
-                number. A group may be empty.
+            bounds: ascending numbers of samples; a class goes to the group after the last bound
+                that is not above its number. A group may be empty.
 
         Raises:
             ValueError: counts are no vector, or one is negative; or bounds do not ascend.
@@ -59,17 +60,17 @@ class BalancedGroups:
 
     @property
     def num_columns(self) -> int:
-        """C, of the logits."""
+        """C, the number of columns of the logits."""
         return sum(self.sizes)
 
     def targets_of(self, gt_labels: Tensor) -> Tensor:
-        """(G, M) columns within the groups for labels (M,); of ignored samples without meaning."""
+        """(G, M) target columns for labels (M,); those of ignored samples have no meaning."""
         return self.targets.to(gt_labels.device)[:, gt_labels.clamp(min=0)]
 
     def scores(self, pred_logits: Tensor) -> Tensor:
         """Scores of the classes and the background.
 
-        The softmax within its group, times the score that it is not background.
+        The score of a class is its softmax within its group, times that of the foreground.
 
         Args:
             pred_logits: (M, C) logits.
@@ -95,15 +96,15 @@ def draw_group_samples(
     beta: NonNegative = 8.0,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Which samples each group learns from: its own, and some of the others.
+    """Draw the samples that each group learns from: its own, and some of the others.
 
-    A group without own samples learns nothing; that of the background learns from all.
+    A group without own samples learns nothing; that of the background learns from all samples.
 
     Args:
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
-        groups: of the classes.
-        beta: how many others are drawn for each own sample.
-        generator: of the device of the labels; None is torch's.
+        groups: groups of the classes.
+        beta: number of others drawn for each own sample.
+        generator: generator on the device of the labels; None is torch's.
 
     Returns:
         (G, M) bool; ignored samples are in no group.
@@ -134,15 +135,16 @@ def balanced_group_loss(
     Args:
         pred_logits: (M, C) logits.
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
-        groups: of the classes.
-        samples: (G, M) bool, which samples each group learns from, of :func:`draw_group_samples`.
+        groups: groups of the classes.
+        samples: (G, M) bool, whether each group learns from each sample, as
+            :func:`draw_group_samples` returns it.
         weights: (M,) finite weights >= 0 of the samples in the means, or None for ones. A row of
             weight 0 counts as ignored.
         reduction: "none" or "sum".
-        group: processes over whose samples the means run; None is this one alone.
+        group: processes over whose samples the means are taken; None is this one alone.
 
     Returns:
-        (M,) losses, 0 for ignored samples; or their sum, which is the loss: no normalizer is due.
+        (M,) losses, 0 for ignored samples; or their sum, which is the loss and needs no normalizer.
 
     Raises:
         ValueError: the shapes differ.
@@ -168,7 +170,7 @@ def balanced_group_loss(
 
 
 class GroupSoftmax(Classifier):
-    """The softmax within the group of a class, times the score that it is not background."""
+    """The softmax within the group of a class, times the score of the foreground."""
 
     name, has_prior, sums_to_one = "softmax of groups", False, False
 
@@ -176,8 +178,8 @@ class GroupSoftmax(Classifier):
         """Set the groups.
 
         Args:
-            groups: gives them.
-            num_groups: G, their number.
+            groups: function that returns the groups.
+            num_groups: G, the number of groups.
         """
         self.groups = groups
         self.num_extra = 1 + num_groups
@@ -208,7 +210,7 @@ class BalancedGroupLoss(nn.Module):
     """:func:`balanced_group_loss` of groups by the numbers of objects in the training data.
 
     Attributes:
-        classifier: makes scores of the logits.
+        classifier: classifier that makes scores from the logits.
     """
 
     def __init__(
@@ -218,13 +220,13 @@ class BalancedGroupLoss(nn.Module):
         bounds: Bounds = (10, 100, 1000),
         beta: NonNegative = 8.0,
     ):
-        """Know nothing of the classes.
+        """Start without frequencies.
 
         Args:
             num_classes: K.
             bounds: numbers of objects at which the groups of more frequent classes begin,
                 ascending. A group may be empty.
-            beta: how many other samples a group learns from, for each of its own.
+            beta: number of other samples that a group learns from, for each of its own.
         """
         super().__init__()
         self.bounds, self.beta = bounds, beta
@@ -244,14 +246,14 @@ class BalancedGroupLoss(nn.Module):
         *,
         weights: Tensor | None = None,
     ) -> Tensor:
-        """Draw the samples of each group, and let them pay.
+        """Draw the samples of each group, and compute their losses.
 
         Args:
             pred_logits: (M, C) logits.
             gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
             group: processes whose samples are drawn from, and averaged, together, all with the same
                 generator; None is this one alone.
-            generator: of the device of the labels; None is torch's.
+            generator: generator on the device of the labels; None is torch's.
             weights: see :func:`balanced_group_loss`; draws are the same for all weights above 0.
 
         Returns:

@@ -23,7 +23,7 @@ def class_balanced_weights(counts: Tensor, *, beta: Momentum = 0.999) -> Tensor:
 
     Args:
         counts: (K,) number n of samples of each class; below 1 counts as 1.
-        beta: how much samples repeat; 0 gives weights of 1, towards 1 they become 1 / n.
+        beta: degree to which samples repeat; 0 gives weights of 1, towards 1 they become 1 / n.
 
     Returns:
         (K,) weights > 0, float32 at least.

@@ -1,4 +1,4 @@
-"""Cross-entropy in which each class weighs as a loss for long tails says."""
+"""Cross-entropy with weights of the classes, which losses for long tails share."""
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -10,7 +10,7 @@ from imbdet.ops.precision import at_least_float32
 def used_logits(pred_logits: Tensor, gt_labels: Tensor) -> Tensor:
     """The (M, C) logits, float32 at least, with 0 in ignored rows.
 
-    There NaN or infinite logits would make the gradient NaN, although the row pays nothing.
+    There NaN or infinite logits would make the gradient NaN, although the row has no loss.
     """
     return at_least_float32(pred_logits).masked_fill((gt_labels < 0)[:, None], 0)
 

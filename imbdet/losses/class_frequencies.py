@@ -1,4 +1,4 @@
-"""How frequent classes are in the training data, as losses for long tails know it."""
+"""Frequencies of the classes in the training data, which losses for long tails need."""
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from imbdet.ops.buffers import KeepsMissingBuffers
 
 @dataclass(frozen=True, eq=False)
 class ClassFrequencies:
-    """How often each of K classes is in the training data, however often images are repeated.
+    """Frequencies of K classes in the training data; repeated images count once.
 
     Attributes:
-        num_images: of the data, with or without objects.
+        num_images: number of images, with or without objects.
         images: (K,) int64 numbers of images with the class.
-        instances: (K,) int64 numbers of its objects.
+        instances: (K,) int64 numbers of objects of the class.
     """
 
     num_images: int
@@ -42,7 +42,7 @@ class KnownFrequencies(KeepsMissingBuffers):
     """The frequencies as buffers, so that a checkpoint is evaluated and resumed without the data.
 
     Attributes:
-        num_images: () int64, 0 as long as nothing is known.
+        num_images: () int64 number of images, 0 until frequencies are stored.
         images: see :class:`ClassFrequencies`.
         instances: see :class:`ClassFrequencies`.
     """
@@ -52,17 +52,17 @@ class KnownFrequencies(KeepsMissingBuffers):
     instances: Tensor
 
     def __init__(self, num_classes: int):
-        """Know nothing of K = ``num_classes`` classes."""
+        """Start without frequencies of the K = ``num_classes`` classes."""
         super().__init__()
         self.register_buffer("num_images", torch.zeros((), dtype=torch.int64))
         for name in ("images", "instances"):
             self.register_buffer(name, torch.zeros(num_classes, dtype=torch.int64))
 
     def learn(self, frequencies: ClassFrequencies) -> None:
-        """Take them over.
+        """Store the frequencies.
 
         Raises:
-            UserError: they are of another number of classes.
+            UserError: the number of classes differs.
         """
         known, given = len(self.images), len(frequencies.images)
         if known != given:
@@ -78,7 +78,7 @@ class KnownFrequencies(KeepsMissingBuffers):
         """(K,) "images", "instances", or "image_shares", the shares of the images with a class.
 
         Raises:
-            UserError: nothing is known, in training.
+            UserError: no frequencies are stored, in training.
         """
         if self.training and not self.num_images:
             raise UserError(
@@ -93,14 +93,14 @@ class KnownFrequencies(KeepsMissingBuffers):
 
 
 class FrequencyLoss(nn.Module):
-    """A loss that takes a number of each class, with these numbers."""
+    """A loss that takes a number of each class, called with the stored frequencies."""
 
     def __init__(self, loss: Callable[..., Tensor], numbers: str, num_classes: int):
-        """Know nothing of the classes.
+        """Start without frequencies.
 
         Args:
-            loss: takes (M, C) logits, (M,) labels and the (K,) numbers.
-            numbers: see :meth:`KnownFrequencies.numbers`.
+            loss: function of (M, C) logits, (M,) labels and the (K,) numbers.
+            numbers: kind of the numbers, see :meth:`KnownFrequencies.numbers`.
             num_classes: K.
         """
         super().__init__()

@@ -27,10 +27,10 @@ def expected_distance(side_logits: Tensor) -> Tensor:
 
 
 def distribution_focal_loss(side_logits: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy with the two whole distances around the target, by how near they are (eq. 6).
+    """Cross-entropy with the two whole distances around the target, by their nearness (eq. 6).
 
-    Least where the two have all of the probability and their mean is the target. A target outside
-    [0, R] counts as the nearest distance; the published heads cut targets at R - 0.1.
+    It is least where these have all of the probability and their mean is the target. A target
+    outside [0, R] counts as the nearest distance; the published heads cut targets at R - 0.1.
 
     Args:
         side_logits: (..., R + 1) logits of the distances of each side, R >= 1.
@@ -50,7 +50,7 @@ def distribution_focal_loss(side_logits: Tensor, targets: Tensor) -> Tensor:
         )
     log_probs = at_least_float32(side_logits).log_softmax(dim=-1)
     targets = targets.detach().to(log_probs.dtype).clamp(0, num_distances - 1)
-    lower = targets.long().clamp(0, num_distances - 2)  # also that of NaN
+    lower = targets.long().clamp(0, num_distances - 2)  # a valid index for NaN, too
     upper_share = targets - lower
     log_lower, log_upper = (
         log_probs.gather(-1, idxs[..., None]).squeeze(-1) for idxs in (lower, lower + 1)

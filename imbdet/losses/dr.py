@@ -57,7 +57,7 @@ def dr_loss(
             occur, each ranked by itself (paper). None is one ranking of all (published code).
         group: processes whose batches are ranked together, see :mod:`imbdet.ops.exchange`; the
             loss is that of all, the same on each. None is this process alone.
-        margin: by which the scores of positives should exceed those of negatives.
+        margin: difference by which the scores of positives should exceed those of negatives.
         sharpness: kappa of the smooth hinge (the paper's L); a large one approaches max(0, x).
         tau: factor of the loss.
         lambda_pos: temperature of the positives: towards 0 their lowest score counts alone, towards
@@ -65,11 +65,11 @@ def dr_loss(
         lambda_neg: temperature of the negatives: towards 0 their highest score counts alone.
 
     Returns:
-        Scalar, not to be normalized. Without positives P+ = 1, without negatives P- = 0; a scope
-        with neither pays 0.
+        Scalar, not to be normalized. Without positives P+ = 1, without negatives P- = 0; the
+        loss of a scope with neither is 0.
     """
-    # Of a row r:   mass_r = log sum_j exp(p_rj / lambda_neg),   mean_r = sum_j q_rj p_rj
-    # Of a scope:   P- = sum_r q_r mean_r with q = softmax(mass);   P+ likewise, of single scores
+    # Row r:        mass_r = log sum_j exp(p_rj / lambda_neg),   mean_r = sum_j q_rj p_rj
+    # Scope:        P- = sum_r q_r mean_r with q = softmax(mass);   P+ by single scores, not rows
     # Loss:         tau / kappa softplus(kappa (P- - P+ + margin)), mean over the scopes
     gt_labels, _, pos_entries, _, _ = labelled_rows(pred_logits, gt_labels, weights)
     scopes, num_scopes = rank_segments(gt_labels, image_idxs, group)

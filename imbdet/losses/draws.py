@@ -10,14 +10,14 @@ from imbdet.ops.exchange import gather
 
 
 class Draws(KeepsMissingBuffers):
-    """Generators whose random numbers are functions of a seed and of how many came before.
+    """Generators whose random numbers are functions of a seed and the number of earlier generators.
 
-    Both are buffers, so that a training that goes on draws as if it had never ended; torch's own
+    Both are buffers, so that a resumed training draws as if it had never stopped; torch's own
     generator stays as it is.
 
     Attributes:
-        seed: () int64, of this process.
-        count: () int64, the generators of the training so far.
+        seed: () int64 seed of this process.
+        count: () int64 number of the generators of the training so far.
     """
 
     seed: Tensor
@@ -30,11 +30,11 @@ class Draws(KeepsMissingBuffers):
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
 
     def next(self, device: torch.device, group: ProcessGroup | None = None) -> torch.Generator:
-        """The next generator; outside a training always the same.
+        """The next generator; outside a training always the same one.
 
         Args:
-            device: of what is drawn.
-            group: processes that all get that of the first one; None is this one alone.
+            device: device of the generator.
+            group: processes that all get the seed of the first one; None is this one alone.
         """
         seed = self.seed if group is None else gather(self.seed, group)[0]
         key = int(seed), int(self.count)

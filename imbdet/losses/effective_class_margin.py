@@ -66,7 +66,7 @@ def effective_class_margin_loss(
 
 
 def _weights_and_margins(counts: Tensor, background_ratio: float) -> tuple[Tensor, Tensor]:
-    """(K + 1,) weights, and positive less negative margins, in float64."""
+    """(K + 1,) weights, and (K + 1,) positive minus negative margins, in float64."""
     counts = counts.double().clamp(min=1)
     counts = torch.cat([counts, background_ratio * counts.sum(dim=0, keepdim=True)])
     odds = (counts.sum() - counts) / counts

@@ -1,4 +1,4 @@
-"""Equalization loss v2: positives and negatives of a class weigh as its gradients so far say.
+"""Equalization loss v2: weights of positives and negatives by the gradients of a class so far.
 
 Tan et al., "Equalization Loss v2: A New Gradient Balance Approach for Long-tailed Object
 Detection", CVPR 2021, https://arxiv.org/abs/2012.08548
@@ -25,7 +25,7 @@ from imbdet.ops.precision import at_least_float32
     balances_classes=True,
 )
 class EQLv2Loss(GradientRatio):
-    """Sigmoid cross-entropy that raises positives and lowers negatives of classes with few."""
+    """Sigmoid cross-entropy that weights up positives and down negatives of rare classes."""
 
     def __init__(
         self,
@@ -40,8 +40,8 @@ class EQLv2Loss(GradientRatio):
         Args:
             num_classes: K.
             gamma: slope of the weights over the ratio.
-            mu: ratio at which negatives weigh one half.
-            alpha: how much more positives weigh, at most, than 1.
+            mu: ratio at which the weight of negatives is 1/2.
+            alpha: largest amount by which the weight of positives exceeds 1.
         """
         super().__init__(num_classes)
         self.gamma, self.mu, self.alpha = gamma, mu, alpha
@@ -49,7 +49,7 @@ class EQLv2Loss(GradientRatio):
     def forward(
         self, pred_logits: Tensor, gt_labels: Tensor, group: ProcessGroup | None = None
     ) -> Tensor:
-        """Weigh by the gradients so far, and then, in training, add those of the batch.
+        """Weight the losses by the gradients so far; in training, add those of the batch then.
 
         Args:
             pred_logits: (M, K + 1) logits, the background last, as one more sigmoid, whose entries

@@ -29,9 +29,9 @@ def equalization_loss(
     weights: Tensor | None = None,
     reduction: str = "none",
 ) -> Tensor:
-    """Sigmoid cross-entropy without what a foreground sample of another class pays for rare ones.
+    """Sigmoid cross-entropy without the losses of rare classes for objects of other classes.
 
-    Background pays for all classes, so that rare ones still learn to be silent.
+    Background samples have losses of all classes, so that rare ones still learn low scores there.
 
     Args:
         pred_logits: (M, K) logits.

@@ -33,12 +33,12 @@ class _Equalized(GradientRatio):
         self.gamma, self.scale = gamma, scale
 
     def gammas(self, like: Tensor) -> Tensor:
-        """(K,) gamma + scale (1 - ratio), the ratio at most 1, in the type of the logits."""
+        """(K,) gamma + scale (1 - ratio), the ratio at most 1, in the logits' dtype or float32."""
         ratios = self.ratios(start=1.0).clamp(max=1)
         return (self.gamma + self.scale * (1 - ratios)).to(at_least_float32(like))
 
     def balance(self, pred_logits: Tensor, gt_labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(K,) exponents, (K,) weights, and (P,) the classes of the positives."""
+        """(K,) exponents, (K,) weights, and (P,) classes of the positives."""
         check_labels(pred_logits, gt_labels, self.num_classes)
         check_columns(pred_logits, self.num_classes)
         gammas = self.gammas(pred_logits)
@@ -55,7 +55,7 @@ class _Equalized(GradientRatio):
         normalizer: float | Tensor,
         group: ProcessGroup | None,
     ) -> Tensor:
-        """The losses, after which the gradients of the batch are collected."""
+        """Compute the (M,) losses, and collect the gradients of the batch."""
         losses = entrywise_loss(
             pred_logits, gt_labels, positive=positive, negative=negative, pos_args=pos_args
         )
@@ -95,7 +95,7 @@ class EqualizedFocalLoss(_Equalized):
             num_classes: K.
             alpha: weight of positive entries, negative ones have 1 - alpha; below 0: both 1.
             gamma: focusing exponent of balanced classes.
-            scale: how much larger it is, at most, for classes without positives.
+            scale: largest increase of the exponent, for classes without positives.
         """
         super().__init__(num_classes, gamma, scale)
         self.alpha = alpha
@@ -110,14 +110,14 @@ class EqualizedFocalLoss(_Equalized):
     ) -> Tensor:
         """gamma_j / gamma alpha_t (1 - p_t)^gamma_j (-log p_t), with gamma_j of the class.
 
-        The gradients so far decide; in training those of the batch are then added.
+        gamma_j depends on the gradients so far; in training those of the batch are then added.
 
         Args:
             pred_logits: (M, K) logits.
             gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
             group: processes whose gradients are added; None is this one alone.
-            normalizer: by which the caller divides the sum of the losses, published: the number of
-                positives, at least 1. It scales the gradients that are collected, nothing else.
+            normalizer: divisor that the caller applies to the sum of the losses, published: the
+                number of positives, at least 1. It scales the collected gradients, nothing else.
 
         Returns:
             (M,) losses, 0 for ignored samples.
@@ -153,7 +153,7 @@ class EqualizedQualityFocalLoss(_Equalized):
         Args:
             num_classes: K.
             gamma: focusing exponent of balanced classes.
-            scale: how much larger it is, at most, for classes without positives.
+            scale: largest increase of the exponent, for classes without positives.
         """
         super().__init__(num_classes, gamma, scale)
 

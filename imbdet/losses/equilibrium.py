@@ -1,7 +1,7 @@
-"""Equilibrium loss (LOCE): classes that are learned well get their advantage for nothing.
+"""Equilibrium loss (LOCE): logits are raised by the running mean scores of their classes.
 
 Feng et al., "Exploring Classification Equilibrium in Long-Tailed Object Detection", ICCV 2021,
-https://arxiv.org/abs/2108.07507. Its memory of features is not here.
+https://arxiv.org/abs/2108.07507. Its memory of features is left out.
 """
 
 from typing import Annotated
@@ -33,7 +33,7 @@ class EquilibriumLoss(KeepsMissingBuffers):
 
     Attributes:
         class_scores: (K + 1,) float64 buffer, the running mean score of each class's objects, and
-            the background's, which stays as it is.
+            the constant score of the background.
     """
 
     class_scores: Tensor
@@ -45,7 +45,7 @@ class EquilibriumLoss(KeepsMissingBuffers):
         momentum: Momentum = 0.9,
         start: Annotated[float, Range(0, 1, above=True)] = 0.01,
     ):
-        """Start with the same score for all.
+        """Start with the same score for all classes.
 
         Args:
             num_classes: K.
@@ -65,7 +65,7 @@ class EquilibriumLoss(KeepsMissingBuffers):
         *,
         gt_idxs: Tensor,
     ) -> Tensor:
-        """Average in the scores of the batch, in training, and then raise the logits by them.
+        """Update the mean scores by the batch, in training, and then raise the logits by them.
 
         Args:
             pred_logits: (M, K + 1) logits, the background last.

@@ -1,7 +1,7 @@
-"""Federated loss: a batch pays for the classes that it has, and for some others drawn at random.
+"""Federated loss: a batch has losses of its own classes, and of some others drawn at random.
 
-In a data set such as LVIS each image is annotated for a part of the classes; that others are absent
-is not known.
+In a data set such as LVIS each image is annotated for a part of the classes; whether it has objects
+of the others is not known.
 
 Zhou et al., "Probabilistic two-stage detection", 2021, https://arxiv.org/abs/2103.07461
 """
@@ -38,17 +38,17 @@ def drawn_federated_loss(
     group: ProcessGroup | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """:func:`federated_loss` of the classes that :func:`draw_federated_classes` gives.
+    """:func:`federated_loss` of the classes that :func:`draw_federated_classes` returns.
 
     Args:
         pred_logits: (M, K) logits.
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
         images: (K,) number of training images with the class.
-        num_classes: how many classes to take, those of the batch first, of which the background
+        num_classes: number of classes to take, those of the batch first, of which the background
             counts as one.
         power: exponent of the number of images; a class is drawn in proportion to the result.
         group: processes whose batches are one, all with the same generator; None is this one alone.
-        generator: of the device of the labels; None is torch's.
+        generator: generator on the device of the labels; None is torch's.
 
     Returns:
         (M,) losses, 0 for ignored samples. The published code divides their sum by M.
@@ -77,8 +77,8 @@ def federated_loss(
     Args:
         pred_logits: (M, K) logits.
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
-        classes: int64 in [0, K), such as of :func:`draw_federated_classes`. A class that is not
-            among them costs nothing, not even its own samples.
+        classes: int64 in [0, K), such as those of :func:`draw_federated_classes`. Other classes
+            have no losses, not even of their own samples.
         weights: (M,) factors of the samples, or None.
         reduction: "none" or "sum"; the published code divides the sum by the number of samples.
 
@@ -103,17 +103,17 @@ def draw_federated_classes(
     """The classes of a batch, and others drawn by their weights without replacement.
 
     As published, the background counts as one of the classes of a batch that has it; if the batch
-    alone has more classes than are asked for, all of its own are taken and no others.
+    alone has more classes than ``num_classes``, all of its own are taken and no others.
 
     Args:
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
-        class_weights: (K,) >= 0; published: the square root of the number of images with the class.
-            A class of weight 0 is never drawn.
-        num_classes: how many to take.
-        generator: of the device of the weights; None is torch's.
+        class_weights: (K,) weights >= 0; published: the square root of the number of images with
+            the class. A class of weight 0 is never drawn.
+        num_classes: number of classes to take.
+        generator: generator on the device of the weights; None is torch's.
 
     Returns:
-        int64 in [0, K), without the background: those of the batch ascending, then the drawn.
+        int64 classes in [0, K), without the background: the batch's, ascending, then the drawn.
 
     Raises:
         ValueError: a weight is negative or not finite.
@@ -122,7 +122,7 @@ def draw_federated_classes(
     if not bool(class_weights.isfinite().all()):
         raise ValueError("class_weights must be finite")
     own: Tensor = gt_labels[gt_labels >= 0].unique().to(class_weights.device)
-    # A column for the background, as the published code has it: so the same seed draws the same.
+    # The background has an entry as in the published code, so that the same seed draws the same.
     weights = F.pad(at_least_float32(class_weights), (0, 1))
     weights[own] = 0
     num_drawn = min(num_classes - len(own), int((weights > 0).sum()))

@@ -87,7 +87,7 @@ class FocalEntry:
 @fused_as("detached_focal", "sign", "weight", "gamma")
 @dataclass(frozen=True)
 class DetachedFocalEntry(FocalEntry):
-    """Focal loss of one entry with w^gamma a constant of the gradient, unlike a derivative:
+    """Focal loss of one entry with w^gamma detached, so that grad is no derivative of the value:
 
     grad = sign weight w^(gamma + 1)
     """

@@ -50,7 +50,7 @@ class _Harmonizer(KeepsMissingBuffers):
         self.bins, self.momentum = bins, momentum
         self.correct_bias, self.by_level = correct_bias, by_level
         self.register_buffer("counts", torch.zeros(bins, dtype=torch.float64))
-        # The same average of ones: how far the counts have come from their start at 0.
+        # The same average of ones, which corrects the counts for their start at 0.
         self.register_buffer("progress", torch.zeros(bins, dtype=torch.float64))
 
     @torch.no_grad()
@@ -129,7 +129,7 @@ class GHMCLoss(_Harmonizer):
             correct_bias: whether to correct the counts for their start at 0; without it, as
                 published, the losses of the first batch are 1 / (1 - momentum) times too large.
             by_level: whether each level of a feature pyramid is harmonised separately, as in the
-                published heads; calls must then tell the ``levels``, as a dense head does.
+                published heads; calls must then pass the ``levels``, as a dense head does.
         """
         super().__init__(bins, momentum, correct_bias, by_level)
 
@@ -142,7 +142,7 @@ class GHMCLoss(_Harmonizer):
         *,
         weights: Tensor | None = None,
     ) -> Tensor:
-        """Add the batch to the counts and weigh its losses; weights are constants to the gradient.
+        """Add the batch to the counts and weight its losses; the weights of bins are detached.
 
         Args:
             pred_logits: (M, K) logits.
@@ -211,7 +211,7 @@ class GHMRLoss(_Harmonizer):
             momentum: weight of the past in their counts; 0 uses each batch alone.
             correct_bias: whether to correct the counts for their start at 0.
             by_level: whether each level of a feature pyramid is harmonised separately; calls must
-                then tell the ``levels``, as a dense head does.
+                then pass the ``levels``, as a dense head does.
         """
         super().__init__(bins, momentum, correct_bias, by_level)
         self.mu = mu
@@ -225,7 +225,7 @@ class GHMRLoss(_Harmonizer):
         *,
         weights: Tensor | None = None,
     ) -> Tensor:
-        """Add the batch to the counts and weigh its losses; weights are constants to the gradient.
+        """Add the batch to the counts and weight its losses; the weights of bins are detached.
 
         Args:
             pred_deltas: (P, 4) predicted deltas.
@@ -260,11 +260,11 @@ class GHMRLoss(_Harmonizer):
 @fused_as("harmonized", "sign", table="weights")
 @dataclass(frozen=True, eq=False)
 class HarmonizedEntry:
-    """Cross-entropy by the weight of its bin; see :class:`imbdet.kernels.entrywise.EntryLoss`.
+    """Cross-entropy weighted by its bin; see :class:`imbdet.kernels.entrywise.EntryLoss`.
 
     Attributes:
         sign: +1 of a negative entry, -1 of a positive one, its mirror image.
-        weights: (bins,) by the gradient norm sigmoid(sign x).
+        weights: (bins,) weights by the gradient norm sigmoid(sign x).
     """
 
     sign: int

@@ -19,8 +19,8 @@ class GradientRatio(KeepsMissingBuffers):
     """Sums of gradient norms of the classes, as float64 buffers that a checkpoint keeps.
 
     Attributes:
-        pos_grads: (K,) of positive entries.
-        neg_grads: (K,) of negative entries.
+        pos_grads: (K,) sums over positive entries.
+        neg_grads: (K,) sums over negative entries.
     """
 
     pos_grads: Tensor
@@ -34,13 +34,13 @@ class GradientRatio(KeepsMissingBuffers):
             self.register_buffer(name, torch.zeros(num_classes, dtype=torch.float64))
 
     def ratios(self, start: float) -> Tensor:
-        """(K,) positive over negative gradients, float64; ``start`` of classes without any."""
+        """(K,) positive over negative gradients, float64; ``start`` for classes without any."""
         ratios = self.pos_grads / (self.neg_grads + 1e-10)
         return ratios.where(self.pos_grads + self.neg_grads > 0, start)
 
     @torch.no_grad()
     def collect(self, pos_grads: Tensor, neg_grads: Tensor, group: ProcessGroup | None) -> None:
-        """Add the (K,) sums of a batch, of all processes of the group; in training alone."""
+        """In training, add the (K,) sums of a batch, over all processes of the group."""
         if self.training:
             batch = total(torch.stack([pos_grads, neg_grads]).double(), group)
             self.pos_grads += batch[0]

@@ -1,4 +1,4 @@
-"""IoU-aware cross-entropy (IA-BCE): the target of a query joins its score and its IoU.
+"""IoU-aware cross-entropy (IA-BCE): the target of a query combines its score and its IoU.
 
 Cai et al., "Align-DETR: Improving DETR with Simple IoU-aware BCE loss", 2023,
 https://arxiv.org/abs/2304.07527; without the ranks also the loss of LW-DETR,
@@ -16,7 +16,7 @@ from imbdet.methods.options import NonNegative, Positive, Share, checked
 from imbdet.ops.labels import positive_entries
 from imbdet.ops.local_rank import position_in_group
 
-# A query that is matched keeps a target, however far it is from its object.
+# Least target of a matched query, however far it is from its object, before its rank counts.
 MIN_TARGET = 0.01
 
 
@@ -46,10 +46,10 @@ def iou_aware_bce_loss(
         ious: (P,) IoU u in [0, 1] of the matched queries with their objects, in the order of the
             rows; detached.
         gt_idxs: (P,) int64, the object of each matched query, unique in the batch; None if no
-            object has several queries. Of equal t the first is the better.
+            object has several queries. Among equal t the first one ranks higher.
         alpha: exponent of the score in the target; the IoU's is 1 - alpha.
         gamma: focusing exponent of negative entries.
-        tau: ranks by which a target falls to 1 / e.
+        tau: number of ranks by which a target falls to 1 / e.
         weights: (M,) factors of the samples, or None.
         reduction: "none" or "sum"; DETRs divide the sum by the number of objects.
 

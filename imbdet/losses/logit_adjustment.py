@@ -27,7 +27,7 @@ def logit_adjusted_loss(
 ) -> Tensor:
     """Cross-entropy of the softmax of x + tau ln(prior).
 
-    In training a frequent class gets its advantage for nothing, so that the plain logits, which
+    In training the prior gives frequent classes their advantage, so that the plain logits, which
     make the scores, treat all classes alike. With running scores of the classes as priors, this is
     the equilibrium loss of LOCE (Feng et al., ICCV 2021, https://arxiv.org/abs/2108.07507).
 
@@ -35,8 +35,8 @@ def logit_adjusted_loss(
         pred_logits: (M, K + 1) logits, the background last.
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
         priors: (K + 1,) numbers or shares of the samples of each class and the background; a factor
-            common to all changes nothing. What is below the smallest normal float32, such as 0,
-            counts as that.
+            common to all changes nothing. Priors below the smallest normal float32, such as 0,
+            count as that.
         tau: exponent of the priors; 0 is plain cross-entropy.
         weights: (M,) factors of the samples, or None.
         reduction: "none" or "sum".
@@ -79,8 +79,8 @@ def frequency_adjusted_loss(
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
         instances: (K,) number of training objects of each class; below 1 counts as 1.
         tau: exponent of the priors; 0 is plain cross-entropy.
-        background_ratio: samples of the background for each sample of a class: 3 is what a sampler
-            with a quota of 1/4 of positives aims at.
+        background_ratio: samples of the background for each sample of a class: 3 is the aim of a
+            sampler with a quota of 1/4 of positives.
 
     Returns:
         (M,) losses, 0 for ignored samples.

@@ -1,4 +1,4 @@
-"""Position-supervised loss: the score of a query is to tell how near it is to its object.
+"""Position-supervised loss: the target score of a query reflects how near it is to its object.
 
 Liu et al., "Detection Transformer with Stable Matching", ICCV 2023,
 https://arxiv.org/abs/2304.04742; with the IoU as position also an option of LW-DETR,
@@ -29,7 +29,7 @@ def position_supervised_loss(
     weights: Tensor | None = None,
     reduction: str = "none",
 ) -> Tensor:
-    """Quality focal loss with alpha, whose targets are IoUs divided by the best one of the image.
+    """Quality focal loss with alpha, whose targets are IoUs divided by the best of the image.
 
     A positive with an IoU of 0 stays a positive of the target 0; the published code gives it the
     weight of a negative.

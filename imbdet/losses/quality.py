@@ -84,8 +84,8 @@ def varifocal_loss(
     """y BCE(p, y) of positives, alpha p^gamma BCE(p, 0) of negatives (2008.13367, eq. 2).
 
     The target y is the IoU of a positive entry, and also its weight, a constant. Gradient flows
-    through p^gamma, as in the published code, unless it is detached. A positive with y = 0 pays
-    nothing; the published code treats it as a negative.
+    through p^gamma, as in the published code, unless it is detached. A positive with y = 0 has
+    no loss; the published code treats it as a negative.
 
     Args:
         pred_logits: (M, K) logits.
@@ -93,7 +93,7 @@ def varifocal_loss(
         ious: (P,) quality in [0, 1] of the positives in the order of their rows; detached.
         alpha: weight of negative entries.
         gamma: focusing exponent of negative entries.
-        detach_factor: whether p^gamma is a constant of the gradient, as in RT-DETR and DEIM.
+        detach_factor: whether p^gamma is detached, as in RT-DETR and DEIM.
         weights: (M,) factors of the samples, or None.
         reduction: "none" or "sum".
 
@@ -114,7 +114,7 @@ def soft_targets(pred_logits: Tensor, gt_labels: Tensor, ious: Tensor) -> Tensor
     """The (P,) quality of the positives, detached, in float32 at least.
 
     Raises:
-        ValueError: there is not one for each positive, or see :func:`check_labels`.
+        ValueError: the number of qualities is not that of positives, or see :func:`check_labels`.
     """
     is_positive = has_positive(gt_labels, pred_logits.shape[-1])
     _, num_positives = check_labels(pred_logits, gt_labels, None, is_positive.count_nonzero())
@@ -168,8 +168,8 @@ class VarifocalPositive:
         return targets * _distance(logits, targets)
 
 
-# Both are sums of two parts, one of which vanishes at a target of 0 or 1: nothing cancels there,
-# and the loss of a saturated logit keeps its digits.
+# Both functions below are sums of two parts, one of which vanishes at a target of 0 or 1: nothing
+# cancels there, and the loss of a saturated logit keeps its digits.
 
 
 def _distance(logits: Tensor, targets: Tensor) -> Tensor:

@@ -65,7 +65,7 @@ def ranking_update(ranking: Ranking) -> Update:
 @torch.no_grad()
 def sorting_update(ranking: Ranking, ious: Tensor) -> Update:
     """Errors of the order among the positives, and their update (eq. 4 and 10)."""
-    # error_i = mean of 1 - IoU_k over all positives k - that over those with IoU_k >= IoU_i,
+    # error_i = mean of 1 - IoU_k over all positives k minus that over the k with IoU_k >= IoU_i,
     # both means weighted by v_k H(p_k - p_i), which adds up to a_i over all k and to D_i over the k
     # with IoU_k < IoU_i: they should not be above i.
     # Gradient of p_i: -v_i error_i;   of those p_k: v_k sum_i v_i error_i H(p_k - p_i) / D_i

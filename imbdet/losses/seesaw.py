@@ -1,4 +1,4 @@
-"""Seesaw loss: rare classes are punished less by frequent ones, unless they are wrong with it.
+"""Seesaw loss: frequent classes punish rare ones less, unless these score higher.
 
 Wang et al., "Seesaw Loss for Long-Tailed Instance Segmentation", CVPR 2021,
 https://arxiv.org/abs/2008.10032
@@ -27,7 +27,7 @@ from imbdet.ops.sums import sum_by
     balances_classes=True,
 )
 class SeesawLoss(KeepsMissingBuffers):
-    """Softmax cross-entropy of the classes with the two factors, and of object against background.
+    """Softmax cross-entropy of the classes with two factors, and of object against background.
 
     Attributes:
         class_counts: (K,) float64 buffer, the foreground samples of each class so far.
@@ -47,9 +47,9 @@ class SeesawLoss(KeepsMissingBuffers):
 
         Args:
             num_classes: K.
-            p: exponent of the mitigation, by how much less frequent a class is; 0 is none.
-            q: exponent of the compensation, by how much higher its score is; 0 is none.
-            eps: the least score of the right class that the compensation compares with.
+            p: exponent of the mitigation, a ratio of frequencies of two classes; 0 is none.
+            q: exponent of the compensation, a ratio of scores of two classes; 0 is none.
+            eps: lower bound of the right class's score in the compensation.
         """
         super().__init__()
         self.num_classes, self.p, self.q, self.eps = num_classes, p, q, eps
@@ -58,10 +58,10 @@ class SeesawLoss(KeepsMissingBuffers):
     def forward(
         self, pred_logits: Tensor, gt_labels: Tensor, group: ProcessGroup | None = None
     ) -> Tensor:
-        """Count the samples, in training, and then weigh with the counts.
+        """Count the samples, in training, and then weight their losses by the counts.
 
-        A sample pays for object or background, and one of the foreground for its class, too. The
-        factors are constants of the gradient.
+        Each sample has a loss of object or background, and one of the foreground also that of its
+        class. The factors are detached.
 
         Args:
             pred_logits: (M, K + 2) logits: the classes, object and background. Scores:
@@ -88,7 +88,7 @@ class SeesawLoss(KeepsMissingBuffers):
         return losses.index_add(0, rows, F.cross_entropy(raised, classes, reduction="none"))
 
     def _log_factors(self, logits: Tensor, classes: Tensor) -> Tensor:
-        """(P, K) ln(M_ij C_ij) (eq. 6), 0 of the right class; these neither overflow nor vanish."""
+        """(P, K) ln(M_ij C_ij) (eq. 6), 0 for the right class; logs neither overflow nor vanish."""
         log_counts = self.class_counts.clamp(min=1).log().to(logits.dtype)
         mitigation = self.p * (log_counts - log_counts[classes][:, None]).clamp(max=0)  # eq. 7
         log_scores = logits.log_softmax(dim=1)

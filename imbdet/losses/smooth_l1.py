@@ -44,7 +44,7 @@ def smooth_l1_loss(
     Args:
         pred_deltas: (P, 4) predicted deltas.
         target_deltas: (P, 4) deltas to reach.
-        beta: where the two pieces meet, in deltas; 0 is L1.
+        beta: difference at which the two pieces meet, in deltas; 0 is L1.
         weights: (P,) factors of the samples, or None.
         reduction: "none" or "sum".
 
@@ -86,10 +86,10 @@ def decayed_smooth_l1_loss(
     Args:
         pred_deltas: (P, 4) predicted deltas.
         target_deltas: (P, 4) deltas to reach.
-        iteration: of the training, from 0.
+        iteration: iteration of the training, from 0.
         initial_beta: beta at the start, in deltas.
-        decay: by which beta falls in a period, in deltas.
-        period: iterations in a period.
+        decay: amount by which beta falls in each period, in deltas.
+        period: number of iterations in a period.
         min_beta: lowest beta, in deltas.
         weights: (P,) factors of the samples, or None.
         reduction: "none" or "sum".

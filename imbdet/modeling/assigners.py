@@ -18,7 +18,7 @@ def build_assigner(cfg: CfgNode, site: Site) -> Assigner | None:
     """The assigner of a site; None is the detector's own matcher.
 
     Raises:
-        UserError: it does not exist or has no meaning here, an option is out of range, or
+        UserError: the name does not exist or has no meaning here, an option is out of range, or
             detectron2's keys for the IoUs are not those of an assigner with fixed thresholds.
     """
     name = get_key(cfg, f"{site.assigner}.NAME")
@@ -29,7 +29,7 @@ def build_assigner_named(cfg: CfgNode, site: Site, name: str) -> Assigner:
     """An assigner of a name, with its options from the node of a site; see :func:`build_assigner`.
 
     Raises:
-        UserError: see there.
+        UserError: see :func:`build_assigner`.
     """
     key = f"{site.assigner}.NAME"
     method = lookup(ASSIGNERS, name, key)
@@ -65,7 +65,7 @@ def _names_for_proposals() -> list[str]:
 
 
 def _fixed_thresholds(cfg: CfgNode, site: Site, key: str) -> dict[str, Any]:
-    """Those of detectron2's matcher."""
+    """The options of ``max_iou`` by the keys of detectron2's matcher."""
     node = get_key(cfg, site.head)
     if list(node.IOU_LABELS) not in ([0, 1], [0, -1, 1]):
         raise UserError(
@@ -76,6 +76,6 @@ def _fixed_thresholds(cfg: CfgNode, site: Site, key: str) -> dict[str, Any]:
     return {
         "negative_below": node.IOU_THRESHOLDS[0],
         "positive_from": node.IOU_THRESHOLDS[-1],
-        # As detectron2 does: an anchor for each object, however small, but no proposal.
+        # As in detectron2, each object gets an anchor, however small its IoU, but no proposal.
         "allow_low_quality_matches": site.is_dense,
     }

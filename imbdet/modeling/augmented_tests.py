@@ -9,17 +9,17 @@ from imbdet.modeling.detector_kind import bases_of, modules_of
 
 
 def augment_tests(cfg: CfgNode, model: nn.Module) -> nn.Module:
-    """The detector, or one that merges what it detects in resized and flipped copies of an image.
+    """The detector, or one that merges its detections in resized and flipped copies of an image.
 
     Args:
-        cfg: TEST.AUG.ENABLED tells which; passed :func:`refuse_test_augmentation`.
+        cfg: config whose TEST.AUG.ENABLED decides; it passed :func:`refuse_test_augmentation`.
         model: the detector; it is not copied.
     """
     return GeneralizedRCNNWithTTA(cfg, model) if cfg.TEST.AUG.ENABLED else model
 
 
 def refuse_test_augmentation(cfg: CfgNode) -> None:
-    """Raise UserError if TEST.AUG asks for what detectron2 does not augment."""
+    """Raise UserError if TEST.AUG is on for a detector that detectron2 does not augment."""
     if not cfg.TEST.AUG.ENABLED:
         return
     reasons = {

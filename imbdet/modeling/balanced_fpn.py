@@ -1,4 +1,4 @@
-"""Balanced feature pyramid: every level sees the mean of all levels.
+"""Balanced feature pyramid: the mean of all levels is added to every level.
 
 Pang et al., "Libra R-CNN: Towards Balanced Learning for Object Detection", CVPR 2019, sec. 3.2,
 https://arxiv.org/abs/1904.02701
@@ -30,8 +30,8 @@ class Balance(nn.Module):
     """Brings the levels of a pyramid to one size, takes their mean, refines it and adds it to each.
 
     Args:
-        shapes: of the levels, finest first, all with the same number of channels.
-        refine_level: index of the level in whose size they are averaged.
+        shapes: shapes of the levels, finest first, all with the same number of channels.
+        refine_level: index of the level at whose size they are averaged.
         refinement: "non_local", a non-local block on the mean, or "none".
 
     Raises:
@@ -54,7 +54,7 @@ class Balance(nn.Module):
         self.refine = nn.Identity() if is_plain else NonLocal(shapes[0].channels)
 
     def forward(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Levels (N, C, H, W) by name, finest first, to others of the same names and shapes."""
+        """Balance levels (N, C, H, W) by name, finest first; names and shapes stay."""
         levels = list(features.values())
         size = levels[self.refine_level].shape[-2:]
         mean = torch.stack([_resize(level, size) for level in levels]).mean(dim=0)  # eq. 3
@@ -65,8 +65,8 @@ class Balance(nn.Module):
 class NonLocal(nn.Module):
     """Embedded Gaussian non-local block (Wang et al., CVPR 2018), the identity at the start.
 
-    So it is in later versions of MMDetection; the authors of Libra R-CNN initialize all of its
-    convolutions by Xavier's method, the last one included.
+    Its initialization is that of later versions of MMDetection; the authors of Libra R-CNN
+    initialize all of its convolutions by Xavier's method, the last one included.
     """
 
     def __init__(self, channels: int):
@@ -80,7 +80,7 @@ class NonLocal(nn.Module):
         nn.init.zeros_(self.project.bias)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, C, H, W) to the same shape."""
+        """Add the block's output to features (N, C, H, W)."""
         query, key, value = (
             layer(features).flatten(2).transpose(1, 2)
             for layer in (self.query, self.key, self.value)
@@ -97,18 +97,18 @@ def _resize(features: Tensor, size: torch.Size) -> Tensor:
 
 
 def balance_pyramid(pyramid: Backbone, *, refine_level: int, refinement: str) -> Backbone:
-    """Let a pyramid give balanced levels. Its tensors keep their names, so that its weights fit.
+    """Balance the levels of a pyramid. Its tensors keep their names, so that its weights fit.
 
     Args:
-        pyramid: gives the levels by name, finest first; it is changed in place.
-        refine_level: as of :class:`Balance`.
-        refinement: as of :class:`Balance`.
+        pyramid: pyramid that returns levels by name, finest first; it is changed in place.
+        refine_level: see :class:`Balance`.
+        refinement: see :class:`Balance`.
 
     Returns:
         The pyramid, with the module ``balance``.
 
     Raises:
-        UserError: as of :class:`Balance`.
+        UserError: see :class:`Balance`.
     """
     shapes = list(pyramid.output_shape().values())
     pyramid.balance = Balance(shapes, refine_level=refine_level, refinement=refinement)
@@ -121,7 +121,7 @@ def _balance_features(pyramid: nn.Module, _: Any, features: dict[str, Tensor]) -
 
 
 def _register_balanced(build: Callable[[CfgNode, ShapeSpec], Backbone]) -> None:
-    """Register "build_..._bfp_backbone", which balances what "build_..._fpn_backbone" builds."""
+    """Register "build_..._bfp_backbone", which balances the pyramid of "build_..._fpn_backbone"."""
 
     def build_balanced(cfg: CfgNode, input_shape: ShapeSpec) -> Backbone:
         node = cfg.MODEL.BFP

@@ -18,7 +18,7 @@ from imbdet.ops.box_matrices import MAX_PAIRS, box_area, by_columns, intersectio
 from imbdet.ops.image_rows import image_of_rows, images_together
 from imbdet.ops.transfer import to_device
 
-# What a label of the matcher is in an assignment, if it is not that of a match.
+# Indices in an assignment for the matcher's labels of background and ignored rows.
 _OTHERS = {0: -1, -1: -2}
 
 
@@ -32,12 +32,12 @@ class BatchMatcher:
     """
 
     def __init__(self, matcher: Matcher):
-        """Wrap a matcher whose lowest IoUs are no match."""
+        """Wrap a matcher whose label for the lowest IoUs is not that of a match."""
         self.matcher = matcher
 
     @property
     def takes_batches(self) -> bool:
-        """Whether proposals of all images may come at once: if objects do not look for theirs."""
+        """Whether proposals of all images may come at once: without low-quality matches."""
         return not self.matcher.allow_low_quality_matches
 
     @torch.no_grad()
@@ -79,19 +79,19 @@ class BatchMatcher:
     def _match_pairs(
         self, boxes: Tensor, objects: Tensor, is_missing: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Highest IoUs, where they are among the objects, and which rows an object has highest.
+        """Highest IoUs of rows, indices of their objects, and whether rows are an object's best.
 
         Args:
-            boxes: (R, 4), or (R, 1, 4) of proposals.
-            objects: (b, g, 1, 4), or (R, g, 4) of proposals.
-            is_missing: (b, g, 1) or (R, g) bool, objects that are none; None if all are.
+            boxes: (R, 4) boxes, or (R, 1, 4) for proposals.
+            objects: (b, g, 1, 4) boxes of objects, or (R, g, 4) for proposals.
+            is_missing: (b, g, 1) or (R, g) bool, whether an object is padding; None without any.
         """
         ious = _ious(boxes, objects)
         if is_missing is not None:
-            ious.masked_fill_(is_missing, -1)  # behind all others
+            ious.masked_fill_(is_missing, -1)  # below all others
         highest, idxs = ious.max(dim=1)
         if is_missing is not None:
-            highest.clamp_(min=0)  # of images without objects
+            highest.clamp_(min=0)  # in images without objects
         if not self.matcher.allow_low_quality_matches:
             return highest, idxs, None
         of_objects = ious.amax(dim=2, keepdim=True)
@@ -100,7 +100,7 @@ class BatchMatcher:
         return highest, idxs, (ious == of_objects).any(dim=1)
 
     def _choose(self, ious: Tensor, matches: Tensor, is_best: Tensor | None) -> Tensor:
-        """Matches where the thresholds, or an object, say so, and what else they say."""
+        """Matches, -1 or -2 by the thresholds; rows that are an object's best are matched."""
         *labels, last = self.matcher.labels
         gt_idxs = matches if last == 1 else torch.full_like(matches, _OTHERS[last])
         thresholds = self.matcher.thresholds[1:-1]
@@ -114,9 +114,9 @@ class _Objects(NamedTuple):
     """The objects of b images.
 
     Attributes:
-        boxes: (b, g, 4).
+        boxes: (b, g, 4) boxes.
         starts: (b, 1) int64, the first object of each image among those of the batch.
-        is_missing: (b, g) bool, which are none; None if all images have g objects.
+        is_missing: (b, g) bool, whether an object is padding; None if all images have g objects.
     """
 
     boxes: Tensor
@@ -125,7 +125,7 @@ class _Objects(NamedTuple):
 
     @classmethod
     def of(cls, gt_boxes: Tensor, starts: Sequence[int], counts: Sequence[int]) -> "_Objects":
-        """Those of images with ``counts`` objects from ``starts`` on, not all 0, of (G, 4)."""
+        """Objects, (G, 4), of images that have ``counts``, not all 0, from ``starts`` on."""
         firsts = to_device(starts, gt_boxes.device)[:, None]
         places = torch.arange(max(counts), device=gt_boxes.device)
         if min(counts) == max(counts):
@@ -135,12 +135,12 @@ class _Objects(NamedTuple):
         return cls(gt_boxes[idxs], firsts, is_missing)
 
     def each(self, change: Callable[[Tensor], Tensor]) -> "_Objects":
-        """The same with each tensor changed."""
+        """The objects with each tensor changed."""
         return _Objects(*(None if values is None else change(values) for values in self))
 
 
 def _groups(priors: Priors, targets: Targets) -> Iterator[tuple[int, int]]:
-    """First images, and those after the last, that are matched together."""
+    """Start and end (exclusive) of the images that are matched together."""
     counts, of_priors = targets.counts, priors.counts(targets.num_images)
 
     def are_small(start: int, stop: int) -> bool:
@@ -159,7 +159,7 @@ def _of_images(priors: Priors, start: int, stop: int) -> Priors:
 
 
 def _ious(boxes: Tensor, objects: Tensor) -> Tensor:
-    """As ``pairwise_iou`` computes them, whose leading sizes are broadcast."""
+    """IoUs as ``pairwise_iou`` computes them; leading sizes are broadcast."""
     shared = intersection(boxes, objects)
     union = (box_area(objects) + box_area(boxes)).sub_(shared)
     return torch.where(shared > 0, shared / union, 0)

@@ -17,11 +17,11 @@ from imbdet.modeling.site_keys import Site, refuse_levels_of_proposals
 
 
 class ChosenBoxLoss(NamedTuple):
-    """What the keys of a site say.
+    """The box loss that the keys of a site choose.
 
     Attributes:
-        name: of the box loss.
-        key: that gives the name: ours, or detectron2's.
+        name: name of the box loss.
+        key: key that gives the name: ours, or detectron2's.
     """
 
     name: str
@@ -32,7 +32,7 @@ def chosen_box_loss(cfg: CfgNode, site: Site) -> ChosenBoxLoss:
     """The name of a site's box loss, and the key that gives it.
 
     Raises:
-        UserError: both keys give one, and not the same.
+        UserError: both keys give a name, and the names differ.
     """
     key = f"{site.box_loss}.NAME"
     name, detectron2_name = get_key(cfg, key), get_key(cfg, site.box_reg_loss_type)
@@ -51,7 +51,7 @@ def build_box_loss(cfg: CfgNode, site: Site) -> BoxLoss:
     """Box loss of a site.
 
     Raises:
-        UserError: it does not exist or has no meaning here, or an option is out of range.
+        UserError: the name does not exist or has no meaning here, or an option is out of range.
     """
     name, key = chosen_box_loss(cfg, site)
     method = lookup(BOX_LOSSES, name, key)

@@ -1,4 +1,4 @@
-"""From the keys of a site to its sampler and its criterion."""
+"""The sampler and the criterion of a site, built from its keys."""
 
 import math
 from typing import Any
@@ -59,7 +59,7 @@ def build_sampler(cfg: CfgNode, site: Site) -> Sampler:
 def combine_samplers(
     cfg: CfgNode, site: Site, positive: PoolSampler, negative: PoolSampler
 ) -> PairSampler:
-    """Two samplers that are asked for as many as the keys of a site say.
+    """Combine two samplers with the quotas of a site's keys.
 
     Raises:
         ValueError: one of these keys is out of range.
@@ -112,8 +112,8 @@ def build_criterion(cfg: CfgNode, site: Site) -> Criterion:
         options |= _positive_options(cfg, site, cls_loss, box_loss)
         scope = _read_scope(cfg, site, cls_loss)
         criterion = cls_loss.criterion(box_loss=box_loss, scope=scope, **options)
-        # Losses check their options when they are called: let them, before a training starts. In
-        # evaluation mode they exchange nothing with other processes.
+        # Losses check their options when they are called, so they are called before a training
+        # starts. In evaluation mode they exchange nothing with other processes.
         with EventStorage():
             criterion.eval()(_no_samples(criterion.classifier, num_classes_of(cfg, site)), 1.0)
     except ValueError as error:
@@ -124,9 +124,9 @@ def build_criterion(cfg: CfgNode, site: Site) -> Criterion:
 def _pointwise_options(
     cfg: CfgNode, site: Site, cls_loss: ClsLoss, box_loss: BoxLoss
 ) -> dict[str, Any]:
-    """What the keys add to a :class:`PointwiseCriterion`."""
+    """Arguments of a :class:`PointwiseCriterion` by the keys."""
     options: dict[str, Any] = {}
-    keys = {}  # the key that asks for each
+    keys = {}  # the key that sets each
     if site.weighting and (names := get_key(cfg, f"{site.weighting}.NAMES")):
         keys["weighting"] = key = f"{site.weighting}.NAMES"
         if len(set(names)) < len(names):
@@ -158,13 +158,13 @@ def _pointwise_options(
 def _positive_options(
     cfg: CfgNode, site: Site, cls_loss: ClsLoss, box_loss: BoxLoss
 ) -> dict[str, Any]:
-    """What the parts of a dense head add to a :class:`Criterion`."""
+    """Arguments of a :class:`Criterion` by the parts of a dense head."""
     if not site.parts:
         return {}
     node = get_key(cfg, site.parts)
     _refuse_missing_quality(cfg, site)
     options: dict[str, Any] = {}
-    keys = {}  # the key that asks for each
+    keys = {}  # the key that sets each
     if quality := read_choice(cfg, f"{site.parts}.QUALITY", ("", "centerness", "iou")):
         keys["quality_loss"] = f"{site.parts}.QUALITY"
         options["quality_loss"] = QualityLoss(QUALITIES[quality], weight=node.QUALITY_LOSS_WEIGHT)
@@ -190,7 +190,7 @@ def _positive_options(
 
 
 def _refuse_missing_quality(cfg: CfgNode, site: Site) -> None:
-    """Raise UserError if the quality that a key asks for is not there with this assigner."""
+    """Raise UserError if a key sets a quality that does not exist with this assigner."""
     key = f"{site.assigner}.NAME"
     name, names = get_key(cfg, key), dict(ASSIGNERS)
     inside, grades = (

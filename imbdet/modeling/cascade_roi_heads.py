@@ -34,10 +34,10 @@ class ImbCascadeROIHeads(CascadeROIHeads):
     Cai and Vasconcelos, "Cascade R-CNN", CVPR 2018, https://arxiv.org/abs/1712.00726.
 
     With default keys its losses, gradients and detections are those of CascadeROIHeads. Stages are
-    counted from 0; the boxes that a stage predicts of its samples are the proposals of the next.
+    counted from 0; the boxes that a stage predicts for its samples are the proposals of the next.
 
     Attributes:
-        learners: of the stages.
+        learners: learners of the stages.
     """
 
     @configurable
@@ -52,18 +52,18 @@ class ImbCascadeROIHeads(CascadeROIHeads):
         """Build the heads.
 
         Args:
-            samplers: of each stage; ``batch_size_per_image`` and ``positive_fraction`` are not
-                read, a :class:`imbdet.samplers.QuotaSampler` has its own.
-            assigners: of each stage; None is its ``proposal_matchers``.
-            loss_weights: factors of the losses of each stage, as in MMDetection. None are
-                detectron2's: each counts 1, and of the gradients of the features the mean over the
-                stages is taken.
+            samplers: sampler of each stage; ``batch_size_per_image`` and ``positive_fraction`` are
+                not read, a :class:`imbdet.samplers.QuotaSampler` has its own.
+            assigners: assigner of each stage; None is that of its ``proposal_matchers``.
+            loss_weights: factors of the losses of each stage, as in MMDetection. If empty, as in
+                detectron2, each factor is 1, and gradients of the features are averaged over the
+                stages.
             kwargs: see :class:`detectron2.modeling.roi_heads.CascadeROIHeads`; ``box_predictors``
                 are :class:`ImbFastRCNNOutputLayers`.
 
         Raises:
             UserError: a box predictor has no criterion, or a sampler needs losses that the
-                criterion does not tell.
+                criterion does not return.
         """
         super().__init__(**kwargs)
         if not all(isinstance(part, ImbFastRCNNOutputLayers) for part in self.box_predictor):
@@ -78,7 +78,7 @@ class ImbCascadeROIHeads(CascadeROIHeads):
             assigner or matching_assigner(matcher)
             for assigner, matcher in zip(assigners, self.proposal_matchers, strict=True)
         ]
-        # So that checkpoints keep what they have learned.
+        # Registered, so that checkpoints keep the states of assigners.
         self.assigners = nn.ModuleList(part for part in assigners if isinstance(part, nn.Module))
         criteria = [predictor.criterion for predictor in self.box_predictor]
         self.learners = [
@@ -90,7 +90,7 @@ class ImbCascadeROIHeads(CascadeROIHeads):
                 normalizer=num_samples,
                 num_classes=self.num_classes,
                 log=get_event_storage,
-                # Those of the next stages would wait for a process that stops here.
+                # Otherwise, later stages of other processes would wait for one that stops here.
                 is_shared=any(later.scope == "global" for later in criteria[k + 1 :]),
             )
             for k, (assigner, sampler, criterion) in enumerate(
@@ -134,13 +134,13 @@ class ImbCascadeROIHeads(CascadeROIHeads):
         proposals: list[Instances],
         targets: list[Instances] | None = None,
     ) -> tuple[list[Instances], dict[str, Tensor]]:
-        """See :class:`CascadeROIHeads`; in training, samplers may look at the features."""
+        """See :class:`CascadeROIHeads`; in training, samplers may need predictions of features."""
         if not self.training:
             return super().forward(images, features, proposals, targets)
         levels = self._levels(features)
         candidates, first, losses = self.append_gt(proposals, targets), None, {}
         for k, learner in enumerate(self.learners):
-            # Of the first stage detectron2 logs the numbers of samples under their plain names.
+            # detectron2 logs the numbers of samples of the first stage under their plain names.
             prefix = f"stage{k}/" if k > 0 else ""
             look = partial(self.look, features, candidates, stage=k)
             chosen, taken = choose_proposals(learner, candidates, targets, look, prefix)
@@ -153,7 +153,7 @@ class ImbCascadeROIHeads(CascadeROIHeads):
             boxes = predictor.predict_boxes(predictions, taken)
             sizes = [of_image.image_size for of_image in taken]
             candidates = self._create_proposals_from_boxes(boxes, sizes)
-        chosen, taken = first  # on which the other heads train
+        chosen, taken = first  # the other heads train on these
         attach_targets(taken, targets, chosen)
         losses |= self._forward_mask(features, taken)
         losses |= self._forward_keypoint(features, taken)
@@ -163,7 +163,7 @@ class ImbCascadeROIHeads(CascadeROIHeads):
     def look(
         self, features: dict[str, Tensor], proposals: list[Instances], stage: int = 0
     ) -> Outputs:
-        """What a stage says of proposals that do not learn: no statistics move."""
+        """Outputs of a stage for proposals, without training: no statistics change."""
         with untouched_buffers(self.box_head[stage]):
             predictions = self._run_stage(self._levels(features), proposals, stage)
             return self.box_predictor[stage].outputs(predictions)

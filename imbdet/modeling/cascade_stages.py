@@ -20,7 +20,7 @@ def stages_of(cfg: CfgNode) -> list[ReadingSite]:
     """The stages of a config's cascade, the first one first.
 
     Raises:
-        UserError: the keys of the cascade do not fit together, or those of a stage do not exist.
+        UserError: the keys of the cascade contradict each other, or those of a stage do not exist.
     """
     _refuse_misfits(cfg)
     return [ReadingSite(_config_of(cfg, k), _site_of(k)) for k in range(_num_stages(cfg))]
@@ -38,7 +38,7 @@ def naming_stage(cfg: CfgNode, k: int) -> Iterator[None]:
 
 
 def stage_place(k: int) -> Place:
-    """What a stage is to its learner; detectron2 begins the names of its scalars alike."""
+    """The place of a stage; its prefix of scalars begins as in detectron2."""
     return Place(f"roi_heads_stage{k}", f"stage{k}/roi_head", CASCADE.module)
 
 
@@ -66,7 +66,7 @@ def _config_of(cfg: CfgNode, k: int) -> CfgNode:
         with naming_stage(cfg, k):
             refuse_declared_values(own)
     elif k > 0:
-        # As in detectron2: only the first stage samples.
+        # As in detectron2, only the first stage samples.
         for kind in ("POSITIVE", "NEGATIVE"):
             set_key(own, f"{CASCADE.sampler}.{kind}.NAME", "all", "")
     own.freeze()
@@ -74,7 +74,7 @@ def _config_of(cfg: CfgNode, k: int) -> CfgNode:
 
 
 def _refuse_misfits(cfg: CfgNode) -> None:
-    """Raise UserError if the keys of a cascade do not fit together."""
+    """Raise UserError if the keys of a cascade contradict each other."""
     node, num_stages = cfg.MODEL.ROI_BOX_CASCADE_HEAD, _num_stages(cfg)
     if len(node.BBOX_REG_WEIGHTS) != num_stages:
         raise UserError(

@@ -11,7 +11,7 @@ from imbdet.modeling.site_keys import RETINANET, ROI_HEADS, cls_loss_name, sampl
 
 
 def chosen_methods(cfg: CfgNode) -> dict[str, Any]:
-    """Names by what they are for, of RetinaNet or of the RoI heads.
+    """Names of the methods by their kinds, for RetinaNet or for the RoI heads.
 
     Raises:
         UserError: there is no such detector, or two keys name different box losses.
@@ -23,7 +23,7 @@ def chosen_methods(cfg: CfgNode) -> dict[str, Any]:
         box_loss == "smooth_l1"
         and get_key(cfg, site.option_key(site.box_loss, "smooth_l1", "beta")) == 0
     ):
-        box_loss = "l1"  # as detectron2 means it
+        box_loss = "l1"  # as detectron2 computes it
     return {
         "positive_sampler": positive,
         "negative_sampler": negative,

@@ -1,4 +1,4 @@
-"""How frequent classes are, told to all parts of a detector that weigh by it."""
+"""Frequencies of classes, passed to all parts of a detector that need them."""
 
 from torch import nn
 
@@ -7,17 +7,17 @@ from imbdet.losses.class_frequencies import KnownFrequencies
 
 
 def give_class_frequencies(model: nn.Module, frequencies: ClassFrequencies) -> None:
-    """Let all parts of a detector know how frequent the classes of its training data are.
+    """Store the frequencies of classes in all parts of a detector that weight classes by them.
 
-    To be called when weights are loaded, before a training starts. A detector without such parts
-    stays as it is.
+    Call it when weights are loaded, before a training starts. A detector without such parts stays
+    as it is.
 
     Args:
         model: the detector, also inside ``DistributedDataParallel``.
-        frequencies: of the training data, whose classes are those of the detector.
+        frequencies: frequencies in the training data, whose classes are those of the detector.
 
     Raises:
-        UserError: they are of another number of classes.
+        UserError: the number of classes differs.
     """
     for part in model.modules():
         if isinstance(part, KnownFrequencies):

@@ -26,12 +26,12 @@ class ClsLoss(NamedTuple):
     """A classification loss by name.
 
     Attributes:
-        classifier: what its logits mean.
-        criterion: called with the keywords ``box_loss`` and ``scope``, gives what samples pay to,
-            an :class:`imbdet.learning.criteria.Criterion`.
+        classifier: meaning of its logits.
+        criterion: function of the keywords ``box_loss`` and ``scope`` that returns an
+            :class:`imbdet.learning.criteria.Criterion`.
         is_criterion: whether it is a criterion of its own.
-        is_pointwise: whether each sample pays for itself. Then ``criterion`` takes all keywords of
-            :class:`imbdet.learning.criteria.PointwiseCriterion`.
+        is_pointwise: whether each sample has a loss of its own. Then ``criterion`` takes all
+            keywords of :class:`imbdet.learning.criteria.PointwiseCriterion`.
     """
 
     classifier: Classifier
@@ -41,10 +41,10 @@ class ClsLoss(NamedTuple):
 
 
 def cls_loss_method(cfg: CfgNode, site: Site) -> ClsLossMethod:
-    """What is declared of the classification loss of a site.
+    """The declaration of the classification loss of a site.
 
     Raises:
-        UserError: it does not exist.
+        UserError: the loss does not exist.
     """
     return lookup(CLS_LOSSES, cls_loss_name(cfg, site), f"{site.cls_loss}.NAME")
 
@@ -53,7 +53,7 @@ def build_cls_loss(cfg: CfgNode, site: Site) -> ClsLoss:
     """Classification loss of a site.
 
     Raises:
-        UserError: it does not exist or has no meaning here, or an option is out of range.
+        UserError: the name does not exist or has no meaning here, or an option is out of range.
     """
     method = cls_loss_method(cfg, site)
     _refuse_without_meaning(cfg, site, method)
@@ -67,7 +67,7 @@ def build_cls_loss(cfg: CfgNode, site: Site) -> ClsLoss:
     by_level = options.get("by_level", False)
     refuse_levels_of_proposals(site, f"{site.cls_loss}.{method.name.upper()}", by_level)
     loss = _build_loss(method, num_classes_of(cfg, site), options)
-    # One whose scores depend on the training data brings what makes them.
+    # A loss whose scores depend on the training data has a classifier of its own.
     classifier = getattr(loss, "classifier", None) or CLASSIFIERS[method.activation]
     sample_loss = SampleLoss(
         loss,

@@ -1,4 +1,4 @@
-"""What a dense head and its anchors are to a learner."""
+"""A dense head and its anchors as the priors and outputs of a learner."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from imbdet.structures.classifiers import SIGMOID
 
 @dataclass(frozen=True, eq=False)
 class DenseView:
-    """A batch as a dense head sees it: R anchors of N images.
+    """The batch of a dense head: R anchors, shared by N images.
 
     Attributes:
         priors: the anchors.
         targets: the objects.
-        outputs: of the N R rows, image after image.
-        by_level: (N, R_l, ...) predictions of each level by what they are.
+        outputs: outputs for the N R rows, image after image.
+        by_level: (N, R_l, ...) predictions of each level by their descriptions.
     """
 
     priors: Priors
@@ -40,17 +40,17 @@ def view_dense_head(
     targets: Targets,
     box2box_transform: BoxTransform,
 ) -> DenseView:
-    """Put the levels of a feature pyramid together.
+    """Join the levels of a feature pyramid.
 
     Args:
         levels: names of the levels.
-        anchors: of each level, R_l.
-        anchor_generator: that made the anchors.
-        predictions: of each level: "logits" (N, R_l, K), "box deltas" (N, R_l, 4) and, of some
-            heads, "sides" (N, R_l, 4, n + 1), the distributions whose means the deltas are, and
-            "quality" (N, R_l, 1).
+        anchors: R_l anchors of each level.
+        anchor_generator: generator of the anchors.
+        predictions: predictions of each level: "logits" (N, R_l, K), "box deltas" (N, R_l, 4) and,
+            of some heads, "sides" (N, R_l, 4, n + 1), the logits of the distributions whose means
+            the deltas are, and "quality" (N, R_l, 1).
         targets: the objects of the batch.
-        box2box_transform: encodes and decodes deltas.
+        box2box_transform: transform that encodes and decodes deltas.
     """
     rows = {kind: torch.cat(list(of), dim=1).flatten(0, 1) for kind, of in predictions.items()}
     outputs = Outputs(
@@ -73,8 +73,8 @@ def priors_of(anchors: Sequence[Boxes], anchor_generator: nn.Module) -> Priors:
     """The anchors of all levels.
 
     Args:
-        anchors: of each level.
-        anchor_generator: that made them.
+        anchors: anchors of each level.
+        anchor_generator: generator of the anchors.
     """
     boxes, level_sizes = Boxes.cat(anchors).tensor, [len(of_level) for of_level in anchors]
     strides = strides_of(anchor_generator)
@@ -100,7 +100,7 @@ def num_per_point(anchor_generator: nn.Module) -> int:
 
 
 def refuse_other_strides(anchor_generator: nn.Module, features: Sequence[ShapeSpec]) -> None:
-    """Raise UserError if anchors are not as far apart as the features of their level."""
+    """Raise UserError if the strides of anchors are not those of the features of their level."""
     strides, own = strides_of(anchor_generator), [feature.stride for feature in features]
     if strides is not None and list(strides) != own:
         raise UserError(

@@ -45,19 +45,19 @@ NORMALIZERS: dict[str, Callable[["ImbDense"], Normalizer]] = {
 
 @META_ARCH_REGISTRY.register()
 class ImbDense(KeepsMissingBuffers, RetinaNet):
-    """:class:`detectron2.modeling.RetinaNet` of which everything is chosen by keys.
+    """:class:`detectron2.modeling.RetinaNet` with all parts of the head and its training by keys.
 
     With default keys its losses, gradients and detections are RetinaNet's, and with those of
     ``Dense-FCOS.yaml`` they are those of detectron2's FCOS. The running loss normalizer is a
     buffer, so that a checkpoint keeps it.
 
     Attributes:
-        site: the keys that rule it.
+        site: names of its keys.
     """
 
     site: Site = site_keys.DENSE
 
-    # Weight of the past in the running number of positives, and its first value: as detectron2.
+    # Weight of the past in the running number of positives, and its first value: detectron2's.
     NORMALIZER_MOMENTUM = 0.9
     INITIAL_NORMALIZER = 100.0
 
@@ -75,19 +75,20 @@ class ImbDense(KeepsMissingBuffers, RetinaNet):
         """Build the detector.
 
         Args:
-            sampler: chooses priors; :func:`imbdet.samplers.sample_all` takes all.
-            criterion: what they pay to. The arguments of RetinaNet that describe its own losses,
-                ``focal_loss_*``, ``smooth_l1_beta`` and ``box_reg_loss_type``, are not read.
-            assigner: finds the object of each prior; None is ``anchor_matcher``.
+            sampler: sampler of the priors; :func:`imbdet.samplers.sample_all` takes all.
+            criterion: criterion of their losses. The arguments of RetinaNet that describe its own
+                losses, ``focal_loss_*``, ``smooth_l1_beta`` and ``box_reg_loss_type``, are not
+                read.
+            assigner: assigner of the priors; None is that of ``anchor_matcher``.
             box_reg_loss_weight: factor of the box loss, and of CARL's.
-            normalizer: by what losses are divided: "running_positives", a running number of
-                positives; "positives", their number; "quality", the sum of their qualities.
+            normalizer: divisor of losses: "running_positives", a running number of positives;
+                "positives", their number; "quality", the sum of their qualities.
             kwargs: see :class:`detectron2.modeling.RetinaNet`; ``head`` may have a quality branch
                 and distributions, see :class:`imbdet.modeling.dense_head.DenseHead`.
 
         Raises:
             ValueError: there is no such normalizer.
-            UserError: the sampler needs losses that the criterion does not tell.
+            UserError: the sampler needs losses that the criterion does not return.
         """
         if normalizer not in NORMALIZERS:
             raise ValueError(f"normalizer is {normalizer!r}: it must be one of {[*NORMALIZERS]}")
@@ -126,8 +127,8 @@ class ImbDense(KeepsMissingBuffers, RetinaNet):
         """The parts that MODEL.DENSE chooses.
 
         Args:
-            cfg: with its keys.
-            shapes: of the features that the head takes.
+            cfg: config with these keys.
+            shapes: shapes of the features that the head takes.
         """
         priors = build_priors(cfg, shapes)
         return {
@@ -144,7 +145,7 @@ class ImbDense(KeepsMissingBuffers, RetinaNet):
         predictions: list[list[Tensor]],
         gt_instances: list[Instances],
     ) -> dict[str, Tensor]:
-        """Assign, sample, weigh and pay; returns scalars named "loss_*"."""
+        """Assign, sample, and compute losses; returns weighted scalars named "loss_*"."""
         view = self.view(features, predictions, gt_instances)
         chosen = self.learner.choose(view.priors, view.targets, view.outputs)
         positives_per_image = len(chosen.pos_idxs) / len(gt_instances)
@@ -182,11 +183,11 @@ class ImbDense(KeepsMissingBuffers, RetinaNet):
         predictions: list[list[Tensor]],
         gt_instances: list[Instances],
     ) -> DenseView:
-        """What the head says of all priors.
+        """The outputs of the head for all priors.
 
         Args:
-            features: of each level.
-            predictions: what the head returns.
+            features: features of each level.
+            predictions: results of the head.
             gt_instances: ground truth of each image.
         """
         return view_dense_head(
@@ -199,7 +200,7 @@ class ImbDense(KeepsMissingBuffers, RetinaNet):
         )
 
     def _by_level(self, predictions: list[list[Tensor]]) -> dict[str, list[Tensor]]:
-        """(N, R_l, ...) of each level: "logits", "box deltas" and what else the head predicts."""
+        """(N, R_l, ...) predictions of each level: see :func:`view_dense_head`."""
         num_numbers = 4 * (getattr(self.head, "reg_max", 0) + 1)
         widths = [self.num_classes, num_numbers, 1][: len(predictions)]
         logits, boxes, *quality = self._transpose_dense_predictions(predictions, widths)
@@ -212,7 +213,7 @@ class ImbDense(KeepsMissingBuffers, RetinaNet):
         return levels
 
     def update_normalizer(self, chosen: Candidates, count: Count) -> Tensor:
-        """Count the positives of a batch in and return their running number."""
+        """Add the positives of a batch to their running number, and return that."""
         momentum = self.NORMALIZER_MOMENTUM
         # A new tensor: graphs of earlier batches may still hold the old one.
         self.loss_normalizer = momentum * self.loss_normalizer + (1 - momentum) * num_positives(

@@ -1,4 +1,4 @@
-"""The head of dense detectors: RetinaNet's, with what came after it."""
+"""The head of dense detectors: RetinaNet's, with additions of later detectors."""
 
 import torch
 from detectron2.config import configurable
@@ -27,13 +27,14 @@ class DenseHead(RetinaNetHead):
         """Build the head.
 
         Args:
-            num_anchors: priors of each location.
+            num_anchors: number of priors at each location.
             conv_dims: see :class:`RetinaNetHead`.
-            reg_max: the box of a prior is four distributions over 0..reg_max; 0: four numbers.
+            reg_max: last bin of the four distributions over 0..reg_max that are the box of a prior;
+                0 has four numbers instead.
             has_quality: whether a quality is predicted beside each box (Tian et al., "FCOS", ICCV
                 2019, https://arxiv.org/abs/1904.01355, sec. 3.4, in the box branch).
-            has_scales: whether each level multiplies its boxes by a number that is learned (the
-                same, sec. 3.3).
+            has_scales: whether each level multiplies its boxes by a learned number (FCOS, sec.
+                3.3).
             kwargs: see :class:`RetinaNetHead`.
         """
         super().__init__(num_anchors=num_anchors, conv_dims=conv_dims, **kwargs)
@@ -44,7 +45,7 @@ class DenseHead(RetinaNetHead):
         self.scales = nn.Parameter(torch.ones(self._num_features)) if has_scales else None
 
     def forward(self, features: list[Tensor]) -> list[list[Tensor]]:
-        """Predict.
+        """Predict at A priors of each location.
 
         Returns:
             Logits (N, A K, H, W), boxes (N, A 4, H, W) or (N, A 4 (reg_max + 1), H, W), and, with a
@@ -62,7 +63,7 @@ class DenseHead(RetinaNetHead):
 
 
 def _output_layer(in_channels: int, out_channels: int) -> nn.Conv2d:
-    """A convolution that starts as RetinaNet's do."""
+    """A convolution that is initialized like RetinaNet's."""
     layer = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
     nn.init.normal_(layer.weight, std=0.01)
     nn.init.zeros_(layer.bias)

@@ -21,11 +21,11 @@ BOXES = ("deltas", "distances", "distributions")
 
 
 def build_priors(cfg: CfgNode, shapes: Sequence[ShapeSpec]) -> nn.Module:
-    """What makes the priors: MODEL.ANCHOR_GENERATOR's, or squares as wide as the strides.
+    """The generator of the priors: MODEL.ANCHOR_GENERATOR, or squares as wide as the strides.
 
     Args:
         cfg: the config.
-        shapes: of the features that the head takes.
+        shapes: shapes of the features that the head takes.
     """
     if read_choice(cfg, "MODEL.DENSE.PRIORS", PRIORS) == "anchors":
         return build_anchor_generator(cfg, shapes)
@@ -39,12 +39,12 @@ def build_priors(cfg: CfgNode, shapes: Sequence[ShapeSpec]) -> nn.Module:
 
 
 def build_dense_head(cfg: CfgNode, shapes: Sequence[ShapeSpec], priors: nn.Module) -> DenseHead:
-    """The head.
+    """The head of a dense detector.
 
     Args:
         cfg: the config.
-        shapes: of the features that it takes.
-        priors: those at which it predicts.
+        shapes: shapes of the features that it takes.
+        priors: generator of its priors.
     """
     retinanet, dense = cfg.MODEL.RETINANET, cfg.MODEL.DENSE
     return DenseHead(
@@ -61,16 +61,16 @@ def build_dense_head(cfg: CfgNode, shapes: Sequence[ShapeSpec], priors: nn.Modul
 
 
 def build_transform(cfg: CfgNode, shapes: Sequence[ShapeSpec], priors: nn.Module) -> BoxTransform:
-    """How the head's numbers become boxes.
+    """The transform between the head's numbers and boxes.
 
     Args:
         cfg: the config.
-        shapes: of the features that it takes.
-        priors: those at which it predicts.
+        shapes: shapes of the features that the head takes.
+        priors: generator of the priors.
 
     Raises:
-        UserError: distances cannot be measured in strides, as priors are no squares that grow with
-            them.
+        UserError: distances cannot be measured in strides, as the priors are not squares whose
+            sides are the same number of strides on all levels.
     """
     boxes = read_choice(cfg, "MODEL.DENSE.BOXES", BOXES)
     if boxes == "deltas":

@@ -20,7 +20,7 @@ from imbdet.errors import UserError
 from imbdet.modeling.registry import lookup
 from imbdet.modeling.speed import speed_up
 
-# Where detectron2 looks up the parts that keys name.
+# Registries in which detectron2 looks up the parts that keys name.
 _REGISTRIES = {
     "MODEL.META_ARCHITECTURE": META_ARCH_REGISTRY,
     "MODEL.BACKBONE.NAME": BACKBONE_REGISTRY,
@@ -35,10 +35,10 @@ _REGISTRIES = {
 
 
 def build_model(cfg: CfgNode) -> nn.Module:
-    """MODEL.META_ARCHITECTURE as the config's keys say, computing as MODEL.SPEED says.
+    """Build MODEL.META_ARCHITECTURE by the config's keys, and speed it up by MODEL.SPEED.
 
     Raises:
-        UserError: a part that does not exist, or keys that exclude each other.
+        UserError: a part does not exist, or keys exclude each other.
     """
     try:
         model = detectron2.modeling.build_model(cfg)
@@ -65,9 +65,9 @@ def build_model(cfg: CfgNode) -> nn.Module:
 
 
 def _blame_key(cfg: CfgNode, error: KeyError) -> None:
-    """Raise UserError if a key of the config names what was not found: a norm or a feature map."""
+    """Raise UserError if a key of the config names the missing thing: a norm or a feature map."""
     missing = str(error.args[0])
-    # Stages that the backbone has may be missing elsewhere, but not where the FPN looks for them.
+    # A stage that the backbone has is right in these two keys, and may be missing for others.
     has_stage = missing in cfg.MODEL.RESNETS.OUT_FEATURES
     right = ("MODEL.RESNETS.OUT_FEATURES", "MODEL.FPN.IN_FEATURES") if has_stage else ()
     suspects = {

@@ -1,4 +1,4 @@
-"""What kind of detector a config describes, by the classes that its modules are derived from."""
+"""The kind of a config's detector, by the classes that its modules are derived from."""
 
 from typing import Any
 
@@ -12,14 +12,14 @@ from detectron2.modeling import (
 from imbdet.config_files.keys import get_key
 from imbdet.modeling.registry import lookup
 
-# Where each kind has its number of classes; a one-stage detector is derived from the first.
+# Key of the number of classes of each kind; a one-stage detector is derived from the first.
 NUM_CLASSES_KEYS = {
     "RetinaNet": "MODEL.RETINANET.NUM_CLASSES",
     "ROIHeads": "MODEL.ROI_HEADS.NUM_CLASSES",
 }
 
 
-# What detectron2 calls no generator, since the proposals are read from a file.
+# detectron2's name for the lack of a generator, since the proposals are read from a file.
 PRECOMPUTED = "PrecomputedProposals"
 
 _META_ARCHITECTURE = "MODEL.META_ARCHITECTURE"
@@ -30,10 +30,10 @@ _PARTS_OF_TWO_STAGES = {
 
 
 def modules_of(cfg: CfgNode) -> dict[str, Any]:
-    """What a detector is made of by name, classes as a rule.
+    """The modules of a detector by name, classes as a rule.
 
     Raises:
-        UserError: one does not exist.
+        UserError: a module does not exist.
     """
     registries = {_META_ARCHITECTURE: META_ARCH_REGISTRY}
     if not is_one_stage(cfg):
@@ -47,12 +47,12 @@ def modules_of(cfg: CfgNode) -> dict[str, Any]:
 
 
 def bases_of(module: Any) -> list[str]:
-    """Names of a class and of all that it is derived from; none of anything else."""
+    """Names of a class and of all its bases; none if the module is no class."""
     return [base.__name__ for base in module.__mro__] if isinstance(module, type) else []
 
 
 def num_classes_key(cfg: CfgNode) -> str:
-    """The key that the detector takes its number of classes from.
+    """The key of the detector's number of classes.
 
     Raises:
         UserError: there is no such detector.

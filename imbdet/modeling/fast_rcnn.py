@@ -19,14 +19,14 @@ from imbdet.modeling.prior_prob import set_prior
 from imbdet.structures import Candidates, Outputs
 from imbdet.structures.classifiers import SOFTMAX
 
-# Losses that detectron2's main branch can switch on in this place, as keys and as arguments.
+# Keys and, in lower case, arguments that switch on losses here in detectron2's main branch.
 _LOSS_SWITCHES = ("USE_SIGMOID_CE", "USE_FED_LOSS")
 
 
 def without_loss_switches(cfg: CfgNode) -> CfgNode:
-    """A config by which detectron2's predictor has no loss that ours takes over by its keys.
+    """A copy of a config without the keys that switch on losses of detectron2's own predictor.
 
-    Its own federated loss would ask LVIS's data sets for the frequencies of classes.
+    Its federated loss would need the class frequencies of LVIS's data sets.
     """
     cfg = cfg.clone()
     cfg.defrost()
@@ -40,8 +40,8 @@ def take_over(
 ) -> "ImbFastRCNNOutputLayers":
     """Our layers in the place of detectron2's.
 
-    They have the same weights, unless the classifier asks for other columns, and the same box
-    coder, and leave the same random numbers to what is built next.
+    They have the same weights, unless the classifier needs other columns, and the same box coder.
+    Parts that are built after them get the same random numbers.
     """
     with torch.random.fork_rng(devices=[]):
         own = ImbFastRCNNOutputLayers(
@@ -56,7 +56,7 @@ def take_over(
 class ImbFastRCNNOutputLayers(FastRCNNOutputLayers):
     """:class:`detectron2.modeling.roi_heads.FastRCNNOutputLayers` with losses chosen by keys.
 
-    Scores are made as the criterion's classifier says, which also tells the columns of logits. With
+    The criterion's classifier makes the scores and sets the number of columns of logits. With
     sigmoid there are K + 1 as in detectron2, of which the last one is neither trained nor used.
     """
 
@@ -65,8 +65,8 @@ class ImbFastRCNNOutputLayers(FastRCNNOutputLayers):
         """Build the layers, for :class:`ImbROIHeads`.
 
         Args:
-            input_shape: of the features, as :class:`FastRCNNOutputLayers` takes it.
-            criterion: what proposals pay to; ``smooth_l1_beta`` and ``box_reg_loss_type`` of
+            input_shape: shape of the features, as :class:`FastRCNNOutputLayers` takes it.
+            criterion: criterion of the losses; ``smooth_l1_beta`` and ``box_reg_loss_type`` of
                 detectron2's class are not read.
             prior_prob: score in [0, 1) with which sigmoid classifiers start; 0 leaves the bias.
             kwargs: see :class:`FastRCNNOutputLayers`.
@@ -131,10 +131,11 @@ class ImbFastRCNNOutputLayers(FastRCNNOutputLayers):
         """The losses of the chosen proposals, times their weights in the config.
 
         Args:
-            learner: whose criterion is that of these layers.
-            predictions: of the chosen proposals.
-            chosen: what the learner chose.
-            prefix: of the names of the scalars that detectron2 logs here, and of predictions.
+            learner: learner whose criterion is that of these layers.
+            predictions: predictions for the chosen proposals.
+            chosen: candidates that the learner chose.
+            prefix: prefix of the names of the scalars that detectron2 logs here, and of
+                predictions.
         """
         outputs = self.outputs(predictions)
         self.log_accuracy(outputs, chosen, prefix)
@@ -145,7 +146,7 @@ class ImbFastRCNNOutputLayers(FastRCNNOutputLayers):
     def losses(
         self, predictions: tuple[Tensor, Tensor], proposals: Sequence[Instances]
     ) -> dict[str, Tensor]:
-        """The losses of no image, which are 0; those of proposals are up to :class:`ImbROIHeads`.
+        """The losses of no image, which are 0; :class:`ImbROIHeads` computes those of proposals.
 
         Raises:
             UserError: there are proposals.
@@ -163,7 +164,7 @@ class ImbFastRCNNOutputLayers(FastRCNNOutputLayers):
     ) -> Sequence[Tensor]:
         """Scores of each image's proposals, (R_i, K + 1) in [0, 1], the background last.
 
-        Of all classifiers but the softmax the background has the score 0: nobody asks for it.
+        With all classifiers but the softmax the background has the score 0, which nothing reads.
         """
         outputs = self.outputs(predictions)
         if outputs.classifier is SOFTMAX:
@@ -172,7 +173,7 @@ class ImbFastRCNNOutputLayers(FastRCNNOutputLayers):
         return scores.split([len(p) for p in proposals])
 
     def log_accuracy(self, outputs: Outputs, chosen: Candidates, prefix: str = "") -> None:
-        """Log the scalars that detectron2 logs, with the background as the classifier means it."""
+        """Log the scalars that detectron2 logs, with classes as the classifier predicts them."""
         if len(chosen) == 0:
             return
         pred_classes = outputs.classifier.predict(outputs.logits.detach())
@@ -180,7 +181,7 @@ class ImbFastRCNNOutputLayers(FastRCNNOutputLayers):
         rows = chosen.pos_idxs
         is_missed = pred_classes[rows] == chosen.num_classes
         counted = [is_right, is_right[rows], is_missed]
-        # One transfer for all.
+        # One transfer from the device for all numbers.
         num_right, num_fg_right, num_missed = torch.stack([x.sum() for x in counted]).tolist()
         storage, name = get_event_storage(), f"{prefix}fast_rcnn"
         storage.put_scalar(f"{name}/cls_accuracy", num_right / len(chosen))
@@ -190,7 +191,7 @@ class ImbFastRCNNOutputLayers(FastRCNNOutputLayers):
 
 
 def _output_layer(in_features: int, out_features: int) -> nn.Linear:
-    """A layer that starts as detectron2's does."""
+    """A layer that is initialized like detectron2's."""
     layer = nn.Linear(in_features, out_features)
     nn.init.normal_(layer.weight, std=0.01)
     nn.init.zeros_(layer.bias)

@@ -1,4 +1,4 @@
-"""What a training image tells a detector, beside its objects."""
+"""Ground truth of training images: their objects, ignored regions and weights."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,11 +10,10 @@ from imbdet.structures import Regions, Targets
 
 
 class GroundTruth(Instances):
-    """The objects of a training image, with what the data say of the image itself.
+    """The objects of a training image, with its ignored regions and its weight.
 
-    To detectron2 it is an ``Instances`` of objects, of which its own parts learn as always. Those
-    of this package also read the field "gt_weights", (G,) factors >= 0 of the losses of each
-    object, and the attributes.
+    detectron2's own parts read it as any ``Instances`` of objects. Those of this package also read
+    the field "gt_weights", (G,) factors >= 0 of the losses of each object, and the attributes.
 
     Attributes:
         regions: (I, 4) boxes in which it is not known what is an object.
@@ -34,7 +33,7 @@ class GroundTruth(Instances):
     ):
         """Set the attributes and the fields of the objects."""
         super().__init__(image_size, **fields)
-        # Instances takes a name without an underscore for that of a field.
+        # Instances makes a field of an attribute whose name has no underscore in front.
         self._regions = Boxes(torch.empty(0, 4)) if regions is None else regions
         self._min_overlap = min_overlap
         self._image_weight = image_weight
@@ -52,7 +51,7 @@ class GroundTruth(Instances):
         return self._image_weight
 
     def to(self, *args: Any, **kwargs: Any) -> "GroundTruth":
-        """The same on another device."""
+        """The ground truth on another device."""
         return GroundTruth(
             self.image_size,
             regions=self.regions.to(*args, **kwargs),
@@ -66,9 +65,9 @@ def targets_of(gt_instances: Sequence[Instances], *, has_classes: bool = True) -
     """The objects of a batch.
 
     Args:
-        gt_instances: of each image, with "gt_boxes" and "gt_classes"; a :class:`GroundTruth` tells
-            more.
-        has_classes: False makes all objects of class 0, also where they have no classes.
+        gt_instances: ground truth of each image, with "gt_boxes" and "gt_classes"; a
+            :class:`GroundTruth` also has regions and weights.
+        has_classes: whether classes are read; otherwise all objects have the class 0.
     """
     boxes = Boxes.cat([instances.gt_boxes for instances in gt_instances]).tensor
     classes = boxes.new_zeros(len(boxes), dtype=torch.int64)

@@ -1,4 +1,4 @@
-"""The priors of an image by its size alone, and who assigns them."""
+"""The priors of an image by its size alone, and their assigner."""
 
 import math
 
@@ -13,7 +13,7 @@ from imbdet.structures import Priors
 
 
 def priming_of(model: nn.Module) -> Priming | None:
-    """That of the dense place of a detector: its head, or its RPN.
+    """The priming of the dense place of a detector: its head, or its RPN.
 
     Returns:
         None if the place is not one of imbdet, or its strides are unknown.
@@ -32,6 +32,6 @@ def priming_of(model: nn.Module) -> Priming | None:
 
 
 def _features(width: int, height: int, stride: int, divisor: int) -> Tensor:
-    """Features of the padded image, of which only the shape is looked at."""
+    """Features of the padded image, of which only the shape is read."""
     padded = (math.ceil(side / divisor) * divisor for side in (height, width))
     return torch.empty(1, 1, *(math.ceil(side / stride) for side in padded))

@@ -14,19 +14,19 @@ from imbdet.config_files.keys import get_key
 from imbdet.modeling.batch_matcher import BatchMatcher
 from imbdet.modeling.site_keys import Site
 
-# (G_i, R_i) IoUs of an image to matched indices and labels.
+# Function of the (G_i, R_i) IoUs of an image that returns (R_i,) matched indices and labels.
 MatchImage = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 def build_matcher(cfg: CfgNode, site: Site) -> Matcher:
-    """The matcher that detectron2 builds at a site: an anchor for each object, but no proposal."""
+    """The matcher that detectron2 builds at a site; only anchors get low-quality matches."""
     node = get_key(cfg, site.head)
     return Matcher(node.IOU_THRESHOLDS, node.IOU_LABELS, allow_low_quality_matches=site.is_dense)
 
 
 def matching_assigner(matcher: MatchImage) -> Assigner:
-    """The assigner of a matcher, at once for all images if it is detectron2's own."""
-    # Of another class it may look at a whole matrix.
+    """The assigner of a matcher, for all images at once if the matcher is detectron2's own."""
+    # A matcher of another class may need the whole matrix of an image.
     if type(matcher) is Matcher and matcher.labels[0] != 1:
         return BatchMatcher(matcher)
     return MatcherAssigner(matcher)

@@ -1,4 +1,4 @@
-"""The score with which a sigmoid classifier starts."""
+"""The initial score of a sigmoid classifier."""
 
 import math
 
@@ -13,7 +13,7 @@ def set_prior(classifier: nn.Linear | nn.Conv2d, prior_prob: float, key: str) ->
     Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, sec. 4.1.
 
     Raises:
-        UserError: it is not in [0, 1); names the ``key``.
+        UserError: ``prior_prob``, the value of ``key``, is not in [0, 1).
     """
     if not 0 <= prior_prob < 1:
         raise UserError(f"{key} is {prior_prob}; it must be at least 0 and less than 1.")

@@ -1,4 +1,4 @@
-"""Proposals of the images of a batch: as a learner takes them, and those that it chose."""
+"""Proposals of the images of a batch: as priors of a learner, and those that it chose."""
 
 from collections.abc import Callable
 
@@ -29,14 +29,16 @@ def choose_proposals(
     """Assign and sample.
 
     Args:
-        learner: of the box branch.
-        proposals: of each image, with "proposal_boxes".
+        learner: learner of the box branch.
+        proposals: proposals of each image, with "proposal_boxes".
         targets: ground truth of each image, with "gt_boxes" and "gt_classes".
-        look: finds what the box branch says of the proposals, for parts that look at it.
-        prefix: of the names of the scalars that detectron2 logs here.
+        look: function that returns outputs of the box branch for the proposals, called if a part
+            needs them.
+        prefix: prefix of the names of the scalars that detectron2 logs here.
 
     Returns:
-        The chosen proposals, and the same of each image, with "gt_classes" in [0, K].
+        The chosen proposals as candidates, and as proposals of each image, with "gt_classes" in
+        [0, K].
     """
     chosen = learner.choose(priors_of(proposals), targets_of(targets), look)
     storage, num_images = get_event_storage(), len(chosen.num_per_image)
@@ -48,9 +50,9 @@ def choose_proposals(
 def attach_targets(
     proposals: list[Instances], targets: list[Instances], chosen: Candidates
 ) -> None:
-    """Set all "gt_*" fields of the targets, for other heads; where an image has any object.
+    """Set all "gt_*" fields of the targets, for other heads, in images that have any object.
 
-    Negatives, whose index is negative, get those of any object.
+    Negatives get the fields of some object of their image.
 
     Args:
         proposals: second result of :func:`choose_proposals`.

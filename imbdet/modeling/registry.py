@@ -1,4 +1,4 @@
-"""From a name in a YAML file to what it names, and from the keys of a method to its options."""
+"""Methods and parts by their names in a YAML file, and options of methods by their keys."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,11 @@ from imbdet.modeling.site_keys import Site
 
 
 def lookup(registry: Detectron2Registry | Registry, name: str, key: str) -> Any:
-    """What a name stands for, or a UserError that names the key and the nearest names."""
+    """The registered object of a name.
+
+    Raises:
+        UserError: nothing has this name; the message has the key and the nearest names.
+    """
     names = [registered for registered, _ in registry]
     if name not in names:
         raise UserError(f"{key} is {name!r}, which does not exist. {suggest(name, names)}")
@@ -25,7 +29,7 @@ def read_choice(cfg: CfgNode, key: str, names: Sequence[str]) -> str:
     """The value of a key that is one of some names.
 
     Raises:
-        UserError: it is not.
+        UserError: the value is none of the names.
     """
     value = get_key(cfg, key)
     if value not in names:
@@ -37,7 +41,7 @@ def read_options(cfg: CfgNode, site: Site, node: str, method: Method) -> dict[st
     """The options of a method by name, from its group of keys in the node.
 
     Raises:
-        UserError: one is out of range, or the config was made before the method registered.
+        UserError: an option is out of range, or the config was made before the method registered.
     """
     options = {}
     for option in method.options:

@@ -19,5 +19,5 @@ class ImbRetinaNet(ImbDense):
 
     @classmethod
     def choose_parts(cls, cfg: CfgNode, shapes: list[ShapeSpec]) -> dict:
-        """None: those of RetinaNet stay."""
+        """No parts: those of RetinaNet stay."""
         return {}

@@ -38,15 +38,15 @@ class ImbROIHeads(StandardROIHeads):
         """Build the heads.
 
         Args:
-            sampler: chooses proposals; ``batch_size_per_image`` and ``positive_fraction`` are not
-                read, a :class:`imbdet.samplers.QuotaSampler` has its own.
-            assigner: finds the object of each proposal; None is ``proposal_matcher``.
+            sampler: sampler of the proposals; ``batch_size_per_image`` and ``positive_fraction``
+                are not read, a :class:`imbdet.samplers.QuotaSampler` has its own.
+            assigner: assigner of the proposals; None is that of ``proposal_matcher``.
             kwargs: see :class:`detectron2.modeling.StandardROIHeads`; ``box_predictor`` is an
                 :class:`ImbFastRCNNOutputLayers`.
 
         Raises:
             UserError: the box predictor has no criterion, or the sampler needs losses that the
-                criterion does not tell.
+                criterion does not return.
         """
         super().__init__(**kwargs)
         if not isinstance(self.box_predictor, ImbFastRCNNOutputLayers):
@@ -56,7 +56,7 @@ class ImbROIHeads(StandardROIHeads):
             )
         assigner = assigner or matching_assigner(self.proposal_matcher)
         if isinstance(assigner, nn.Module):
-            self.assigner = assigner  # so that checkpoints keep what it has learned
+            self.assigner = assigner  # registered, so that checkpoints keep its state
         self.learner = Learner(
             site_keys.ROI_HEADS.place,
             assigner=assigner,
@@ -89,7 +89,7 @@ class ImbROIHeads(StandardROIHeads):
         proposals: list[Instances],
         targets: list[Instances] | None = None,
     ) -> tuple[list[Instances], dict[str, Tensor]]:
-        """See :class:`StandardROIHeads`; in training, samplers may look at the features."""
+        """See :class:`StandardROIHeads`; in training, samplers may need predictions of features."""
         if not self.training:
             return super().forward(images, features, proposals, targets)
         chosen, proposals = self.choose_proposals(proposals, targets, features)
@@ -107,12 +107,12 @@ class ImbROIHeads(StandardROIHeads):
         """Append the ground truth, assign and sample.
 
         Args:
-            proposals: of each image, with "proposal_boxes".
+            proposals: proposals of each image, with "proposal_boxes".
             targets: ground truth of each image, with "gt_boxes" and "gt_classes".
-            features: of the images, for parts that look at predictions.
+            features: features of the images, for parts that need predictions.
 
         Returns:
-            The chosen proposals, and the same of each image as other heads take them: with
+            The chosen proposals as candidates, and as proposals of each image for other heads: with
             "gt_classes" in [0, K] and, where the image has any object, all "gt_*" fields of the
             targets.
         """
@@ -123,14 +123,14 @@ class ImbROIHeads(StandardROIHeads):
         return chosen, taken
 
     def append_gt(self, proposals: list[Instances], targets: list[Instances]) -> list[Instances]:
-        """The proposals of each image, followed by the ground truth if the config says so."""
+        """The proposals of each image, followed by the ground truth if it is to be appended."""
         if self.proposal_append_gt:
             return add_ground_truth_to_proposals(targets, proposals)
         return proposals
 
     @torch.no_grad()
     def look(self, features: dict[str, Tensor], proposals: list[Instances]) -> Outputs:
-        """What the box branch says of proposals that do not learn: no statistics move."""
+        """Outputs of the box branch for proposals, without training: no statistics change."""
         with untouched_buffers(self.box_head):
             return self.box_predictor.outputs(self._predict(features, proposals))
 
@@ -140,9 +140,9 @@ class ImbROIHeads(StandardROIHeads):
         """The losses of the chosen proposals, times their weights in the config.
 
         Args:
-            features: of the images.
+            features: features of the images.
             proposals: second result of :meth:`choose_proposals`; their boxes become the predicted
-                ones if the config says that the other heads train on those.
+                ones if ``train_on_pred_boxes`` is True, as the other heads then train on those.
             chosen: first result of :meth:`choose_proposals`.
         """
         predictor, predictions = self.box_predictor, self._predict(features, proposals)

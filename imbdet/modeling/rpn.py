@@ -50,18 +50,19 @@ class ImbRPN(RPN):
         """Build the network.
 
         Args:
-            sampler: chooses anchors; ``positive_fraction`` is not read.
-            criterion: what they pay to; ``box_reg_loss_type`` and ``smooth_l1_beta`` are not read.
-            assigner: finds the object of each anchor; None is ``anchor_matcher``.
-            prior_prob: score in [0, 1) with which the objectness starts; 0 leaves the bias.
+            sampler: sampler of the anchors; ``positive_fraction`` is not read.
+            criterion: criterion of their losses; ``box_reg_loss_type`` and ``smooth_l1_beta`` are
+                not read.
+            assigner: assigner of the anchors; None is that of ``anchor_matcher``.
+            prior_prob: initial objectness score, in [0, 1); 0 leaves the bias.
             averages_samples: whether the losses are divided by the number of samples, and not by
-                the quota, of which a sampler may leave a part.
+                the quota, which a sampler may not fill.
             stops_together: whether losses that are not finite in one process stop all of them
                 here, so that none waits for it in RoI heads whose losses have a global scope.
             kwargs: see :class:`detectron2.modeling.proposal_generator.RPN`.
 
         Raises:
-            UserError: the sampler needs losses that the criterion does not tell.
+            UserError: the sampler needs losses that the criterion does not return.
         """
         super().__init__(**kwargs)
         assigner = assigner or matching_assigner(self.anchor_matcher)
@@ -93,9 +94,9 @@ class ImbRPN(RPN):
             "sampler": build_sampler(cfg, site_keys.RPN),
             "criterion": build_criterion(cfg, site_keys.RPN),
             "prior_prob": cfg.MODEL.RPN.PRIOR_PROB,
-            # Libra R-CNN, which limits the negatives, takes the mean over those that are left.
+            # Libra R-CNN, which limits the negatives, takes the mean over the remaining samples.
             "averages_samples": cfg.MODEL.RPN_SAMPLER.MAX_NEG_POS_RATIO > 0,
-            # Those with a global scope would wait in the RoI heads for a process that stops here.
+            # Losses of global scope would wait in the RoI heads for a process that stops here.
             "stops_together": any(
                 get_key(own, f"{site.cls_loss}.SCOPE") == "global"
                 for own, site in sites_of(cfg)
@@ -106,8 +107,8 @@ class ImbRPN(RPN):
     def label_and_sample_anchors(
         self, anchors: list[Boxes], gt_instances: list[Instances]
     ) -> tuple[list[Instances], None]:
-        """Nothing yet: ``RPN.forward`` hands both results to :meth:`losses`, which samples where
-        the predictions are known."""
+        """Pass the ground truth on: ``RPN.forward`` hands both results to :meth:`losses`, which
+        samples where the predictions are known."""
         return gt_instances, None
 
     def losses(
@@ -118,13 +119,13 @@ class ImbRPN(RPN):
         pred_anchor_deltas: list[Tensor],
         gt_boxes: None,
     ) -> dict[str, Tensor]:
-        """Assign, sample, weigh and pay.
+        """Assign, sample, and compute losses.
 
         Args:
             anchors: the anchors of each level.
-            pred_objectness_logits: (N, R_l) of each level.
+            pred_objectness_logits: (N, R_l) logits of each level.
             gt_labels: ground truth of each image, as :meth:`label_and_sample_anchors` passes it on.
-            pred_anchor_deltas: (N, R_l, 4) of each level.
+            pred_anchor_deltas: (N, R_l, 4) deltas of each level.
             gt_boxes: not read.
 
         Returns:

@@ -15,13 +15,14 @@ def build_pool_sampler(cfg: CfgNode, site: Site, kind: str, name: str) -> PoolSa
     """A sampler of a site by name.
 
     Args:
-        cfg: has its options.
-        site: where it samples.
+        cfg: config with the options of the sampler.
+        site: site at which it samples.
         kind: "POSITIVE" or "NEGATIVE".
-        name: of the sampler.
+        name: name of the sampler.
 
     Raises:
-        UserError: it does not exist, compares all pairs of anchors, or an option is out of range.
+        UserError: the sampler does not exist, compares all pairs of anchors, or has an option out
+            of range.
     """
     key = f"{site.sampler}.{kind}.NAME"
     method = lookup(SAMPLERS[kind], name, key)

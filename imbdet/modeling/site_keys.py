@@ -16,26 +16,26 @@ class Site:
     """A place of a detector and the names of its keys; a node is a group of keys.
 
     Attributes:
-        place: what it is to its learner.
-        head: detectron2's node of this place, with the IoUs of its matcher and, where there is one,
+        place: place of its learner.
+        head: detectron2's node of this place, with the IoUs of its matcher and, if ``has_quota``,
             the quota of samples per image.
         assigner: node of the assigner.
         sampler: node of the samplers.
-        weighting: node of the weightings, or empty if it takes none.
-        carl: node of CARL, or empty if it has none.
+        weighting: node of the weightings, or empty if the place has none.
+        carl: node of CARL, or empty if the place has none.
         cls_loss: node of the classification loss.
         box_loss: node of the box loss.
         box_reg_loss_type: detectron2's key for the box loss.
         detectron2_options: detectron2's keys for options of methods, by names such as
             "smooth_l1.beta".
-        default_sampler: name of the sampler of an empty NAME.
-        default_cls_loss: name of the loss of an empty NAME.
+        default_sampler: name of the sampler for an empty NAME.
+        default_cls_loss: name of the loss for an empty NAME.
         num_classes: key of the number of classes, or empty if objects have none.
-        cls_loss_switches: detectron2's keys that choose a classification loss, and its name; the
-            first that is on counts.
+        cls_loss_switches: names of classification losses by the keys of detectron2 that choose
+            them; the first key that is on counts.
         is_dense: whether the candidates are all anchors, and not some proposals.
         has_quota: whether a number of samples per image is set.
-        parts: node of what the head is made of, or empty if that is fixed.
+        parts: node of the parts of the head, or empty if they are fixed.
     """
 
     place: Place
@@ -57,28 +57,28 @@ class Site:
     parts: str = ""
 
     def takes_activation(self, name: str) -> bool:
-        """Whether scores may be made so: dense heads have no columns beside the classes."""
+        """Whether scores may be made by an activation: dense heads have columns of classes only."""
         return name == "sigmoid" or not self.is_dense
 
     def option_key(self, node: str, method: str, option: str) -> str:
         """The key of a method's option, which is detectron2's if that has one here.
 
         Args:
-            node: of the method's kind.
-            method: its name.
-            option: its name.
+            node: node of the method's kind.
+            method: name of the method.
+            option: name of the option.
         """
         own = f"{node}.{method.upper()}.{option.upper()}"
         return self.detectron2_options.get(f"{method}.{option}", own)
 
     @property
     def module(self) -> str:
-        """Class that a user meets in error messages."""
+        """Class that error messages name."""
         return self.place.module
 
     @property
     def nodes(self) -> list[str]:
-        """The nodes of keys that it reads."""
+        """The nodes of keys that the site reads."""
         nodes = (
             self.assigner,
             self.sampler,
@@ -95,8 +95,8 @@ class ReadingSite(NamedTuple):
     """A site of a detector and the config that it reads.
 
     Attributes:
-        cfg: the detector's; a stage of a cascade has keys of its own.
-        site: the names of its keys.
+        cfg: config of the detector; a stage of a cascade has keys of its own.
+        site: site with the names of its keys.
     """
 
     cfg: CfgNode
@@ -153,7 +153,7 @@ ROI_HEADS = Site(
     has_quota=True,
 )
 
-# Of its stages; see imbdet.modeling.cascade_stages.
+# The site of all stages of a cascade; see imbdet.modeling.cascade_stages.
 CASCADE = replace(ROI_HEADS, place=Place("roi_heads", "roi_head", "ImbCascadeROIHeads"))
 
 RPN = Site(
@@ -180,17 +180,17 @@ SITES = (RETINANET, DENSE, ROI_HEADS, CASCADE, RPN)
 
 
 def sampler_names(cfg: CfgNode, site: Site) -> tuple[str, str]:
-    """Of the positives and of the negatives."""
+    """Names of the samplers of positives and of negatives."""
     names = (get_key(cfg, f"{site.sampler}.{kind}.NAME") for kind in ("POSITIVE", "NEGATIVE"))
     positive, negative = (name or site.default_sampler for name in names)
     return positive, negative
 
 
 def cls_loss_name(cfg: CfgNode, site: Site) -> str:
-    """Of the classification loss.
+    """Name of the classification loss.
 
     Raises:
-        UserError: a switch of detectron2's asks for another one than our key.
+        UserError: a switch of detectron2's chooses another loss than our key.
     """
     key = f"{site.cls_loss}.NAME"
     name = get_key(cfg, key)
@@ -206,12 +206,12 @@ def cls_loss_name(cfg: CfgNode, site: Site) -> str:
 
 
 def num_classes_of(cfg: CfgNode, site: Site) -> int:
-    """Number of classes that the site tells apart, 1 of objects without a class."""
+    """Number of classes of the site; 1 if its objects have none."""
     return get_key(cfg, site.num_classes) if site.num_classes else 1
 
 
 def refuse_levels_of_proposals(site: Site, node: str, by_level: bool) -> None:
-    """Raise UserError if a loss is to pay level by level where samples belong to no level."""
+    """Raise UserError if a loss is computed level by level where samples belong to no level."""
     if by_level and not site.is_dense:
         raise UserError(
             f"{node}.BY_LEVEL is True, but the samples of {site.module} are proposals, which "

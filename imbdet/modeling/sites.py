@@ -1,4 +1,4 @@
-"""The places of a config's detector where samples learn."""
+"""The sites of a config's detector."""
 
 from typing import Any
 
@@ -10,10 +10,12 @@ from imbdet.modeling.site_keys import CASCADE, SITES, ReadingSite, Site
 
 
 def sites_of(cfg: CfgNode) -> list[ReadingSite]:
-    """The places of a config's detector, each stage of a cascade; none of detectron2's own modules.
+    """The sites of a config's detector, one for each stage of a cascade.
+
+    detectron2's own modules have none.
 
     Raises:
-        UserError: a module does not exist, or the keys of a cascade do not fit together.
+        UserError: a module does not exist, or the keys of a cascade contradict each other.
     """
     found: list[ReadingSite] = []
     for module in modules_of(cfg).values():
@@ -23,6 +25,6 @@ def sites_of(cfg: CfgNode) -> list[ReadingSite]:
 
 
 def _site_of(module: Any) -> list[Site]:
-    """The site of a class, that of the first of its bases that has one; or none."""
+    """The site of a class: that of the first of its bases that has one, if any."""
     by_module = {site.module: site for site in SITES}
     return [by_module[base] for base in bases_of(module) if base in by_module][:1]

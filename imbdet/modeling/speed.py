@@ -1,4 +1,4 @@
-"""Faster ways through the convolutions of a detector; what is computed stays the same."""
+"""Faster computation of the convolutions of a detector, which keeps its function."""
 
 import importlib.util
 import os
@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from imbdet.errors import UserError
 from imbdet.kernels.backend import choose_backend
 
-# Backbone and heads of all detectors: sampling and losses stay as they are, in full precision.
+# Backbone and heads of all detectors; sampling and losses stay in full precision.
 PARTS = ("backbone", "head", "proposal_generator.rpn_head", "roi_heads.box_head")
 
 
 def speed_up(model: nn.Module, cfg: CfgNode) -> None:
-    """Change backbone and heads in place, as MODEL.SPEED says. Names of the state stay.
+    """Change backbone and heads in place, by MODEL.SPEED. Names in the state stay.
 
     Raises:
-        UserError: keys that exclude each other, or kernels that cannot run.
+        UserError: keys exclude each other, or kernels cannot run.
     """
     keys = cfg.MODEL.SPEED
     _choose_kernels(keys.KERNELS, cfg.MODEL.DEVICE)
@@ -65,7 +65,7 @@ def _choose_kernels(name: str, device: str) -> None:
 
 
 def _parts(modules: Mapping[str, nn.Module]) -> Iterator[nn.Module]:
-    """The parts that are there; of a cascade the box heads of all stages."""
+    """The parts that the detector has; for a cascade, the box heads of all stages."""
     for part in (modules[name] for name in PARTS if name in modules):
         yield from part if isinstance(part, nn.ModuleList) else [part]
 
@@ -94,12 +94,12 @@ class _InFloat32:
 
 
 def _device_type(inputs: Any) -> str:
-    """Of a tensor, or of those in a list."""
+    """Type of the device of a tensor, or of the tensors in a list."""
     return (inputs if isinstance(inputs, Tensor) else inputs[0]).device.type
 
 
 def _to_float32(outputs: Any) -> Any:
-    """Tensors, also in dictionaries, lists and tuples."""
+    """Convert tensors to float32, also in dictionaries, lists and tuples."""
     if isinstance(outputs, Tensor):
         return outputs.float()
     if isinstance(outputs, dict):

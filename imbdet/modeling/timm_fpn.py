@@ -1,6 +1,6 @@
 """Feature pyramids on the networks of the library timm: small ones, mobile ones, newer ones.
 
-The library comes by ``pip install 'imbdet[timm]'``, and is imported when a config asks for it.
+``pip install 'imbdet[timm]'`` installs the library, which is imported when a config needs it.
 """
 
 import itertools
@@ -21,9 +21,9 @@ from imbdet.errors import UserError, suggest
 
 logger = logging.getLogger(__name__)
 
-# Side of the image by which it is found on which parameters a feature map depends.
+# Side, in pixels, of the image that shows on which parameters a feature map depends.
 _PROBE_SIZE = 64
-# Means and deviations of pixels that are given rounded differ by less.
+# Rounding changes means and deviations of pixels by less than this.
 _ROUNDING = 0.5
 
 
@@ -34,16 +34,16 @@ class TimmBackbone(Backbone):
         """Build a model with random weights.
 
         Args:
-            name: of the model in timm, such as "mobilenetv2_100".
-            in_channels: of the images.
-            freeze_at: the feature maps of strides up to 2^freeze_at, and all layers that lead to
-                them, do not learn; 0 is none. For a ResNet, 1 is the stem and 2 the first stage, as
-                in detectron2.
+            name: name of the model in timm, such as "mobilenetv2_100".
+            in_channels: number of channels of the images.
+            freeze_at: exponent of the largest frozen stride: the layers of feature maps with
+                strides up to 2^freeze_at do not learn; 0 freezes none. For a ResNet, 1 is the stem
+                and 2 the first stage, as in detectron2.
             freeze_norm: whether all batch normalization layers keep their statistics, scales and
                 shifts, not only those of layers that do not learn.
 
         Raises:
-            UserError: timm is not installed, or has no such model that gives feature maps.
+            UserError: timm is not installed, or has no such model with feature maps.
         """
         super().__init__()
         timm = _import_timm()
@@ -62,7 +62,7 @@ class TimmBackbone(Backbone):
                 self.body.set_submodule(path, timm.layers.freeze_batch_norm_2d(module))
 
     def _freeze(self, is_frozen: Sequence[bool], in_channels: int) -> None:
-        """Take the gradient from all parameters on which the frozen feature maps depend."""
+        """Freeze all parameters on which the frozen feature maps depend."""
         if not any(is_frozen):
             return
         self.body.eval()  # so that nothing is drawn, and no statistics change
@@ -75,7 +75,7 @@ class TimmBackbone(Backbone):
         self.body.train()
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Images (N, C, H, W) to feature maps (N, C_s, H / s, W / s) of the strides s, by name."""
+        """Feature maps (N, C_s, H / s, W / s) of strides s, by name, of images (N, C, H, W)."""
         return dict(zip(self._shapes, self.body(images), strict=True))
 
     def output_shape(self) -> dict[str, ShapeSpec]:
@@ -114,7 +114,7 @@ def _create(timm: ModuleType, name: str, in_channels: int) -> Any:
 
 
 def _warn_of_other_pixels(cfg: CfgNode) -> None:
-    """Say what MODEL.PIXEL_MEAN and PIXEL_STD must be for timm's weights, if they are not."""
+    """Warn if MODEL.PIXEL_MEAN or PIXEL_STD is not that of timm's weights."""
     expected = _import_timm().get_pretrained_cfg(cfg.MODEL.TIMM.NAME)
     if expected is None or cfg.INPUT.FORMAT not in ("RGB", "BGR"):
         return

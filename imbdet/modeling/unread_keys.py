@@ -23,15 +23,15 @@ from imbdet.modeling.site_keys import CASCADE, SITES, Site, cls_loss_name, sampl
 from imbdet.modeling.sites import sites_of
 from imbdet.reference.declared_keys import has_meaning
 
-# Our keys in nodes of detectron2, its class in whose place ours read them, and ours. Pieces set
-# them for both kinds of detector, so that of the other kind is no mistake.
+# Our keys in nodes of detectron2, the class of detectron2 that ours replace, and ours, which read
+# the key. Pieces set keys for both kinds of detector, so that those of the other kind are allowed.
 _KEYS_IN_ITS_NODES = (
     ("MODEL.RETINANET.BBOX_REG_LOSS_WEIGHT", "RetinaNet", ("ImbDense",)),
     ("MODEL.ROI_BOX_HEAD.PRIOR_PROB", "ROIHeads", ("ImbROIHeads", "ImbCascadeROIHeads")),
     ("MODEL.ROI_BOX_CASCADE_HEAD.STAGES", "ROIHeads", ("ImbCascadeROIHeads",)),
     ("MODEL.ROI_BOX_CASCADE_HEAD.LOSS_WEIGHTS", "ROIHeads", ("ImbCascadeROIHeads",)),
     ("MODEL.RPN.PRIOR_PROB", "RPN", ("ImbRPN",)),
-    # Those of its main branch, which reads them itself.
+    # Keys that detectron2's main branch has and reads itself.
     *(
         (f"MODEL.ROI_BOX_HEAD.{key}", "ROIHeads", ("ImbROIHeads", "ImbCascadeROIHeads"))
         for key in ("USE_SIGMOID_CE", "USE_FED_LOSS")
@@ -44,7 +44,7 @@ def refuse_unread_keys(cfg: CfgNode) -> None:
     """Raise UserError if a key is set that nothing in the model of the config reads.
 
     Args:
-        cfg: with the keys of ``add_imbdet_config`` or of ``add_modeling_config``.
+        cfg: config with the keys of ``add_imbdet_config`` or of ``add_modeling_config``.
     """
     defaults = get_cfg()
     add_imbdet_config(defaults)

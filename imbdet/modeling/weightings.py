@@ -20,7 +20,8 @@ def build_weighting(cfg: CfgNode, site: Site, name: str) -> Weighting:
     """A weighting of a site by name.
 
     Raises:
-        UserError: it does not exist, no sampler ranks for it, or an option is out of range.
+        UserError: the name does not exist, no sampler ranks for the weighting, or an option is out
+            of range.
     """
     method = lookup(WEIGHTINGS, name, f"{site.weighting}.NAMES")
     key = f"{site.sampler}.NEGATIVE.NAME"
@@ -35,7 +36,7 @@ def build_weighting(cfg: CfgNode, site: Site, name: str) -> Weighting:
 
 
 def build_carl(cfg: CfgNode, site: Site) -> Callable[[Samples], Tensor]:
-    """The (P,) weights of CARL, with gradient.
+    """The function of samples that returns the (P,) weights of CARL, with gradient.
 
     Raises:
         UserError: an option is out of range.

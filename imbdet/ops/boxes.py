@@ -9,8 +9,8 @@ from torch import Tensor
 from imbdet.ops.box_matrices import box_area
 from imbdet.ops.paired import paired
 
-# Added to denominators, it keeps quotients finite where neither box has an area: the value of
-# fvcore, whose losses of overlap ours equal. Matrices of pairs follow other published code:
+# Added to denominators, it keeps quotients finite where neither box has an area. This is the value
+# of fvcore, whose losses of overlap ours equal. Matrices of pairs follow other published code:
 # assigners raise small unions (``assigners/pairs.py``), NMS and Detectron2's matcher do not.
 EPS = 1e-7
 

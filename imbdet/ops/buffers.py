@@ -1,4 +1,4 @@
-"""Running quantities: those that plain detectron2 lacks, and passes that leave all as they are."""
+"""Buffers of running quantities: those that states of detectron2 lack, and passes that keep all."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -11,9 +11,9 @@ from torch import Tensor, nn
 class KeepsMissingBuffers(nn.Module):
     """Mixin of modules with running quantities, which are their persistent buffers.
 
-    One that a loaded state lacks keeps its value, so that a state of detectron2, which lacks our
-    buffers, loads with ``strict=True``. All keep their type, so that a detector in half precision
-    goes on counting exactly. They belong to one training: see :func:`running_names`.
+    A buffer that a loaded state lacks keeps its value, so that a state of detectron2, which lacks
+    our buffers, loads with ``strict=True``. All keep their type, so that a detector in half
+    precision goes on counting exactly. They belong to one training: see :func:`running_names`.
     """
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
@@ -38,9 +38,9 @@ class KeepsMissingBuffers(nn.Module):
 
 
 def running_names(model: nn.Module) -> set[str]:
-    """The names in the model's state of what its modules gather in a training.
+    """Names, in the model's state, of the running quantities of its modules.
 
-    Another training, which begins with the weights of the first one, gathers anew.
+    Another training that begins with the weights of the first one computes them anew.
     """
     return {
         f"{prefix}.{name}" if prefix else name
@@ -52,9 +52,9 @@ def running_names(model: nn.Module) -> set[str]:
 
 @contextlib.contextmanager
 def untouched_buffers(module: nn.Module) -> Iterator[None]:
-    """Let a module compute, and give it the buffers back that it had, with their values.
+    """Restore the buffers of a module, and their values, after the block.
 
-    So that statistics of batch normalization, for instance, do not count a pass that only looks.
+    Statistics of batch normalization, for instance, thus do not count a pass without training.
     """
     owners = [(owner._buffers, dict(owner._buffers)) for owner in module.modules()]
     values = [(buffer, buffer.clone()) for buffer in module.buffers()]

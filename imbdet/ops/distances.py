@@ -13,7 +13,7 @@ from imbdet.ops.boxes import centers
 class DistanceTransform:
     """Encodes and decodes distances in strides; see :class:`imbdet.structures.BoxTransform`.
 
-    A box whose prior's centre lies outside has negative distances, which decode to 0.
+    A box that does not contain its prior's centre has negative distances, which decode to 0.
     """
 
     def __init__(self, strides_per_prior: float = 1.0):
@@ -36,5 +36,5 @@ class DistanceTransform:
         return torch.cat([points - distances[:, :2], points + distances[:, 2:]], dim=1)
 
     def _strides(self, boxes: Tensor) -> Tensor:
-        """(R, 1) in pixels."""
+        """(R, 1) strides in pixels."""
         return (boxes[:, 2:3] - boxes[:, :1]) / self.strides_per_prior

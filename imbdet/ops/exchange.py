@@ -1,4 +1,4 @@
-"""What processes exchange, so that a loss is computed over the samples of all of them.
+"""Exchange between processes, so that a loss is computed over the samples of all of them.
 
 Functions take a process ``group``; None is this process alone, which exchanges nothing. All
 processes of a group call the same functions in the same order, whether they have samples or not.
@@ -20,7 +20,7 @@ from imbdet.ops.first_order import first_order
 
 
 def num_processes(group: ProcessGroup | None) -> int:
-    """W, by which a process multiplies its gradient."""
+    """W, the factor by which a process multiplies its gradient."""
     return 1 if group is None else group.size()
 
 
@@ -34,16 +34,16 @@ def total(values: Tensor, group: ProcessGroup | None) -> Tensor:
 
 
 def gather(values: Tensor, group: ProcessGroup) -> Tensor:
-    """(W, ...) the processes' values, which have the same shape everywhere; with gradient."""
+    """(W, ...) values of the processes, which have the same shape everywhere; with gradient."""
     everything: Tensor = _Gather.apply(values, group)
     return everything
 
 
 class Pool:
-    """Numbers of which each process holds some; all of them stand in the order of the processes.
+    """Numbers of which each process holds some, joined in the order of the processes.
 
     Args:
-        num_own: how many this process holds.
+        num_own: number of those that this process holds.
         group: the processes.
         device: the device of the exchanged tensors.
 

@@ -1,4 +1,4 @@
-"""Backward passes written by hand, which have no second derivative and say so."""
+"""Backward passes written by hand, which have no second derivative and raise an error for it."""
 
 import functools
 from collections.abc import Callable
@@ -16,7 +16,7 @@ def first_order(backward: Callable[..., T]) -> Callable[..., T]:
     itself: that of a plain sum does not, and the second derivative would silently lack a part.
 
     Raises:
-        RuntimeError: the gradient is asked for with ``create_graph=True``.
+        RuntimeError: the gradient is computed with ``create_graph=True``.
     """
 
     @functools.wraps(backward)

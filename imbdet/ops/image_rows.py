@@ -13,13 +13,13 @@ def image_of_rows(num_per_image: Sequence[int], device: torch.device) -> Tensor:
 
     Args:
         num_per_image: number of rows of each image, M in all.
-        device: of the result.
+        device: device of the result.
     """
     return repeat_each(torch.arange(len(num_per_image), device=device), num_per_image)
 
 
 def repeat_each(values: Tensor, times: Sequence[int]) -> Tensor:
-    """(sum of ``times``,) each of the values, (B,), as often as is said of it."""
+    """(sum of ``times``,) the values, (B,), with ``values[i]`` repeated ``times[i]`` times."""
     if len(values) == 1:
         return values.expand(times[0])
     counts = to_device(times, values.device)
@@ -27,12 +27,12 @@ def repeat_each(values: Tensor, times: Sequence[int]) -> Tensor:
 
 
 def consecutive_rows(starts: Sequence[int], counts: Sequence[int], device: torch.device) -> Tensor:
-    """(S,) int64, as many consecutive rows as ``counts`` says from each of ``starts``.
+    """(S,) int64, ``counts[i]`` consecutive rows from ``starts[i]`` on, for each image i.
 
     Args:
-        starts: the first row of each image.
-        counts: how many of each image, S in all.
-        device: of the result.
+        starts: first row of each image.
+        counts: number of rows of each image, S in all.
+        device: device of the result.
     """
     if len(starts) == 1:
         return torch.arange(starts[0], starts[0] + counts[0], device=device)
@@ -44,7 +44,7 @@ def consecutive_rows(starts: Sequence[int], counts: Sequence[int], device: torch
 
 
 def image_after_image(order: Tensor, num_per_image: Sequence[int]) -> Tensor:
-    """(M,) int64, the rows of each image in the order, (M,) int64, in which they are among all."""
+    """(M,) int64, an order of all rows, (M,) int64, sorted by image and otherwise unchanged."""
     if len(num_per_image) == 1:
         return order
     images = image_of_rows(num_per_image, order.device)
@@ -52,11 +52,12 @@ def image_after_image(order: Tensor, num_per_image: Sequence[int]) -> Tensor:
 
 
 def images_together(num_images: int, fit: Callable[[int, int], bool]) -> Iterator[tuple[int, int]]:
-    """First images, and those after the last, of which as many as fit are taken together.
+    """Start and end (exclusive) of runs of images, each of which takes as many as fit.
 
     Args:
-        num_images: how many there are.
-        fit: whether the images from one to before another fit; a single one is taken anyway.
+        num_images: number of images.
+        fit: function of a start and an end that returns whether these images fit; a single one is
+            taken anyway.
     """
     start = 0
     while start < num_images:

@@ -24,7 +24,7 @@ def positive_entries(gt_labels: Tensor, num_classes: int) -> tuple[Tensor, Tenso
 
 
 def has_positive(gt_labels: Tensor, num_classes: int) -> Tensor:
-    """(M,) bool, which rows have a positive entry."""
+    """(M,) bool, whether each row has a positive entry."""
     return (gt_labels >= 0) & (gt_labels < num_classes)
 
 
@@ -34,13 +34,13 @@ def check_labels(
     """Raise ValueError unless logits are a matrix and there is a label for each row.
 
     Args:
-        pred_logits: anything.
-        gt_labels: anything; should be (M,) int64 in [-1, K].
+        pred_logits: any tensor; valid is (M, C).
+        gt_labels: any tensor; valid is (M,) int64 in [-1, K].
         num_classes: K; None is the number of columns.
-        asked: int64 scalars that somebody wants to know, too, so that a GPU is waited for once.
+        asked: int64 scalars to read as well, so that a GPU is waited for once.
 
     Returns:
-        The lowest label, and what was asked for.
+        The lowest label, and the values of ``asked``.
     """
     if pred_logits.dim() != 2:
         raise ValueError(f"pred_logits must have the shape (M, K), not {tuple(pred_logits.shape)}")
@@ -68,10 +68,10 @@ class LabelledRows(NamedTuple):
 
     Attributes:
         gt_labels: (M,) int64, -1 also in rows of weight 0.
-        has_ignored: whether any is -1.
-        pos_entries: (P,) rows and classes of the positive entries.
-        kept: (P,) int64, which of those positives they are that were labelled so; None is all.
-        num_labelled: how many were.
+        has_ignored: whether any label is -1.
+        pos_entries: (P,) rows and (P,) classes of the positive entries.
+        kept: (P,) int64, their indices among the positives with and without weight; None if all.
+        num_labelled: number of the positives with and without weight.
     """
 
     gt_labels: Tensor
@@ -82,12 +82,12 @@ class LabelledRows(NamedTuple):
 
 
 def labelled_rows(pred_logits: Tensor, gt_labels: Tensor, weights: Tensor | None) -> LabelledRows:
-    """Check labels and weights, and find the positives; a GPU is waited for once for each of both.
+    """Check labels and weights, and find the positives; a GPU is waited for once for each check.
 
     Args:
         pred_logits: (M, K) logits.
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
-        weights: (M,) of the rows, or None for ones.
+        weights: (M,) weights of the rows, or None for ones.
 
     Raises:
         ValueError: see :func:`check_labels` and :func:`check_weights`.
@@ -114,11 +114,11 @@ def labelled_rows(pred_logits: Tensor, gt_labels: Tensor, weights: Tensor | None
 
 
 def weighted_labels(gt_labels: Tensor, weights: Tensor | None) -> Tensor:
-    """Labels (M,) of which those of samples with the weight 0 are -1: they are as ignored.
+    """Labels (M,) with -1 for samples of weight 0, which thus count as ignored.
 
     Args:
-        gt_labels: (M,) labels, ignored -1.
-        weights: (M,) of the samples, or None for ones.
+        gt_labels: (M,) labels, -1 ignored.
+        weights: (M,) weights of the samples, or None for ones.
 
     Raises:
         ValueError: the shapes differ, or a weight is negative or not finite.
@@ -133,7 +133,7 @@ def check_weights(weights: Tensor, count: int, *asked: Tensor) -> list[int]:
     """Raise ValueError unless there is a weight for each of ``count`` samples, finite and >= 0.
 
     Returns:
-        The int64 scalars that were asked for, too, so that a GPU is waited for once.
+        The values of the int64 scalars ``asked``, so that a GPU is waited for once.
     """
     check_shape_of_weights(weights, count)
     is_valid = ((weights >= 0) & weights.isfinite()).all()

@@ -42,7 +42,7 @@ def hierarchical_order(values: Tensor, group_idxs: Tensor) -> Tensor:
 
     Args:
         values: see :func:`hierarchical_local_rank`.
-        group_idxs: see there.
+        group_idxs: see :func:`hierarchical_local_rank`.
     """
     # Three stable sorts, since a single key of rank and value would lose digits.
     by_value = values.argsort(descending=True, stable=True)

@@ -1,4 +1,4 @@
-"""What non-maximum suppression (NMS) makes of boxes: the kept ones, and those of each kept one."""
+"""Non-maximum suppression (NMS): the boxes that it keeps, and the cluster of each kept box."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from imbdet.ops.box_matrices import box_area, by_columns, intersection, max_pair
 from imbdet.ops.image_rows import consecutive_rows, image_after_image, images_together
 from imbdet.ops.precision import at_least_float32
 
-# Rounds between two looks at whether any box is left to settle, for which the program waits.
+# Rounds between two checks whether all boxes are settled, for which the program waits.
 NUM_ROUNDS = 4
 
 
@@ -27,7 +27,7 @@ def nms_clusters(
         scores: (R,) scores.
         iou_thresh: boxes of this IoU or more overlap. (Often NMS suppresses only above it.)
         num_per_image: number of boxes of each image, one after the other; boxes of two images never
-            overlap. None is one image. Small ones are compared in the same operations.
+            overlap. None is one image. Small images are compared in the same operations.
 
     Returns:
         (R,) int64, the row of the kept box that each box belongs to; a kept box belongs to itself.
@@ -70,15 +70,15 @@ def _heads(rows: Tensor, boxes: Tensor, counts: Sequence[int], iou_thresh: float
     """(R,) int64, the row of the kept box that each box of some images belongs to.
 
     Args:
-        rows: (R,) int64, of the boxes.
-        boxes: (R, 4), the best of each image first.
+        rows: (R,) int64 rows of the boxes.
+        boxes: (R, 4) boxes, the best of each image first.
         counts: number of boxes of each image.
         iou_thresh: see :func:`nms_clusters`.
     """
     shape = len(counts), max(*counts, 1)
     slots = None
     if len(rows) < shape[0] * shape[1]:
-        # As many boxes of each image: those that are none come last, where they change nothing.
+        # Images are padded to as many boxes; the padding comes last, where it changes nothing.
         slots = consecutive_rows(range(0, shape[0] * shape[1], shape[1]), counts, rows.device)
         boxes = boxes.new_zeros(shape[0] * shape[1], 4).index_copy_(0, slots, boxes)
         rows = rows.new_zeros(shape[0] * shape[1]).index_copy_(0, slots, rows)
@@ -99,7 +99,7 @@ def _overlaps_before(boxes: Tensor, iou_thresh: float) -> Tensor:
     for start in range(0, num_boxes, step):
         end = start + step
         shared = intersection(boxes[:, start:end, None], boxes[:, None, :end])
-        # As in torchvision's NMS: two boxes without an area have an IoU of NaN: no overlap.
+        # As in torchvision's NMS, two boxes without an area have an IoU of NaN, so no overlap.
         union = (areas[:, start:end, None] + areas[:, None, :end]).sub_(shared)
         overlaps[:, start:end, :end] = shared.div_(union) >= iou_thresh
     return overlaps.tril_(diagonal=-1)
@@ -112,8 +112,8 @@ def _kept(overlaps: Tensor) -> Tensor:
     of each image each time, from first to last, and ends at its only fixed point: usually after a
     few rounds, at most after R.
     """
-    # As 1 and 0, since a product with a vector is faster than one by one: 1 - (number of the kept
-    # boxes before that a box overlaps with), at least 0.
+    # As 1 and 0, since a matrix product is faster than box by box: 1 - (number of the kept boxes
+    # before that a box overlaps with), at least 0.
     matrix = overlaps.float()
     kept = ones = matrix.new_ones(*overlaps.shape[:2], 1)
     while True:

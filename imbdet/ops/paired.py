@@ -6,7 +6,7 @@ from imbdet.ops.precision import at_least_float32
 
 
 def paired(predictions: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Both, (P, C), in float32 at least.
+    """Predictions and targets, (P, C), in float32 at least.
 
     Raises:
         ValueError: the shapes differ, which torch might broadcast, or are not (P, C).

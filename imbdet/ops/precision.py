@@ -1,4 +1,4 @@
-"""Half precision is for networks: areas overflow in it, and sums lose their small terms."""
+"""Float types of losses: in half precision areas overflow, and sums lose their small terms."""
 
 import torch
 from torch import Tensor

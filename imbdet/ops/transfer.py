@@ -1,4 +1,4 @@
-"""Numbers of the program on a device."""
+"""Transfer of numbers to a device."""
 
 from collections.abc import Sequence
 

@@ -39,5 +39,5 @@ __all__ = [
 
 
 def __dir__() -> list[str]:
-    """What the package offers, without the modules that it is made of."""
+    """Public names of the package, without its modules."""
     return __all__

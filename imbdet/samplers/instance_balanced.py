@@ -26,8 +26,8 @@ def pick_instance_balanced(
 ) -> Pick:
     """Pick positives, min(quota, n) of a pool of n; see :class:`PoolSampler`.
 
-    Of each of the G ground truths with positives, floor(quota / G) are drawn at random, or all that
-    there are; the rest of the quota is drawn at random from the remaining positives. The published
+    Of the positives of each of G ground truths, floor(quota / G) are drawn at random, or all if
+    there are fewer; the rest of the quota is drawn at random from the others. The published
     code draws round(quota / G) + 1 each and trims at random, and may draw a sample twice.
     """
     instances = candidates.gt_idxs[pool]

@@ -36,7 +36,7 @@ class IoUBalancedNegatives:
     2. the floor set;
     3. the rest of the IoU set.
 
-    In the published code the highest bin extends to the best box of all, a positive, and from the
+    In the published code the highest bin extends to the highest IoU of all, a positive's; from the
     second call on a ``floor_thr`` of -1 acts as 0. Here calls do not depend on each other.
 
     Attributes:
@@ -69,7 +69,7 @@ class IoUBalancedNegatives:
         return Pick(torch.cat([iou_set[:balanced], floor_set, iou_set[balanced:]])[:quota])
 
     def _bins(self, ious: Tensor) -> Tensor:
-        """(n,) int64 in [0, K), the bins of the IoU set, (n,), n > 0; the last one is closed."""
+        """(n,) int64 bins in [0, K) of the IoU set, (n,), n > 0; the last bin is closed."""
         lowest = max(self.floor_thresh, 0.0)
         steps = torch.arange(1, self.num_bins, device=ious.device)
         inner_edges = lowest + (ious.max() - lowest) * steps / self.num_bins

@@ -31,10 +31,10 @@ class HardSampler:
     of the pool, so nothing is random; NaN counts as the highest loss.
 
     Attributes:
-        nms_thresh: IoU; 1 disables the suppression. A box that greedy NMS by loss suppresses is
-            picked only if the boxes that it keeps do not fill the quota, so that copies of one hard
-            region do not (paper: 0.7). The cost is quadratic: for thousands of proposals, not for
-            all anchors.
+        nms_thresh: IoU threshold of greedy NMS by loss; 1 disables it. A suppressed box is picked
+            only if those that NMS keeps do not fill the quota, so that copies of one hard region do
+            not (paper: 0.7). The time is quadratic: for thousands of proposals, not for all
+            anchors.
     """
 
     nms_thresh: Share = 1.0

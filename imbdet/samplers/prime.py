@@ -76,7 +76,7 @@ def _pick_prime(
     quota: int,
     generator: torch.Generator | None,
 ) -> Pick:
-    """Those of the highest rank, (R,) int64 in their order, filled up with random others."""
+    """Pick the first of ``ranked``, (R,) int64, and fill the quota with random others."""
     prime = ranked[:quota]
     filling = pick_random(candidates, unranked, quota - len(prime), generator).idxs
     idxs = torch.cat([prime, filling])

@@ -25,8 +25,8 @@ class RatioSampler(PairSampler):
         """Combine two samplers.
 
         Args:
-            positive: picks the positives; its quota is all of them.
-            negative: picks the negatives.
+            positive: sampler of the positives; its quota is all of them.
+            negative: sampler of the negatives.
             neg_pos_ratio: quota of negatives per positive of the image, rounded down.
             min_negatives: lowest quota of negatives, so that an image without objects contributes,
                 too.

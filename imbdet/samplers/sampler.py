@@ -1,4 +1,4 @@
-"""How samplers fit together: one for positives and one for negatives, image by image."""
+"""Protocols of samplers, and pairs of one for positives and one for negatives of each image."""
 
 import math
 from abc import ABC, abstractmethod
@@ -14,12 +14,12 @@ from imbdet.methods.options import NonNegative, Range, Share, checked
 from imbdet.ops.transfer import to_device
 from imbdet.structures import Candidates, Choice, needs_of
 
-# How many samples of an image are asked for.
+# Number of samples of an image that are requested.
 Quota = Annotated[int, Range(0)]
 
 
 class Pick(NamedTuple):
-    """What was picked from a pool.
+    """The members that were picked from a pool.
 
     Attributes:
         idxs: (S,) int64, distinct members of the pool.
@@ -30,17 +30,17 @@ class Pick(NamedTuple):
     importance: Tensor | None = None
 
 
-# Picks from a pool a quota, by a source of randomness: see ``PoolSampler``.
+# Picks from a pool, given a quota and a source of randomness: see ``PoolSampler``.
 PickFrom = Callable[[int, torch.Generator | None], Pick]
 
 
 class PoolSampler(Protocol):
     """Picks among candidates of one image and one kind, positive or negative.
 
-    A sampler that looks at what the head says declares it by an attribute ``needs``; see
-    :func:`imbdet.structures.needs_of`. Plain functions need nothing.
+    A sampler that uses outputs or losses declares it by an attribute ``needs``; see
+    :func:`imbdet.structures.needs_of`. Plain functions need neither.
 
-    One that looks at the pools of all images at once is a :class:`PoolsSampler`.
+    One that uses the pools of all images at once is a :class:`PoolsSampler`.
     """
 
     def __call__(
@@ -55,14 +55,14 @@ class PoolSampler(Protocol):
         Args:
             candidates: all candidates of the batch.
             pool: (n,) int64, rows of the candidates to pick from.
-            quota: how many to pick, >= 0.
+            quota: number of members to pick, >= 0.
             generator: source of randomness on the pool's device; None is torch's global one.
         """
         ...
 
 
 class PoolsSampler(ABC):
-    """A :class:`PoolSampler` that looks at all images at once, then picks from one by one."""
+    """A :class:`PoolSampler` that ranks the pools of all images at once, then picks from each."""
 
     def __call__(
         self,
@@ -77,11 +77,11 @@ class PoolsSampler(ABC):
 
     @abstractmethod
     def of_pools(self, candidates: Candidates, pools: Sequence[Tensor]) -> list[PickFrom]:
-        """What picks from each of several pools; until it is called, nothing random is drawn.
+        """Functions that pick from each of several pools; random numbers are drawn in their calls.
 
         Args:
             candidates: all candidates of the batch.
-            pools: of each image, see :class:`PoolSampler`.
+            pools: pool of each image, see :class:`PoolSampler`.
         """
 
 
@@ -89,10 +89,10 @@ class Sampler(Protocol):
     """Chooses among the candidates of a batch; see :func:`imbdet.structures.needs_of`."""
 
     def __call__(self, candidates: Candidates, generator: torch.Generator | None = None) -> Choice:
-        """Choose.
+        """Choose among the candidates.
 
         Args:
-            candidates: of the batch.
+            candidates: candidates of the batch.
             generator: source of randomness on their device; None is torch's global one.
         """
         ...
@@ -101,31 +101,31 @@ class Sampler(Protocol):
 class PairSampler(ABC):
     """Chooses from each image by one sampler of positives and one of negatives.
 
-    Ignored candidates are never chosen. A subclass says how many of each are asked for.
+    Ignored candidates are never chosen. A subclass defines how many of each are requested.
     """
 
     def __init__(self, positive: PoolSampler, negative: PoolSampler):
         """Combine two samplers.
 
         Args:
-            positive: picks the positives.
-            negative: picks the negatives.
+            positive: sampler of the positives.
+            negative: sampler of the negatives.
         """
         self.positive = positive
         self.negative = negative
 
     @property
     def needs(self) -> frozenset[str]:
-        """What both samplers together need; see :func:`needs_of`."""
+        """The needs of both samplers; see :func:`needs_of`."""
         return needs_of(self.positive) | needs_of(self.negative)
 
     @abstractmethod
     def max_positives(self, num_available: int) -> int:
-        """How many positives to ask for in an image that has ``num_available``."""
+        """Quota of positives in an image that has ``num_available``."""
 
     @abstractmethod
     def max_negatives(self, num_positives: int) -> int:
-        """How many negatives to ask for after ``num_positives`` positives have been picked."""
+        """Quota of negatives after ``num_positives`` positives have been picked."""
 
     def __call__(self, candidates: Candidates, generator: torch.Generator | None = None) -> Choice:
         """Choose from each image, its positives first."""
@@ -160,10 +160,10 @@ class QuotaSampler(PairSampler):
         """Combine two samplers.
 
         Args:
-            positive: picks the positives.
-            negative: picks the negatives.
+            positive: sampler of the positives.
+            negative: sampler of the negatives.
             batch_size_per_image: quota B of an image.
-            positive_fraction: at most floor(B * fraction) positives are asked for.
+            positive_fraction: fraction of the quota for positives, floor(B * fraction) at most.
             max_neg_pos_ratio: largest number of negatives per positive; an image without positives
                 counts as one with a single positive.
         """
@@ -183,7 +183,7 @@ class QuotaSampler(PairSampler):
 
 def floor_quota(product: float) -> int:
     """Round a share of a quota, >= 0, down to a whole number."""
-    # 1e-6: a product such as 100 * 0.29 may fall just short of the whole number it means.
+    # 1e-6, as rounding may leave a product such as 100 * 0.29 just below a whole number.
     return int(product + 1e-6)
 
 
@@ -198,7 +198,7 @@ def _pools(candidates: Candidates) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
     if len(candidates.num_per_image) == 1:
         return rows[:1], rows[1:]
     inner_ends = to_device(list(accumulate(candidates.num_per_image))[:-1], rows[0].device)
-    # Where images end among the rows of either kind: the program waits for both at once.
+    # Ends of the images among the rows of either kind, in one transfer from the device.
     cuts = torch.stack([torch.searchsorted(of_kind, inner_ends) for of_kind in rows]).tolist()
     return rows[0].tensor_split(cuts[0]), rows[1].tensor_split(cuts[1])
 
@@ -206,7 +206,7 @@ def _pools(candidates: Candidates) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
 def _of_pools(
     sampler: PoolSampler, candidates: Candidates, pools: Sequence[Tensor]
 ) -> list[PickFrom]:
-    """What picks from each pool."""
+    """Functions that pick from each pool."""
     if isinstance(sampler, PoolsSampler):
         return sampler.of_pools(candidates, pools)
     return [partial(sampler, candidates, pool) for pool in pools]

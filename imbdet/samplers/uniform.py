@@ -1,4 +1,4 @@
-"""The two samplers without a preference: random ones, or all."""
+"""Samplers that prefer no candidates: a random choice, or all."""
 
 import torch
 from torch import Tensor
@@ -40,7 +40,7 @@ def pick_all(
 
 
 def random_order(pool: Tensor, generator: torch.Generator | None) -> Tensor:
-    """(n,) int64, places in a pool (n,) in random order."""
+    """(n,) int64 indices into a pool (n,), in random order."""
     return torch.randperm(len(pool), device=pool.device, generator=generator)
 
 

@@ -1,4 +1,4 @@
-"""What flows from room to room: priors are assigned and sampled, samples are weighted and pay.
+"""Data of all stages: priors are assigned and sampled, samples are weighted and have losses.
 
 Shape shorthand: B images of a batch; R priors; M rows, candidates or samples of the whole batch
 (image after image), P positives and N negatives among them; G objects of the batch; K classes.
@@ -29,5 +29,5 @@ __all__ = [
 
 
 def __dir__() -> list[str]:
-    """What the package offers, without the modules that it is made of."""
+    """Public names of the package, without its modules."""
     return __all__

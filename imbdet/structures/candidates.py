@@ -1,4 +1,4 @@
-"""Rows that are assigned to objects, and what is chosen of them.
+"""Rows that are assigned to objects, and the choice of a sampler among them.
 
 Shape shorthand: see :mod:`imbdet.structures`.
 """
@@ -27,7 +27,7 @@ class Assignment:
     Attributes:
         gt_idxs: (M,) int64, index in [0, G) of a positive's object; -1 background, -2 ignored.
         ious: (M,) float in [0, 1], overlap of a positive with its object as the assigner measures
-            it; 0 for other rows, unless the assigner says otherwise.
+            it; 0 for other rows, unless the assigner's docstring differs.
         max_ious: (M,) float in [0, 1], highest IoU of each prior with any object of its image; None
             if the assigner did not need it.
         quality: (M,) float in [0, 1], quality of a positive, 0 for other rows; None if the assigner
@@ -43,7 +43,7 @@ class Assignment:
         """(M,) int64, [0, K) foreground, K background, -1 ignored.
 
         Args:
-            classes: (G,) of the objects.
+            classes: (G,) classes of the objects.
             num_classes: K.
         """
         # The index -1 is that of the last entry, -2 that of the one before.
@@ -53,15 +53,15 @@ class Assignment:
 
 
 class Choice(NamedTuple):
-    """What a sampler chose from candidates.
+    """The choice of a sampler among candidates.
 
     Attributes:
         idxs: (S,) int64 indices into the M candidates, image after image; ``slice(None)`` = all.
-        num_per_image: how many of each image.
+        num_per_image: number of chosen candidates of each image.
         importance: (S,) float in (0, 1], 1 = most important, as the sampler ranks them (1 for those
             it does not rank); or None.
-        num_positives: how many of each image are positive, if these are its first ones and the
-            others negative; None says nothing of it.
+        num_positives: number of positives of each image, if these are its first ones and the others
+            negative; None if that is not known.
     """
 
     idxs: Tensor | slice
@@ -78,19 +78,21 @@ class Candidates:
         gt_labels: (M,) int64, [0, K) foreground, K background, -1 ignored.
         gt_idxs: (M,) int64, index in [0, G) of a positive's object; -1 for all others.
         ious: (M,) float in [0, 1], highest IoU of the prior with any object of its image, whatever
-            the assigner looks at.
+            the assigner measures.
         num_per_image: number of rows of each image.
         num_classes: K.
         priors: the priors of the batch.
         targets: the objects of the batch.
-        rows: (M,) int64, which of the batch's rows these are; ``slice(None)`` = all.
+        rows: (M,) int64 indices of these rows in the batch; ``slice(None)`` = all.
         quality: (M,) float in [0, 1], see :class:`Assignment`.
-        outputs: what the head says of them, detached, if a part of the learner needs it.
-        cls_losses: (M,) their classification losses, before weights and normalizer, >= 0,
-            detached, if a part of the learner needs them.
+        outputs: outputs of the head for these rows, detached, if a part of the learner needs them.
+        cls_losses: (M,) classification losses, before weights and normalizer, >= 0, detached, if a
+            part of the learner needs them.
         importance: see :class:`Choice`.
-        num_positives: see :class:`Choice`; where it is known, nobody waits for the device.
-        is_in_region: (M,) bool, which are ignored for a region that is; None without regions.
+        num_positives: see :class:`Choice`; where it is known, ``pos_idxs`` need not wait for the
+            device.
+        is_in_region: (M,) bool, whether a row is ignored as it lies in an ignored region; None
+            without regions.
     """
 
     gt_labels: Tensor
@@ -113,12 +115,12 @@ class Candidates:
 
     @cached_property
     def is_positive(self) -> Tensor:
-        """(M,) bool."""
+        """(M,) bool, whether a row is positive."""
         return (self.gt_labels >= 0) & ~self.is_negative
 
     @cached_property
     def is_negative(self) -> Tensor:
-        """(M,) bool; ignored rows are neither positive nor negative."""
+        """(M,) bool, whether a row is negative; ignored rows are neither positive nor negative."""
         return self.gt_labels == self.num_classes
 
     @cached_property
@@ -150,7 +152,7 @@ class Candidates:
 
     @cached_property
     def weights(self) -> Tensor | None:
-        """(M,) factors >= 0 of the losses: of a row's object, if it has one, and of its image.
+        """(M,) factors >= 0 of the losses: those of a row's object, if any, and image multiplied.
 
         None is 1 for all.
         """
@@ -191,7 +193,7 @@ class Candidates:
         """(S, 4) boxes of some rows, (S,) int64, after the regression for ``classes``, (S,).
 
         Raises:
-            ValueError: the outputs are not known.
+            ValueError: the outputs or their transform are not known.
         """
         outputs = self.require_outputs()
         return outputs.require_transform().apply_deltas(
@@ -199,10 +201,10 @@ class Candidates:
         )
 
     def require_outputs(self) -> Outputs:
-        """``outputs``, for a sampler that says that it ``needs`` them.
+        """``outputs``, for a sampler that declares that it ``needs`` them.
 
         Raises:
-            ValueError: they are not known.
+            ValueError: the outputs are not known.
         """
         if self.outputs is None:
             raise ValueError(
@@ -212,10 +214,10 @@ class Candidates:
         return self.outputs
 
     def require_losses(self) -> Tensor:
-        """``cls_losses``, for a sampler that says that it ``needs`` them.
+        """``cls_losses``, for a sampler that declares that it ``needs`` them.
 
         Raises:
-            ValueError: they are not known.
+            ValueError: the losses are not known.
         """
         if self.cls_losses is None:
             raise ValueError(
@@ -224,7 +226,7 @@ class Candidates:
         return self.cls_losses
 
     def take(self, choice: Choice) -> "Candidates":
-        """The chosen rows, without outputs and losses, which are those of the candidates."""
+        """The chosen rows, without outputs and losses."""
         return Candidates(
             gt_labels=self.gt_labels[choice.idxs],
             gt_idxs=self.gt_idxs[choice.idxs],
@@ -245,11 +247,11 @@ class Candidates:
 
 
 def needs_of(part: object) -> frozenset[str]:
-    """What an assigner or a sampler looks at beside priors and objects.
+    """The needs of an assigner or a sampler beside priors and objects.
 
-    Its attribute ``needs`` is a frozenset of "outputs", what the head says of every prior, and
-    "losses", the classification loss that each would pay. A part without the attribute needs none;
-    a function needs the same if some of its options are bound by ``functools.partial``.
+    Its attribute ``needs`` is a frozenset of "outputs", those of the head for every prior, and
+    "losses", the classification loss of each prior. A part without the attribute needs none; a
+    function whose options are bound by ``functools.partial`` needs the same as without.
     """
     while isinstance(part, partial):
         part = part.func

@@ -1,4 +1,4 @@
-"""What the logits of a head mean: how scores are made of them.
+"""Meanings of the logits of a head: how scores are made from them.
 
 Shape shorthand: M rows, K classes, C columns of logits.
 """
@@ -12,13 +12,13 @@ from imbdet.ops.precision import at_least_float32
 
 
 class Classifier(ABC):
-    """How (M, C) logits become scores.
+    """Makes scores from (M, C) logits.
 
     Attributes:
-        name: as messages have it.
-        num_extra: C - K, columns beside those of the classes.
-        has_prior: whether every score has a logit of its own, whose bias sets where it starts.
-        sums_to_one: whether the scores of the classes and the background do.
+        name: name in messages.
+        num_extra: C - K, number of columns beside those of the classes.
+        has_prior: whether every score has a logit of its own, whose bias sets its initial value.
+        sums_to_one: whether the scores of the classes and the background sum to 1.
     """
 
     name: str
@@ -45,10 +45,10 @@ class Classifier(ABC):
 
     @abstractmethod
     def predict(self, logits: Tensor) -> Tensor:
-        """The same, or K where the background is more likely."""
+        """(M,) int64 in [0, K], the best class, or K where the background is more likely."""
 
     def columns(self, logits: Tensor) -> Tensor:
-        """(M, C) the columns that count of (M, K + 1) logits."""
+        """(M, C) columns of (M, K + 1) logits that are used."""
         return logits if self.num_extra else logits[:, :-1]
 
 

@@ -1,4 +1,4 @@
-"""What a head says.
+"""Outputs of a head.
 
 Shape shorthand: see :mod:`imbdet.structures`.
 """
@@ -15,7 +15,7 @@ from imbdet.structures.classifiers import SIGMOID, Classifier
 
 
 class BoxTransform(Protocol):
-    """How boxes become deltas and deltas boxes, such as detectron2's ``Box2BoxTransform``."""
+    """Encodes boxes as deltas and decodes them, such as detectron2's ``Box2BoxTransform``."""
 
     def get_deltas(self, boxes: Tensor, gt_boxes: Tensor, /) -> Tensor:
         """(R, 4) deltas that lead from boxes, (R, 4), to the ground truth, (R, 4)."""
@@ -28,16 +28,16 @@ class BoxTransform(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Outputs:
-    """What a head says of M rows. What a head does not have is None.
+    """Outputs of a head for M rows; those that it lacks are None.
 
     Attributes:
-        logits: (M, C) of the classes, with the columns that the classifier asks for.
-        boxes: (M, 4) decoded predictions, for assigners that look at them.
-        deltas: (M, 4) or, for each class, (M, 4 K).
-        side_logits: (M, 4, n + 1) of the distributions over 0..n whose means the deltas are.
-        quality_logits: (M,) of the quality that a branch of the head predicts.
-        box2box_transform: encodes and decodes the deltas.
-        classifier: what the logits mean.
+        logits: (M, C) logits of the classes, with the columns that the classifier needs.
+        boxes: (M, 4) decoded predictions, for assigners that need them.
+        deltas: (M, 4) deltas or, for each class, (M, 4 K).
+        side_logits: (M, 4, n + 1) logits of the distributions over 0..n whose means the deltas are.
+        quality_logits: (M,) logits of the quality that a branch of the head predicts.
+        box2box_transform: transform that encodes and decodes the deltas.
+        classifier: meaning of the logits.
     """
 
     logits: Tensor
@@ -62,15 +62,15 @@ class Outputs:
         return self.classifier.scores(self.logits)
 
     def take(self, idxs: Tensor | slice) -> "Outputs":
-        """Those of some rows."""
+        """The outputs of some rows."""
         return self._with_each(lambda tensor: tensor[idxs])
 
     def detach(self) -> "Outputs":
-        """The same as constants."""
+        """The outputs, detached."""
         return self._with_each(Tensor.detach)
 
     def _with_each(self, change: Callable[[Tensor], Tensor]) -> "Outputs":
-        """The same with each tensor changed."""
+        """The outputs with each tensor changed."""
         values = ((field.name, getattr(self, field.name)) for field in fields(self))
         tensors = {name: value for name, value in values if isinstance(value, Tensor)}
         changed: Any = {name: change(tensor) for name, tensor in tensors.items()}
@@ -80,7 +80,7 @@ class Outputs:
         """``boxes``, for an assigner that needs them.
 
         Raises:
-            ValueError: they were not decoded.
+            ValueError: the boxes were not decoded.
         """
         if self.boxes is None:
             raise ValueError("this assigner looks at decoded boxes, which the outputs lack")
@@ -90,7 +90,7 @@ class Outputs:
         """(S, 4) deltas of one class, (S,) int64, in each of some rows, (S,) int64.
 
         Raises:
-            ValueError: the head has none.
+            ValueError: the head has no deltas.
         """
         if self.deltas is None:
             raise ValueError("these outputs have no deltas")
@@ -103,7 +103,7 @@ class Outputs:
         """``box2box_transform``.
 
         Raises:
-            ValueError: there is none.
+            ValueError: there is no transform.
         """
         if self.box2box_transform is None:
             raise ValueError("these outputs have no box2box_transform")

@@ -21,7 +21,7 @@ class Levels(NamedTuple):
 
     Attributes:
         idxs: (M,) int64 in [0, number), the level of each row.
-        number: how many there are, with or without rows.
+        number: number of levels, with or without rows.
     """
 
     idxs: Tensor
@@ -33,7 +33,7 @@ class Levels(NamedTuple):
 
 
 class Priors:
-    """The boxes or points at which a head predicts: of a dense head the same for every image.
+    """The boxes or points at which a head predicts; a dense head has the same for every image.
 
     Attributes:
         boxes: (R, 4) anchors or proposals; of points without anchors, squares as wide as their
@@ -115,7 +115,7 @@ class Priors:
         """``strides``, for an assigner that needs them.
 
         Raises:
-            ValueError: they are unknown.
+            ValueError: the strides are unknown.
         """
         if self.strides is None:
             raise ValueError("this assigner measures in strides, which the priors lack")

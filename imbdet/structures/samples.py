@@ -1,4 +1,4 @@
-"""The chosen candidates, with what the head says of them.
+"""The chosen candidates, with the outputs of the head for them.
 
 Shape shorthand: see :mod:`imbdet.structures`.
 """
@@ -21,12 +21,12 @@ class Positives:
 
     Attributes:
         boxes: (P, 4) anchors or proposals.
-        gt_boxes: (P, 4) their ground truth.
+        gt_boxes: (P, 4) ground truth.
         pred_deltas: (P, 4) predicted deltas, of the ground-truth class where they are per class.
             With gradient.
-        box2box_transform: encodes and decodes deltas.
-        levels: of anchors; None for proposals.
-        weights: (P,) of the samples, or None; see :attr:`Samples.weights`.
+        box2box_transform: transform that encodes and decodes deltas.
+        levels: levels of anchors; None for proposals.
+        weights: (P,) weights of the samples, or None; see :attr:`Samples.weights`.
     """
 
     boxes: Tensor
@@ -54,11 +54,11 @@ class Positives:
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Chosen candidates and what the head says of them: all that weightings and criteria look at.
+    """Chosen candidates and their outputs, from which weights and losses are computed.
 
     Attributes:
-        candidates: the chosen ones, M.
-        outputs: of the same rows, with gradient.
+        candidates: M chosen candidates.
+        outputs: outputs of the same rows, with gradient.
     """
 
     candidates: Candidates
@@ -69,7 +69,7 @@ class Samples:
 
     @property
     def gt_labels(self) -> Tensor:
-        """See :class:`Candidates`, also for all that follows."""
+        """See :class:`Candidates`, also for the properties that follow."""
         return self.candidates.gt_labels
 
     @property
@@ -106,19 +106,19 @@ class Samples:
 
     @property
     def pos_weights(self) -> Tensor | None:
-        """(P,) of the positives."""
+        """(P,) weights of the positives, or None."""
         return None if self.weights is None else self.weights[self.pos_idxs]
 
     @property
     def pred_logits(self) -> Tensor:
-        """(M, C), see :class:`Outputs`; with gradient."""
+        """(M, C) logits, see :class:`Outputs`; with gradient."""
         return self.outputs.logits
 
     @cached_property
     def scores(self) -> Tensor:
-        """(M,) in [0, 1]: of the object's class for positives, the highest for all others.
+        """(M,) scores in [0, 1]: that of the object's class for positives, the highest for others.
 
-        The background has no score. float32 at least.
+        The background has no score. The type is float32 at least.
         """
         classifier, logits, rows = self.outputs.classifier, self.pred_logits, self.pos_idxs
         classes = classifier.best_classes(logits)
@@ -127,9 +127,9 @@ class Samples:
 
     @cached_property
     def pos_quality(self) -> Tensor:
-        """(P,) quality of the positives in [0, 1], detached: what the loss of a class aims at.
+        """(P,) quality of the positives in [0, 1], detached: targets of classification losses.
 
-        It is that of the assigner or, if that does not grade them, the IoU of the decoded boxes.
+        It is the assigner's quality or, if that does not grade them, the IoU of the decoded boxes.
         """
         quality = self.candidates.quality
         return self.positives.pred_ious if quality is None else quality[self.pos_idxs]

@@ -18,10 +18,10 @@ class Regions:
     """Parts of images where it is not known what is an object, such as crowds.
 
     Attributes:
-        boxes: (I, 4) of the batch, image after image.
+        boxes: (I, 4) boxes of the batch, image after image.
         num_per_image: number of regions of each image.
-        min_overlap: in (0, 1], the share of a prior's area that must lie in one of them for the
-            prior to be ignored instead of background.
+        min_overlap: share of a prior's area, in (0, 1], that must lie in one region for the prior
+            to be ignored instead of background.
     """
 
     boxes: Tensor
@@ -33,7 +33,7 @@ class Regions:
         object.__setattr__(self, "boxes", at_least_float32(self.boxes))
 
     def by_image(self) -> Iterator["Regions"]:
-        """Those of each image."""
+        """The regions of each image."""
         for boxes in self.boxes.split(list(self.num_per_image)):
             yield Regions(boxes, [len(boxes)], self.min_overlap)
 
@@ -51,7 +51,7 @@ class Targets:
             None is 1 for all.
         image_weights: (B,) factors >= 0 of the losses of all samples of an image; at 0 they are
             ignored. None is 1 for all.
-        regions: ignored regions; None is none.
+        regions: ignored regions, or None.
     """
 
     boxes: Tensor
@@ -76,7 +76,7 @@ class Targets:
 
     @property
     def num_images(self) -> int:
-        """B."""
+        """B, the number of images."""
         return len(self.counts)
 
     @cached_property
@@ -104,7 +104,7 @@ class Targets:
         """``image_sizes``, for an assigner that needs them.
 
         Raises:
-            ValueError: they are unknown.
+            ValueError: the sizes are unknown.
         """
         if self.image_sizes is None:
             raise ValueError("this assigner looks at sizes of images, which the targets lack")

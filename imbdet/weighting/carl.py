@@ -38,9 +38,9 @@ def carl_weights(scores: Tensor, *, k: NonNegative = 1.0, bias: Share = 0.2) -> 
 
 
 def gt_class_scores(samples: Samples) -> Tensor:
-    """(P,) scores of the positives' ground-truth classes in [0, 1], float32 at least.
+    """(P,) scores of the positives' ground-truth classes, in [0, 1], float32 at least.
 
-    With gradient.
+    They have a gradient.
     """
     rows = samples.pos_idxs
     return samples.outputs.classifier.scores_of(samples.gt_labels[rows], samples.pred_logits[rows])

@@ -24,8 +24,8 @@ def importance_weights(importance: Tensor, *, k: NonNegative, bias: Share) -> Te
 
     Args:
         importance: (R,) u in (0, 1], linear in the rank; 1 = most important.
-        k: exponent; 0 is 1 for all.
-        bias: weight of a sample without importance before the power; 1 is 1 for all.
+        k: exponent; 0 gives all the weight 1.
+        bias: weight of a sample without importance before the power; 1 gives all the weight 1.
 
     Returns:
         (R,) weights in [0, 1].
@@ -40,15 +40,15 @@ def importance_weights(importance: Tensor, *, k: NonNegative, bias: Share) -> Te
 )
 @dataclass(frozen=True)
 class ImportancePositives:
-    """ISR-P: positives by the hierarchical local rank of their IoU after regression.
+    """ISR-P: weights of positives by the hierarchical local rank of their IoU after regression.
 
     The published code mistakes objects of different images for one from the third image on, and
     raises existing weights to the power, too. Here objects have indices unique in the batch, and
     existing weights multiply outside the power (:class:`WeightingProduct`).
 
     Attributes:
-        k: exponent; the larger, the more the important samples stand out, and 0 is 1 for all.
-        bias: weight of a sample without importance before the power; 1 is 1 for all.
+        k: exponent; the larger, the more the important samples stand out; 0 gives all the weight 1.
+        bias: weight of a sample without importance before the power; 1 gives all the weight 1.
     """
 
     k: NonNegative = 2.0
@@ -75,18 +75,18 @@ class ImportancePositives:
 )
 @dataclass(frozen=True)
 class ImportanceNegatives:
-    """ISR-N: negatives by the importance that their sampler gave them.
+    """ISR-N: weights of negatives by the importance that their sampler gave them.
 
     Attributes:
-        k: exponent; the larger, the more the important samples stand out, and 0 is 1 for all.
-        bias: weight of a sample without importance before the power; 1 is 1 for all.
+        k: exponent; the larger, the more the important samples stand out; 0 gives all the weight 1.
+        bias: weight of a sample without importance before the power; 1 gives all the weight 1.
     """
 
     k: NonNegative = 0.5
     bias: Share = 0.0
 
     def __call__(self, samples: Samples, cls_losses: Tensor) -> Weights:
-        """See :class:`Weighting`; the total of each image's negatives stays.
+        """See :class:`Weighting`; the total loss of each image's negatives stays.
 
         Raises:
             ValueError: the samples have no importance.
@@ -115,8 +115,8 @@ def keep_totals(weights: Tensor, losses: Tensor, group_idxs: Tensor, num_groups:
         num_groups: number of groups.
 
     Returns:
-        (R,) weights; 1 in a group where no factor can do that, since all losses are 0 or one is not
-        finite.
+        (R,) weights; 1 in a group where no factor can do that, since all weighted losses are 0 or
+        one is not finite.
     """
     losses = at_least_float32(losses)
     zeros = losses.new_zeros(num_groups)

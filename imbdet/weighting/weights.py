@@ -1,4 +1,4 @@
-"""What a weighting is, and how weightings combine."""
+"""The protocol of weightings, and their product."""
 
 from typing import NamedTuple, Protocol
 
@@ -25,7 +25,7 @@ class Weights(NamedTuple):
         Args:
             samples: M samples.
             rows: (R,) int64, distinct rows of the samples.
-            factors: (R,) their factors.
+            factors: (R,) factors of these rows.
         """
         cls_factors = factors.new_ones(len(samples)).index_copy(0, rows, factors)
         return cls(cls_factors, box=factors.new_ones(len(samples.pos_idxs)))
@@ -43,15 +43,15 @@ class Weighting(Protocol):
     """Weighs samples."""
 
     def __call__(self, samples: Samples, cls_losses: Tensor) -> Weights:
-        """Weigh the samples, whose classification losses are ``cls_losses``, (M,), detached."""
+        """Weight the samples, whose classification losses are ``cls_losses``, (M,), detached."""
         ...
 
 
 class WeightingProduct:
     """Weightings one after another, whose factors multiply.
 
-    Each one sees the classification losses as weighted by those before it: a weighting that leaves
-    the total loss as it is leaves the total that it finds.
+    Each one gets the classification losses weighted by those before it, so that a weighting that
+    preserves the total loss preserves the total of these.
     """
 
     def __init__(self, *weightings: Weighting):

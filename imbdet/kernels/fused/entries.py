@@ -1,9 +1,9 @@
-"""What an entry pays for its logit, in Triton's language.
+"""Losses of an entry as functions of its logit, in Triton's language.
 
 The dataclasses of the losses choose functions by :func:`imbdet.kernels.entrywise.fused_as`.
 
 Each function takes the logit x, the target y of a positive, up to three numbers and a table with
-its size. With z = sign x, the loss of a negative entry or its mirror image, a = sign.
+its size. At z = sign x it computes the loss of a negative entry (sign = 1) or its mirror image.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from imbdet.kernels.entrywise import EntryLoss, fused_formula
 
-# Below, log(1 + e) would lose the digits of e, all the more as a GPU approximates it.
+# Below this e, log(1 + e) would lose the digits of e, all the more as a GPU approximates it.
 SMALL = tl.constexpr(0.1)
 
 
@@ -129,9 +129,9 @@ class FusedEntry(NamedTuple):
     """An entry loss as a kernel takes it.
 
     Attributes:
-        value: the loss.
-        grad: its derivative with respect to the logit.
-        numbers: three of them.
+        value: function of the loss.
+        grad: function of its derivative with respect to the logit.
+        numbers: three numbers for these, unused ones 0.
         table: further numbers, or None.
     """
 
@@ -154,7 +154,7 @@ _FUNCTIONS = {
 def fused_entry(entry: EntryLoss) -> FusedEntry | None:
     """The functions and numbers of an entry loss; None if there are none for it.
 
-    Exponents and weights must be numbers: those of each class have no kernel.
+    Exponents and weights must be numbers: there is no kernel for those of each class.
     """
     formula = fused_formula(entry)
     if formula is None:

@@ -1,7 +1,6 @@
 """Losses of the entries of a matrix of logits, in one launch each way.
 
-What the positive entry of a row pays is computed once a row, beside the loop over the negative
-ones.
+The loss of a row's positive entry is computed once a row, beside the loop over the negative ones.
 
 Shape shorthand: M rows, K columns.
 """
@@ -35,7 +34,7 @@ def _of_positives(
     table,
     size,
 ):
-    """What the function makes of the positive entry of each row; 0 of rows without one."""
+    """The function's value at the positive entry of each row; 0 for rows without one."""
     is_positive = (labels >= 0) & (labels < num_columns)
     x = tl.load(logits + starts + tl.maximum(labels, 0), mask=is_positive, other=0.0)
     y = tl.load(targets + rows, mask=is_positive, other=0.0)
@@ -166,8 +165,8 @@ def fused_entries(positive: EntryLoss, negative: EntryLoss, num_args: int) -> Fu
     """The kernels of these losses; None if there are none.
 
     Args:
-        positive: of positive entries.
-        negative: of all others.
+        positive: loss of positive entries.
+        negative: loss of all other entries.
         num_args: number of tensors on which a positive depends.
     """
     parts = fused_entry(positive), fused_entry(negative)
@@ -177,14 +176,14 @@ def fused_entries(positive: EntryLoss, negative: EntryLoss, num_args: int) -> Fu
 
 
 def _of_rows(pos_args: Sequence[Tensor], gt_labels: Tensor, num_columns: int) -> Tensor:
-    """(M,) float32 target of each row that has a positive; without targets anything."""
+    """(M,) float32 targets of the rows that have a positive; any tensor if there are no targets."""
     if not pos_args:
         return gt_labels
-    # Those of other rows are of no account, and neither is what is there without any positive.
+    # Kernels do not read the targets of other rows, nor the padding that stands in without any.
     places = has_positive(gt_labels, num_columns).cumsum(dim=0) - 1
     return F.pad(pos_args[0].float(), (0, 1))[places]
 
 
 def _table(entry: FusedEntry, logits: Tensor) -> tuple[Tensor, int]:
-    """The table of an entry and its size; of those without one anything."""
+    """The table of an entry and its size; any tensor and 0 if it has none."""
     return (logits, 0) if entry.table is None else (entry.table.contiguous(), len(entry.table))

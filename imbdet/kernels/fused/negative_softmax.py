@@ -1,7 +1,7 @@
 """Softmax of the scores over the negative entries of each row, in one launch each way.
 
-The sums of a row are in float32, relative to the highest score so far, by which they are rescaled;
-what is made of them, and the score less the log-sum-exp, is in float64.
+The sums of a row are in float32, relative to the highest score so far, by which they are rescaled.
+Their results, and the differences of scores and log-sum-exps, are in float64.
 
 Shape shorthand: M rows, K columns.
 """

@@ -1,7 +1,7 @@
 """The histogram of gradient norms, in one launch.
 
 A program adds up the entries of a tile bin by bin, from the lowest to the highest bin that occurs,
-so that programs meet at a bin once a tile, not once an entry. Numbers and sums are in float64.
+so that programs write to a bin once a tile, not once an entry. Numbers and sums are in float64.
 
 Shape shorthand: M rows.
 """

@@ -1,4 +1,4 @@
-"""The smallest kernel, to see whether Triton compiles and runs at all."""
+"""A minimal kernel, which checks whether Triton compiles and runs at all."""
 
 import torch
 import triton
@@ -15,7 +15,7 @@ def run_probe(device: torch.device) -> None:
     """Compile a kernel and run it.
 
     Raises:
-        RuntimeError: it computes something else.
+        RuntimeError: the kernel computes a wrong result.
     """
     values = torch.zeros(16, device=device)
     with torch.cuda.device(device):

@@ -1,9 +1,9 @@
 """Sums of steps over all entries of a matrix of logits, in one launch each way.
 
-A program searches for the bucket of each entry among the ends of its segment. Most entries stand
-below all steps and are done with after one comparison. Where all others of a tile share a bucket,
-as in the beginning of a training, their sums are added at once, so that programs do not queue for
-the same number.
+A program searches for the bucket of each entry among the ends of its segment. Most entries are
+below all steps and need one comparison. Where all others of a tile share a bucket, as in the
+beginning of a training, their sums are added at once, so that programs do not wait for each other
+at the same number.
 
 Shape shorthand: M rows, K columns, E ends of steps, B buckets.
 """
@@ -23,7 +23,7 @@ from imbdet.ops.sums import sum_by
 
 @triton.jit
 def _find(x, is_open, ends, first, last, num_rounds):
-    """Places in [first, last]: how many ends of the segment are at or below a score."""
+    """Places in [first, last]: first plus the number of the segment's ends at or below a score."""
     low, high = first + tl.zeros_like(x).to(tl.int32), last + tl.zeros_like(x).to(tl.int32)
     for _ in range(num_rounds):
         middle = (low + high) // 2
@@ -47,7 +47,7 @@ def _know_rows(
     HAS_WEIGHTS: tl.constexpr,
     ROWS: tl.constexpr,
 ):
-    """Of each row: its segment, its weight, where the ends of its segment are, and the lowest."""
+    """Segment and weight of each row, first and last place of its segment's ends, lowest end."""
     segment = tl.zeros((ROWS,), tl.int64)
     if HAS_SEGMENTS:
         segment = tl.load(segments + rows, mask=is_ranked, other=0)
@@ -63,7 +63,7 @@ def _know_rows(
 
 @triton.jit
 def _find_buckets(x, is_open, segment, ends, first, last, bounds, num_rounds):
-    """Buckets of open scores, and the scores between the lowest and the highest end."""
+    """Buckets of open scores, and the scores clamped to the range of the ends."""
     place = _find(x, is_open, ends, first[:, None], last[:, None], num_rounds)
     clamped = tl.minimum(tl.maximum(x, tl.load(bounds)), tl.load(bounds + 1))
     return place + segment.to(tl.int32)[:, None], tl.where(x == x, clamped, x)
@@ -161,9 +161,9 @@ class _Table(NamedTuple):
     """The ends of steps as kernels take them.
 
     Attributes:
-        ends: (E,) float64 by segment, then by score; one of infinity if there is none.
-        firsts: (G + 1,) int64, where those of each segment begin, and where all end.
-        bounds: (2,) float64, beyond which no step has a slope.
+        ends: (E,) float64 ends by segment, then by score; a single infinity if there are none.
+        firsts: (G + 1,) int64 indices at which the ends of each segment begin, then E.
+        bounds: (2,) float64 scores beyond which no step has a slope.
     """
 
     ends: Tensor

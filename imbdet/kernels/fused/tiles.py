@@ -1,6 +1,6 @@
-"""How a matrix of logits is cut into tiles, which programs hold in their registers.
+"""Tiles of a matrix of logits, which programs hold in their registers.
 
-A program takes some rows, and walks over their columns tile by tile.
+A program takes some rows, and iterates over their columns tile by tile.
 
 Shape shorthand: M rows, K columns.
 """
@@ -12,14 +12,14 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-# Entries of a tile: eight of a thread. With sixteen, kernels for Hopper run out of registers.
+# Entries of a tile: eight for a thread. With sixteen, kernels for Hopper run out of registers.
 TILE = 1024
-# What may be the number of its columns; fewer where there are no more.
+# Possible numbers of its columns; a matrix with fewer than the least has narrower tiles.
 WIDTHS = (16, 32, 64, 128)
 
 
 def tile_columns(num_columns: int) -> int:
-    """Columns of a tile, a power of 2: the fewest beyond the last column, then the widest tile."""
+    """Number of columns of a tile, a power of 2: the least padding, then the widest tile."""
     if num_columns <= WIDTHS[0]:
         return 1 << max(num_columns - 1, 0).bit_length()
     return min(WIDTHS, key=lambda width: (-num_columns % width, -width))
@@ -31,12 +31,12 @@ def launch(
     """Run a kernel over all rows.
 
     Args:
-        kernel: its first parameters are the logits, from one row to the next, the labels, M and K;
-            its last ones the rows and columns of a tile.
-        pred_logits: (M, K).
-        gt_labels: (M,) int64.
-        arguments: further ones.
-        constants: further ones, of the compiled code, by name.
+        kernel: kernel whose first parameters are the logits, the stride of their rows, the labels,
+            M and K, and whose last ones are the numbers of rows and columns of a tile.
+        pred_logits: (M, K) logits.
+        gt_labels: (M,) int64 labels.
+        arguments: further arguments.
+        constants: further constants of the compiled code, by name.
     """
     num_rows, num_columns = pred_logits.shape
     if num_rows == 0:
@@ -60,7 +60,7 @@ def launch(
 
 @triton.jit
 def take_rows(row_stride, labels, num_rows, ROWS: tl.constexpr):
-    """A program's rows: their numbers, where their logits start, their labels, and which exist."""
+    """A program's rows: their indices, offsets of their logits, labels, and whether they exist."""
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     is_row = rows < num_rows
     label = tl.load(labels + rows, mask=is_row, other=-1)
@@ -69,7 +69,7 @@ def take_rows(row_stride, labels, num_rows, ROWS: tl.constexpr):
 
 @triton.jit
 def load_tile(logits, starts, is_row, first, num_columns, COLUMNS: tl.constexpr):
-    """The logits of some rows from a column on: columns, logits, and which of them there are."""
+    """A tile of some rows from a column on: columns, logits, and whether they exist."""
     columns = first + tl.arange(0, COLUMNS)
     is_entry = is_row[:, None] & (columns < num_columns)[None, :]
     x = tl.load(logits + starts[:, None] + columns[None, :], mask=is_entry, other=0.0)

@@ -1,4 +1,4 @@
-"""How samples pay: each for itself, or all by their ranking."""
+"""Criteria: losses of samples by themselves, or of their ranking."""
 
 from imbdet.learning.criteria.alrp_criterion import ALRPCriterion
 from imbdet.learning.criteria.criterion import SCOPES, Criterion, all_processes, share_trouble

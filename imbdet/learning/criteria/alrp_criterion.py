@@ -34,9 +34,9 @@ class ALRPCriterion(KeepsMissingBuffers, Criterion):
 
     The localisation part is multiplied by (classification + localisation) / localisation (self-
     balancing, sec. 4.3). The article starts at ``INITIAL_BALANCE`` and takes both from the epoch
-    before; here they are running means, which the first batch starts in that proportion, at the
-    size of its own localisation part: so the start fades out as fast as the momentum says, however
-    small the parts are.
+    before. Here they are running means, whose initial values have that proportion and the size of
+    the first batch's localisation part, so that they decay by the momentum, however small the parts
+    are.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class ALRPCriterion(KeepsMissingBuffers, Criterion):
             delta: half the width of the step, in logits; 0 is the hard step.
             tau: IoU from which an anchor or proposal is a positive; the localisation error is
                 (1 - GIoU) / (2 (1 - tau)).
-            momentum: weight of the past in the running balance of the two parts.
+            momentum: weight of the past in the running means of the two parts.
             smooth_localisation: whether the positives above are summed by the smooth step, as the
                 definition has it, or by the hard order of the scores, as the published code does.
             shared: see :class:`Criterion`; the box loss is 1 - GIoU.

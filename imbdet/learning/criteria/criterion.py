@@ -38,8 +38,8 @@ class Criterion(nn.Module):
     """Computes the losses of samples.
 
     Attributes:
-        tells_losses: whether it has a method ``look`` for the classification loss of each sample.
-        classifier: the meaning of the logits.
+        tells_losses: whether :meth:`look` returns the classification loss of each sample.
+        classifier: meaning of the logits.
 
     Several processes average their losses: DistributedDataParallel the gradients, detectron2's log
     the values. In global scope the averages are those of one process with all the samples.
@@ -57,16 +57,17 @@ class Criterion(nn.Module):
         distribution_loss: DistributionLoss | None = None,
         quality_loss: QualityLoss | None = None,
     ):
-        """Set what positives pay, and the samples that belong together.
+        """Set the losses of positives, and the samples that belong together.
 
         Args:
-            box_loss: computes the box loss of each positive.
+            box_loss: box loss of each positive.
             box_quality: factors of the losses of boxes and distributions, whose sum takes the place
-                of the normalizer; None is 1 for all, and the normalizer.
-            distribution_loss: of the distances to the sides, or None.
-            quality_loss: of a quality branch, or None.
-            scope: over which samples rankings, sums and counts run: "batch", those of this process;
-                "image", the same with a ranking of each image; "global", those of all processes.
+                of the normalizer; None is factors of 1, and the normalizer.
+            distribution_loss: loss of the distances to the sides, or None.
+            quality_loss: loss of a quality branch, or None.
+            scope: samples of rankings, sums and counts: "batch", those of this process; "image",
+                those of this process, with a ranking of each image; "global", those of all
+                processes.
         """
         super().__init__()
         self.box_loss = box_loss
@@ -79,13 +80,13 @@ class Criterion(nn.Module):
     def group(self) -> ProcessGroup | None:
         """The processes whose samples belong together; None is this one alone.
 
-        In evaluation mode it is always alone: the others need not be there.
+        In evaluation mode it is None, as the other processes may not evaluate.
         """
         return all_processes() if self.scope == "global" and self.training else None
 
     @property
     def num_processes(self) -> int:
-        """Factor of what is a sum over this process's samples: the others have theirs."""
+        """Factor of sums over this process's samples, since processes average their losses."""
         return exchange.num_processes(self.group)
 
     def total(self, values: Tensor) -> Tensor:
@@ -93,26 +94,26 @@ class Criterion(nn.Module):
         return exchange.total(values, self.group)
 
     def count(self, number: N, device: torch.device) -> N:
-        """A number of samples or images, or a sum over them, added up over those of the scope.
+        """A number of samples or images, or a sum over them, added up over the scope's processes.
 
         Args:
-            number: of this process.
-            device: on which the processes exchange.
+            number: number of this process.
+            device: device on which the processes exchange it.
         """
         if self.group is None:
             return number
         return type(number)(self.total(torch.tensor(number, device=device)))
 
     def look(self, samples: Samples) -> Tensor:
-        """(M,) classification losses of samples that do not learn.
+        """(M,) classification losses of samples, without gradient.
 
         Raises:
-            NotImplementedError: it does not tell losses; see ``tells_losses``.
+            NotImplementedError: ``tells_losses`` is False.
         """
         raise NotImplementedError
 
     def due(self, losses: Tensor, term: SampleLoss | BoxLoss, normalizer: float | Tensor) -> Tensor:
-        """Sum of the (weighted) losses of a term, divided by the normalizer if one is due."""
+        """Sum of the (weighted) losses of a term, divided by the normalizer if it needs one."""
         loss = losses.sum()
         if self.group is not None:
             loss = self.num_processes * loss
@@ -125,13 +126,14 @@ class Criterion(nn.Module):
         box_losses: Tensor,
         weights: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """What the positives pay.
+        """The losses of the positives.
 
         Args:
-            samples: all of them.
+            samples: all samples.
             normalizer: divisor of the losses.
-            box_losses: (P,) of ``box_loss``.
-            weights: (P,) factors of these beside the weights of the samples, or None.
+            box_losses: (P,) results of ``box_loss``.
+            weights: (P,) factors of the losses of boxes and distributions beside the weights of the
+                samples, or None.
 
         Returns:
             Scalars "loss_box_reg" and, with the other losses, "loss_dfl" and "loss_quality".
@@ -156,9 +158,9 @@ class Criterion(nn.Module):
         return self.total(times(quality, samples.pos_weights).sum()).clamp(min=least)
 
     def ranking_arguments(self, samples: Samples) -> dict[str, Any]:
-        """What a ranking loss is told beside logits and labels, if anything.
+        """Arguments of a ranking loss beside logits and labels.
 
-        The ``image_idxs`` or the ``group`` of its scope, and ``weights`` of the samples.
+        They are the ``image_idxs`` or the ``group`` of the scope, and ``weights`` if there are any.
         """
         arguments: dict[str, Any] = {}
         if samples.weights is not None:

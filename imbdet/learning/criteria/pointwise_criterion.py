@@ -1,4 +1,4 @@
-"""Last stages: samples are weighted, and their losses are computed."""
+"""The last stages: samples are weighted, and their losses are computed."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ from imbdet.weighting import Weighting, times
 
 
 class PointwiseCriterion(Criterion):
-    """Losses that are a sum over samples: each sample pays for itself, whatever the others do."""
+    """Losses that are sums over samples, each of which has a loss of its own."""
 
     tells_losses = True
 
@@ -28,16 +28,16 @@ class PointwiseCriterion(Criterion):
         guided_scale: bool = False,
         **shared: Any,
     ):
-        """Put the two losses together with what changes their weights.
+        """Combine the two losses and their weights.
 
         Args:
-            cls_loss: of each sample.
-            weighting: factors of the samples' losses; None is 1 for all.
-            carl: (P,) factors, with gradient, of a second box loss (classification-aware
-                regression loss); None leaves it out.
-            guided_scale: bring the classification loss to the value of the box loss, so that
-                without sampling the many negatives do not drown the boxes (Chen et al., "Is
-                Heuristic Sampling Necessary in Training Deep Object Detectors?", TIP 2021,
+            cls_loss: classification loss of each sample.
+            weighting: weighting of the samples' losses; None is 1 for all.
+            carl: function that returns (P,) factors, with gradient, of a second box loss
+                (classification-aware regression loss); None leaves it out.
+            guided_scale: whether to scale the classification loss to the value of the box loss, so
+                that without sampling the many negatives do not dominate (Chen et al., "Is Heuristic
+                Sampling Necessary in Training Deep Object Detectors?", TIP 2021,
                 https://arxiv.org/abs/1909.04868). The factor is detached.
             shared: see :class:`Criterion`.
         """
@@ -71,7 +71,7 @@ class PointwiseCriterion(Criterion):
         if self.guided_scale:
             both = [losses["loss_cls"], losses["loss_box_reg"]]
             cls_total, box_total = self.total(torch.stack(both))
-            # Of perfect scores nothing is left that could be scaled up.
+            # With perfect scores the classification loss is 0, and stays so.
             scale = box_total / cls_total.clamp(min=torch.finfo(cls_total.dtype).eps)
             losses["loss_cls"] = scale * losses["loss_cls"]
         if self.carl is not None:
@@ -84,9 +84,9 @@ class PointwiseCriterion(Criterion):
 
     @torch.no_grad()
     def look(self, samples: Samples) -> Tensor:
-        """(M,) classification losses of samples without training: running quantities stay.
+        """(M,) classification losses of samples, without gradient; running quantities stay.
 
-        Nothing is exchanged either, whatever the scope, since one process may call this alone.
+        Processes exchange nothing, whatever the scope, since one of them may call this alone.
         """
         with untouched_buffers(self.cls_loss):
             losses: Tensor = self.cls_loss(samples)

@@ -1,4 +1,4 @@
-"""What positives pay beside their box loss: for a quality branch and for distributions of sides."""
+"""Losses of positives beside the box loss: of a quality branch and of distributions of sides."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -13,10 +13,10 @@ class QualityLoss(nn.Module):
     """Cross-entropy of a predicted quality (Tian et al., ICCV 2019, sec. 3.4)."""
 
     def __init__(self, quality: Quality, *, weight: float = 1.0):
-        """Set what is learned.
+        """Set the targets.
 
         Args:
-            quality: (P,) targets in [0, 1].
+            quality: function that returns (P,) targets in [0, 1].
             weight: factor of the loss.
         """
         super().__init__()

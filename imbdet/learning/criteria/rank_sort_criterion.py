@@ -25,7 +25,7 @@ from imbdet.weighting import times
     is_criterion=True,
 )
 class RankSortCriterion(Criterion):
-    """Rank & Sort loss beside a box loss of the same value, so that there is nothing to tune."""
+    """Rank & Sort loss beside a box loss of the same value, so that no weight needs tuning."""
 
     def __init__(self, *, delta: NonNegative = 0.5, **shared: Any):
         """Rank and sort with the same step.
@@ -57,7 +57,7 @@ class RankSortCriterion(Criterion):
         cls_loss = ranking + sorting
         box_losses = self.box_loss(samples.positives, self.group)
         scores = samples.pred_logits[samples.pos_idxs].detach().float().sigmoid().amax(dim=1)
-        # Of a weighted mean that is brought to another value, only each term's share is left.
+        # A weighted mean that is scaled to another value keeps the shares of its terms alone.
         weighted = times(scores * box_losses, samples.pos_weights).sum()
         total = self.total(weighted)
         share = weighted / total.where(total != 0, 1)  # 0 without positives or with perfect boxes

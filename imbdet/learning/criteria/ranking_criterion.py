@@ -1,4 +1,4 @@
-"""Losses of the whole ranking: what a sample pays depends on all others."""
+"""Losses of the whole ranking: the loss of a sample depends on all others."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,12 +14,12 @@ class RankingCriterion(Criterion):
     """A ranking loss for classification beside a box loss of each positive."""
 
     def __init__(self, *, cls_loss: Callable[..., Tensor], **shared: Any):
-        """Put a ranking loss and a box loss together.
+        """Combine a ranking loss and a box loss.
 
         Args:
-            cls_loss: (M, K) logits, (M,) labels and, as keywords, the scope's ``image_idxs`` or
-                ``group``, and ``weights`` (M,) of the samples if they have some, to a scalar,
-                already normalized.
+            cls_loss: function of (M, K) logits, (M,) labels and, as keywords, the scope's
+                ``image_idxs`` or ``group``, and ``weights`` (M,) of the samples if they have some,
+                that returns a scalar, already normalized.
             shared: see :class:`Criterion`.
         """
         super().__init__(**shared)

@@ -1,4 +1,4 @@
-"""A loss together with what it looks at: the two terms of a criterion."""
+"""Losses together with their arguments: the two terms of a criterion."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from imbdet.structures.classifiers import SIGMOID, Classifier
 
 
 class SampleLoss(nn.Module):
-    """A classification loss that each sample pays for itself."""
+    """A classification loss of each sample by itself."""
 
     def __init__(
         self,
@@ -27,15 +27,15 @@ class SampleLoss(nn.Module):
         """Wrap a loss.
 
         Args:
-            loss: (M, C) logits and (M,) labels to (M,) losses.
-            classifier: what the logits mean.
+            loss: function of (M, C) logits and (M,) labels that returns (M,) losses.
+            classifier: meaning of the logits.
             uses_quality: whether it takes a third argument, the (P,) qualities of the positives:
                 :attr:`imbdet.structures.Samples.pos_quality`.
-            is_normalized: whether the plain sum of its losses is due, without a normalizer.
-            takes: keywords: "group", the processes whose samples it counts; "weights" (M,), what
-                each of them counts for, and its loss is multiplied by; "gt_idxs" (M,), the objects
-                of the positives; "normalizer", by which the sum of its losses is divided;
-                "generator", of the random numbers of the batch.
+            is_normalized: whether its losses are summed up without a normalizer.
+            takes: names of its keywords: "group", the processes whose samples it counts; "weights"
+                (M,), by which it counts samples and multiplies their losses; "gt_idxs" (M,), the
+                objects of the positives; "normalizer", the divisor of the sum of its losses;
+                "generator", the source of the batch's random numbers.
             by_level: whether it takes the keyword ``levels``, the rows of each level of the feature
                 pyramid, which proposals do not have.
         """
@@ -86,7 +86,7 @@ class BoxLoss(nn.Module):
         """Wrap a loss.
 
         Args:
-            loss: (P, 4) predictions and (P, 4) targets to (P,) losses.
+            loss: function of (P, 4) predictions and (P, 4) targets that returns (P,) losses.
             compares: "deltas", or "boxes" for the decoded predictions and the ground truth.
             is_normalized: see :class:`SampleLoss`.
             takes: "group" and "weights", see :class:`SampleLoss`.
@@ -113,7 +113,7 @@ class BoxLoss(nn.Module):
 
 
 def _before_weights(losses: Tensor, weights: Tensor | None) -> Tensor:
-    """The losses without the weights with which they come: a criterion weighs them all alike."""
+    """Divide losses by the weights in them, since a criterion weights all losses alike."""
     return losses if weights is None else losses / weights.where(weights > 0, 1)
 
 
