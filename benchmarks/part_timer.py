@@ -38,7 +38,7 @@ class PartTimer:
             self._wrap("preview", model.roi_heads, "look")
         else:
             learner = model.learner
-            self._wrap("preview", learner.criterion, "look")
+            self._wrap("preview", learner.criterion, "sample_losses")
         criterion = learner.criterion
         self._wrap("sampling", learner, "sampler")
         self._wrap("weighting", criterion, "weighting")

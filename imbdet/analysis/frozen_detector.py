@@ -132,7 +132,7 @@ class FrozenDetector:
     @property
     def has_sample_losses(self) -> bool:
         """Whether each sample has a loss of its own; otherwise its cross-entropy is used."""
-        return self.learner.criterion.tells_losses
+        return self.learner.criterion.has_sample_losses
 
     @property
     def cls_layer(self) -> nn.Conv2d | nn.Linear:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from imbdet.assigners import Assigner, assign
 from imbdet.errors import UserError
-from imbdet.learning.criteria import Criterion, share_trouble
+from imbdet.learning.criteria import Criterion, share_non_finite
 from imbdet.learning.finite import require_finite
 from imbdet.learning.normalizers import Normalizer
 from imbdet.learning.sampling_curves import Log, log_choice, log_losses
@@ -55,8 +55,8 @@ class Learner:
         num_classes: K.
         log: function that returns the log of a training's scalars, such as detectron2's
             ``get_event_storage``.
-        is_shared: whether losses that are not finite in one process are made NaN in all of them, so
-            that all stop at once and none waits for another.
+        stops_together: whether losses that are not finite in one process are made NaN in all of
+            them, so that all stop at once and none waits for another.
         candidate_sink: function that is called with all candidates of each batch; None is off.
         record_sinks: functions that are called with the record of each training batch.
     """
@@ -73,14 +73,14 @@ class Learner:
         normalizer: Normalizer,
         num_classes: int,
         log: Callable[[], Log],
-        is_shared: bool = False,
+        stops_together: bool = False,
     ):
         """Combine the stages of a place; see the attributes.
 
         Raises:
             UserError: the sampler needs losses that the criterion does not return.
         """
-        if "losses" in needs_of(sampler) and not criterion.tells_losses:
+        if "losses" in needs_of(sampler) and not criterion.has_sample_losses:
             raise UserError(
                 "The sampler looks at each sample's classification loss, which "
                 f"{type(criterion).__name__} does not tell: use a PointwiseCriterion or another "
@@ -93,7 +93,7 @@ class Learner:
         self.normalizer = normalizer
         self.num_classes = num_classes
         self.log = log
-        self.is_shared = is_shared
+        self.stops_together = stops_together
         self.record_sinks: list[Callable[[SampleRecord], None]] = []
 
     @torch.no_grad()
@@ -113,7 +113,7 @@ class Learner:
         """
         # The sink gets losses where they need no further pass through the head.
         is_told = self.candidate_sink is not None and isinstance(outputs, Outputs)
-        needs = frozenset({"losses"} if is_told and self.criterion.tells_losses else ())
+        needs = frozenset({"losses"} if is_told and self.criterion.has_sample_losses else ())
         candidates = self.candidates(priors, targets, outputs, needs)
         chosen = candidates.take(self.sampler(candidates))
         if self.candidate_sink is not None:
@@ -144,7 +144,9 @@ class Learner:
         candidates = assign(self.assigner, priors, targets, seen, self.num_classes)
         if not needs or seen is None:
             return candidates
-        losses = self.criterion.look(Samples(candidates, seen)) if "losses" in needs else None
+        losses = None
+        if "losses" in needs:
+            losses = self.criterion.sample_losses(Samples(candidates, seen))
         return replace(candidates, outputs=seen, cls_losses=losses)
 
     def pay(
@@ -169,8 +171,8 @@ class Learner:
         normalizer = self.normalizer(chosen, lambda number: self.criterion.count(number, device))
         losses: dict[str, Tensor]
         losses, record = self.criterion(samples, normalizer)
-        if self.is_shared:
-            losses = share_trouble(losses, predictions.values())
+        if self.stops_together:
+            losses = share_non_finite(losses, predictions.values())
         require_finite(losses, predictions, self.place.module, record, self.log().iter)
         for sink in self.record_sinks:
             sink(record)

@@ -91,7 +91,7 @@ class ImbCascadeROIHeads(CascadeROIHeads):
                 num_classes=self.num_classes,
                 log=get_event_storage,
                 # Otherwise, later stages of other processes would wait for one that stops here.
-                is_shared=any(later.scope == "global" for later in criteria[k + 1 :]),
+                stops_together=any(later.scope == "global" for later in criteria[k + 1 :]),
             )
             for k, (assigner, sampler, criterion) in enumerate(
                 zip(assigners, samplers, criteria, strict=True)

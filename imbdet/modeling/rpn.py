@@ -77,7 +77,7 @@ class ImbRPN(RPN):
             normalizer=num_samples if averages_samples else Quota(self.batch_size_per_image),
             num_classes=1,
             log=get_event_storage,
-            is_shared=stops_together,
+            stops_together=stops_together,
         )
         set_prior(self.rpn_head.objectness_logits, prior_prob, "MODEL.RPN.PRIOR_PROB")
 

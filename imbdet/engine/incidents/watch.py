@@ -53,7 +53,7 @@ class Watch(HookBase):
         self._num_skipped = 0
         if comm.get_world_size() > 1 and _has_shared_norms(model):
             for learner in learners_of(self._model):
-                learner.is_shared = True
+                learner.stops_together = True
 
     def state_dict(self) -> dict[str, int]:
         return {"num_skipped": self._num_skipped}

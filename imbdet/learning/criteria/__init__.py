@@ -1,7 +1,7 @@
 """Criteria: losses of samples by themselves, or of their ranking."""
 
 from imbdet.learning.criteria.alrp_criterion import ALRPCriterion
-from imbdet.learning.criteria.criterion import SCOPES, Criterion, all_processes, share_trouble
+from imbdet.learning.criteria.criterion import SCOPES, Criterion, all_processes, share_non_finite
 from imbdet.learning.criteria.pointwise_criterion import PointwiseCriterion
 from imbdet.learning.criteria.positive_terms import DistributionLoss, QualityLoss
 from imbdet.learning.criteria.rank_sort_criterion import RankSortCriterion
@@ -20,5 +20,5 @@ __all__ = [
     "RankingCriterion",
     "SampleLoss",
     "all_processes",
-    "share_trouble",
+    "share_non_finite",
 ]

@@ -27,7 +27,9 @@ def all_processes() -> ProcessGroup | None:
     return distributed.group.WORLD if distributed.get_world_size() > 1 else None
 
 
-def share_trouble(losses: Mapping[str, Tensor], predictions: Iterable[Tensor]) -> dict[str, Tensor]:
+def share_non_finite(
+    losses: Mapping[str, Tensor], predictions: Iterable[Tensor]
+) -> dict[str, Tensor]:
     """The losses, but NaN if a loss or a prediction is not finite in any of the processes."""
     values = sum(x.sum(dtype=torch.float64) for x in (*predictions, *losses.values()))
     total = exchange.total(torch.as_tensor(values), all_processes())
@@ -38,14 +40,14 @@ class Criterion(nn.Module):
     """Computes the losses of samples.
 
     Attributes:
-        tells_losses: whether :meth:`look` returns the classification loss of each sample.
+        has_sample_losses: whether samples have classification losses, :meth:`sample_losses`.
         classifier: meaning of the logits.
 
     Several processes average their losses: DistributedDataParallel the gradients, detectron2's log
     the values. In global scope the averages are those of one process with all the samples.
     """
 
-    tells_losses = False
+    has_sample_losses = False
     classifier: Classifier = SIGMOID
 
     def __init__(
@@ -104,15 +106,17 @@ class Criterion(nn.Module):
             return number
         return type(number)(self.total(torch.tensor(number, device=device)))
 
-    def look(self, samples: Samples) -> Tensor:
+    def sample_losses(self, samples: Samples) -> Tensor:
         """(M,) classification losses of samples, without gradient.
 
         Raises:
-            NotImplementedError: ``tells_losses`` is False.
+            NotImplementedError: ``has_sample_losses`` is False.
         """
         raise NotImplementedError
 
-    def due(self, losses: Tensor, term: SampleLoss | BoxLoss, normalizer: float | Tensor) -> Tensor:
+    def reduced(
+        self, losses: Tensor, term: SampleLoss | BoxLoss, normalizer: float | Tensor
+    ) -> Tensor:
         """Sum of the (weighted) losses of a term, divided by the normalizer if it needs one."""
         loss = losses.sum()
         if self.group is not None:
@@ -143,7 +147,7 @@ class Criterion(nn.Module):
             quality = self.box_quality(samples)
             divisor = self._sum_of(quality, samples)
         box_losses = times(box_losses, own, weights, quality)
-        losses = {"loss_box_reg": self.due(box_losses, self.box_loss, divisor)}
+        losses = {"loss_box_reg": self.reduced(box_losses, self.box_loss, divisor)}
         if self.distribution_loss is not None:
             side_losses = times(self.distribution_loss(samples), own, weights, quality)
             losses["loss_dfl"] = self.num_processes * side_losses.sum() / divisor

@@ -17,7 +17,7 @@ from imbdet.weighting import Weighting, times
 class PointwiseCriterion(Criterion):
     """Losses that are sums over samples, each of which has a loss of its own."""
 
-    tells_losses = True
+    has_sample_losses = True
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class PointwiseCriterion(Criterion):
             weights = self.weighting(samples, cls_weighted.detach())
             box_weights, cls_weighted = weights.box, cls_weighted * weights.cls
         losses = {
-            "loss_cls": self.due(cls_weighted, self.cls_loss, normalizer),
+            "loss_cls": self.reduced(cls_weighted, self.cls_loss, normalizer),
             **self.positive_losses(samples, normalizer, box_losses, box_weights),
         }
         if self.guided_scale:
@@ -76,14 +76,14 @@ class PointwiseCriterion(Criterion):
             losses["loss_cls"] = scale * losses["loss_cls"]
         if self.carl is not None:
             carl_losses = times(self.carl(samples) * box_losses, samples.pos_weights)
-            losses["loss_carl"] = self.due(carl_losses, self.box_loss, normalizer)
+            losses["loss_carl"] = self.reduced(carl_losses, self.box_loss, normalizer)
         record = SampleRecord.of(
             samples, box_losses=box_losses, cls_losses=cls_losses, weights=weights
         )
         return losses, record
 
     @torch.no_grad()
-    def look(self, samples: Samples) -> Tensor:
+    def sample_losses(self, samples: Samples) -> Tensor:
         """(M,) classification losses of samples, without gradient; running quantities stay.
 
         Processes exchange nothing, whatever the scope, since one of them may call this alone.
