@@ -38,6 +38,8 @@ COLUMNS = {
     "nuclei_faster_rcnn": "nuclei",
     "debris_retinanet": "debris",
     "debris_faster_rcnn": "debris",
+    "debris_repeat_factors": "debris",
+    "debris_repeat_factors_one_rate": "debris",
     "aquarium_faster_rcnn": "aquarium",
     "aquarium_repeat_factors": "aquarium",
 }

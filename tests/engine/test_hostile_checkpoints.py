@@ -272,9 +272,8 @@ def test_damaged_random_states(name, value):
     assert_says(message, "state of random numbers is not as a training writes it")
 
 
-@pytest.mark.parametrize("buffers", [{"no": torch.zeros(1)}, {"pixel_mean": torch.zeros(1)}])
-def test_buffers_of_another_model(buffers):
-    state = {"buffers": buffers, "random": get_random_states()}
+def test_buffers_of_another_model():
+    state = {"buffers": {"pixel_mean": torch.zeros(1)}, "random": get_random_states()}
     assert_says(
         error_of(restore_process_state, running_quantities(Detector()), state), "of another model"
     )
