@@ -1,7 +1,8 @@
 """Lets imbdet run on detectron2 v0.6 as well as on its main branch, with today's libraries.
 
 It must be imported before any ``detectron2`` module; the ``__init__`` of every package that uses
-detectron2 does so. On a complete, current detectron2 it changes only which warnings are shown.
+detectron2 does so. On a complete, current detectron2 it changes which warnings are shown, and
+nothing that is computed.
 """
 
 import importlib.machinery
@@ -116,8 +117,8 @@ def _resource_filename(package: str, path: str) -> str:
 
 
 def _admit_norms_of_retinanet() -> None:
-    # v0.6 asks for a norm of one channel to learn of which class it is, which today's torch refuses
-    # of 32 groups; the main branch asks for one of 32 channels.
+    # v0.6 builds a norm of one channel to find out its class, which today's torch refuses to do for
+    # 32 groups; the main branch builds one of 32 channels.
     name = "detectron2.modeling.meta_arch.retinanet"
     if name in sys.modules:
         _replace_get_norm(sys.modules[name])

@@ -86,7 +86,7 @@ def ddod(
         rows = targets.image_idxs[chunk, None] * len(priors) + idxs
         scores = outputs.logits[rows, targets.classes[chunk, None]].to(gt_boxes.dtype).sigmoid()
         boxes = outputs.require_boxes()[rows].to(gt_boxes.dtype)
-        return scores ** (1 - alpha) * box_iou(boxes, gt_boxes) ** alpha
+        return scores ** (1 - alpha) * box_iou(boxes, gt_boxes) ** alpha  # eq. 1
 
     return _above_threshold(priors, targets, topk, products)
 
@@ -110,11 +110,12 @@ def _above_threshold(
     best = BestObject(priors, targets)
     for chunk in chunks(priors, targets):
         gt_boxes = targets.boxes[chunk]
-        idxs = _candidates(priors, gt_boxes, topk)  # (g, C)
+        idxs = _candidates(priors, gt_boxes, topk)  # (g, C), lines 3 to 6
         values = measure(chunk, idxs)
         # A single candidate has no deviation: as published, it does not become positive.
         deviation = values.std(dim=1, keepdim=True) if values.shape[1] > 1 else torch.nan
-        threshold = values.mean(dim=1, keepdim=True) + deviation
+        threshold = values.mean(dim=1, keepdim=True) + deviation  # line 10
+        # Lines 11 to 15.
         is_inside = border_distance(priors.points[idxs], gt_boxes[:, None]) > MIN_BORDER_DISTANCE
         wanted = torch.where(is_inside & (values >= threshold), values, -torch.inf)
         best.update_at(wanted, idxs, chunk)

@@ -71,7 +71,7 @@ def _size_ranges(priors: Priors, strides: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _farthest_side(points: Tensor, gt_boxes: Tensor) -> Tensor:
-    """Largest of the distances from points to the sides of an object, in pixels."""
+    """Largest of the distances from points to the sides of an object (eq. 1), in pixels."""
     x, y = points.unbind(dim=-1)
     x1, y1, x2, y2 = gt_boxes.unbind(dim=-1)
     horizontal = torch.maximum(x - x1, x2 - x)

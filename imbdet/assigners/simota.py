@@ -77,6 +77,7 @@ def simota(
         is_inside, is_central = regions(chunk)
         outside_cost = torch.where(is_inside & is_central, 0.0, OUTSIDE_COST)
         # In double precision the outside cost does not absorb the differences of the other terms.
+        # Equation 1; a prior outside costs much more.
         return cls_weight * cls_cost + iou_weight * iou_cost(ious.double()) + outside_cost
 
     is_candidate = any_object(priors, targets, lambda chunk: torch.logical_or(*regions(chunk)))

@@ -53,5 +53,5 @@ def asl1(pred_deltas: Tensor, target_deltas: Tensor, mu: float) -> tuple[Tensor,
     mu = max(mu, torch.finfo(differences.dtype).tiny)
     roots = differences.hypot(differences.new_tensor(mu))  # squares would overflow
     # Equal to roots - mu, but without cancellation, so that small losses keep their digits.
-    losses = differences * (differences / (roots + mu))
+    losses = differences * (differences / (roots + mu))  # eq. 17
     return losses, (differences.abs() / roots).detach()

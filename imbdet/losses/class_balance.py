@@ -19,7 +19,7 @@ def class_balanced_weights(counts: Tensor, *, beta: Momentum = 0.999) -> Tensor:
     """(1 - beta) / (1 - beta^n) of each class, scaled to the mean 1.
 
     The more samples a class has, the more of them repeat what others show: n samples are worth
-    (1 - beta^n) / (1 - beta) different ones.
+    (1 - beta^n) / (1 - beta) different ones (eq. 2).
 
     Args:
         counts: (K,) number n of samples of each class; below 1 counts as 1.
@@ -33,7 +33,7 @@ def class_balanced_weights(counts: Tensor, *, beta: Momentum = 0.999) -> Tensor:
     """
     check_class_numbers("counts", counts, counts.numel())
     log_beta = math.log(beta) if beta > 0 else -math.inf
-    # 1 - beta^n, without the cancellation of beta near 1
+    # Equation 6, without the cancellation in 1 - beta^n of beta near 1.
     weights = 1 / -torch.expm1(counts.double().clamp(min=1) * log_beta)
     dtype = wide_dtype(counts.dtype)
     return (weights / weights.mean()).to(dtype)

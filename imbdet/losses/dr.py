@@ -69,8 +69,8 @@ def dr_loss(
         loss of a scope with neither is 0.
     """
     # Row r:        mass_r = log sum_j exp(p_rj / lambda_neg),   mean_r = sum_j q_rj p_rj
-    # Scope:        P- = sum_r q_r mean_r with q = softmax(mass);   P+ by single scores, not rows
-    # Loss:         tau / kappa softplus(kappa (P- - P+ + margin)), mean over the scopes
+    # Scope:        P- = sum_r q_r mean_r with q = softmax(mass) (eq. 6);   P+ by single scores
+    # Loss:         tau / kappa softplus(kappa (P- - P+ + margin)) (eq. 8), mean over the scopes (9)
     gt_labels, _, pos_entries, _, _ = labelled_rows(pred_logits, gt_labels, weights)
     scopes, num_scopes = rank_segments(gt_labels, image_idxs, group)
     masses, means, pos_logits = negative_softmax(pred_logits, gt_labels, pos_entries, lambda_neg)

@@ -271,8 +271,8 @@ class HarmonizedEntry:
     weights: Tensor
 
     def value(self, logits: Tensor) -> Tensor:
-        norms = torch.sigmoid(self.sign * logits)
-        return self._weights_of(norms).mul_(F.softplus(self.sign * logits))
+        norms = torch.sigmoid(self.sign * logits)  # eq. 3
+        return self._weights_of(norms).mul_(F.softplus(self.sign * logits))  # eq. 8
 
     def grad(self, logits: Tensor) -> Tensor:
         norms = torch.sigmoid(self.sign * logits)
