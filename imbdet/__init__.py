@@ -1,3 +1,3 @@
-"""Sample imbalance in object detection: losses, samplers and prime sample attention."""
+"""Sample imbalance in object detection: assigners, samplers, weightings and losses."""
 
 __version__ = "0.1.0"
