@@ -3,7 +3,8 @@
 from detectron2.engine.hooks import PreciseBN
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from imbdet.engine.unnoticed import unnoticed_buffers, unnoticed_draws
+from imbdet.engine.unnoticed import unnoticed_draws
+from imbdet.ops.buffers import untouched_buffers
 
 
 class PreciseStatistics(PreciseBN):
@@ -11,5 +12,5 @@ class PreciseStatistics(PreciseBN):
 
     def update_stats(self) -> None:
         """Compute the statistics of BatchNorm. A collective call."""
-        with unnoticed_draws(self._model), unnoticed_buffers(self._model, but=(_BatchNorm,)):
+        with unnoticed_draws(self._model), untouched_buffers(self._model, but=(_BatchNorm,)):
             super().update_stats()

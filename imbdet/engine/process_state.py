@@ -114,13 +114,11 @@ def running_quantities(model: nn.Module) -> dict[str, Tensor]:
     return {name: buffer for name, buffer in model.named_buffers() if name in names}
 
 
-def changing_buffers(
-    model: nn.Module, but: tuple[type[nn.Module], ...] = ()
-) -> list[tuple[str, Tensor]]:
-    """Names and tensors of the buffers that a forward pass may change, except in some modules."""
+def changing_buffers(model: nn.Module) -> list[tuple[str, Tensor]]:
+    """Names and tensors of the buffers that a forward pass may change."""
     return [
         (f"{prefix}.{name}" if prefix else name, buffer)
         for prefix, module in model.named_modules()
-        if not isinstance(module, (FrozenBatchNorm2d, *but))
+        if not isinstance(module, FrozenBatchNorm2d)
         for name, buffer in module.named_buffers(recurse=False)
     ]

@@ -1,4 +1,4 @@
-"""Lets passes through a detector leave the state of a training as it is."""
+"""Lets passes through a detector leave the random numbers of a training as they are."""
 
 import contextlib
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from imbdet.data.seeding import seed_sequence, seeded_globals
-from imbdet.engine.process_state import changing_buffers, get_random_states, set_random_states
+from imbdet.engine.process_state import get_random_states, set_random_states
 
 
 @contextlib.contextmanager
@@ -34,21 +34,3 @@ def unnoticed_draws(model: nn.Module) -> Iterator[None]:
         set_random_states(states)
         for module, period in periods.items():
             module.vis_period = period
-
-
-@contextlib.contextmanager
-def unnoticed_buffers(model: nn.Module, but: tuple[type[nn.Module], ...] = ()) -> Iterator[None]:
-    """Restore buffers, such as running quantities of losses, after a block.
-
-    Args:
-        model: detector whose buffers may change.
-        but: kinds of modules whose buffers are not restored.
-    """
-    before = {name: buffer.clone() for name, buffer in changing_buffers(model, but)}
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            # Buffers are looked up anew, as a pass may replace a tensor.
-            for name, buffer in changing_buffers(model, but):
-                buffer.copy_(before[name])

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from detectron2.config import CfgNode
+from detectron2.layers import FrozenBatchNorm2d
 from detectron2.utils import comm
 from detectron2.utils.events import EventStorage, get_event_storage
 from torch import nn
@@ -16,9 +17,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from imbdet.data.validation import KEY, build_validation_loader
-from imbdet.engine.unnoticed import unnoticed_buffers, unnoticed_draws
+from imbdet.engine.unnoticed import unnoticed_draws
 from imbdet.engine.unwrapping import unwrapped
 from imbdet.errors import UserError
+from imbdet.ops.buffers import untouched_buffers
 from imbdet.run_files.best_evaluation import LOSSES
 
 logger = logging.getLogger(__name__)
@@ -81,7 +83,7 @@ class ValidationLoss:
     def _losses(self, batch: list[dict[str, Any]]) -> dict[str, float]:
         precision = torch.autocast(self._device.type, enabled=self._is_mixed_precision)
         try:
-            with unnoticed_buffers(self._model), precision:
+            with untouched_buffers(self._model, but=(FrozenBatchNorm2d,)), precision:
                 losses = self._model(batch)
         except FloatingPointError as error:  # the training may go on
             logger.warning(f"The losses on a test set are not finite: {error}")

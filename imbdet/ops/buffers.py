@@ -51,17 +51,22 @@ def running_names(model: nn.Module) -> set[str]:
 
 
 @contextlib.contextmanager
-def untouched_buffers(module: nn.Module) -> Iterator[None]:
+def untouched_buffers(module: nn.Module, but: tuple[type[nn.Module], ...] = ()) -> Iterator[None]:
     """Restore the buffers of a module, and their values, after the block.
 
     Statistics of batch normalization, for instance, thus do not count a pass without training.
+
+    Args:
+        module: module whose buffers may change.
+        but: kinds of modules in it whose own buffers are not restored.
     """
-    owners = [(owner._buffers, dict(owner._buffers)) for owner in module.modules()]
-    values = [(buffer, buffer.clone()) for buffer in module.buffers()]
+    owners = [owner for owner in module.modules() if not isinstance(owner, but)]
+    kept = [(owner._buffers, dict(owner._buffers)) for owner in owners]
+    values = [(x, x.clone()) for _, before in kept for x in before.values() if x is not None]
     try:
         yield
     finally:
-        for buffers, before in owners:
+        for buffers, before in kept:
             buffers.clear()
             buffers.update(before)
         with torch.no_grad():
